@@ -1,0 +1,75 @@
+# `make demo` and `make test` are all anyone types; each installs what it needs first.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+MANIFEST := dbt/target/manifest.json
+PORT ?= 3000
+ORDERS ?= 20000
+
+export DAGSTER_HOME := $(CURDIR)/.dagster
+export DAGSTER_TELEMETRY_ENABLED := false
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export DO_NOT_TRACK := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help install demo dev test test-fast test-slow lint format manifest lock bench clean
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+install: $(INSTALLED) ## install everything into .venv from the lock file
+
+# uv installs the same lock in a fifth of the time; pip alone does it too where uv is not to be had.
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock \
+		|| $(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
+	mkdir -p $(DAGSTER_HOME) && cp $< $@
+
+$(MANIFEST): $(INSTALLED) $(shell find dbt -type f -not -path 'dbt/target/*' -not -path 'dbt/logs/*' 2>/dev/null) catalog/platform.yaml $(wildcard catalog/sources/*.yaml)
+	dbt --quiet parse --project-dir dbt --profiles-dir dbt
+
+manifest: $(MANIFEST) ## parse the dbt project into the manifest that Dagster reads
+
+demo: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## start the sandbox and run the whole graph once
+	data-platform sandbox up --orders $(ORDERS)
+	python -m data_platform.defs.demo
+
+dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster UI on the sandbox, daemon running
+	data-platform sandbox up --orders $(ORDERS)
+	dagster dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+test: $(INSTALLED) $(MANIFEST) ## everything CI runs: lint, then every test
+	$(MAKE) --no-print-directory lint
+	pytest
+
+test-fast: $(INSTALLED) ## the tests that need no server, dbt or browser
+	pytest -m "not slow and not browser"
+
+lint: $(INSTALLED) ## ruff, mypy, import-linter and the catalog's generated files
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	data-platform validate --check-generated
+
+format: $(INSTALLED) ## let ruff rewrite what it can
+	ruff check --fix .
+	ruff format .
+
+bench: $(INSTALLED) ## the speed table, as JSON and as text
+	python -m benchmarks
+
+lock: $(INSTALLED) ## pin every dependency anew
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
+
+clean: ## stop the sandbox and remove everything that is not in git, the landed data included
+	-$(BIN)/data-platform sandbox down --destroy
+	rm -rf .venv .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

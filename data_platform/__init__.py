@@ -1,0 +1,1 @@
+"""A data platform that a company clones and runs: see ARCHITECTURE.md for the map."""

@@ -1,0 +1,54 @@
+"""One look at the problems, from the cursor before it to the cursor after it.
+
+Joins the decision, the rendering and the sending; finding problems is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from data_platform.alerts.incidents import Problem, decide, delivered, from_cursor, to_cursor
+from data_platform.alerts.messages import posts
+from data_platform.alerts.slack import Channel
+from data_platform.errors import AlertError
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """``cursor`` is to be kept for the next look. ``error`` is why ``pending`` incidents
+    are still to be told; they come again by themselves."""
+
+    cursor: str
+    open: int
+    told: int
+    pending: int
+    error: AlertError | None
+
+
+def announce(
+    cursor: str | None,
+    problems: Iterable[Problem],
+    now: datetime,
+    channel: Channel,
+    *,
+    environment: str,
+    ui_url: str,
+    unknown_kinds: Collection[str] = (),
+) -> Announcement:
+    """Tell what opened or recovered since ``cursor``. Never raises for a delivery: after the
+    first that fails the others wait too, since the same channel would fail them as slowly."""
+    decision = decide(from_cursor(cursor), problems, now, unknown_kinds)
+    open_, told = decision.open, 0
+    error: AlertError | None = None
+    for post in posts(decision.messages, environment=environment, ui_url=ui_url):
+        try:
+            channel.send(post)
+        except AlertError as failure:
+            error = failure
+            break
+        open_ = delivered(open_, post.keys)
+        told += len(post.keys)
+    standing = sum(incident.recovered_at is None for incident in open_.values())
+    return Announcement(to_cursor(open_), standing, told, len(decision.messages) - told, error)

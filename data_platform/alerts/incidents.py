@@ -1,0 +1,259 @@
+"""Which problems to tell, once each: a pure decision over what is open and what is wrong now.
+
+Nothing here sends, reads a clock or knows where problems come from. The state is
+a mapping of open incidents that travels as a small JSON text (a sensor's cursor).
+
+An incident is told once when it opens and once when it recovers. A message that
+could not be delivered stays pending, so the next decision returns it again:
+``delivered`` is what takes it off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+Number = int | float | str
+"""A count, a share, or a short text such as an instant; never a value of a row."""
+
+INCIDENTS_MAX = 100
+"""With the caps below the cursor stays under 256 KiB; what is beyond is counted, not listed."""
+OBJECT_CHARACTERS = 160
+WHERE_CHARACTERS = 160
+SUMMARY_CHARACTERS = 300
+LINK_CHARACTERS = 300
+NUMBERS_MAX = 8
+NUMBER_NAME_CHARACTERS = 40
+NUMBER_CHARACTERS = 60
+OVERFLOW_KIND = "alerts"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong now.
+
+    ``kind`` (check, run, freshness, sensor, schedule, ...) and ``object`` name it:
+    the same pair later is the same incident. ``where`` is read by people, ``link``
+    is a path in the UI. ``since`` carries a time zone.
+    """
+
+    kind: str
+    object: str
+    where: str
+    summary: str
+    numbers: Mapping[str, Number]
+    since: datetime
+    link: str = "/"
+
+    @property
+    def key(self) -> str:
+        name = self.object
+        if len(name) > OBJECT_CHARACTERS:
+            name = f"{name[:OBJECT_CHARACTERS]}#{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        return f"{self.kind}:{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A problem from its first sight until its recovery was told.
+
+    ``problem`` is the newest sight of it, with the oldest ``since``.
+    """
+
+    key: str
+    problem: Problem
+    announced: bool = False
+    recovered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    key: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """``announced`` is False when nobody heard of the problem while it lasted."""
+
+    key: str
+    problem: Problem
+    at: datetime
+    announced: bool
+
+
+Message = Opened | Recovered
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``messages`` are to be sent; ``open`` already holds them as pending."""
+
+    open: Mapping[str, Incident]
+    messages: tuple[Message, ...] = field(default=())
+
+
+def decide(
+    open_: Mapping[str, Incident],
+    problems: Iterable[Problem],
+    now: datetime,
+    unknown_kinds: Collection[str] = (),
+) -> Decision:
+    """What to tell, given what is open and what is wrong at ``now``.
+
+    A kind in ``unknown_kinds`` could not be looked at: its incidents stay as they
+    are, since not knowing is not a recovery. A problem that comes back before its
+    recovery could be told continues its incident.
+    """
+    found: dict[str, Problem] = {}
+    for problem in problems:
+        found.setdefault(problem.key, problem)
+
+    incidents: dict[str, Incident] = {}
+    for key, incident in open_.items():
+        if key in found:
+            incidents[key] = replace(
+                incident, problem=_continued(incident.problem, found[key]), recovered_at=None
+            )
+        elif incident.problem.kind in unknown_kinds or incident.problem.kind == OVERFLOW_KIND:
+            incidents[key] = incident
+        else:
+            incidents[key] = replace(incident, recovered_at=incident.recovered_at or now)
+
+    fresh = sorted(
+        (problem for key, problem in found.items() if key not in open_), key=lambda p: (p.since, p.key)
+    )
+    listed = sum(incident.problem.kind != OVERFLOW_KIND for incident in incidents.values())
+    room = max(0, INCIDENTS_MAX - listed)
+    for problem in fresh[:room]:
+        incidents[problem.key] = Incident(problem.key, clipped(problem))
+    _count_overflow(incidents, fresh[room:], now)
+    return Decision(incidents, tuple(_pending(incidents.values())))
+
+
+def delivered(open_: Mapping[str, Incident], keys: Collection[str]) -> dict[str, Incident]:
+    """``open_`` once the pending messages of ``keys`` have reached people."""
+    left: dict[str, Incident] = {}
+    for key, incident in open_.items():
+        if key not in keys:
+            left[key] = incident
+        elif incident.recovered_at is None:
+            left[key] = replace(incident, announced=True)
+    return left
+
+
+def to_cursor(open_: Mapping[str, Incident]) -> str:
+    """The open incidents as JSON, at most about 256 KiB."""
+    return json.dumps(
+        {"format": FORMAT, "incidents": [_to_json(incident) for incident in open_.values()]},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def from_cursor(text: str | None) -> dict[str, Incident]:
+    """What ``to_cursor`` wrote. A cursor that is missing or cannot be read is empty: what is
+    wrong is then told again, which is better than never."""
+    if not text:
+        return {}
+    try:
+        raw = json.loads(text)
+        if raw["format"] != FORMAT:
+            return {}
+        incidents = [_from_json(item) for item in raw["incidents"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {incident.key: incident for incident in incidents}
+
+
+def clipped(problem: Problem) -> Problem:
+    """``problem`` within the sizes that keep a cursor and a message bounded."""
+    numbers = {
+        clip(name, NUMBER_NAME_CHARACTERS): clip(value, NUMBER_CHARACTERS)
+        if isinstance(value, str)
+        else value
+        for name, value in list(problem.numbers.items())[:NUMBERS_MAX]
+    }
+    return replace(
+        problem,
+        object=clip(problem.object, OBJECT_CHARACTERS),
+        where=clip(problem.where, WHERE_CHARACTERS),
+        summary=clip(problem.summary, SUMMARY_CHARACTERS),
+        numbers=numbers,
+        link=problem.link if len(problem.link) <= LINK_CHARACTERS else "/",
+    )
+
+
+def clip(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def _continued(before: Problem, now: Problem) -> Problem:
+    return clipped(replace(now, since=min(before.since, now.since)))
+
+
+def _count_overflow(incidents: dict[str, Incident], beyond: Sequence[Problem], now: datetime) -> None:
+    """Keep the one incident that stands for all that found no room."""
+    problem = Problem(
+        kind=OVERFLOW_KIND,
+        object="more problems than are listed",
+        where="alerts",
+        summary=f"At most {INCIDENTS_MAX} problems are told one by one; open the UI for the others.",
+        numbers={"not listed": len(beyond)},
+        since=min((p.since for p in beyond), default=now),
+    )
+    standing = incidents.get(problem.key)
+    if beyond and standing:
+        incidents[problem.key] = replace(
+            standing, problem=_continued(standing.problem, problem), recovered_at=None
+        )
+    elif beyond:
+        incidents[problem.key] = Incident(problem.key, problem)
+    elif standing:
+        incidents[problem.key] = replace(standing, recovered_at=standing.recovered_at or now)
+
+
+def _pending(incidents: Iterable[Incident]) -> Iterable[Message]:
+    for incident in incidents:
+        if incident.recovered_at is not None:
+            yield Recovered(incident.key, incident.problem, incident.recovered_at, incident.announced)
+        elif not incident.announced:
+            yield Opened(incident.key, incident.problem)
+
+
+def _to_json(incident: Incident) -> dict[str, Any]:
+    problem = incident.problem
+    return {
+        "key": incident.key,
+        "kind": problem.kind,
+        "object": problem.object,
+        "where": problem.where,
+        "summary": problem.summary,
+        "numbers": dict(problem.numbers),
+        "since": problem.since.isoformat(),
+        "link": problem.link,
+        "announced": incident.announced,
+        "recovered_at": incident.recovered_at and incident.recovered_at.isoformat(),
+    }
+
+
+def _from_json(raw: Mapping[str, Any]) -> Incident:
+    return Incident(
+        key=raw["key"],
+        problem=Problem(
+            kind=raw["kind"],
+            object=raw["object"],
+            where=raw["where"],
+            summary=raw["summary"],
+            numbers=dict(raw["numbers"]),
+            since=datetime.fromisoformat(raw["since"]),
+            link=raw["link"],
+        ),
+        announced=raw["announced"],
+        recovered_at=datetime.fromisoformat(raw["recovered_at"]) if raw["recovered_at"] else None,
+    )

@@ -1,0 +1,185 @@
+"""What a message says: incident to Slack payload and plain text. Pure; sending is ``slack.py``'s.
+
+A message tells what is wrong, where, since when, the numbers, and a link into
+the UI. It never holds a value of a row: summaries and numbers come without any,
+and what looks like a person's data or a credential is struck out here once more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from data_platform import errors
+from data_platform.alerts.incidents import SUMMARY_CHARACTERS, Message, Number, Opened, clip, clipped
+
+INCIDENTS_PER_POST = 10
+"""Slack takes 50 blocks a message; an incident needs four."""
+FALLBACK_CHARACTERS = 3000
+
+TITLES: dict[str, tuple[str, str]] = {
+    "check": ("Check failed", "Check passes again"),
+    "run": ("Run failed", "Run succeeds again"),
+    "freshness": ("Stale", "Fresh again"),
+    "sensor": ("Sensor failing", "Sensor works again"),
+    "schedule": ("Schedule failing", "Schedule works again"),
+    "location": ("Definitions do not load", "Definitions load again"),
+    "alerts": ("Many problems", "All problems are listed again"),
+}
+OTHER_TITLES = ("Problem", "Recovered")
+
+STRUCK_OUT = (
+    (re.compile(r"(?<=://)[^\s/@]+@"), "***@"),
+    (re.compile(r"https?://hooks\.\S+"), "[webhook]"),
+    (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"), "[email]"),
+    (re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), "[number]"),
+    (re.compile(r"(?<![\w+])(?:\+|00)[1-9](?:[ ().-]{0,2}\d){6,14}(?!\w)"), "[phone]"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One message to send. ``keys`` are the incidents it tells; ``text`` is for a terminal or
+    a log, ``payload`` is the JSON of a Slack incoming webhook."""
+
+    keys: tuple[str, ...]
+    text: str
+    payload: dict[str, Any]
+
+
+def posts(messages: Sequence[Message], *, environment: str, ui_url: str) -> list[Post]:
+    """``messages`` in as few posts as Slack's limits allow, problems before recoveries."""
+    ordered = sorted(messages, key=lambda message: not isinstance(message, Opened))
+    return [
+        _post(ordered[first : first + INCIDENTS_PER_POST], environment, ui_url)
+        for first in range(0, len(ordered), INCIDENTS_PER_POST)
+    ]
+
+
+def error_summary(class_name: str, message: str) -> str:
+    """What may be told of an exception: our own messages hold no values of rows, another
+    library's may, so of those only the class is named."""
+    name = class_name.rsplit(".", 1)[-1]
+    known = getattr(errors, name, None)
+    if isinstance(known, type) and issubclass(known, errors.DataPlatformError):
+        text = re.sub(rf"^\s*(?:[\w.]*\.)?{re.escape(name)}:\s*", "", message).strip()
+        return clip(strike_out(" ".join(text.split())), SUMMARY_CHARACTERS)
+    return f"{clip(name, 80)}; the run's log has the details."
+
+
+def strike_out(text: str) -> str:
+    """``text`` without what looks like an e-mail address, a phone or social security number,
+    a webhook or a password in a URL."""
+    for pattern, instead in STRUCK_OUT:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def escape(text: str) -> str:
+    """Slack's own three characters; with them escaped nothing can mention, link or ping."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def link(ui_url: str, path: str) -> str:
+    """An absolute URL into the UI that cannot end a Slack link early."""
+    return ui_url.rstrip("/") + "/" + quote(path.lstrip("/"), safe="/?=&%:,+~")
+
+
+def number(value: Number) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return strike_out(value)
+
+
+def _post(messages: Sequence[Message], environment: str, ui_url: str) -> Post:
+    facts = [_Facts.of(message) for message in messages]
+    blocks: list[dict[str, Any]] = []
+    for one in facts:
+        if blocks:
+            blocks.append({"type": "divider"})
+        blocks.extend(one.blocks(environment, ui_url))
+    headlines = "\n".join(f"[{environment}] {one.headline}" for one in facts)
+    return Post(
+        keys=tuple(message.key for message in messages),
+        text="\n".join(one.text(environment, ui_url) for one in facts),
+        payload={
+            "text": clip(escape(headlines), FALLBACK_CHARACTERS),
+            "blocks": blocks,
+            "unfurl_links": False,
+            "unfurl_media": False,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """A message's content, before it takes a form."""
+
+    sign: str
+    title: str
+    name: str
+    summary: str
+    pairs: tuple[tuple[str, str], ...]
+    path: str
+
+    @classmethod
+    def of(cls, message: Message) -> _Facts:
+        problem = clipped(message.problem)
+        failed, recovered = TITLES.get(problem.kind, OTHER_TITLES)
+        pairs = [("where", strike_out(problem.where)), ("since", _instant(problem.since))]
+        if isinstance(message, Opened):
+            sign, title, summary = ":red_circle:", failed, problem.summary
+        else:
+            sign, title = ":large_green_circle:", recovered
+            summary = "" if message.announced else f"It could not be told earlier: {problem.summary}"
+            lasted = _duration(message.at - problem.since)
+            pairs.append(("until", f"{_instant(message.at)} (after {lasted})"))
+        if isinstance(message, Opened) or not message.announced:
+            pairs += [(strike_out(name), number(value)) for name, value in problem.numbers.items()]
+        return cls(sign, title, strike_out(problem.object), strike_out(summary), tuple(pairs), problem.link)
+
+    @property
+    def headline(self) -> str:
+        return f"{self.title}: {self.name}"
+
+    def text(self, environment: str, ui_url: str) -> str:
+        lines = [f"[{environment}] {self.headline}"]
+        lines += [f"  {self.summary}"] if self.summary else []
+        lines += [f"  {name}: {value}" for name, value in self.pairs]
+        return "\n".join([*lines, f"  {link(ui_url, self.path)}"])
+
+    def blocks(self, environment: str, ui_url: str) -> list[dict[str, Any]]:
+        name = escape(self.name.replace("`", "'"))
+        lines = [f"{self.sign} *{self.title}* `{name}`"]
+        lines += [escape(self.summary)] if self.summary else []
+        fields = [f"*{escape(key)}*\n{escape(value)}" for key, value in self.pairs]
+        footer = f"<{link(ui_url, self.path)}|Open in Dagster>  ·  {escape(environment)}"
+        return [
+            {"type": "section", "text": _mrkdwn("\n".join(lines))},
+            # Where, since, until and eight numbers are eleven; a section takes ten fields.
+            {"type": "section", "fields": [_mrkdwn(field) for field in fields[:10]]},
+            {"type": "context", "elements": [_mrkdwn(footer)]},
+        ]
+
+
+def _mrkdwn(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _duration(lasted: timedelta) -> str:
+    minutes = max(0, int(lasted.total_seconds() // 60))
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "under a minute"

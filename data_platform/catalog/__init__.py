@@ -1,0 +1,27 @@
+"""What this company has: the YAML under ``catalog/`` as one frozen ``Catalog``, or every mistake at once.
+
+    yaml_reader.py  text -> plain values and the line each stands on
+    files.py        what each file may say (the JSON Schemas come from it)
+    models.py       the resolved objects the rest of the platform reads
+    mistakes.py     what is wrong in words: file, line, path, what to do
+    checks.py       what a schema cannot say: keys, personal columns, rules, cron
+    load.py         the folder -> Catalog
+    schema.py       the published JSON Schemas
+
+Offline: nothing here connects to anything or reads a secret.
+"""
+
+from data_platform.catalog.load import load_catalog, project_root
+from data_platform.catalog.models import Catalog, Environment, Privacy, Source, Table
+from data_platform.catalog.schema import json_schemas
+
+__all__ = [
+    "Catalog",
+    "Environment",
+    "Privacy",
+    "Source",
+    "Table",
+    "json_schemas",
+    "load_catalog",
+    "project_root",
+]

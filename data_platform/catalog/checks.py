@@ -1,0 +1,213 @@
+"""What a schema cannot say about a source's file: keys, personal columns, rules, time. Offline.
+
+Each check looks at what is already known to be well-formed and adds to the
+report what does not fit together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from data_platform.catalog.cron import cron_problem
+from data_platform.catalog.files import TableBlock
+from data_platform.catalog.mistakes import Report, did_you_mean
+from data_platform.catalog.yaml_reader import Path
+from data_platform.privacy.names import looks_personal
+from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
+
+RESERVED_SOURCES = ("data_platform",)
+"""The platform's own tables are a dbt source of this name."""
+
+
+def check_source(raw: Mapping[str, Any], report: Report, partitioned: bool) -> None:
+    """``raw`` is the file as written: what is wrong in one key hides no mistake in another.
+    ``partitioned``: one of its tables has a partition column."""
+
+    def text(key: str) -> str | None:
+        value = raw.get(key)
+        return value if isinstance(value, str) and not report.has((key,)) else None
+
+    if text("source") in RESERVED_SOURCES:
+        report.add(("source",), "is a name the platform uses itself; choose another")
+    timezone = text("timezone")
+    if timezone is not None and (problem := _timezone_problem(timezone)):
+        report.add(("timezone",), problem)
+    for key in ("schedule", "reconcile"):
+        line = text(key)
+        if line is not None and (problem := cron_problem(line)):
+            report.add((key,), problem)
+    if partitioned and raw.get("start") is None:
+        report.add(
+            ("start",), "is missing. A table has a `partition`: say its first day, as in start: 2024-01-31"
+        )
+
+
+def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base: Path) -> None:
+    """``raw`` is the block as written, ``base`` its path."""
+
+    def add(path: Path, message: str) -> None:
+        report.add((*base, *path), message)
+
+    def right(*keys: str) -> bool:
+        """Nothing wrong is known of these keys, so that no mistake is told twice."""
+        return not any(report.has((*base, key)) for key in keys)
+
+    if block.relation is not None and right("relation"):
+        try:
+            split_relation(block.relation, "")
+        except ValueError as error:
+            add(("relation",), str(error))
+    if right("key", "strategy") and not _misspelled_key(raw, report, base):
+        if not block.key and block.strategy != "replace":
+            why = "replaces rows by key" if block.strategy == "merge" else "only adds keys that are absent"
+            add(
+                ("key",),
+                f"is missing. The strategy {block.strategy} {why}: name the columns that identify a row, or set"
+                " strategy: replace, which reads the whole table each time",
+            )
+        for position, column in enumerate(block.key):
+            if column in block.key[:position]:
+                add(("key", position), f"names the column `{column}` twice")
+    if "cursor_clock" in raw and block.cursor is None and right("cursor", "cursor_clock"):
+        add(
+            ("cursor_clock",),
+            "says who sets the cursor, and there is no `cursor`; name the column or leave this out",
+        )
+    _check_treatments(block, add)
+    _check_text(block, add)
+    _check_rules(block, report, base)
+    declared = raw.get("personal")
+    names = set(declared) if isinstance(declared, Mapping) else set()
+    for column, path in _named_columns(block, raw):
+        if column in (BATCH_ID, LOADED_AT, SOURCE_XMIN) or column.startswith(RULE_PREFIX):
+            add(
+                path,
+                f"names `{column}`, which the platform adds to every raw table itself; read a view that renames it",
+            )
+        elif column not in names and (reason := looks_personal(column)):
+            near = did_you_mean(column, names)
+            report.add(
+                (*base, "personal", column),
+                f"is missing. The column `{column}` looks like {reason} and nothing says what becomes of it."
+                f"{near} Declare it under `personal` as hash, mask or redact, or as keep if it is no person's data",
+                report.document.line((*base, *path)),
+            )
+
+
+def split_relation(text: str, default_schema: str) -> tuple[str, str]:
+    """``schema.name`` or ``name`` -> (schema, name); double quotes keep a dot inside a name.
+
+    ValueError when it has more parts, or an empty one.
+    """
+    parts: list[str] = []
+    rest = text
+    while True:
+        if rest.startswith('"'):
+            end = rest.find('"', 1)
+            while end != -1 and rest[end : end + 2] == '""':
+                end = rest.find('"', end + 2)
+            part, rest = (rest[1:end].replace('""', '"'), rest[end + 1 :]) if end > 0 else ("", "")
+        else:
+            part, dot, tail = rest.partition(".")
+            rest = dot + tail
+        parts.append(part)
+        if not rest.startswith("."):
+            break
+        rest = rest[1:]
+    if rest or len(parts) > 2 or not all(parts):
+        raise ValueError(
+            "must be `schema.name` or `name`; a name with a dot in it stands in double quotes:"
+            " 'public.\"daily.orders\"'"
+        )
+    return (default_schema, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _timezone_problem(name: str) -> str | None:
+    if name == "UTC":  # the usual one, without the cost of loading time zones
+        return None
+    from zoneinfo import ZoneInfo, available_timezones
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones
+        near = did_you_mean(name, available_timezones())
+        return f"is not a time zone.{near} Write its IANA name, such as UTC or Europe/Berlin"
+    return None
+
+
+def _misspelled_key(raw: Mapping[str, Any], report: Report, base: Path) -> bool:
+    """Whether an unknown key of the block probably is `key`: then that is the one mistake."""
+    return any(report.has((*base, name)) and "`key`" in did_you_mean(name, ("key",)) for name in raw)
+
+
+def _check_treatments(block: TableBlock, add: Any) -> None:
+    treated = {column: t for column, t in block.personal.items() if t != "keep"}
+    places: list[tuple[Path, str | None, str]] = [
+        (("partition",), block.partition, "its day must be readable to cut the table into partitions"),
+        (("cursor",), block.cursor, "its greatest value is kept as the watermark"),
+    ]
+    if block.newest_data is not None:
+        places.append((("newest_data", "column"), block.newest_data.column, "its age is what is checked"))
+    for path, column, why in places:
+        if column in treated:
+            add(
+                path,
+                f"the column `{column}` is treated as {treated[column]} under `personal`, and {why}; choose another column or keep",
+            )
+    for position, column in enumerate(block.key):
+        if treated.get(column) in ("mask", "redact"):
+            add(
+                ("key", position) if len(block.key) > 1 else ("key",),
+                f"the column `{column}` is treated as {treated[column]} under `personal`, which makes different rows"
+                " equal; use hash for a key",
+            )
+
+
+def _check_text(block: TableBlock, add: Any) -> None:
+    for column in (block.partition, block.newest_data.column if block.newest_data else None):
+        if column in block.as_:
+            add(
+                ("as", column),
+                "lands as text, but a time is needed: it is the column of `partition` or `newest_data`",
+            )
+
+
+def _check_rules(block: TableBlock, report: Report, base: Path) -> None:
+    """The positions in ``block`` are those of the file only where no rule was left out."""
+    positions = iter(
+        n for n in range(len(block.rules) + _count(report, base)) if not report.has((*base, "rules", n))
+    )
+    seen: dict[str, str] = {}
+    for rule, position in zip(block.rules, positions, strict=False):
+        if rule.name in seen:
+            same = seen[rule.name] == rule.text
+            report.add(
+                (*base, "rules", position),
+                "stands in this table already; keep one of the two"
+                if same
+                else f"has the same name as another rule of this table, {rule.name}; give it a `name` of its own",
+            )
+        seen.setdefault(rule.name, rule.text)
+
+
+def _count(report: Report, base: Path) -> int:
+    return sum(path[: len(base) + 1] == (*base, "rules") for path in report.mistakes)
+
+
+def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Every column the block names, and where."""
+    for column in block.key:
+        yield column, ("key",)
+    if block.cursor is not None:
+        yield block.cursor, ("cursor",)
+    if block.partition is not None:
+        yield block.partition, ("partition",)
+    if block.newest_data is not None:
+        yield block.newest_data.column, ("newest_data", "column")
+    for key, named in (("columns", block.columns), ("as", block.as_), ("personal", block.personal)):
+        for column in named:
+            yield column, (key, column)
+    for rule in block.rules:
+        for column in rule.columns:
+            yield column, ("rules",)

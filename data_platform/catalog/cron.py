@@ -1,0 +1,61 @@
+"""Whether a cron line is one a scheduler can run: five fields, and a day that comes. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_FIELDS = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    ("day of the week", 0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+_PART = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?")
+_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def cron_problem(line: str) -> str | None:
+    """What is wrong with ``line`` and what to write instead, or None."""
+    fields = line.split()
+    if len(fields) != len(_FIELDS):
+        return (
+            "must be a cron line of five fields, minute hour day month weekday:"
+            ' "0 * * * *" is every hour, "30 3 * * *" every day at 03:30'
+        )
+    values: list[set[int]] = []
+    for text, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
+        found = _values(text.lower(), low, high, names)
+        if found is None:
+            return f"the {name} of the cron line must be {low} to {high}, as 5, 1-5, 1,3 or */2"
+        values.append(found)
+    days, months = values[2], values[3]
+    if fields[4] == "*" and not any(min(days) <= _DAYS[month - 1] for month in months):
+        return "the cron line never comes: no month it names has that day"
+    return None
+
+
+def _values(text: str, low: int, high: int, names: tuple[str, ...]) -> set[int] | None:
+    values: set[int] = set()
+    for part in text.split(","):
+        match = _PART.fullmatch(part)
+        if match is None:
+            return None
+        step = int(match["step"] or 1)
+        if match["first"] == "*":
+            first, last = low, high
+            if match["last"]:
+                return None
+        else:
+            first = _number(match["first"], names, low)
+            last = _number(match["last"], names, low) if match["last"] else high if match["step"] else first
+        if not low <= first <= last <= high or not 1 <= step <= high:
+            return None
+        values |= set(range(first, last + 1, step))
+    return values
+
+
+def _number(text: str, names: tuple[str, ...], low: int) -> int:
+    if text in names:
+        return names.index(text) + low
+    return int(text) if text.isascii() and text.isdigit() else -1

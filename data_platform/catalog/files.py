@@ -1,0 +1,101 @@
+"""What each YAML file may say, as pydantic models: every key, its type, its description.
+
+A key added here must be described in ``docs/catalog.md``; a test says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, create_model
+
+from data_platform.catalog.models import (
+    NAME,
+    NAME_LENGTH_MAX,
+    ColumnName,
+    EnvironmentSettings,
+    Frozen,
+    FrozenDict,
+    Hours,
+    Model,
+    Owner,
+    Privacy,
+    SourceSettings,
+    TableSettings,
+    Text,
+)
+from data_platform.sources.kinds import CONNECTIONS, SourceConnection
+
+Name = Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH_MAX)]
+
+
+class TableBlock(TableSettings):
+    """A table. An empty block is one that is read whole; most have a key."""
+
+    relation: ColumnName | None = Field(
+        default=None,
+        max_length=127,
+        description="The table or view in the source, as `schema.name` or `name`, spelled exactly as there;"
+        " a name with a dot in it stands in double quotes. By default the block's own name.",
+    )
+    description: Text = Field(default="", description="What a row is.")
+    owner: Owner | None = Field(
+        default=None, description="Who answers for it; by default the source's owner."
+    )
+    freshness_hours: Hours | None = Field(
+        default=None, description="It is stale when not synced for this many hours; by default the source's."
+    )
+
+
+class SourceFile(SourceSettings):
+    """``catalog/sources/<source>.yaml``: one source system."""
+
+    source: Name = Field(
+        description="The system's short name: raw tables are in the schema `raw_<source>`, assets under"
+        " `raw/<source>/`."
+    )
+    kind: str = Field(description="What kind of system it is.")
+    connection: SourceConnection = Field(description="How it is reached.")
+    start: date | None = Field(
+        default=None,
+        description="The first daily partition, as 2024-01-31; needed when a table has a `partition`. Earlier rows"
+        " are synced and counted too.",
+    )
+    tables: Mapping[Name, Annotated[TableBlock, BeforeValidator(lambda v: {} if v is None else v)]] = Field(
+        description="Its tables, a block each. The block's name is the table's in the warehouse.",
+        min_length=1,
+    )
+
+
+class PlatformFile(Model):
+    """``catalog/platform.yaml``: environments and what all sources share."""
+
+    environments: Annotated[Mapping[Name, EnvironmentSettings], Frozen] = Field(
+        description="The places the platform runs in; the environment variable DATA_PLATFORM_ENV chooses one"
+        " (`local` unless set).",
+        min_length=1,
+    )
+    privacy: Privacy = Field(default=Privacy(), description="What all personal columns share.")
+
+
+@cache
+def source_file(kind: str) -> type[SourceFile]:
+    """The model of a source file of ``kind``, one of ``CONNECTIONS``."""
+    fields: dict[str, Any] = {
+        "kind": (Literal[kind], Field(description=SourceFile.model_fields["kind"].description)),
+        "connection": (CONNECTIONS[kind], Field(description="How it is reached.")),
+    }
+    return create_model(
+        f"{kind.title()}SourceFile", __base__=SourceFile, __doc__=SourceFile.__doc__, **fields
+    )
+
+
+@cache
+def source_head(kind: str) -> type[SourceFile]:
+    """As ``source_file`` but with its tables unread: each is checked by itself, so that one
+    wrong block does not hide the mistakes of the others."""
+    fields: dict[str, Any] = {"tables": (Mapping[str, Any], FrozenDict())}
+    return create_model(f"{kind.title()}SourceHead", __base__=source_file(kind), **fields)

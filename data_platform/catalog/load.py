@@ -1,0 +1,217 @@
+"""The folder ``catalog/`` -> ``Catalog``: finding the files, reading each, putting them together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from data_platform.catalog.checks import check_source, check_table, split_relation
+from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head
+from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, find_secrets, validated
+from data_platform.catalog.models import NAME, NAME_LENGTH_MAX, Catalog, Environment, Source, Table
+from data_platform.catalog.schema import json_schemas, node_at
+from data_platform.catalog.yaml_reader import read_yaml
+from data_platform.errors import CatalogError, ConfigurationError
+from data_platform.sources.kinds import CONNECTIONS
+from data_platform.tables import TableId
+
+PLATFORM_FILE = "catalog/platform.yaml"
+SOURCES_FOLDER = "catalog/sources"
+HOME_VARIABLE = "DATA_PLATFORM_HOME"
+_NO_PARTITIONS = date(1970, 1, 1)  # `start` of a source in which nothing is partitioned
+
+
+def project_root(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """The folder that holds ``catalog/platform.yaml``: DATA_PLATFORM_HOME, else ``start`` (the
+    working folder) or the nearest folder above it, else the one this package stands in.
+
+    ConfigurationError when there is none.
+    """
+    home = (os.environ if environ is None else environ).get(HOME_VARIABLE)
+    if home:
+        root = Path(home).expanduser().resolve()
+        if not (root / PLATFORM_FILE).is_file():
+            raise ConfigurationError(
+                f"{HOME_VARIABLE} names {root}, which holds no {PLATFORM_FILE}. Set it to the project's"
+                " folder, or unset it and work inside that folder."
+            )
+        return root
+    first = (start or Path.cwd()).resolve()
+    for folder in (first, *first.parents, Path(__file__).resolve().parents[2]):
+        if (folder / PLATFORM_FILE).is_file():
+            return folder
+    raise ConfigurationError(
+        f"No {PLATFORM_FILE} in {first} or a folder above it. Work inside the project's folder, or set"
+        f" {HOME_VARIABLE} to it."
+    )
+
+
+def load_catalog(root: Path) -> Catalog:
+    """Everything under ``root/catalog``; CatalogError with every mistake of every file.
+
+    Reads no environment variable and connects to nothing.
+    """
+    root = root.resolve()
+    mistakes: list[Mistake] = []
+    platform = _read_platform(root, mistakes)
+    sources: dict[str, Source] = {}
+    named: dict[str, str] = {}
+    for path in _source_files(root, mistakes):
+        source = _read_source(path, path.relative_to(root).as_posix(), named, mistakes)
+        if source is not None:
+            sources[source.name] = source
+    if mistakes or platform is None:
+        raise CatalogError([str(mistake) for mistake in sorted(mistakes)])
+    environments = {
+        name: Environment(name=name, **_fields(settings)) for name, settings in platform.environments.items()
+    }
+    return Catalog(root=root, environments=environments, privacy=platform.privacy, sources=sources)
+
+
+def _read_platform(root: Path, mistakes: list[Mistake]) -> PlatformFile | None:
+    path = root / PLATFORM_FILE
+    if not path.is_file():
+        mistakes.append(Mistake(PLATFORM_FILE, 1, "", f"is missing in {root}; it names the environments"))
+        return None
+    report = _report(path, PLATFORM_FILE, mistakes)
+    if report is None:
+        return None
+    model = validated(
+        PlatformFile, report.document.data, lambda: json_schemas()["platform.schema.json"], report
+    )
+    mistakes += report.mistakes.values()
+    return model
+
+
+def _source_files(root: Path, mistakes: list[Mistake]) -> list[Path]:
+    folder = root / SOURCES_FOLDER
+    if not folder.is_dir():
+        return []
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".yml", ".YAML", ".YML"):
+            mistakes.append(
+                Mistake(
+                    path.relative_to(root).as_posix(),
+                    1,
+                    "",
+                    "is not read: source files end in .yaml; rename it",
+                )
+            )
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
+
+
+def _read_source(path: Path, file: str, named: dict[str, str], mistakes: list[Mistake]) -> Source | None:
+    """``named``: the sources so far and their files."""
+    report = _report(path, file, mistakes)
+    if report is None:
+        return None
+    data: dict[str, Any] = report.document.data
+    name, kind = data.get("source"), data.get("kind")
+    if isinstance(name, str):
+        if name in named:
+            report.add(
+                ("source",), f"the source `{name}` is also in {named[name]}: two sources need two names"
+            )
+        named.setdefault(name, file)
+    known = isinstance(kind, str) and kind in CONNECTIONS
+    if isinstance(kind, str) and not known:
+        report.add(
+            ("kind",),
+            f"is not a kind of source.{did_you_mean(kind, CONNECTIONS)} Known: {', '.join(CONNECTIONS)}",
+        )
+    model = source_head(kind if isinstance(kind, str) and known else next(iter(CONNECTIONS)))
+    blocks = _read_blocks(data.get("tables"), report)
+    head = validated(model, {**data, "tables": {}}, _source_schema, report)
+    check_source(data, report, any(block.partition is not None for block in blocks.values()))
+    mistakes += report.mistakes.values()
+    if head is None or report.mistakes:
+        return None
+    return _source(head, blocks)
+
+
+def _read_blocks(tables: Any, report: Report) -> dict[str, TableBlock]:
+    """Each table by itself; a name that cannot be one is a mistake and still checked within."""
+    if tables is None or tables == {}:
+        if not report.has(("tables",)):
+            report.add(
+                ("tables",), "is missing: name at least one table, a block each (tables: {orders: {key: id}})"
+            )
+        return {}
+    if not isinstance(tables, dict):
+        report.add(("tables",), "must be a block a table, each under the table's name")
+        return {}
+    blocks = {}
+    for name, raw in tables.items():
+        base = ("tables", name)
+        if not re.fullmatch(NAME, name) or len(name) > NAME_LENGTH_MAX:
+            report.add(
+                base,
+                f"a table's name here is at most {NAME_LENGTH_MAX} lower-case letters, digits and single"
+                " underscores, starting with a letter; write the name it has in the source under `relation`",
+            )
+        block = validated(TableBlock, {} if raw is None else raw, _table_schema, report, base)
+        if block is not None:
+            check_table(block, raw if isinstance(raw, dict) else {}, report, base)
+            blocks[name] = block
+    return blocks
+
+
+def _source_schema() -> Mapping[str, Any]:
+    return json_schemas()["source.schema.json"]
+
+
+def _table_schema() -> Mapping[str, Any]:
+    whole = _source_schema()
+    return {**node_at(whole, ("tables", "any")), "$defs": whole["$defs"]}
+
+
+def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
+    start = head.start or _NO_PARTITIONS
+    tables = {}
+    for name, block in blocks.items():
+        relation = split_relation(block.relation or f'"{name}"', head.schema_)
+        own = _fields(block, without={"relation", "owner", "freshness_hours"})
+        tables[name] = Table(
+            id=TableId(head.source, name),
+            relation=relation,
+            owner=block.owner or head.owner,
+            freshness_hours=block.freshness_hours or head.freshness_hours,
+            timezone=head.timezone,
+            start=start,
+            **own,
+        )
+    shared = _fields(head, without={"source", "kind", "start", "tables"})
+    return Source(name=head.source, kind=head.kind, start=start, tables=tables, **shared)
+
+
+def _report(path: Path, file: str, mistakes: list[Mistake]) -> Report | None:
+    """The file read, secrets in it found; None when it is not a mapping at all."""
+    try:
+        document = read_yaml(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        mistakes.append(Mistake(file, 1, "", "is not UTF-8 text; save it as UTF-8"))
+        return None
+    except OSError as error:
+        mistakes.append(Mistake(file, 1, "", f"cannot be read: {error.strerror}"))
+        return None
+    report = Report(file, document)
+    for line, where, message in document.mistakes:
+        report.add(where, message, line)
+    if not isinstance(document.data, dict):
+        if not document.mistakes:
+            report.add((), "is empty or no block of `key: value` lines")
+        mistakes += report.mistakes.values()
+        return None
+    find_secrets(report, document.data)
+    return report
+
+
+def _fields(model: BaseModel, without: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a model as they are, not dumped."""
+    return {name: getattr(model, name) for name in type(model).model_fields if name not in without}

@@ -1,0 +1,297 @@
+"""The catalog as the rest of the platform reads it: frozen, every default resolved.
+
+What may stand in the files is ``files.py``; nothing here reads one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, WithJsonSchema
+
+from data_platform.alerts.config import AlertsConfig
+from data_platform.errors import ConfigurationError
+from data_platform.quality.rules import FORMS, Rule, parse_rule
+from data_platform.sources.kinds import SourceConnection
+from data_platform.stores.kinds import StoreConfig
+from data_platform.tables import Strategy, TableId, Treatment
+from data_platform.warehouses.kinds import WarehouseConfig
+
+K = TypeVar("K")
+V = TypeVar("V")
+NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
+"""Of sources, tables and environments: safe in schema names, asset keys and paths. Two underscores
+in a row would blur where the source ends in ``stg_<source>__<table>``."""
+NAME_LENGTH_MAX = 48
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+class FrozenDict(dict[K, V]):
+    """A dict nobody changes: a Catalog is shared by everything that runs."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("the catalog is frozen")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
+
+def _freeze(value: Mapping[K, V]) -> Mapping[K, V]:
+    return FrozenDict(value)
+
+
+def _one_or_more(value: Any) -> Any:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+def _one_line(value: Any) -> Any:
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+Frozen = AfterValidator(_freeze)
+ColumnName = Annotated[str, Field(min_length=1, max_length=63)]
+"""As the source spells it, capitals included. 63 bytes is PostgreSQL's limit."""
+Text = Annotated[str, BeforeValidator(_one_line)]
+Owner = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:[A-Za-z0-9_.-]+)$")
+]
+Hours = Annotated[float, Field(gt=0, le=24 * 366)]
+RuleLine = Annotated[
+    InstanceOf[Rule],
+    BeforeValidator(parse_rule),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "required": ["rule"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "rule": {"type": "string", "description": f"The rule: {FORMS}."},
+                        "blocking": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Whether a failure keeps the table's new data from flowing downstream.",
+                        },
+                        "severity": {
+                            "enum": ["error", "warn"],
+                            "default": "error",
+                            "description": "How loud a failure is.",
+                        },
+                        "name": {
+                            "type": "string",
+                            "pattern": "^[a-z][a-z0-9_]{0,59}$",
+                            "description": "Name of the check; by default it is made from the rule"
+                            " (`revenue_gte_0`).",
+                        },
+                    },
+                },
+            ]
+        }
+    ),
+]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class NewestData(Model):
+    """A check of how old the newest data is, whatever the time of the last sync."""
+
+    column: ColumnName = Field(description="The time or date column whose greatest value is the newest data.")
+    max_age_hours: Hours = Field(description="The age in hours at which the check fails.")
+
+
+class TableSettings(Model):
+    """What a table's block says and no default changes."""
+
+    key: Annotated[
+        tuple[ColumnName, ...],
+        BeforeValidator(_one_or_more),
+        WithJsonSchema(
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+        ),
+    ] = Field(
+        default=(), description="The column, or list of columns, that identify a row: unique and never NULL."
+    )
+    cursor: ColumnName | None = Field(
+        default=None, description="The time column that every change of a row sets, such as `updated_at`."
+    )
+    cursor_clock: Literal["database", "application"] = Field(
+        default="application",
+        description="Who sets the cursor. `database` (a trigger that sets it on every update) lets a sync read"
+        " by the cursor's index; with `application` it scans for changed row versions instead.",
+    )
+    partition: ColumnName | None = Field(
+        default=None,
+        description="The date or time column that cuts the table into daily partitions. Leave it out for"
+        " a table without partitions.",
+    )
+    strategy: Strategy = Field(
+        default="merge",
+        description="`merge` replaces rows by key, `append` only adds keys that are absent, `replace` reads"
+        " the whole table each time.",
+    )
+    newest_data: NewestData | None = Field(
+        default=None, description="A check of how old the newest data is, whatever the time of the last sync."
+    )
+    columns: Annotated[Mapping[ColumnName, Text], Frozen] = Field(
+        default_factory=FrozenDict,
+        description="What columns mean, name by name. It may leave columns out; all of them are synced.",
+    )
+    as_: Annotated[Mapping[ColumnName, Literal["text"]], Frozen] = Field(
+        default_factory=FrozenDict,
+        alias="as",
+        description="Columns to land as text, the source's own text form of their values: for types that"
+        " cannot be kept exactly otherwise.",
+    )
+    personal: Annotated[Mapping[ColumnName, Treatment], Frozen] = Field(
+        default_factory=FrozenDict,
+        description="What becomes of personal columns before anything is written: `hash` (joins still work),"
+        " `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice.",
+    )
+    rules: tuple[RuleLine, ...] = Field(
+        default=(), description="What must be true of the rows, one line each; each becomes a check."
+    )
+
+
+class Table(TableSettings):
+    """One table of a source, with what it inherits from the source resolved."""
+
+    id: TableId
+    relation: tuple[str, str]
+    """(schema, name) in the source."""
+    description: str = ""
+    owner: str | None = None
+    freshness_hours: float
+    timezone: str
+    """Of its daily partitions, and of a ``timestamp`` without time zone."""
+    start: date
+    """Its first daily partition; earlier rows are synced and counted."""
+
+    def treatment(self, column: str) -> Treatment:
+        return self.personal.get(column, "keep")
+
+    @property
+    def treated(self) -> tuple[str, ...]:
+        """The columns whose clear values stay in the source."""
+        return tuple(column for column, treatment in self.personal.items() if treatment != "keep")
+
+
+class SourceSettings(Model):
+    """What a source's file says and no default changes."""
+
+    description: Text = Field(default="", description="What this system is.")
+    owner: Owner | None = Field(
+        default=None, description="Who answers for it: an email address, or `team:` and a team's name."
+    )
+    schema_: str = Field(
+        default="public",
+        min_length=1,
+        alias="schema",
+        description="The schema its tables are in unless they say otherwise (`relation`).",
+    )
+    timezone: str = Field(
+        default="UTC",
+        description="Time zone of the daily partitions, and of `timestamp` columns without one: an IANA name"
+        " such as Europe/Berlin.",
+    )
+    freshness_hours: Hours = Field(
+        default=6, description="A table that was not synced for this many hours is stale. Tables may differ."
+    )
+    schedule: str | None = Field(
+        default=None,
+        description='When changes are synced: a cron line in UTC, such as "0 * * * *". Without it, by the'
+        " sensor and by hand.",
+    )
+    reconcile: str | None = Field(
+        default=None,
+        description="When whole tables are counted and checksummed against the source, which finds deletes and"
+        ' silent changes: a cron line in UTC, such as "30 3 * * *".',
+    )
+
+
+class Source(SourceSettings):
+    """One source system."""
+
+    name: str
+    kind: str
+    connection: SourceConnection
+    start: date
+    tables: Annotated[Mapping[str, Table], Frozen]
+
+    def table(self, name: str) -> Table:
+        """ConfigurationError, with near matches, when there is none."""
+        return _get(self.tables, name, f"the source {self.name!r} has no table", "Its tables")
+
+
+class Privacy(Model):
+    hash_key_env: str = Field(
+        default="DATA_PLATFORM_HASH_KEY",
+        pattern=VARIABLE,
+        description="Environment variable that holds the key under which `hash` columns are hashed; at least"
+        " 16 bytes. Keep a copy: another key gives other hashes.",
+    )
+
+
+class EnvironmentSettings(Model):
+    """One environment: where data lands, where it is loaded, who hears of trouble."""
+
+    landing: StoreConfig = Field(description="The landing store, where every batch is kept as it was read.")
+    warehouse: WarehouseConfig = Field(description="The warehouse the batches are loaded into.")
+    automation: Literal["running", "stopped"] = Field(
+        default="stopped",
+        description="Whether schedules and sensors start by themselves. Alerts always do.",
+    )
+    alerts: AlertsConfig = Field(
+        default_factory=AlertsConfig, description="Where failures, stale tables and failed checks are told."
+    )
+
+
+class Environment(EnvironmentSettings):
+    name: str
+
+
+class Catalog(Model):
+    """Everything the YAML says. Relative paths in it are relative to ``root``."""
+
+    root: Path
+    environments: Annotated[Mapping[str, Environment], Frozen]
+    privacy: Privacy = Privacy()
+    sources: Annotated[Mapping[str, Source], Frozen]
+
+    def environment(self, name: str) -> Environment:
+        """ConfigurationError, with near matches, when there is none."""
+        return _get(self.environments, name, "catalog/platform.yaml has no environment", "It has")
+
+    def source(self, name: str) -> Source:
+        """ConfigurationError, with near matches, when there is none."""
+        return _get(self.sources, name, "the catalog has no source", "It has")
+
+    def table(self, table: TableId) -> Table:
+        """ConfigurationError, with near matches, when there is none."""
+        return self.source(table.source).table(table.table)
+
+    def table_ids(self) -> tuple[TableId, ...]:
+        return tuple(table.id for source in self.sources.values() for table in source.tables.values())
+
+
+def _get(values: Mapping[str, V], name: str, problem: str, these: str) -> V:
+    if name in values:
+        return values[name]
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, values, n=1)
+    suggestion = f" Did you mean {near[0]!r}?" if near else ""
+    raise ConfigurationError(
+        f"{problem[0].upper()}{problem[1:]} {name!r}.{suggestion} {these}: {', '.join(values) or 'none'}."
+    )

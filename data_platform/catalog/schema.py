@@ -1,0 +1,119 @@
+"""The JSON Schemas of the catalog's files, by which editors complete and check them as one types.
+
+Also the walk through such a schema by which a mistake finds what a key means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from data_platform.catalog.files import PlatformFile, source_file
+from data_platform.catalog.yaml_reader import Path
+from data_platform.sources.kinds import CONNECTIONS
+
+SCHEMA_FOLDER = "catalog/schema"
+
+
+@cache
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """File name under ``catalog/schema/`` -> JSON Schema (draft 2020-12)."""
+    kinds = [_schema_of(source_file(kind)) for kind in CONNECTIONS]
+    source = kinds[0]
+    if len(kinds) > 1:
+        definitions: dict[str, Any] = {}
+        for kind in kinds:
+            definitions |= kind.pop("$defs", {})
+        source = {"oneOf": kinds, "$defs": definitions}
+    return {
+        "platform.schema.json": {**_DIALECT, **_schema_of(PlatformFile), "title": "catalog/platform.yaml"},
+        "source.schema.json": {**_DIALECT, **source, "title": "catalog/sources/*.yaml"},
+    }
+
+
+def render_json_schemas() -> dict[str, str]:
+    """Path relative to the project root -> text of each published schema file."""
+    return {
+        f"{SCHEMA_FOLDER}/{name}": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in json_schemas().items()
+    }
+
+
+def node_at(schema: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """The part of ``schema`` that describes ``path``; empty where nothing does."""
+    node = _resolved(schema, schema)
+    for step in path:
+        node = _child(schema, node, step)
+    return node
+
+
+def key_paths(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Every key a file may hold, as ``tables.<name>.key``; ``[]`` stands for a list's items."""
+    yield from _paths(schema, _resolved(schema, schema), "")
+
+
+_DIALECT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+
+
+def _schema_of(model: Any) -> dict[str, Any]:
+    schema: dict[str, Any] = model.model_json_schema(by_alias=True)
+    _drop_titles(schema)
+    return schema
+
+
+def _drop_titles(node: Any) -> None:
+    """pydantic titles every field by its name, which tells a reader nothing."""
+    if isinstance(node, dict):
+        if isinstance(node.get("title"), str):
+            del node["title"]
+        for value in node.values():
+            _drop_titles(value)
+    elif isinstance(node, list):
+        for value in node:
+            _drop_titles(value)
+
+
+def _resolved(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" in node:
+        target: Any = root
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        own = {key: value for key, value in node.items() if key != "$ref"}
+        return {**_resolved(root, target), **own}
+    for choice in ("anyOf", "oneOf"):
+        for option in node.get(choice, ()):
+            resolved = _resolved(root, option)
+            if resolved.get("type") in ("object", "array"):
+                return {**resolved, **{k: v for k, v in node.items() if k == "description"}}
+    return node
+
+
+def _child(root: Mapping[str, Any], node: Mapping[str, Any], step: str | int) -> Mapping[str, Any]:
+    if isinstance(step, int):
+        return _resolved(root, node.get("items") or {})
+    known = node.get("properties", {}).get(step)
+    if known is None:
+        known = _any_key(node) or {}
+    return _resolved(root, known)
+
+
+def _any_key(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a mapping with free keys holds under each."""
+    for pattern in node.get("patternProperties", {}).values():
+        return pattern
+    additional = node.get("additionalProperties")
+    return additional if isinstance(additional, Mapping) else None
+
+
+def _paths(root: Mapping[str, Any], node: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, child in node.get("properties", {}).items():
+        yield f"{prefix}{key}"
+        yield from _paths(root, _resolved(root, child), f"{prefix}{key}.")
+    items = node.get("items")
+    if isinstance(items, Mapping):
+        yield from _paths(root, _resolved(root, items), f"{prefix[:-1]}[].")
+    free = _any_key(node)
+    if free is not None:
+        yield from _paths(root, _resolved(root, free), f"{prefix}<name>.")

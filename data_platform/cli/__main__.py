@@ -1,0 +1,5 @@
+"""``python -m data_platform.cli``."""
+
+from data_platform.cli import main
+
+main()

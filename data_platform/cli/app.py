@@ -1,0 +1,67 @@
+"""The command tree, and how it ends: exit codes and one readable paragraph for an error.
+
+What a command does is in its own module; what its exit codes mean is documented
+in docs/cli.md and comes from ``errors.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from data_platform.cli import catalog, ledger, query, sandbox, status, summary, sync
+from data_platform.cli.output import error_fields, say_error
+from data_platform.errors import DataPlatformError
+
+DEFECT_EXIT_CODE = 70
+"""sysexits' EX_SOFTWARE: an exception nobody meant to raise."""
+
+app = typer.Typer(
+    name="data-platform",
+    help="Sync every source into one checked warehouse, look at it, and keep it true.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # typer's boxed help imports Markdown and Pygments: 0.4 s of CPU
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.command("validate", short_help="Check the catalog, every mistake at once")(catalog.validate)
+app.command("discover", short_help="Draft the YAML of a database")(catalog.discover)
+app.command("sync", short_help="Bring what changed into the warehouse")(sync.sync)
+app.command("status", short_help="Show how far each table is, and whether it is fresh")(status.status)
+app.command("query", short_help="Ask the warehouse a question, read-only")(query.query)
+app.command("summary", short_help="Say what was synced, modelled and checked")(summary.summary)
+app.add_typer(sandbox.app, name="sandbox", short_help="A company's database in a box")
+app.add_typer(ledger.app, name="ledger", short_help="Look at the chain of landed batches")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; returns its exit code."""
+    try:
+        app(args=list(argv), prog_name="data-platform")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except DataPlatformError as error:
+        _debug()
+        if "--json" in argv:
+            print(json.dumps({"ok": False, "error": error_fields(error)}, ensure_ascii=False))
+        say_error(str(error))
+        return error.exit_code
+    except Exception as error:
+        _debug()
+        say_error(
+            f"An error nobody foresaw: {type(error).__name__}. Nothing that was committed is lost; running"
+            " the same command again is safe. Set DATA_PLATFORM_DEBUG=1 to see where it comes from."
+        )
+        return DEFECT_EXIT_CODE
+    return 0
+
+
+def _debug() -> None:
+    if os.environ.get("DATA_PLATFORM_DEBUG") == "1":
+        traceback.print_exc(file=sys.stderr)

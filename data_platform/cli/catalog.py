@@ -1,0 +1,143 @@
+"""``validate`` and ``discover``: what the catalog says, and a first draft of it from a database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, project
+from data_platform.cli.output import plural, progress, remark, say, say_error, say_json
+from data_platform.errors import CatalogError, ConfigurationError
+
+MISTAKES_EXIT_CODE = CatalogError.exit_code
+
+
+def validate(
+    connect: Annotated[
+        bool,
+        typer.Option("--connect", help="Also look at each database: tables, columns, keys, types, rights."),
+    ] = False,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="Write the files generated from the catalog: dbt sources and the JSON Schemas."
+        ),
+    ] = False,
+    check_generated: Annotated[
+        bool,
+        typer.Option(
+            "--check-generated", help="Take a generated file that is old or missing for a mistake (for CI)."
+        ),
+    ] = False,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Check the catalog: every mistake at once, each with its file, its path and what to do.
+
+    Without --connect nothing is contacted and no secret is read.
+    """
+    from data_platform.catalog import load_catalog
+    from data_platform.cli.generated import differences, write_all
+
+    folder = project(root)
+    mistakes: list[str] = []
+    written: list[str] = []
+    outdated: list[str] = []
+    sources = tables = 0
+    try:
+        catalog = load_catalog(folder)
+    except CatalogError as error:
+        mistakes += error.mistakes
+    else:
+        sources, tables = len(catalog.sources), len(catalog.table_ids())
+        if write:
+            written = write_all(catalog)
+        outdated = differences(catalog)
+        if check_generated:
+            mistakes += outdated
+        if connect:
+            from data_platform.sync.sources import check_sources
+
+            with progress("looking at the databases"):
+                mistakes += check_sources(open_project(folder, environment))
+
+    if json:
+        say_json(
+            {
+                "ok": not mistakes,
+                "sources": sources,
+                "tables": tables,
+                "connected": connect,
+                "mistakes": mistakes,
+                "outdated": outdated,
+                "written": written,
+            }
+        )
+    else:
+        for path in written:
+            say(f"wrote {path}")
+        for mistake in mistakes:
+            say_error(mistake)
+        if mistakes:
+            remark(f"{plural(len(mistakes), 'mistake')} in the catalog.", style="bold")
+        else:
+            seen = " and agrees with the databases" if connect else ""
+            say(f"The catalog is valid{seen}: {plural(sources, 'source')}, {plural(tables, 'table')}.")
+            for difference in outdated:
+                remark(difference)
+    if mistakes:
+        raise typer.Exit(MISTAKES_EXIT_CODE)
+
+
+def discover(
+    source: Annotated[
+        str, typer.Option("--source", metavar="NAME", help="Name of the new source in the catalog.")
+    ],
+    url_env: Annotated[
+        str,
+        typer.Option(
+            "--url-env",
+            metavar="VARIABLE",
+            help="Environment variable that holds the database URL (postgresql://...).",
+        ),
+    ],
+    schema: Annotated[
+        str, typer.Option("--schema", metavar="NAME", help="Schema of the database whose tables to take.")
+    ] = "public",
+    write: Annotated[
+        bool, typer.Option("--write", help="Write catalog/sources/<source>.yaml instead of printing it.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write this file instead of printing it."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file when it is already there.")
+    ] = False,
+    root: RootOption = None,
+) -> None:
+    """Draft the YAML of a PostgreSQL database: keys, cursors, partitions, personal columns.
+
+    Where it guessed, a comment says so. Only metadata is read, never a row.
+    """
+    folder = project(root)
+    if write and output is not None:
+        raise typer.BadParameter("--write and --output both name the file; give one of them.")
+    target = folder / "catalog" / "sources" / f"{source}.yaml" if write else output
+    if target is not None and target.exists() and not overwrite:
+        raise ConfigurationError(f"{target} is already there: give --overwrite to replace it.")
+    from data_platform.sync.sources import discover as draft
+
+    with progress(f"looking at schema {schema}"):
+        text = draft(os.environ, source=source, url_env=url_env, schema=schema)
+    if target is None:
+        print(text, end="" if text.endswith("\n") else "\n")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    say(f"wrote {target}")
+    remark("Read its comments, then: data-platform validate --connect --write")

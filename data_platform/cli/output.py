@@ -1,0 +1,188 @@
+"""How things look: tables, progress, sizes, errors. What is shown is the commands' choice.
+
+Results go to standard output, everything else (progress, remarks, errors) to
+standard error, so that a pipe carries results only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from data_platform.errors import DataPlatformError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+
+def console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    # Off a terminal nobody's window decides how wide a line is.
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 100_000
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """A line of the result."""
+    _line(text, style, stderr=False)
+
+
+def remark(text: str, style: str | None = "dim") -> None:
+    """A line beside the result."""
+    _line(text, style, stderr=True)
+
+
+def say_error(text: str) -> None:
+    _line(text, None, stderr=True, head="Error: ")
+
+
+def _line(text: str, style: str | None, *, stderr: bool, head: str = "") -> None:
+    stream = sys.stderr if stderr else sys.stdout
+    if not stream.isatty():  # importing rich takes a tenth of a second, and there is nothing to style
+        print(head + text, file=stream)
+        return
+    from rich.text import Text
+
+    console(stderr).print(Text.assemble((head, "bold red"), (text, style or "")), soft_wrap=True)
+
+
+def say_json(document: Any) -> None:
+    print(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def error_fields(error: DataPlatformError) -> dict[str, Any]:
+    """An error as every ``--json`` output shows it."""
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "retryable": error.retryable,
+        "exit_code": error.exit_code,
+    }
+
+
+def say_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Collection[str] = (),
+    upright: bool = False,
+) -> None:
+    """A table; the columns named in ``right`` are numbers. With ``upright``, one that does not
+    fit the window is shown a row at a time, a line a column."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    out = console()
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1))
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    if (
+        upright
+        and rows
+        and table.__rich_measure__(out, out.options.update(max_width=10**9)).maximum > out.width
+    ):
+        width = max(map(len, headings))
+        for number, row in enumerate(rows, 1):
+            say(f"row {number:,}", style="bold")
+            for heading, value in zip(headings, row, strict=True):
+                say(f"  {heading:<{width}}  {value}")
+    elif sys.stdout.isatty():
+        out.print(table)
+    else:
+        with out.capture() as captured:
+            out.print(table)
+        print("\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip()))
+
+
+class Bars:
+    """The bars of one piece of work: a main one, and one a name for its parts."""
+
+    def __init__(self, bars: Progress | None, main: TaskID | None = None) -> None:
+        self._bars, self._main = bars, main
+        self._parts: dict[str, TaskID] = {}
+
+    def done(self, completed: float) -> None:
+        """How far the whole is."""
+        if self._bars is not None and self._main is not None:
+            self._bars.update(self._main, completed=completed)
+
+    def step(self) -> None:
+        """One more of the whole is done."""
+        if self._bars is not None and self._main is not None:
+            self._bars.update(self._main, advance=1)
+
+    def part(self, name: str, completed: int, total: int) -> None:
+        """How far the part ``name`` is; ``total`` is 0 while nobody knows. Any thread may call it."""
+        if self._bars is None:
+            return
+        if name not in self._parts:
+            self._parts[name] = self._bars.add_task(f"  {name}", total=total or None)
+        self._bars.update(self._parts[name], completed=completed, total=max(total, completed) or None)
+
+    def part_done(self, name: str) -> None:
+        if self._bars is not None and name in self._parts:
+            self._bars.remove_task(self._parts.pop(name))
+
+
+@contextmanager
+def progress(description: str, total: float | None = None) -> Iterator[Bars]:
+    """Progress bars on standard error, gone when done; silent where it is not a terminal."""
+    if not sys.stderr.isatty():
+        yield Bars(None)
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True) as bars:
+        yield Bars(bars, bars.add_task(description, total=total))
+
+
+def size(count: int) -> str:
+    """Bytes for people: powers of 1000, three digits."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:,.3g} TB"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 table``, ``2 tables``, ``2 batches``."""
+    if count == 1:
+        return f"{count:,} {noun}"
+    if noun.endswith("y"):
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith(('ch', 's')) else 's'}"
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    return "never" if at is None else f"{span(now - at)} ago"
+
+
+def span(time: timedelta) -> str:
+    seconds = max(0, int(time.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length or (unit == "min" and seconds >= length):
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,122 @@
+"""``query``: a statement against the warehouse, read-only, and its result in three formats."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, RootOption, open_project
+from data_platform.cli.output import plural, remark, say_table
+
+if TYPE_CHECKING:
+    from data_platform.warehouses import QueryResult
+
+TABLE_ROWS = 100
+"""What a person reads; csv and json are for scripts, which want all."""
+
+
+class Format(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement; - reads it from standard input.")],
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.table,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=0,
+            help="At most this many rows; 0 is all. Default: 100 as a table, all as csv or json.",
+            show_default=False,
+        ),
+    ] = None,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Ask the warehouse a question. Nothing can be changed, and no file or network is reached.
+
+    Exact types stay exact: as json, decimals, dates and times are strings.
+    """
+    text = sys.stdin.read() if sql == "-" else sql
+    if not text.strip():
+        raise typer.BadParameter("The statement is empty.")
+    most = limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
+    platform = open_project(root, environment)
+    with platform.warehouse(read_only=True) as warehouse:
+        # One row more than is shown tells whether there are more.
+        result = warehouse.query(text, limit=most + 1 if most else None)
+    rows = result.rows[:most] if most else result.rows
+    show(result, rows, format)
+    if len(rows) < len(result.rows):
+        remark(f"There are more than these {plural(most, 'row')}: --limit 0 shows all.")
+
+
+def show(result: QueryResult, rows: Sequence[Sequence[Any]], format: Format) -> None:
+    if format is Format.json:
+        print(
+            json.dumps(
+                [dict(zip(result.columns, map(plain, row), strict=True)) for row in rows], ensure_ascii=False
+            )
+        )
+    elif format is Format.csv:
+        out = csv.writer(sys.stdout, lineterminator="\n")
+        out.writerow(result.columns)
+        out.writerows(["" if value is None else cell(value) for value in row] for row in rows)
+    else:
+        numbers = [name for name, type_ in zip(result.columns, result.types, strict=True) if is_number(type_)]
+        say_table(
+            result.columns, [[grid(value) for value in row] for row in rows], right=numbers, upright=True
+        )
+        remark(plural(len(rows), "row"))
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON: nested values stay nested, what JSON cannot hold exactly is a string."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)  # nan and infinities are not JSON
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():.6f} s"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    return str(value)  # DECIMAL, UUID and whatever else has an exact text
+
+
+def cell(value: Any) -> str:
+    made = plain(value)
+    if isinstance(made, bool):
+        return "true" if made else "false"
+    return json.dumps(made, ensure_ascii=False) if isinstance(made, (dict, list)) else str(made)
+
+
+def grid(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return cell(value)
+
+
+def is_number(type_: str) -> bool:
+    return (
+        type_.upper().startswith(("DECIMAL", "DOUBLE", "FLOAT", "HUGEINT", "UHUGEINT"))
+        or type_.upper().endswith("INT")
+        or type_.upper().endswith("INTEGER")
+    )

@@ -1,0 +1,171 @@
+"""``sandbox``: a company's PostgreSQL database in a box, started, played with and stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data_platform.cli.options import JsonOption, RootOption, project
+from data_platform.cli.output import progress, remark, say, say_json
+from data_platform.errors import SandboxError
+
+if TYPE_CHECKING:
+    from data_platform.sandbox import SandboxInfo
+
+app = typer.Typer(
+    name="sandbox",
+    help="A start-up in a box: a real PostgreSQL server with two years of plausible history.",
+    no_args_is_help=True,
+)
+
+
+@app.command("up")
+def up(
+    orders: Annotated[
+        int, typer.Option("--orders", min=1, help="Orders in the history; everything else follows.")
+    ] = 20_000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same history.")] = 1,
+    today: Annotated[
+        datetime | None,
+        typer.Option(
+            "--today",
+            formats=["%Y-%m-%d"],
+            metavar="DAY",
+            help="The first day without history. Default: the current one, UTC.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=1,
+            max=65535,
+            help="Port on 127.0.0.1. Default: the one it had, or a free one.",
+            show_default=False,
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Destroy the database first and make it anew.")
+    ] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Add rows that rules of severity error catch.")
+    ] = False,
+    json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    """Start the server, make the database where there is none, and write .env."""
+    folder = project(root)
+    from data_platform.sandbox import up as start
+
+    with progress("starting the sandbox") as bars:
+        info = start(
+            folder,
+            orders=orders,
+            seed=seed,
+            today=today.date() if today else None,
+            port=port,
+            fresh=fresh,
+            faults=faults,
+            on_progress=lambda done, total: bars.part("history", done, total),
+        )
+    made = "its database was made" if info.generated else "its database was there"
+    tell(info, json, f"The sandbox is up; {made}. Its URL is SHOP_DATABASE_URL in {folder / '.env'}.")
+
+
+@app.command("down")
+def down(
+    destroy: Annotated[bool, typer.Option("--destroy", help="Remove the database too.")] = False,
+    json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    """Stop the server. The database stays unless --destroy is given."""
+    folder = project(root)
+    from data_platform.sandbox import down as stop
+
+    with progress("stopping the sandbox"):
+        info = stop(folder, destroy=destroy)
+    tell(
+        info,
+        json,
+        "The sandbox is down" + (" and its database removed." if destroy else ", its database kept."),
+    )
+
+
+@app.command("status")
+def status(json: JsonOption = False, root: RootOption = None) -> None:
+    """Say whether the server runs, and what it holds. Exit code 6 when it does not run."""
+    folder = project(root)
+    from data_platform.sandbox import status as look
+
+    info = look(folder)
+    tell(
+        info, json, "The sandbox is up." if info.running else "The sandbox is down: data-platform sandbox up"
+    )
+    if not info.running:
+        raise typer.Exit(SandboxError.exit_code)
+
+
+@app.command("traffic")
+def traffic(
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="How long to play.")] = 60.0,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Transactions a second.")] = 20.0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed plays the same business.")] = 1,
+    json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    """Play live business: inserts, updates, deletes, transactions that commit late."""
+    folder = project(root)
+    from data_platform.sandbox import status as look
+    from data_platform.sandbox import traffic as play
+
+    info = look(folder)
+    if info.url is None:
+        raise SandboxError("The sandbox is not running: start it with `data-platform sandbox up`.")
+    with progress("playing live business", total=seconds) as bars:
+        summary = play(info.url, seconds, rate, seed, bars.done)
+    counts = fields(summary)
+    if json:
+        say_json(counts)
+        return
+    for name, value in counts.items():
+        if isinstance(value, dict):
+            say(
+                f"{name.replace('_', ' ')}: {', '.join(f'{count:,} {kind}' for kind, count in value.items())}"
+            )
+        else:
+            say(f"{name.replace('_', ' ')}: {value:,}" if isinstance(value, int) else f"{name}: {value:.1f}")
+
+
+def tell(info: SandboxInfo, json: bool, headline: str) -> None:
+    shown = fields(info)
+    if json:
+        say_json(shown)
+        return
+    say(headline)
+    for name in ("url", "orders", "seed", "today", "home"):
+        if shown[name] is not None:
+            value = shown[name]
+            say(f"  {name}: {f'{value:,}' if name == 'orders' else value}")
+    for note in info.notes:
+        remark(note)
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON takes it. The password of a URL stays in .env."""
+    return {key: plain(item) for key, item in dataclasses.asdict(value).items()}
+
+
+def plain(item: Any) -> Any:
+    if isinstance(item, (list, tuple)):
+        return [plain(one) for one in item]
+    if isinstance(item, dict):
+        return {str(key): plain(one) for key, one in item.items()}
+    if isinstance(item, str):
+        return re.sub(r"(?<=://)([^:@/]+):[^@/]*@", r"\1@", item)
+    return str(item) if isinstance(item, (Path, datetime)) or hasattr(item, "isoformat") else item

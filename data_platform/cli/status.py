@@ -1,0 +1,217 @@
+"""``status``: per table, how far it was landed and loaded, and whether it is fresh.
+
+Reads the ledger and the warehouse, never a source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.output import ago, plural, progress, remark, say, say_error, say_json, say_table
+from data_platform.cli.sync import choose, watermark_fields
+from data_platform.errors import LandingError, WarehouseError
+from data_platform.tables import TableId
+
+if TYPE_CHECKING:
+    from data_platform.landing.manifest import Manifest
+    from data_platform.sync import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the warehouse holds of a table."""
+
+    sequence: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatus:
+    """``behind`` counts batches that are landed and not loaded; None when the warehouse could
+    not be asked. ``looked_at`` is the last time the source was read or found unchanged."""
+
+    table: TableId
+    head: Manifest | None
+    loaded: Loaded | None
+    behind: int | None
+    looked_at: datetime | None
+    freshness: timedelta
+    freshness_state: str
+    error: str | None = None
+
+
+def status(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE[/TABLE]]...", help="What to look at. Default: every table."),
+    ] = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Show each table's last batch, rows, watermark, what waits to be loaded, and freshness.
+
+    No source is contacted: freshness is the time since the last sync that looked.
+    """
+    platform = open_project(root, environment)
+    chosen = choose(platform.catalog, targets or ())
+    tables = [TableId(source, name) for source, names in chosen.items() for name in names]
+    now = datetime.now(UTC)
+    with progress("reading the ledger"):
+        loaded, trouble = ask_warehouse(platform, tables)
+        found = [look(platform, table, loaded, now) for table in tables]
+    if json:
+        say_json(
+            {
+                "ok": trouble is None and all(one.error is None for one in found),
+                "environment": platform.environment.name,
+                "at": now.isoformat(timespec="seconds"),
+                "warehouse_error": str(trouble) if trouble else None,
+                "tables": [status_fields(one) for one in found],
+            }
+        )
+    else:
+        tell(found, now)
+        if trouble is not None:
+            say_error(str(trouble))
+    codes = [LandingError.exit_code for one in found if one.error] + ([trouble.exit_code] if trouble else [])
+    if codes:
+        raise typer.Exit(codes[0])
+
+
+def ask_warehouse(
+    platform: Platform, tables: Sequence[TableId]
+) -> tuple[Mapping[TableId, Loaded] | None, WarehouseError | None]:
+    """What is loaded of each table, or why that cannot be said."""
+    try:
+        with platform.warehouse(read_only=True) as warehouse:
+            sequences = {batch.table: batch.sequence for batch in warehouse.loaded_all()}
+            wanted = [table for table in tables if table in sequences]
+            counts: dict[TableId, int] = {}
+            if wanted:
+                # Counting needs no scan: DuckDB keeps each table's row count.
+                sql = " union all ".join(
+                    f"select {number}, count(*) from {quoted(table.raw_schema)}.{quoted(table.table)}"
+                    for number, table in enumerate(wanted)
+                )
+                counts = {wanted[number]: rows for number, rows in warehouse.query(sql).rows}
+    except WarehouseError as error:
+        return None, error
+    return {table: Loaded(sequences[table], counts[table]) for table in wanted}, None
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def look(
+    platform: Platform, table: TableId, loaded: Mapping[TableId, Loaded] | None, now: datetime
+) -> TableStatus:
+    freshness = timedelta(hours=platform.catalog.table(table).freshness_hours)
+    mine = loaded.get(table) if loaded is not None else None
+    try:
+        head = platform.ledger.head(table)
+        hint = platform.ledger.last_look(table)
+    except LandingError as error:
+        return TableStatus(table, None, mine, None, None, freshness, "unknown", str(error))
+    instants = [instant(text) for text in (hint, head and head.committed_at) if text]
+    looked_at = max(instants, default=None)
+    behind = None
+    if loaded is not None:
+        behind = (head.sequence if head else 0) - (mine.sequence if mine else 0)
+    return TableStatus(
+        table, head, mine, behind, looked_at, freshness, freshness_state(looked_at, freshness, now)
+    )
+
+
+def freshness_state(looked_at: datetime | None, freshness: timedelta, now: datetime) -> str:
+    """``fresh``, ``stale`` or ``never``."""
+    if looked_at is None:
+        return "never"
+    return "fresh" if now - looked_at <= freshness else "stale"
+
+
+def instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def status_fields(one: TableStatus) -> dict[str, Any]:
+    """A table of ``status --json``, as docs/cli.md describes it."""
+    head = one.head
+    return {
+        "table": str(one.table),
+        "batch_id": head.batch_id if head else None,
+        "sequence": head.sequence if head else None,
+        "operation": head.operation if head else None,
+        "committed_at": head.committed_at if head else None,
+        "batch_rows": head.rows if head else None,
+        "batch_bytes": head.bytes if head else None,
+        "watermark": watermark_fields(head.watermark_after) if head else None,
+        "rows": one.loaded.rows if one.loaded else None,
+        "loaded_sequence": one.loaded.sequence if one.loaded else None,
+        "behind": one.behind,
+        "looked_at": one.looked_at.isoformat() if one.looked_at else None,
+        "freshness_hours": one.freshness.total_seconds() / 3600,
+        "freshness": one.freshness_state,
+        "error": one.error,
+    }
+
+
+HEADINGS: tuple[tuple[str, Callable[[TableStatus, datetime], str]], ...] = (
+    ("table", lambda one, now: str(one.table)),
+    ("rows", lambda one, now: f"{one.loaded.rows:,}" if one.loaded else "-"),
+    ("last batch", lambda one, now: last_batch(one.head)),
+    ("batch rows", lambda one, now: f"{one.head.rows:,}" if one.head else "-"),
+    ("watermark", lambda one, now: watermark_text(one.head)),
+    ("loaded", lambda one, now: loaded_text(one)),
+    ("last look", lambda one, now: ago(one.looked_at, now)),
+    ("freshness", lambda one, now: one.freshness_state),
+)
+
+
+def tell(found: Sequence[TableStatus], now: datetime) -> None:
+    if not found:
+        say("The catalog has no tables.")
+        return
+    say_table(
+        [name for name, _ in HEADINGS],
+        [[render(one, now) for _, render in HEADINGS] for one in found],
+        right=("rows", "batch rows"),
+    )
+    for one in found:
+        if one.error:
+            say_error(f"{one.table}: {one.error}")
+    waiting = [one for one in found if one.behind]
+    if waiting:
+        remark(f"{plural(len(waiting), 'table')} with batches that wait to be loaded: data-platform sync")
+
+
+def last_batch(head: Manifest | None) -> str:
+    return f"{head.sequence} {head.operation}" if head else "-"
+
+
+def watermark_text(head: Manifest | None) -> str:
+    if head is None or head.watermark_after is None:
+        return "-"
+    mark = head.watermark_after
+    if mark.horizon is not None:
+        return f"xmin {mark.xmin}, clock {mark.horizon[:19].replace('T', ' ')}"
+    if mark.xmin is not None:
+        return f"xmin {mark.xmin}"
+    return f"cursor {mark.cursor}" if mark.cursor is not None else "-"
+
+
+def loaded_text(one: TableStatus) -> str:
+    if one.behind is None:
+        return "?"
+    if one.loaded is None and one.head is None:
+        return "-"
+    sequence = one.loaded.sequence if one.loaded else 0
+    return f"{sequence}, {one.behind} behind" if one.behind else str(sequence)

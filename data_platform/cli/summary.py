@@ -1,0 +1,313 @@
+"""``summary``: what stands after a whole run (``make demo``): synced, modelled, checked, what next.
+
+Reads the ledger, the warehouse and dbt's run results. What the orchestrator alone
+knows, its checks, is handed in as JSON, so that nothing here imports it:
+
+    {"run_url": "http://...", "passed": 80, "failing": [
+        {"check": "raw/shop/users: age_between_0_and_150", "severity": "WARN",
+         "numbers": {"failing rows": 12}}]}
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.output import plural, say, say_json, say_table, size
+from data_platform.cli.status import ask_warehouse, quoted
+from data_platform.errors import ConfigurationError, WarehouseError
+from data_platform.tables import TableId
+from data_platform.warehouses import PLATFORM_SCHEMA
+
+if TYPE_CHECKING:
+    from data_platform.sync import Platform
+
+ONE_RUN = timedelta(hours=1)
+"""dbt writes a result file an invocation; those this close before the newest are of one run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """``rows`` and ``batches`` are what is loaded and landed; ``rows`` is None before the first load."""
+
+    table: str
+    rows: int | None
+    batches: int
+    bytes: int
+    batch_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """``rows`` is None for a view: counting one may cost a scan."""
+
+    relation: str
+    kind: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    check: str
+    severity: str
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """``ok`` is whether everything is synced and nothing failed with severity ERROR."""
+
+    ok: bool
+    environment: str
+    synced: tuple[Synced, ...]
+    modelled: tuple[Modelled, ...]
+    dbt_failed: tuple[str, ...]
+    dbt_tests_passed: int
+    checks_passed: int | None
+    failing: tuple[Failing, ...]
+    run_url: str | None
+    warehouse_error: str | None
+
+
+def summary(
+    checks: Annotated[
+        Path | None,
+        typer.Option(
+            "--checks",
+            metavar="FILE",
+            help="JSON with the asset checks of a run, as make demo writes it; see docs/cli.md.",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Say what was synced, modelled and checked, and what to type next."""
+    platform = open_project(root, environment)
+    found = gather(platform, read_checks(checks) if checks else None)
+    if json:
+        say_json(asdict(found))
+    else:
+        tell(found, platform.environment.alerts.ui_url)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summary:
+    """Everything the summary shows. ``checks`` has the shape of this module's description."""
+    tables = list(platform.catalog.table_ids())
+    loaded, trouble = ask_warehouse(platform, tables)
+    synced = []
+    for table in tables:
+        head = platform.ledger.head(table)
+        mine = (loaded or {}).get(table)
+        synced.append(
+            Synced(
+                table=str(table),
+                rows=mine.rows if mine else None,
+                batches=head.sequence if head else 0,
+                bytes=head.bytes if head else 0,
+                batch_id=head.batch_id if head else None,
+            )
+        )
+    modelled: list[Modelled] = []
+    if trouble is None:
+        try:
+            modelled = models(platform, tables)
+        except WarehouseError as error:
+            trouble = error
+    results = dbt_results(platform.catalog.root / "dbt" / "target")
+    dbt_failed = sorted(
+        name for name, status in results.items() if status in ("error", "fail", "runtime error")
+    )
+    failing = tuple(
+        Failing(str(one["check"]), str(one.get("severity", "ERROR")).upper(), one.get("numbers", {}))
+        for one in (checks or {}).get("failing", ())
+    )
+    return Summary(
+        ok=trouble is None
+        and all(one.rows is not None for one in synced)
+        and not dbt_failed
+        and all(one.severity != "ERROR" for one in failing),
+        environment=platform.environment.name,
+        synced=tuple(synced),
+        modelled=tuple(modelled),
+        dbt_failed=tuple(dbt_failed),
+        dbt_tests_passed=sum(
+            name.startswith(("test.", "unit_test.")) and status in ("pass", "success")
+            for name, status in results.items()
+        ),
+        checks_passed=int(checks["passed"]) if checks else None,
+        failing=failing,
+        run_url=checks.get("run_url") if checks else None,
+        warehouse_error=str(trouble) if trouble else None,
+    )
+
+
+def models(platform: Platform, tables: Sequence[TableId]) -> list[Modelled]:
+    """What stands in the warehouse beside the raw tables and the platform's own."""
+    raw = {table.raw_schema for table in tables} | {PLATFORM_SCHEMA, "information_schema", "main"}
+    with platform.warehouse(read_only=True) as warehouse:
+        relations = [one for one in warehouse.describe() if one.schema not in raw]
+        stored = [one for one in relations if "view" not in one.kind.lower()]
+        counts: dict[int, int] = {}
+        if stored:
+            sql = " union all ".join(
+                f"select {number}, count(*) from {quoted(one.schema)}.{quoted(one.name)}"
+                for number, one in enumerate(stored)
+            )
+            counts = dict(warehouse.query(sql).rows)
+    rows = {(one.schema, one.name): counts[number] for number, one in enumerate(stored)}
+    return [
+        Modelled(
+            f"{one.schema}.{one.name}",
+            "view" if "view" in one.kind.lower() else "table",
+            rows.get((one.schema, one.name)),
+        )
+        for one in sorted(relations, key=lambda one: (one.schema, one.name))
+    ]
+
+
+def dbt_results(target: Path) -> dict[str, str]:
+    """Unique id to status, of the newest run under ``target``: the orchestrator gives every
+    invocation a folder of its own. What cannot be read is left out."""
+    files: list[tuple[datetime, Mapping[str, Any]]] = []
+    for path in target.rglob("run_results.json"):
+        try:
+            document = json_module.loads(path.read_bytes())
+            files.append((datetime.fromisoformat(document["metadata"]["generated_at"]), document))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    files.sort(key=lambda pair: pair[0])
+    results: dict[str, str] = {}
+    for at, document in files:
+        if files[-1][0] - at <= ONE_RUN:
+            results |= {one["unique_id"]: one["status"] for one in document.get("results", ())}
+    return results
+
+
+def read_checks(path: Path) -> Mapping[str, Any]:
+    try:
+        document = json_module.loads(path.read_bytes())
+        int(document["passed"])
+        if not all(isinstance(one["check"], str) for one in document.get("failing", ())):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigurationError(
+            f"{path} is not a file of check results: it needs `passed`, a number, and `failing`, a list of"
+            " objects with `check` and `severity` (see docs/cli.md)."
+        ) from None
+    return dict(document)
+
+
+def tell(found: Summary, ui_url: str) -> None:
+    heading("Synced")
+    say_table(
+        ["table", "rows", "batches", "last batch", "size"],
+        [
+            [
+                one.table,
+                f"{one.rows:,}" if one.rows is not None else "-",
+                f"{one.batches:,}",
+                one.batch_id or "-",
+                size(one.bytes),
+            ]
+            for one in found.synced
+        ],
+        right=("rows", "batches", "size"),
+    )
+    if found.modelled:
+        heading("Modelled")
+        say_table(
+            ["relation", "kind", "rows"],
+            [
+                [one.relation, one.kind, f"{one.rows:,}" if one.rows is not None else "-"]
+                for one in found.modelled
+            ],
+            right=("rows",),
+        )
+    heading("Checked")
+    for line in checked_lines(found):
+        say("  " + line)
+    if found.warehouse_error:
+        say("  " + found.warehouse_error, style="red")
+    say()
+    say(*verdict(found))
+    heading("Next")
+    for command, what in next_steps(found, ui_url):
+        say(f"  {command}")
+        say(f"      {what}", style="dim")
+
+
+def verdict(found: Summary) -> tuple[str, str]:
+    """The last word, and its colour."""
+    if not found.ok:
+        return "Not everything is green: see above.", "bold red"
+    if found.checks_passed is None and not found.dbt_tests_passed:
+        return "Everything is synced; models and checks have not run yet: make demo.", "bold yellow"
+    return "Everything is green.", "bold green"
+
+
+def checked_lines(found: Summary) -> list[str]:
+    lines = []
+    if found.checks_passed is not None:
+        lines.append(f"{plural(found.checks_passed, 'check')} passed, {len(found.failing)} failed")
+    for one in found.failing:
+        numbers = ", ".join(f"{name} {value}" for name, value in one.numbers.items())
+        lines.append(f"{one.severity} {one.check}" + (f" ({numbers})" if numbers else ""))
+    if found.dbt_tests_passed:
+        lines.append(f"{plural(found.dbt_tests_passed, 'dbt test')} passed")
+    lines += [f"dbt: {name} failed" for name in found.dbt_failed]
+    return lines or ["nothing was checked yet"]
+
+
+def next_steps(found: Summary, ui_url: str) -> list[tuple[str, str]]:
+    """What a newcomer types next, in the spelling that works in this shell."""
+    me = command_name()
+    marts = [
+        one.relation for one in found.modelled if one.kind == "table" and one.relation.startswith("marts.")
+    ]
+    relation = "marts.daily_revenue" if "marts.daily_revenue" in marts else next(iter(marts), None)
+    steps = [("make dev", f"the graph, its runs and checks, at {ui_url}")]
+    if found.run_url:
+        steps.append((found.run_url, "this run, once make dev is up"))
+    if relation:
+        steps.append((f'{me} query "from {relation} limit 10"', "the warehouse, read-only"))
+    steps += [
+        (f"{me} sandbox traffic --seconds 30 && {me} sync", "live business, and only what it changed"),
+        (f"{me} status", "how far each table is, and whether it is fresh"),
+        (
+            f"{me} discover --url-env MY_DATABASE_URL --source mine --write",
+            "your own database: read the YAML it drafts, then sync",
+        ),
+    ]
+    return steps
+
+
+def command_name() -> str:
+    """``data-platform`` where the person's shell knows this installation by that name, else its path."""
+    here = Path(sys.prefix) / "bin" / "data-platform"
+    found = shutil.which("data-platform")
+    # make puts .venv/bin on the path of what it starts; the shell it was started from has it only
+    # when the environment is activated.
+    known = os.environ.get("VIRTUAL_ENV") == sys.prefix or "MAKELEVEL" not in os.environ
+    if found and known and Path(found).samefile(here):
+        return "data-platform"
+    shown = os.path.relpath(here)
+    return str(here) if shown.startswith("..") else shown
+
+
+def heading(text: str) -> None:
+    say()
+    say(text, style="bold")

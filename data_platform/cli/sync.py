@@ -1,0 +1,264 @@
+"""``sync``: which tables and how is read from the command line; the work is ``data_platform.sync``'s."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.output import error_fields, plural, progress, remark, say, say_error, say_json, size
+from data_platform.errors import ConfigurationError, SyncFailed
+from data_platform.tables import NULL_SLICE, Slice, TableId, Watermark, days_between
+
+if TYPE_CHECKING:
+    from data_platform.catalog import Catalog
+    from data_platform.sync import Platform, TableReport
+
+SLICES_DAYS_MAX = 36_600
+"""A century: more is a typing error."""
+
+
+def sync(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE[/TABLE]]...", help="What to sync. Default: every table of every source."
+        ),
+    ] = None,
+    refresh: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--refresh",
+            metavar="TABLE",
+            help="Read this table anew and swap it in (source/table, or its name where only one has it)."
+            " Repeatable. Without targets only these tables are synced.",
+        ),
+    ] = None,
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            "--slices",
+            metavar="FROM..TO",
+            help="Replace these days of the partitioned tables instead of reading changes: a day,"
+            " two days with .. between them (both included), or null.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Also count and checksum the whole table at the source, and compare."),
+    ] = False,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Bring what changed at the sources into the landing store and the warehouse.
+
+    A table that fails does not stop the others. Running it again is always safe.
+    """
+    wanted_slices = parse_slices(slices) if slices else None
+    if wanted_slices and (refresh or verify):
+        raise typer.BadParameter("--slices goes with neither --refresh nor --verify.")
+    platform = open_project(root, environment)
+    refreshed = {table_named(platform.catalog, text) for text in refresh or ()}
+    chosen = choose(platform.catalog, targets or (), refreshed)
+    if wanted_slices:
+        chosen = only_partitioned(platform.catalog, chosen, explicit=targets or ())
+
+    reports: list[TableReport] = []
+    with progress("syncing", total=sum(map(len, chosen.values()))) as bars:
+        for report in run(platform, chosen, refreshed, verify, wanted_slices, bars.part):
+            reports.append(report)
+            bars.part_done(report.table.table)
+            bars.step()
+            if not json:
+                tell(report)
+
+    code = exit_code(reports)
+    if json:
+        say_json(
+            {
+                "ok": code == 0,
+                "exit_code": code,
+                "environment": platform.environment.name,
+                "tables": [report_fields(report) for report in reports],
+            }
+        )
+    else:
+        tell_errors(reports)
+        failed = sum(report.error is not None for report in reports)
+        rows = sum(report.rows for report in reports)
+        remark(f"{plural(len(reports) - failed, 'table')} synced, {failed} failed, {plural(rows, 'row')}.")
+    if code:
+        raise typer.Exit(code)
+
+
+def run(
+    platform: Platform,
+    chosen: Mapping[str, Sequence[str]],
+    refreshed: Collection[TableId],
+    verify: bool,
+    slices: Sequence[Slice] | None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Iterator[TableReport]:
+    from data_platform.sync import sync_changes, sync_slices
+
+    for source, tables in chosen.items():
+        if slices:
+            yield from sync_slices(platform, source, tables, slices, progress=on_progress)
+        else:
+            anew = {table.table for table in refreshed if table.source == source}
+            yield from sync_changes(
+                platform, source, tables, refresh=anew, verify=verify, progress=on_progress
+            )
+
+
+def parse_slices(text: str) -> list[Slice]:
+    """``2026-01-01..2026-01-31``, ``2026-01-31`` or ``null`` as slices."""
+    if text == NULL_SLICE:
+        return [NULL_SLICE]
+    first, dots, last = text.partition("..")
+    try:
+        days = [date.fromisoformat(part) for part in ((first, last) if dots else (first, first))]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a day (2026-01-31), nor two days with .. between them, nor null."
+        ) from None
+    if days[1] < days[0]:
+        raise typer.BadParameter(f"{text!r} ends before it starts.")
+    if (days[1] - days[0]).days >= SLICES_DAYS_MAX:
+        raise typer.BadParameter(f"{text!r} is more than a century.")
+    return days_between(days[0], days[1])
+
+
+def table_named(catalog: Catalog, text: str) -> TableId:
+    """``source/table``, or a table's name where only one source has it."""
+    if "/" in text:
+        table = TableId.parse(text) if re.fullmatch(r"[^/]+/[^/]+", text) else None
+        if table is None:
+            raise typer.BadParameter(f"{text!r} is not of the form source/table.")
+        catalog.table(table)
+        return table
+    found = [table for table in catalog.table_ids() if table.table == text]
+    if len(found) > 1:
+        raise typer.BadParameter(f"{text!r} is in several sources: write {' or '.join(map(str, found))}.")
+    if not found:
+        known = ", ".join(str(table) for table in catalog.table_ids())
+        raise ConfigurationError(f"The catalog has no table {text!r}. It has {known}.")
+    return found[0]
+
+
+def choose(
+    catalog: Catalog, targets: Sequence[str], refreshed: Collection[TableId] = ()
+) -> dict[str, list[str]]:
+    """Source to table names, in the catalog's order. Without targets and without tables to
+    refresh, everything."""
+    wanted: set[TableId] = set(refreshed)
+    for target in targets:
+        if "/" in target:
+            wanted.add(table_named(catalog, target))
+        else:
+            wanted |= {TableId(target, name) for name in catalog.source(target).tables}
+    if not targets and not refreshed:
+        wanted = set(catalog.table_ids())
+    chosen: dict[str, list[str]] = {}
+    for table in catalog.table_ids():
+        if table in wanted:
+            chosen.setdefault(table.source, []).append(table.table)
+    return chosen
+
+
+def only_partitioned(
+    catalog: Catalog, chosen: Mapping[str, Sequence[str]], explicit: Sequence[str]
+) -> dict[str, list[str]]:
+    kept: dict[str, list[str]] = {}
+    for source, names in chosen.items():
+        for name in names:
+            if catalog.table(TableId(source, name)).partition is not None:
+                kept.setdefault(source, []).append(name)
+            elif f"{source}/{name}" in explicit:
+                raise ConfigurationError(
+                    f"{source}/{name} has no partition column, so it has no days to replace: sync it"
+                    " without --slices, or with --refresh."
+                )
+    if not kept:
+        raise ConfigurationError("None of these tables has a partition column: leave --slices out.")
+    return kept
+
+
+def exit_code(reports: Sequence[TableReport]) -> int:
+    """0 when all is well; the errors' common code when every table failed for the same kind of
+    reason (an unreachable source, a full store); 1 when some failed."""
+    codes = {report.error.exit_code for report in reports if report.error is not None}
+    if not codes:
+        return 0
+    everything = all(report.error is not None for report in reports)
+    return codes.pop() if everything and len(codes) == 1 else SyncFailed.exit_code
+
+
+def tell_errors(reports: Sequence[TableReport]) -> None:
+    """Why tables failed, last, where it is read; what hit several of them is said once."""
+    failed: dict[str, list[str]] = {}
+    for report in reports:
+        if report.error is not None:
+            failed.setdefault(str(report.error), []).append(str(report.table))
+    for why, tables in failed.items():
+        say_error(f"{', '.join(tables)}: {why}")
+
+
+def tell(report: TableReport) -> None:
+    """One table's line."""
+    name = str(report.table)
+    if report.error is not None:
+        say(f"{name}: landed but not loaded" if report.landed_only else f"{name}: failed")
+        return
+    manifest, seconds = report.manifest, f"{report.seconds:.1f} s"
+    if manifest is None:
+        loaded = f", {plural(len(report.loaded), 'waiting batch')} loaded" if report.loaded else ""
+        say(f"{name}: nothing changed ({seconds}){loaded}")
+    else:
+        say(
+            f"{name}: {report.operation}, {plural(report.rows, 'row')}, {size(report.bytes)},"
+            f" batch {manifest.batch_id} ({seconds})"
+        )
+    completeness = report.completeness
+    if completeness is not None and not completeness.passed:
+        say_error(
+            f"{name}: {plural(len(completeness.differing), 'slice')} of the warehouse differ from the"
+            " source in count or checksum. Replace them with --slices, or the table with --refresh."
+        )
+    for note in report.notes:
+        remark(f"  {note}")
+
+
+def report_fields(report: TableReport) -> dict[str, Any]:
+    """A table of ``sync --json``, as docs/cli.md describes it."""
+    manifest, completeness = report.manifest, report.completeness
+    return {
+        "table": str(report.table),
+        "ok": report.error is None,
+        "operation": report.operation,
+        "changed": manifest is not None,
+        "sequence": manifest.sequence if manifest else None,
+        "batch_id": manifest.batch_id if manifest else None,
+        "rows": report.rows,
+        "bytes": report.bytes,
+        "seconds": round(report.seconds, 3),
+        "watermark_before": watermark_fields(report.watermark_before),
+        "watermark_after": watermark_fields(report.watermark_after),
+        "touched": dict(report.touched),
+        "loaded_sequences": [load.sequence for load in report.loaded],
+        "landed_only": report.landed_only,
+        "complete": completeness.passed if completeness is not None else None,
+        "notes": list(report.notes),
+        "error": error_fields(report.error) if report.error is not None else None,
+    }
+
+
+def watermark_fields(watermark: Watermark | None) -> dict[str, Any] | None:
+    if watermark is None:
+        return None
+    return {"xmin": watermark.xmin, "horizon": watermark.horizon, "cursor": watermark.cursor}

@@ -1,0 +1,100 @@
+"""The catalog's tables as dbt sources: pure text, ready to be written.
+
+dbt reads the raw tables through these files and Dagster finds the asset behind
+each source by ``meta.dagster.asset_key``. Writing and comparing is the command
+line's (``data-platform validate --write``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from data_platform.tables import BATCH_ID, LOADED_AT
+
+if TYPE_CHECKING:
+    from data_platform.catalog import Catalog, Source, Table
+
+MARK = "# Generated from catalog/sources by `data-platform validate --write`: change the catalog instead."
+"""The first line of each file: one without it is somebody's own and is left alone."""
+STAGING = "dbt/models/staging"
+
+_NOT_PLAIN = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}  # YAML 1.1 takes them for no text
+_LANDED_AS = {
+    "hash": "Landed as a keyed hash: equal values have equal hashes.",
+    "mask": "Landed masked: a phone number's country and last two digits.",
+    "redact": "Landed redacted.",
+}
+_ADDED = {
+    BATCH_ID: "Batch that brought this version of the row.",
+    LOADED_AT: "When that batch was committed to the landing store.",
+}
+
+
+def render_dbt_sources(catalog: Catalog) -> dict[str, str]:
+    """Path relative to the project root -> text, one file a source."""
+    return {sources_path(source.name): _render(source) for source in catalog.sources.values()}
+
+
+def sources_path(source: str) -> str:
+    return f"{STAGING}/{source}/_{source}__sources.yml"
+
+
+def _render(source: Source) -> str:
+    lines = [
+        MARK,
+        "version: 2",
+        "",
+        "sources:",
+        f"  - name: {_word(source.name)}",
+        f"    schema: raw_{source.name}",
+        *_description(source.description, "    "),
+        "    tables:",
+    ]
+    for table in source.tables.values():
+        lines += _table_lines(table)
+    return "\n".join(lines) + "\n"
+
+
+def _table_lines(table: Table) -> list[str]:
+    key = f"[raw, {_word(table.id.source)}, {_word(table.id.table)}]"
+    lines = [
+        f"      - name: {_word(table.id.table)}",
+        *_description(table.description, "        "),
+        "        config:",
+        f"          meta: {{dagster: {{asset_key: {key}}}}}",
+        "        columns:",
+    ]
+    named = dict(table.columns) | {column: "" for column in table.personal if column not in table.columns}
+    for column, description in named.items():
+        treatment = table.treatment(column)
+        if treatment != "keep":
+            description = f"{description} {_LANDED_AS[treatment]}".strip()
+        lines += _column_lines(column, description)
+        if column in table.personal:
+            lines += ["            config:", f"              meta: {{personal: {treatment}}}"]
+    for column, description in _ADDED.items():
+        lines += _column_lines(column, description)
+    return lines
+
+
+def _column_lines(column: str, description: str) -> list[str]:
+    lines = [f"          - name: {_word(column)}"]
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", column):
+        lines.append("            quote: true")
+    return lines + _description(description, "            ")
+
+
+def _description(text: str, indent: str) -> list[str]:
+    return [f"{indent}description: {_text(text)}"] if text else []
+
+
+def _word(name: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name.lower() not in _NOT_PLAIN
+    return name if plain else _text(name)
+
+
+def _text(text: str) -> str:
+    """A YAML scalar (JSON is one). dbt renders descriptions with Jinja, so its braces are parted."""
+    return json.dumps(re.sub(r"\{(?=[{%#])", "{ ", text), ensure_ascii=False)

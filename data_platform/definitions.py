@@ -1,0 +1,19 @@
+"""Dagster's entry point: `dagster dev -w workspace.yaml`, `dg dev`, `dg check defs`.
+
+Nothing is read when this module is imported. The definitions come from the catalog
+and dbt's manifest alone, so they load with every source down and no secret set.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    import os
+
+    from data_platform.catalog import load_catalog, project_root
+    from data_platform.defs.build import build
+
+    return build(load_catalog(project_root()), os.environ.get("DATA_PLATFORM_ENV") or "local")

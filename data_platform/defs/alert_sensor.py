@@ -1,0 +1,92 @@
+"""The sensor that watches everything else and tells people. Runs in every environment."""
+
+# No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
+
+import sys
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorType
+
+from data_platform.alerts.announce import announce
+from data_platform.alerts.incidents import Problem
+from data_platform.alerts.slack import open_channel
+from data_platform.defs import problems
+from data_platform.defs.resources import PlatformResource
+
+NAME = "alerts"
+EVERY_SECONDS = 30
+
+
+def alert_sensor() -> dg.SensorDefinition:
+    """Its cursor holds the open incidents; one that cannot be read is told again."""
+
+    @dg.sensor(
+        name=NAME,
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells failed checks and runs, stale assets and failing sensors and schedules, once"
+        " each, and when they recover. Without a webhook it prints what it would send.",
+    )
+    def alerts(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
+        opened = platform.open()
+        repository = context.repository_def
+        if repository is None:
+            return dg.SkipReason("the definitions are not loaded")
+        now = datetime.now(UTC)
+        found, unknown = look(context, repository, now)
+        told = announce(
+            context.cursor,
+            found,
+            now,
+            open_channel(opened.environment.alerts, opened.environ, echo=partial(_echo, context)),
+            environment=opened.environment.name,
+            ui_url=opened.environment.alerts.ui_url,
+            unknown_kinds=unknown,
+        )
+        context.update_cursor(told.cursor)
+        if told.error is not None:
+            context.log.error(str(told.error))
+            return dg.SkipReason(f"{told.pending} message(s) wait: {told.error}")
+        return dg.SkipReason(f"{told.open} incident(s) open, {told.told} message(s) sent")
+
+    return alerts
+
+
+def look(
+    context: dg.SensorEvaluationContext, repository: dg.RepositoryDefinition, now: datetime
+) -> tuple[list[Problem], set[str]]:
+    """Every problem there is now, and the kinds that could not be looked at."""
+    instance, graph = context.instance, repository.asset_graph
+    fresh = [key for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy is not None]
+    looks: dict[str, Callable[[], Iterable[Problem]]] = {
+        "check": lambda: problems.failed_checks(instance, list(graph.asset_check_keys)),
+        "run": lambda: problems.failed_runs(instance, partial(_targets, repository), now),
+        "freshness": lambda: problems.stale_assets(instance, fresh),
+        "sensor": lambda: problems.failing_ticks(instance, InstigatorType.SENSOR, NAME),
+        "schedule": lambda: problems.failing_ticks(instance, InstigatorType.SCHEDULE, NAME),
+    }
+    found: list[Problem] = []
+    unknown: set[str] = set()
+    for kind, see in looks.items():
+        try:
+            found += see()
+        except Exception:
+            # Not knowing is no recovery: what is open of this kind stays open.
+            context.log.exception(f"could not look at {kind} problems")
+            unknown.add(kind)
+    return found, unknown
+
+
+def _targets(repository: dg.RepositoryDefinition, job: str) -> Collection[dg.AssetKey]:
+    if not repository.has_job(job):
+        return ()
+    return repository.get_job(job).asset_layer.selected_asset_keys
+
+
+def _echo(context: dg.SensorEvaluationContext, text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+    context.log.info(text)

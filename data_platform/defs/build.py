@@ -1,0 +1,50 @@
+"""Puts the graph together from a catalog. The one place that knows every stage."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from data_platform.catalog import Catalog
+from data_platform.defs.alert_sensor import alert_sensor
+from data_platform.defs.automation import automation_sensor
+from data_platform.defs.dbt import dbt_definitions
+from data_platform.defs.freshness import with_freshness
+from data_platform.defs.jobs import jobs, whole_jobs
+from data_platform.defs.names import raw_key
+from data_platform.defs.probe_sensor import probe_sensor
+from data_platform.defs.raw import raw_assets
+from data_platform.defs.reporting import reporting_sensor
+from data_platform.defs.resources import PlatformResource
+from data_platform.defs.schedules import schedules
+from data_platform.defs.sources import platform_specs, source_specs
+
+
+def build(catalog: Catalog, environment: str) -> dg.Definitions:
+    """Everything the graph holds in ``environment``. Connects to nothing and reads no secret."""
+    running = catalog.environment(environment).automation == "running"
+    sources = list(catalog.sources.values())
+    whole = whole_jobs(catalog)
+    gates = frozenset(
+        raw_key(table.id)
+        for source in sources
+        for table in source.tables.values()
+        if any(rule.blocking for rule in table.rules)
+    )
+    own = dg.Definitions(
+        assets=[
+            *(spec for source in sources for spec in source_specs(source)),
+            *(assets for source in sources for assets in raw_assets(source)),
+            *platform_specs(catalog),
+        ],
+        jobs=jobs(catalog),
+        schedules=[schedule for source in sources for schedule in schedules(source, running=running)],
+        sensors=[
+            *(probe_sensor(source, whole, running=running) for source in sources),
+            automation_sensor(running=running),
+            reporting_sensor(catalog, whole),
+            alert_sensor(),
+        ],
+        resources={"platform": PlatformResource(root=str(catalog.root), environment=environment)},
+        executor=dg.in_process_executor,
+    )
+    return with_freshness(dg.Definitions.merge(own, dbt_definitions(catalog, environment, gates)), catalog)

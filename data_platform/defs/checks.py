@@ -1,0 +1,195 @@
+"""Rules, completeness and the age of the newest data as asset checks.
+
+The specs, and the translation of what ``quality`` found into check results.
+A check stands for the whole table, so it carries no partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from data_platform.catalog import Table
+from data_platform.defs.materializations import rows_as_table
+from data_platform.defs.names import COMPLETENESS, NEWEST_DATA, raw_key
+from data_platform.errors import DataPlatformError
+from data_platform.quality.completeness import CompletenessReport
+from data_platform.quality.evaluate import RuleResult, evaluate
+from data_platform.quality.newest import Newest, newest_data
+from data_platform.quality.rules import Rule
+from data_platform.warehouses import Warehouse
+
+SLICES_SHOWN = 50
+ERROR = dg.AssetCheckSeverity.ERROR
+WARN = dg.AssetCheckSeverity.WARN
+
+
+def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+    key = raw_key(table.id)
+    specs = [
+        dg.AssetCheckSpec(
+            rule.name,
+            asset=key,
+            blocking=rule.blocking,
+            description=f"`{rule.text}`" + (" — stops what follows the table" if rule.blocking else ""),
+            metadata={"columns": ", ".join(rule.columns), "severity": rule.severity},
+        )
+        for rule in table.rules
+    ]
+    specs.append(
+        dg.AssetCheckSpec(
+            COMPLETENESS,
+            asset=key,
+            description="Rows and checksum of key and version, per day: the warehouse against what the"
+            " source held in the snapshot the batches were read in. Selected with its table, the sync"
+            " measures the source anew.",
+        )
+    )
+    if table.newest_data:
+        specs.append(
+            dg.AssetCheckSpec(
+                NEWEST_DATA,
+                asset=key,
+                description=f"The newest `{table.newest_data.column}` is at most"
+                f" {table.newest_data.max_age_hours:g} hours old.",
+            )
+        )
+    return specs
+
+
+def check_results(
+    table: Table,
+    selected: Collection[str],
+    warehouse: Warehouse,
+    completeness: Callable[[], CompletenessReport],
+    now: datetime,
+) -> Iterator[dg.AssetCheckResult]:
+    """A result for every selected check of ``table``. What cannot be evaluated fails: not
+    knowing is no pass."""
+    rules = [rule for rule in table.rules if rule.name in selected]
+    if warehouse.loaded(table.id) is None:
+        text = f"{table.id.raw_name} has not been synced yet: materialize it first."
+        for name in selected:
+            yield _result(table, name, passed=False, description=text, severity=WARN)
+        return
+    if rules:
+        yield from _guarded(
+            table, [rule.name for rule in rules], lambda: _rule_results(table, rules, warehouse)
+        )
+    if COMPLETENESS in selected:
+        yield from _guarded(
+            table,
+            [COMPLETENESS],
+            lambda: [completeness_result(table, completeness())],
+        )
+    if NEWEST_DATA in selected and table.newest_data:
+        wanted = table.newest_data
+        yield from _guarded(
+            table,
+            [NEWEST_DATA],
+            lambda: [
+                _newest_result(
+                    table, newest_data(warehouse, table.id, wanted.column, wanted.max_age_hours, now)
+                )
+            ],
+        )
+
+
+def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {
+        "slices_matching": report.matching,
+        "slices_differing": len(report.differing),
+        "slices_changed_since_measured": len(report.unmeasured),
+    }
+    if report.differing:
+        lines = "\n".join(f"- {difference}" for difference in report.differing[:SLICES_SHOWN])
+        metadata["differing"] = dg.MetadataValue.md(lines)
+        text = (
+            f"{len(report.differing)} slice(s) differ from the count and checksum the source had; the"
+            " next measured sync reads them again."
+        )
+    else:
+        text = f"{report.matching} slice(s) hold what the source held when they were measured."
+    return _result(table, COMPLETENESS, passed=report.passed, description=text, metadata=metadata)
+
+
+def _rule_results(table: Table, rules: list[Rule], warehouse: Warehouse) -> list[dg.AssetCheckResult]:
+    wanted = {rule.name for rule in rules}
+    return [_rule_result(table, r) for r in evaluate(warehouse, table) if r.rule.name in wanted]
+
+
+def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {
+        "rule": result.rule.text,
+        "rows": result.rows,
+        "rows_failing": result.failing,
+        "share_failing": float(result.rate),
+    }
+    if result.unknown:
+        metadata["rows_landed_before_the_rule"] = result.unknown
+    if result.sample:
+        metadata["sample"] = dg.MetadataValue.md(rows_as_table(result.sample))
+    return _result(
+        table,
+        result.rule.name,
+        passed=result.passed,
+        description=result.problem or f"{result.failing} of {result.rows} rows fail `{result.rule.text}`",
+        severity=WARN if result.rule.severity == "warn" else ERROR,
+        metadata=metadata,
+    )
+
+
+def _newest_result(table: Table, newest: Newest) -> dg.AssetCheckResult:
+    return _result(
+        table,
+        NEWEST_DATA,
+        passed=newest.passed,
+        description=newest.text,
+        severity=WARN,
+        metadata={
+            "newest": newest.newest or "none",
+            "age_hours": "unknown" if newest.age_hours is None else round(newest.age_hours, 2),
+            "age_hours_max": newest.age_hours_max,
+        },
+    )
+
+
+def _guarded(
+    table: Table, names: list[str], results: Callable[[], list[dg.AssetCheckResult]]
+) -> list[dg.AssetCheckResult]:
+    try:
+        return results()
+    except DataPlatformError as error:
+        return [_result(table, name, passed=False, description=str(error)) for name in names]
+
+
+def _result(
+    table: Table,
+    name: str,
+    *,
+    passed: bool,
+    description: str,
+    severity: dg.AssetCheckSeverity = ERROR,
+    metadata: dict[str, Any] | None = None,
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=raw_key(table.id),
+        check_name=name,
+        passed=passed,
+        severity=severity,
+        description=description,
+        metadata=metadata or {},
+    )
+
+
+def check_keys(tables: Iterable[Table], *, completeness: bool) -> list[dg.AssetCheckKey]:
+    """The checks of ``tables``; without ``completeness`` only those that cost one scan of raw."""
+    return [
+        spec.key
+        for table in tables
+        for spec in check_specs(table)
+        if completeness or spec.name != COMPLETENESS
+    ]

@@ -1,0 +1,138 @@
+"""The dbt models as assets, their tests as checks, run against the environment's warehouse.
+
+dbt runs by itself, after any change of a raw table: see ``automation.py``.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliResource,
+    DbtProject,
+    dbt_assets,
+)
+
+from data_platform.catalog import Catalog
+from data_platform.defs import dbt_manifest
+from data_platform.defs.automation import follow_raw_changes
+from data_platform.defs.names import WAREHOUSE_POOL
+from data_platform.defs.resources import PlatformResource
+
+LAYERS = ("staging", "intermediate", "marts", "snapshots")
+PATH_VARIABLE = "DATA_PLATFORM_DUCKDB_PATH"
+"""What ``dbt/profiles.yml`` reads the warehouse's file from."""
+
+
+class Translator(DagsterDbtTranslator):
+    """Asset keys are ``<layer>/<model>``; a source's key stands in its own ``meta``."""
+
+    def __init__(self, manifest: Mapping[str, Any], gates: frozenset[dg.AssetKey]) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_code_references=True))
+        self._manifest = manifest
+        self._gates = gates
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        if dbt_resource_props["resource_type"] == "source":
+            return super().get_asset_key(dbt_resource_props)
+        return dg.AssetKey([layer(dbt_resource_props), dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        return layer(dbt_resource_props)
+
+    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition[Any]:
+        raw = self._raw_ancestors.get(dbt_resource_props["unique_id"], frozenset())
+        return follow_raw_changes(raw & self._gates)
+
+    @cached_property
+    def _raw_ancestors(self) -> Mapping[str, frozenset[dg.AssetKey]]:
+        """Per model, the raw tables it is made of, however far up."""
+        parents: Mapping[str, list[str]] = self._manifest["parent_map"]
+        found: dict[str, frozenset[dg.AssetKey]] = {}
+
+        def ancestors(unique_id: str) -> frozenset[dg.AssetKey]:
+            if unique_id not in found:
+                if unique_id in self._manifest["sources"]:
+                    found[unique_id] = frozenset({self.get_asset_key(self._manifest["sources"][unique_id])})
+                else:
+                    found[unique_id] = frozenset[dg.AssetKey]().union(
+                        *(ancestors(parent) for parent in parents.get(unique_id, []))
+                    )
+            return found[unique_id]
+
+        return {unique_id: ancestors(unique_id) for unique_id in self._manifest["nodes"]}
+
+
+def layer(props: Mapping[str, Any]) -> str:
+    """The layer a model belongs to: its top folder, or the kind of resource it is."""
+    if props["resource_type"] in ("snapshot", "seed"):
+        return f"{props['resource_type']}s"
+    folder = props["fqn"][1] if len(props["fqn"]) > 2 else "marts"
+    return folder if folder in LAYERS else "marts"
+
+
+def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.AssetKey]) -> dg.Definitions:
+    """Every model, snapshot and test. ``gates`` are the raw tables with a blocking check.
+
+    Under ``dagster dev`` the project is parsed anew, so that an edited model shows at
+    once; elsewhere the prebuilt manifest is used and a stale one fails.
+    """
+    folder = dbt_manifest.dbt_folder(catalog.root)
+    project = DbtProject(folder, profiles_dir=folder, target=environment)
+    if project.preparer.using_dagster_dev():
+        dbt_manifest.build_manifest(catalog.root)
+    manifest = dbt_manifest.load_manifest(catalog.root)
+
+    @dbt_assets(
+        manifest=manifest,
+        name="dbt_build",
+        project=project,
+        dagster_dbt_translator=Translator(manifest, gates),
+        pool=WAREHOUSE_POOL,
+    )
+    def dbt_build(
+        context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: PlatformResource
+    ) -> Iterator[Any]:
+        opened = platform.open()
+        path = opened.catalog.root / opened.environment.warehouse.path
+        with environment_variable(PATH_VARIABLE, str(path)):
+            invocation = dbt.cli(["build"], context=context)
+            try:
+                yield from invocation.stream().fetch_row_counts().fetch_column_metadata()
+            finally:
+                release(invocation.adapter)
+
+    resource = DbtCliResource(project_dir=project, dbt_executable=dbt_manifest.executable())
+    return dg.Definitions(assets=[dbt_build], resources={"dbt": resource})
+
+
+def release(adapter: Any) -> None:
+    """Close what reading row counts opened in this process: DuckDB keeps its file to one mode a
+    process, so a sync after dbt in the same process would wait for ever."""
+    manager = getattr(adapter, "connections", None)
+    if manager is None or not hasattr(manager, "close_all_connections"):
+        return
+    adapter.cleanup_connections()
+    if manager._ENV is not None:
+        manager.env().close()
+    manager.close_all_connections()
+
+
+@contextmanager
+def environment_variable(name: str, value: str) -> Iterator[None]:
+    """``name`` set for the block: dbt's own process and the adapter in this one both read it."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

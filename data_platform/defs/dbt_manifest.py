@@ -1,0 +1,126 @@
+"""dbt's manifest: where it is, how it is built, and whether it still tells of these files.
+
+    python -m data_platform.defs.dbt_manifest     builds it (`make manifest`)
+
+Definitions load from a prebuilt manifest, because parsing costs seconds of every
+process that loads them. Beside it lies a digest of every file it was built from;
+a manifest of other files is refused rather than shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data_platform.errors import ConfigurationError
+
+PARSED_FOLDERS = ("models", "macros", "snapshots", "seeds", "tests", "analyses")
+PARSED_FILES = ("dbt_project.yml", "packages.yml", "dependencies.yml", "selectors.yml")
+SUFFIXES = (".sql", ".yml", ".yaml", ".md", ".csv", ".py")
+DIGEST_NAME = "manifest.files.sha256"
+BUILD = "Build it with `make manifest`"
+
+
+def dbt_folder(root: Path) -> Path:
+    return root / "dbt"
+
+
+def manifest_path(root: Path) -> Path:
+    return dbt_folder(root) / "target" / "manifest.json"
+
+
+def executable() -> str:
+    """dbt of this interpreter's own environment, whatever PATH says."""
+    beside = Path(sys.executable).parent / "dbt"
+    return str(beside) if beside.exists() else "dbt"
+
+
+def digest_of_files(project: Path) -> str:
+    """SHA-256 over the names and bytes of every file that dbt parses; a few milliseconds."""
+    digest = hashlib.sha256()
+    for path in _parsed(project):
+        digest.update(path.relative_to(project).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def load_manifest(root: Path) -> dict[str, Any]:
+    """The prebuilt manifest; ``ConfigurationError`` when there is none or it is stale."""
+    path = manifest_path(root)
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"dbt's manifest {path} is not there, so the models cannot be shown. {BUILD}; under"
+            " `dagster dev` it is built by itself."
+        ) from None
+    project = dbt_folder(root)
+    recorded = path.with_name(DIGEST_NAME)
+    known = recorded.read_text().strip() if recorded.exists() else ""
+    if known != digest_of_files(project) and not _newer_than_files(path, project):
+        raise ConfigurationError(
+            f"dbt's manifest {path} was built from other files than those in {project}: a model, a test"
+            f" or a description changed since. {BUILD}; under `dagster dev` that happens by itself."
+        )
+    manifest: dict[str, Any] = json.loads(text)
+    return manifest
+
+
+def build_manifest(root: Path) -> Path:
+    """Run ``dbt parse`` and record what the manifest was built from. Connects to nothing."""
+    project = dbt_folder(root)
+    digest = digest_of_files(project)
+    done = subprocess.run(
+        [executable(), "parse", "--quiet", "--project-dir", str(project), "--profiles-dir", str(project)],
+        cwd=project,
+        env={**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        raise ConfigurationError("dbt could not parse the project:\n" + "\n".join(lines[-30:]))
+    record(root, digest)
+    return manifest_path(root)
+
+
+def record(root: Path, digest: str | None = None) -> None:
+    """Note that the manifest is of the files whose ``digest`` this is (default: as they are)."""
+    digest = digest or digest_of_files(dbt_folder(root))
+    manifest_path(root).with_name(DIGEST_NAME).write_text(digest + "\n")
+
+
+def _parsed(project: Path) -> Iterator[Path]:
+    for name in PARSED_FILES:
+        if (project / name).is_file():
+            yield project / name
+    for folder in PARSED_FOLDERS:
+        for path in sorted((project / folder).rglob("*")):
+            if path.is_file() and path.suffix in SUFFIXES:
+                yield path
+
+
+def _newer_than_files(path: Path, project: Path) -> bool:
+    """A person's own ``dbt`` command rewrites the manifest without the digest beside it."""
+    written = path.stat().st_mtime
+    digest = path.with_name(DIGEST_NAME)
+    return (not digest.exists() or digest.stat().st_mtime < written) and all(
+        file.stat().st_mtime < written for file in _parsed(project)
+    )
+
+
+def main() -> None:
+    from data_platform.catalog import project_root
+
+    sys.stdout.write(f"{build_manifest(project_root())}\n")
+
+
+if __name__ == "__main__":
+    main()

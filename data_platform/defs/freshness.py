@@ -1,0 +1,38 @@
+"""Which assets must be recent, and how recent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+
+from data_platform.catalog import Catalog
+from data_platform.defs.names import table_of
+
+DEFAULT_HOURS = 6
+
+
+def with_freshness(definitions: dg.Definitions, catalog: Catalog) -> dg.Definitions:
+    """A freshness policy on every synced table and mart that does not bring its own.
+
+    A sync that finds nothing counts: it is reported as a materialization. How old
+    the newest row is, is the check ``newest_data``'s business.
+    """
+
+    def policy(spec: dg.AssetSpec) -> dg.AssetSpec:
+        hours = hours_of(spec.key, catalog)
+        if hours is None:
+            return spec
+        return dg.apply_freshness_policy(
+            spec, dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=hours)), overwrite_existing=False
+        )
+
+    return definitions.map_resolved_asset_specs(func=policy)
+
+
+def hours_of(key: dg.AssetKey, catalog: Catalog) -> float | None:
+    """Hours after which ``key`` is stale; None for what has no deadline."""
+    table = table_of(key)
+    if table is not None:
+        return catalog.table(table).freshness_hours
+    return DEFAULT_HOURS if key.path[0] == "marts" else None

@@ -1,0 +1,48 @@
+"""Jobs a person starts: everything at once, or one source's changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from data_platform.catalog import Catalog, Source
+from data_platform.defs import names
+from data_platform.defs.checks import check_keys
+from data_platform.tables import TableId
+
+EVERYTHING = "everything"
+LAYERS = ("raw", "staging", "intermediate", "marts", "snapshots", "seeds")
+
+
+def jobs(catalog: Catalog) -> list[Any]:
+    """Started without a partition, a job reads *changes*; with one, it replaces those days."""
+    everything = dg.define_asset_job(
+        EVERYTHING,
+        selection=dg.AssetSelection.key_prefixes(*([layer] for layer in LAYERS)),
+        description="Sync every source, build and test every model, evaluate every check.",
+        executor_def=dg.in_process_executor,
+    )
+    return [everything, *(_source_job(source) for source in catalog.sources.values())]
+
+
+def _source_job(source: Source) -> Any:
+    tables = list(source.tables.values())
+    assets = dg.AssetSelection.assets(*(names.raw_key(table.id) for table in tables)).without_checks()
+    checks = dg.AssetSelection.checks(*check_keys(tables, completeness=False))
+    return dg.define_asset_job(
+        names.sync_job(source.name),
+        selection=assets | checks,
+        description=f"Read what changed in {source.name}.",
+        tags={names.SOURCE_TAG: source.name},
+        executor_def=dg.in_process_executor,
+    )
+
+
+def whole_jobs(catalog: Catalog) -> dict[str, list[TableId]]:
+    """The jobs that run without a selection of assets, and the tables they sync."""
+    by_source = {
+        names.sync_job(source.name): [table.id for table in source.tables.values()]
+        for source in catalog.sources.values()
+    }
+    return {EVERYTHING: list(catalog.table_ids()), **by_source}

@@ -1,0 +1,134 @@
+"""What a batch looks like in the graph: metadata, tags and the preview. Reads, never writes.
+
+The preview shows landed values: personal columns are treated before anything lands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import (
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+)
+
+from data_platform.catalog import Table
+from data_platform.defs.names import LOOKED_AT_TAG, SEQUENCE_TAG
+from data_platform.landing.manifest import Manifest
+from data_platform.tables import BATCH_ID, TableId, Watermark
+from data_platform.warehouses import Warehouse
+
+PREVIEW_ROWS = 5
+PREVIEW_CHARACTERS = 60
+SLICES_SHOWN = 20
+
+
+def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
+    """What people see of a batch: how much, from where to where, under which number."""
+    shown = {str(slice_): rows for slice_, rows in sorted(manifest.touched.items())[-SLICES_SHOWN:]}
+    metadata: dict[str, Any] = {
+        "operation": manifest.operation,
+        "rows": manifest.rows,
+        "bytes": manifest.bytes,
+        "batch_id": manifest.batch_id,
+        "snapshot_taken_at": manifest.snapshot.taken_at,
+        "watermark_before": watermark_text(manifest.watermark_before),
+        "watermark_after": watermark_text(manifest.watermark_after),
+        "slices_touched": len(manifest.touched),
+        "latest_slices": dg.MetadataValue.json(shown),
+        "dagster/table_name": manifest.table.raw_name,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    name=column.name,
+                    type=column.type,
+                    description=_column_description(column.name, column.source_type, table),
+                    constraints=dg.TableColumnConstraints(nullable=column.nullable),
+                )
+                for column in manifest.columns
+            ]
+        ),
+    }
+    if manifest.notes:
+        metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))
+    return metadata
+
+
+def batch_tags(manifest: Manifest) -> dict[str, str]:
+    return {SEQUENCE_TAG: str(manifest.sequence)}
+
+
+def look_tags(manifest: Manifest | None, looked_at: str) -> dict[str, str]:
+    """For a look that found nothing: the table still stands at ``manifest``."""
+    return {**(batch_tags(manifest) if manifest else {}), LOOKED_AT_TAG: looked_at}
+
+
+def version_tags(manifest: Manifest) -> dict[str, str]:
+    """The data version, for materializations that are not an op's own outputs: what follows
+    a table runs when its version changes, not when it was merely looked at."""
+    return {DATA_VERSION_TAG: manifest.batch_id, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+
+
+def watermark_text(watermark: Watermark | None) -> str:
+    if watermark is None:
+        return "none"
+    parts = [
+        f"xmin {watermark.xmin}" if watermark.xmin is not None else "",
+        f"horizon {watermark.horizon}" if watermark.horizon else "",
+        f"cursor {watermark.cursor}" if watermark.cursor else "",
+    ]
+    return ", ".join(part for part in parts if part) or "none"
+
+
+def table_metadata(warehouse: Warehouse, table: TableId, batch_id: str | None) -> dict[str, Any]:
+    """Rows of the raw table now, and a few of the batch's (of the table's when it has none left)."""
+    name = quoted_name(table)
+    rows = int(warehouse.query(f"SELECT count(*) FROM {name}").rows[0][0])
+    sql = f"SELECT * FROM {name}"
+    sample = warehouse.query(
+        f"{sql} WHERE {quoted(BATCH_ID)} = ? LIMIT {PREVIEW_ROWS}", [batch_id], PREVIEW_ROWS
+    )
+    if not sample.rows:
+        sample = warehouse.query(f"{sql} LIMIT {PREVIEW_ROWS}", limit=PREVIEW_ROWS)
+    return {
+        "dagster/row_count": rows,
+        "preview": dg.MetadataValue.md(markdown_table(sample.columns, sample.rows)),
+    }
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; empty text when there are no columns."""
+    if not columns:
+        return ""
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def rows_as_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(rows[0]) if rows else []
+    return markdown_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def quoted_name(table: TableId) -> str:
+    return f"{quoted(table.raw_schema)}.{quoted(table.table)}"
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else " ".join(str(value).split())
+    text = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= PREVIEW_CHARACTERS else text[: PREVIEW_CHARACTERS - 1] + "…"
+
+
+def _column_description(name: str, source_type: str, table: Table) -> str:
+    treatment = table.personal.get(name)
+    parts = [table.columns.get(name, ""), f"at the source: {source_type}"]
+    if treatment and treatment != "keep":
+        parts.append(f"personal: {treatment}")
+    return "; ".join(part for part in parts if part)

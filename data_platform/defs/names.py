@@ -1,0 +1,56 @@
+"""The names the graph is made of: asset keys, groups, pools, tags. Pure.
+
+``source/shop/orders`` is the table at the source, ``raw/shop/orders`` the table
+in the warehouse, ``marts/order_facts`` a dbt model.
+"""
+
+from __future__ import annotations
+
+from dagster import AssetKey
+
+from data_platform.tables import TableId
+from data_platform.warehouses import PLATFORM_SCHEMA
+
+WAREHOUSE_POOL = "warehouse"
+"""DuckDB lets one process write: whatever opens the warehouse takes the one slot of this pool."""
+
+TOUCHED_SLICES = AssetKey([PLATFORM_SCHEMA, "touched_slices"])
+"""The platform's own record in the warehouse, written with each load; incremental models read it."""
+
+COMPLETENESS = "completeness"
+NEWEST_DATA = "newest_data"
+
+SOURCE_TAG = "data_platform/source"
+SEQUENCE_TAG = "data_platform/sequence"
+"""On a materialization: the sequence of the newest batch it stands for."""
+LOOKED_AT_TAG = "data_platform/looked_at"
+"""On a materialization that brought nothing new: when the source was looked at."""
+
+
+def source_key(table: TableId) -> AssetKey:
+    return AssetKey(["source", table.source, table.table])
+
+
+def raw_key(table: TableId) -> AssetKey:
+    return AssetKey(["raw", table.source, table.table])
+
+
+def table_of(key: AssetKey) -> TableId | None:
+    """The table of a raw key; None for any other asset."""
+    return TableId(key.path[1], key.path[2]) if len(key.path) == 3 and key.path[0] == "raw" else None
+
+
+def sync_op(source: str, *, partitioned: bool) -> str:
+    return f"sync_{source}_daily" if partitioned else f"sync_{source}"
+
+
+def sync_job(source: str) -> str:
+    return f"{source}_changes"
+
+
+def source_group(source: str) -> str:
+    return f"{source}_source"
+
+
+def raw_group(source: str) -> str:
+    return f"{source}_raw"

@@ -1,0 +1,258 @@
+"""The syncs as assets: one op a source and kind of partitioning.
+
+A run without a partition reads *changes*: what moved in the whole table, merged
+by key; the days it touched are reported as materialized. A run with partitions
+replaces those *slices*. Good tables are reported even when others fail; the op
+then fails and names the bad ones.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from data_platform.catalog import Source, Table
+from data_platform.defs import names, partitions
+from data_platform.defs.checks import check_results, check_specs
+from data_platform.defs.event_batches import store_materializations
+from data_platform.defs.materializations import (
+    batch_metadata,
+    batch_tags,
+    look_tags,
+    table_metadata,
+    version_tags,
+)
+from data_platform.defs.resources import PlatformResource
+from data_platform.defs.sources import owners
+from data_platform.errors import DataPlatformError
+from data_platform.landing.manifest import Manifest
+from data_platform.quality.completeness import CompletenessReport
+from data_platform.sync import Platform, TableReport, check_completeness, sync_changes, sync_slices
+from data_platform.tables import Slice, TableId
+from data_platform.warehouses import Warehouse
+
+
+class SyncConfig(dg.Config):
+    """For the launchpad; schedules and the probe need none of it."""
+
+    refresh: bool = Field(
+        default=False,
+        description="Read the selected tables anew, whole; readers see the old rows until then.",
+    )
+    slices: list[str] = Field(
+        default_factory=list,
+        description="Slices to replace besides the run's partitions: days outside them, or `null` for"
+        " the rows without a day.",
+    )
+
+
+def raw_assets(source: Source) -> list[dg.AssetsDefinition]:
+    """The source's partitioned and unpartitioned tables, an op each where there are any."""
+    groups = {
+        partitioned: [t for t in source.tables.values() if bool(t.partition) == partitioned]
+        for partitioned in (True, False)
+    }
+    return [_sync_op(source, tables, partitioned) for partitioned, tables in groups.items() if tables]
+
+
+def _sync_op(source: Source, tables: Sequence[Table], partitioned: bool) -> dg.AssetsDefinition:
+    days = partitions.daily(source) if partitioned else None
+
+    @dg.multi_asset(
+        name=names.sync_op(source.name, partitioned=partitioned),
+        specs=[_spec(source, table, days) for table in tables],
+        check_specs=[spec for table in tables for spec in check_specs(table)],
+        can_subset=True,
+        pool=names.WAREHOUSE_POOL,
+        backfill_policy=dg.BackfillPolicy.single_run() if days else None,
+    )
+    def sync(
+        context: dg.AssetExecutionContext, config: SyncConfig, platform: PlatformResource
+    ) -> Iterator[Any]:
+        yield from _run(context, config, platform.open(), source.name, tables, days)
+
+    return sync
+
+
+def _spec(source: Source, table: Table, days: dg.DailyPartitionsDefinition | None) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        names.raw_key(table.id),
+        deps=[names.source_key(table.id)],
+        description=table.description,
+        group_name=names.raw_group(source.name),
+        owners=owners(table.owner),
+        kinds={"parquet", "duckdb"},
+        partitions_def=days,
+        skippable=True,
+        metadata={
+            "dagster/table_name": table.id.raw_name,
+            "key": ", ".join(table.key) or "none",
+            "cursor": table.cursor or "none",
+            "strategy": table.strategy,
+        },
+    )
+
+
+def _run(
+    context: dg.AssetExecutionContext,
+    config: SyncConfig,
+    platform: Platform,
+    source: str,
+    tables: Sequence[Table],
+    days: dg.DailyPartitionsDefinition | None,
+) -> Iterator[Any]:
+    wanted = [t for t in tables if names.raw_key(t.id) in context.selected_asset_keys]
+    checks = _selected_checks(context, tables)
+    asked = partitions.slices(_partition_keys(context), config.slices) if wanted else []
+    reports: dict[TableId, TableReport] = {}
+    for report in _sync(platform, source, wanted, asked, config, checks):
+        reports[report.table] = report
+        context.log.info(_line(report))
+    failures = {r.table: r.error for r in reports.values() if r.error is not None}
+    good = [t for t in tables if t.id not in failures and (t.id in reports or checks.get(t.id))]
+    if good:
+        with platform.warehouse(read_only=True) as warehouse:
+            for table in good:
+                done = reports.get(table.id)
+                if done is not None:
+                    yield from _materialized(context, platform, warehouse, table, done, days)
+                yield from check_results(
+                    table,
+                    checks.get(table.id, ()),
+                    warehouse,
+                    partial(_completeness, platform, table, done),
+                    platform.clock(),
+                )
+    if any(report.loaded for report in reports.values()):
+        yield dg.AssetMaterialization(names.TOUCHED_SLICES)
+    if failures:
+        raise _failure(failures)
+
+
+def _sync(
+    platform: Platform,
+    source: str,
+    tables: Sequence[Table],
+    asked: Sequence[Slice],
+    config: SyncConfig,
+    checks: Mapping[TableId, Iterable[str]],
+) -> Iterator[TableReport]:
+    wanted = [t.id.table for t in tables]
+    if not wanted:
+        return
+    if asked:
+        yield from sync_slices(platform, source, wanted, asked)
+        return
+    # A table measured in this run is one whose completeness somebody wants to know.
+    measured = any(names.COMPLETENESS in checks.get(t.id, ()) for t in tables)
+    yield from sync_changes(
+        platform, source, wanted, refresh=wanted if config.refresh else (), verify=measured
+    )
+
+
+def _materialized(
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    warehouse: Warehouse,
+    table: Table,
+    report: TableReport,
+    days: dg.DailyPartitionsDefinition | None,
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """The days first and the table last, so that the asset's latest event is the full one."""
+    head = report.manifest or platform.ledger.head(table.id)
+    own = set(_partition_keys(context))
+    if days and report.manifest:
+        store_materializations(
+            context.instance,
+            touched_events(report.manifest, report.touched, days, without=own),
+            context.run,
+            context.op_execution_context.get_step_execution_context().step.key,
+        )
+    metadata: dict[str, Any] = {"seconds": round(report.seconds, 3)}
+    if head is not None:
+        metadata |= batch_metadata(head, table)
+        metadata |= table_metadata(warehouse, table.id, head.batch_id)
+    if report.manifest is None:
+        metadata |= {"operation": "look", "rows": 0, "bytes": 0}
+    if report.notes:
+        metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))
+    yield dg.MaterializeResult(
+        asset_key=names.raw_key(table.id),
+        metadata=metadata,
+        data_version=dg.DataVersion(head.batch_id) if head else None,
+        tags=batch_tags(head)
+        if head and report.manifest
+        else look_tags(head, platform.clock().isoformat(timespec="seconds")),
+    )
+
+
+def _completeness(platform: Platform, table: Table, report: TableReport | None) -> CompletenessReport:
+    """As measured by this run's sync; otherwise the warehouse against the manifests."""
+    return (report and report.completeness) or check_completeness(platform, table)
+
+
+def touched_events(
+    manifest: Manifest,
+    touched: Mapping[Slice, int],
+    days: dg.DailyPartitionsDefinition,
+    without: Iterable[str] = (),
+    *,
+    whole: bool = False,
+) -> list[dg.AssetMaterialization]:
+    """A materialization for each day a batch touched; for every day when it was the ``whole`` table."""
+    first, last = days.get_first_partition_key(), days.get_last_partition_key()
+    if first is None or last is None:
+        return []
+    rows = partitions.by_partition(touched, first, last)
+    keys = days.get_partition_keys() if whole or manifest.operation == "refresh" else list(rows)
+    skip = set(without)
+    tags = {**batch_tags(manifest), **version_tags(manifest)}
+    return [
+        dg.AssetMaterialization(
+            names.raw_key(manifest.table),
+            partition=key,
+            metadata=_day_metadata(manifest, key, rows.get(key, {})),
+            tags=tags,
+        )
+        for key in keys
+        if key not in skip
+    ]
+
+
+def _day_metadata(manifest: Manifest, partition: str, rows: Mapping[Slice, int]) -> dict[str, Any]:
+    """``slices`` is told where the partition stands for other days than its own."""
+    metadata: dict[str, Any] = {"rows": sum(rows.values()), "batch_id": manifest.batch_id}
+    if any(slice_ != partition for slice_ in rows):
+        metadata["slices"] = ", ".join(sorted(rows))
+    return metadata
+
+
+def _partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
+    return context.partition_keys if context.has_partition_key or context.has_partition_key_range else ()
+
+
+def _selected_checks(context: dg.AssetExecutionContext, tables: Iterable[Table]) -> dict[TableId, set[str]]:
+    found: dict[TableId, set[str]] = {}
+    by_key = {names.raw_key(t.id): t.id for t in tables}
+    for check in context.selected_asset_check_keys:
+        found.setdefault(by_key[check.asset_key], set()).add(check.name)
+    return found
+
+
+def _line(report: TableReport) -> str:
+    if report.error is not None:
+        return f"{report.table}: {report.error}"
+    what = f"{report.rows} rows, {report.bytes} bytes" if report.manifest else "nothing new"
+    return f"{report.table}: {report.operation}, {what}, {report.seconds:.2f} s"
+
+
+def _failure(failures: Mapping[TableId, DataPlatformError | None]) -> dg.Failure:
+    tables = ", ".join(str(table) for table in failures)
+    return dg.Failure(
+        f"{len(failures)} table(s) did not sync: {tables}. The others are done.",
+        metadata={str(table): str(error) for table, error in failures.items()},
+        allow_retries=any(error is not None and error.retryable for error in failures.values()),
+    )

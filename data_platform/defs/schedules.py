@@ -1,0 +1,40 @@
+"""By the clock: read changes often, measure everything once a day."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from data_platform.catalog import Source
+from data_platform.defs import names
+from data_platform.defs.checks import check_keys
+
+
+def schedules(source: Source, *, running: bool) -> list[dg.ScheduleDefinition]:
+    """``<source>_changes`` and ``<source>_reconcile``, where the catalog gives them a time."""
+    times = {"changes": source.schedule, "reconcile": source.reconcile}
+    return [_schedule(source, operation, cron, running) for operation, cron in times.items() if cron]
+
+
+def _schedule(source: Source, operation: str, cron: str, running: bool) -> dg.ScheduleDefinition:
+    tables = list(source.tables.values())
+    keys = [names.raw_key(table.id) for table in tables]
+    measured = operation == "reconcile"
+
+    @dg.schedule(
+        name=f"{source.name}_{operation}",
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        target=dg.AssetSelection.assets(*keys),
+        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
+        description="Reads what changed, measures every day at the source and mends what differs."
+        if measured
+        else "Reads what changed.",
+    )
+    def tick() -> dg.RunRequest:
+        return dg.RunRequest(
+            asset_selection=keys,
+            asset_check_keys=check_keys(tables, completeness=measured),
+            tags={names.SOURCE_TAG: source.name, "data_platform/operation": operation},
+        )
+
+    return tick

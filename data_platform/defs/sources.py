@@ -1,0 +1,45 @@
+"""The source tables as external assets: in the graph for their lineage, never run."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from data_platform.catalog import Catalog, Source, Table
+from data_platform.defs.names import TOUCHED_SLICES, raw_key, source_group, source_key
+from data_platform.warehouses import PLATFORM_SCHEMA
+
+
+def source_specs(source: Source) -> list[dg.AssetSpec]:
+    return [_spec(source, table) for table in source.tables.values()]
+
+
+def _spec(source: Source, table: Table) -> dg.AssetSpec:
+    schema, name = table.relation
+    return dg.AssetSpec(
+        source_key(table.id),
+        description=table.description,
+        group_name=source_group(source.name),
+        owners=owners(table.owner),
+        kinds={source.kind},
+        metadata={"dagster/table_name": f"{schema}.{name}"},
+    )
+
+
+def owners(owner: str | None) -> list[str]:
+    """Dagster takes e-mail addresses and ``team:name``."""
+    return [owner] if owner else []
+
+
+def platform_specs(catalog: Catalog) -> list[dg.AssetSpec]:
+    """What each load records about itself, which incremental models read."""
+    return [
+        dg.AssetSpec(
+            TOUCHED_SLICES,
+            deps=[raw_key(table) for table in catalog.table_ids()],
+            description="One row per load and slice of a raw table in which rows came or went; written in"
+            " the load's own transaction.",
+            group_name="platform",
+            kinds={"duckdb"},
+            metadata={"dagster/table_name": f"{PLATFORM_SCHEMA}.touched_slices"},
+        )
+    ]

@@ -1,0 +1,142 @@
+"""Every error this platform raises on purpose, drawn once.
+
+    DataPlatformError
+    ├── CatalogError            the YAML is wrong: every mistake at once
+    ├── ConfigurationError      an environment variable or a setting is missing or wrong
+    ├── SourceError             a source system or one of its tables
+    │   ├── SourceUnreachable       (retryable) no connection, or it was lost
+    │   ├── TableMissing            the table, or a column the catalog names, is not there
+    │   ├── SchemaDrift             the table changed in a way that does not flow by itself
+    │   ├── UnsupportedType         a column whose values cannot be kept exactly
+    │   ├── ValueNotKept            one value that its column's rule cannot keep exactly
+    │   ├── PersonalColumnUndeclared  a column looks personal and nothing is said about it
+    │   └── DuplicateKey            the declared key is null or not unique
+    ├── LandingError            the landing store
+    │   ├── StoreFull               no space left
+    │   ├── BatchConflict           (retryable) another writer committed this sequence first
+    │   ├── LedgerBroken            a manifest is missing, altered or out of order
+    │   └── PartDamaged             a part file is missing, short or altered
+    ├── WarehouseError          the warehouse
+    │   ├── WarehouseBusy           (retryable) another process holds it
+    │   ├── LoadRefused             a batch out of order, or one that does not fit
+    │   └── QueryFailed             a statement that a person typed
+    ├── SandboxError            the local sandbox server
+    ├── AlertError              (retryable) a message that could not be delivered
+    └── SyncFailed              some tables of a sync failed; the others are done
+
+A message is one readable paragraph: what failed, on which object, what to do
+next. It never holds a value of a row or a secret. ``retryable`` says whether
+trying the same thing again may succeed; it is decided where the cause is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class DataPlatformError(Exception):
+    """Base of all; ``exit_code`` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+
+class CatalogError(DataPlatformError):
+    """``mistakes`` are lines of ``file: path: what to do``."""
+
+    exit_code = 2
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class ConfigurationError(DataPlatformError):
+    exit_code = 2
+
+
+class SourceError(DataPlatformError):
+    exit_code = 3
+
+
+class SourceUnreachable(SourceError):
+    retryable = True
+
+
+class TableMissing(SourceError):
+    pass
+
+
+class SchemaDrift(SourceError):
+    pass
+
+
+class UnsupportedType(SourceError):
+    pass
+
+
+class ValueNotKept(SourceError):
+    pass
+
+
+class PersonalColumnUndeclared(SourceError):
+    pass
+
+
+class DuplicateKey(SourceError):
+    pass
+
+
+class LandingError(DataPlatformError):
+    exit_code = 4
+
+
+class StoreFull(LandingError):
+    pass
+
+
+class BatchConflict(LandingError):
+    retryable = True
+
+
+class LedgerBroken(LandingError):
+    pass
+
+
+class PartDamaged(LandingError):
+    pass
+
+
+class WarehouseError(DataPlatformError):
+    exit_code = 5
+
+
+class WarehouseBusy(WarehouseError):
+    retryable = True
+
+
+class LoadRefused(WarehouseError):
+    pass
+
+
+class QueryFailed(WarehouseError):
+    pass
+
+
+class SandboxError(DataPlatformError):
+    exit_code = 6
+
+
+class AlertError(DataPlatformError):
+    exit_code = 7
+    retryable = True
+
+
+class SyncFailed(DataPlatformError):
+    """``failures`` maps each table that failed (``source/table``) to why."""
+
+    def __init__(self, failures: Mapping[str, DataPlatformError]) -> None:
+        self.failures = dict(failures)
+        lines = "\n".join(f"{table}: {error}" for table, error in self.failures.items())
+        super().__init__(f"{len(self.failures)} table(s) did not sync; the others are done.\n{lines}")

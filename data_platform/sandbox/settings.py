@@ -1,0 +1,37 @@
+"""PostgreSQL's settings for the servers of this package, by what a server is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LAPTOP: Mapping[str, str] = {
+    "shared_buffers": "256MB",
+    "work_mem": "8MB",
+    "maintenance_work_mem": "128MB",
+    "effective_cache_size": "1GB",
+    "max_connections": "60",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "random_page_cost": "1.1",
+    "wal_level": "logical",
+    "max_wal_senders": "10",
+    "max_replication_slots": "10",
+    "max_prepared_transactions": "10",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %d ",
+}
+"""A server that shares a laptop with everything else; prepared transactions and
+logical decoding are on because sources in the wild have them."""
+
+FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""For servers whose data nobody needs after a power cut: tests."""
+
+BULK: Mapping[str, str] = {
+    **FAST,
+    "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "8GB",
+}
+"""For filling a new server, which is synced to disk and started anew afterwards."""

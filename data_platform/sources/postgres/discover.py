@@ -1,0 +1,220 @@
+"""Writing a source's YAML from its database: keys, cursors and whose clock sets them, partitions.
+
+It reads pg_catalog only, never a row, and puts a comment where it guessed. The
+name check for personal columns is handed in, for privacy is above this layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from data_platform.errors import DataPlatformError, SourceError, UnsupportedType
+from data_platform.sources.postgres.connection import connect, source_error
+from data_platform.sources.postgres.introspect import KINDS, Relation, list_relations, read_relation
+from data_platform.sources.postgres.types import plan_columns
+
+_CURSORS = ("updated_at", "modified_at", "last_modified", "updated_on", "modified_on", "update_time", "last_update")
+_PARTITIONS = ("created_at", "inserted_at", "occurred_at", "created_on", "event_time", "timestamp", "ts", "date")
+_TIMES = ("timestamptz", "timestamp", "date")
+SMALL_TABLE_ROWS = 100_000
+"""Below this a whole read costs less than the bookkeeping of daily partitions."""
+
+_TRIGGERS = """
+select p.prosrc from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+where t.tgrelid = %s and not t.tgisinternal and t.tgenabled in ('O', 'A')
+  and t.tgqual is null and t.tgattr::text = ''
+  and (t.tgtype & 1) = 1 and (t.tgtype & 2) = 2 and (t.tgtype & 16) = 16
+"""
+_CLOCKS = r"(now\(\)|current_timestamp|clock_timestamp\(\)|statement_timestamp\(\)|transaction_timestamp\(\))"
+
+LooksPersonal = Callable[[str], str | None]
+
+
+def discover(
+    conninfo: str,
+    *,
+    source: str,
+    url_env: str,
+    schema: str,
+    today: date,
+    looks_personal: LooksPersonal,
+    suggest_treatment: Callable[[str, str, bool], str],
+) -> str:
+    """The YAML of ``catalog/sources/<source>.yaml`` for every table and view of ``schema``.
+
+    ``suggest_treatment`` maps a personal column, its reason and whether it is in the
+    key to a treatment.
+    Raises SourceUnreachable, and SourceError for a schema without tables.
+    """
+    with connect(conninfo, source=source) as connection:
+        try:
+            found = list_relations(connection, schema)
+            relations = [read_relation(connection, schema, relation) for relation, _ in found]
+            clocks = {r.name: _database_clock(connection, r) for r in relations}
+            server = connection.execute("select current_setting('server_version')").fetchone()[0]
+        except DataPlatformError:
+            raise
+        except Exception as error:
+            raise source_error(error, conninfo, what=f"Reading the schema {schema!r} of {source!r}") from None
+    if not relations:
+        raise SourceError(
+            f"The schema {schema!r} of the database in {url_env} has no tables that this user may see."
+            " Name another with --schema, or GRANT USAGE on it."
+        )
+    lines = [
+        "# yaml-language-server: $schema=../schema/source.schema.json",
+        f"# Written by `data-platform discover` from PostgreSQL {server.split()[0]}. Lines with `guess:` want a look.",
+        f"source: {source}",
+        "kind: postgres",
+        "connection:",
+        f"  url_env: {url_env}",
+        f"schema: {_scalar(schema)}",
+    ]
+    names: set[str] = set()
+    blocks: list[str] = []
+    for relation in relations:
+        blocks += _table(relation, names, clocks[relation.name], looks_personal, suggest_treatment)
+    if any(line.startswith("    partition:") for line in blocks):
+        lines.append(f"start: {today.year - 1}-01-01  # guess: the first daily partition; older rows are synced too")
+    return "\n".join([*lines, "tables:", *blocks]) + "\n"
+
+
+def _table(
+    relation: Relation,
+    taken: set[str],
+    database_clock: str | None,
+    looks_personal: LooksPersonal,
+    suggest_treatment: Callable[[str, str, bool], str],
+) -> list[str]:
+    name = _identifier(relation.name, taken)
+    kind = KINDS[relation.kind]
+    lines = [f"  {name}:"]
+    if name != relation.name:
+        lines.append(f"    relation: {_scalar(f'{relation.schema}.{relation.name}')}")
+    if relation.comment:
+        lines.append(f"    description: {_scalar(' '.join(relation.comment.split()))}")
+    reasons = {c.name: reason for c in relation.columns if (reason := looks_personal(c.name))}
+    key, comment = _key(relation, set(reasons))
+    personal = {c: (reason, suggest_treatment(c, reason, c in key)) for c, reason in reasons.items()}
+    if key:
+        lines.append(f"    key: {_flow(key)}{comment}")
+    cursor = _cursor(relation) if relation.has_xmin else None
+    if cursor and cursor not in personal:
+        lines.append(f"    cursor: {_scalar(cursor)}")
+        if database_clock == cursor:
+            lines.append("    cursor_clock: database  # a trigger sets it on every update")
+        else:
+            lines.append("    # cursor_clock: application, as no trigger was found that sets it on every update")
+    partition = _partition(relation, set(personal)) if key else None
+    if partition:
+        if relation.rows_estimate >= SMALL_TABLE_ROWS:
+            lines.append(f"    partition: {_scalar(partition)}  # guess: the time a row came to be")
+        else:
+            lines.append(f"    # partition: {_scalar(partition)}  # worth it from about {SMALL_TABLE_ROWS:,} rows on")
+    if not key:
+        why = "no unique, NOT NULL key was found" if relation.kind in ("r", "p") else f"a {kind} has no key"
+        lines.append(f"    strategy: replace  # guess: {why}")
+    elif not relation.has_xmin:
+        lines.append(f"    strategy: replace  # a {kind} has no row versions to find changes by")
+    text = _columns_as_text(relation)
+    if text:
+        lines.append("    as:  # types whose values only their text form keeps")
+        lines += [f"      {_scalar(column)}: text" for column in text]
+    if personal:
+        lines.append("    personal:  # guess: by name; `keep` says that a column is no person's data")
+        lines += [f"      {_scalar(c)}: {treatment}  # {reason}" for c, (reason, treatment) in personal.items()]
+    if len(lines) == 1:
+        lines[0] += " {}"
+    return lines
+
+
+def _key(relation: Relation, personal: set[str]) -> tuple[list[str], str]:
+    if relation.primary_key:
+        return list(relation.primary_key), ""
+    candidates = sorted(relation.unique_keys, key=lambda k: (bool(k & personal), len(k), sorted(k)))
+    if not candidates:
+        return [], ""
+    order = relation.column_names
+    return sorted(candidates[0], key=order.index), "  # guess: the smallest unique index over NOT NULL columns"
+
+
+def _cursor(relation: Relation) -> str | None:
+    for wanted in _CURSORS:
+        for column in relation.columns:
+            if _words(column.name) == wanted and column.base in _TIMES:
+                return column.name
+    return None
+
+
+def _partition(relation: Relation, personal: set[str]) -> str | None:
+    times = [c for c in relation.columns if c.base in _TIMES and c.name not in personal]
+    for wanted in _PARTITIONS:
+        for column in times:
+            if _words(column.name) == wanted or _words(column.name).endswith("_" + wanted):
+                if column.name != _cursor(relation):
+                    return column.name
+    return None
+
+
+def _database_clock(connection: Any, relation: Relation) -> str | None:
+    """The cursor that a BEFORE UPDATE row trigger sets from the database's clock, if there is one."""
+    cursor = _cursor(relation)
+    if cursor is None:
+        return None
+    sets = re.compile(rf'new\.("?){re.escape(cursor)}\1\s*:?=\s*{_CLOCKS}', re.IGNORECASE)
+    for (body,) in connection.execute(_TRIGGERS, (relation.oid,)):
+        statements = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
+        # a trigger with a condition may leave the cursor alone
+        if sets.search(statements) and not re.search(r"\b(if|case|when)\b", statements, re.IGNORECASE):
+            return cursor
+    return None
+
+
+def _columns_as_text(relation: Relation) -> list[str]:
+    text: list[str] = []
+    while True:
+        try:
+            plan_columns(relation, text)
+            return text
+        except UnsupportedType:
+            for column in relation.columns:
+                if column.name not in text:
+                    try:
+                        plan_columns(_only(relation, column.name))
+                    except UnsupportedType:
+                        text.append(column.name)
+
+
+def _only(relation: Relation, column: str) -> Relation:
+    from dataclasses import replace
+
+    return replace(relation, columns=tuple(c for c in relation.columns if c.name == column))
+
+
+def _words(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _identifier(name: str, taken: set[str]) -> str:
+    base = re.sub(r"[^a-z0-9]+", "_", _words(name))[:44].strip("_") or "table"
+    base = f"t_{base}" if base[0].isdigit() else base
+    candidate, n = base, 2
+    while candidate in taken:
+        candidate, n = f"{base}_{n}", n + 1
+    taken.add(candidate)
+    return candidate
+
+
+def _scalar(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", text) and text.lower() not in (
+        "null", "true", "false", "yes", "no", "on", "off", "y", "n"
+    ):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _flow(names: list[str]) -> str:
+    return _scalar(names[0]) if len(names) == 1 else "[" + ", ".join(_scalar(n) for n in names) + "]"

@@ -1,0 +1,107 @@
+"""The fingerprint of ``tables.Fingerprint`` and a row's slice, as PostgreSQL expressions.
+
+The twin of ``data_platform/fingerprint.py``; a property test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from data_platform.sources.postgres.introspect import Relation, SourceColumn
+from data_platform.sources.postgres.types import literal, quote
+from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, day_runs
+
+_SEPARATOR = "chr(31)"
+_PLAIN = frozenset("int2 int4 int8 text varchar uuid bool date".split())
+
+
+def keeps_checksum(column: SourceColumn) -> bool:
+    """Whether both engines give this key column one text form."""
+    return column.base in _PLAIN | {"timestamptz", "timestamp"} or (
+        column.base == "numeric" and column.typmod >= 0
+    )
+
+
+def token(relation: Relation, key: Sequence[str]) -> str:
+    pieces = [] if key else ["''"]
+    for name in key:
+        column = relation.column(name)
+        assert column is not None
+        pieces.append(f"coalesce({_text(column)}, '')")
+    pieces.append("xmin::text" if relation.has_xmin else "''")
+    return f"('x' || left(md5({f' || {_SEPARATOR} || '.join(pieces)}), 15))::bit(60)::bigint"
+
+
+def _text(column: SourceColumn) -> str:
+    name = quote(column.name)
+    if column.base in ("timestamptz", "timestamp"):
+        # exact on every version: PostgreSQL 13's extract(epoch) is a double
+        seconds = f"extract(epoch from date_trunc('second', {name}))::bigint"
+        micros = f"({seconds} * 1000000 + extract(microseconds from {name})::bigint % 1000000)::text"
+        return f"case when isfinite({name}) then {micros} else {name}::text end"
+    return f"{name}::text"
+
+
+def slice_expression(relation: Relation, partition: str | None, timezone: str) -> str:
+    """The slice a row belongs to, as text."""
+    if partition is None:
+        return literal(WHOLE_TABLE)
+    return f"coalesce({_day(relation, partition, timezone)}::text, {literal(NULL_SLICE)})"
+
+
+def _day(relation: Relation, partition: str, timezone: str) -> str:
+    column = relation.column(partition)
+    assert column is not None
+    name = quote(partition)
+    if column.base == "timestamptz":
+        return f"({name} at time zone {literal(timezone)})::date"
+    return f"{name}::date"
+
+
+def slice_predicate(relation: Relation, partition: str | None, timezone: str, slices: Sequence[Slice]) -> str:
+    """True for the rows of ``slices``; bounds stand on the bare column so that an index serves."""
+    if partition is None or WHOLE_TABLE in slices:
+        return "true"
+    column = relation.column(partition)
+    assert column is not None
+    name = quote(partition)
+    terms = [f"{name} is null"] if NULL_SLICE in slices else []
+    for first, last in day_runs(list(slices)):
+        terms.append(
+            f"({name} >= {_bound(column, first, timezone)}"
+            f" and {name} < {_bound(column, last + timedelta(days=1), timezone)})"
+        )
+    return "(" + " or ".join(terms) + ")" if terms else "false"
+
+
+def _bound(column: SourceColumn, day: date, timezone: str) -> str:
+    if column.base == "date":
+        return f"date {literal(day.isoformat())}"
+    if column.base == "timestamptz":
+        return f"(timestamp {literal(day.isoformat())} at time zone {literal(timezone)})"
+    return f"timestamp {literal(day.isoformat())}"
+
+
+def measure(
+    connection: Any,
+    relation: Relation,
+    key: Sequence[str],
+    partition: str | None,
+    timezone: str,
+    slices: Sequence[Slice] | None = None,
+) -> dict[Slice, Fingerprint]:
+    """Count and checksum per slice, in the connection's snapshot; of ``slices`` only when given
+    (those without a row are in the answer with zero)."""
+    where = "true" if slices is None else slice_predicate(relation, partition, timezone, slices)
+    found = {
+        Slice(name): Fingerprint(rows, int(checksum) % 2**64)
+        for name, rows, checksum in connection.execute(
+            f"select {slice_expression(relation, partition, timezone)}, count(*), sum({token(relation, key)})"
+            f" from {quote(relation.schema)}.{quote(relation.name)} where {where} group by 1"
+        )
+    }
+    for absent in set(slices or ()) - set(found):
+        found[absent] = Fingerprint(0, 0)
+    return found

@@ -1,0 +1,213 @@
+"""What a PostgreSQL relation is: its kind, columns, enforced keys and indexes, read from pg_catalog.
+
+Only reading belongs here; what follows from it is decided in ``types.py``,
+``clock.py`` and the sync.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from data_platform.errors import TableMissing
+
+KINDS = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """A column as pg_catalog describes it. ``base`` is the type behind any domain,
+    ``category`` its typtype (b base, e enum, c composite, r range, m multirange)
+    and ``element`` an array's element type."""
+
+    name: str
+    formatted: str
+    base: str
+    base_schema: str
+    category: str
+    typmod: int
+    not_null: bool
+    element: str | None = None
+    dimensions: int = 0
+    comment: str | None = None
+    has_default: bool = False
+
+    @property
+    def fills_existing_rows(self) -> bool:
+        """Whether rows older than the column may hold something else than NULL in it."""
+        return self.not_null or self.has_default
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A relation that holds rows itself: the table, or one leaf of a partitioned one."""
+
+    schema: str
+    name: str
+    kind: str
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """``unique_keys`` are the column sets a valid, immediate, whole unique index
+    over NOT NULL columns enforces; ``indexed`` the columns some index leads with."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    columns: tuple[SourceColumn, ...]
+    unique_keys: tuple[frozenset[str], ...]
+    primary_key: tuple[str, ...]
+    indexed: frozenset[str]
+    leaves: tuple[Leaf, ...]
+    rows_estimate: int
+    comment: str | None = None
+
+    @property
+    def has_xmin(self) -> bool:
+        return self.kind in ("r", "p") and all(leaf.kind == "r" for leaf in self.leaves)
+
+    def column(self, name: str) -> SourceColumn | None:
+        return next((c for c in self.columns if c.name == name), None)
+
+    @property
+    def column_names(self) -> list[str]:
+        return [c.name for c in self.columns]
+
+
+_RELATION = """
+select c.oid, c.relkind::text, greatest(c.reltuples, 0)::bigint, obj_description(c.oid, 'pg_class')
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = %s and c.relname = %s and c.relkind in ('r','p','v','m','f')
+"""
+
+_COLUMNS = """
+select a.attname, format_type(a.atttypid, a.atttypmod), b.typname, bn.nspname, b.typtype::text,
+       case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
+       a.attnotnull or t.typnotnull,
+       e.typname, greatest(a.attndims, t.typndims), col_description(a.attrelid, a.attnum),
+       a.atthasdef or a.atthasmissing
+from pg_attribute a
+join pg_type t on t.oid = a.atttypid
+join lateral (
+    with recursive base(oid, typtype, typbasetype) as (
+        select t.oid, t.typtype, t.typbasetype
+        union all select p.oid, p.typtype, p.typbasetype from base join pg_type p on p.oid = base.typbasetype
+        where base.typtype = 'd')
+    select oid from base where typtype <> 'd') basetype on true
+join pg_type b on b.oid = basetype.oid
+join pg_namespace bn on bn.oid = b.typnamespace
+left join pg_type e on e.oid = b.typelem and b.typcategory = 'A'
+where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
+order by a.attnum
+"""
+
+_INDEXES = """
+select i.indisprimary, i.indisunique and i.indimmediate and i.indpred is null and i.indexprs is null,
+       i.indisvalid and i.indpred is null,
+       array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k(attnum, n)
+             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+             where k.n <= i.indnkeyatts order by k.n),
+       array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k(attnum, n)
+             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+             where k.n <= i.indnkeyatts and not a.attnotnull)
+from pg_index i where i.indrelid = %s and i.indislive
+"""
+
+_LEAVES = """
+select n.nspname, c.relname, c.relkind::text,
+       case when c.relkind = 'r' then pg_relation_size(c.oid) / current_setting('block_size')::int else 0 end,
+       has_table_privilege(c.oid, 'SELECT'), greatest(c.reltuples, 0)::bigint
+from pg_partition_tree(%s) t
+join pg_class c on c.oid = t.relid join pg_namespace n on n.oid = c.relnamespace
+where t.isleaf
+"""
+
+
+def read_relation(connection: Any, schema: str, name: str) -> Relation:
+    """The relation ``schema.name``; TableMissing names near matches when it is not there."""
+    row = connection.execute(_RELATION, (schema, name)).fetchone()
+    if row is None:
+        raise TableMissing(_missing(connection, schema, name))
+    oid, kind, estimate, comment = row
+    columns = tuple(SourceColumn(*c) for c in connection.execute(_COLUMNS, (oid,)))
+    unique: list[frozenset[str]] = []
+    primary: tuple[str, ...] = ()
+    indexed: set[str] = set()
+    for is_primary, is_unique, usable, names, nullable in connection.execute(_INDEXES, (oid,)):
+        if usable and names:
+            indexed.add(names[0])
+        if is_unique and names and not nullable:
+            unique.append(frozenset(names))
+        if is_primary:
+            primary = tuple(names)
+    leaves: tuple[Leaf, ...] = ()
+    if kind in ("r", "p"):
+        rows = connection.execute(_LEAVES, (oid,)).fetchall()
+        readable = all(r[4] for r in rows)
+        if kind == "p":
+            estimate = sum(r[5] for r in rows)
+        if kind == "r" and not rows:
+            pages = connection.execute(
+                "select pg_relation_size(%s::oid::regclass) / current_setting('block_size')::int", (oid,)
+            ).fetchone()[0]
+            leaves = (Leaf(schema, name, "r", pages),)
+        elif readable:
+            leaves = tuple(Leaf(*r[:4]) for r in rows)
+        else:  # a leaf we may not read by itself is still read through its parent
+            leaves = tuple(Leaf(schema, name, r[2], 0) for r in rows[:1])
+    return Relation(
+        oid=oid,
+        schema=schema,
+        name=name,
+        kind=kind,
+        columns=columns,
+        unique_keys=tuple(unique),
+        primary_key=primary,
+        indexed=frozenset(indexed),
+        leaves=leaves,
+        rows_estimate=estimate,
+        comment=comment,
+    )
+
+
+def read_kind(connection: Any, schema: str, name: str) -> str | None:
+    """The relkind of ``schema.name`` without waiting for any lock; None when it is not there."""
+    row = connection.execute(_RELATION, (schema, name)).fetchone()
+    return row[1] if row else None
+
+
+def list_relations(connection: Any, schema: str) -> list[tuple[str, str]]:
+    """(name, relkind) of every table and view of ``schema`` that is not itself a partition."""
+    return list(
+        connection.execute(
+            "select c.relname, c.relkind::text from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+            " where n.nspname = %s and c.relkind in ('r','p','v','m','f') and not c.relispartition"
+            " order by c.relkind not in ('r','p'), c.relname",
+            (schema,),
+        )
+    )
+
+
+def _missing(connection: Any, schema: str, name: str) -> str:
+    import difflib
+
+    schemas = [r[0] for r in connection.execute("select nspname from pg_namespace")]
+    if schema not in schemas:
+        near = difflib.get_close_matches(schema, schemas, 1)
+        hint = f" Did you mean the schema {near[0]!r}?" if near else ""
+        return f"The schema {schema!r} of the table {schema}.{name} is not in the database.{hint}"
+    near = difflib.get_close_matches(name, [r[0] for r in list_relations(connection, schema)], 1)
+    hint = f" Did you mean {schema}.{near[0]}?" if near else ""
+    return (
+        f"The table {schema}.{name} is not in the database.{hint}"
+        " Correct `relation:` in the catalog, or remove the table's block."
+    )

@@ -1,0 +1,183 @@
+"""One look at a PostgreSQL source: observe, lock, take one snapshot, and read under it.
+
+A session holds the coordinating connection for one sync or probe. Order
+matters and is kept here: the activity is read before the snapshot, the tables
+are locked (ACCESS SHARE) before it too, and everything after reads under it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC
+from types import TracebackType
+from typing import Any
+
+from data_platform.errors import DataPlatformError, SourceError
+from data_platform.sources.postgres.clock import Observation, observe
+from data_platform.sources.postgres.connection import connect, source_error
+from data_platform.sources.postgres.introspect import Relation, read_kind, read_relation
+from data_platform.sources.postgres.types import quote
+from data_platform.tables import Snapshot
+
+SUPPORTED = range(13, 19)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """``system_identifier`` names the cluster and the database in it."""
+
+    version: int
+    system_identifier: str
+    timeline: int
+    standby: bool
+
+
+class SourceSession:
+    """``with SourceSession(...) as session``; ``relations`` and ``errors`` say, per name asked
+    for in ``begin``, what can be read and what cannot."""
+
+    def __init__(self, conninfo: str, *, source: str) -> None:
+        self.conninfo, self.source = conninfo, source
+        self.relations: dict[str, Relation] = {}
+        self.errors: dict[str, DataPlatformError] = {}
+        self.observation: Observation | None = None
+        self.snapshot: Snapshot | None = None
+        self.exported = ""
+        self._connection: Any = None
+        self._began = time.monotonic()
+
+    def __enter__(self) -> SourceSession:
+        self._connection = connect(self.conninfo, source=self.source)
+        try:
+            self.server = self._read_server()
+        except DataPlatformError:
+            self._connection.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def begin(self, tables: Iterable[tuple[str, str, str]], *, observe_activity: bool) -> Snapshot:
+        """Lock and describe ``tables`` (name, schema, relation), then take the snapshot.
+
+        A table that is missing, not permitted or locked lands in ``errors`` and
+        does not keep the others from being read.
+        """
+        wanted = list(tables)
+        try:
+            if observe_activity:
+                self.observation = observe(self._connection)
+            execute = self._connection.execute
+            kinds = {
+                table: read_kind(self._connection, schema, relation) for table, schema, relation in wanted
+            }
+            execute("begin transaction isolation level repeatable read, read only")
+            for table, schema, relation in wanted:
+                # materialized views and foreign tables cannot be locked
+                if kinds.get(table) in ("r", "p", "v"):
+                    self._lock(table, schema, relation)
+            text, xmin, taken, exported = execute(
+                "select pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+                " clock_timestamp(), pg_export_snapshot()"
+            ).fetchone()
+            for table, schema, relation in wanted:
+                if table not in self.errors:
+                    self._describe(table, schema, relation)
+        except DataPlatformError:
+            raise
+        except Exception as error:
+            raise source_error(error, self.conninfo, what=f"Taking a snapshot of {self.source!r}") from None
+        self.exported = exported
+        self._began = time.monotonic()
+        self.snapshot = Snapshot(
+            self.server.system_identifier,
+            self.server.timeline,
+            xmin,
+            text,
+            taken.astimezone(UTC).isoformat(timespec="microseconds"),
+        )
+        return self.snapshot
+
+    def execute(self, statement: str, *, what: str) -> list[tuple[Any, ...]]:
+        """Rows of a statement under the snapshot; a failure leaves the session usable."""
+        try:
+            self._connection.execute("savepoint statement")
+            rows = list(self._connection.execute(statement))
+            self._connection.execute("release savepoint statement")
+            return rows
+        except Exception as error:
+            if not self._connection.closed:
+                self._connection.execute("rollback to savepoint statement")
+            raise source_error(error, self.conninfo, what=what) from None
+
+    @property
+    def connection(self) -> Any:
+        return self._connection
+
+    @property
+    def age_seconds(self) -> float:
+        """How long the snapshot has been held."""
+        return time.monotonic() - self._began
+
+    def _lock(self, table: str, schema: str, relation: str) -> None:
+        execute = self._connection.execute
+        execute("savepoint lock")
+        try:
+            execute(f"lock table {quote(schema)}.{quote(relation)} in access share mode")
+            execute("release savepoint lock")
+        except Exception as error:
+            if self._connection.closed:
+                raise
+            execute("rollback to savepoint lock")
+            execute("release savepoint lock")
+            self.errors[table] = source_error(error, self.conninfo, what=f"Locking {schema}.{relation} to read it")
+
+    def _describe(self, table: str, schema: str, relation: str) -> None:
+        execute = self._connection.execute
+        execute("savepoint describe")
+        try:
+            self.relations[table] = read_relation(self._connection, schema, relation)
+        except DataPlatformError as error:
+            self.errors[table] = error
+        except Exception as error:
+            if self._connection.closed:
+                raise
+            execute("rollback to savepoint describe")
+            self.errors[table] = source_error(error, self.conninfo, what=f"Describing {schema}.{relation}")
+        execute("release savepoint describe")
+
+    def _read_server(self) -> Server:
+        try:
+            version, database, name, standby = self._connection.execute(
+                "select current_setting('server_version_num')::int / 10000, oid::bigint, datname,"
+                " pg_is_in_recovery() from pg_database where datname = current_database()"
+            ).fetchone()
+        except Exception as error:
+            raise source_error(error, self.conninfo, what=f"Asking {self.source!r} who it is") from None
+        if version < SUPPORTED.start:
+            raise SourceError(
+                f"The database of the source {self.source!r} is PostgreSQL {version}; {SUPPORTED.start} to"
+                f" {SUPPORTED.stop - 1} are supported. Upgrade it, or read from a newer replica."
+            )
+        try:
+            system, timeline = self._connection.execute(
+                "select (select system_identifier from pg_control_system()),"
+                " (select timeline_id from pg_control_checkpoint())"
+            ).fetchone()
+        except Exception:  # some hosts hide the control file; the database's own number must do
+            system, timeline = name, 0
+        return Server(version, f"{system}/{database}", timeline, standby)
+
+
+def changed_since(xmin: int) -> str:
+    """True for rows whose version may be newer than a snapshot with this ``xmin``.
+
+    ``age()`` compares modulo 2**32 as 32-bit arithmetic, so the test costs no
+    conversion and is right across wraparound while ``xmin`` is less than 2**31 old.
+    """
+    return f"age(xmin) <= age('{xmin % 2**32}'::xid)"

@@ -1,0 +1,40 @@
+"""Where landed batches live: one file a kind of store, one small interface.
+
+A store keeps named objects. Nothing here knows what a batch or a manifest is.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+
+class Store(Protocol):
+    """Keys are ``/``-separated and relative; a reader never sees half an object."""
+
+    url: str
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create ``key`` durably unless it exists. False when it did: nothing was written."""
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Move the file at ``path`` (best made in ``scratch()``) to ``key``, durably."""
+
+    def put_hint(self, key: str, data: bytes) -> None:
+        """Write or overwrite ``key``: for hints whose loss costs nothing."""
+
+    def read(self, key: str) -> bytes:
+        """The object's bytes; ``KeyError`` when there is none."""
+
+    def size(self, key: str) -> int:
+        """The object's length in bytes; ``KeyError`` when there is none."""
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        """Keys under ``prefix`` (a folder, no trailing slash) in ascending order."""
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        """The object as a local file for the length of the block; ``KeyError`` when absent."""
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A private empty folder for files about to be put; removed at the end of the block."""

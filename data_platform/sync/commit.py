@@ -1,0 +1,167 @@
+"""From the parts of one read to one manifest in the ledger, with the proof that the read is whole.
+
+Nothing is visible before the manifest: parts are put first, the manifest last.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from data_platform.errors import SourceError
+from data_platform.landing.ledger import part_key, sha256_of
+from data_platform.landing.manifest import Manifest, Part
+from data_platform.sources.postgres.connection import source_error
+from data_platform.sources.postgres.extract import name
+from data_platform.sources.postgres.fingerprint import measure
+from data_platform.sources.postgres.session import SourceSession
+from data_platform.sync.decide import ADVANCE_XID_DISTANCE
+from data_platform.sync.platform import Platform
+from data_platform.sync.projection import checksum_key, key_enforced
+from data_platform.sync.summarize import summarize
+from data_platform.sync.work import Plan, Work
+from data_platform.tables import Fingerprint, Slice, Watermark, is_day
+
+MAX_MEASURED_DAYS = 7
+"""A changes batch that touched at most this many days of an indexed partition column
+measures them on the way: the common case of today and yesterday, for milliseconds."""
+
+
+def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -> Manifest | None:
+    """Commit what ``plan`` read; None where nothing changed and there is nothing to say.
+
+    Raises BatchConflict when another writer took the sequence, DuplicateKey,
+    and SourceError when the parts are not what the snapshot holds.
+    """
+    table, state, decision, relation = work.table, work.state, plan.decision, plan.relation
+    enforced = key_enforced(table, relation)
+    key = checksum_key(table, relation)
+    whole = decision.load == "replace"
+    summary = summarize(
+        table.id,
+        [path for path, _ in plan.read.parts],
+        plan.shape,
+        checksum_key=key,
+        with_checksum=whole or decision.load == "slice",
+        check_key=not enforced,
+        cursor=_landed_cursor(work, plan),
+    )
+    after = _watermark_after(session, work, plan, summary.cursor)
+    measured = _measure(session, work, plan, key, summary.slices)
+    if (
+        not plan.read.rows
+        and decision.operation == "changes"
+        and not decision.measure_whole
+        and not _must_advance(state.watermark, after)
+    ):
+        return None
+    assert session.snapshot is not None
+    sequence, nonce = state.next_sequence, uuid.uuid4().hex
+    parts = []
+    for index, (path, rows) in enumerate(plan.read.parts):
+        part = Part(part_key(table.id, sequence, nonce, index), rows, path.stat().st_size, sha256_of(path))
+        platform.store.put_file(part.key, path)
+        parts.append(part)
+    return platform.ledger.commit(
+        Manifest(
+            table=table.id,
+            sequence=sequence,
+            operation=decision.operation,
+            load=decision.load,
+            key=plan.shape.key,
+            partition=plan.shape.partition,
+            timezone=plan.shape.timezone,
+            slices=plan.slices,
+            snapshot=session.snapshot,
+            watermark_before=state.watermark,
+            watermark_after=after,
+            columns=plan.shape.columns,
+            parts=tuple(parts),
+            rows=plan.read.rows,
+            touched={slice_: fingerprint.rows for slice_, fingerprint in summary.slices.items()},
+            fingerprints=measured,
+            measured_whole=whole or decision.measure_whole,
+            committed_at=platform.clock().isoformat(timespec="microseconds"),
+            nonce=nonce,
+            previous=state.digest,
+            key_enforced=enforced,
+            notes=tuple(dict.fromkeys(work.notes)),
+        )
+    )
+
+
+def _landed_cursor(work: Work, plan: Plan) -> str | None:
+    """The cursor whose greatest value must be kept: only where there is no xmin to go by."""
+    cursor = work.table.cursor
+    if plan.relation.has_xmin or cursor is None or work.table.personal.get(cursor, "keep") != "keep":
+        return None
+    return cursor
+
+
+def _watermark_after(
+    session: SourceSession, work: Work, plan: Plan, cursor: str | None
+) -> Watermark | None:
+    before = work.state.watermark
+    if plan.decision.operation == "slice":
+        return before
+    assert session.snapshot is not None
+    return Watermark(
+        session.snapshot.system_identifier,
+        session.snapshot.timeline,
+        session.snapshot.xmin if plan.relation.has_xmin else None,
+        plan.horizon,
+        cursor or (before.cursor if before else None),
+    )
+
+
+def _must_advance(before: Watermark | None, after: Watermark | None) -> bool:
+    """No manifest for nothing, except to keep transaction numbers comparable."""
+    if before is None or after is None or before.xmin is None or after.xmin is None:
+        return False
+    return after.xmin - before.xmin >= ADVANCE_XID_DISTANCE
+
+
+def _measure(
+    session: SourceSession, work: Work, plan: Plan, key: Sequence[str], landed: dict[Slice, Fingerprint]
+) -> dict[Slice, Fingerprint]:
+    """The source's fingerprints in this snapshot, after checking the parts against the server's count."""
+    table, decision, relation = work.table, plan.decision, plan.relation
+    what = f"Counting {relation.schema}.{relation.name}"
+    if decision.load == "replace":
+        counted = session.execute(f"select count(*) from {name(relation.schema, relation.name)}", what=what)
+        if counted[0][0] != plan.read.rows:
+            raise SourceError(
+                f"{table.id}: {plan.read.rows:,} rows were read where the snapshot holds {counted[0][0]:,}."
+                " Nothing was committed. Run the sync again; if it repeats, the read is not exact: report it."
+            )
+        return dict(landed)
+    wanted: Sequence[Slice] | None
+    if decision.measure_whole:
+        wanted = None
+    elif decision.load == "slice":
+        wanted = plan.slices
+    elif _cheap_to_measure(work, plan, landed):
+        wanted = list(landed)
+    else:
+        return {}
+    try:
+        measured = measure(session.connection, relation, key, table.partition, table.timezone, wanted)
+    except Exception as error:
+        raise source_error(error, session.conninfo, what=what) from None
+    if decision.load == "slice":
+        wrong = sorted(s for s, f in measured.items() if landed.get(s, Fingerprint(0, 0)) != f)
+        if wrong:
+            raise SourceError(
+                f"{table.id}: {len(wrong)} slice(s) were not read as the snapshot holds them"
+                f" ({', '.join(wrong[:3])}). Nothing was committed. Run the sync again."
+            )
+    return measured
+
+
+def _cheap_to_measure(work: Work, plan: Plan, landed: dict[Slice, Fingerprint]) -> bool:
+    return (
+        0 < len(landed) <= MAX_MEASURED_DAYS
+        and work.table.partition in plan.relation.indexed
+        and all(is_day(slice_) for slice_ in landed)
+    )

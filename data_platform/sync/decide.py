@@ -1,0 +1,184 @@
+"""What one table's next read must be: the whole table, what changed, or some slices. Pure.
+
+Every branch says why in ``reasons``, which people see as the batch's notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from data_platform.errors import SchemaDrift
+from data_platform.sources.postgres import clock
+from data_platform.sources.postgres.introspect import KINDS, Relation
+from data_platform.sources.postgres.session import Server, changed_since
+from data_platform.sources.postgres.types import literal, quote
+from data_platform.tables import RULE_PREFIX, Column, Load, Operation, Snapshot, Strategy, TableId, Watermark
+
+MAX_XID_DISTANCE = 2**31 - 2**24
+"""A watermark further behind than this cannot be compared modulo 2**32 any more."""
+ADVANCE_XID_DISTANCE = 2**28
+"""A quiet table's watermark is carried forward by an empty batch once it is this far behind."""
+
+Path = Literal["whole", "xmin", "clock", "cursor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``predicate`` is server SQL; ``path`` how rows are found; ``measure_whole`` asks
+    for fingerprints of every slice in the same snapshot."""
+
+    operation: Operation
+    load: Load
+    path: Path
+    predicate: str
+    reasons: tuple[str, ...] = ()
+    measure_whole: bool = False
+
+
+def decide_changes(
+    *,
+    relation: Relation,
+    strategy: Strategy,
+    cursor: str | None,
+    cursor_clock: str,
+    server: Server,
+    snapshot: Snapshot,
+    before: Watermark | None,
+    previous_snapshot: Snapshot | None,
+    observation: clock.Observation | None,
+    refresh: bool,
+    verify: bool,
+    by_clock: bool = True,
+) -> Decision:
+    """The read that cannot miss a row (see docs/sync.md, "The watermark")."""
+
+    def whole(*reasons: str) -> Decision:
+        return Decision("refresh", "replace", "whole", "true", reasons)
+
+    if refresh:
+        return whole("a refresh was asked for")
+    if strategy == "replace":
+        return whole()
+    if before is None:
+        return whole("first read")
+    if before.system_identifier != server.system_identifier:
+        return whole("the source is another database than the one read before; everything was read anew")
+    if before.timeline != server.timeline:
+        return whole("the source's timeline changed (a failover or restore); everything was read anew")
+    if not relation.has_xmin:
+        return _by_cursor(relation, cursor, before, strategy, whole)
+    if before.xmin is None:
+        return whole("the relation has transaction numbers now; everything was read anew")
+    assert snapshot.xmin is not None
+    if not 0 <= snapshot.xmin - before.xmin < MAX_XID_DISTANCE:
+        return whole("the watermark is too many transactions behind to be compared; everything was read anew")
+    load: Load = "append" if strategy == "append" else "merge"
+    reasons: list[str] = []
+    stepped_back = previous_snapshot is not None and snapshot.taken_at < previous_snapshot.taken_at
+    if stepped_back:
+        reasons.append("the source's clock stepped back; every slice was measured")
+    refused = clock.refusals(relation, cursor, cursor_clock)
+    newer = changed_since(before.xmin)
+    if by_clock and before.horizon and not refused and not stepped_back and observation and not observation.standby:
+        instant = datetime.fromisoformat(before.horizon).isoformat(timespec="microseconds")
+        # both conditions hold for every new row: the index finds them, xmin leaves out those read before
+        recent = f"{quote(cursor or '')} >= timestamptz {literal(instant)} and {newer}"
+        return Decision("changes", load, "clock", recent, (), verify)
+    return Decision(
+        "changes", load, "xmin", newer, tuple(reasons), verify or stepped_back
+    )
+
+
+def _by_cursor(
+    relation: Relation,
+    cursor: str | None,
+    before: Watermark,
+    strategy: Strategy,
+    whole: Callable[[str], Decision],
+) -> Decision:
+    kind = KINDS[relation.kind]
+    if cursor is None:
+        return whole(f"a {kind} has no transaction numbers and no cursor is declared; everything was read")
+    if before.cursor is None:
+        return whole("no cursor value is known yet; everything was read")
+    column = relation.column(cursor)
+    predicate = f"{quote(cursor)} >= {literal(before.cursor)}::{column.formatted if column else 'text'}"
+    return Decision(
+        "changes",
+        "append" if strategy == "append" else "merge",
+        "cursor",
+        predicate,
+        (
+            f"weaker promise: a {kind} is read by its cursor alone, so a transaction that committed late, an"
+            " update that left the cursor unchanged and a delete are missed until the next refresh",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the catalog and the source make of a table: its landed columns and how they are keyed."""
+
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition: str | None
+    timezone: str
+
+
+def compare_shapes(
+    table: TableId, before: Shape, now: Shape, filled: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(notes, reasons for a refresh); SchemaDrift when the change does not flow by itself.
+
+    A new column flows: rows landed earlier hold NULL in it, as at the source.
+    ``filled`` are the source's columns whose existing rows may not be NULL (a
+    default, NOT NULL, generated): with such a column the table is read anew, as
+    it is when the catalog's key, partition, treatments or rules changed.
+    """
+    new = {c.name: c for c in now.columns}
+    old = {c.name: c for c in before.columns}
+    refresh = [
+        f"the catalog's {what} changed; everything was read anew"
+        for what in ("key", "partition", "timezone")
+        if getattr(before, what) != getattr(now, what)
+    ]
+    problems, notes = [], []
+    for name, column in old.items():
+        if name.startswith(RULE_PREFIX):
+            if name in new and new[name].source_type != column.source_type:
+                refresh.append(f"a rule on a treated column changed ({new[name].source_type}); everything was read anew")
+            continue
+        if name not in new:
+            problems.append(f"the column {name} is gone")
+        elif treatment(new[name]) != treatment(column):
+            refresh.append(f"the treatment of {name} changed; everything was read anew")
+        elif new[name].type != column.type:
+            problems.append(
+                f"the column {name} was {column.type} ({column.source_type}) and is {new[name].type}"
+                f" ({new[name].source_type})"
+            )
+    for name in new:
+        if name in old:
+            continue
+        if name.startswith(RULE_PREFIX) or name in filled:
+            refresh.append(f"the column {name.removeprefix(RULE_PREFIX)} is new; everything was read anew")
+        else:
+            notes.append(f"new column {name}: rows read earlier hold NULL in it until they change")
+    if problems:
+        raise SchemaDrift(
+            f"{table} changed at the source: {'; '.join(problems)}. Nothing was read. If the change is meant,"
+            f" take it over with `data-platform sync --refresh {table}`, which reads the table anew."
+        )
+    return tuple(notes), tuple(refresh)
+
+
+def treated(source_type: str, treatment: str) -> str:
+    """A treated column's source type carries its treatment, so that a changed one is seen."""
+    return f"{source_type} [{treatment}]"
+
+
+def treatment(column: Column) -> str:
+    return column.source_type.partition(" [")[2].rstrip("]") if column.source_type.endswith("]") else ""

@@ -1,0 +1,51 @@
+"""From the ledger into the warehouse: what is landed and not loaded yet, in order; and the comparison."""
+
+from __future__ import annotations
+
+from data_platform.catalog import Table
+from data_platform.landing.manifest import Manifest
+from data_platform.quality.completeness import CompletenessReport, compare
+from data_platform.sync.platform import Platform
+from data_platform.tables import TableId
+from data_platform.warehouses import LoadResult
+
+
+def load_pending(
+    platform: Platform, table: TableId, *, fresh: Manifest | None = None
+) -> tuple[LoadResult, ...]:
+    """Load every landed batch of ``table`` that the warehouse lacks, strictly by sequence.
+
+    ``fresh`` is a batch this process has just written and hashed: its parts are
+    not hashed again. Raises PartDamaged, LedgerBroken, WarehouseBusy, LoadRefused;
+    whatever was loaded before stays.
+    """
+    results = []
+    with platform.warehouse() as warehouse:
+        loaded = warehouse.loaded(table)
+        sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
+        for manifest in platform.ledger.pending(table, sequence, digest):
+            verified = fresh is not None and manifest.nonce == fresh.nonce
+            with platform.ledger.open_parts(manifest, verified=verified) as parts:
+                results.append(warehouse.load(manifest, parts))
+    return tuple(results)
+
+
+def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
+    """Compare the warehouse with the fingerprints the source had, as the ledger keeps them."""
+    state = platform.ledger.state(table.id)
+    if state.head is None:
+        return compare({}, {}, {})
+    landed = {c.name: c for c in state.head.columns}
+    key = [k for k in state.head.key if k in landed and comparable(table, k)]
+    with platform.warehouse(read_only=True) as warehouse:
+        return compare(
+            state.measured,
+            warehouse.fingerprints(table.id, key, state.head.partition, state.head.timezone),
+            warehouse.changed_since(table.id),
+            state.measured_whole_at,
+        )
+
+
+def comparable(table: Table, column: str) -> bool:
+    """Whether a key column lands in clear, so that both engines can fingerprint it."""
+    return table.personal.get(column, "keep") == "keep" and column not in table.as_

@@ -1,0 +1,72 @@
+"""The platform opened for work: one catalog, one environment, its store, ledger and warehouse.
+
+Opening connects to nothing; the source and the warehouse are opened by what uses them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from data_platform.catalog import Catalog, Environment, load_catalog, project_root
+from data_platform.errors import ConfigurationError
+from data_platform.landing.ledger import Ledger
+from data_platform.stores import Store
+from data_platform.warehouses import Warehouse
+
+ENVIRONMENT_VARIABLE = "DATA_PLATFORM_ENV"
+DEFAULT_ENVIRONMENT = "local"
+MIN_HASH_KEY_LENGTH = 16
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Platform:
+    catalog: Catalog
+    environment: Environment
+    environ: Mapping[str, str]
+    store: Store
+    ledger: Ledger
+    clock: Callable[[], datetime] = utc_now
+
+    def warehouse(self, *, read_only: bool = False) -> AbstractContextManager[Warehouse]:
+        return self.environment.warehouse.open(self.catalog.root, read_only=read_only)
+
+    def hash_key(self) -> bytes:
+        """The secret under which personal values are hashed; ConfigurationError without one."""
+        variable = self.catalog.privacy.hash_key_env
+        key = self.environ.get(variable, "")
+        if len(key) < MIN_HASH_KEY_LENGTH:
+            state = "is not set" if not key else f"is shorter than {MIN_HASH_KEY_LENGTH} characters"
+            raise ConfigurationError(
+                f"The environment variable {variable} {state}; columns with the treatment `hash` need it."
+                " Set it to a long random secret (`openssl rand -hex 32`), keep it apart from the data and"
+                " never change it: the same person must hash to the same value."
+            )
+        return key.encode()
+
+
+def open_platform(
+    root: Path | None = None,
+    environment: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Platform:
+    """Read the catalog at ``root`` and choose ``environment`` (default: DATA_PLATFORM_ENV, or local)."""
+    environ = os.environ if environ is None else environ
+    catalog = load_catalog(root or project_root())
+    name = environment or environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
+    if name not in catalog.environments:
+        raise ConfigurationError(
+            f"The environment {name!r} is not in catalog/platform.yaml; it has"
+            f" {', '.join(sorted(catalog.environments))}. Set {ENVIRONMENT_VARIABLE} to one of them."
+        )
+    chosen = catalog.environments[name]
+    store = chosen.landing.open(catalog.root)
+    return Platform(catalog, chosen, environ, store, Ledger(store))

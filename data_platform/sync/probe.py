@@ -1,0 +1,116 @@
+"""A look at a source without reading it: which tables moved, which slices differ.
+
+Compares the source with the manifests only; it never opens the warehouse, so a
+sensor can run it beside anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data_platform.catalog import Table
+from data_platform.errors import DataPlatformError
+from data_platform.landing.ledger import TableState
+from data_platform.sources.postgres.connection import connection_string, source_error
+from data_platform.sources.postgres.extract import name
+from data_platform.sources.postgres.fingerprint import measure
+from data_platform.sources.postgres.session import SourceSession
+from data_platform.sync.decide import decide_changes
+from data_platform.sync.platform import Platform
+from data_platform.sync.projection import check_columns, checksum_key
+from data_platform.tables import Slice, TableId
+
+
+@dataclass(frozen=True, slots=True)
+class TableProbe:
+    """``moved``: True when a changes read would find something, None when that cannot be told
+    without reading (strategy ``replace``). ``differing`` slices hold something else than when
+    they were last measured, though no changed row explains it: a delete, a silent change."""
+
+    table: TableId
+    moved: bool | None
+    differing: tuple[Slice, ...] = ()
+    error: DataPlatformError | None = None
+    head_sequence: int = 0
+
+
+def probe(
+    platform: Platform, source: str, tables: Sequence[str] | None = None, *, measure_slices: bool = False
+) -> list[TableProbe]:
+    """One probe a table. ``measure_slices`` also counts and checksums the tables that did not move.
+
+    A table's trouble is in its ``error``; an unreachable source is every table's.
+    """
+    known = platform.catalog.source(source)
+    chosen = [platform.catalog.table(TableId(source, t)) for t in (tables or known.tables)]
+    states: dict[str, TableState] = {}
+    found: list[TableProbe] = []
+    for table in chosen:
+        try:
+            states[table.id.table] = platform.ledger.state(table.id)
+        except DataPlatformError as error:
+            found.append(TableProbe(table.id, None, error=error))
+    readable = [t for t in chosen if t.id.table in states]
+    try:
+        conninfo = connection_string(known.connection, platform.environ, source=source)
+        with SourceSession(conninfo, source=source) as session:
+            session.begin(
+                [(t.id.table, *t.relation) for t in readable],
+                observe_activity=any(t.cursor_clock == "database" for t in readable),
+            )
+            for table in readable:
+                found.append(_probe_table(session, table, states[table.id.table], measure_slices))
+    except DataPlatformError as error:
+        told = {p.table for p in found}
+        found += [TableProbe(t.id, None, error=error) for t in readable if t.id not in told]
+    return found
+
+
+def _probe_table(session: SourceSession, table: Table, state: TableState, measure_slices: bool) -> TableProbe:
+    sequence = state.head.sequence if state.head else 0
+    try:
+        if table.id.table in session.errors:
+            raise session.errors[table.id.table]
+        relation = session.relations[table.id.table]
+        check_columns(table, relation)
+        assert session.snapshot is not None
+        decision = decide_changes(
+            relation=relation,
+            strategy=table.strategy,
+            cursor=table.cursor,
+            cursor_clock=table.cursor_clock,
+            server=session.server,
+            snapshot=session.snapshot,
+            before=state.watermark,
+            previous_snapshot=state.head.snapshot if state.head else None,
+            observation=session.observation,
+            refresh=False,
+            verify=False,
+        )
+        if decision.path == "whole":
+            moved = None if table.strategy == "replace" and state.head else True
+            return TableProbe(table.id, moved, head_sequence=sequence)
+        what = f"Looking for changes in {relation.schema}.{relation.name}"
+        source = name(relation.schema, relation.name)
+        if session.execute(f"select 1 from {source} where {decision.predicate} limit 1", what=what):
+            return TableProbe(table.id, True, head_sequence=sequence)
+        differing: tuple[Slice, ...] = ()
+        if measure_slices and state.measured:
+            key = checksum_key(table, relation)
+            try:
+                now = measure(session.connection, relation, key, table.partition, table.timezone)
+            except Exception as error:
+                raise source_error(error, session.conninfo, what=what) from None
+            differing = tuple(
+                sorted(
+                    slice_
+                    for slice_, measured in state.measured.items()
+                    if (now[slice_] if slice_ in now else None) != measured.fingerprint
+                    and not (slice_ not in now and measured.fingerprint.rows == 0)
+                )
+            )
+        return TableProbe(table.id, False, differing, head_sequence=sequence)
+    except DataPlatformError as error:
+        return TableProbe(table.id, None, error=error, head_sequence=sequence)
+

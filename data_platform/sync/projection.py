@@ -1,0 +1,129 @@
+"""From a table's block in the catalog and its relation at the source to what is selected.
+
+Here personal data is decided at the door: a treated column's clear value goes
+into the extraction query's expressions and nowhere else.
+"""
+
+from __future__ import annotations
+
+from data_platform.catalog import Table
+from data_platform.errors import PersonalColumnUndeclared, TableMissing, UnsupportedType
+from data_platform.privacy.names import looks_personal
+from data_platform.privacy.treatments import expression
+from data_platform.quality.rules import Rule
+from data_platform.sources.postgres.extract import Projection
+from data_platform.sources.postgres.fingerprint import keeps_checksum
+from data_platform.sources.postgres.introspect import Relation
+from data_platform.sources.postgres.types import ColumnPlan, plan_columns, quote
+from data_platform.sync.decide import Shape, treated
+from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN, Column
+
+
+def project(table: Table, relation: Relation, today: str) -> tuple[list[Projection], Shape]:
+    """The projections of ``table`` and the shape they land in. ``today`` is the snapshot's UTC day.
+
+    Raises TableMissing for a column the catalog names and the source lacks,
+    PersonalColumnUndeclared, UnsupportedType.
+    """
+    check_columns(table, relation)
+    plans = plan_columns(relation, table.as_)
+    projections, columns = [], []
+    for plan in plans:
+        treatment = table.personal.get(plan.name, "keep")
+        if treatment == "keep":
+            projections.append(Projection(plan.name, plan.server, plan.engine))
+            columns.append(Column(plan.name, plan.type, plan.source_type, plan.nullable))
+        else:
+            name = quote(plan.name)
+            projections.append(Projection(plan.name, f"{name}::text", expression(plan.name, treatment, name)))
+            columns.append(Column(plan.name, "VARCHAR", treated(plan.source_type, treatment), plan.nullable))
+    for rule, sql in _rules_at_the_door(table, {p.name: p for p in plans}, today):
+        projections.append(Projection(rule.landed_column, None, sql))
+        columns.append(Column(rule.landed_column, "BOOLEAN", f"rule: {rule.text}"))
+    version = "xmin::text::bigint" if relation.has_xmin else "null::bigint"
+    projections.append(Projection(SOURCE_XMIN, version, SOURCE_XMIN))
+    columns.append(Column(SOURCE_XMIN, "BIGINT", "xid", not relation.has_xmin))
+    return projections, Shape(tuple(columns), table.key, table.partition, table.timezone)
+
+
+def check_columns(table: Table, relation: Relation) -> None:
+    names = set(relation.column_names)
+    where = f"{table.id} ({relation.schema}.{relation.name})"
+    named = {
+        "key": table.key,
+        "cursor": [table.cursor] if table.cursor else [],
+        "partition": [table.partition] if table.partition else [],
+        "personal": table.personal,
+        "as": table.as_,
+        "columns": table.columns,
+        "rules": [column for rule in table.rules for column in rule.columns],
+    }
+    missing = [
+        f"{column} (in `{block}`)" for block, wanted in named.items() for column in wanted if column not in names
+    ]
+    if missing:
+        raise TableMissing(
+            f"{where} has no column {', '.join(dict.fromkeys(missing))}. It has: {', '.join(sorted(names))}."
+            " Correct the catalog, or the column's name at the source."
+        )
+    if table.partition:
+        column = relation.column(table.partition)
+        if column and column.base not in ("date", "timestamp", "timestamptz"):
+            raise UnsupportedType(
+                f"{where}: the partition column {table.partition} is {column.formatted};"
+                " daily partitions need a date or a timestamp."
+            )
+    undeclared = {
+        name: reason for name in sorted(names - set(table.personal)) if (reason := looks_personal(name))
+    }
+    if undeclared:
+        listed = ", ".join(f"{name} (looks like {reason})" for name, reason in undeclared.items())
+        raise PersonalColumnUndeclared(
+            f"{where} has columns that look personal and are not declared: {listed}. Nothing was read."
+            " Add each to `personal:` with hash, mask, redact, or keep if it is no person's data."
+        )
+    reserved = [n for n in names if n in (BATCH_ID, LOADED_AT, SOURCE_XMIN) or n.startswith(RULE_PREFIX)]
+    folded: dict[str, str] = {}
+    for name in sorted(names):
+        if name.lower() in folded:
+            reserved.append(f"{name} (differs from {folded[name.lower()]} in case only)")
+        folded[name.lower()] = name
+    if reserved:
+        raise UnsupportedType(
+            f"{where} has columns whose names the warehouse cannot hold: {', '.join(sorted(reserved))}."
+            " Read a view that renames them."
+        )
+
+
+def key_enforced(table: Table, relation: Relation) -> bool:
+    """Whether the source itself keeps the landed key unique and not null in every snapshot."""
+    clear = all(table.personal.get(column, "keep") == "keep" for column in table.key)
+    return clear and any(unique <= set(table.key) for unique in relation.unique_keys)
+
+
+def checksum_key(table: Table, relation: Relation) -> tuple[str, ...]:
+    """The key columns both engines can fingerprint: clear ones of a type with one text form."""
+    return tuple(
+        name
+        for name in table.key
+        if table.personal.get(name, "keep") == "keep"
+        and name not in table.as_
+        and (column := relation.column(name)) is not None
+        and keeps_checksum(column)
+    )
+
+
+def _rules_at_the_door(table: Table, plans: dict[str, ColumnPlan], today: str) -> list[tuple[Rule, str]]:
+    """Row rules on treated columns, which only the clear value can answer, as boolean columns."""
+
+    def column_sql(name: str) -> str:
+        plan = plans[name]
+        if table.personal.get(name, "keep") == "keep":
+            return f"({plan.engine})"
+        return f"CAST({quote(name)} AS {plan.type})"
+
+    return [
+        (rule, rule.sql(column_sql, f"DATE '{today}'"))
+        for rule in table.rules
+        if rule.lands(table.personal)
+    ]

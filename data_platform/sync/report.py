@@ -1,0 +1,43 @@
+"""What a sync did to one table, as the graph and the command line show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from data_platform.errors import DataPlatformError
+from data_platform.landing.manifest import Manifest
+from data_platform.quality.completeness import CompletenessReport
+from data_platform.tables import Operation, Slice, TableId, Watermark
+from data_platform.warehouses import LoadResult
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """``manifest`` is None where nothing had changed; ``touched`` counts, per slice, rows
+    that came or went in the warehouse. With ``error`` set, ``manifest`` tells whether the
+    batch had landed before it (it is then loaded by the next sync)."""
+
+    table: TableId
+    operation: Operation
+    seconds: float
+    manifest: Manifest | None = None
+    error: DataPlatformError | None = None
+    watermark_before: Watermark | None = None
+    watermark_after: Watermark | None = None
+    touched: Mapping[Slice, int] = field(default_factory=dict)
+    loaded: tuple[LoadResult, ...] = ()
+    completeness: CompletenessReport | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return self.manifest.rows if self.manifest else 0
+
+    @property
+    def bytes(self) -> int:
+        return self.manifest.bytes if self.manifest else 0
+
+    @property
+    def landed_only(self) -> bool:
+        return self.error is not None and self.manifest is not None

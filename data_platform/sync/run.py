@@ -1,0 +1,270 @@
+"""One sync of one source: read the heads, take one snapshot, read side by side, commit, load.
+
+The two operations share this path: *changes* reads what changed across each
+table and advances its watermark; *slice* replaces slices and carries the
+watermark forward unchanged. A table that fails is reported and keeps no other
+from being done. A kill at any instant leaves nothing to repair: what has no
+manifest does not exist, and what is landed is loaded by the next sync.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from data_platform.catalog import Table
+from data_platform.errors import BatchConflict, DataPlatformError, SourceError
+from data_platform.landing.ledger import TableState
+from data_platform.landing.manifest import Manifest
+from data_platform.privacy.treatments import session_setup
+from data_platform.sources.postgres.connection import connection_string
+from data_platform.sources.postgres.extract import Readers
+from data_platform.sources.postgres.session import SourceSession
+from data_platform.sync.commit import commit
+from data_platform.sync.load import check_completeness, load_pending
+from data_platform.sync.platform import Platform
+from data_platform.sync.report import TableReport
+from data_platform.sync.work import Request, Work, prepare
+from data_platform.tables import NULL_SLICE, Slice, TableId, is_day
+from data_platform.warehouses import LoadResult
+
+Progress = Callable[[str, int, int], None]
+"""Called with a table, its rows read so far and the estimate of all (0: not known)."""
+
+MAX_ATTEMPTS = 3
+SNAPSHOT_SECONDS_MAX = 30 * 60
+"""An open snapshot holds back vacuum at the source; past this age every report says so."""
+
+
+def sync_changes(
+    platform: Platform,
+    source: str,
+    tables: Sequence[str] | None = None,
+    *,
+    refresh: Collection[str] = (),
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[TableReport]:
+    """Read what changed in ``tables`` (all of ``source`` by default) and merge it; one report a table.
+
+    ``refresh`` names tables to read anew; ``verify`` also measures every slice
+    at the source in the same snapshot, compares the warehouse with it and reads
+    the slices that differ again. A table's failure is in its report, never raised.
+    """
+    request = Request(source, frozenset(refresh), verify)
+    yield from _attempt(platform, request, _choose(platform, source, tables), progress)
+
+
+def sync_slices(
+    platform: Platform,
+    source: str,
+    tables: Sequence[str] | None,
+    slices: Sequence[Slice],
+    *,
+    progress: Progress | None = None,
+) -> Iterator[TableReport]:
+    """Replace ``slices`` of ``tables`` by what the source holds now, deletes included.
+
+    The watermark stays. A table without a partition column is read whole.
+    """
+    request = Request(source, slices=tuple(slices))
+    yield from _attempt(platform, request, _choose(platform, source, tables), progress)
+
+
+def _choose(platform: Platform, source: str, tables: Sequence[str] | None) -> list[Table]:
+    names = list(platform.catalog.source(source).tables) if tables is None else dict.fromkeys(tables)
+    return [platform.catalog.table(TableId(source, name)) for name in names]
+
+
+def _attempt(
+    platform: Platform, request: Request, tables: Sequence[Table], progress: Progress | None, attempt: int = 1
+) -> Iterator[TableReport]:
+    """One pass over ``tables``; those that lost the race for their sequence are extracted again."""
+    again = []
+    for report in _pass(platform, request, tables, progress):
+        if isinstance(report.error, BatchConflict) and attempt < MAX_ATTEMPTS:
+            again.append(platform.catalog.table(report.table))
+        else:
+            yield _after_load(platform, request, report)
+    if again:
+        yield from _attempt(platform, request, again, progress, attempt + 1)
+
+
+def _pass(
+    platform: Platform, request: Request, tables: Sequence[Table], progress: Progress | None
+) -> Iterator[TableReport]:
+    works = _read_heads(platform, request, tables)
+    try:
+        with ExitStack() as stack:
+            session = _open(platform, request, works, stack)
+            readers = _start_reading(platform, request, session, works, stack, progress)
+            for work in works:
+                report = _finish(platform, session, work)
+                work.reported = True
+                yield report
+            readers.join()
+    except DataPlatformError as error:  # what hits the whole source hits each of its tables
+        for work in works:
+            if not work.reported:
+                yield _report(work, error=work.error or error)
+
+
+def _read_heads(platform: Platform, request: Request, tables: Sequence[Table]) -> list[Work]:
+    """Each chain's head is read before the snapshot, so that sequence order is snapshot order."""
+    works = []
+    for table in tables:
+        work = Work(table, TableState(), time.monotonic(), request.operation)
+        try:
+            work.state = platform.ledger.state(table.id)
+        except DataPlatformError as error:
+            work.error = error
+        works.append(work)
+    return works
+
+
+def _open(platform: Platform, request: Request, works: Sequence[Work], stack: ExitStack) -> SourceSession:
+    source = platform.catalog.source(request.source)
+    conninfo = connection_string(source.connection, platform.environ, source=source.name)
+    session = stack.enter_context(SourceSession(conninfo, source=source.name))
+    session.begin(
+        [(w.table.id.table, *w.table.relation) for w in works if w.error is None],
+        observe_activity=request.slices is None and any(w.table.cursor_clock == "database" for w in works),
+    )
+    return session
+
+
+def _start_reading(
+    platform: Platform,
+    request: Request,
+    session: SourceSession,
+    works: Sequence[Work],
+    stack: ExitStack,
+    progress: Progress | None,
+) -> Readers:
+    scratch = stack.enter_context(platform.store.scratch())
+    for work in works:
+        try:
+            if work.error is None:
+                if "hash" in work.table.personal.values():
+                    platform.hash_key()
+                work.plan = prepare(work, request, session, scratch)
+        except DataPlatformError as error:
+            work.error = error
+    reads = [w.plan.read for w in works if w.plan is not None]
+    hashes = any(w.plan and "hash" in w.table.personal.values() for w in works)
+    readers = Readers(
+        session.conninfo,
+        session.exported,
+        # on a standby parallel connections do not share a snapshot
+        connections=1 if session.server.standby else platform.catalog.source(request.source).connection.connections,
+        setup=session_setup(platform.hash_key()) if hashes else (),
+        on_progress=progress and _advance(progress, {r.label: r.rows_estimate for r in reads}),
+    )
+    stack.callback(readers.stop)
+    readers.start(reads)
+    return readers
+
+
+def _finish(platform: Platform, session: SourceSession, work: Work) -> TableReport:
+    """Wait for one table's read, commit its batch, load what is pending, and say what was done."""
+    manifest: Manifest | None = None
+    try:
+        if work.error is not None:
+            raise work.error
+        assert work.plan is not None
+        read = work.plan.read
+        read.done.wait()
+        if isinstance(read.error, DataPlatformError):
+            raise read.error
+        if read.error is not None:
+            raise SourceError(f"{work.table.id}: the read failed ({type(read.error).__name__}).")
+        if session.age_seconds > SNAPSHOT_SECONDS_MAX:
+            work.notes.append(
+                f"the snapshot was held for {session.age_seconds / 60:.0f} minutes, which keeps vacuum from"
+                " cleaning the source; read from a replica or in smaller groups of tables"
+            )
+        manifest = commit(platform, session, work, work.plan)
+        if manifest is None:
+            platform.ledger.looked(work.table.id, platform.clock().isoformat(timespec="microseconds"))
+        return _report(work, manifest=manifest, loaded=load_pending(platform, work.table.id, fresh=manifest))
+    except DataPlatformError as error:
+        return _report(work, manifest=manifest, error=error)
+
+
+def _after_load(platform: Platform, request: Request, report: TableReport) -> TableReport:
+    """What a load may call for: rows that left a slice are read where they went; a verified sync
+    compares, and reads what differs again."""
+    if report.error is not None:
+        return report
+    table = platform.catalog.table(report.table)
+    if request.slices is not None and any(result.vacated for result in report.loaded):
+        # rows left without their cursor telling, perhaps: the xmin scan is the proof
+        moved = next(_attempt(platform, Request(request.source, by_clock=False), [table], None))
+        report = _joined(report, moved, "rows had left the slices read, so changes were read too")
+    if not request.verify or report.error is not None:
+        return report
+    completeness = check_completeness(platform, table)
+    differing = [Slice(s) for s in completeness.differing_slices]
+    if differing:
+        readable = all(is_day(s) or s == NULL_SLICE for s in differing)
+        again = (
+            Request(request.source, slices=tuple(differing))
+            if readable
+            else Request(request.source, refresh=frozenset([table.id.table]))
+        )
+        repair = next(_attempt(platform, again, [table], None))
+        shown = ", ".join(sorted(differing)[:5]) + (", …" if len(differing) > 5 else "")
+        note = f"{len(differing)} slice(s) differed from the source ({shown}) and were read again"
+        report = _joined(report, repair, note)
+        if report.error is None:
+            completeness = check_completeness(platform, table)
+    return replace(report, completeness=completeness)
+
+
+def _joined(first: TableReport, then: TableReport, note: str) -> TableReport:
+    return replace(
+        first,
+        error=then.error,
+        manifest=then.manifest or first.manifest,
+        watermark_after=then.watermark_after or first.watermark_after,
+        touched=_touched(first.loaded + then.loaded),
+        loaded=first.loaded + then.loaded,
+        notes=(*first.notes, note, *then.notes),
+        seconds=first.seconds + then.seconds,
+    )
+
+
+def _report(
+    work: Work,
+    *,
+    manifest: Manifest | None = None,
+    loaded: tuple[LoadResult, ...] = (),
+    error: DataPlatformError | None = None,
+) -> TableReport:
+    before = work.state.watermark
+    return TableReport(
+        table=work.table.id,
+        operation=work.operation,
+        seconds=time.monotonic() - work.started,
+        manifest=manifest,
+        error=error,
+        watermark_before=before,
+        watermark_after=manifest.watermark_after if manifest else before,
+        touched=_touched(loaded),
+        loaded=loaded,
+        notes=tuple(dict.fromkeys(work.notes)),
+    )
+
+
+def _touched(loaded: Sequence[LoadResult]) -> dict[Slice, int]:
+    touched: dict[Slice, int] = {}
+    for result in loaded:
+        for slice_, rows in result.touched.items():
+            touched[slice_] = touched.get(slice_, 0) + rows
+    return touched
+
+
+def _advance(progress: Progress, estimates: dict[str, int]) -> Callable[[str, int], None]:
+    return lambda label, rows: progress(label, rows, estimates[label])

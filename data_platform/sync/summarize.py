@@ -1,0 +1,79 @@
+"""What a batch's parts hold: rows per slice, fingerprints, the greatest cursor, and whether the key holds.
+
+Read from the parts as written, so that it describes what was landed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_platform.errors import DuplicateKey
+from data_platform.fingerprint import duckdb_day, duckdb_token, quoted, slice_of_day
+from data_platform.sync.decide import Shape
+from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Slice, TableId
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    slices: dict[Slice, Fingerprint]
+    cursor: str | None
+
+
+def summarize(
+    table: TableId,
+    parts: Sequence[Path],
+    shape: Shape,
+    *,
+    checksum_key: Sequence[str],
+    with_checksum: bool,
+    check_key: bool,
+    cursor: str | None,
+) -> Summary:
+    """Read what is asked of ``parts``. Checksums are 0 without ``with_checksum``.
+
+    Raises DuplicateKey (naming columns and counts, no values) before anything is committed.
+    """
+    if not parts:
+        return Summary({}, None)
+    import duckdb
+
+    columns = {c.name: c for c in shape.columns}
+    with duckdb.connect(":memory:", config={"memory_limit": "384MB", "preserve_insertion_order": False}) as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        files = [str(path) for path in parts]
+        if check_key and shape.key:
+            _check_key(engine, table, files, shape.key)
+        token = f"sum({duckdb_token([columns[k] for k in checksum_key])})" if with_checksum else "0"
+        partition = columns[shape.partition] if shape.partition else None
+        day = duckdb_day(partition, shape.timezone) if partition else "NULL::DATE"
+        grouped = f"SELECT {day} AS day, count(*) AS n, {token} AS checksum FROM read_parquet(?) GROUP BY 1"
+        rows = engine.execute(f"SELECT {slice_of_day('day')}, n, checksum FROM ({grouped})", [files]).fetchall()
+        empty = NULL_SLICE if partition else WHOLE_TABLE
+        slices = {
+            Slice(empty if name is None else name): Fingerprint(n, int(checksum or 0) % 2**64)
+            for name, n, checksum in rows
+        }
+        greatest = None
+        if cursor is not None and isinstance(columns.get(cursor), Column):
+            found = engine.execute(f"SELECT max({quoted(cursor)})::VARCHAR FROM read_parquet(?)", [files]).fetchone()
+            greatest = found[0] if found else None
+    return Summary(slices, greatest)
+
+
+def _check_key(engine, table: TableId, files: list[str], key: Sequence[str]) -> None:  # type: ignore[no-untyped-def]
+    names = ", ".join(quoted(k) for k in key)
+    nulls = " OR ".join(f"{quoted(k)} IS NULL" for k in key)
+    null_rows = engine.execute(f"SELECT count(*) FROM read_parquet(?) WHERE {nulls}", [files]).fetchone()[0]
+    twice = engine.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1)", [files]
+    ).fetchone()[0]
+    if null_rows or twice:
+        problems = [f"{null_rows:,} rows with a NULL in it"] if null_rows else []
+        problems += [f"{twice:,} values that stand on more than one row"] if twice else []
+        raise DuplicateKey(
+            f"{table}: the key ({', '.join(key)}) is not a key: {' and '.join(problems)}. Nothing was loaded or"
+            " deleted. Declare the columns that are unique, correct the data, or choose `strategy: replace`"
+            " without a key."
+        )

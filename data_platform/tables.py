@@ -1,0 +1,139 @@
+"""The words every layer shares: a table, its columns, its slices, how far it was read.
+
+Only frozen values and pure functions belong here; nothing that connects, reads
+a file or knows a dialect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal, NewType
+
+BATCH_ID = "_batch_id"
+LOADED_AT = "_loaded_at"
+SOURCE_XMIN = "_source_xmin"
+RULE_PREFIX = "_rule_"
+"""A rule on a treated personal column lands as the boolean ``_rule_<name>``."""
+
+Treatment = Literal["hash", "mask", "redact", "keep"]
+Strategy = Literal["merge", "append", "replace"]
+Operation = Literal["refresh", "changes", "slice"]
+"""What was read: the whole table, what changed in it, or some of its slices."""
+Load = Literal["replace", "merge", "append", "slice"]
+"""What loading does: swap the table; delete by key and insert; insert absent
+keys only; delete by slice or key and insert."""
+
+Slice = NewType("Slice", str)
+"""An ISO day (``2026-01-31``) of the partition column in the table's time zone,
+``null`` where that column is NULL, or ``all`` in a table without one."""
+NULL_SLICE = Slice("null")
+WHOLE_TABLE = Slice("all")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableId:
+    """A table as the catalog names it: ``shop/orders``."""
+
+    source: str
+    table: str
+
+    @classmethod
+    def parse(cls, text: str) -> TableId:
+        source, _, table = text.partition("/")
+        if not source or not table or "/" in table:
+            raise ValueError(f"{text!r} is not of the form source/table")
+        return cls(source, table)
+
+    def __str__(self) -> str:
+        return f"{self.source}/{self.table}"
+
+    @property
+    def raw_schema(self) -> str:
+        return f"raw_{self.source}"
+
+    @property
+    def raw_name(self) -> str:
+        return f"{self.raw_schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One landed column. ``type`` is the DuckDB type of the Parquet column, the
+    platform's common type language; ``source_type`` is what the source calls it."""
+
+    name: str
+    type: str
+    source_type: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a slice holds, comparable across engines.
+
+    ``checksum`` is the sum modulo 2**64 over the rows of the first 15 hex digits
+    of ``md5(key columns joined by U+001F, then U+001F and _source_xmin)``. Keys
+    are in their text form; times are integer microseconds since 1970 in UTC; a
+    table without key or xmin leaves the missing piece empty.
+    """
+
+    rows: int
+    checksum: int
+
+
+CHECKSUM_MODULUS = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far a table has been read.
+
+    Every row whose 32-bit ``xmin`` is not before ``xmin`` (modulo 2**32) may be
+    new; ``xmin`` itself is 64 bits wide. ``horizon`` is the clock path's: rows
+    whose cursor is at or after this ISO instant may be new; None where the clock
+    path was not provably safe. ``cursor`` is the greatest declared cursor value
+    seen, for relations that have no xmin (the weaker promise).
+    """
+
+    system_identifier: str
+    timeline: int
+    xmin: int | None
+    horizon: str | None = None
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The source snapshot a batch was read under; ``taken_at`` is the source's clock, ISO UTC."""
+
+    system_identifier: str
+    timeline: int
+    xmin: int | None
+    text: str
+    taken_at: str
+
+
+def days_between(first: date, last: date) -> list[Slice]:
+    """The days from ``first`` to ``last``, both included."""
+    return [Slice((first + timedelta(days=n)).isoformat()) for n in range((last - first).days + 1)]
+
+
+def is_day(slice_: str) -> bool:
+    """Whether a slice is a calendar day a partition can stand for (infinity and years BC are not)."""
+    try:
+        date.fromisoformat(slice_)
+    except ValueError:
+        return False
+    return True
+
+
+def day_runs(slices: list[Slice]) -> list[tuple[date, date]]:
+    """The days among ``slices`` as inclusive runs of consecutive days, in order."""
+    runs: list[tuple[date, date]] = []
+    for day in sorted({date.fromisoformat(s) for s in slices if is_day(s)}):
+        if runs and runs[-1][1] + timedelta(days=1) == day:
+            runs[-1] = (runs[-1][0], day)
+        else:
+            runs.append((day, day))
+    return runs

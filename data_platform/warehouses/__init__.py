@@ -1,0 +1,123 @@
+"""The warehouse's interface; one file an engine beside this one.
+
+An engine loads a batch exactly once, answers queries, describes and exports.
+What a batch means is the manifest's; merge SQL is pure and lives in ``merge.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from data_platform.tables import Column, Fingerprint, Load, Operation, Slice, TableId
+
+PLATFORM_SCHEMA = "_data_platform"
+"""Holds ``loaded_batches`` and ``touched_slices``: what is loaded, written with each load."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBatch:
+    """The newest batch of a table that the warehouse holds."""
+
+    table: TableId
+    sequence: int
+    batch_id: str
+    digest: str
+    loaded_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What one load did. ``touched`` counts, per slice, the rows that came or went;
+    ``vacated`` counts the keys a slice held before and the batch did not bring back."""
+
+    sequence: int
+    rows_deleted: int
+    rows_inserted: int
+    touched: Mapping[Slice, int]
+    vacated: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or view: ``columns`` are (name, type) pairs."""
+
+    schema: str
+    name: str
+    kind: str
+    columns: tuple[tuple[str, str], ...]
+
+
+class LoadableBatch(Protocol):
+    """What a load needs of a manifest (``landing.manifest.Manifest`` is one)."""
+
+    @property
+    def table(self) -> TableId: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def batch_id(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def previous(self) -> str | None: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def operation(self) -> Operation: ...
+    @property
+    def load(self) -> Load: ...
+    @property
+    def key(self) -> tuple[str, ...]: ...
+    @property
+    def key_enforced(self) -> bool: ...
+    @property
+    def partition(self) -> str | None: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def slices(self) -> tuple[Slice, ...]: ...
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def committed_at(self) -> str: ...
+
+
+class Warehouse(Protocol):
+    """Opened for one piece of work and closed after it: ``with config.open(...) as warehouse``."""
+
+    def loaded(self, table: TableId) -> LoadedBatch | None:
+        """The newest loaded batch of ``table``."""
+
+    def loaded_all(self) -> list[LoadedBatch]: ...
+
+    def load(self, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
+        """Apply one batch in one transaction, its record included. A batch at or below the
+        loaded sequence changes nothing when it is the same one; ``LoadRefused`` otherwise,
+        and for a batch that does not follow."""
+
+    def changed_since(self, table: TableId) -> Mapping[Slice, int]:
+        """Per slice, the sequence of the last load that touched it."""
+
+    def fingerprints(
+        self, table: TableId, key: Sequence[str], partition: str | None, timezone: str
+    ) -> Mapping[Slice, Fingerprint]:
+        """What the raw table holds now, per slice (see ``tables.Fingerprint``)."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult: ...
+
+    def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]: ...
+
+    def export(self, schema: str, name: str, path: Path) -> int:
+        """Write a relation as Parquet; returns its rows."""

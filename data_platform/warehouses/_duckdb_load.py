@@ -1,0 +1,177 @@
+"""One batch into a DuckDB warehouse, exactly once: what is refused, in which order it is applied.
+
+The statements are ``merge.py``'s.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_platform.errors import DuplicateKey, LoadRefused, UnsupportedType
+from data_platform.fingerprint import duckdb_day, quoted
+from data_platform.tables import Column, Slice
+from data_platform.warehouses import LoadableBatch, LoadResult, merge
+from data_platform.warehouses import _duckdb_records as records
+
+if TYPE_CHECKING:
+    import duckdb
+
+_DDL = threading.Lock()
+"""Two threads that create the same schema at once would conflict; DuckDB does not wait."""
+
+
+def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
+    """``Warehouse.load`` over an open connection; DuckDB's own errors pass through."""
+    if not _follows(connection, manifest):
+        return LoadResult(manifest.sequence, 0, 0, {}, 0)
+    if manifest.load in ("merge", "append") and not manifest.key:
+        raise LoadRefused(
+            f"Batch {manifest.sequence} of {manifest.table} is to be loaded as {manifest.load}, which needs a"
+            " key, and the table has none. Give it a `key` in the catalog, or the strategy `replace`."
+        )
+    if manifest.load == "slice" and not manifest.slices:
+        raise LoadRefused(
+            f"Batch {manifest.sequence} of {manifest.table} replaces slices and names none. Install the version"
+            " that wrote it."
+        )
+    batch = merge.Batch(
+        manifest.table,
+        manifest.columns,
+        manifest.key,
+        manifest.partition,
+        manifest.timezone,
+        tuple(parts),
+        manifest.batch_id,
+        manifest.committed_at,
+    )
+    _prepare(connection, manifest, batch)
+    connection.execute("BEGIN")
+    try:
+        result = _apply(connection, manifest, batch)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(Exception):  # the transaction may have ended with the error
+            connection.execute("ROLLBACK")
+        raise
+    finally:
+        with suppress(Exception):
+            for name in (merge.KEYS, merge.HELD, merge.GONE, merge.TOUCHED):
+                connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
+    return result
+
+
+def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> bool:
+    """Whether the batch is the next to load; False when it is loaded already."""
+    table, sequence = manifest.table, manifest.sequence
+    if manifest.kind != "data":
+        raise LoadRefused(
+            f"Batch {sequence} of {table} is of the kind {manifest.kind}, which this version cannot load."
+            " Install the version that wrote it."
+        )
+    newest = next(iter(records.newest(connection, table)), None)
+    reached = newest.sequence if newest else 0
+    if sequence <= reached:
+        same = records.at(connection, table, sequence)
+        if same is not None and same.digest == manifest.digest:
+            return False
+        raise LoadRefused(
+            f"Batch {sequence} of {table} is not among those this warehouse has loaded up to batch {reached}."
+            " Loading goes strictly forward; check that the landing store and the warehouse belong together."
+        )
+    if manifest.load == "replace":
+        return True
+    if sequence != reached + 1:
+        raise LoadRefused(
+            f"Batch {sequence} of {table} does not follow batch {reached}, the last one in {table.raw_name}."
+            f" Load the batches between them first: `data-platform sync {table}` does."
+        )
+    if newest is not None and manifest.previous != newest.digest:
+        raise LoadRefused(
+            f"Batch {sequence} of {table} follows another batch {reached} than the one in {table.raw_name}."
+            " Check that the landing store and the warehouse belong together."
+        )
+    return True
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch) -> None:
+    """Everything additive and idempotent, outside the transaction: schemas, tables, columns."""
+    replacing = manifest.load == "replace"
+    existing = {} if replacing else records.columns(connection, batch.table.raw_schema, batch.table.table)
+    new = merge.additions(batch.table, existing, batch.columns)
+    with _DDL:
+        connection.execute(records.CREATE)
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
+        if not replacing and not existing:
+            connection.execute(merge.create_empty(batch))
+        elif not replacing:
+            for column in new:
+                connection.execute(merge.add_column(batch, column))
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch) -> LoadResult:
+    def run(statement: str) -> int:
+        """Execute; the count a DELETE, INSERT or ``SELECT count(*)`` answers with, else 0."""
+        row = connection.execute(statement).fetchone()
+        return int(row[0]) if row and isinstance(row[0], int) else 0
+
+    deleted = vacated = 0
+    if manifest.load == "replace":
+        if batch.key and not manifest.key_enforced:
+            _check_keys(connection, batch)
+        old = _old_day(connection, batch)
+        if old is not None:
+            deleted = run(f"SELECT count(*) FROM {batch.target}")
+            run(f"CREATE OR REPLACE TEMP TABLE {merge.GONE} AS SELECT {old} AS d FROM {batch.target}")
+        for statement in merge.replace_table(batch):
+            run(statement)
+        inserted = run(f"SELECT count(*) FROM {batch.target}")
+        run(merge.stage_touched(batch, batch.target, merge.GONE if old is not None else None))
+    elif manifest.load == "append":
+        _check_keys(connection, batch)
+        run(merge.stage_held(batch))
+        run(merge.stage_touched(batch, merge.absent_rows(batch), None))
+        inserted = run(merge.insert(batch, merge.absent_rows(batch)))
+    else:
+        if batch.key:
+            _check_keys(connection, batch)
+        run(merge.collect_gone(batch, manifest.slices if manifest.load == "slice" else ()))
+        vacated = run(f"SELECT count(*) FROM {merge.GONE} WHERE NOT back")
+        run(merge.stage_touched(batch, batch.rows(), merge.GONE))
+        deleted = run(merge.delete_gone(batch))
+        inserted = run(merge.insert(batch, batch.rows()))
+    if inserted != manifest.rows and manifest.load != "append":
+        raise LoadRefused(
+            f"Batch {manifest.sequence} of {manifest.table} promises {manifest.rows:,} rows and its parts hold"
+            f" {inserted:,}. Nothing was loaded; verify the landing store."
+        )
+    records.record(connection, manifest, inserted, deleted, merge.TOUCHED)
+    rows = connection.execute(f"SELECT slice, touched FROM {merge.TOUCHED} ORDER BY slice").fetchall()
+    return LoadResult(manifest.sequence, deleted, inserted, {Slice(s): n for s, n in rows}, vacated)
+
+
+def _old_day(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> str | None:
+    """The day of a row of the table about to be replaced, as SQL; None when there is no table."""
+    existing = records.columns(connection, batch.table.raw_schema, batch.table.table)
+    if not existing:
+        return None
+    if batch.partition is not None and batch.partition in existing:
+        with suppress(UnsupportedType):  # it was no day then: its rows leave the slice `null`
+            return duckdb_day(Column(batch.partition, existing[batch.partition], ""), batch.timezone)
+    return "NULL::DATE"
+
+
+def _check_keys(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> None:
+    """Stage the batch's keys; ``DuplicateKey`` when they are not unique or not all there."""
+    connection.execute(merge.stage_keys(batch))
+    total, null, distinct = connection.execute(merge.count_keys(batch)).fetchall()[0]
+    if null or distinct != total:
+        what = f"is NULL in {null:,} rows" if null else f"repeats in {total - distinct:,} rows"
+        raise DuplicateKey(
+            f"The key ({', '.join(batch.key)}) of {batch.table} {what} of batch {batch.batch_id}, so nothing was"
+            " loaded. Declare the columns that tell its rows apart as `key` in the catalog, or clean the table"
+            " at its source."
+        )

@@ -1,0 +1,108 @@
+"""What a DuckDB warehouse knows of itself: which batches are loaded, what they touched, its columns.
+
+Values stand in the statements as quoted literals. Binding a single one makes the
+DuckDB module import pandas and pyarrow to look for their types: 2.5 CPU-seconds,
+more than the rest of a sync that finds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from data_platform.fingerprint import literal
+from data_platform.tables import Slice, TableId
+from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch
+
+if TYPE_CHECKING:
+    import duckdb
+
+_LOADED = f"{PLATFORM_SCHEMA}.loaded_batches"
+_TOUCHED = f"{PLATFORM_SCHEMA}.touched_slices"
+
+CREATE = f"""
+CREATE SCHEMA IF NOT EXISTS {PLATFORM_SCHEMA};
+CREATE TABLE IF NOT EXISTS {_LOADED} (
+    source VARCHAR, "table" VARCHAR, sequence BIGINT, batch_id VARCHAR, digest VARCHAR, loaded_at TIMESTAMPTZ,
+    operation VARCHAR, rows_inserted BIGINT, rows_deleted BIGINT);
+CREATE TABLE IF NOT EXISTS {_TOUCHED} (
+    source VARCHAR, "table" VARCHAR, slice VARCHAR, sequence BIGINT, rows BIGINT, loaded_at TIMESTAMPTZ);
+"""
+
+
+def columns(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> dict[str, str]:
+    """Names and types of a relation's columns, in order; empty when there is none."""
+    return dict(
+        connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database()"
+            f" AND schema_name = {literal(schema)} AND table_name = {literal(name)} ORDER BY column_index"
+        ).fetchall()
+    )
+
+
+def newest(connection: duckdb.DuckDBPyConnection, table: TableId | None = None) -> list[LoadedBatch]:
+    """The newest loaded batch of ``table``, or of every table."""
+    return _batches(
+        connection,
+        f'{_where(table)} QUALIFY row_number() OVER (PARTITION BY source, "table" ORDER BY sequence DESC) = 1'
+        ' ORDER BY source, "table"',
+    )
+
+
+def at(connection: duckdb.DuckDBPyConnection, table: TableId, sequence: int) -> LoadedBatch | None:
+    """The batch loaded as ``sequence``; None when that one was never loaded."""
+    found = _batches(connection, f"{_where(table)} AND sequence = {int(sequence)}")
+    return found[0] if found else None
+
+
+def changed_since(connection: duckdb.DuckDBPyConnection, table: TableId) -> Mapping[Slice, int]:
+    rows = _rows(connection, f"SELECT slice, max(sequence) FROM {_TOUCHED} {_where(table)} GROUP BY slice")
+    return {Slice(slice_): sequence for slice_, sequence in rows}
+
+
+def record(
+    connection: duckdb.DuckDBPyConnection, batch: LoadableBatch, inserted: int, deleted: int, touched: str
+) -> None:
+    """Write down a load, in its own transaction; ``touched`` names a table of (slice, touched)."""
+    table = f"{literal(batch.table.source)}, {literal(batch.table.table)}"
+    sequence, loaded_at = int(batch.sequence), f"{literal(batch.committed_at)}::TIMESTAMPTZ"
+    connection.execute(
+        f"INSERT INTO {_LOADED} VALUES ({table}, {sequence}, {literal(batch.batch_id)},"
+        f" {literal(batch.digest)}, {loaded_at}, {literal(batch.operation)}, {int(inserted)}, {int(deleted)})"
+    )
+    connection.execute(
+        f"INSERT INTO {_TOUCHED} SELECT {table}, slice, {sequence}, touched, {loaded_at} FROM {touched}"
+    )
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, tail: str) -> list[LoadedBatch]:
+    rows = _rows(
+        connection,
+        f'SELECT source, "table", sequence, batch_id, digest, epoch_us(loaded_at) FROM {_LOADED} {tail}',
+    )
+    return [
+        LoadedBatch(TableId(source, name), sequence, batch_id, digest, _iso(microseconds))
+        for source, name, sequence, batch_id, digest, microseconds in rows
+    ]
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    """Rows of the platform's own tables, which a new warehouse does not have yet."""
+    import duckdb
+
+    try:
+        return connection.execute(sql).fetchall()
+    except duckdb.CatalogException:
+        return []
+
+
+def _where(table: TableId | None) -> str:
+    if table is None:
+        return ""
+    return f'WHERE source = {literal(table.source)} AND "table" = {literal(table.table)}'
+
+
+def _iso(microseconds: int) -> str:
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()

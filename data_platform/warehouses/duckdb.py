@@ -1,0 +1,194 @@
+"""The DuckDB warehouse: one file on a disk of this machine, and the YAML that opens it.
+
+Loading is ``_duckdb_load.py``'s, the pure statements ``merge.py``'s. ``duckdb`` itself
+is imported when a warehouse is opened, not before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_platform.errors import QueryFailed, WarehouseError
+from data_platform.fingerprint import duckdb_day, duckdb_token, literal, quoted, slice_of_day
+from data_platform.tables import (
+    CHECKSUM_MODULUS,
+    NULL_SLICE,
+    SOURCE_XMIN,
+    WHOLE_TABLE,
+    Column,
+    Fingerprint,
+    Slice,
+    TableId,
+)
+from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, QueryResult, Relation
+from data_platform.warehouses import _duckdb_records as records
+from data_platform.warehouses._duckdb_connect import connect, readable_errors
+from data_platform.warehouses._duckdb_load import load
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class DuckDBConfig(BaseModel):
+    """``{kind: duckdb, path: .data/warehouse.duckdb}``; a relative path starts at the project root.
+
+    ``memory_limit`` bounds DuckDB's own memory, beyond which it spills beside the file;
+    ``threads`` is every core unless set; ``wait_seconds`` is how long to wait for another
+    process that holds the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["duckdb"] = Field(default="duckdb", description="The engine.")
+    path: Path = Field(description="The database file; a relative path starts at the project's folder.")
+    memory_limit: str = Field(
+        default="600MB",
+        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="DuckDB's own memory, such as 600MB or 2GB; beyond it, it spills to disk beside the file.",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="How many cores it uses; every one unless set."
+    )
+    wait_seconds: float = Field(
+        default=30, ge=0, description="How long to wait while another process holds the file."
+    )
+
+    @contextmanager
+    def open(
+        self,
+        root: Path,
+        read_only: bool = False,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Iterator[DuckDBWarehouse]:
+        """The warehouse for one piece of work. ``WarehouseBusy`` when another process holds the
+        file for longer than ``wait_seconds``; ``WarehouseError`` when there is nothing to read."""
+        path = root / self.path
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.exists():
+            raise WarehouseError(f"There is no warehouse at {path} yet. Run `data-platform sync` to make it.")
+        connection = connect(
+            path,
+            read_only=read_only,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            wait_seconds=self.wait_seconds,
+            clock=clock,
+            sleep=sleep,
+        )
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield DuckDBWarehouse(connection, path, read_only)
+        finally:
+            connection.close()
+
+
+class DuckDBWarehouse:
+    """A ``warehouses.Warehouse`` over an open connection, which the opener closes."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, read_only: bool) -> None:
+        self.connection = connection
+        self.path = path
+        self.read_only = read_only
+        self._locked_down = False
+
+    def loaded(self, table: TableId) -> LoadedBatch | None:
+        return next(iter(records.newest(self.connection, table)), None)
+
+    def loaded_all(self) -> list[LoadedBatch]:
+        return records.newest(self.connection)
+
+    def load(self, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
+        with readable_errors(self.path, f"load batch {manifest.sequence} of {manifest.table}"):
+            return load(self.connection, manifest, parts)
+
+    def changed_since(self, table: TableId) -> Mapping[Slice, int]:
+        return records.changed_since(self.connection, table)
+
+    def fingerprints(
+        self, table: TableId, key: Sequence[str], partition: str | None, timezone: str
+    ) -> Mapping[Slice, Fingerprint]:
+        columns = records.columns(self.connection, table.raw_schema, table.table)
+        if not columns:
+            return {}
+        missing = [name for name in [*key, *([partition] if partition else [])] if name not in columns]
+        if missing:
+            raise WarehouseError(
+                f"The raw table {table.raw_name} has no column {', '.join(missing)}, which the catalog names as"
+                f" key or partition of {table}. Run `sync --refresh {table}`."
+            )
+        token = duckdb_token([Column(name, columns[name], "") for name in key], SOURCE_XMIN in columns)
+        day = duckdb_day(Column(partition, columns[partition], ""), timezone) if partition else "NULL::DATE"
+        target = f"{quoted(table.raw_schema)}.{quoted(table.table)}"
+        with readable_errors(self.path, f"count {table.raw_name}"):
+            rows = self.connection.execute(
+                f"SELECT {slice_of_day('d')}, n, s"
+                f" FROM (SELECT {day} AS d, count(*) AS n, sum({token}) AS s FROM {target} GROUP BY 1)"
+            ).fetchall()
+        other = NULL_SLICE if partition else WHOLE_TABLE
+        return {
+            Slice(name or other): Fingerprint(n, int(total) % CHECKSUM_MODULUS) for name, n, total in rows
+        }
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
+        """Run ``sql`` and fetch at most ``limit`` rows of its result. A warehouse opened
+        ``read_only`` is first shut off from files, the network and its own settings, for good.
+        ``parameters`` cost an import of pandas (see ``_duckdb_records``)."""
+        import duckdb
+
+        if self.read_only and not self._locked_down:
+            self.connection.execute("SET enable_external_access = false")
+            self.connection.execute("SET lock_configuration = true")
+            self._locked_down = True
+        try:
+            cursor = (
+                self.connection.execute(sql, list(parameters)) if parameters else self.connection.execute(sql)
+            )
+            described = cursor.description or []
+            rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
+        except duckdb.Error as error:
+            raise QueryFailed(f"The query did not run: {error}") from error
+        return QueryResult(
+            tuple(column[0] for column in described), tuple(str(column[1]) for column in described), rows
+        )
+
+    def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]:
+        wanted = f" AND c.schema_name = {literal(schema)}" if schema is not None else ""
+        wanted += f" AND c.table_name = {literal(name)}" if name is not None else ""
+        rows = self.connection.execute(
+            "SELECT c.schema_name, c.table_name, bool_or(v.view_name IS NOT NULL),"
+            " list(c.column_name ORDER BY c.column_index), list(c.data_type ORDER BY c.column_index)"
+            " FROM duckdb_columns() c LEFT JOIN duckdb_views() v"
+            " ON v.database_oid = c.database_oid AND v.schema_name = c.schema_name AND v.view_name = c.table_name"
+            f" WHERE NOT c.internal AND c.database_name = current_database(){wanted}"
+            " GROUP BY 1, 2 ORDER BY 1, 2"
+        ).fetchall()
+        return [
+            Relation(schema_, table, "view" if view else "table", tuple(zip(names, types, strict=True)))
+            for schema_, table, view, names, types in rows
+        ]
+
+    def export(self, schema: str, name: str, path: Path) -> int:
+        """As the interface says; not after ``query`` on a warehouse opened ``read_only``."""
+        if not records.columns(self.connection, schema, name):
+            raise WarehouseError(
+                f"There is no table or view {schema}.{name} in the warehouse at {self.path}. See what there is"
+                " with `data-platform status`."
+            )
+        if self._locked_down:
+            raise WarehouseError(
+                "A warehouse that a person queries writes no files; open it again to export."
+            )
+        with readable_errors(self.path, f"export {schema}.{name}"):
+            row = self.connection.execute(
+                f"COPY {quoted(schema)}.{quoted(name)} TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
+            ).fetchone()
+        return int(row[0]) if row else 0

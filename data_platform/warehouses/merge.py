@@ -1,0 +1,253 @@
+"""The statements that apply one batch to a raw table, as pure text in DuckDB's dialect.
+
+Order, transactions and refusals are ``duckdb.py``'s; how a slice is cut is
+``fingerprint.py``'s. Staging tables are temporary and hold only keys and row
+numbers, so that the memory a load needs does not grow with the width of a row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_platform.errors import LoadRefused
+from data_platform.fingerprint import duckdb_day, literal, quoted, slice_of_day
+from data_platform.tables import (
+    BATCH_ID,
+    LOADED_AT,
+    NULL_SLICE,
+    RULE_PREFIX,
+    WHOLE_TABLE,
+    Column,
+    Slice,
+    TableId,
+)
+
+KEYS, HELD, GONE, TOUCHED = "_batch_keys", "_batch_held", "_batch_gone", "_batch_touched"
+"""The temporary tables: keys of the batch; those the target holds; target rows to delete; counts."""
+
+_DAY = re.compile(r"-?infinity|\d{4,}-\d\d-\d\d( BC)?")
+_ALIASES = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ", "TEXT": "VARCHAR", "INT": "INTEGER", "BOOL": "BOOLEAN"}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The pieces every statement is made of. ``loaded_at`` is an ISO instant; ``partition`` is
+    one of ``columns`` or None; ``parts`` are Parquet files that hold exactly ``columns``."""
+
+    table: TableId
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition: str | None
+    timezone: str
+    parts: tuple[Path, ...]
+    batch_id: str
+    loaded_at: str
+
+    @property
+    def target(self) -> str:
+        return f"{quoted(self.table.raw_schema)}.{quoted(self.table.table)}"
+
+    @property
+    def replacement(self) -> str:
+        return f"{quoted(self.table.raw_schema)}.{quoted('_new_' + self.table.table)}"
+
+    def day(self) -> str:
+        """A row's DATE over the batch's or the target's own columns; NULL without a partition."""
+        if self.partition is None:
+            return "NULL::DATE"
+        return duckdb_day(self._column(self.partition), self.timezone)
+
+    def slice_name(self, day: str) -> str:
+        if self.partition is None:
+            return literal(WHOLE_TABLE)
+        return f"coalesce({slice_of_day(day)}, {literal(NULL_SLICE)})"
+
+    def keys(self) -> str:
+        """The key columns as ``k0, k1, ...``, so that no name of theirs can clash."""
+        return ", ".join(
+            f"{quoted(name)}::{self._column(name).type} AS k{n}" for n, name in enumerate(self.key)
+        )
+
+    def same_key(self, left: str, right: str) -> str:
+        return " AND ".join(f"{left}.k{n} = {right}.k{n}" for n in range(len(self.key)))
+
+    def rows(self) -> str:
+        """The batch's rows with exactly the declared types, as a FROM item."""
+        if not self.parts:
+            nothing = ", ".join(f"NULL::{c.type} AS {quoted(c.name)}" for c in self.columns)
+            return f"(SELECT {nothing} WHERE false)"
+        files = ", ".join(literal(_escaped(path)) for path in self.parts)
+        typed = ", ".join(f"{quoted(c.name)}::{c.type} AS {quoted(c.name)}" for c in self.columns)
+        # A folder called `a=b` on the way to a part is no column of it.
+        return f"(SELECT {typed} FROM read_parquet([{files}], hive_partitioning=false))"
+
+    def _column(self, name: str) -> Column:
+        found = next((column for column in self.columns if column.name == name), None)
+        if found is None:
+            raise LoadRefused(
+                f"The batch {self.batch_id} of {self.table} has no column {name}, which is its key or"
+                " partition. Correct the table's block in the catalog, then run"
+                f" `sync --refresh {self.table}`."
+            )
+        return found
+
+
+def create_empty(batch: Batch) -> str:
+    columns = [f"{quoted(column.name)} {column.type}" for column in batch.columns]
+    columns += [f"{quoted(BATCH_ID)} VARCHAR", f"{quoted(LOADED_AT)} TIMESTAMPTZ"]
+    return f"CREATE TABLE IF NOT EXISTS {batch.target} ({', '.join(columns)})"
+
+
+def add_column(batch: Batch, column: Column) -> str:
+    return f"ALTER TABLE {batch.target} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}"
+
+
+def additions(table: TableId, existing: Mapping[str, str], columns: Sequence[Column]) -> list[Column]:
+    """The columns to add before the batch fits a table of ``existing`` names and types.
+
+    ``LoadRefused`` when a column is gone or has another type. A rule's own column may
+    be gone, for the catalog may drop a rule; its new rows are NULL there.
+    """
+    landed = {column.name: column for column in columns}
+    own = (BATCH_ID, LOADED_AT)
+    gone = [
+        name
+        for name in existing
+        if name not in landed and name not in own and not name.startswith(RULE_PREFIX)
+    ]
+    changed = [
+        f"{name} (was {existing[name]}, is {column.type})"
+        for name, column in landed.items()
+        if name in existing and _type(existing[name]) != _type(column.type)
+    ]
+    reserved = [name for name in own if name in landed]
+    if gone or changed or reserved:
+        reasons = [f"without {', '.join(gone)}"] if gone else []
+        reasons += [f"with another type of {', '.join(changed)}"] if changed else []
+        reasons += [f"with {', '.join(reserved)}, a name the raw table keeps for itself"] if reserved else []
+        raise LoadRefused(
+            f"A batch of {table} comes {' and '.join(reasons)}, which the raw table {table.raw_name} cannot"
+            f" take. Run `sync --refresh {table}` to read the table anew in its present shape."
+        )
+    return [column for name, column in landed.items() if name not in existing]
+
+
+def replace_table(batch: Batch) -> list[str]:
+    """Build the new table beside the old one and swap: until the commit readers see the old."""
+    return [
+        f"DROP TABLE IF EXISTS {batch.replacement}",
+        f"CREATE TABLE {batch.replacement} AS SELECT *, {_stamp(batch)} FROM {batch.rows()}",
+        f"DROP TABLE IF EXISTS {batch.target}",
+        f"ALTER TABLE {batch.replacement} RENAME TO {quoted(batch.table.table)}",
+    ]
+
+
+def stage_keys(batch: Batch) -> str:
+    return f"CREATE OR REPLACE TEMP TABLE {KEYS} AS SELECT {batch.keys()} FROM {batch.rows()}"
+
+
+def count_keys(batch: Batch, relation: str = KEYS) -> str:
+    """One row: keys, keys with a NULL in them, distinct keys of ``relation`` (k0, k1, ...)."""
+    names = [f"k{n}" for n in range(len(batch.key))]
+    null = " OR ".join(f"{name} IS NULL" for name in names)
+    return (
+        f"SELECT (SELECT count(*) FROM {relation}),"
+        f" (SELECT count(*) FROM {relation} WHERE {null}),"
+        f" (SELECT count(*) FROM (SELECT 1 FROM {relation} GROUP BY {', '.join(names)}))"
+    )
+
+
+def collect_gone(batch: Batch, slices: Sequence[Slice] = ()) -> str:
+    """Stage the target rows that a merge (no ``slices``) or a slice load deletes: row number ``r``,
+    day ``d``, and whether the batch brings the key ``back``. One join finds both the rows to
+    delete and the slices they leave: deleting by row number then costs a third of a second join."""
+    held = (
+        f"SELECT rowid AS r, {batch.day()} AS d{', ' + batch.keys() if batch.key else ''} FROM {batch.target}"
+    )
+    create = f"CREATE OR REPLACE TEMP TABLE {GONE} AS"
+    if not slices:
+        return f"{create} SELECT t.r, t.d, true AS back FROM ({held}) t JOIN {KEYS} k ON {batch.same_key('t', 'k')}"
+    asked = _in_slices("t.d", slices)
+    if not batch.key:
+        return f"{create} SELECT t.r, t.d, false AS back FROM ({held}) t WHERE {asked}"
+    return (
+        f"{create} SELECT t.r, t.d, k.k0 IS NOT NULL AS back FROM ({held}) t"
+        f" LEFT JOIN {KEYS} k ON {batch.same_key('t', 'k')} WHERE {asked} OR k.k0 IS NOT NULL"
+    )
+
+
+def delete_gone(batch: Batch) -> str:
+    return f"DELETE FROM {batch.target} AS t USING {GONE} AS g WHERE t.rowid = g.r"
+
+
+def stage_held(batch: Batch) -> str:
+    """Stage the batch's keys that the target holds already: an append leaves those alone."""
+    return (
+        f"CREATE OR REPLACE TEMP TABLE {HELD} AS SELECT t.* FROM (SELECT {batch.keys()} FROM {batch.target}) t"
+        f" SEMI JOIN {KEYS} k ON {batch.same_key('t', 'k')}"
+    )
+
+
+def absent_rows(batch: Batch) -> str:
+    """The batch's rows whose key the target does not hold, as a FROM item."""
+    held = " AND ".join(f"h.k{n} = b.{quoted(name)}" for n, name in enumerate(batch.key))
+    return f"(SELECT b.* FROM {batch.rows()} b ANTI JOIN {HELD} h ON {held})"
+
+
+def insert(batch: Batch, rows: str) -> str:
+    names = [quoted(column.name) for column in batch.columns]
+    into = ", ".join([*names, quoted(BATCH_ID), quoted(LOADED_AT)])
+    return f"INSERT INTO {batch.target} ({into}) SELECT {', '.join(names)}, {_stamp(batch)} FROM {rows}"
+
+
+def stage_touched(batch: Batch, came: str | None, went: str | None) -> str:
+    """Stage, per slice, the greater of the rows that came and the rows that went. ``came`` and
+    ``went`` are FROM items with the table's columns, ``went`` may be ``GONE`` itself."""
+    counts = []
+    if came is not None:
+        counts.append(f"SELECT {batch.day()} AS d, count(*) AS came, 0 AS went FROM {came} GROUP BY 1")
+    if went is not None:
+        day = "d" if went == GONE else batch.day()
+        counts.append(f"SELECT {day} AS d, 0 AS came, count(*) AS went FROM {went} GROUP BY 1")
+    return (
+        f"CREATE OR REPLACE TEMP TABLE {TOUCHED} AS SELECT {batch.slice_name('d')} AS slice,"
+        f" greatest(sum(came), sum(went))::BIGINT AS touched FROM ({' UNION ALL '.join(counts)}) GROUP BY d"
+    )
+
+
+def _stamp(batch: Batch) -> str:
+    return (
+        f"{literal(batch.batch_id)}::VARCHAR AS {quoted(BATCH_ID)},"
+        f" {literal(batch.loaded_at)}::TIMESTAMPTZ AS {quoted(LOADED_AT)}"
+    )
+
+
+def _in_slices(day: str, slices: Sequence[Slice]) -> str:
+    """Whether the DATE ``day`` lies in ``slices``; never NULL."""
+    if WHOLE_TABLE in slices:
+        return "true"
+    days = []
+    for slice_ in slices:
+        if slice_ == NULL_SLICE:
+            continue
+        if not _DAY.fullmatch(slice_):
+            raise LoadRefused(
+                f"{slice_!r} is no slice: expected a day such as 2026-01-31, {NULL_SLICE} or {WHOLE_TABLE}."
+            )
+        days.append(f"DATE '{slice_.replace(' BC', ' (BC)')}'")
+    tests = [f"{day} IS NULL"] if NULL_SLICE in slices else []
+    tests += [f"coalesce({day} IN ({', '.join(days)}), false)"] if days else []
+    return f"({' OR '.join(tests)})" if tests else "false"
+
+
+def _type(name: str) -> str:
+    upper = re.sub(r"\s*,\s*", ",", name.strip().upper())
+    return _ALIASES.get(upper, upper)
+
+
+def _escaped(path: Path) -> str:
+    """A path as a pattern that matches only itself."""
+    return re.sub(r"([\[*?])", r"[\1]", str(path))

@@ -1,0 +1,152 @@
+"""``validate`` and ``discover``, and the files made from the catalog."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from data_platform.catalog import load_catalog
+from data_platform.cli import generated
+
+from .conftest import CRM, Result
+
+Cli = Callable[..., Result]
+SOURCES = "dbt/models/staging/shop/_shop__sources.yml"
+
+
+def test_a_valid_catalog(cli: Cli, project: Path) -> None:
+    wrote = cli("validate", "--write")
+    assert wrote.code == 0
+    assert f"wrote {SOURCES}\n" in wrote.out
+    assert "The catalog is valid: 2 sources, 4 tables." in wrote.out
+    again = cli("validate", "--write", "--json")
+    assert json.loads(again.out) == {
+        "ok": True,
+        "sources": 2,
+        "tables": 4,
+        "connected": False,
+        "mistakes": [],
+        "outdated": [],
+        "written": [],
+    }
+
+
+def test_every_mistake_at_once(cli: Cli, project: Path) -> None:
+    shop = project / "catalog" / "sources" / "shop.yaml"
+    shop.write_text(shop.read_text().replace("key: order_id", "kee: order_id"))
+    (project / "catalog" / "sources" / "crm.yaml").write_text(CRM.replace("kind: postgres", "kind: oracle"))
+    result = cli("validate")
+    assert result.code == 2
+    assert "shop.yaml" in result.err and "kee" in result.err
+    assert "crm.yaml" in result.err and "kind" in result.err
+    document = json.loads(cli("validate", "--json").out)
+    assert document["ok"] is False
+    assert len(document["mistakes"]) >= 2
+
+
+def test_a_generated_file_that_is_old_or_missing_is_said_and_fails_where_asked(
+    cli: Cli, project: Path
+) -> None:
+    assert "is missing" in cli("validate").err
+    cli("validate", "--write")
+    (project / SOURCES).write_text("version: 2\n")
+    said = cli("validate")
+    assert said.code == 0
+    assert f"{SOURCES}: differs" in said.err
+    result = cli("validate", "--check-generated", "--json")
+    assert result.code == 2
+    document = json.loads(result.out)
+    assert document["mistakes"] == document["outdated"]
+    assert document["mistakes"][0].startswith(f"{SOURCES}: differs")
+    assert cli("validate", "--check-generated", "--write").code == 0
+
+
+def test_sources_of_a_source_that_is_gone_are_removed_and_ones_by_hand_are_not(
+    cli: Cli, project: Path
+) -> None:
+    cli("validate", "--write")
+    by_hand = project / "dbt/models/staging/own/_own__sources.yml"
+    by_hand.parent.mkdir(parents=True)
+    by_hand.write_text("version: 2\n")
+    (project / "catalog" / "sources" / "crm.yaml").unlink()
+    assert "no longer in the catalog" in cli("validate").err
+    assert cli("validate", "--write").code == 0
+    assert not (project / "dbt/models/staging/crm/_crm__sources.yml").exists()
+    assert by_hand.exists()
+
+
+def test_dbt_sources_hold_keys_and_descriptions(project: Path) -> None:
+    text = generated.rendered(load_catalog(project))[SOURCES]
+    [source] = YAML(typ="safe").load(text)["sources"]
+    assert (source["name"], source["schema"]) == ("shop", "raw_shop")
+    orders, products = source["tables"]
+    assert orders["config"]["meta"]["dagster"]["asset_key"] == ["raw", "shop", "orders"]
+    assert orders["columns"] == [{"name": "order_id", "description": "The order's number"}]
+    assert products["columns"] == [
+        {
+            "name": "supplier_email",
+            "description": "Hashed under the platform's key before it left the source.",
+        }
+    ]
+    assert '"quotes"' in source["description"]
+    assert "{{" not in text.replace("{meta: {dagster:", ""), "dbt would render it"
+
+
+def test_the_repository_s_own_generated_files_are_current() -> None:
+    root = Path(__file__).parents[2]
+    assert generated.differences(load_catalog(root)) == []
+
+
+def test_discover_needs_the_url(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLI_TEST_NEW_URL", raising=False)
+    result = cli("discover", "--source", "new", "--url-env", "CLI_TEST_NEW_URL")
+    assert result.code == 2
+    assert "CLI_TEST_NEW_URL" in result.err
+
+
+def test_discover_never_overwrites_unasked(cli: Cli, project: Path) -> None:
+    result = cli("discover", "--source", "shop", "--url-env", "CLI_TEST_SHOP_URL", "--write")
+    assert result.code == 2
+    assert "--overwrite" in result.err
+    both = cli("discover", "--source", "x", "--url-env", "X", "--write", "--output", "y.yaml")
+    assert both.code == 2
+
+
+def test_discover_writes_a_catalog_that_is_valid(
+    cli: Cli, project: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "create table people (id bigint primary key, email text, updated_at timestamptz not null)"
+        )
+    monkeypatch.setenv("CLI_TEST_NEW_URL", database)
+    monkeypatch.setenv("CLI_TEST_HASH_KEY", "k" * 32)
+    printed = cli("discover", "--source", "new", "--url-env", "CLI_TEST_NEW_URL")
+    assert printed.code == 0
+    assert "people:" in printed.out
+    written = cli("discover", "--source", "new", "--url-env", "CLI_TEST_NEW_URL", "--write")
+    assert written.code == 0
+    file = project / "catalog" / "sources" / "new.yaml"
+    assert file.read_text() == printed.out
+    for other in ("shop", "crm"):
+        (project / "catalog" / "sources" / f"{other}.yaml").unlink()
+    checked = cli("validate", "--connect", "--write")
+    assert checked.code == 0, checked.err
+    assert "agrees with the databases" in checked.out
+
+
+def test_validate_connect_names_what_the_database_lacks(
+    cli: Cli, project: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLI_TEST_SHOP_URL", database)
+    (project / "catalog" / "sources" / "crm.yaml").unlink()
+    cli("validate", "--write")
+    result = cli("validate", "--connect")
+    assert result.code == 2
+    assert "orders" in result.err and "products" in result.err

@@ -1,0 +1,86 @@
+"""docs/cli.md and the program say the same: every command, option and exit code, both ways."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from data_platform import errors
+from data_platform.alerts.config import AlertsConfig, SlackConfig
+from data_platform.cli.app import DEFECT_EXIT_CODE, app
+
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "cli.md").read_text(encoding="utf-8")
+SHARED = {"--help", "-h"}
+
+
+def commands(command: Any = None, path: str = "data-platform") -> Iterator[tuple[str, Any]]:
+    """Every command that does something, by the words that call it."""
+    command = command or typer.main.get_command(app)
+    if getattr(command, "commands", None):
+        for name, child in command.commands.items():
+            yield from commands(child, f"{path} {name}")
+    else:
+        yield path, command
+
+
+def sections() -> dict[str, str]:
+    """Command to the text under its heading."""
+    found = {}
+    for match in re.finditer(r"^#{2,3} `(data-platform [^`]*)`\n(.*?)(?=^#{2,3} |\Z)", TEXT, re.M | re.S):
+        words = re.sub(r"\s*\[?SOURCE.*|\s+SQL$", "", match[1])
+        found[words.strip()] = match[2]
+    return found
+
+
+def options(command: Any) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts if name.startswith("-")} - SHARED
+
+
+def documented(text: str) -> set[str]:
+    rows = "\n".join(line for line in text.splitlines() if line.startswith("|") or "(`--" in line)
+    return set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", rows)) - SHARED
+
+
+def test_every_command_has_a_section_and_every_section_a_command() -> None:
+    groups = {"data-platform sandbox"}
+    assert set(sections()) - groups == {path for path, _ in commands()}
+
+
+def test_every_option_is_documented_and_every_documented_option_exists() -> None:
+    for path, command in commands():
+        long_ones = {name for name in options(command) if name.startswith("--")}
+        written = {name for name in documented(sections()[path]) if name.startswith("--")}
+        assert written == long_ones, path
+    short_ones = {name for _, command in commands() for name in options(command) if not name.startswith("--")}
+    assert all(re.search(rf"`{name} ", TEXT) for name in short_ones)
+
+
+def test_every_option_and_command_explains_itself() -> None:
+    for path, command in commands():
+        assert command.help, path
+        for parameter in command.params:
+            if parameter.opts[0].startswith("-"):
+                assert getattr(parameter, "help", None), f"{path} {parameter.opts}"
+
+
+def test_every_exit_code_is_documented_and_has_a_meaning() -> None:
+    table = TEXT.partition("## Exit codes")[2].partition("\n## ")[0]
+    written = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.M)}
+    raised = {
+        kind.exit_code
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.DataPlatformError)
+    }
+    assert written == raised | {0, DEFECT_EXIT_CODE, 130}
+
+
+def test_every_key_of_alerts_is_documented() -> None:
+    text = (DOCS / "alerts.md").read_text(encoding="utf-8")
+    keys = {f"alerts.{name}" for name in AlertsConfig.model_fields}
+    keys |= {f"alerts.slack.{name}" for name in SlackConfig.model_fields}
+    assert set(re.findall(r"^\| `([\w.]+)` \|", text, re.M)) == keys

@@ -1,0 +1,103 @@
+"""``query``: three formats of one answer, against the real engine, which lets nothing be changed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from .conftest import Result
+
+Cli = Callable[..., Result]
+EVERY_KIND = """
+select 1 as i, 12345678901234567890123::hugeint as h, 1.10::decimal(9,2) as d, 0.5::double as f, true as b,
+       'a "quoted", text' as t, null as n, date '2026-01-31' as day,
+       timestamptz '2026-01-31 12:00:00.000001+00' as at, '\\x01\\xFF'::blob as x,
+       [1, 2] as l, {'k': 1.5::decimal(2,1)} as s, uuid '00000000-0000-0000-0000-000000000001' as u,
+       'nan'::double as nan
+"""
+
+
+@pytest.fixture
+def warehouse(project: Path) -> Path:
+    path = project / ".data" / "warehouse.duckdb"
+    path.parent.mkdir()
+    with duckdb.connect(path) as connection:
+        connection.execute("create table numbers as select range as n from range(250)")
+    return path
+
+
+def test_json_keeps_exact_types_exact(cli: Cli, warehouse: Path) -> None:
+    result = cli("query", EVERY_KIND, "--format", "json")
+    assert result.code == 0, result.err
+    [row] = json.loads(result.out)
+    assert row["h"] == 12345678901234567890123
+    assert (row["i"], row["d"], row["f"], row["b"], row["n"]) == (1, "1.10", 0.5, True, None)
+    assert (row["day"], row["x"], row["l"], row["s"]) == ("2026-01-31", "01ff", [1, 2], {"k": "1.5"})
+    assert row["at"] == "2026-01-31T12:00:00.000001+00:00"
+    assert (row["u"], row["nan"]) == ("00000000-0000-0000-0000-000000000001", "nan")
+
+
+def test_csv_reads_back(cli: Cli, warehouse: Path) -> None:
+    result = cli("query", EVERY_KIND, "-f", "csv")
+    [row] = csv.DictReader(io.StringIO(result.out))
+    assert (row["t"], row["n"], row["d"], row["l"]) == ('a "quoted", text', "", "1.10", "[1, 2]")
+
+
+def test_a_table_shows_a_hundred_rows_and_says_so(cli: Cli, warehouse: Path) -> None:
+    result = cli("query", "from numbers order by n")
+    assert "99" in result.out
+    assert "100" not in result.out
+    assert "--limit 0 shows all" in result.err
+    everything = cli("query", "from numbers", "--limit", "0")
+    assert len(everything.out.split()) == 250 + 2, "a heading, its rule and every row"
+
+
+def test_scripts_get_every_row_unless_they_say_so(cli: Cli, warehouse: Path) -> None:
+    assert len(json.loads(cli("query", "from numbers", "-f", "json").out)) == 250
+    assert len(json.loads(cli("query", "from numbers", "-f", "json", "--limit", "3").out)) == 3
+
+
+def test_a_statement_from_standard_input(cli: Cli, warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("select 7 as seven"))
+    assert cli("query", "-", "-f", "csv").out == "seven\n7\n"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "insert into numbers values (1)",
+        "drop table numbers",
+        "select * from read_csv('/etc/passwd')",
+        "copy numbers to '/tmp/data_platform_out.csv'",
+        "attach '/tmp/data_platform_other.duckdb' as other",
+        "set enable_external_access = true",
+    ],
+)
+def test_nothing_is_changed_and_nothing_outside_is_reached(cli: Cli, warehouse: Path, sql: str) -> None:
+    result = cli("query", sql)
+    assert result.code == 5
+    assert "Traceback" not in result.err
+    assert json.loads(cli("query", "select count(*) as n from numbers", "-f", "json").out) == [{"n": 250}]
+
+
+def test_a_mistake_in_the_statement_is_the_engine_s_own_word(cli: Cli, warehouse: Path) -> None:
+    result = cli("query", "select nothing from numbers")
+    assert result.code == 5
+    assert "nothing" in result.err
+
+
+def test_without_a_warehouse_it_says_what_to_do(cli: Cli, project: Path) -> None:
+    result = cli("query", "select 1")
+    assert result.code == 5
+    assert "sync" in result.err
+    assert not (project / ".data" / "warehouse.duckdb").exists()
+
+
+def test_an_empty_statement(cli: Cli, warehouse: Path) -> None:
+    assert cli("query", "  ").code == 2

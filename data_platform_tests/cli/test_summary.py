@@ -1,0 +1,151 @@
+"""The summary after a whole run: what is green, what is not, what to type next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform.cli.summary import (
+    Failing,
+    Modelled,
+    Summary,
+    Synced,
+    checked_lines,
+    command_name,
+    dbt_results,
+    next_steps,
+    read_checks,
+    tell,
+    verdict,
+)
+from data_platform.errors import ConfigurationError
+
+
+def summary(**changes: Any) -> Summary:
+    fields: dict[str, Any] = {
+        "ok": True,
+        "environment": "local",
+        "synced": (Synced("shop/orders", 20_000, 1, 1_500_000, "00000001-abcd1234"),),
+        "modelled": (
+            Modelled("marts.daily_revenue", "table", 730),
+            Modelled("marts.order_facts", "table", 20_000),
+            Modelled("staging.stg_shop__orders", "view", None),
+        ),
+        "dbt_failed": (),
+        "dbt_tests_passed": 41,
+        "checks_passed": 80,
+        "failing": (Failing("raw/shop/users: age_between_0_and_150", "WARN", {"failing rows": 12}),),
+        "run_url": None,
+        "warehouse_error": None,
+    }
+    return Summary(**{**fields, **changes})
+
+
+def run_results(path: Path, at: str, **statuses: str) -> None:
+    path.mkdir(parents=True)
+    results = [{"unique_id": name.replace("__", "."), "status": status} for name, status in statuses.items()]
+    document = {"metadata": {"generated_at": at}, "results": results}
+    (path / "run_results.json").write_text(json.dumps(document))
+
+
+def test_it_says_what_was_done_and_what_comes_next(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(summary(), "http://127.0.0.1:3000")
+    text = capsys.readouterr().out
+    for part in (
+        "shop/orders",
+        "20,000",
+        "1.5 MB",
+        "marts.daily_revenue",
+        "80 checks passed, 1 failed",
+        "WARN raw/shop/users: age_between_0_and_150 (failing rows 12)",
+        "41 dbt tests passed",
+        "Everything is green.",
+        "make dev",
+        "http://127.0.0.1:3000",
+        'query "from marts.daily_revenue limit 10"',
+        "sandbox traffic --seconds 30",
+        "discover --url-env",
+    ):
+        assert part in text, part
+
+
+def test_what_is_not_green_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = summary(ok=False, dbt_failed=("model.data_platform.order_facts",), warehouse_error="It is held.")
+    tell(failed, "http://ui")
+    text = capsys.readouterr().out
+    assert "dbt: model.data_platform.order_facts failed" in text
+    assert "It is held." in text
+    assert "Not everything is green" in text
+
+
+def test_nothing_checked_is_said_too() -> None:
+    assert checked_lines(summary(checks_passed=None, failing=(), dbt_tests_passed=0)) == [
+        "nothing was checked yet"
+    ]
+
+
+def test_the_last_word() -> None:
+    assert verdict(summary())[0] == "Everything is green."
+    assert "Not everything" in verdict(summary(ok=False))[0]
+    assert "have not run yet" in verdict(summary(checks_passed=None, dbt_tests_passed=0))[0]
+
+
+def test_commands_are_spelled_so_that_the_shell_finds_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / ".venv" / "bin" / "data-platform"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    monkeypatch.setattr("sys.prefix", str(tmp_path / ".venv"))
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MAKELEVEL", raising=False)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert command_name() == "data-platform"
+    monkeypatch.setenv("MAKELEVEL", "1")
+    assert command_name() == ".venv/bin/data-platform", "make's path is not the shell's"
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / ".venv"))
+    assert command_name() == "data-platform"
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir("/")
+    assert command_name().endswith(".venv/bin/data-platform")
+
+
+def test_the_next_step_names_a_mart_that_is_there() -> None:
+    def queries(found: Summary) -> list[str]:
+        return [command for command, _ in next_steps(found, "http://ui") if " query " in command]
+
+    assert "marts.order_facts" in queries(summary(modelled=(Modelled("marts.order_facts", "table", 1),)))[0]
+    assert queries(summary(modelled=())) == []
+
+
+def test_results_of_one_run_are_put_together_and_older_runs_left_out(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    run_results(target / "old", "2026-01-01T00:00:00Z", test__gone="fail")
+    run_results(target / "build-1", "2026-01-02T00:00:00Z", model__a="success", test__a="fail")
+    run_results(target / "build-2", "2026-01-02T00:05:00Z", test__a="pass")
+    (target / "broken").mkdir()
+    (target / "broken" / "run_results.json").write_text("{")
+    assert dbt_results(target) == {"model.a": "success", "test.a": "pass"}
+    assert dbt_results(tmp_path / "nothing") == {}
+
+
+def test_checks_that_cannot_be_read_are_a_clear_error(tmp_path: Path) -> None:
+    file = tmp_path / "checks.json"
+    with pytest.raises(ConfigurationError, match=r"docs/cli\.md"):
+        read_checks(file)
+    for text in (
+        "[]",
+        "{}",
+        '{"passed": "x"}',
+        '{"passed": 1, "failing": [{}]}',
+        '{"passed": 1, "failing": [3]}',
+    ):
+        file.write_text(text)
+        with pytest.raises(ConfigurationError):
+            read_checks(file)
+    file.write_text('{"passed": 3, "failing": [{"check": "a", "severity": "ERROR"}]}')
+    assert read_checks(file)["passed"] == 3

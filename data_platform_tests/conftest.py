@@ -1,0 +1,92 @@
+"""Fixtures that many tests share: a real PostgreSQL server and databases on it.
+
+One server serves the whole run, without waiting for the disk. It lives in a
+folder named after this process, so that the next run can clear away what a
+killed one left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from data_platform.sandbox.generate import generate
+from data_platform.sandbox.install import alive
+from data_platform.sandbox.server import PostgresServer
+from data_platform.sandbox.settings import FAST
+
+FOLDER_PREFIX = "data-platform-tests-"
+SHOP_ORDERS = 2_000
+SHOP_TODAY = date(2026, 11, 20)
+"""History of the ``shop`` fixture ends as this day begins (UTC)."""
+
+
+def _clear_left_behind() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        process = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
+        if not process.isdigit() or alive(int(process)) or folder.stat().st_uid != os.geteuid():
+            continue
+        for home in folder.iterdir():
+            if home.is_dir():
+                PostgresServer(home).stop(immediate=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder that the servers' unprivileged account can enter (pytest's own are closed to it).
+
+    Servers started in a direct subfolder of it are stopped and removed at the end.
+    """
+    _clear_left_behind()
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+    folder.chmod(0o711)
+    yield folder
+    for home in folder.iterdir():
+        if home.is_dir():
+            PostgresServer(home).stop(immediate=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> PostgresServer:
+    """The run's server: logical WAL, prepared transactions, no fsync, no autovacuum noise."""
+    return PostgresServer(
+        server_folder / "primary",
+        settings={**FAST, "shared_buffers": "128MB", "max_connections": "200", "autovacuum": "off"},
+    ).start()
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """URL of an empty database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def shop(postgres: PostgresServer) -> str:
+    """URL of the sandbox's shop with 2,000 orders. For reading only: see ``shop_copy``."""
+    url = postgres.create_database("shop_small")
+    generate(url, orders=SHOP_ORDERS, seed=1, today=SHOP_TODAY)
+    return url
+
+
+@pytest.fixture
+def shop_copy(postgres: PostgresServer, shop: str) -> Iterator[str]:
+    """URL of a shop of the test's own, to change at will."""
+    name = f"shop_{uuid.uuid4().hex[:12]}"
+    with postgres.connect() as connection:  # a template must have no connection
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop_small'"
+        )
+    yield postgres.create_database(name, template="shop_small")
+    postgres.drop_database(name)

@@ -1,0 +1,487 @@
+"""What every warehouse promises of ``load`` and what follows from it.
+
+An engine joins with one line in ``ENGINES``: how to open it, and what it cannot do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_platform.errors import DuplicateKey, LoadRefused, QueryFailed, WarehouseError
+from data_platform.fingerprint import duckdb_slice, duckdb_token
+from data_platform.tables import Column, Fingerprint, Slice, TableId
+from data_platform.warehouses import Warehouse
+from data_platform.warehouses.duckdb import DuckDBConfig
+from data_platform_tests.contracts.batches import COLUMNS, COMMITTED_AT, TABLE, Chain, write_part
+
+Row = tuple[int, str | None, str | None, int]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """``open`` opens the warehouse of a folder; ``instants_max`` is whether its times reach beyond year 9999."""
+
+    open: Callable[[Path], AbstractContextManager[Warehouse]]
+    instants_max: bool = True
+
+
+ENGINES = {
+    "duckdb": Engine(lambda folder: DuckDBConfig(path=Path("warehouse.duckdb"), threads=1).open(folder))
+}
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]
+
+
+@pytest.fixture
+def warehouse(engine: Engine, tmp_path: Path) -> Iterator[Warehouse]:
+    with engine.open(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Chain:
+    return Chain(tmp_path / "parts")
+
+
+def rows(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    """The raw table by id, its instants as ISO days."""
+    return warehouse.query(
+        'SELECT id, CAST(CAST("at" AS DATE) AS VARCHAR), note FROM raw_shop.orders ORDER BY id'
+    ).rows
+
+
+def test_a_new_warehouse_knows_nothing(warehouse: Warehouse) -> None:
+    assert warehouse.loaded(TABLE) is None
+    assert warehouse.loaded_all() == []
+    assert warehouse.changed_since(TABLE) == {}
+    assert warehouse.fingerprints(TABLE, ["id"], "at", "UTC") == {}
+    assert warehouse.describe("raw_shop") == []
+
+
+def test_refresh_then_changes(warehouse: Warehouse, chain: Chain) -> None:
+    first, parts = chain.next(
+        "replace", [(1, "2026-01-01", "a", 10), (2, "2026-01-02", "b", 10), (3, None, "c", 10)]
+    )
+    done = warehouse.load(first, parts)
+    assert (done.rows_deleted, done.rows_inserted, done.vacated) == (0, 3, 0)
+    assert done.touched == {"2026-01-01": 1, "2026-01-02": 1, "null": 1}
+    second, parts = chain.next("merge", [(2, "2026-01-05", "b2", 11), (4, "2026-01-05", "d", 11)])
+    done = warehouse.load(second, parts)
+    assert (done.rows_deleted, done.rows_inserted, done.vacated) == (1, 2, 0)
+    assert done.touched == {"2026-01-02": 1, "2026-01-05": 2}, "the slice a row left is touched too"
+    assert rows(warehouse) == [
+        (1, "2026-01-01", "a"),
+        (2, "2026-01-05", "b2"),
+        (3, None, "c"),
+        (4, "2026-01-05", "d"),
+    ]
+    assert warehouse.changed_since(TABLE) == {"2026-01-01": 1, "2026-01-02": 2, "2026-01-05": 2, "null": 1}
+
+
+def test_raw_rows_carry_their_batch_and_the_manifest_s_time(warehouse: Warehouse, chain: Chain) -> None:
+    made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)])
+    warehouse.load(made, parts)
+    found = warehouse.query(
+        "SELECT _batch_id, CAST(_loaded_at AS VARCHAR), _source_xmin FROM raw_shop.orders"
+    )
+    assert found.rows == [(made.batch_id, "2026-01-10 00:00:01.25+00", 10)]
+    loaded = warehouse.loaded(TABLE)
+    assert loaded is not None
+    assert (loaded.table, loaded.sequence, loaded.batch_id) == (TABLE, 1, made.batch_id)
+    assert (loaded.digest, loaded.loaded_at) == (made.digest, COMMITTED_AT)
+    assert warehouse.loaded_all() == [loaded]
+
+
+def test_loading_twice_changes_nothing(warehouse: Warehouse, chain: Chain) -> None:
+    batches = [
+        chain.next("replace", [(1, "2026-01-01", "a", 10)]),
+        chain.next("merge", [(1, "2026-01-02", "b", 11)]),
+    ]
+    for made, parts in batches:
+        warehouse.load(made, parts)
+    before = rows(warehouse), warehouse.changed_since(TABLE), warehouse.loaded_all()
+    for made, parts in batches:
+        again = warehouse.load(made, parts)
+        assert (again.rows_deleted, again.rows_inserted, again.touched) == (0, 0, {})
+    assert (rows(warehouse), warehouse.changed_since(TABLE), warehouse.loaded_all()) == before
+
+
+def test_what_was_loaded_is_there_after_reopening(engine: Engine, tmp_path: Path, chain: Chain) -> None:
+    made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)])
+    with engine.open(tmp_path) as warehouse:
+        warehouse.load(made, parts)
+    with engine.open(tmp_path) as warehouse:
+        assert rows(warehouse) == [(1, "2026-01-01", "a")]
+        assert warehouse.loaded(TABLE) is not None
+
+
+def test_another_batch_of_a_loaded_sequence_is_refused(warehouse: Warehouse, chain: Chain) -> None:
+    made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)])
+    warehouse.load(made, parts)
+    with pytest.raises(LoadRefused, match="batch 1"):
+        warehouse.load(replace(made, nonce="other" * 4).sealed(), parts)
+
+
+def test_a_gap_is_refused_unless_the_batch_replaces_the_table(warehouse: Warehouse, chain: Chain) -> None:
+    chain.next("merge", [(1, "2026-01-01", "a", 10)])
+    second, parts = chain.next("merge", [(2, "2026-01-01", "b", 10)])
+    with pytest.raises(LoadRefused, match="does not follow"):
+        warehouse.load(second, parts)
+    third, parts = chain.next("replace", [(3, "2026-01-01", "c", 10)])
+    warehouse.load(third, parts)
+    assert rows(warehouse) == [(3, "2026-01-01", "c")]
+    with pytest.raises(LoadRefused):
+        warehouse.load(second, parts)
+
+
+def test_a_batch_of_another_chain_is_refused(warehouse: Warehouse, chain: Chain) -> None:
+    made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)])
+    warehouse.load(made, parts)
+    second, parts = chain.next("merge", [(2, "2026-01-01", "b", 10)], previous="0" * 64)
+    with pytest.raises(LoadRefused, match="another batch 1"):
+        warehouse.load(second, parts)
+
+
+def test_a_kind_of_batch_from_a_later_version_is_refused(warehouse: Warehouse, chain: Chain) -> None:
+    made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)], kind="redact")
+    with pytest.raises(LoadRefused, match="redact"):
+        warehouse.load(made, parts)
+
+
+def test_replace_brings_a_new_shape_and_forgets_the_old_rows(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 10), (2, "2026-01-02", "b", 10)]))
+    columns = (COLUMNS[0], COLUMNS[1], COLUMNS[3])
+    made, parts = chain.next("replace", [(2, "2026-01-03", 12)], columns=columns)
+    done = warehouse.load(made, parts)
+    assert (done.rows_deleted, done.rows_inserted) == (2, 1)
+    assert done.touched == {"2026-01-01": 1, "2026-01-02": 1, "2026-01-03": 1}
+    shape = warehouse.describe("raw_shop", "orders")[0].columns
+    assert [name for name, _ in shape] == ["id", "at", "_source_xmin", "_batch_id", "_loaded_at"]
+
+
+def test_append_inserts_absent_keys_only(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("append", [(1, "2026-01-01", "a", 10)]))
+    done = warehouse.load(*chain.next("append", [(1, "2026-01-09", "later", 11), (2, "2026-01-02", "b", 11)]))
+    assert (done.rows_deleted, done.rows_inserted) == (0, 1)
+    assert done.touched == {"2026-01-02": 1}
+    assert rows(warehouse) == [(1, "2026-01-01", "a"), (2, "2026-01-02", "b")]
+
+
+def test_a_slice_replaces_its_days_deletes_included(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(
+        *chain.next(
+            "replace",
+            [
+                (1, "2026-01-01", "a", 1),
+                (2, "2026-01-01", "b", 1),
+                (3, "2026-01-02", "c", 1),
+                (4, None, "d", 1),
+            ],
+        )
+    )
+    done = warehouse.load(*chain.next("slice", [(1, "2026-01-01", "a2", 2)], slices=["2026-01-01", "null"]))
+    assert rows(warehouse) == [(1, "2026-01-01", "a2"), (3, "2026-01-02", "c")]
+    assert (done.rows_deleted, done.rows_inserted, done.vacated) == (3, 1, 2)
+    assert done.touched == {"2026-01-01": 2, "null": 1}
+
+
+def test_a_slice_takes_its_keys_out_of_other_days(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1), (2, "2026-01-02", "b", 1)]))
+    done = warehouse.load(*chain.next("slice", [(1, "2026-01-02", "a", 2)], slices=["2026-01-02"]))
+    assert rows(warehouse) == [(1, "2026-01-02", "a")], "one row of the moved key; the deleted one is gone"
+    assert done.vacated == 1
+    assert done.touched == {"2026-01-01": 1, "2026-01-02": 1}
+
+
+def test_an_empty_slice_empties_its_day(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1), (2, "2026-01-02", "b", 1)]))
+    done = warehouse.load(*chain.next("slice", [], slices=["2026-01-01"]))
+    assert rows(warehouse) == [(2, "2026-01-02", "b")]
+    assert (done.rows_deleted, done.rows_inserted, done.touched) == (1, 0, {"2026-01-01": 1})
+
+
+def test_a_slice_needs_no_key(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1), (1, "2026-01-02", "a", 1)], key=()))
+    warehouse.load(*chain.next("slice", [(1, "2026-01-01", "x", 2)] * 2, slices=["2026-01-01"], key=()))
+    found = sorted(rows(warehouse))
+    assert found == [(1, "2026-01-01", "x"), (1, "2026-01-01", "x"), (1, "2026-01-02", "a")]
+    reached = chain.digest
+    for load in ("merge", "append"):
+        with pytest.raises(LoadRefused, match="needs a key"):
+            warehouse.load(*chain.next(load, [], key=()))  # type: ignore[arg-type]
+        chain.sequence, chain.digest = 2, reached
+
+
+def test_a_table_without_partition_is_one_slice(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = {"partition": None}
+    done = warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1), (2, None, "b", 1)]))
+    assert done.touched == {"all": 2}
+    done = warehouse.load(*chain.next("slice", [(3, None, "c", 2)], slices=["all"]))
+    assert done.touched == {"all": 2}
+    assert [row[0] for row in rows(warehouse)] == [3]
+
+
+def test_slices_are_days_of_the_table_s_zone(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = {"timezone": "Asia/Kathmandu"}
+    late = "2026-01-01 18:30:00+00"  # 00:15 of the next day there
+    done = warehouse.load(*chain.next("replace", [(1, late, "a", 1), (2, "2026-01-01 18:00:00+00", "b", 1)]))
+    assert done.touched == {"2026-01-01": 1, "2026-01-02": 1}
+    warehouse.load(*chain.next("slice", [], slices=["2026-01-02"]))
+    assert [row[0] for row in rows(warehouse)] == [2]
+
+
+def test_days_that_are_no_ordinary_days_are_slices_too(
+    engine: Engine, warehouse: Warehouse, chain: Chain
+) -> None:
+    if not engine.instants_max:
+        pytest.skip("the engine's times end with year 9999")
+    odd = {
+        1: ("0044-03-15 (BC) 12:00:00+00", "0044-03-15 BC"),
+        2: ("12026-01-01 00:00:00+00", "12026-01-01"),
+        3: ("infinity", "infinity"),
+        4: ("-infinity", "-infinity"),
+    }
+    done = warehouse.load(*chain.next("replace", [(n, at, "x", 1) for n, (at, _) in odd.items()]))
+    assert done.touched == {slice_: 1 for _, slice_ in odd.values()}
+    assert set(warehouse.fingerprints(TABLE, ["id"], "at", "UTC")) == {slice_ for _, slice_ in odd.values()}
+    warehouse.load(*chain.next("slice", [], slices=[slice_ for _, slice_ in odd.values()]))
+    assert warehouse.query("SELECT count(*) FROM raw_shop.orders").rows == [(0,)]
+
+
+def test_a_batch_of_no_rows_is_a_batch(warehouse: Warehouse, chain: Chain) -> None:
+    made, _ = chain.next("merge", [])
+    assert warehouse.load(made, []).rows_inserted == 0
+    assert warehouse.loaded(TABLE) is not None
+    assert warehouse.query("SELECT count(*) FROM raw_shop.orders").rows == [(0,)]
+    empty, _ = chain.next("replace", [])
+    warehouse.load(empty, [])
+
+
+@pytest.mark.parametrize("load", ["replace", "merge", "append", "slice"])
+@pytest.mark.parametrize(
+    ("bad", "said"), [((1, "2026-01-01", "z", 2), "repeats"), ((None, None, "z", 2), "NULL")]
+)
+def test_a_bad_key_is_refused_before_anything_is_deleted(
+    warehouse: Warehouse, chain: Chain, load: Any, bad: tuple[Any, ...], said: str
+) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1), (2, "2026-01-02", "b", 1)]))
+    before = rows(warehouse), warehouse.changed_since(TABLE), warehouse.loaded_all()
+    made, parts = chain.next(load, [(1, "2026-01-01", "y", 2), bad], slices=["2026-01-01"])
+    with pytest.raises(DuplicateKey, match=rf"\(id\) of shop/orders .*{said}"):
+        warehouse.load(made, parts)
+    assert (rows(warehouse), warehouse.changed_since(TABLE), warehouse.loaded_all()) == before
+
+
+def test_a_composite_key_counts_as_a_whole(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = {"key": ("id", "note")}
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1), (1, "2026-01-01", "b", 1)]))
+    warehouse.load(*chain.next("merge", [(1, "2026-01-02", "b", 2)]))
+    assert rows(warehouse) == [(1, "2026-01-01", "a"), (1, "2026-01-02", "b")]
+
+
+def test_a_key_may_hold_the_partition(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = {"key": ("id", "at")}
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
+    done = warehouse.load(*chain.next("merge", [(1, "2026-01-01", "b", 2)]))
+    assert (done.rows_deleted, done.touched) == (1, {"2026-01-01": 1})
+
+
+def test_a_new_column_flows(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
+    wider = (*COLUMNS, Column("amount", "DECIMAL(12,2)", "numeric(12,2)"))
+    warehouse.load(*chain.next("merge", [(2, "2026-01-01", "b", 2, "1.50")], columns=wider))
+    found = warehouse.query("SELECT id, CAST(amount AS VARCHAR) FROM raw_shop.orders ORDER BY id").rows
+    assert found == [(1, None), (2, "1.50")]
+
+
+def test_a_rule_s_column_may_go(warehouse: Warehouse, chain: Chain) -> None:
+    ruled = (*COLUMNS, Column("_rule_note", "BOOLEAN", "boolean"))
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1, "true")], columns=ruled))
+    warehouse.load(*chain.next("merge", [(2, "2026-01-01", "b", 2)]))
+    found = warehouse.query("SELECT id, _rule_note FROM raw_shop.orders ORDER BY id").rows
+    assert found == [(1, True), (2, None)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "said"),
+    [
+        ((COLUMNS[0], COLUMNS[1], COLUMNS[3]), (2, None, 2), "without note"),
+        (
+            (*COLUMNS[:2], Column("note", "BIGINT", "bigint"), COLUMNS[3]),
+            (2, None, 5, 2),
+            "another type of note",
+        ),
+        ((*COLUMNS, Column("_batch_id", "VARCHAR", "text")), (2, None, "x", 2, "y"), "_batch_id"),
+    ],
+)
+def test_any_other_drift_is_refused_and_nothing_changes(
+    warehouse: Warehouse, chain: Chain, columns: tuple[Column, ...], row: tuple[Any, ...], said: str
+) -> None:
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
+    made, parts = chain.next("merge", [row], columns=columns)
+    with pytest.raises(LoadRefused, match=said):
+        warehouse.load(made, parts)
+    assert rows(warehouse) == [(1, "2026-01-01", "a")]
+    assert len(warehouse.loaded_all()) == 1
+
+
+def test_parts_with_fewer_rows_than_promised_are_refused(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1)]))
+    made, parts = chain.next("merge", [(1, "2026-01-02", "b", 2)], promised=2)
+    with pytest.raises(LoadRefused, match=r"promises 2 rows .* hold 1"):
+        warehouse.load(made, parts)
+    assert rows(warehouse) == [(1, "2026-01-01", "a")]
+
+
+def test_an_unreadable_part_changes_nothing(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1)]))
+    made, parts = chain.next("merge", [(1, "2026-01-02", "b", 2)])
+    whole = parts[0].read_bytes()
+    parts[0].write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WarehouseError, match="load batch 2 of shop/orders"):
+        warehouse.load(made, parts)
+    assert rows(warehouse) == [(1, "2026-01-01", "a")]
+    parts[0].write_bytes(whole)
+    warehouse.load(made, parts)
+    assert rows(warehouse) == [(1, "2026-01-02", "b")]
+
+
+def test_several_parts_and_odd_folder_names(warehouse: Warehouse, chain: Chain, tmp_path: Path) -> None:
+    made, _ = chain.next("merge", [(1, "2026-01-01", "a", 1), (2, "2026-01-01", "b", 1)])
+    folder = tmp_path / "note=x" / "[odd]*'name"
+    parts = [
+        write_part(folder / "0.parquet", COLUMNS, [(1, "2026-01-01", "a", 1)]),
+        write_part(folder / "1.parquet", COLUMNS, [(2, "2026-01-01", "b", 1)]),
+    ]
+    warehouse.load(made, parts)
+    assert rows(warehouse) == [(1, "2026-01-01", "a"), (2, "2026-01-01", "b")]
+
+
+def test_odd_names_are_quoted(warehouse: Warehouse, tmp_path: Path) -> None:
+    table = TableId("shop", 'Odd "table" name')
+    columns = (Column('k"ey', "BIGINT", ""), Column("select", "TIMESTAMPTZ", ""), Column("d", "VARCHAR", ""))
+    chain = Chain(tmp_path / "odd", table=table, columns=columns, key=('k"ey',), partition="select")
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "it's")]))
+    done = warehouse.load(*chain.next("merge", [(1, "2026-01-02", "x")]))
+    assert done.touched == {"2026-01-01": 1, "2026-01-02": 1}
+    assert warehouse.describe("raw_shop")[0].columns[0][0] == 'k"ey'
+    assert set(warehouse.fingerprints(table, ['k"ey'], "select", "UTC")) == {"2026-01-02"}
+
+
+def test_tables_do_not_touch_each_other(warehouse: Warehouse, chain: Chain, tmp_path: Path) -> None:
+    users = Chain(tmp_path / "users", table=TableId("shop", "users"))
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
+    warehouse.load(*users.next("merge", [(7, "2026-01-07", "u", 1)]))
+    assert [(str(b.table), b.sequence) for b in warehouse.loaded_all()] == [
+        ("shop/orders", 1),
+        ("shop/users", 1),
+    ]
+    assert warehouse.changed_since(TABLE) == {"2026-01-01": 1}
+
+
+def test_fingerprints_are_those_of_the_parts(warehouse: Warehouse, chain: Chain) -> None:
+    """The source's side runs the same definition over the batch's Parquet."""
+    made, parts = chain.next("replace", [(n, f"2026-01-0{1 + n % 3}", "x", 100 + n) for n in range(50)])
+    warehouse.load(made, parts)
+    sql = f"{duckdb_slice(COLUMNS[1], 'UTC')}, count(*), sum({duckdb_token([COLUMNS[0]])})"
+    with duckdb.connect() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        found = engine.execute(f"SELECT {sql} FROM read_parquet('{parts[0]}') GROUP BY 1").fetchall()
+    expected = {Slice(s): Fingerprint(n, int(c) % 2**64) for s, n, c in found}
+    assert warehouse.fingerprints(TABLE, ["id"], "at", "UTC") == expected
+    assert sum(f.rows for f in expected.values()) == 50
+    whole = warehouse.fingerprints(TABLE, ["id"], None, "UTC")
+    assert whole == {"all": Fingerprint(50, sum(f.checksum for f in expected.values()) % 2**64)}
+
+
+def test_fingerprints_by_a_column_that_is_not_there_are_refused(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
+    with pytest.raises(WarehouseError, match="no column nothing"):
+        warehouse.fingerprints(TABLE, ["id"], "nothing", "UTC")
+
+
+def test_query_describe_export(warehouse: Warehouse, chain: Chain, tmp_path: Path) -> None:
+    warehouse.load(*chain.next("merge", [(n, "2026-01-01", "a", 1) for n in range(5)]))
+    found = warehouse.query("SELECT id, note FROM raw_shop.orders ORDER BY id", limit=2)
+    assert (found.columns, found.rows) == (("id", "note"), [(0, "a"), (1, "a")])
+    assert len(found.types) == 2
+    with pytest.raises(QueryFailed, match="did not run"):
+        warehouse.query("SELECT nothing FROM nowhere")
+    relation = warehouse.describe("raw_shop", "orders")
+    assert [(r.schema, r.name, r.kind) for r in relation] == [("raw_shop", "orders", "table")]
+    assert [name for name, _ in relation[0].columns][-2:] == ["_batch_id", "_loaded_at"]
+    assert warehouse.export("raw_shop", "orders", tmp_path / "out.parquet") == 5
+    with duckdb.connect() as engine:
+        count = engine.execute(f"SELECT count(*) FROM '{tmp_path / 'out.parquet'}'").fetchall()
+    assert count == [(5,)]
+    with pytest.raises(WarehouseError, match=r"no table or view raw_shop\.nothing"):
+        warehouse.export("raw_shop", "nothing", tmp_path / "out.parquet")
+
+
+days = st.sampled_from([None, "2026-01-01", "2026-01-02", "2026-01-03"])
+batch_rows = st.dictionaries(st.integers(1, 6), st.tuples(days, st.sampled_from("abc")), max_size=5)
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(["replace", "merge", "append", "slice"]),
+        batch_rows,
+        st.sets(days, min_size=1, max_size=2),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def model(
+    held: dict[int, tuple[str | None, str]], load: str, rows: dict[int, Any], asked: set[str | None]
+) -> dict[int, tuple[str | None, str]]:
+    if load == "replace":
+        return dict(rows)
+    if load == "append":
+        return rows | held
+    kept = {k: v for k, v in held.items() if not (load == "slice" and v[0] in asked)}
+    return kept | rows
+
+
+@given(operations)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_sequence_of_batches_equals_the_naive_model(
+    engine: Engine, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
+) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    chain = Chain(folder / "parts")
+    held: dict[int, tuple[str | None, str]] = {}
+    with engine.open(folder) as warehouse:
+        for load, wanted, asked, twice in steps:
+            batch = {k: v for k, v in wanted.items() if load != "slice" or v[0] in asked}
+            made, parts = chain.next(
+                load,
+                [(k, day, note, chain.sequence) for k, (day, note) in batch.items()],
+                slices=[day or "null" for day in asked],
+            )
+            before = held
+            held = model(held, load, batch, asked)
+            done = warehouse.load(made, parts)
+            if twice:
+                warehouse.load(made, parts)
+            assert rows(warehouse) == sorted((k, day, note) for k, (day, note) in held.items())
+            changed = {
+                day or "null"
+                for key in before.keys() | held.keys()
+                if before.get(key) != held.get(key)
+                for day in {v[0] for v in (before.get(key), held.get(key)) if v is not None}
+            }
+            assert changed <= set(done.touched), "every slice that changed is said to be touched"
+            assert all(warehouse.changed_since(TABLE)[Slice(s)] == made.sequence for s in changed)

@@ -1,0 +1,510 @@
+"""The dbt project: its structure, read from its files, and its figures, against a computation in
+Python over the same rows. dbt itself runs in this process, because starting it costs seconds."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from ruamel.yaml import YAML
+
+from data_platform_tests.dbt import raw_shop
+from data_platform_tests.dbt.raw_shop import RawShop, Row, utc_day
+
+PROJECT = Path(__file__).parents[2] / "dbt"
+MODELS = sorted((PROJECT / "models").rglob("*.sql"))
+MARTS = {"order_facts", "user_dim", "user_metrics_fact", "daily_revenue", "customer_lifetime_value"}
+KEYS_WITHOUT_PARENT = {"session_id", "event_id"}
+CENT = Decimal("0.01")
+
+
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe").load(path)
+
+
+def described(sql: Path) -> dict[str, Any]:
+    models: list[dict[str, Any]] = read_yaml(sql.with_suffix(".yml"))["models"]
+    assert [model["name"] for model in models] == [sql.stem]
+    return models[0]
+
+
+def test_names(model: dict[str, Any], column: str) -> set[str]:
+    found: dict[str, Any] = next((c for c in model["columns"] if c["name"] == column), {})
+    return {test if isinstance(test, str) else next(iter(test)) for test in found.get("data_tests", [])}
+
+
+test_names.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("sql", MODELS, ids=lambda path: path.stem)
+class TestEachModel:
+    def test_says_its_grain_and_every_column(self, sql: Path) -> None:
+        model = described(sql)
+        assert model["description"].startswith("One row per "), "a description begins with the grain"
+        assert model["config"]["group"] in {"sales", "customers"}
+        missing = [column["name"] for column in model["columns"] if not column.get("description")]
+        assert not missing
+
+    def test_tests_its_key(self, sql: Path) -> None:
+        model = described(sql)
+        if sql.stem == "stg_data_platform__touched_slices":
+            return  # a log: no column of it is a key
+        key = model["columns"][0]["name"]
+        together = [test["unique_together"]["arguments"]["columns"] for test in model.get("data_tests", [])]
+        if together:
+            assert all("not_null" in test_names(model, column) for column in together[0])
+        else:
+            assert {"unique", "not_null"} <= test_names(model, key), f"{key} is the key of {sql.stem}"
+
+    def test_tests_its_foreign_keys(self, sql: Path) -> None:
+        model = described(sql)
+        key = model["columns"][0]["name"] if not model.get("data_tests") else None
+        for column in (c["name"] for c in model["columns"]):
+            if column.endswith("_id") and column != key and column not in KEYS_WITHOUT_PARENT:
+                assert "relationships" in test_names(model, column), f"{sql.stem}.{column}"
+
+
+def test_staging_has_one_view_a_source_table() -> None:
+    for folder in sorted((PROJECT / "models" / "staging").iterdir()):
+        sources = read_yaml(folder / f"_{folder.name}__sources.yml")["sources"]
+        tables = {table["name"] for source in sources for table in source["tables"]}
+        assert {path.stem for path in folder.glob("*.sql")} == {
+            f"stg_{folder.name}__{name}" for name in tables
+        }
+
+
+def test_marts_are_there_and_typed() -> None:
+    marts = [path for path in MODELS if path.parent.name == "marts"]
+    assert {path.stem for path in marts} == MARTS
+    assert read_yaml(PROJECT / "dbt_project.yml")["models"]["data_platform"]["marts"]["+contract"] == {
+        "enforced": True
+    }
+    for path in marts:
+        untyped = [c["name"] for c in described(path)["columns"] if not c.get("data_type")]
+        assert not untyped, path.stem
+
+
+def test_every_mart_has_a_unit_test() -> None:
+    for name in MARTS:
+        tests = read_yaml(PROJECT / "models" / "marts" / f"{name}.yml")["unit_tests"]
+        assert any(test["model"] == name for test in tests)
+
+
+def test_marts_and_intermediate_models_read_no_raw_table() -> None:
+    reading = [p.stem for p in MODELS if "source(" in p.read_text() and "staging" not in p.parts]
+    assert reading == []
+
+
+def test_every_mart_and_its_columns_that_matter_are_documented() -> None:
+    text = (PROJECT.parent / "docs" / "models.md").read_text()
+    for name in MARTS | {"users_history"}:
+        section = re.search(rf"^## `{name}`\n(.*?)(?=^## |\Z)", text, re.S | re.M)
+        assert section, f"docs/models.md has no section about {name}"
+        if name in MARTS:
+            columns = {c["name"] for c in described(PROJECT / "models" / "marts" / f"{name}.sql")["columns"]}
+            listed = set(re.findall(r"^\| `(\w+)`", section[1], re.M))
+            assert listed and listed <= columns, f"{name}: {sorted(listed - columns)} are not columns"
+
+
+def test_nothing_is_downloaded_or_reported() -> None:
+    assert not (PROJECT / "packages.yml").exists() and not (PROJECT / "dependencies.yml").exists()
+    assert read_yaml(PROJECT / "dbt_project.yml")["flags"]["send_anonymous_usage_stats"] is False
+
+
+def test_days_of_the_shop_are_utc_days() -> None:
+    """daily_revenue reads touched slices, days in the source's zone, as the UTC days it counts by."""
+    catalog = PROJECT.parent / "catalog" / "sources" / "shop.yaml"
+    assert read_yaml(catalog).get("timezone", "UTC") == "UTC"
+
+
+class Dbt:
+    """dbt on one warehouse file; ``warnings`` are all it said at level warn or above."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "warehouse.duckdb"
+        self.folder = folder
+        self.warnings: list[str] = []
+        self.manifest: Any = None
+
+    def __call__(self, command: str, *arguments: str) -> None:
+        from dbt.cli.main import dbtRunner
+
+        runner = dbtRunner(manifest=self.manifest, callbacks=[self._hear])
+        result = runner.invoke(
+            [
+                command, *arguments, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target", "local",
+                "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"), "--quiet",
+            ]
+        )  # fmt: skip
+        assert result.success, "\n".join(self.warnings) or result.exception
+        if command == "parse":
+            self.manifest = result.result
+
+    def _hear(self, event: Any) -> None:
+        if event.info.level in ("warn", "error"):
+            self.warnings.append(event.info.msg)
+
+    def rows(self, sql: str) -> list[Row]:
+        with duckdb.connect(str(self.path)) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            cursor = connection.execute(sql)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@pytest.fixture(scope="module")
+def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dbt]:
+    made = Dbt(tmp_path_factory.mktemp("dbt"))
+    before = dict(os.environ)
+    os.environ["DATA_PLATFORM_DUCKDB_PATH"] = str(made.path)
+    os.environ.pop("DATA_PLATFORM_ENV", None)
+    raw_shop.write(made.path, raw_shop.shop(), dict.fromkeys(raw_shop.DDL, 1))
+    made("parse", "--no-partial-parse")
+    made("build")
+    yield made
+    os.environ.clear()
+    os.environ.update(before)
+
+
+# What the marts should hold, computed from the rows without SQL.
+
+
+def is_refund(payment: Row) -> bool:
+    return payment["status"] != "failed" and payment["amount"] < 0
+
+
+def is_paid(payment: Row) -> bool:
+    return payment["status"] != "failed" and payment["amount"] >= 0
+
+
+def cents(amount: Decimal) -> Decimal:
+    return amount.quantize(CENT, ROUND_HALF_UP)
+
+
+def counted_refunds(shop: RawShop) -> list[Row]:
+    """Refunds of orders that are there and not cancelled."""
+    orders = shop.orders
+    return [
+        p
+        for p in shop.payments.values()
+        if is_refund(p) and p["order_id"] in orders and orders[p["order_id"]]["status"] != "cancelled"
+    ]
+
+
+def expected_revenue(shop: RawShop) -> dict[date, Row]:
+    days: dict[date, Row] = defaultdict(lambda: {"orders": [], "cancelled": 0, "refunds": []})
+    for order in shop.orders.values():
+        day = days[utc_day(order["created_at"])]
+        if order["status"] == "cancelled":
+            day["cancelled"] += 1
+        else:
+            day["orders"].append(order)
+    for payment in counted_refunds(shop):
+        days[utc_day(payment["created_at"])]["refunds"].append(-payment["amount"])
+    figures = {}
+    for date_, found in days.items():
+        gross = sum((order["revenue"] for order in found["orders"]), Decimal(0))
+        refunded = sum(found["refunds"], Decimal(0))
+        figures[date_] = {
+            "order_count": len(found["orders"]),
+            "cancelled_order_count": found["cancelled"],
+            "customer_count": len({order["user_id"] for order in found["orders"]}),
+            "gross_revenue": gross,
+            "refund_count": len(found["refunds"]),
+            "refunded_amount": refunded,
+            "net_revenue": gross - refunded,
+        }
+    return figures
+
+
+def actual_revenue(dbt: Dbt) -> dict[date, Row]:
+    rows = dbt.rows("select * from marts.daily_revenue")
+    figures = {row.pop("revenue_date"): row for row in rows}
+    assert len(figures) == len(rows)
+    for row in rows:
+        average = row.pop("average_order_value")
+        assert average == (cents(row["gross_revenue"] / row["order_count"]) if row["order_count"] else None)
+        row.pop("_orders_sequence"), row.pop("_payments_sequence")
+    return figures
+
+
+@pytest.mark.slow
+class TestFigures:
+    shop = raw_shop.shop()
+
+    def test_dbt_warns_of_nothing(self, dbt: Dbt) -> None:
+        assert dbt.warnings == []
+
+    def test_daily_revenue(self, dbt: Dbt) -> None:
+        assert actual_revenue(dbt) == expected_revenue(self.shop)
+
+    def test_order_facts(self, dbt: Dbt) -> None:
+        refunds: Counter[int] = Counter()
+        returned: Counter[int] = Counter()
+        for payment in counted_refunds(self.shop):
+            refunds[payment["order_id"]] += -payment["amount"]
+        for payment in self.shop.payments.values():
+            returned[payment["order_id"]] += -payment["amount"] if is_refund(payment) else 0
+        numbers: Counter[int] = Counter()
+        expected = []
+        for order in sorted(self.shop.orders.values(), key=lambda o: (o["created_at"], o["order_id"])):
+            lines = [i for i in self.shop.order_items.values() if i["order_id"] == order["order_id"]]
+            cancelled = order["status"] == "cancelled"
+            numbers[order["user_id"]] += not cancelled
+            expected.append(
+                {
+                    "order_id": order["order_id"],
+                    "user_order_number": None if cancelled else numbers[order["user_id"]],
+                    "unit_count": sum(i["quantity"] for i in lines),
+                    "cost_amount": sum(
+                        i["quantity"] * self.shop.products[i["product_id"]]["cost"] for i in lines
+                    ),
+                    "items_amount": sum(i["quantity"] * i["unit_price"] for i in lines),
+                    "net_revenue": Decimal(0) if cancelled else order["revenue"] - refunds[order["order_id"]],
+                    "returned_amount": returned[order["order_id"]],
+                }
+            )
+        actual = dbt.rows(
+            f"select {', '.join(expected[0])} from marts.order_facts order by created_at, order_id"
+        )
+        assert actual == expected
+
+    def test_user_metrics_fact(self, dbt: Dbt) -> None:
+        expected: dict[tuple[int, date], Counter[str]] = defaultdict(Counter)
+        sessions: dict[tuple[int, date], set[Any]] = defaultdict(set)
+        for event in self.shop.events.values():
+            if event["user_id"] is not None:
+                key = event["user_id"], utc_day(event["occurred_at"])
+                expected[key].update(["event_count", f"{event['event_type']}_count"])
+                sessions[key].add(event["session_id"])
+        for order in self.shop.orders.values():
+            metrics = expected[order["user_id"], utc_day(order["created_at"])]
+            if order["status"] != "cancelled":
+                metrics.update({"order_count": 1, "gross_revenue": order["revenue"]})
+        for payment in self.shop.payments.values():
+            metrics = expected[payment["user_id"], utc_day(payment["created_at"])]
+            if is_paid(payment):
+                metrics.update({"payment_count": 1, "paid_amount": payment["amount"]})
+            elif is_refund(payment):
+                metrics.update({"return_count": 1, "returned_amount": -payment["amount"]})
+        actual = {
+            (row.pop("user_id"), row.pop("activity_date")): row
+            for row in dbt.rows("from marts.user_metrics_fact")
+        }
+        assert actual.keys() == expected.keys()
+        for key, row in actual.items():
+            assert row.pop("session_count") == len(sessions[key])
+            assert row == {name: expected[key][name] for name in row}
+
+    def test_customer_lifetime_value_and_user_dim(self, dbt: Dbt) -> None:
+        value = {row["user_id"]: row for row in dbt.rows("from marts.customer_lifetime_value")}
+        users = {row["user_id"]: row for row in dbt.rows("from marts.user_dim")}
+        active = Counter(row["user_id"] for row in dbt.rows("select user_id from marts.user_metrics_fact"))
+        assert value.keys() == users.keys() == self.shop.users.keys()
+        for user, row in value.items():
+            orders = [
+                o for o in self.shop.orders.values() if o["user_id"] == user and o["status"] != "cancelled"
+            ]
+            refunds = [
+                p for p in counted_refunds(self.shop) if self.shop.orders[p["order_id"]]["user_id"] == user
+            ]
+            gross = sum((o["revenue"] for o in orders), Decimal(0))
+            days = sorted(utc_day(o["created_at"]) for o in orders)
+            assert row["order_count"] == users[user]["order_count"] == len(orders)
+            assert row["net_revenue"] == gross + sum((p["amount"] for p in refunds), Decimal(0))
+            assert row["average_order_value"] == (cents(gross / len(orders)) if orders else None)
+            assert (row["first_order_date"], row["last_order_date"]) == (
+                (days[0], days[-1]) if days else (None, None)
+            )
+            assert row["days_active"] == active[user]
+            signed_up = utc_day(self.shop.users[user]["created_at"])
+            assert users[user]["days_to_first_order"] == ((days[0] - signed_up).days if days else None)
+            assert users[user]["email"] == self.shop.users[user]["email"]
+        buyers = sorted(
+            (row for row in value.values() if row["order_count"]), key=lambda row: -row["net_revenue"]
+        )
+        segments = Counter(row["value_segment"] for row in value.values())
+        assert segments["none"] == len(value) - len(buyers)
+        assert buyers[0]["value_segment"] == "high" and buyers[-1]["value_segment"] == "low"
+        assert (
+            abs(segments["high"] - len(buyers) * 0.1) <= 1 and abs(segments["low"] - len(buyers) * 0.5) <= 1
+        )
+
+
+class Warehouse:
+    """The raw tables under change: ``load`` writes what differs, as a sync would have."""
+
+    def __init__(self, dbt: Dbt, shop: RawShop) -> None:
+        self.dbt, self.shop = dbt, shop
+        self.sequences = dict.fromkeys(raw_shop.DDL, 1)
+        self.held = copy.deepcopy(shop)
+
+    def load(self, *tables: str, loaded_at: datetime = raw_shop.LOADED_AT, whole: bool = False) -> None:
+        for table in tables:
+            before, after = getattr(self.held, table), getattr(self.shop, table)
+            changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+            versions = [rows[key] for rows in (before, after) for key in changed if key in rows]
+            touched = {"all"} if whole else raw_shop.slices_of(table, versions) if versions else set()
+            if not touched:
+                continue
+            self.sequences[table] += 1
+            raw_shop.write(
+                self.dbt.path, self.shop, {table: self.sequences[table]}, loaded_at, {table: touched}
+            )
+            setattr(self.held, table, copy.deepcopy(after))
+
+    def settled(self) -> None:
+        """Run the model and compare with what the raw tables hold."""
+        self.dbt("run", "--select", "daily_revenue")
+        assert actual_revenue(self.dbt) == expected_revenue(self.held)
+
+    def sequence_of(self, day: date) -> int | None:
+        rows = self.dbt.rows(
+            f"select _orders_sequence as s from marts.daily_revenue where revenue_date = '{day}'"
+        )
+        return rows[0]["s"] if rows else None
+
+    def forget_day(self, day: date) -> None:
+        """Delete the orders of a day with all that hangs on them, and the refunds made on it."""
+        gone = {key for key, order in self.shop.orders.items() if utc_day(order["created_at"]) == day}
+        for key, payment in list(self.shop.payments.items()):
+            if payment["order_id"] in gone or utc_day(payment["created_at"]) == day:
+                del self.shop.payments[key]
+        for order in gone:
+            del self.shop.orders[order]
+
+
+@pytest.fixture(scope="module")
+def warehouse(dbt: Dbt) -> Warehouse:
+    return Warehouse(dbt, raw_shop.shop())
+
+
+@pytest.mark.slow
+class TestIncrementalRevenue:
+    """daily_revenue after loads, each step from where the one before left it."""
+
+    def test_late_change_move_delete_and_new_day(self, warehouse: Warehouse) -> None:
+        shop, first = warehouse.shop, raw_shop.START.date()
+        changed = next(
+            o
+            for o in shop.orders.values()
+            if o["status"] == "delivered" and utc_day(o["created_at"]) == first
+        )
+        changed["revenue"] += Decimal("0.01")
+        refund = next(
+            p
+            for p in counted_refunds(shop)
+            if utc_day(p["created_at"]) != utc_day(shop.orders[p["order_id"]]["created_at"])
+        )
+        shop.orders[refund["order_id"]]["status"] = "cancelled"
+        moved = next(o for o in shop.orders.values() if o["status"] == "paid")
+        moved["created_at"] = raw_shop.START + timedelta(days=40, hours=23, minutes=59)
+        on_empty_day = next(o for o in shop.orders.values() if o["status"] == "shipped")
+        on_empty_day["created_at"] = raw_shop.START + timedelta(days=12)
+        vanishing = first + timedelta(days=20)
+        warehouse.forget_day(vanishing)
+        # Committed before the orders' first load, as a slow table's batch may be.
+        warehouse.load("orders", loaded_at=raw_shop.LOADED_AT - timedelta(hours=3))
+        warehouse.load("payments", loaded_at=raw_shop.LOADED_AT - timedelta(hours=5))
+        warehouse.dbt("build", "--select", "daily_revenue", "daily_revenue_is_exact")
+        assert actual_revenue(warehouse.dbt) == expected_revenue(warehouse.held)
+        assert warehouse.sequence_of(vanishing) is None
+        assert warehouse.sequence_of(first) == warehouse.sequence_of(first + timedelta(days=12)) == 2
+        left_alone = [day for day in expected_revenue(shop) if warehouse.sequence_of(day) == 1]
+        assert len(left_alone) > raw_shop.DAYS / 2, "days that no load touched are not computed again"
+
+    def test_an_order_deleted_before_its_payments(self, warehouse: Warehouse) -> None:
+        """No slice of either table names the day of its refund."""
+        orders, refunds = warehouse.shop.orders, counted_refunds(warehouse.shop)
+        days = [(utc_day(orders[p["order_id"]]["created_at"]), utc_day(p["created_at"])) for p in refunds]
+        alone = next(n for n, pair in enumerate(days) if days.count(pair) == 1 and pair[0] != pair[1])
+        del orders[refunds[alone]["order_id"]]
+        warehouse.load("orders")
+        warehouse.settled()
+
+    def test_only_days_that_vanish(self, warehouse: Warehouse) -> None:
+        warehouse.forget_day(raw_shop.START.date() + timedelta(days=5))
+        warehouse.load("orders", "payments")
+        warehouse.settled()
+
+    def test_random_loads(self, warehouse: Warehouse) -> None:
+        chance, shop = random.Random(3), warehouse.shop
+        for _ in range(3):
+            for key in chance.sample(sorted(shop.orders), 12):
+                order = shop.orders[key]
+                match chance.choice(["status", "revenue", "day", "delete"]):
+                    case "status":
+                        order["status"] = chance.choice(["cancelled", "delivered", "refunded"])
+                    case "revenue":
+                        order["revenue"] += chance.randint(-500, 500) * CENT
+                    case "day":
+                        order["created_at"] += timedelta(days=chance.randint(-20, 20))
+                    case "delete":
+                        del shop.orders[key]
+            for payment_key in chance.sample(sorted(shop.payments), 12):
+                payment = shop.payments[payment_key]
+                match chance.choice(["status", "amount", "day", "order", "delete"]):
+                    case "status":
+                        payment["status"] = chance.choice(["failed", "succeeded", "refunded"])
+                    case "amount":
+                        payment["amount"] = -payment["amount"]
+                    case "day":
+                        payment["created_at"] += timedelta(days=chance.randint(-20, 20))
+                    case "order":
+                        payment["order_id"] = chance.choice(sorted(shop.orders))
+                    case "delete":
+                        del shop.payments[payment_key]
+            # One table may be loaded a run later than the other.
+            warehouse.load(*chance.choice([("orders", "payments"), ("orders",), ("payments",)]))
+            warehouse.settled()
+
+    def test_a_load_that_names_no_days(self, warehouse: Warehouse) -> None:
+        for order in warehouse.shop.orders.values():
+            order["revenue"] += 1
+        warehouse.load("orders", whole=True)
+        warehouse.settled()
+
+    def test_a_raw_table_that_begins_again(self, warehouse: Warehouse) -> None:
+        with duckdb.connect(str(warehouse.dbt.path)) as connection:
+            connection.execute("DELETE FROM _data_platform.touched_slices")
+        warehouse.shop = raw_shop.shop(seed=11)
+        warehouse.held = RawShop()
+        warehouse.sequences = dict.fromkeys(raw_shop.DDL, 0)
+        warehouse.load("orders", "payments")
+        warehouse.settled()
+
+
+@pytest.mark.slow
+def test_history_of_users(dbt: Dbt) -> None:
+    """A version for a value that changed, none for a row that was only read again."""
+    shop = raw_shop.shop()
+    later = raw_shop.LOADED_AT + timedelta(days=1)
+    shop.users[1]["segment"] = {"consumer": "vip"}.get(
+        shop.users[1]["segment"], "consumer"
+    )  # updated_at unmoved
+    shop.users[2]["updated_at"] += timedelta(days=9)
+    del shop.users[raw_shop.USERS]
+    raw_shop.write(dbt.path, shop, {"users": 2}, later)
+    dbt("snapshot")
+    versions: dict[int, list[Row]] = defaultdict(list)
+    for row in dbt.rows("select * from snapshots.users_history order by user_id, dbt_valid_from"):
+        versions[row["user_id"]].append(row)
+    assert {user: len(rows) for user, rows in versions.items() if len(rows) > 1} == {1: 2}
+    old, new = versions[1]
+    assert (
+        old["dbt_valid_from"] == raw_shop.LOADED_AT and old["dbt_valid_to"] == new["dbt_valid_from"] == later
+    )
+    assert new["dbt_valid_to"] is None and new["segment"] == shop.users[1]["segment"]
+    deleted = versions[raw_shop.USERS][0]
+    assert deleted["dbt_valid_to"] is not None
+    assert dbt.warnings == []

@@ -1,0 +1,112 @@
+"""A project of the test's own: the repository's catalog and dbt project, its own landing and warehouse."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from data_platform.catalog import load_catalog
+from data_platform.defs import dbt_manifest
+from data_platform.defs.build import build
+from data_platform.errors import ConfigurationError
+from data_platform.sync import Platform, open_platform
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def manifest() -> Path:
+    """dbt's manifest of the repository, built once when it is stale."""
+    try:
+        dbt_manifest.load_manifest(REPOSITORY)
+    except ConfigurationError:
+        dbt_manifest.build_manifest(REPOSITORY)
+    return dbt_manifest.manifest_path(REPOSITORY)
+
+
+@dataclass(frozen=True)
+class Project:
+    """``run`` executes a job in this process, as the daemon's run worker would."""
+
+    root: Path
+    url: str
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+
+    @property
+    def repository(self) -> dg.RepositoryDefinition:
+        return self.definitions.get_repository_def()
+
+    def platform(self) -> Platform:
+        return open_platform(self.root, "local")
+
+    def run(self, job: str, **arguments: Any) -> dg.ExecuteInProcessResult:
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, raise_on_error=False, **arguments
+        )
+
+    def sync(
+        self, *tables: str, checks: bool = True, raise_on_error: bool = False, **arguments: Any
+    ) -> dg.ExecuteInProcessResult:
+        """A run of the tables of ``shop`` named, with all their checks or none."""
+        keys = {dg.AssetKey(["raw", "shop", table]) for table in tables}
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        chosen = {c for c in self.repository.asset_graph.asset_check_keys if c.asset_key in keys and checks}
+        subset = job.get_subset(asset_selection=keys, asset_check_selection=chosen)
+        return subset.execute_in_process(instance=self.instance, raise_on_error=raise_on_error, **arguments)
+
+    def check(self, *keys: dg.AssetCheckKey) -> dg.ExecuteInProcessResult:
+        """A run of checks alone."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        subset = job.get_subset(asset_selection=set(), asset_check_selection=set(keys))
+        return subset.execute_in_process(instance=self.instance, raise_on_error=False)
+
+    def execute(self, statement: str) -> None:
+        """Run SQL at the source."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.platform().warehouse(read_only=True) as warehouse:
+            return warehouse.query(sql).rows
+
+    def sensor(self, name: str, cursor: str | None = None) -> Any:
+        """One tick of a sensor: (what it returned, the cursor after it)."""
+        definition = self.repository.get_sensor_def(name)
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=cursor,
+            repository_def=self.repository,
+            resources={"platform": dict(self.definitions.resources or {})["platform"]},
+        )
+        data = definition.evaluate_tick(context)
+        return data, data.cursor
+
+
+def copy_project(root: Path) -> Path:
+    shutil.copytree(REPOSITORY / "catalog", root / "catalog")
+    (root / "dbt").symlink_to(REPOSITORY / "dbt")
+    return root
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, manifest: Path, shop_copy: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Project]:
+    """A fresh project on a database of its own, on Dagster's default storage."""
+    root = copy_project(tmp_path / "project")
+    monkeypatch.setenv("SHOP_DATABASE_URL", shop_copy)
+    monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", "a key that only tests use")
+    monkeypatch.delenv("SLACK_WEBHOOK_URL", raising=False)
+    monkeypatch.delenv("DATA_PLATFORM_ENV", raising=False)
+    home = tmp_path / "dagster"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        yield Project(root, shop_copy, instance, build(load_catalog(root), "local"))

@@ -1,0 +1,55 @@
+"""What the sensor sees: tables that moved and days that differ, from the source and the manifests alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_platform.sync import probe
+from data_platform_tests.sync.conftest import ORDERS, ORDERS_SQL, Project
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_table_moves_and_comes_to_rest(orders: Project) -> None:
+    assert [p.moved for p in probe(orders.platform(), "shop")] == [False]
+    orders.execute("update orders set status = 'x' where order_id = 1")
+    assert [p.moved for p in probe(orders.platform(), "shop")] == [True]
+    orders.good()
+    assert [p.moved for p in probe(orders.platform(), "shop")] == [False]
+
+
+def test_the_warehouse_is_never_opened(orders: Project) -> None:
+    (orders.root / "warehouse.duckdb").unlink()
+    assert [p.moved for p in probe(orders.platform(), "shop", measure_slices=True)] == [False]
+    assert not (orders.root / "warehouse.duckdb").exists()
+
+
+def test_a_delete_shows_as_a_differing_day(orders: Project) -> None:
+    orders.execute("delete from orders where order_id = 3")
+    (seen,) = probe(orders.platform(), "shop", measure_slices=True)
+    assert (seen.moved, seen.differing) == (False, ("2026-01-04",))
+    orders.slices(["orders"], *seen.differing)
+    (seen,) = probe(orders.platform(), "shop", measure_slices=True)
+    assert (seen.moved, seen.differing) == (False, ())
+
+
+def test_a_day_that_changed_since_it_was_measured_is_no_alarm(orders: Project) -> None:
+    # all twenty days, more than a changes batch measures on the way
+    orders.execute("update orders set status = 'x'")
+    orders.good()
+    (seen,) = probe(orders.platform(), "shop", measure_slices=True)
+    assert (seen.moved, seen.differing) == (False, ())
+
+
+def test_an_unsynced_table_moved_and_a_broken_one_says_why(project: Project) -> None:
+    project.execute(ORDERS_SQL)
+    project.catalog({"orders": ORDERS, "gone": {"key": "id"}})
+    found = {p.table.table: p for p in probe(project.platform(), "shop")}
+    assert found["orders"].moved is True
+    assert "not in the database" in str(found["gone"].error)
+
+
+def test_an_unreachable_source_is_an_error_of_each_table(project: Project) -> None:
+    project.url = "postgresql://nobody:x@127.0.0.1:1/none"
+    project.catalog({"a": {"key": "id"}, "b": {"key": "id"}})
+    assert all(p.error is not None for p in probe(project.platform(), "shop"))

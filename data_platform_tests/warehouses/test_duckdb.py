@@ -1,0 +1,254 @@
+"""What is particular to the DuckDB warehouse: its file, who holds it, what a reader may do, what it costs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from data_platform.errors import QueryFailed, WarehouseBusy, WarehouseError
+from data_platform.tables import TableId
+from data_platform.warehouses.duckdb import DuckDBConfig
+from data_platform_tests.contracts.batches import TABLE, Chain
+
+CONFIG = DuckDBConfig(path=Path("data/warehouse.duckdb"), wait_seconds=5, threads=1)
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Path:
+    """A project root whose warehouse holds one batch."""
+    with CONFIG.open(tmp_path) as warehouse:
+        warehouse.load(*Chain(tmp_path / "parts").next("merge", [(1, "2026-01-01", "a", 1)]))
+    return tmp_path
+
+
+@contextmanager
+def held_by_another_process(path: Path) -> Iterator[subprocess.Popen[str]]:
+    code = (
+        "import duckdb, sys\n"
+        "held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline(); held.close()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path), "token=secret", "https://user:secret@host"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_settings() -> None:
+    assert DuckDBConfig(path=Path("x")).memory_limit == "600MB"
+    for wrong in (
+        {},
+        {"path": "x", "memory_limit": "much"},
+        {"path": "x", "threads": 0},
+        {"path": "x", "pfad": 1},
+    ):
+        with pytest.raises(ValidationError):
+            DuckDBConfig.model_validate(wrong)
+
+
+def test_importing_the_module_imports_no_engine() -> None:
+    code = (
+        "import sys, data_platform.warehouses.duckdb, data_platform.quality.evaluate\n"
+        "print(sorted({'duckdb', 'pandas', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_loading_and_comparing_import_no_pandas(loaded: Path) -> None:
+    """One bound value would: DuckDB looks its type up in pandas and pyarrow, 2.5 CPU-seconds."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from data_platform.warehouses.duckdb import DuckDBConfig\n"
+        "from data_platform_tests.contracts.batches import TABLE, Chain\n"
+        "root = Path(sys.argv[1])\n"
+        "chain = Chain(root / 'more')\n"
+        "with DuckDBConfig(path='data/warehouse.duckdb').open(root) as warehouse:\n"
+        "    chain.sequence = 1\n"
+        "    warehouse.load(*chain.next('replace', [(1, '2026-01-01', 'a', 1)]))\n"
+        "    warehouse.fingerprints(TABLE, ['id'], 'at', 'UTC'); warehouse.changed_since(TABLE)\n"
+        "    warehouse.describe(); warehouse.loaded_all(); warehouse.query('SELECT * FROM raw_shop.orders')\n"
+        "print('pandas' in sys.modules, 'pyarrow' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(loaded)], capture_output=True, text=True, check=True, cwd=Path.cwd()
+    )
+    assert done.stdout == "False False\n"
+
+
+def test_nothing_to_read_is_said_and_nothing_created(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="no warehouse"), CONFIG.open(tmp_path, read_only=True):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / CONFIG.path).write_bytes(b"no database at all" * 1000)
+    with pytest.raises(WarehouseError, match="does not open"), CONFIG.open(tmp_path):
+        pass
+
+
+def test_a_held_file_is_waited_for_and_then_its_holder_named(loaded: Path) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        assert seconds > 0
+        now[0] += seconds
+
+    with held_by_another_process(loaded / CONFIG.path) as process:
+        with pytest.raises(WarehouseBusy) as caught, CONFIG.open(loaded, clock=lambda: now[0], sleep=sleep):
+            pass
+        message = str(caught.value)
+        assert f"process {process.pid}" in message
+        assert "waited 5 seconds" in message
+        if Path("/proc").exists():
+            assert "python" in message
+        assert "secret" not in message
+    assert now[0] == pytest.approx(5)
+    assert caught.value.retryable
+
+
+def test_a_file_let_go_in_time_opens(loaded: Path) -> None:
+    with held_by_another_process(loaded / CONFIG.path) as process:
+
+        def let_go(_: float) -> None:
+            if process.poll() is None:
+                process.communicate("go\n")
+
+        with CONFIG.open(loaded, sleep=let_go) as warehouse:
+            assert warehouse.loaded(TABLE) is not None
+
+
+def test_this_process_s_own_other_mode_is_said(loaded: Path) -> None:
+    config = CONFIG.model_copy(update={"wait_seconds": 0})
+    with (
+        CONFIG.open(loaded, read_only=True),
+        pytest.raises(WarehouseBusy, match="this very process"),
+        config.open(loaded),
+    ):
+        pass
+
+
+def test_readers_share_and_cannot_write_or_reach_out(loaded: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
+    with CONFIG.open(loaded, read_only=True) as warehouse, CONFIG.open(loaded, read_only=True) as other:
+        assert warehouse.query("SELECT count(*) FROM raw_shop.orders").rows == [(1,)]
+        assert other.loaded(TABLE) is not None
+        for statement in (
+            "DELETE FROM raw_shop.orders",
+            "CREATE TABLE raw_shop.x AS SELECT 1",
+            f"SELECT * FROM read_csv('{tmp_path / 'secret.csv'}')",
+            f"COPY raw_shop.orders TO '{tmp_path / 'out.csv'}'",
+            f"ATTACH '{tmp_path / 'other.duckdb'}'",
+            "INSTALL httpfs",
+            "SET enable_external_access = true",
+            "SET memory_limit = '1TB'",
+        ):
+            with pytest.raises(QueryFailed):
+                warehouse.query(statement)
+        with pytest.raises(WarehouseError, match="open it again"):
+            warehouse.export("raw_shop", "orders", tmp_path / "out.parquet")
+    with CONFIG.open(loaded, read_only=True) as warehouse:
+        assert warehouse.export("raw_shop", "orders", tmp_path / "out.parquet") == 1
+
+
+def test_views_are_described_as_views(loaded: Path) -> None:
+    with CONFIG.open(loaded) as warehouse:
+        warehouse.query("CREATE VIEW raw_shop.seen AS SELECT id FROM raw_shop.orders")
+        assert [(r.name, r.kind) for r in warehouse.describe("raw_shop")] == [
+            ("orders", "table"),
+            ("seen", "view"),
+        ]
+        assert {r.schema for r in warehouse.describe()} == {"_data_platform", "raw_shop"}
+
+
+def test_a_view_over_a_raw_table_survives_its_refresh(loaded: Path) -> None:
+    chain = Chain(loaded / "more")
+    with CONFIG.open(loaded) as warehouse:
+        warehouse.query("CREATE VIEW raw_shop.seen AS SELECT id FROM raw_shop.orders")
+        chain.sequence = 1
+        warehouse.load(*chain.next("replace", [(7, "2026-01-01", "a", 1)]))
+        assert warehouse.query("SELECT * FROM raw_shop.seen").rows == [(7,)]
+
+
+def test_threads_load_tables_side_by_side(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+    start = threading.Barrier(4)
+
+    def load(name: str) -> None:
+        try:
+            chain = Chain(tmp_path / name, table=TableId("shop", name))
+            start.wait()
+            for n in range(3):
+                with CONFIG.open(tmp_path) as warehouse:
+                    warehouse.load(*chain.next("merge", [(n, "2026-01-01", "a", 1)]))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=load, args=(f"t{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with CONFIG.open(tmp_path, read_only=True) as warehouse:
+        assert [(b.table.table, b.sequence) for b in warehouse.loaded_all()] == [
+            (f"t{n}", 3) for n in range(4)
+        ]
+
+
+def test_a_kill_in_the_middle_of_a_load_leaves_the_batch_before(loaded: Path) -> None:
+    """The process dies after the rows were deleted and inserted, before the commit."""
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from data_platform.warehouses import _duckdb_records as records\n"
+        "from data_platform.warehouses.duckdb import DuckDBConfig\n"
+        "from data_platform_tests.contracts.batches import Chain\n"
+        "root = Path(sys.argv[1]); chain = Chain(root / 'killed')\n"
+        "chain.sequence, chain.digest = 1, sys.argv[2]\n"
+        "records.record = lambda *a: os.kill(os.getpid(), 9)\n"
+        "with DuckDBConfig(path='data/warehouse.duckdb').open(root) as warehouse:\n"
+        "    warehouse.load(*chain.next('merge', [(1, '2026-01-02', 'b', 2)]))\n"
+    )
+    with CONFIG.open(loaded) as warehouse:
+        before = warehouse.loaded(TABLE)
+    assert before is not None
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(loaded), before.digest], cwd=Path.cwd(), check=False
+    )
+    assert done.returncode == -9
+    chain = Chain(loaded / "again")
+    chain.sequence, chain.digest = 1, before.digest
+    with CONFIG.open(loaded) as warehouse:
+        assert warehouse.loaded(TABLE) == before
+        assert warehouse.query("SELECT note FROM raw_shop.orders").rows == [("a",)]
+        warehouse.load(*chain.next("merge", [(1, "2026-01-02", "b", 2)]))
+        assert warehouse.query("SELECT note FROM raw_shop.orders").rows == [("b",)]
+
+
+def test_a_query_that_fails_in_a_load_echoes_no_value(tmp_path: Path) -> None:
+    chain = Chain(tmp_path / "parts")
+    made, parts = chain.next("merge", [(1, "2026-01-01", "a secret", 1)])
+    columns = tuple(c if c.name != "note" else replace(c, type="BIGINT") for c in made.columns)
+    with CONFIG.open(tmp_path) as warehouse, pytest.raises(WarehouseError) as caught:
+        warehouse.load(replace(made, columns=columns).sealed(), parts)
+    assert "secret" not in str(caught.value)
+    assert os.fspath(tmp_path / CONFIG.path) in str(caught.value)

@@ -1,0 +1,17 @@
+{# The text of a top-level key of a JSON object; NULL where the key is missing. #}
+{% macro json_text(json, key) -%}
+    {{ return(adapter.dispatch('json_text')(json, key)) }}
+{%- endmacro %}
+
+{# Redshift and Snowflake, over JSON kept as text. #}
+{% macro default__json_text(json, key) -%}
+    json_extract_path_text({{ json }}, '{{ key }}')
+{%- endmacro %}
+
+{% macro duckdb__json_text(json, key) -%}
+    json_extract_string({{ json }}, '$.{{ key }}')
+{%- endmacro %}
+
+{% macro bigquery__json_text(json, key) -%}
+    json_value({{ json }}, '$.{{ key }}')
+{%- endmacro %}
