@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from data_platform.errors import UnsupportedType
 from data_platform.tables import NULL_SLICE, SOURCE_XMIN, WHOLE_TABLE, Column
@@ -106,3 +107,10 @@ def duckdb_slice(partition: Column | None, timezone: str) -> str:
     if partition is None:
         return f"'{WHOLE_TABLE}'"
     return f"coalesce({slice_of_day(duckdb_day(partition, timezone))}, '{NULL_SLICE}')"
+
+
+def parquet_files(paths: Sequence[Path]) -> str:
+    """A FROM item over exactly these files: no character of a path is a pattern, and a folder
+    called ``a=b`` on the way is no column."""
+    files = ", ".join(literal(re.sub(r"([\[*?])", r"[\1]", str(path))) for path in paths)
+    return f"read_parquet([{files}], hive_partitioning=false)"

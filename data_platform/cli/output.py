@@ -137,23 +137,26 @@ def progress(description: str, total: float | None = None) -> Iterator[Bars]:
     if not sys.stderr.isatty():
         yield Bars(None)
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    class Count(TextColumn):
+        """How many of how many, as far as either is known."""
+
+        def render(self, task: Task) -> Text:
+            done = f"{task.completed:,.0f}" if task.completed else ""
+            return Text(done if task.total is None else f"{done or 0}/{task.total:,.0f}")
 
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
-        MofNCompleteColumn(),
+        Count(""),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console(stderr=True), transient=True) as bars:
+    # Lines that go to the same terminal are put above the bars; a file must get its own.
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=shared) as bars:
         yield Bars(bars, bars.add_task(description, total=total))
 
 

@@ -149,7 +149,7 @@ def tell(info: SandboxInfo, json: bool, headline: str) -> None:
         return
     say(headline)
     for name in ("url", "orders", "seed", "today", "home"):
-        if shown[name] is not None:
+        if info.running and shown[name] is not None:
             value = shown[name]
             say(f"  {name}: {f'{value:,}' if name == 'orders' else value}")
     for note in info.notes:

@@ -14,7 +14,7 @@ import json as json_module
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,6 @@ from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption,
 from data_platform.cli.output import plural, say, say_json, say_table, size
 from data_platform.cli.status import ask_warehouse, quoted
 from data_platform.errors import ConfigurationError, WarehouseError
-from data_platform.tables import TableId
 from data_platform.warehouses import PLATFORM_SCHEMA
 
 if TYPE_CHECKING:
@@ -104,6 +103,13 @@ def summary(
         raise typer.Exit(1)
 
 
+def show(platform: Platform, checks: Mapping[str, Any] | None = None) -> bool:
+    """Print the summary; returns whether all is green. For ``make demo``."""
+    found = gather(platform, checks)
+    tell(found, platform.environment.alerts.ui_url)
+    return found.ok
+
+
 def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summary:
     """Everything the summary shows. ``checks`` has the shape of this module's description."""
     tables = list(platform.catalog.table_ids())
@@ -124,7 +130,7 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
     modelled: list[Modelled] = []
     if trouble is None:
         try:
-            modelled = models(platform, tables)
+            modelled = models(platform)
         except WarehouseError as error:
             trouble = error
     results = dbt_results(platform.catalog.root / "dbt" / "target")
@@ -155,11 +161,15 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
     )
 
 
-def models(platform: Platform, tables: Sequence[TableId]) -> list[Modelled]:
+def models(platform: Platform) -> list[Modelled]:
     """What stands in the warehouse beside the raw tables and the platform's own."""
-    raw = {table.raw_schema for table in tables} | {PLATFORM_SCHEMA, "information_schema", "main"}
+    others = {PLATFORM_SCHEMA, "information_schema", "main"}
     with platform.warehouse(read_only=True) as warehouse:
-        relations = [one for one in warehouse.describe() if one.schema not in raw]
+        relations = [
+            one
+            for one in warehouse.describe()
+            if one.schema not in others and not one.schema.startswith("raw_")
+        ]
         stored = [one for one in relations if "view" not in one.kind.lower()]
         counts: dict[int, int] = {}
         if stored:

@@ -72,7 +72,7 @@ def sync(
     with progress("syncing", total=sum(map(len, chosen.values()))) as bars:
         for report in run(platform, chosen, refreshed, verify, wanted_slices, bars.part):
             reports.append(report)
-            bars.part_done(report.table.table)
+            bars.part_done(str(report.table))
             bars.step()
             if not json:
                 tell(report)

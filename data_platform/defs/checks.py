@@ -61,32 +61,22 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
 
 
 def check_results(
-    table: Table,
-    selected: Collection[str],
-    warehouse: Warehouse,
-    completeness: Callable[[], CompletenessReport],
-    now: datetime,
+    table: Table, selected: Collection[str], warehouse: Warehouse, now: datetime
 ) -> Iterator[dg.AssetCheckResult]:
-    """A result for every selected check of ``table``. What cannot be evaluated fails: not
-    knowing is no pass."""
+    """A result for every selected check of ``table`` but completeness. What cannot be
+    evaluated fails: not knowing is no pass."""
+    selected = [name for name in selected if name != COMPLETENESS]
     rules = [rule for rule in table.rules if rule.name in selected]
     if warehouse.loaded(table.id) is None:
-        text = f"{table.id.raw_name} has not been synced yet: materialize it first."
         for name in selected:
-            yield _result(table, name, passed=False, description=text, severity=WARN)
+            yield _result(table, name, passed=False, description=_not_synced(table), severity=WARN)
         return
     if rules:
         yield from _guarded(
             table, [rule.name for rule in rules], lambda: _rule_results(table, rules, warehouse)
         )
-    if COMPLETENESS in selected:
-        yield from _guarded(
-            table,
-            [COMPLETENESS],
-            lambda: [completeness_result(table, completeness())],
-        )
-    if NEWEST_DATA in selected and table.newest_data:
-        wanted = table.newest_data
+    wanted = table.newest_data
+    if wanted and NEWEST_DATA in selected:
         yield from _guarded(
             table,
             [NEWEST_DATA],
@@ -96,6 +86,10 @@ def check_results(
                 )
             ],
         )
+
+
+def completeness_results(table: Table, report: Callable[[], CompletenessReport]) -> list[dg.AssetCheckResult]:
+    return _guarded(table, [COMPLETENESS], lambda: [completeness_result(table, report())])
 
 
 def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetCheckResult:
@@ -155,6 +149,10 @@ def _newest_result(table: Table, newest: Newest) -> dg.AssetCheckResult:
             "age_hours_max": newest.age_hours_max,
         },
     )
+
+
+def _not_synced(table: Table) -> str:
+    return f"{table.id.raw_name} holds nothing to compare yet: materialize it first."
 
 
 def _guarded(

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from data_platform.catalog import Source, Table
 from data_platform.defs import names, partitions
-from data_platform.defs.checks import check_results, check_specs
+from data_platform.defs.checks import check_results, check_specs, completeness_results
 from data_platform.defs.event_batches import store_materializations
 from data_platform.defs.materializations import (
     batch_metadata,
@@ -119,13 +119,11 @@ def _run(
                 done = reports.get(table.id)
                 if done is not None:
                     yield from _materialized(context, platform, warehouse, table, done, days)
-                yield from check_results(
-                    table,
-                    checks.get(table.id, ()),
-                    warehouse,
-                    partial(_completeness, platform, table, done),
-                    platform.clock(),
-                )
+                yield from check_results(table, checks.get(table.id, ()), warehouse, platform.clock())
+    for table in good:
+        if names.COMPLETENESS in checks.get(table.id, ()):
+            measured = partial(_completeness, platform, table, reports.get(table.id))
+            yield from completeness_results(table, measured)
     if any(report.loaded for report in reports.values()):
         yield dg.AssetMaterialization(names.TOUCHED_SLICES)
     if failures:

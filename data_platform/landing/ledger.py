@@ -30,8 +30,8 @@ _TOP = 10**12
 class TableState:
     """How far a table has been landed. All empty before its first batch.
 
-    ``measured`` is the newest fingerprint known of each slice, with the sequence of
-    the batch that measured it; ``measured_whole_at`` the sequence of the last batch that
+    ``measured`` is the fingerprint of each slice that no batch touched since it was taken,
+    with the sequence of the batch that measured it; ``measured_whole_at`` the sequence of the last batch that
     measured every slice, so that one it did not mention was empty then.
     """
 
@@ -52,18 +52,26 @@ class TableState:
 
 
 def fold(newest_first: Iterable[Manifest]) -> tuple[dict[Slice, Measured], int | None]:
-    """The newest fingerprint of each slice and the sequence of the last whole measurement
-    (``TableState``). Reads no further back than it must."""
+    """The fingerprint of each slice that still holds and the sequence of the last whole
+    measurement (``TableState``). Reads no further back than it must."""
     measured: dict[Slice, Measured] = {}
+    touched: set[Slice] = set()
+
+    def take(slice_: Slice, known: Measured) -> None:
+        if slice_ not in touched:
+            measured.setdefault(slice_, known)
+
     for manifest in newest_first:
         for slice_, fingerprint in manifest.fingerprints.items():
-            measured.setdefault(slice_, Measured(fingerprint, manifest.sequence))
+            take(slice_, Measured(fingerprint, manifest.sequence))
         if manifest.measured_whole:
             return measured, manifest.sequence
         if manifest.checkpoint is not None:
+            touched.update(manifest.touched)
             for slice_, earlier in manifest.checkpoint.items():
-                measured.setdefault(slice_, earlier)
+                take(slice_, earlier)
             return measured, manifest.checkpoint_whole_at
+        touched.update(manifest.touched)
     return measured, None
 
 

@@ -17,7 +17,7 @@ from data_platform.sandbox.words import (
     CALLING_CODES,
     COUNTRIES,
     COUPONS,
-    CURRENCIES,
+    CURRENCY,
     DEVICES,
     FIRST_NAMES,
     LAST_NAMES,
@@ -167,8 +167,7 @@ def order(act: Act) -> None:
     from psycopg import Rollback
 
     random = act.random
-    user, country = _someone(act)
-    currency = CURRENCIES[COUNTRIES.index(country)] if country in COUNTRIES else "USD"
+    user, _ = _someone(act)
     coupon = random.choice(COUPONS) if random.random() < 0.18 else None
     products = act.rows(
         "SELECT product_id, price FROM products WHERE is_active AND product_id = ANY(%s) ORDER BY product_id",
@@ -180,9 +179,9 @@ def order(act: Act) -> None:
     total = sum(quantity * price for _, quantity, price in lines)
     discount = None if coupon is None else round(total / 10, 2)
     number = act.rows(
-        "INSERT INTO orders (user_id, status, order_date, revenue, discount, currency, coupon_code) "
+        "INSERT INTO orders (user_id, status, order_date, revenue, discount, CURRENCY, coupon_code) "
         "VALUES (%s, 'pending', current_date, %s, %s, %s, %s) RETURNING order_id",
-        user, total - (discount or 0), discount, currency, coupon,
+        user, total - (discount or 0), discount, CURRENCY, coupon,
     )[0][0]  # fmt: skip
     for line in lines:
         act.rows(

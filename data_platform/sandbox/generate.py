@@ -153,8 +153,6 @@ def _history(plan: Plan) -> Iterator[tuple[str, Any]]:
     yield "users", users
     yield "products", products
     for chunk in history.chunks(plan, users, products):
-        # An order's currency follows the country of its user.
-        chunk["orders"]["country"] = users["country"][chunk["orders"]["user_id"] - 1]
         yield from chunk.items()
 
 

@@ -371,8 +371,6 @@ class PostgresServer:
         )  # fmt: skip
         return standby.start()
 
-    # ---- inner helpers
-
     def _pid_file_lines(self) -> list[str]:
         try:
             return [line.strip() for line in (self.data_dir / "postmaster.pid").read_text().splitlines()]

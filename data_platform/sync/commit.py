@@ -99,9 +99,7 @@ def _landed_cursor(work: Work, plan: Plan) -> str | None:
     return cursor
 
 
-def _watermark_after(
-    session: SourceSession, work: Work, plan: Plan, cursor: str | None
-) -> Watermark | None:
+def _watermark_after(session: SourceSession, work: Work, plan: Plan, cursor: str | None) -> Watermark | None:
     before = work.state.watermark
     if plan.decision.operation == "slice":
         return before

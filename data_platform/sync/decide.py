@@ -82,14 +82,19 @@ def decide_changes(
         reasons.append("the source's clock stepped back; every slice was measured")
     refused = clock.refusals(relation, cursor, cursor_clock)
     newer = changed_since(before.xmin)
-    if by_clock and before.horizon and not refused and not stepped_back and observation and not observation.standby:
+    if (
+        by_clock
+        and before.horizon
+        and not refused
+        and not stepped_back
+        and observation
+        and not observation.standby
+    ):
         instant = datetime.fromisoformat(before.horizon).isoformat(timespec="microseconds")
         # both conditions hold for every new row: the index finds them, xmin leaves out those read before
         recent = f"{quote(cursor or '')} >= timestamptz {literal(instant)} and {newer}"
         return Decision("changes", load, "clock", recent, (), verify)
-    return Decision(
-        "changes", load, "xmin", newer, tuple(reasons), verify or stepped_back
-    )
+    return Decision("changes", load, "xmin", newer, tuple(reasons), verify or stepped_back)
 
 
 def _by_cursor(
@@ -149,7 +154,9 @@ def compare_shapes(
     for name, column in old.items():
         if name.startswith(RULE_PREFIX):
             if name in new and new[name].source_type != column.source_type:
-                refresh.append(f"a rule on a treated column changed ({new[name].source_type}); everything was read anew")
+                refresh.append(
+                    f"a rule on a treated column changed ({new[name].source_type}); everything was read anew"
+                )
             continue
         if name not in new:
             problems.append(f"the column {name} is gone")

@@ -31,10 +31,17 @@ def load_pending(
 
 
 def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
-    """Compare the warehouse with the fingerprints the source had, as the ledger keeps them."""
+    """Compare the warehouse with the fingerprints the source had, as the ledger keeps them.
+
+    What is landed and not loaded yet is loaded first, for the ledger speaks of all it holds.
+    """
     state = platform.ledger.state(table.id)
     if state.head is None:
         return compare({}, {}, {})
+    with platform.warehouse() as warehouse:
+        loaded = warehouse.loaded(table.id)
+    if loaded is None or loaded.sequence < state.head.sequence:
+        load_pending(platform, table.id)
     landed = {c.name: c for c in state.head.columns}
     key = [k for k in state.head.key if k in landed and comparable(table, k)]
     with platform.warehouse(read_only=True) as warehouse:

@@ -113,4 +113,3 @@ def _probe_table(session: SourceSession, table: Table, state: TableState, measur
         return TableProbe(table.id, False, differing, head_sequence=sequence)
     except DataPlatformError as error:
         return TableProbe(table.id, None, error=error, head_sequence=sequence)
-

@@ -59,7 +59,10 @@ def check_columns(table: Table, relation: Relation) -> None:
         "rules": [column for rule in table.rules for column in rule.columns],
     }
     missing = [
-        f"{column} (in `{block}`)" for block, wanted in named.items() for column in wanted if column not in names
+        f"{column} (in `{block}`)"
+        for block, wanted in named.items()
+        for column in wanted
+        if column not in names
     ]
     if missing:
         raise TableMissing(
@@ -123,7 +126,5 @@ def _rules_at_the_door(table: Table, plans: dict[str, ColumnPlan], today: str) -
         return f"CAST({quote(name)} AS {plan.type})"
 
     return [
-        (rule, rule.sql(column_sql, f"DATE '{today}'"))
-        for rule in table.rules
-        if rule.lands(table.personal)
+        (rule, rule.sql(column_sql, f"DATE '{today}'")) for rule in table.rules if rule.lands(table.personal)
     ]

@@ -115,7 +115,7 @@ def _read_heads(platform: Platform, request: Request, tables: Sequence[Table]) -
     """Each chain's head is read before the snapshot, so that sequence order is snapshot order."""
     works = []
     for table in tables:
-        work = Work(table, TableState(), time.monotonic(), request.operation)
+        work = Work(table, TableState(), request.operation)
         try:
             work.state = platform.ledger.state(table.id)
         except DataPlatformError as error:
@@ -145,6 +145,7 @@ def _start_reading(
 ) -> Readers:
     scratch = stack.enter_context(platform.store.scratch())
     for work in works:
+        began = time.monotonic()
         try:
             if work.error is None:
                 if "hash" in work.table.personal.values():
@@ -152,13 +153,16 @@ def _start_reading(
                 work.plan = prepare(work, request, session, scratch)
         except DataPlatformError as error:
             work.error = error
+        work.seconds += time.monotonic() - began
     reads = [w.plan.read for w in works if w.plan is not None]
     hashes = any(w.plan and "hash" in w.table.personal.values() for w in works)
     readers = Readers(
         session.conninfo,
         session.exported,
         # on a standby parallel connections do not share a snapshot
-        connections=1 if session.server.standby else platform.catalog.source(request.source).connection.connections,
+        connections=1
+        if session.server.standby
+        else platform.catalog.source(request.source).connection.connections,
         setup=session_setup(platform.hash_key()) if hashes else (),
         on_progress=progress and _advance(progress, {r.label: r.rows_estimate for r in reads}),
     )
@@ -170,12 +174,15 @@ def _start_reading(
 def _finish(platform: Platform, session: SourceSession, work: Work) -> TableReport:
     """Wait for one table's read, commit its batch, load what is pending, and say what was done."""
     manifest: Manifest | None = None
+    began = time.monotonic()
     try:
         if work.error is not None:
             raise work.error
         assert work.plan is not None
         read = work.plan.read
         read.done.wait()
+        work.seconds += read.seconds
+        began = time.monotonic()
         if isinstance(read.error, DataPlatformError):
             raise read.error
         if read.error is not None:
@@ -188,8 +195,11 @@ def _finish(platform: Platform, session: SourceSession, work: Work) -> TableRepo
         manifest = commit(platform, session, work, work.plan)
         if manifest is None:
             platform.ledger.looked(work.table.id, platform.clock().isoformat(timespec="microseconds"))
-        return _report(work, manifest=manifest, loaded=load_pending(platform, work.table.id, fresh=manifest))
+        loaded = load_pending(platform, work.table.id, fresh=manifest)
+        work.seconds += time.monotonic() - began
+        return _report(work, manifest=manifest, loaded=loaded)
     except DataPlatformError as error:
+        work.seconds += time.monotonic() - began
         return _report(work, manifest=manifest, error=error)
 
 
@@ -247,7 +257,7 @@ def _report(
     return TableReport(
         table=work.table.id,
         operation=work.operation,
-        seconds=time.monotonic() - work.started,
+        seconds=work.seconds,
         manifest=manifest,
         error=error,
         watermark_before=before,

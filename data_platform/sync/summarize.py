@@ -8,11 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_platform.errors import DuplicateKey
-from data_platform.fingerprint import duckdb_day, duckdb_token, quoted, slice_of_day
+from data_platform.fingerprint import duckdb_day, duckdb_token, parquet_files, quoted, slice_of_day
 from data_platform.sync.decide import Shape
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Slice, TableId
+
+if TYPE_CHECKING:
+    import duckdb
+
+SUMMARY_MEMORY = "384MB"
+"""Beyond it the check of a key without an index spills beside the parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +47,21 @@ def summarize(
     import duckdb
 
     columns = {c.name: c for c in shape.columns}
-    with duckdb.connect(":memory:", config={"memory_limit": "384MB", "preserve_insertion_order": False}) as engine:
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": SUMMARY_MEMORY,
+        "preserve_insertion_order": False,
+        "temp_directory": str(parts[0].parent),
+    }
+    with duckdb.connect(":memory:", config=settings) as engine:
         engine.execute("SET TimeZone = 'UTC'")
-        files = [str(path) for path in parts]
+        files = parquet_files(parts)
         if check_key and shape.key:
             _check_key(engine, table, files, shape.key)
         token = f"sum({duckdb_token([columns[k] for k in checksum_key])})" if with_checksum else "0"
         partition = columns[shape.partition] if shape.partition else None
         day = duckdb_day(partition, shape.timezone) if partition else "NULL::DATE"
-        grouped = f"SELECT {day} AS day, count(*) AS n, {token} AS checksum FROM read_parquet(?) GROUP BY 1"
-        rows = engine.execute(f"SELECT {slice_of_day('day')}, n, checksum FROM ({grouped})", [files]).fetchall()
+        grouped = f"SELECT {day} AS day, count(*) AS n, {token} AS checksum FROM {files} GROUP BY 1"
+        rows = engine.execute(f"SELECT {slice_of_day('day')}, n, checksum FROM ({grouped})").fetchall()
         empty = NULL_SLICE if partition else WHOLE_TABLE
         slices = {
             Slice(empty if name is None else name): Fingerprint(n, int(checksum or 0) % 2**64)
@@ -57,18 +69,18 @@ def summarize(
         }
         greatest = None
         if cursor is not None and isinstance(columns.get(cursor), Column):
-            found = engine.execute(f"SELECT max({quoted(cursor)})::VARCHAR FROM read_parquet(?)", [files]).fetchone()
+            found = engine.execute(f"SELECT max({quoted(cursor)})::VARCHAR FROM {files}").fetchone()
             greatest = found[0] if found else None
     return Summary(slices, greatest)
 
 
-def _check_key(engine, table: TableId, files: list[str], key: Sequence[str]) -> None:  # type: ignore[no-untyped-def]
+def _check_key(engine: duckdb.DuckDBPyConnection, table: TableId, files: str, key: Sequence[str]) -> None:
     names = ", ".join(quoted(k) for k in key)
     nulls = " OR ".join(f"{quoted(k)} IS NULL" for k in key)
-    null_rows = engine.execute(f"SELECT count(*) FROM read_parquet(?) WHERE {nulls}", [files]).fetchone()[0]
-    twice = engine.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1)", [files]
-    ).fetchone()[0]
+    repeated = f"SELECT 1 FROM {files} GROUP BY {names} HAVING count(*) > 1"
+    (null_rows,), (twice,) = engine.execute(
+        f"SELECT count(*) FROM {files} WHERE {nulls} UNION ALL SELECT count(*) FROM ({repeated})"
+    ).fetchall()
     if null_rows or twice:
         problems = [f"{null_rows:,} rows with a NULL in it"] if null_rows else []
         problems += [f"{twice:,} values that stand on more than one row"] if twice else []

@@ -42,12 +42,13 @@ class Request:
 
 @dataclass
 class Work:
-    """One table of one pass. What fails is kept in ``error``: it is this table's alone."""
+    """One table of one pass. What fails is kept in ``error``: it is this table's alone.
+    ``seconds`` is the work done for it, not the wait for others."""
 
     table: Table
     state: TableState
-    started: float
     operation: Operation
+    seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     error: DataPlatformError | None = None
     plan: Plan | None = None
@@ -101,7 +102,9 @@ def _decide(work: Work, request: Request, session: SourceSession, relation: Rela
     assert session.snapshot is not None
     if request.slices is not None:
         if table.partition is None or WHOLE_TABLE in request.slices:
-            return Decision("refresh", "replace", "whole", "true", ("the table has no slices; it was read whole",))
+            return Decision(
+                "refresh", "replace", "whole", "true", ("the table has no slices; it was read whole",)
+            )
         predicate = slice_predicate(relation, table.partition, table.timezone, request.slices)
         return Decision("slice", "slice", "whole", predicate)
     return decide_changes(
@@ -158,5 +161,7 @@ def _horizon(work: Work, session: SourceSession, relation: Relation) -> str | No
     previous = datetime.fromisoformat(before.horizon) if before and before.horizon else None
     verdict = clock.horizon(session.observation, relation, table.cursor, table.cursor_clock, previous)
     if verdict.refusals:
-        work.notes.append(f"the clock path is not taken ({'; '.join(verdict.refusals)}); the xmin scan serves")
+        work.notes.append(
+            f"the clock path is not taken ({'; '.join(verdict.refusals)}); the xmin scan serves"
+        )
     return verdict.value.isoformat(timespec="microseconds") if verdict.value else None

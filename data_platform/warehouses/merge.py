@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_platform.errors import LoadRefused
-from data_platform.fingerprint import duckdb_day, literal, quoted, slice_of_day
+from data_platform.fingerprint import duckdb_day, literal, parquet_files, quoted, slice_of_day
 from data_platform.tables import (
     BATCH_ID,
     LOADED_AT,
@@ -79,10 +79,8 @@ class Batch:
         if not self.parts:
             nothing = ", ".join(f"NULL::{c.type} AS {quoted(c.name)}" for c in self.columns)
             return f"(SELECT {nothing} WHERE false)"
-        files = ", ".join(literal(_escaped(path)) for path in self.parts)
         typed = ", ".join(f"{quoted(c.name)}::{c.type} AS {quoted(c.name)}" for c in self.columns)
-        # A folder called `a=b` on the way to a part is no column of it.
-        return f"(SELECT {typed} FROM read_parquet([{files}], hive_partitioning=false))"
+        return f"(SELECT {typed} FROM {parquet_files(self.parts)})"
 
     def _column(self, name: str) -> Column:
         found = next((column for column in self.columns if column.name == name), None)
@@ -246,8 +244,3 @@ def _in_slices(day: str, slices: Sequence[Slice]) -> str:
 def _type(name: str) -> str:
     upper = re.sub(r"\s*,\s*", ",", name.strip().upper())
     return _ALIASES.get(upper, upper)
-
-
-def _escaped(path: Path) -> str:
-    """A path as a pattern that matches only itself."""
-    return re.sub(r"([\[*?])", r"[\1]", str(path))

@@ -85,13 +85,8 @@ def test_dbt_sources_hold_keys_and_descriptions(project: Path) -> None:
     assert (source["name"], source["schema"]) == ("shop", "raw_shop")
     orders, products = source["tables"]
     assert orders["config"]["meta"]["dagster"]["asset_key"] == ["raw", "shop", "orders"]
-    assert orders["columns"] == [{"name": "order_id", "description": "The order's number"}]
-    assert products["columns"] == [
-        {
-            "name": "supplier_email",
-            "description": "Hashed under the platform's key before it left the source.",
-        }
-    ]
+    assert orders["columns"][0] == {"name": "order_id", "description": "The order's number"}
+    assert "hash" in products["columns"][0]["description"]
     assert '"quotes"' in source["description"]
     assert "{{" not in text.replace("{meta: {dagster:", ""), "dbt would render it"
 
@@ -116,6 +111,7 @@ def test_discover_never_overwrites_unasked(cli: Cli, project: Path) -> None:
     assert both.code == 2
 
 
+@pytest.mark.slow
 def test_discover_writes_a_catalog_that_is_valid(
     cli: Cli, project: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +137,7 @@ def test_discover_writes_a_catalog_that_is_valid(
     assert "agrees with the databases" in checked.out
 
 
+@pytest.mark.slow
 def test_validate_connect_names_what_the_database_lacks(
     cli: Cli, project: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +71,33 @@ def test_a_row_wider_than_the_window_stands_upright(
 def test_tables_do_not_read_markup_and_do_not_break_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     say_table(["name"], [["[bold]" + "x" * 150]])
     assert "[bold]" + "x" * 150 in capsys.readouterr().out
+
+
+TERMINAL = """
+
+from data_platform.cli.output import progress, say
+with progress("working", total=2) as bars:
+    bars.part("shop/orders", 1, 0)
+    say("a result")
+    bars.part("shop/orders", 2, 4)
+    bars.part_done("shop/orders")
+    bars.step()
+    bars.done(2)
+"""
+
+
+def test_bars_on_a_terminal_leave_results_where_they_were_sent(tmp_path: Path) -> None:
+    """Standard error is a terminal and standard output a file, as in ``data-platform sync > log``."""
+    ours, theirs = pty.openpty()
+    results = tmp_path / "results"
+    with results.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", TERMINAL], stdout=out, stderr=theirs, timeout=60, check=False
+        )
+    os.close(theirs)
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert done.returncode == 0, shown
+    assert results.read_text() == "a result\n"
+    assert "working" in shown
+    assert "a result" not in shown

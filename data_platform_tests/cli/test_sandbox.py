@@ -24,6 +24,7 @@ def box(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     down(project, destroy=True)
 
 
+@pytest.mark.slow
 def test_from_up_to_destroyed(cli: Cli, box: Path) -> None:
     assert cli("sandbox", "status").code == 6
     assert json.loads(cli("sandbox", "status", "--json").out)["running"] is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from data_platform.cli.summary import (
     verdict,
 )
 from data_platform.errors import ConfigurationError
+
+from .conftest import Result
 
 
 def summary(**changes: Any) -> Summary:
@@ -149,3 +152,34 @@ def test_checks_that_cannot_be_read_are_a_clear_error(tmp_path: Path) -> None:
             read_checks(file)
     file.write_text('{"passed": 3, "failing": [{"check": "a", "severity": "ERROR"}]}')
     assert read_checks(file)["passed"] == 3
+
+
+def test_models_are_found_in_the_warehouse(cli: Callable[..., Result], project: Path) -> None:
+    import duckdb
+
+    path = project / ".data" / "warehouse.duckdb"
+    path.parent.mkdir()
+    with duckdb.connect(path) as connection:
+        connection.execute("create schema marts; create schema staging; create schema raw_shop")
+        connection.execute("create table raw_shop.orders as select 1 as order_id")
+        connection.execute("create table marts.order_facts as select range as order_id from range(7)")
+        connection.execute("create view staging.stg_shop__orders as select * from raw_shop.orders")
+    run_results(project / "dbt" / "target", "2026-01-01T00:00:00Z", test__a="pass", model__b="error")
+    (project / "checks.json").write_text('{"passed": 3, "failing": []}')
+    result = cli("summary", "--checks", "checks.json", "--json")
+    assert result.code == 1, "nothing is synced, and a model failed"
+    document = json.loads(result.out)
+    assert document["modelled"] == [
+        {"relation": "marts.order_facts", "kind": "table", "rows": 7},
+        {"relation": "staging.stg_shop__orders", "kind": "view", "rows": None},
+    ]
+    assert (document["dbt_failed"], document["dbt_tests_passed"], document["checks_passed"]) == (
+        ["model.b"],
+        1,
+        3,
+    )
+    text = (
+        (Path(__file__).parents[2] / "docs" / "cli.md").read_text().partition("## `data-platform summary`")[2]
+    )
+    for key in document:
+        assert f"`{key}`" in text.partition("JSON:")[2].partition("\n## ")[0], key

@@ -14,6 +14,7 @@ import pytest
 from .conftest import Result
 
 Cli = Callable[..., Result]
+pytestmark = pytest.mark.slow
 CATALOG = Path(__file__).parents[2] / "catalog"
 TABLES = {"users", "products", "orders", "order_items", "payments", "events"}
 

@@ -220,7 +220,7 @@ def test_a_slice_needs_no_key(warehouse: Warehouse, chain: Chain) -> None:
     reached = chain.digest
     for load in ("merge", "append"):
         with pytest.raises(LoadRefused, match="needs a key"):
-            warehouse.load(*chain.next(load, [], key=()))  # type: ignore[arg-type]
+            warehouse.load(*chain.next(load, [], key=()))
         chain.sequence, chain.digest = 2, reached
 
 

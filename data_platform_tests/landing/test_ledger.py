@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -32,12 +33,12 @@ def ledger(store: LocalStore) -> Ledger:
     return Ledger(store)
 
 
-def grow(ledger: Ledger, batches: int, **changes: object) -> list[Manifest]:
+def grow(ledger: Ledger, batches: int, **changes: Any) -> list[Manifest]:
     made = []
     for _ in range(batches):
         head = ledger.head(TABLE)
         sequence = head.sequence + 1 if head else 1
-        made.append(ledger.commit(manifest(sequence, previous=head.digest if head else None, **changes)))  # type: ignore[arg-type]
+        made.append(ledger.commit(manifest(sequence, previous=head.digest if head else None, **changes)))
     return made
 
 
@@ -76,27 +77,30 @@ measurements = st.lists(
     st.tuples(
         st.dictionaries(st.sampled_from(DAYS), st.builds(Fingerprint, st.integers(0, 9), st.integers(0, 9))),
         st.booleans(),
+        st.sets(st.sampled_from(DAYS)),
     ),
     max_size=12,
 )
 
 
 def naive(batches: list[Manifest]) -> tuple[dict[Slice, Measured], int | None]:
-    """Oldest to newest, forgetting everything at a whole measurement."""
+    """Oldest to newest, forgetting everything at a whole measurement and what a batch touched."""
     known: dict[Slice, Measured] = {}
     whole_at = None
     for made in batches:
         if made.measured_whole:
             known, whole_at = {}, made.sequence
+        known = {slice_: measured for slice_, measured in known.items() if slice_ not in made.touched}
         known |= {s: Measured(f, made.sequence) for s, f in made.fingerprints.items()}
     return known, whole_at
 
 
 @given(measurements)
 @settings(max_examples=100, deadline=None)
-def test_the_fold_is_the_naive_model(steps: list[tuple[dict[Slice, Fingerprint], bool]]) -> None:
+def test_the_fold_is_the_naive_model(steps: list[tuple[dict[Slice, Fingerprint], bool, set[Slice]]]) -> None:
     batches = [
-        manifest(n, fingerprints=prints, measured_whole=whole) for n, (prints, whole) in enumerate(steps, 1)
+        manifest(n, fingerprints=prints, measured_whole=whole, touched=dict.fromkeys(touched, 1))
+        for n, (prints, whole, touched) in enumerate(steps, 1)
     ]
     assert fold(reversed(batches)) == naive(batches)
 
@@ -105,7 +109,7 @@ def test_checkpoints_change_nothing_but_how_far_is_read(store: LocalStore, ledge
     made: list[Manifest] = []
     for n in range(1, 2 * CHECKPOINT_EVERY + 6):
         prints = {DAYS[n % 3]: Fingerprint(n, n)} if n % 2 else {}
-        made += grow(ledger, 1, fingerprints=prints, measured_whole=n == 3)
+        made += grow(ledger, 1, fingerprints=prints, measured_whole=n == 3, touched={DAYS[n % 4]: 1})
     assert [m.sequence for m in made if m.checkpoint is not None] == [CHECKPOINT_EVERY, 2 * CHECKPOINT_EVERY]
     reads: list[str] = []
 

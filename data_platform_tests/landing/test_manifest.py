@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -94,7 +95,7 @@ def test_another_spelling_of_the_same_values_is_refused() -> None:
 
 def test_the_digest_covers_every_field() -> None:
     sealed = manifest(1).sealed()
-    other = {
+    other: dict[str, Any] = {
         "table": TableId("shop", "users"), "sequence": 2, "operation": "refresh", "load": "append", "key": (),
         "partition": None, "timezone": "Europe/Berlin", "slices": (Slice("null"),),
         "snapshot": replace(sealed.snapshot, timeline=2), "watermark_before": Watermark("1", 1, 2),

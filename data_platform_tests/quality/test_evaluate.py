@@ -66,7 +66,7 @@ def warehouse(tmp_path: Path) -> Iterator[Counting]:
 
 
 def run(warehouse: Warehouse | Counting, *lines: Any, **table: Any) -> list[RuleResult]:
-    return evaluate(warehouse, Ruled(tuple(map(parse_rule, lines)), **table))  # type: ignore[arg-type]
+    return evaluate(warehouse, Ruled(tuple(map(parse_rule, lines)), **table))
 
 
 def test_all_rules_are_one_scan_and_only_failing_ones_are_sampled(warehouse: Counting) -> None:
@@ -85,7 +85,7 @@ def test_a_rule_on_a_treated_column_reads_what_the_extraction_found(warehouse: C
     (result,) = run(warehouse, EMAIL.text)
     assert (result.passed, result.failing, result.unknown) == (False, 2, 1)
     assert result.sample == [{"user_id": 2, "email": "hash-b"}, {"user_id": 5, "email": "hash-e"}]
-    assert all("contains" not in sql for sql in warehouse.asked), (
+    assert all("contains(" not in sql for sql in warehouse.asked), (
         "the landed value is a hash: nothing to test"
     )
 
@@ -103,13 +103,13 @@ def test_a_sample_shows_times_python_cannot_hold(warehouse: Counting) -> None:
 
 def test_samples_are_bounded_and_may_be_none(warehouse: Counting) -> None:
     table = Ruled((parse_rule("age between 0 and 1"),))
-    assert [len(evaluate(warehouse, table, samples=n)[0].sample) for n in (0, 1, 5)] == [0, 1, 4]  # type: ignore[arg-type]
+    assert [len(evaluate(warehouse, table, samples=n)[0].sample) for n in (0, 1, 5)] == [0, 1, 4]
 
 
 def test_only_the_wanted_rules_are_run(warehouse: Counting) -> None:
     rules = tuple(map(parse_rule, ["age >= 0", "user_id not null"]))
-    assert [r.rule for r in evaluate(warehouse, Ruled(rules), only={rules[1].name})] == [rules[1]]  # type: ignore[arg-type]
-    assert evaluate(warehouse, Ruled(()), only=None) == []  # type: ignore[arg-type]
+    assert [r.rule for r in evaluate(warehouse, Ruled(rules), only={rules[1].name})] == [rules[1]]
+    assert evaluate(warehouse, Ruled(()), only=None) == []
 
 
 def test_a_table_without_key_is_sampled_too(warehouse: Counting) -> None:

@@ -46,9 +46,7 @@ class Project:
         return self
 
     def platform(self) -> Platform:
-        return open_platform(
-            self.root, "local", {"SHOP_URL": self.url, "DATA_PLATFORM_HASH_KEY": HASH_KEY}
-        )
+        return open_platform(self.root, "local", {"SHOP_URL": self.url, "DATA_PLATFORM_HASH_KEY": HASH_KEY})
 
     def sync(self, tables: Sequence[str] | None = None, **options: Any) -> dict[str, TableReport]:
         return {r.table.table: r for r in sync_changes(self.platform(), "shop", tables, **options)}
@@ -128,5 +126,3 @@ def orders(project: Project, request: pytest.FixtureRequest) -> Project:
     project.catalog({"orders": {**ORDERS, "cursor_clock": request.param}})
     project.good()
     return project
-
-

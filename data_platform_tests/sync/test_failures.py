@@ -132,7 +132,9 @@ def test_a_lost_tail_of_the_ledger_is_seen_by_the_warehouse(orders: Project) -> 
 
 
 def test_a_lost_warehouse_is_rebuilt_from_the_ledger(orders: Project) -> None:
-    orders.execute("update orders set status = 'x' where order_id <= 50", "delete from orders where order_id = 60")
+    orders.execute(
+        "update orders set status = 'x' where order_id <= 50", "delete from orders where order_id = 60"
+    )
     orders.good()
     orders.slices(["orders"], "2026-01-01")
     before = orders.rows("select * from raw_shop.orders order by order_id")

@@ -69,9 +69,7 @@ def test_every_type_lands_exactly(project: Project) -> None:
         "create type pair as (a int, b text)",
         "create domain short as varchar(5)",
         "create domain positive as int check (value > 0)",
-        *(
-            f"create table t{n} (id int primary key, x {kind})" for n, (kind, *_) in enumerate(TYPES)
-        ),
+        *(f"create table t{n} (id int primary key, x {kind})" for n, (kind, *_) in enumerate(TYPES)),
         *(
             f"insert into t{n} values ({i}, {value})"
             for n, (_, values, *_) in enumerate(TYPES)
@@ -119,7 +117,9 @@ def test_a_value_that_cannot_be_kept_stops_its_table_and_text_is_the_way_out(
 
 
 def test_a_new_column_flows(orders: Project) -> None:
-    orders.execute("alter table orders add column coupon text", "update orders set coupon = 'X' where order_id = 1")
+    orders.execute(
+        "alter table orders add column coupon text", "update orders set coupon = 'X' where order_id = 1"
+    )
     report = orders.good()["orders"]
     assert report.operation == "changes"
     assert "new column coupon" in " ".join(report.notes)
@@ -231,7 +231,9 @@ def test_a_changed_treatment_reads_the_table_anew(project: Project) -> None:
     changed = {**PERSONAL, "personal": {**PERSONAL["personal"], "email": "redact"}}
     report = project.catalog({"users": changed}).good()["users"]
     assert report.operation == "refresh"
-    assert project.rows("select distinct email from raw_shop.users where email is not null") == [("[redacted]",)]
+    assert project.rows("select distinct email from raw_shop.users where email is not null") == [
+        ("[redacted]",)
+    ]
 
 
 def test_manifests_are_readable_json(orders: Project, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_append_inserts_absent_keys_only(project: Project) -> None:
-    project.execute("create table events (id int primary key, kind text)", "insert into events values (1, 'a')")
+    project.execute(
+        "create table events (id int primary key, kind text)", "insert into events values (1, 'a')"
+    )
     project.catalog({"events": {"key": "id", "strategy": "append"}}).good()
     project.execute("update events set kind = 'changed' where id = 1", "insert into events values (2, 'b')")
     project.good()
@@ -53,7 +55,9 @@ def test_a_view_is_replaced_or_read_by_a_cursor_whose_promise_is_stated(project:
 
 
 def test_materialized_views_and_foreign_tables_are_read(project: Project, postgres) -> None:  # type: ignore[no-untyped-def]
-    project.execute(ORDERS_SQL, "create materialized view totals as select status, count(*) n from orders group by 1")
+    project.execute(
+        ORDERS_SQL, "create materialized view totals as select status, count(*) n from orders group by 1"
+    )
     project.catalog({"totals": {"strategy": "replace"}}).good()
     assert project.rows("select status, n from raw_shop.totals") == [("new", 400)]
 
@@ -96,7 +100,9 @@ def test_names_that_need_quoting(project: Project) -> None:
 
 
 def test_days_are_cut_in_the_time_zone_of_the_table(project: Project) -> None:
-    project.execute(ORDERS_SQL, "delete from orders", "insert into orders values (1, 'x', 1, '2026-01-02 23:30+00')")
+    project.execute(
+        ORDERS_SQL, "delete from orders", "insert into orders values (1, 'x', 1, '2026-01-02 23:30+00')"
+    )
     project.catalog({"orders": ORDERS}, timezone="Europe/Berlin")
     assert dict(project.good()["orders"].touched) == {"2026-01-03": 1}
     assert project.slices(["orders"], "2026-01-03")["orders"].error is None

@@ -48,7 +48,8 @@ def _write(url: str, seed: int, stop: threading.Event, failures: list[BaseExcept
 def test_nothing_is_lost_beside_concurrent_writers(orders: Project) -> None:
     stop, failures = threading.Event(), []
     writers = [
-        threading.Thread(target=_write, args=(orders.url, seed, stop, failures), daemon=True) for seed in range(4)
+        threading.Thread(target=_write, args=(orders.url, seed, stop, failures), daemon=True)
+        for seed in range(4)
     ]
     for writer in writers:
         writer.start()
@@ -120,7 +121,10 @@ EDITS = st.one_of(
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 @given(steps=st.lists(EDITS, min_size=1, max_size=12))
 def test_changes_and_slices_in_any_order_end_at_the_source(project: Project, steps: list[Any]) -> None:
@@ -129,7 +133,9 @@ def test_changes_and_slices_in_any_order_end_at_the_source(project: Project, ste
     for name in ("landing", "warehouse.duckdb"):
         path = project.root / name
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    project.execute("drop table if exists orders; drop function if exists stamp", ORDERS_SQL, "delete from orders")
+    project.execute(
+        "drop table if exists orders; drop function if exists stamp", ORDERS_SQL, "delete from orders"
+    )
     project.catalog({"orders": {**ORDERS, "cursor_clock": "application"}})
     for kind, key, value in steps:
         day = "null" if value is None else f"'{value}'"

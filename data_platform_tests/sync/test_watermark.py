@@ -118,7 +118,8 @@ def test_a_prepared_transaction_is_not_lost(orders: Project) -> None:
 
 def test_a_cursor_of_millisecond_precision_loses_nothing(project: Project) -> None:
     project.execute(
-        ORDERS_SQL, "alter table orders alter column updated_at type timestamptz(3), alter updated_at set not null"
+        ORDERS_SQL,
+        "alter table orders alter column updated_at type timestamptz(3), alter updated_at set not null",
     )
     project.catalog({"orders": ORDERS}).good()
     for n in range(5001, 5012):
@@ -135,11 +136,14 @@ def test_a_reader_without_pg_read_all_stats_falls_back_and_says_so(project: Proj
     )
     try:
         project.catalog({"orders": ORDERS})
-        owner, project.url = project.url, psycopg.conninfo.make_conninfo(
-            project.url, user=name, password="secret-of-reader"
+        owner, project.url = (
+            project.url,
+            psycopg.conninfo.make_conninfo(project.url, user=name, password="secret-of-reader"),
         )
         project.good()
-        psycopg.connect(owner, autocommit=True).execute("update orders set status = 'seen' where order_id = 1")
+        psycopg.connect(owner, autocommit=True).execute(
+            "update orders set status = 'seen' where order_id = 1"
+        )
         report = project.good()["orders"]
         assert report.rows == 1
         assert any("pg_read_all_stats" in note for note in report.notes)
@@ -194,5 +198,3 @@ def test_verify_finds_deletes_and_reads_those_days_again(orders: Project) -> Non
     assert report.completeness.passed
     assert any("differed" in note for note in report.notes)
     exact(orders)
-
-

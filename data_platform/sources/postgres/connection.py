@@ -67,7 +67,7 @@ def connection_string(config: PostgresConnection, environ: Mapping[str, str], *,
         "application_name": APPLICATION_NAME,
         "client_encoding": "utf8",
         "options": " ".join(
-            filter(None, [given.pop("options", ""), *(f"-c {k}={v}" for k, v in options.items())])
+            filter(None, [str(given.pop("options", "") or ""), *(f"-c {k}={v}" for k, v in options.items())])
         ),
     }
     given.pop("application_name", None)

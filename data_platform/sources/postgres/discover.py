@@ -16,8 +16,25 @@ from data_platform.sources.postgres.connection import connect, source_error
 from data_platform.sources.postgres.introspect import KINDS, Relation, list_relations, read_relation
 from data_platform.sources.postgres.types import plan_columns
 
-_CURSORS = ("updated_at", "modified_at", "last_modified", "updated_on", "modified_on", "update_time", "last_update")
-_PARTITIONS = ("created_at", "inserted_at", "occurred_at", "created_on", "event_time", "timestamp", "ts", "date")
+_CURSORS = (
+    "updated_at",
+    "modified_at",
+    "last_modified",
+    "updated_on",
+    "modified_on",
+    "update_time",
+    "last_update",
+)
+_PARTITIONS = (
+    "created_at",
+    "inserted_at",
+    "occurred_at",
+    "created_on",
+    "event_time",
+    "timestamp",
+    "ts",
+    "date",
+)
 _TIMES = ("timestamptz", "timestamp", "date")
 SMALL_TABLE_ROWS = 100_000
 """Below this a whole read costs less than the bookkeeping of daily partitions."""
@@ -54,7 +71,7 @@ def discover(
             found = list_relations(connection, schema)
             relations = [read_relation(connection, schema, relation) for relation, _ in found]
             clocks = {r.name: _database_clock(connection, r) for r in relations}
-            server = connection.execute("select current_setting('server_version')").fetchone()[0]
+            server = str(connection.info.parameter_status("server_version"))
         except DataPlatformError:
             raise
         except Exception as error:
@@ -78,7 +95,9 @@ def discover(
     for relation in relations:
         blocks += _table(relation, names, clocks[relation.name], looks_personal, suggest_treatment)
     if any(line.startswith("    partition:") for line in blocks):
-        lines.append(f"start: {today.year - 1}-01-01  # guess: the first daily partition; older rows are synced too")
+        lines.append(
+            f"start: {today.year - 1}-01-01  # guess: the first daily partition; older rows are synced too"
+        )
     return "\n".join([*lines, "tables:", *blocks]) + "\n"
 
 
@@ -93,7 +112,7 @@ def _table(
     kind = KINDS[relation.kind]
     lines = [f"  {name}:"]
     if name != relation.name:
-        lines.append(f"    relation: {_scalar(f'{relation.schema}.{relation.name}')}")
+        lines.append(f"    relation: {_scalar(_relation(relation.name))}")
     if relation.comment:
         lines.append(f"    description: {_scalar(' '.join(relation.comment.split()))}")
     reasons = {c.name: reason for c in relation.columns if (reason := looks_personal(c.name))}
@@ -107,13 +126,17 @@ def _table(
         if database_clock == cursor:
             lines.append("    cursor_clock: database  # a trigger sets it on every update")
         else:
-            lines.append("    # cursor_clock: application, as no trigger was found that sets it on every update")
+            lines.append(
+                "    # cursor_clock: application, as no trigger was found that sets it on every update"
+            )
     partition = _partition(relation, set(personal)) if key else None
     if partition:
         if relation.rows_estimate >= SMALL_TABLE_ROWS:
             lines.append(f"    partition: {_scalar(partition)}  # guess: the time a row came to be")
         else:
-            lines.append(f"    # partition: {_scalar(partition)}  # worth it from about {SMALL_TABLE_ROWS:,} rows on")
+            lines.append(
+                f"    # partition: {_scalar(partition)}  # worth it from about {SMALL_TABLE_ROWS:,} rows on"
+            )
     if not key:
         why = "no unique, NOT NULL key was found" if relation.kind in ("r", "p") else f"a {kind} has no key"
         lines.append(f"    strategy: replace  # guess: {why}")
@@ -125,7 +148,9 @@ def _table(
         lines += [f"      {_scalar(column)}: text" for column in text]
     if personal:
         lines.append("    personal:  # guess: by name; `keep` says that a column is no person's data")
-        lines += [f"      {_scalar(c)}: {treatment}  # {reason}" for c, (reason, treatment) in personal.items()]
+        lines += [
+            f"      {_scalar(c)}: {treatment}  # {reason}" for c, (reason, treatment) in personal.items()
+        ]
     if len(lines) == 1:
         lines[0] += " {}"
     return lines
@@ -138,7 +163,9 @@ def _key(relation: Relation, personal: set[str]) -> tuple[list[str], str]:
     if not candidates:
         return [], ""
     order = relation.column_names
-    return sorted(candidates[0], key=order.index), "  # guess: the smallest unique index over NOT NULL columns"
+    return sorted(
+        candidates[0], key=order.index
+    ), "  # guess: the smallest unique index over NOT NULL columns"
 
 
 def _cursor(relation: Relation) -> str | None:
@@ -210,10 +237,29 @@ def _identifier(name: str, taken: set[str]) -> str:
 
 def _scalar(text: str) -> str:
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", text) and text.lower() not in (
-        "null", "true", "false", "yes", "no", "on", "off", "y", "n"
+        "null",
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "n",
     ):
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + "".join(_escaped(character) for character in text) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '\\"':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
+
+
+def _relation(name: str) -> str:
+    """A relation's name for the catalog, where a dot outside of double quotes ends the schema."""
+    return '"' + name.replace('"', '""') + '"' if "." in name or name.startswith('"') else name
 
 
 def _flow(names: list[str]) -> str:

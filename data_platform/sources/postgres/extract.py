@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -64,12 +65,24 @@ class Read:
     parts: list[tuple[Path, int]] = field(default_factory=list)
     error: Exception | None = None
     done: threading.Event = field(default_factory=threading.Event)
+    started: float | None = None
+    ended: float = 0.0
     _left: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def rows(self) -> int:
         return sum(rows for _, rows in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        """From its first unit's start to its last one's end."""
+        return self.ended - self.started if self.started is not None else 0.0
+
+    def start_unit(self) -> None:
+        with self._lock:
+            if self.started is None:
+                self.started = time.monotonic()
 
     def finish_unit(self, path: Path | None, rows: int, error: Exception | None) -> None:
         with self._lock:
@@ -80,6 +93,7 @@ class Read:
             self._left -= 1
             if self._left == 0:
                 self.parts.sort()
+                self.ended = time.monotonic()
                 self.done.set()
 
     def begin(self) -> None:
@@ -100,12 +114,16 @@ def whole_table_units(relation: Relation, *, split: bool) -> list[Unit]:
 
 
 def _leaf_units(leaf: Leaf, *, only: bool, split: bool) -> list[Unit]:
-    relation = f"only {name(leaf.schema, leaf.name)}" if only and leaf.kind == "r" else name(leaf.schema, leaf.name)
+    relation = (
+        f"only {name(leaf.schema, leaf.name)}" if only and leaf.kind == "r" else name(leaf.schema, leaf.name)
+    )
     if leaf.kind != "r" or not split or leaf.pages <= PAGES_PER_UNIT // 8:
         return [Unit(relation, "true")]
     count = max(2, -(-leaf.pages // PAGES_PER_UNIT))
     step = -(-leaf.pages // count)
-    bounds = [f"ctid >= '({n * step},0)'::tid and ctid < '({(n + 1) * step},0)'::tid" for n in range(count - 1)]
+    bounds = [
+        f"ctid >= '({n * step},0)'::tid and ctid < '({(n + 1) * step},0)'::tid" for n in range(count - 1)
+    ]
     # the last range is open: the size is the file's before the snapshot
     return [Unit(relation, b) for b in [*bounds, f"ctid >= '({(count - 1) * step},0)'::tid"]]
 
@@ -187,6 +205,7 @@ class Readers:
                 if failure or read.error or engine is None or self._stopped.is_set():
                     read.finish_unit(None, 0, failure)
                     continue
+                read.start_unit()
                 path = read.folder / f"part-{number:04d}.parquet"
                 try:
                     rows = self._copy(engine, read, read.units[number], path)
@@ -274,7 +293,9 @@ class Readers:
                 " and run the sync again."
             )
         if _connection_lost(error):
-            return SourceUnreachable(f"{read.label}: the connection to the source was lost. Run the sync again.")
+            return SourceUnreachable(
+                f"{read.label}: the connection to the source was lost. Run the sync again."
+            )
         if "canceling statement due to statement timeout" in text:
             return SourceUnreachable(
                 f"{read.label}: the read took longer than statement_timeout_seconds and was cancelled."
@@ -286,7 +307,12 @@ def _connection_lost(error: Exception) -> bool:
     text = str(error)
     return any(
         sign in text
-        for sign in ("server closed the connection", "terminating connection", "connection to server", "no connection")
+        for sign in (
+            "server closed the connection",
+            "terminating connection",
+            "connection to server",
+            "no connection",
+        )
     )
 
 

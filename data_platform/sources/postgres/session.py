@@ -135,7 +135,9 @@ class SourceSession:
                 raise
             execute("rollback to savepoint lock")
             execute("release savepoint lock")
-            self.errors[table] = source_error(error, self.conninfo, what=f"Locking {schema}.{relation} to read it")
+            self.errors[table] = source_error(
+                error, self.conninfo, what=f"Locking {schema}.{relation} to read it"
+            )
 
     def _describe(self, table: str, schema: str, relation: str) -> None:
         execute = self._connection.execute

@@ -48,6 +48,8 @@ _LIST_ELEMENTS = {
     "uuid": "UUID",
     "date": "DATE",
 }
+_VECTORS = ("int2vector", "oidvector")
+"""Of the system catalogs; arrays by their category alone."""
 _EARLIEST = "4714-01-01 (BC)"
 """Before PostgreSQL's first timestamp: a value the engine decodes as earlier has wrapped."""
 
@@ -90,6 +92,8 @@ def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[Colu
 def _plan(column: SourceColumn) -> ColumnPlan | None:
     base, name = column.base, quote(column.name)
     builtin = column.base_schema == "pg_catalog"
+    if base in _VECTORS and builtin:
+        return _text(column)
     if column.element is not None:
         element = _LIST_ELEMENTS.get(column.element) if builtin else None
         if element and column.dimensions <= 1:
@@ -134,7 +138,7 @@ def _numeric(column: SourceColumn) -> ColumnPlan:
 
 def _text(column: SourceColumn) -> ColumnPlan:
     name = quote(column.name)
-    plain = column.base in ("text", "varchar") and column.element is None
+    plain = column.base in ("text", "varchar") and column.base_schema == "pg_catalog"
     return _as(column, name if plain else f"{name}::text", name, "VARCHAR")
 
 

@@ -1,0 +1,74 @@
+"""Storing materializations together leaves the same records as storing them one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from data_platform.defs.event_batches import store_materializations
+
+KEY = dg.AssetKey(["raw", "shop", "orders"])
+DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
+EVENTS = [
+    dg.AssetMaterialization(KEY, partition=day, metadata={"rows": n}, tags={"dagster/data_version": f"v{n}"})
+    for n, day in enumerate(DAYS)
+] + [dg.AssetMaterialization(KEY, metadata={"rows": 6})]
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def seen(instance: dg.DagsterInstance) -> object:
+    records = instance.fetch_materializations(KEY, limit=10).records
+    last = instance.get_latest_materialization_event(KEY)
+    return (
+        [r.asset_materialization for r in records],
+        [r.run_id for r in records],
+        instance.get_materialized_partitions(KEY),
+        last and last.asset_materialization,
+        instance.get_asset_keys(),
+        dict(
+            instance.event_log_storage.get_latest_storage_id_by_partition(
+                KEY, dg.DagsterEventType.ASSET_MATERIALIZATION
+            )
+        ),
+        instance.event_log_storage.get_latest_tags_by_partition(
+            KEY, dg.DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"]
+        ),
+    )
+
+
+def test_sqlite_keeps_the_same_as_one_by_one(sqlite: dg.DagsterInstance, tmp_path: Path) -> None:
+    store_materializations(sqlite, EVENTS)
+    (tmp_path / "other").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "other")) as other:
+        for event in EVENTS:
+            other.report_runless_asset_event(event)
+        assert seen(sqlite) == seen(other)
+    assert sqlite.get_materialized_partitions(KEY) == set(DAYS)
+
+
+def test_other_storages_are_written_one_by_one() -> None:
+    with dg.DagsterInstance.ephemeral() as memory:
+        store_materializations(memory, EVENTS)
+        assert memory.get_materialized_partitions(KEY) == set(DAYS)
+
+
+def test_events_belong_to_their_run(sqlite: dg.DagsterInstance) -> None:
+    run = sqlite.create_run_for_job(dg.GraphDefinition(name="empty").to_job())
+    store_materializations(sqlite, EVENTS[:2], run, "sync_shop_daily")
+    logs = sqlite.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    assert [e.step_key for e in logs] == ["sync_shop_daily"] * 2
+    assert sqlite.get_latest_materialization_event(KEY).run_id == run.run_id  # type: ignore[union-attr]
+
+
+def test_one_asset_at_a_time(sqlite: dg.DagsterInstance) -> None:
+    with pytest.raises(ValueError, match="one asset at a time"):
+        store_materializations(sqlite, [EVENTS[0], dg.AssetMaterialization("other")])
+    store_materializations(sqlite, [])

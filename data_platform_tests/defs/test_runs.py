@@ -1,0 +1,141 @@
+"""Real runs of the graph: PostgreSQL to the marts, on Dagster's own storage."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from data_platform.sync import sync_changes
+from data_platform_tests.defs.conftest import Project
+
+pytestmark = pytest.mark.slow
+ORDERS, USERS = dg.AssetKey(["raw", "shop", "orders"]), dg.AssetKey(["raw", "shop", "users"])
+
+
+def failures(result: dg.ExecuteInProcessResult) -> str:
+    return "\n".join(str(e.event_specific_data) for e in result.all_events if e.is_step_failure)
+
+
+def partitions(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> list[str | None]:
+    return [e.partition for e in result.all_events if e.is_step_materialization and e.asset_key == key]
+
+
+def test_everything_is_green_and_every_materialization_tells_its_story(project: Project) -> None:
+    result = project.run("everything")
+    assert result.success, failures(result)
+    made = project.instance.get_latest_materialization_event(ORDERS).asset_materialization  # type: ignore[union-attr]
+    assert made is not None
+    assert {
+        "rows", "bytes", "seconds", "batch_id", "watermark_before", "watermark_after", "preview",
+        "dagster/row_count", "dagster/column_schema", "dagster/table_name",
+    } <= set(made.metadata)  # fmt: skip
+    count = project.rows("SELECT count(*) FROM raw_shop.orders")[0][0]
+    assert made.metadata["dagster/row_count"].value == count > 0
+    days = {str(row[0]) for row in project.rows("SELECT DISTINCT created_at::DATE FROM raw_shop.orders")}
+    assert days <= project.instance.get_materialized_partitions(ORDERS)
+    facts = project.instance.get_latest_materialization_event(dg.AssetKey(["marts", "order_facts"]))
+    assert facts is not None and facts.asset_materialization is not None
+    assert facts.asset_materialization.metadata["dagster/row_count"].value > 0
+    evaluated = {(e.asset_key.path[0], e.check_name) for e in result.get_asset_check_evaluations()}
+    assert ("raw", "completeness") in evaluated
+    assert any(layer == "marts" for layer, _ in evaluated)
+    emails = [str(row[0]) for row in project.rows("SELECT email FROM raw_shop.users")]
+    users = project.instance.get_latest_materialization_event(USERS).asset_materialization  # type: ignore[union-attr]
+    assert users is not None and "@" not in str(users.metadata["preview"].value)
+    assert not any("@" in email for email in emails)
+    for evaluation in result.get_asset_check_evaluations():
+        assert "@example" not in str(evaluation.metadata)
+
+    # In the same process again: nothing moved, so nothing is read and it counts as a look.
+    again = project.sync("orders", "users", checks=False)
+    assert again.success, failures(again)
+    assert partitions(again, ORDERS) == [None]
+    look = project.instance.get_latest_materialization_event(ORDERS).asset_materialization  # type: ignore[union-attr]
+    assert look is not None and look.metadata["operation"].value == "look"
+
+
+def test_changes_report_the_days_they_touched_and_a_slice_replaces_its_own(project: Project) -> None:
+    assert project.sync("orders", checks=False).success
+    project.execute(
+        "UPDATE orders SET status = 'refunded' WHERE created_at::date IN ('2026-11-02', '2025-03-03')"
+    )
+    before = project.instance.get_materialized_partitions(ORDERS)
+    result = project.sync("orders", checks=False)
+    assert result.success, failures(result)
+    records = project.instance.fetch_materializations(ORDERS, limit=3).records
+    assert sorted(str(r.partition_key) for r in records) == ["2025-03-03", "2026-11-02", "None"]
+    assert before == project.instance.get_materialized_partitions(ORDERS)
+
+    project.execute("DELETE FROM payments WHERE created_at::date = '2026-11-05'")
+    project.execute("DELETE FROM orders WHERE created_at::date = '2026-11-05'")
+    result = project.sync(
+        "orders",
+        tags={
+            "dagster/asset_partition_range_start": "2026-11-04",
+            "dagster/asset_partition_range_end": "2026-11-06",
+        },
+    )
+    assert result.success, failures(result)
+    assert partitions(result, ORDERS) == ["2026-11-04", "2026-11-05", "2026-11-06"]
+    sql = "SELECT count(*) FROM raw_shop.orders WHERE created_at::DATE = '2026-11-05'"
+    assert project.rows(sql) == [(0,)]
+    completeness = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+    assert completeness["completeness"]
+
+
+def test_good_tables_are_reported_and_the_bad_one_is_named(project: Project) -> None:
+    assert project.sync("orders", "payments", checks=False).success
+    project.execute("ALTER TABLE payments ALTER COLUMN amount TYPE text USING amount::text")
+    project.execute("UPDATE orders SET status = 'paid' WHERE order_id = 1")
+    result = project.sync("orders", "payments")
+    assert not result.success
+    assert "shop/payments" in failures(result)
+    assert ORDERS in {e.asset_key for e in result.all_events if e.is_step_materialization}
+    assert {e.asset_key for e in result.get_asset_check_evaluations()} == {ORDERS}
+
+
+def test_a_blocking_check_fails_the_run_after_everything_is_reported(project: Project) -> None:
+    project.execute("ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey")
+    project.execute("ALTER TABLE orders ALTER COLUMN user_id DROP NOT NULL")
+    project.execute("UPDATE orders SET user_id = NULL WHERE order_id = 1")
+    result = project.sync("orders")
+    assert not result.success
+    assert "user_id_not_null" in failures(result)
+    failed = {e.check_name: e for e in result.get_asset_check_evaluations() if not e.passed}
+    assert failed["user_id_not_null"].metadata["rows_failing"].value == 1
+    assert "sample" in failed["user_id_not_null"].metadata
+
+
+def test_checks_alone_read_the_warehouse_and_sync_nothing(project: Project) -> None:
+    key = dg.AssetCheckKey(ORDERS, "completeness")
+    assert project.sync("orders").success
+    head = project.platform().ledger.head
+    table = project.platform().catalog.source("shop").table("orders").id
+    before = head(table)
+    result = project.check(key, dg.AssetCheckKey(ORDERS, "revenue_gte_0"))
+    assert {e.check_name for e in result.get_asset_check_evaluations()} == {"completeness", "revenue_gte_0"}
+    assert head(table) == before
+
+    with project.platform().warehouse() as warehouse:
+        warehouse.query("DELETE FROM raw_shop.orders WHERE order_id = 2")
+    result = project.check(key)
+    assert [e.passed for e in result.get_asset_check_evaluations()] == [False]
+
+
+def test_batches_and_looks_of_the_command_line_reach_the_graph(project: Project) -> None:
+    platform = project.platform()
+    list(sync_changes(platform, "shop", ["orders", "users"]))
+    project.sensor("report_batches")
+    first = project.instance.get_latest_materialization_event(ORDERS)
+    assert first is not None and first.asset_materialization is not None
+    assert first.asset_materialization.metadata["batch_id"].value.startswith("00000001")
+    assert project.instance.get_materialized_partitions(ORDERS)
+    count = len(project.instance.fetch_materializations(USERS, limit=10).records)
+    project.sensor("report_batches", cursor="rubbish")
+    assert len(project.instance.fetch_materializations(USERS, limit=10).records) == count
+
+    project.execute("UPDATE orders SET status = 'paid' WHERE created_at::date = '2025-03-03'")
+    list(sync_changes(platform, "shop", ["orders"]))
+    project.sensor("report_batches")
+    records = project.instance.fetch_materializations(ORDERS, limit=2).records
+    assert [r.partition_key for r in records] == [None, "2025-03-03"]
