@@ -7,6 +7,7 @@ INSTALLED := .venv/.installed
 MANIFEST := dbt/target/manifest.json
 PORT ?= 3000
 ORDERS ?= 20000
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 export DAGSTER_HOME := $(CURDIR)/.dagster
 export DAGSTER_TELEMETRY_ENABLED := false
@@ -14,7 +15,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo dev test test-fast test-slow lint format manifest lock bench clean
+.PHONY: help install demo dev browser test test-fast lint format manifest lock bench clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,7 +24,7 @@ install: $(INSTALLED) ## install everything into .venv from the lock file
 
 # uv installs the same lock in a fifth of the time; pip alone does it too where uv is not to be had.
 $(INSTALLED): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Install Python's venv first: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock \
 		|| $(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
@@ -33,7 +34,7 @@ $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 	mkdir -p $(DAGSTER_HOME) && cp $< $@
 
 $(MANIFEST): $(INSTALLED) $(shell find dbt -type f -not -path 'dbt/target/*' -not -path 'dbt/logs/*' 2>/dev/null) catalog/platform.yaml $(wildcard catalog/sources/*.yaml)
-	dbt --quiet parse --project-dir dbt --profiles-dir dbt
+	python -m data_platform.defs.dbt_manifest
 
 manifest: $(MANIFEST) ## parse the dbt project into the manifest that Dagster reads
 
@@ -45,7 +46,12 @@ dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster U
 	data-platform sandbox up --orders $(ORDERS)
 	dagster dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-test: $(INSTALLED) $(MANIFEST) ## everything CI runs: lint, then every test
+browser: ## see to it that there is a Chromium to test the UI in
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| echo "There is no Chromium here: the tests of the UI will be skipped."
+
+test: $(INSTALLED) $(MANIFEST) browser ## everything CI runs: lint, then every test
 	$(MAKE) --no-print-directory lint
 	pytest
 

@@ -18,6 +18,7 @@ _AS_TEXT = re.compile(
     r"TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT|UTINYINT|USMALLINT|UINTEGER|UBIGINT|UHUGEINT"
     r"|BOOLEAN|UUID|VARCHAR|JSON|DECIMAL\(\d+, *\d+\)"
 )
+_FRACTION = re.compile(r"DECIMAL\((\d+), *(\d+)\)")
 _INSTANT = re.compile(r"TIMESTAMPTZ|TIMESTAMP|TIMESTAMP WITH TIME ZONE")
 
 
@@ -42,6 +43,9 @@ def duckdb_text(column: Column) -> str:
     differs between engines, such as floating point.
     """
     name, kind = quoted(column.name), column.type.upper()
+    if (scale := _FRACTION.fullmatch(kind)) and scale[1] == scale[2]:
+        # without a digit before the point, DuckDB writes .5 where others write 0.5
+        return f"regexp_replace({name}::VARCHAR, '^(-?)\\.', '\\10.')"
     if _AS_TEXT.fullmatch(kind):
         return f"{name}::VARCHAR"
     if kind == "DATE":
@@ -57,6 +61,15 @@ def duckdb_text(column: Column) -> str:
         f" the table's rows could not be compared with the source. Say `as: {{{column.name}: text}}`"
         " for it in the catalog, or choose another key."
     )
+
+
+def keeps_text(column: Column) -> bool:
+    """Whether ``duckdb_text`` has a form for the column: all but floating point, lists and the like."""
+    try:
+        duckdb_text(column)
+    except UnsupportedType:
+        return False
+    return True
 
 
 def duckdb_token(key: Sequence[Column], version: bool = True) -> str:

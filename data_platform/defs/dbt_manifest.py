@@ -9,6 +9,7 @@ a manifest of other files is refused rather than shown.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -60,10 +61,8 @@ def load_manifest(root: Path) -> dict[str, Any]:
             f"dbt's manifest {path} is not there, so the models cannot be shown. {BUILD}; under"
             " `dagster dev` it is built by itself."
         ) from None
-    project = dbt_folder(root)
-    recorded = path.with_name(DIGEST_NAME)
-    known = recorded.read_text().strip() if recorded.exists() else ""
-    if known != digest_of_files(project) and not _newer_than_files(path, project):
+    if not fresh(root):
+        project = dbt_folder(root)
         raise ConfigurationError(
             f"dbt's manifest {path} was built from other files than those in {project}: a model, a test"
             f" or a description changed since. {BUILD}; under `dagster dev` that happens by itself."
@@ -72,10 +71,35 @@ def load_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
+def fresh(root: Path) -> bool:
+    """Whether there is a manifest and it is of the files as they are now."""
+    path, project = manifest_path(root), dbt_folder(root)
+    if not path.exists():
+        return False
+    recorded = path.with_name(DIGEST_NAME)
+    known = recorded.read_text().strip() if recorded.exists() else ""
+    return known == digest_of_files(project) or _newer_than_files(path, project)
+
+
 def build_manifest(root: Path) -> Path:
-    """Run ``dbt parse`` and record what the manifest was built from. Connects to nothing."""
+    """Run ``dbt parse`` and record what the manifest was built from. Connects to nothing.
+
+    Processes that want it at once take turns, and all but the first find it done.
+    """
     project = dbt_folder(root)
-    digest = digest_of_files(project)
+    manifest_path(root).parent.mkdir(parents=True, exist_ok=True)
+    with (manifest_path(root).with_name("manifest.lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        digest = digest_of_files(project)
+        recorded = manifest_path(root).with_name(DIGEST_NAME)
+        if manifest_path(root).exists() and recorded.exists() and recorded.read_text().strip() == digest:
+            return manifest_path(root)
+        _parse(project)
+        record(root, digest)
+    return manifest_path(root)
+
+
+def _parse(project: Path) -> None:
     done = subprocess.run(
         [executable(), "parse", "--quiet", "--project-dir", str(project), "--profiles-dir", str(project)],
         cwd=project,
@@ -87,8 +111,6 @@ def build_manifest(root: Path) -> Path:
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise ConfigurationError("dbt could not parse the project:\n" + "\n".join(lines[-30:]))
-    record(root, digest)
-    return manifest_path(root)
 
 
 def record(root: Path, digest: str | None = None) -> None:

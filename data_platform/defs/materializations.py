@@ -15,7 +15,7 @@ from dagster._core.definitions.data_version import (
 )
 
 from data_platform.catalog import Table
-from data_platform.defs.names import LOOKED_AT_TAG, SEQUENCE_TAG
+from data_platform.defs.names import SEQUENCE_TAG
 from data_platform.landing.manifest import Manifest
 from data_platform.tables import BATCH_ID, TableId, Watermark
 from data_platform.warehouses import Warehouse
@@ -58,11 +58,6 @@ def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
 
 def batch_tags(manifest: Manifest) -> dict[str, str]:
     return {SEQUENCE_TAG: str(manifest.sequence)}
-
-
-def look_tags(manifest: Manifest | None, looked_at: str) -> dict[str, str]:
-    """For a look that found nothing: the table still stands at ``manifest``."""
-    return {**(batch_tags(manifest) if manifest else {}), LOOKED_AT_TAG: looked_at}
 
 
 def version_tags(manifest: Manifest) -> dict[str, str]:

@@ -23,8 +23,6 @@ NEWEST_DATA = "newest_data"
 SOURCE_TAG = "data_platform/source"
 SEQUENCE_TAG = "data_platform/sequence"
 """On a materialization: the sequence of the newest batch it stands for."""
-LOOKED_AT_TAG = "data_platform/looked_at"
-"""On a materialization that brought nothing new: when the source was looked at."""
 
 
 def source_key(table: TableId) -> AssetKey:

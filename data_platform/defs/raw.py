@@ -21,7 +21,6 @@ from data_platform.defs.event_batches import store_materializations
 from data_platform.defs.materializations import (
     batch_metadata,
     batch_tags,
-    look_tags,
     table_metadata,
     version_tags,
 )
@@ -174,16 +173,15 @@ def _materialized(
         metadata |= batch_metadata(head, table)
         metadata |= table_metadata(warehouse, table.id, head.batch_id)
     if report.manifest is None:
-        metadata |= {"operation": "look", "rows": 0, "bytes": 0}
+        looked_at = platform.clock().isoformat(timespec="seconds")
+        metadata |= {"operation": "look", "rows": 0, "bytes": 0, "looked_at": looked_at}
     if report.notes:
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))
     yield dg.MaterializeResult(
         asset_key=names.raw_key(table.id),
         metadata=metadata,
         data_version=dg.DataVersion(head.batch_id) if head else None,
-        tags=batch_tags(head)
-        if head and report.manifest
-        else look_tags(head, platform.clock().isoformat(timespec="seconds")),
+        tags=batch_tags(head) if head else None,
     )
 
 

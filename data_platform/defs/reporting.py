@@ -17,7 +17,7 @@ import dagster as dg
 from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import names, partitions
 from data_platform.defs.event_batches import store_materializations
-from data_platform.defs.materializations import batch_metadata, batch_tags, look_tags, version_tags
+from data_platform.defs.materializations import batch_metadata, batch_tags, version_tags
 from data_platform.defs.raw import touched_events
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_history import busy_tables
@@ -145,7 +145,7 @@ def _look(instance: dg.DagsterInstance, table: Table, looked_at: str) -> dg.Asse
     return dg.AssetMaterialization(
         names.raw_key(table.id),
         metadata={"operation": "look", "rows": 0, "looked_at": looked_at, "reported_from": "the ledger"},
-        tags={**((last.tags if last else None) or {}), **look_tags(None, looked_at)},
+        tags=(last.tags if last else None) or {},
     )
 
 

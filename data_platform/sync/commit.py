@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 
 from data_platform.errors import SourceError
 from data_platform.landing.ledger import part_key, sha256_of

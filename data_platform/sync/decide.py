@@ -5,7 +5,7 @@ Every branch says why in ``reasons``, which people see as the batch's notes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from data_platform.catalog import Table
+from data_platform.fingerprint import keeps_text
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import CompletenessReport, compare
 from data_platform.sync.platform import Platform
-from data_platform.tables import TableId
+from data_platform.tables import Column, TableId
 from data_platform.warehouses import LoadResult
 
 
@@ -43,7 +44,7 @@ def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
     if loaded is None or loaded.sequence < state.head.sequence:
         load_pending(platform, table.id)
     landed = {c.name: c for c in state.head.columns}
-    key = [k for k in state.head.key if k in landed and comparable(table, k)]
+    key = [k for k in state.head.key if k in landed and comparable(table, landed[k])]
     with platform.warehouse(read_only=True) as warehouse:
         return compare(
             state.measured,
@@ -53,6 +54,8 @@ def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
         )
 
 
-def comparable(table: Table, column: str) -> bool:
-    """Whether a key column lands in clear, so that both engines can fingerprint it."""
-    return table.personal.get(column, "keep") == "keep" and column not in table.as_
+def comparable(table: Table, column: Column) -> bool:
+    """Whether a landed key column is in clear and of one text form, as ``projection.checksum_key`` asks
+    of the source's column."""
+    clear = table.personal.get(column.name, "keep") == "keep" and column.name not in table.as_
+    return clear and keeps_text(column)

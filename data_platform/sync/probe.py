@@ -19,7 +19,9 @@ from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.decide import decide_changes
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import check_columns, checksum_key
-from data_platform.tables import Slice, TableId
+from data_platform.tables import Fingerprint, Slice, TableId
+
+NO_ROWS = Fingerprint(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,7 @@ def _probe_table(session: SourceSession, table: Table, state: TableState, measur
                 sorted(
                     slice_
                     for slice_, measured in state.measured.items()
-                    if (now[slice_] if slice_ in now else None) != measured.fingerprint
-                    and not (slice_ not in now and measured.fingerprint.rows == 0)
+                    if now.get(slice_, NO_ROWS) != measured.fingerprint
                 )
             )
         return TableProbe(table.id, False, differing, head_sequence=sequence)

@@ -204,8 +204,7 @@ def _finish(platform: Platform, session: SourceSession, work: Work) -> TableRepo
 
 
 def _after_load(platform: Platform, request: Request, report: TableReport) -> TableReport:
-    """What a load may call for: rows that left a slice are read where they went; a verified sync
-    compares, and reads what differs again."""
+    """What a load may call for: rows that left a slice are read where they went; a verified sync compares."""
     if report.error is not None:
         return report
     table = platform.catalog.table(report.table)
@@ -215,6 +214,14 @@ def _after_load(platform: Platform, request: Request, report: TableReport) -> Ta
         report = _joined(report, moved, "rows had left the slices read, so changes were read too")
     if not request.verify or report.error is not None:
         return report
+    try:
+        return _verified(platform, request, table, report)
+    except DataPlatformError as error:  # the warehouse could not be asked
+        return replace(report, error=error)
+
+
+def _verified(platform: Platform, request: Request, table: Table, report: TableReport) -> TableReport:
+    """``report`` with the comparison, after reading what differs again."""
     completeness = check_completeness(platform, table)
     differing = [Slice(s) for s in completeness.differing_slices]
     if differing:

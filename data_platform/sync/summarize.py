@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SUMMARY_MEMORY = "384MB"
 """Beyond it the check of a key without an index spills beside the parts."""
 
+_TIMES = ("TIMESTAMPTZ", "TIMESTAMP", "DATE")
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -69,7 +71,9 @@ def summarize(
         }
         greatest = None
         if cursor is not None and isinstance(columns.get(cursor), Column):
-            found = engine.execute(f"SELECT max({quoted(cursor)})::VARCHAR FROM {files}").fetchone()
+            # an infinity would be the greatest for ever, and no later row would be found
+            finite = f"WHERE isfinite({quoted(cursor)})" if columns[cursor].type in _TIMES else ""
+            found = engine.execute(f"SELECT max({quoted(cursor)})::VARCHAR FROM {files} {finite}").fetchone()
             greatest = found[0] if found else None
     return Summary(slices, greatest)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 import yaml
 
 from data_platform.errors import SourceError, SourceUnreachable
+from data_platform.privacy.treatments import hash_value
+from data_platform.sandbox.server import PostgresServer
 from data_platform.sync import Platform, TableReport, open_platform, sync_changes
 from data_platform.sync.sources import check_sources, discover
 
@@ -25,7 +28,6 @@ environments:
 """
 SCHEMA = "Sales.2024"
 TRICKY = (Path(__file__).parent / "tricky.sql").read_text(encoding="utf-8")
-STAMP = "create function stamp() returns trigger language plpgsql as $$ begin {} return new; end $$"
 
 
 @dataclass
@@ -109,3 +111,165 @@ def test_a_tricky_schema_syncs_as_it_was_written(db: Database) -> None:
     again = db.sync(platform)
     moved = {name for name, report in again.items() if report.manifest}
     assert moved == {name for name, block in blocks.items() if block and block.get("strategy") == "replace"}
+
+
+def test_what_is_found_in_a_tricky_schema(db: Database) -> None:
+    db.execute(TRICKY)
+    blocks = db.tables(SCHEMA)
+    (items,) = (block for block in blocks.values() if block and block.get("relation") == "Order Items")
+    assert items["key"] == ["Line: #1", "Order No"]
+    assert blocks["measured"]["key"] == ["day", "n"]
+    assert blocks["by_unique"]["key"] == "c"
+    for name in ("no_key", "nullable_key", "partial_key", "deferred", "a_view", "matter", "empty_one"):
+        assert (blocks[name]["strategy"], "key" in blocks[name]) == ("replace", False), name
+    assert blocks["no_key"]["description"] == 'Says: "things" # and more'
+    assert set(blocks["odd_types"]["as"]) == {"grants", "single"}
+
+
+def test_what_cannot_be_synced_is_left_out_and_says_why(db: Database, postgres: PostgresServer) -> None:
+    role = f"reader_{db.url.rpartition('_')[2]}"
+    db.execute(
+        "create table fine (id int primary key)",
+        'create table twins ("Name" text, "name" text, id int primary key)',
+        "create table ours (_batch_id int primary key)",
+        "create table secret (id int primary key)",
+        f"create role {role} login password 'x'",
+        f"grant select on fine, twins, ours to {role}",
+    )
+    try:
+        db.url = re.sub("//.*@", f"//{role}:x@", db.url)
+        assert list(db.tables()) == ["fine"]
+        text = db.discover()
+        for name, why in (("twins", "case only"), ("ours", "the platform uses"), ("secret", "SELECT")):
+            assert re.search(f"# {name} is left out: .*{why}", text), text
+        db.sync(db.adopt())
+    finally:
+        with postgres.connect(db.url.rpartition("/")[2]) as connection:
+            connection.execute(f"drop owned by {role}")
+            connection.execute(f"drop role {role}")
+
+
+SETS = "new.updated_at := now();"
+EVERY = "before insert or update on t for each row"
+CLOCKS = {
+    "every insert and update": (EVERY, SETS, True),
+    "current_timestamp": (EVERY, 'new."updated_at" = current_timestamp(3) ;', True),
+    "clock_timestamp": (EVERY, "-- stamp\nNEW.updated_at = CLOCK_TIMESTAMP();", True),
+    "updates only, so that an insert may bring any time": ("before update on t for each row", SETS, False),
+    "inserts only": ("before insert on t for each row", SETS, False),
+    "after the row is written": ("after insert or update on t for each row", SETS, False),
+    "once a statement": ("before insert or update on t for each statement", SETS, False),
+    "under a condition": (f"{EVERY} when (new.n > 0)", SETS, False),
+    "for a column": ("before insert or update of n on t for each row", SETS, False),
+    "in a branch": (EVERY, f"if new.n > 0 then {SETS} end if;", False),
+    "in a loop": (EVERY, f"for i in 1..new.n loop {SETS} end loop;", False),
+    "after a return": (EVERY, f"return new; {SETS}", False),
+    "in a comment": (EVERY, f"/* {SETS} */", False),
+    "in a text": (EVERY, f"raise debug '{SETS}';", False),
+    "another time": (EVERY, "new.updated_at := now() - interval '1 hour';", False),
+    "only where it is missing": (EVERY, "new.updated_at := coalesce(new.updated_at, now());", False),
+    "taken back": (EVERY, f"{SETS} new.updated_at := old.updated_at;", False),
+    "another column": (EVERY, "new.seen_at := now();", False),
+}
+
+
+@pytest.mark.parametrize(("trigger", "body", "proven"), CLOCKS.values(), ids=CLOCKS.keys())
+def test_whose_clock_sets_the_cursor(db: Database, trigger: str, body: str, proven: bool) -> None:
+    db.execute(
+        "create table t (id int primary key, n int, updated_at timestamptz not null default now(), seen_at timestamptz)",
+        f"create function stamp() returns trigger language plpgsql as $$ begin {body} return new; end $$",
+        f"create trigger stamp {trigger} execute function stamp()",
+    )
+    block = db.tables()["t"]
+    assert block["cursor"] == "updated_at"
+    assert block.get("cursor_clock") == ("database" if proven else None)
+
+
+def test_triggers_that_are_off_or_contradict_prove_nothing(db: Database) -> None:
+    db.execute(
+        "create table t (id int primary key, updated_at timestamptz not null)",
+        f"create function stamp() returns trigger language plpgsql as $$ begin {SETS} return new; end $$",
+        "create trigger a before insert on t for each row execute function stamp()",
+        "create trigger b before update on t for each row execute function stamp()",
+    )
+    assert db.tables()["t"]["cursor_clock"] == "database"
+    db.execute(
+        "create function keep() returns trigger language plpgsql as"
+        " $$ begin if new.id > 9 then new.updated_at := old.updated_at; end if; return new; end $$",
+        "create trigger z before update on t for each row execute function keep()",
+    )
+    assert "cursor_clock" not in db.tables()["t"]
+    db.execute("drop trigger z on t", "alter table t disable trigger b")
+    assert "cursor_clock" not in db.tables()["t"]
+
+
+def test_a_backdated_insert_is_found_as_discovered(db: Database) -> None:
+    """A trigger on updates and a default are the usual pair, and no proof for inserts."""
+    db.execute(
+        "create table t (id int primary key, updated_at timestamptz not null default now())",
+        "create index on t (updated_at)",
+        f"create function stamp() returns trigger language plpgsql as $$ begin {SETS} return new; end $$",
+        "create trigger stamp before update on t for each row execute function stamp()",
+        "insert into t values (1)",
+    )
+    platform = db.adopt()
+    db.sync(platform)
+    db.execute("insert into t values (2, '2020-01-01')")
+    assert db.sync(platform)["t"].rows == 1
+
+
+def test_a_large_table_is_cut_into_days_and_personal_columns_are_treated(db: Database) -> None:
+    db.execute(
+        "create table visits (visit_id bigint primary key, user_email text, mobile text, ssn text, phone_verified bool,"
+        " created_at timestamptz, updated_at timestamptz)",
+        "insert into visits select n, 'P' || n || '@x.example', '+44 20 7946 0958', 's', true,"
+        " timestamptz '2026-01-01' + n % 3 * interval '1 day', now() from generate_series(1, 100000) n",
+        "create table people (email text primary key, created_at timestamptz)",
+        "insert into people values ('a@x.example', now())",
+        "analyze",
+    )
+    platform = db.adopt()
+    tables = platform.catalog.source("found").tables
+    assert (tables["visits"].partition, tables["people"].partition) == ("created_at", None)
+    assert dict(tables["visits"].personal) == {"user_email": "hash", "mobile": "mask", "ssn": "redact"}
+    assert dict(tables["people"].personal) == {"email": "hash"}
+    reports = db.sync(platform)
+    assert dict(reports["visits"].touched) == {
+        "2026-01-01": 33333, "2026-01-02": 33334, "2026-01-03": 33333,
+    }  # fmt: skip
+    assert rows(platform, "select email from raw_found.people") == [
+        (hash_value("email", "a@x.example", HASH_KEY.encode()),)
+    ]
+    assert rows(platform, "select distinct mobile, ssn from raw_found.visits") == [
+        ("+44********58", "[redacted]")
+    ]
+
+
+def test_a_name_of_any_length_and_script(db: Database) -> None:
+    """Every table gets a name the catalog takes, its own ones included."""
+    names = [
+        "x" * 63,
+        "x" * 62 + ".",
+        "9" * 63,
+        *(f"{'9' * 50}{n}" for n in range(12)),
+        "ü",
+        "ß",
+        "日本",
+        "__",
+        "Is It?",
+    ]
+    db.execute(*(f'create table "{name}" (id int primary key)' for name in names))
+    relations = db.adopt().catalog.source("found").tables.values()
+    assert {table.relation[1] for table in relations} == set(names)
+
+
+def test_a_schema_without_tables(db: Database) -> None:
+    with pytest.raises(SourceError, match="--schema"):
+        db.discover("nothing_here")
+
+
+def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    away = Database("postgresql://reader:hunter2@127.0.0.1:1/none", tmp_path)
+    with pytest.raises(SourceUnreachable) as raised:
+        away.discover()
+    assert "hunter2" not in str(raised.value)

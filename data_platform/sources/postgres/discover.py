@@ -7,7 +7,9 @@ name check for personal columns is handed in, for privacy is above this layer.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -15,6 +17,7 @@ from data_platform.errors import DataPlatformError, SourceError, UnsupportedType
 from data_platform.sources.postgres.connection import connect, source_error
 from data_platform.sources.postgres.introspect import KINDS, Relation, list_relations, read_relation
 from data_platform.sources.postgres.types import plan_columns
+from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
 
 _CURSORS = (
     "updated_at",
@@ -36,16 +39,24 @@ _PARTITIONS = (
     "date",
 )
 _TIMES = ("timestamptz", "timestamp", "date")
+IDENTIFIER_LENGTH = 42
+"""Of a table's name in the catalog, before a number that tells it from another."""
 SMALL_TABLE_ROWS = 100_000
 """Below this a whole read costs less than the bookkeeping of daily partitions."""
 
 _TRIGGERS = """
-select p.prosrc from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+select p.prosrc, t.tgtype::int & 20, t.tgqual is null and t.tgattr::text = ''
+from pg_trigger t join pg_proc p on p.oid = t.tgfoid
 where t.tgrelid = %s and not t.tgisinternal and t.tgenabled in ('O', 'A')
-  and t.tgqual is null and t.tgattr::text = ''
-  and (t.tgtype & 1) = 1 and (t.tgtype & 2) = 2 and (t.tgtype & 16) = 16
+  and (t.tgtype & 1) = 1 and (t.tgtype & 2) = 2 and (t.tgtype & 20) > 0
 """
-_CLOCKS = r"(now\(\)|current_timestamp|clock_timestamp\(\)|statement_timestamp\(\)|transaction_timestamp\(\))"
+_INSERT_AND_UPDATE = 4 | 16
+"""Bits of pg_trigger.tgtype."""
+_CLOCKS = (
+    r"((now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)|current_timestamp(\(\d\))?)\s*;"
+)
+_MAY_SKIP = re.compile(r"\b(if|case|when|loop|exception|execute)\b", re.IGNORECASE)
+_NOT_CODE = re.compile(r"--[^\n]*|/\*.*?\*/|'[^']*'", re.DOTALL)
 
 LooksPersonal = Callable[[str], str | None]
 
@@ -70,6 +81,8 @@ def discover(
         try:
             found = list_relations(connection, schema)
             relations = [read_relation(connection, schema, relation) for relation, _ in found]
+            may_read = "select oid from pg_class where oid = any(%s) and has_table_privilege(oid, 'SELECT')"
+            readable = {oid for (oid,) in connection.execute(may_read, ([r.oid for r in relations],))}
             clocks = {r.name: _database_clock(connection, r) for r in relations}
             server = str(connection.info.parameter_status("server_version"))
         except DataPlatformError:
@@ -93,6 +106,9 @@ def discover(
     names: set[str] = set()
     blocks: list[str] = []
     for relation in relations:
+        if why := _left_out(relation, relation.oid in readable):
+            blocks.append(f"  # {_scalar(relation.name)} is left out: {why}")
+            continue
         blocks += _table(relation, names, clocks[relation.name], looks_personal, suggest_treatment)
     if any(line.startswith("    partition:") for line in blocks):
         lines.append(
@@ -124,7 +140,7 @@ def _table(
     if cursor and cursor not in personal:
         lines.append(f"    cursor: {_scalar(cursor)}")
         if database_clock == cursor:
-            lines.append("    cursor_clock: database  # a trigger sets it on every update")
+            lines.append("    cursor_clock: database  # a trigger sets it on every insert and update")
         else:
             lines.append(
                 "    # cursor_clock: application, as no trigger was found that sets it on every update"
@@ -156,6 +172,19 @@ def _table(
     return lines
 
 
+def _left_out(relation: Relation, readable: bool) -> str | None:
+    """Why a table cannot be synced as it is."""
+    if not readable:
+        return "this user may not SELECT from it"
+    folded = Counter(name.lower() for name in relation.column_names)
+    if max(folded.values(), default=1) > 1:
+        return "it has columns whose names differ in case only; a view that renames them can be read"
+    own = (BATCH_ID, LOADED_AT, SOURCE_XMIN)
+    if any(n in own or n.startswith(RULE_PREFIX) for n in relation.column_names):
+        return "it has a column of a name the platform uses itself; a view that renames it can be read"
+    return None
+
+
 def _key(relation: Relation, personal: set[str]) -> tuple[list[str], str]:
     if relation.primary_key:
         return list(relation.primary_key), ""
@@ -177,27 +206,36 @@ def _cursor(relation: Relation) -> str | None:
 
 
 def _partition(relation: Relation, personal: set[str]) -> str | None:
-    times = [c for c in relation.columns if c.base in _TIMES and c.name not in personal]
+    cursor = _cursor(relation)
+    times = [c.name for c in relation.columns if c.base in _TIMES and c.name not in {*personal, cursor}]
     for wanted in _PARTITIONS:
-        for column in times:
-            if _words(column.name) == wanted or _words(column.name).endswith("_" + wanted):
-                if column.name != _cursor(relation):
-                    return column.name
+        for name in times:
+            if _words(name) == wanted or _words(name).endswith("_" + wanted):
+                return name
     return None
 
 
 def _database_clock(connection: Any, relation: Relation) -> str | None:
-    """The cursor that a BEFORE UPDATE row trigger sets from the database's clock, if there is one."""
+    """The cursor, if BEFORE row triggers set it from the database's clock on every insert and update.
+
+    Whatever may leave it alone is no proof: a condition, a list of columns, a branch, an
+    early return, another trigger that speaks of the cursor too.
+    """
     cursor = _cursor(relation)
     if cursor is None:
         return None
-    sets = re.compile(rf'new\.("?){re.escape(cursor)}\1\s*:?=\s*{_CLOCKS}', re.IGNORECASE)
-    for (body,) in connection.execute(_TRIGGERS, (relation.oid,)):
-        statements = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
-        # a trigger with a condition may leave the cursor alone
-        if sets.search(statements) and not re.search(r"\b(if|case|when)\b", statements, re.IGNORECASE):
-            return cursor
-    return None
+    named = re.compile(rf'\bnew\s*\.\s*("?){re.escape(cursor)}\1\s*:?=', re.IGNORECASE)
+    sets = re.compile(rf"{named.pattern}\s*{_CLOCKS}", re.IGNORECASE)
+    proven = 0
+    for body, events, unconditional in connection.execute(_TRIGGERS, (relation.oid,)):
+        code = _NOT_CODE.sub(" ", body)
+        before_return = re.split(r"\breturn\b", code, maxsplit=1, flags=re.IGNORECASE)[0]
+        once = len(named.findall(code)) == 1
+        if unconditional and once and sets.search(before_return) and not _MAY_SKIP.search(code):
+            proven |= events
+        elif re.search(rf"\b{re.escape(cursor)}\b", code, re.IGNORECASE):
+            return None
+    return cursor if proven == _INSERT_AND_UPDATE else None
 
 
 def _columns_as_text(relation: Relation) -> list[str]:
@@ -216,8 +254,6 @@ def _columns_as_text(relation: Relation) -> list[str]:
 
 
 def _only(relation: Relation, column: str) -> Relation:
-    from dataclasses import replace
-
     return replace(relation, columns=tuple(c for c in relation.columns if c.name == column))
 
 
@@ -226,8 +262,9 @@ def _words(name: str) -> str:
 
 
 def _identifier(name: str, taken: set[str]) -> str:
-    base = re.sub(r"[^a-z0-9]+", "_", _words(name))[:44].strip("_") or "table"
+    base = re.sub(r"[^a-z0-9]+", "_", _words(name)).strip("_") or "table"
     base = f"t_{base}" if base[0].isdigit() else base
+    base = base[:IDENTIFIER_LENGTH].rstrip("_")
     candidate, n = base, 2
     while candidate in taken:
         candidate, n = f"{base}_{n}", n + 1

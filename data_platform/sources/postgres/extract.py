@@ -138,7 +138,7 @@ def extension_path() -> str:
     import duckdb
     import duckdb_extension_postgres_scanner as wheel
 
-    folder = Path(os.path.dirname(wheel.__file__)) / "extensions" / f"v{duckdb.__version__}"
+    folder = Path(str(wheel.__file__)).parent / "extensions" / f"v{duckdb.__version__}"
     return str(folder / "postgres_scanner.duckdb_extension")
 
 

@@ -9,19 +9,18 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from data_platform.fingerprint import keeps_text
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
-from data_platform.sources.postgres.types import literal, quote
-from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, day_runs
+from data_platform.sources.postgres.types import literal, plan_column, quote
+from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Slice, day_runs
 
 _SEPARATOR = "chr(31)"
-_PLAIN = frozenset("int2 int4 int8 text varchar uuid bool date".split())
 
 
 def keeps_checksum(column: SourceColumn) -> bool:
     """Whether both engines give this key column one text form."""
-    return column.base in _PLAIN | {"timestamptz", "timestamp"} or (
-        column.base == "numeric" and column.typmod >= 0
-    )
+    plan = plan_column(column)
+    return plan is not None and keeps_text(Column(plan.name, plan.type, plan.source_type))
 
 
 def token(relation: Relation, key: Sequence[str]) -> str:
@@ -35,13 +34,18 @@ def token(relation: Relation, key: Sequence[str]) -> str:
 
 
 def _text(column: SourceColumn) -> str:
-    name = quote(column.name)
-    if column.base in ("timestamptz", "timestamp"):
+    name, plan = quote(column.name), plan_column(column)
+    kind = plan.type if plan else "VARCHAR"
+    if kind in ("TIMESTAMPTZ", "TIMESTAMP"):
         # exact on every version: PostgreSQL 13's extract(epoch) is a double
         seconds = f"extract(epoch from date_trunc('second', {name}))::bigint"
         micros = f"({seconds} * 1000000 + extract(microseconds from {name})::bigint % 1000000)::text"
         return f"case when isfinite({name}) then {micros} else {name}::text end"
-    return f"{name}::text"
+    if kind == "TIME":
+        return f"(extract(epoch from {name}) * 1000000)::bigint::text"
+    if kind == "BLOB":
+        return f"encode({name}, 'hex')"
+    return f"({plan.server if plan else name})::text"
 
 
 def slice_expression(relation: Relation, partition: str | None, timezone: str) -> str:

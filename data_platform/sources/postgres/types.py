@@ -75,7 +75,7 @@ def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[Colu
     """One rule a column, in table order. UnsupportedType names every column without one."""
     plans, refused = [], []
     for column in relation.columns:
-        plan = _text(column) if column.name in as_text else _plan(column)
+        plan = _text(column) if column.name in as_text else plan_column(column)
         if plan is None:
             refused.append(f"{column.name} ({column.formatted})")
         else:
@@ -89,7 +89,8 @@ def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[Colu
     return plans
 
 
-def _plan(column: SourceColumn) -> ColumnPlan | None:
+def plan_column(column: SourceColumn) -> ColumnPlan | None:
+    """The rule of one column; None where there is none."""
     base, name = column.base, quote(column.name)
     builtin = column.base_schema == "pg_catalog"
     if base in _VECTORS and builtin:

@@ -1,0 +1,86 @@
+"""One command measured: wall seconds, CPU seconds, peak memory, and what it cost the server.
+
+Which commands those are is in ``cases.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LAUNCHER = Path(__file__).with_name("launch.py")
+
+
+class BenchmarkError(Exception):
+    """A measured command failed; the text says how it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One run of one command. ``server_cpu_seconds`` is what PostgreSQL's sessions used meanwhile;
+    None where the system does not tell."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    server_cpu_seconds: float | None = None
+
+
+def measure(
+    command: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    cwd: Path,
+    server_pid: int | None = None,
+    timeout_seconds: float = 3600,
+) -> Figures:
+    """Run ``command`` with its output thrown away. BenchmarkError, with the end of what it
+    said, when it fails or takes longer than ``timeout_seconds``."""
+    with tempfile.TemporaryDirectory(prefix="measure-") as folder:
+        figures, said = Path(folder) / "figures.json", Path(folder) / "stderr"
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(figures), str(timeout_seconds)]
+        before = server_cpu_seconds(server_pid)
+        with said.open("wb") as errors:
+            done = subprocess.run(
+                [*launcher, *command], cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=errors, check=False,
+            )  # fmt: skip
+        taken = json.loads(figures.read_text()) if figures.exists() else {}
+        if taken.pop("timed_out", False):
+            raise BenchmarkError(f"{Path(command[0]).name} had not ended after {timeout_seconds:.0f} s")
+        if done.returncode or not taken:
+            text = said.read_text(errors="replace").strip()[-1500:]
+            raise BenchmarkError(f"{Path(command[0]).name} ended with code {done.returncode}: {text}")
+    after = _settled(server_pid)
+    server = after - before if after is not None and before is not None else None
+    return Figures(**taken, server_cpu_seconds=server)
+
+
+def _settled(pid: int | None) -> float | None:
+    """The server's CPU time once its sessions have ended: a session counts when it is gone."""
+    if server_cpu_seconds(pid) is None:
+        return None
+    seen = -1.0
+    while (now := server_cpu_seconds(pid) or 0.0) != seen:
+        seen = now
+        time.sleep(0.1)
+    return seen
+
+
+def server_cpu_seconds(pid: int | None) -> float | None:
+    """CPU seconds of the process ``pid`` and of its children that have ended; Linux only."""
+    if pid is None:
+        return None
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    ticks = text.rpartition(")")[2].split()[11:15]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")

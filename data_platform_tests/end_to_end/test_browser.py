@@ -1,0 +1,226 @@
+"""A person in the Dagster UI: the graph shows, assets materialize, three days are backfilled, a failed
+check is seen. A real Chromium on `dagster dev` over a project of the test's own.
+
+With DATA_PLATFORM_SCREENSHOTS set to a folder, the pictures of docs/ are taken on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from data_platform_tests.conftest import SHOP_ORDERS
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSER = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
+SCREENSHOTS = os.environ.get("DATA_PLATFORM_SCREENSHOTS")
+FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking")
+DAYS = ("2026-11-17", "2026-11-18", "2026-11-19")
+
+LAUNCH_EVERYTHING = """
+mutation {launchPipelineExecution(executionParams: {mode: "default", selector: {
+    pipelineName: "everything", repositoryName: "__repository__", repositoryLocationName: "data_platform"}})
+  {__typename ... on PythonError {message}}}
+"""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium: `apt-get install chromium`"),
+]
+
+
+class Interface:
+    """`dagster dev` in a process of its own, its GraphQL, and a page on it."""
+
+    def __init__(self, root: Path, environ: dict[str, str], port: int, page: Any) -> None:
+        self.root, self.environ, self.page = root, environ, page
+        self.url = f"http://127.0.0.1:{port}"
+
+    def ask(self, query: str) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/graphql",
+            json.dumps({"query": query}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+    def open(self, path: str) -> Any:
+        self.page.goto(self.url + path)
+        return self.page
+
+    def picture(self, name: str) -> None:
+        if SCREENSHOTS:
+            self.page.wait_for_timeout(1500)
+            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}.png"))
+
+    def runs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask(
+            "{runsOrError(limit: 50) {... on Runs {results {runId status jobName}}}}"
+        )["runsOrError"]["results"]
+        return found
+
+    def wait_for_new_run(self, known: set[str]) -> str:
+        """The status of the first run beyond ``known``, once it has ended."""
+
+        def ended() -> str | None:
+            for run in self.runs():
+                if run["runId"] not in known and run["status"] in ("SUCCESS", "FAILURE", "CANCELED"):
+                    return str(run["status"])
+            return None
+
+        return wait(ended, 300, "a run to end")
+
+
+def wait(ready: Callable[[], Any], seconds: float, what: str) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if found := ready():
+                return found
+        except OSError:
+            pass
+        time.sleep(0.5)
+    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def interface(tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str) -> Iterator[Interface]:
+    root = tmp_path_factory.mktemp("project")
+    for name in ("catalog", "dbt"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("target", "logs"))
+    home = root / ".dagster"
+    home.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", home)
+    url = postgres.create_database("shop_browser", template="shop_small")
+    port = free_port()
+    environ = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("DAGSTER", "DATA_PLATFORM", "SLACK"))},
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DATA_PLATFORM_HOME": str(root),
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_TELEMETRY_ENABLED": "false",
+        "SHOP_DATABASE_URL": url,
+        "DATA_PLATFORM_HASH_KEY": "a test's key, long enough to be taken",
+    }
+    log = (root / "dagster.log").open("wb")
+    server = subprocess.Popen(
+        ["dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)],
+        cwd=root,
+        env=environ,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=BROWSER, args=list(FLAGS))
+            page = browser.new_page(viewport={"width": 1600, "height": 1000})
+            page.set_default_timeout(60_000)
+            # an invitation to the community comes up at some moment over everything
+            page.add_locator_handler(page.get_by_text("Skip", exact=True), lambda skip: skip.click())
+            interface = Interface(root, environ, port, page)
+            wait(lambda: interface.ask("{version}")["version"], 240, "the UI to answer")
+            yield interface
+            browser.close()
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+        log.close()
+        postgres.drop_database("shop_browser")
+
+
+def test_the_graph_shows_every_group(interface: Interface) -> None:
+    page = interface.open("/asset-groups")
+    for group in ("shop_source", "shop_raw", "staging", "intermediate", "marts", "snapshots"):
+        page.get_by_text(group, exact=True).first.wait_for()
+    interface.picture("lineage")
+
+
+def test_everything_materializes_in_one_run(interface: Interface) -> None:
+    known = {run["runId"] for run in interface.runs()}
+    launched = interface.ask(LAUNCH_EVERYTHING)["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    assert interface.wait_for_new_run(known) == "SUCCESS"
+    page = interface.open("/assets/marts/daily_revenue")
+    page.get_by_text("Latest materialization").first.wait_for()
+    interface.picture("mart")
+
+
+def test_an_unpartitioned_table_materializes_by_its_button(interface: Interface) -> None:
+    known = {run["runId"] for run in interface.runs()}
+    page = interface.open("/assets/raw/shop/users")
+    page.get_by_role("button", name="Materialize").first.click()
+    assert interface.wait_for_new_run(known) == "SUCCESS"
+
+
+def test_three_days_are_backfilled_as_one_run(interface: Interface) -> None:
+    with psycopg.connect(interface.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
+        deleted = connection.execute(
+            "delete from orders where (created_at at time zone 'UTC')::date = %s", (DAYS[1],)
+        ).rowcount
+    assert deleted
+    known = {run["runId"] for run in interface.runs()}
+    page = interface.open("/assets/raw/shop/orders")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    days = dialog.locator("input[type=text]").first
+    days.fill(f"[{DAYS[0]}...{DAYS[2]}]")
+    days.press("Enter")
+    dialog.get_by_text("3 partitions").first.wait_for()
+    interface.picture("backfill")
+    dialog.get_by_role("button", name="Launch", exact=False).last.click()
+    assert interface.wait_for_new_run(known) == "SUCCESS"
+    assert len({run["runId"] for run in interface.runs()} - known) == 1
+    import duckdb
+
+    with duckdb.connect(str(interface.root / ".data" / "warehouse.duckdb"), read_only=True) as warehouse:
+        held = warehouse.execute("select count(*) from raw_shop.orders").fetchone()
+        left = warehouse.execute(
+            f"select count(*) from raw_shop.orders where created_at::date = date '{DAYS[1]}'"
+        ).fetchone()
+    assert held == (SHOP_ORDERS - deleted,)
+    assert left == (0,)
+    page = interface.open("/assets/raw/shop/orders?view=partitions")
+    page.get_by_text(DAYS[1]).first.wait_for()
+    interface.picture("partitions")
+
+
+def test_a_failed_check_is_seen(interface: Interface) -> None:
+    with psycopg.connect(interface.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("update products set price = -1 where product_id = 1")
+    known = {run["runId"] for run in interface.runs()}
+    page = interface.open("/assets/raw/shop/products")
+    page.get_by_role("button", name="Materialize").first.click()
+    interface.wait_for_new_run(known)
+    page = interface.open("/assets/raw/shop/products?view=checks&checkDetail=price_gte_0")
+    page.get_by_text("Failed").first.wait_for()
+    page.get_by_text("1 of 240 rows fail", exact=False).first.wait_for()
+    interface.picture("failed-check")
