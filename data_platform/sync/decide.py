@@ -118,7 +118,8 @@ def _by_cursor(
         predicate,
         (
             f"weaker promise: a {kind} is read by its cursor alone, so a transaction that committed late, an"
-            " update that left the cursor unchanged and a delete are missed until the next refresh",
+            " update that left the cursor unchanged, a row whose cursor is NULL and a delete are missed"
+            " until the next refresh",
         ),
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_platform.errors import DuplicateKey
+from data_platform.errors import DuplicateKey, SourceError
 from data_platform.fingerprint import duckdb_day, duckdb_token, parquet_files, quoted, slice_of_day
 from data_platform.sync.decide import Shape
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Slice, TableId
@@ -42,7 +42,8 @@ def summarize(
 ) -> Summary:
     """Read what is asked of ``parts``. Checksums are 0 without ``with_checksum``.
 
-    Raises DuplicateKey (naming columns and counts, no values) before anything is committed.
+    Raises, before anything is committed: SourceError for a part that is not of the planned
+    shape, DuplicateKey (naming columns and counts, no values).
     """
     if not parts:
         return Summary({}, None)
@@ -57,6 +58,7 @@ def summarize(
     with duckdb.connect(":memory:", config=settings) as engine:
         engine.execute("SET TimeZone = 'UTC'")
         files = parquet_files(parts)
+        _check_shape(engine, table, files, shape.columns)
         if check_key and shape.key:
             _check_key(engine, table, files, shape.key)
         token = f"sum({duckdb_token([columns[k] for k in checksum_key])})" if with_checksum else "0"
@@ -76,6 +78,21 @@ def summarize(
             found = engine.execute(f"SELECT max({quoted(cursor)})::VARCHAR FROM {files} {finite}").fetchone()
             greatest = found[0] if found else None
     return Summary(slices, greatest)
+
+
+def _check_shape(
+    engine: duckdb.DuckDBPyConnection, table: TableId, files: str, columns: Sequence[Column]
+) -> None:
+    """A batch that is not what its manifest will say could be committed, but never loaded."""
+    planned = ", ".join(f"NULL::{c.type} AS {quoted(c.name)}" for c in columns)
+    expected = [row[:2] for row in engine.execute(f"DESCRIBE SELECT {planned}").fetchall()]
+    found = [row[:2] for row in engine.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()]
+    wrong = [f"{name} ({kind})" for name, kind in found if (name, kind) not in expected]
+    if wrong or len(found) != len(expected):
+        raise SourceError(
+            f"{table}: what was read is not of the planned types: {', '.join(wrong) or 'columns are missing'}."
+            " Nothing was committed. Land the column as text (`as: {column: text}`), and report it."
+        )
 
 
 def _check_key(engine: duckdb.DuckDBPyConnection, table: TableId, files: str, key: Sequence[str]) -> None:

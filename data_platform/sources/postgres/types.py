@@ -29,8 +29,6 @@ _EXACT = {
     "time": "TIME",
     "uuid": "UUID",
     "bytea": "BLOB",
-    "json": "JSON",
-    "jsonb": "JSON",
 }
 _TIMES = {"timestamp": "TIMESTAMP", "timestamptz": "TIMESTAMPTZ"}
 _TEXT = frozenset(
@@ -113,6 +111,8 @@ def plan_column(column: SourceColumn) -> ColumnPlan | None:
         return _as(column, name, wrapped, kind)
     if base in _EXACT and builtin:
         return _as(column, name, name, _EXACT[base])
+    if base in ("json", "jsonb") and builtin:  # the extension reads json as plain text
+        return _as(column, name, f"CAST({name} AS JSON)", "JSON")
     if base == "oid" and builtin:
         return _as(column, f"{name}::bigint", name, "BIGINT")
     if base == "bpchar" and builtin:  # its padding is no part of the value, says PostgreSQL's own cast
