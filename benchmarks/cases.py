@@ -82,7 +82,7 @@ class _TableBench:
                 copy.repetitions.append(self._copy())
                 self.project.forget()
                 full.repetitions.append(self._sync())
-                full.ratios.append(full.repetitions[-1].wall_seconds / copy.repetitions[-1].wall_seconds)
+                full.compare(copy.repetitions[-1])
                 self.say(f"full load: {full.ratios[-1]:.2f} x COPY")
             self._loaded = True
         except BenchmarkError as error:

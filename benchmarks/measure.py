@@ -24,13 +24,15 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One run of one command. ``server_cpu_seconds`` is what PostgreSQL's sessions used meanwhile;
-    None where the system does not tell."""
+    """One run of one command. ``server_cpu_seconds`` is what PostgreSQL's sessions used meanwhile,
+    ``others_cpu_seconds`` what everything else on the machine did: where that is much, the wall
+    time tells of the machine. None where the system does not say."""
 
     wall_seconds: float
     cpu_seconds: float
     peak_mb: float
     server_cpu_seconds: float | None = None
+    others_cpu_seconds: float | None = None
 
 
 def measure(
@@ -46,21 +48,26 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
         figures, said = Path(folder) / "figures.json", Path(folder) / "stderr"
         launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(figures), str(timeout_seconds)]
-        before = server_cpu_seconds(server_pid)
+        server, machine = _settled(server_pid), machine_cpu_seconds()
         with said.open("wb") as errors:
             done = subprocess.run(
                 [*launcher, *command], cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=errors, check=False,
             )  # fmt: skip
+        machine = _since(machine, machine_cpu_seconds())
         taken = json.loads(figures.read_text()) if figures.exists() else {}
         if taken.pop("timed_out", False):
             raise BenchmarkError(f"{Path(command[0]).name} had not ended after {timeout_seconds:.0f} s")
         if done.returncode or not taken:
             text = said.read_text(errors="replace").strip()[-1500:]
             raise BenchmarkError(f"{Path(command[0]).name} ended with code {done.returncode}: {text}")
-    after = _settled(server_pid)
-    server = after - before if after is not None and before is not None else None
-    return Figures(**taken, server_cpu_seconds=server)
+    server = _since(server, _settled(server_pid))
+    others = None if machine is None else max(machine - taken["cpu_seconds"] - (server or 0), 0.0)
+    return Figures(**taken, server_cpu_seconds=server, others_cpu_seconds=others)
+
+
+def _since(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
 
 
 def _settled(pid: int | None) -> float | None:
@@ -84,3 +91,12 @@ def server_cpu_seconds(pid: int | None) -> float | None:
         return None
     ticks = text.rpartition(")")[2].split()[11:15]
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def machine_cpu_seconds() -> float | None:
+    """CPU seconds the whole machine has worked; Linux only."""
+    try:
+        user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+    except (OSError, ValueError):
+        return None
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")

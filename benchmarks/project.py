@@ -14,6 +14,7 @@ from benchmarks.measure import BenchmarkError
 
 REPOSITORY = Path(__file__).parents[1]
 DATA_PLATFORM = str(Path(sys.executable).with_name("data-platform"))
+STAMP = ".installed"
 HASH_KEY = "a key that only benchmarks use"
 
 PLATFORM = """\
@@ -89,6 +90,8 @@ def copy_repository(root: Path) -> dict[str, str]:
             shutil.copy2(REPOSITORY / name, root / name)
     # `make` looks for the environment in .venv and takes it as installed by the stamp's date
     (root / ".venv").mkdir()
-    (root / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
-    (root / ".venv" / ".installed").touch()
+    for entry in Path(sys.prefix).iterdir():
+        if entry.name != STAMP:
+            (root / ".venv" / entry.name).symlink_to(entry)
+    (root / ".venv" / STAMP).touch()
     return {**plain_environment(), "PYTHONPATH": str(root), "DAGSTER_HOME": str(root / ".dagster")}

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from statistics import median
 from typing import Any
 
@@ -26,26 +26,37 @@ class Limit:
 
 @dataclass
 class Result:
-    """One line of the report. ``ratios`` are this run's wall times over those of the limit
-    (COPY) measured just before each."""
+    """One line of the report. ``ratios`` are the repetitions' wall times over those of the COPY
+    measured just before each, ``cpu_ratios`` the same for the CPU time of client and server."""
 
     name: str
     title: str
     limits: tuple[Limit, ...] = ()
     repetitions: list[Figures] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
+    cpu_ratios: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+
+    def compare(self, copy: Figures) -> None:
+        """Hold the last repetition against the COPY measured just before it."""
+        last = self.repetitions[-1]
+        self.ratios.append(last.wall_seconds / copy.wall_seconds)
+        if last.server_cpu_seconds is not None and copy.server_cpu_seconds is not None:
+            total = last.cpu_seconds + last.server_cpu_seconds
+            self.cpu_ratios.append(total / (copy.cpu_seconds + copy.server_cpu_seconds))
 
     def median(self) -> dict[str, float]:
         """The median of each figure over the repetitions that have it."""
         found = {}
-        for figure in ("wall_seconds", "cpu_seconds", "peak_mb", "server_cpu_seconds"):
+        for figure in (f.name for f in fields(Figures)):
             values = [v for r in self.repetitions if (v := getattr(r, figure)) is not None]
             if values:
                 found[figure] = round(median(values), 3)
         if self.ratios:
             found["ratio_to_copy"] = round(median(self.ratios), 3)
+        if self.cpu_ratios:
+            found["cpu_ratio_to_copy"] = round(median(self.cpu_ratios), 3)
         return found
 
     def verdicts(self) -> list[dict[str, Any]]:
@@ -67,7 +78,8 @@ class Result:
             "median": self.median(),
             "limits": self.verdicts(),
             "repetitions": [asdict(r) for r in self.repetitions],
-            "ratios": [round(r, 3) for r in self.ratios],
+            "ratios_to_copy": [round(r, 3) for r in self.ratios],
+            "cpu_ratios_to_copy": [round(r, 3) for r in self.cpu_ratios],
             "notes": self.notes,
             "error": self.error,
         }
@@ -117,14 +129,26 @@ def document(
 
 
 def table(results: Sequence[Result]) -> str:
-    """One line a result; a limit is shown beside the figure it bounds."""
-    head = ("", "wall s", "CPU s", "server CPU s", "peak MB", "x COPY", "runs", "limit")
+    """One line a result, each figure the median of its repetitions."""
+    head = (
+        "",
+        "wall s",
+        "CPU s",
+        "server CPU s",
+        "others CPU s",
+        "peak MB",
+        "x COPY",
+        "x CPU",
+        "runs",
+        "limit",
+    )
     lines = [head, *(_line(result) for result in results)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
     out = []
     for line in lines:
         cells = [
-            cell.ljust(widths[n]) if n in (0, 7) else cell.rjust(widths[n]) for n, cell in enumerate(line)
+            cell.ljust(widths[n]) if n in (0, len(head) - 1) else cell.rjust(widths[n])
+            for n, cell in enumerate(line)
         ]
         out.append("  ".join(cells).rstrip())
     for result in results:
@@ -151,8 +175,10 @@ def _line(result: Result) -> tuple[str, ...]:
         shown("wall_seconds", 2),
         shown("cpu_seconds", 2),
         shown("server_cpu_seconds", 2),
+        shown("others_cpu_seconds", 2),
         shown("peak_mb", 0),
         shown("ratio_to_copy", 2),
+        shown("cpu_ratio_to_copy", 2),
         str(len(result.repetitions)),
         limits,
     )

@@ -83,6 +83,19 @@ def test_changes_report_the_days_they_touched_and_a_slice_replaces_its_own(proje
     assert completeness["completeness"]
 
 
+def test_a_model_asked_for_alone_brings_what_it_is_made_of(project: Project) -> None:
+    assert project.sync("orders", "order_items", "payments", "products", checks=False).success
+    key = dg.AssetKey(["marts", "order_facts"])
+    job = project.definitions.resolve_implicit_global_asset_job_def()
+    subset = job.get_subset(asset_selection={key}, asset_check_selection=set())
+    result = subset.execute_in_process(instance=project.instance, raise_on_error=False)
+    assert result.success, failures(result)
+    made = [e.asset_key.to_user_string() for e in result.all_events if e.is_step_materialization]
+    assert made[-1] == "marts/order_facts"
+    assert "staging/stg_shop__orders" in made
+    assert "marts/daily_revenue" not in made
+
+
 def test_good_tables_are_reported_and_the_bad_one_is_named(project: Project) -> None:
     assert project.sync("orders", "payments", checks=False).success
     project.execute("ALTER TABLE payments ALTER COLUMN amount TYPE text USING amount::text")

@@ -1,0 +1,175 @@
+"""One run of dbt against the environment's warehouse, and what is told of its tables.
+
+What the models are and when they run is ``dbt.py``'s and ``automation.py``'s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource
+from packaging.version import Version
+
+from data_platform.defs.dbt_manifest import PATH_VARIABLE
+from data_platform.defs.materializations import quoted
+from data_platform.sync import Platform
+from data_platform.warehouses import Warehouse
+
+WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+
+
+class DbtCli(DbtCliResource):
+    """dbt as a child process and nothing of it in this one.
+
+    Dagster's own resource asks the executable for its version (3 CPU-s) and builds an adapter
+    here (5 CPU-s) to read row counts with, which spins on a core until dbt is done and keeps the
+    warehouse's file open afterwards. ``described`` reads them over one connection instead.
+    """
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRelation:
+    """Where a model is in the warehouse; ``descriptions`` are its documented columns."""
+
+    schema: str
+    name: str
+    is_view: bool
+    descriptions: Mapping[str, str]
+
+
+class Models:
+    """The manifest's models by asset key."""
+
+    def __init__(self, manifest: Mapping[str, Any], translator: DagsterDbtTranslator) -> None:
+        self.manifest, self.translator = manifest, translator
+        self.nodes = {
+            translator.get_asset_key(node): node
+            for node in manifest["nodes"].values()
+            if node["resource_type"] in ("model", "snapshot", "seed")
+        }
+
+    def relation(self, key: dg.AssetKey) -> ModelRelation | None:
+        node = self.nodes.get(key)
+        return node and ModelRelation(
+            node["schema"],
+            node["alias"],
+            node["config"]["materialized"] == "view",
+            {name: column.get("description") or "" for name, column in node["columns"].items()},
+        )
+
+    def above(self, keys: Collection[dg.AssetKey]) -> set[dg.AssetKey]:
+        """The models that ``keys`` are made of, however far up, without themselves."""
+        by_id = {node["unique_id"]: key for key, node in self.nodes.items()}
+        seen = set(keys)
+        waiting = [self.nodes[key]["unique_id"] for key in keys if key in self.nodes]
+        while waiting:
+            for parent in self.manifest["parent_map"].get(waiting.pop(), ()):
+                key = by_id.get(parent)
+                if key is not None and key not in seen:
+                    seen.add(key)
+                    waiting.append(parent)
+        return seen - set(keys)
+
+
+def build(
+    context: dg.AssetExecutionContext, dbt: DbtCli, platform: Platform, models: Models
+) -> Iterator[Any]:
+    """Build and test the selected models, after whatever they are made of that is not there yet:
+    a model follows its own tables only, and in a new warehouse not all of them have come."""
+    path = platform.catalog.root / platform.environment.warehouse.path
+    with environment_variable(PATH_VARIABLE, str(path)):
+        missing = not_there(platform, models, models.above(context.selected_asset_keys))
+        if missing:
+            names = [models.nodes[key]["name"] for key in missing]
+            context.log.info(f"building first what is not there yet: {', '.join(names)}")
+            dbt.cli(["build", *WITHOUT_TESTS, "--select", " ".join(names)], manifest=models.manifest).wait()
+            with platform.warehouse(read_only=True) as warehouse:
+                for key in missing:
+                    yield dg.AssetMaterialization(
+                        key, metadata=relation_metadata(warehouse, models.relation(key))
+                    )
+        yield from described(context, dbt.cli(["build"], context=context).stream(), platform, models)
+
+
+def not_there(platform: Platform, models: Models, keys: Collection[dg.AssetKey]) -> list[dg.AssetKey]:
+    if not keys:
+        return []
+    with platform.warehouse(read_only=True) as warehouse:
+        there = {(relation.schema, relation.name) for relation in warehouse.describe()}
+    wanted = {key: models.relation(key) for key in sorted(keys)}
+    return [key for key, r in wanted.items() if r and (r.schema, r.name) not in there]
+
+
+def described(
+    context: dg.AssetExecutionContext,
+    events: Iterable[Any],
+    platform: Platform,
+    models: Models,
+) -> Iterator[Any]:
+    """dbt's events, once dbt is done and has let go of the file, with rows and columns added.
+    A failed dbt still gets its events reported before the failure is raised."""
+    done: list[Any] = []
+    failure: Exception | None = None
+    try:
+        done.extend(events)
+    except Exception as error:
+        failure = error
+    if any(isinstance(event, dg.Output) for event in done):
+        with platform.warehouse(read_only=True) as warehouse:
+            for event in done:
+                relation = None
+                if isinstance(event, dg.Output):
+                    relation = models.relation(context.asset_key_for_output(event.output_name))
+                metadata = relation_metadata(warehouse, relation)
+                yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
+    else:
+        yield from done
+    if failure is not None:
+        raise failure
+
+
+def relation_metadata(warehouse: Warehouse, relation: ModelRelation | None) -> dict[str, Any]:
+    """Columns, and rows of what is no view; nothing where the model is not there."""
+    found = warehouse.describe(relation.schema, relation.name) if relation else []
+    if relation is None or not found:
+        return {}
+    columns = [
+        dg.TableColumn(name, type_, relation.descriptions.get(name) or None)
+        for name, type_ in found[0].columns
+    ]
+    metadata: dict[str, Any] = {
+        "dagster/table_name": f"{relation.schema}.{relation.name}",
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+    }
+    if not relation.is_view:
+        count = f"SELECT count(*) FROM {quoted(relation.schema)}.{quoted(relation.name)}"
+        metadata["dagster/row_count"] = int(warehouse.query(count).rows[0][0])
+    return metadata
+
+
+@contextmanager
+def environment_variable(name: str, value: str) -> Iterator[None]:
+    """``name`` set for the block: dbt's process inherits it."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
