@@ -174,6 +174,15 @@ def test_a_row_that_changes_its_day_stays_one_row(orders: Project, silently: boo
     exact(orders)
 
 
+def test_a_row_that_moved_into_a_slice_leaves_its_old_day(orders: Project) -> None:
+    orders.execute("update orders set created_at = '2026-01-15 10:00+00' where order_id = 1")
+    assert orders.slices(["orders"], "2026-01-15")["orders"].error is None
+    assert orders.rows("select created_at::date::varchar from raw_shop.orders where order_id = 1") == [
+        ("2026-01-15",)
+    ]
+    exact(orders)
+
+
 def test_a_slice_sees_deletes_and_leaves_the_watermark(orders: Project) -> None:
     before = orders.platform().ledger.state(next(iter(orders.good().values())).table).watermark
     orders.execute(
