@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 COPY_OPTIONS = r"FORMAT csv, DELIMITER E'\t'"
 """How PostgreSQL reads the files."""
 
-FIRST_NAMES = (  # noqa: SIM905 (fifty quoted names are harder to read)
+FIRST_NAMES = (
     "Ada Amir Amelie Ben Bianca Carlos Chloe Clara Daniel Diego Elena Emma Ethan Fatima Felix Freya George "
     "Grace Hana Hugo Ines Isla Jack Julia Kai Lars Laura Leo Lina Lucas Maria Mateo Maya Mia Nadia Noah Nora "
     "Olivia Omar Oscar Paula Priya Rafael Rosa Samuel Sara Sofia Theo Tom Vera Yara Zoe"
 ).split()
-LAST_NAMES = (  # noqa: SIM905
+LAST_NAMES = (
     "Adams Ahmed Almeida Baker Bauer Bernard Brown Carter Chen Costa Davies Dubois Evans Fischer Garcia Gomez "
     "Gupta Harris Hoffmann Iyer Jackson Johnson Jones Khan Kim Kowalski Lambert Lee Lopez Martin Meyer Miller "
     "Moore Moreau Murphy Nguyen Novak Oliveira Patel Perez Petrov Reddy Rossi Santos Schmidt Silva Singh Smith "

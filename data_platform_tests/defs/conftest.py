@@ -100,7 +100,7 @@ def copy_project(root: Path) -> Path:
 def project(
     tmp_path: Path, manifest: Path, shop_copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
-    """A fresh project on a database of its own, on Dagster's default storage."""
+    """A fresh project on a database of its own, under the operator's dagster.yaml."""
     root = copy_project(tmp_path / "project")
     monkeypatch.setenv("SHOP_DATABASE_URL", shop_copy)
     monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", "a key that only tests use")
@@ -108,5 +108,9 @@ def project(
     monkeypatch.delenv("DATA_PLATFORM_ENV", raising=False)
     home = tmp_path / "dagster"
     home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
+    # The operator's own settings, so that the storage is what `make dev` has.
+    shutil.copy(REPOSITORY / "dagster.yaml", home)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    with dg.DagsterInstance.get() as instance:
         yield Project(root, shop_copy, instance, build(load_catalog(root), "local"))

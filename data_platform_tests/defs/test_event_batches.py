@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from data_platform.defs.event_batches import store_materializations
+from data_platform.defs.sqlite_storage import BatchingSqliteEventLogStorage
 
 KEY = dg.AssetKey(["raw", "shop", "orders"])
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
@@ -52,6 +53,71 @@ def test_sqlite_keeps_the_same_as_one_by_one(sqlite: dg.DagsterInstance, tmp_pat
             other.report_runless_asset_event(event)
         assert seen(sqlite) == seen(other)
     assert sqlite.get_materialized_partitions(KEY) == set(DAYS)
+
+
+def test_a_backfill_in_batches_is_recorded_as_one_by_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-11-20")
+
+    @dg.asset(
+        partitions_def=days,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[dg.AssetCheckSpec("good", asset="table")],
+    )
+    def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+    job = dg.Definitions(assets=[table]).resolve_implicit_global_asset_job_def()
+    tags = {
+        "dagster/asset_partition_range_start": "2026-11-03",
+        "dagster/asset_partition_range_end": "2026-11-07",
+    }
+    recorded = []
+    for settings in ("", yaml_of_batches()):
+        home = tmp_path / f"home{len(recorded)}"
+        home.mkdir()
+        (home / "dagster.yaml").write_text(settings)
+        monkeypatch.setenv("DAGSTER_HOME", str(home))
+        monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+        with dg.DagsterInstance.get() as instance:
+            assert isinstance(instance.event_log_storage, BatchingSqliteEventLogStorage) == bool(settings)
+            assert job.execute_in_process(instance=instance, tags=tags).success
+            key = dg.AssetKey("table")
+            events = [
+                (e.dagster_event.event_type_value, e.dagster_event.partition)
+                for run in instance.get_runs()
+                for e in instance.all_logs(run.run_id)
+                if e.dagster_event and e.dagster_event.asset_key
+            ]
+            [record] = instance.get_asset_records([key])
+            checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+                [dg.AssetCheckKey(key, "good")]
+            )
+            recorded.append(
+                (
+                    sorted(map(str, events)),
+                    instance.get_materialized_partitions(key),
+                    record.asset_entry.last_materialization.partition,  # type: ignore[union-attr]
+                    record.asset_entry.last_run_id == instance.get_runs()[0].run_id,
+                    [check.status for check in checks.values()],
+                    sorted(
+                        str(r.partition_key) for r in instance.fetch_materializations(key, limit=50).records
+                    ),
+                )
+            )
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+    assert recorded[0] == recorded[1]
+    assert len(recorded[0][1]) == 5
+
+
+def yaml_of_batches() -> str:
+    return (
+        "event_log_storage:\n"
+        "  module: data_platform.defs.sqlite_storage\n"
+        "  class: BatchingSqliteEventLogStorage\n"
+        "  config: {}\n"
+    )
 
 
 def test_other_storages_are_written_one_by_one() -> None:

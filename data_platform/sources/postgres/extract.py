@@ -9,7 +9,6 @@ the caller; what becomes of the parts is the landing's.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
