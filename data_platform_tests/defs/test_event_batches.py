@@ -1,9 +1,8 @@
 """Storing materializations together leaves the same records as storing them one by one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -65,8 +64,8 @@ def test_a_backfill_in_batches_is_recorded_as_one_by_one_is(
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[dg.AssetCheckSpec("good", asset="table")],
     )
-    def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+    def table() -> Iterator[Any]:
+        yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
 
     job = dg.Definitions(assets=[table]).resolve_implicit_global_asset_job_def()
     tags = {
@@ -98,7 +97,7 @@ def test_a_backfill_in_batches_is_recorded_as_one_by_one_is(
                 (
                     sorted(map(str, events)),
                     instance.get_materialized_partitions(key),
-                    record.asset_entry.last_materialization.partition,  # type: ignore[union-attr]
+                    record.asset_entry.last_materialization.asset_materialization.partition,  # type: ignore[union-attr]
                     record.asset_entry.last_run_id == instance.get_runs()[0].run_id,
                     [check.status for check in checks.values()],
                     sorted(

@@ -31,6 +31,12 @@ PAGES_PER_UNIT = 16_384
 small enough that two readers finish close together and a part stays handy."""
 
 READER_MEMORY = "192MB"
+PARQUET = (
+    "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 4096,"
+    " ROW_GROUP_SIZE_BYTES '48MB'"
+)
+"""Level 1 and a dictionary that gives up early (by default it hashes a fifth of a row group of
+unique values first) take a fifth of the reader's CPU time away and add 7% to the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +268,7 @@ class Readers:
         engine_columns = ", ".join(f"{p.engine} AS {quote(p.name)}" for p in read.projections)
         result = engine.execute(
             f"COPY (SELECT {engine_columns} FROM postgres_query('source', {literal(server)}))"
-            f" TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '48MB')"
+            f" TO {literal(str(path))} ({PARQUET})"
         ).fetchone()
         return int(result[0]) if result else 0
 
