@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from benchmarks.source import running
 def main(argv: list[str] | None = None) -> int:
     """0 when everything that was measured met its limit, 1 otherwise."""
     options = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped and removed
     facts = machine()
     wanted = Wanted(tuple(options.only), options.repeat)
     results: list[Result] = []

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+SETTLING_SECONDS_MAX = 3.0
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 
@@ -74,11 +75,11 @@ def _settled(pid: int | None) -> float | None:
     """The server's CPU time once its sessions have ended: a session counts when it is gone."""
     if server_cpu_seconds(pid) is None:
         return None
-    seen = -1.0
-    while (now := server_cpu_seconds(pid) or 0.0) != seen:
+    seen, deadline = -1.0, time.monotonic() + SETTLING_SECONDS_MAX
+    while (now := server_cpu_seconds(pid) or 0.0) != seen and time.monotonic() < deadline:
         seen = now
         time.sleep(0.1)
-    return seen
+    return now
 
 
 def server_cpu_seconds(pid: int | None) -> float | None:

@@ -11,9 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-from benchmarks.measure import BenchmarkError, measure
+from benchmarks.measure import BenchmarkError, Figures, measure
 from benchmarks.project import plain_environment
 from benchmarks.report import Result
 from benchmarks.source import Source
@@ -100,7 +99,10 @@ def _install(peer: Peer, home: Path) -> str:
         [sys.executable, "-m", "venv", str(home / "venv")],
         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError("it could not be installed within 900 s") from None
         if done.returncode:
             raise BenchmarkError(f"it could not be installed: {done.stderr.strip()[-600:]}")
     (home / peer.file).write_text(peer.script)
@@ -112,11 +114,11 @@ def _install(peer: Peer, home: Path) -> str:
     return ", ".join(line for line in listed.stdout.split() if line.partition("==")[0] in names)
 
 
-def _run(peer: Peer, home: Path, source: Source, timeout_seconds: float):  # type: ignore[no-untyped-def]
+def _run(peer: Peer, home: Path, source: Source, timeout_seconds: float) -> Figures:
     url = source.url
     environ = {
         **plain_environment(),
-        "BENCH_URL": urlunsplit(urlsplit(url)._replace(scheme="postgresql")),
+        "BENCH_URL": url,
         "BENCH_PG": f"{url}?sslmode=disable",
         "BENCH_DUCKDB": f"duckdb://{home / 'peer.duckdb'}",
         "SLING_HOME_DIR": str(home / "sling"),
