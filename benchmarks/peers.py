@@ -6,6 +6,7 @@ cannot be installed or fails is reported with the reason; it stops nothing else.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -48,20 +49,21 @@ class Peer:
     command: tuple[str, ...]
 
 
+# Later releases of sling fetch their program from elsewhere than the package index when first run.
 PEERS = {
     "dlt": Peer(
-        ("dlt[duckdb,sql_database]", "psycopg2-binary"),
+        ("dlt[duckdb,sql_database]", "sqlalchemy", "psycopg2-binary"),
         "load.py",
         DLT.format(backend=""),
         ("python", "load.py"),
     ),
     "dlt-connectorx": Peer(
-        ("dlt[duckdb,sql_database]", "psycopg2-binary", "connectorx", "pyarrow"),
+        ("dlt[duckdb,sql_database]", "sqlalchemy", "psycopg2-binary", "connectorx", "pyarrow"),
         "load.py",
         DLT.format(backend='backend="connectorx", reflection_level="full_with_precision"'),
         ("python", "load.py"),
     ),
-    "sling": Peer(("sling",), "replication.yaml", SLING, ("sling", "run", "-r", "replication.yaml")),
+    "sling": Peer(("sling==1.4.11",), "replication.yaml", SLING, ("sling", "run", "-r", "replication.yaml")),
 }
 CASES = {"full": "full load", "changes": "1% updated + 1% inserted", "unchanged": "nothing changed"}
 
@@ -106,7 +108,7 @@ def _install(peer: Peer, home: Path) -> str:
         if done.returncode:
             raise BenchmarkError(f"it could not be installed: {done.stderr.strip()[-600:]}")
     (home / peer.file).write_text(peer.script)
-    names = [package.partition("[")[0] for package in peer.packages]
+    names = [re.split(r"\W", package.replace("-", "_"))[0].replace("_", "-") for package in peer.packages]
     listed = subprocess.run(
         [python, "-m", "pip", "list", "--format", "freeze", "--disable-pip-version-check"],
         capture_output=True, text=True, check=False,
