@@ -123,7 +123,10 @@ def _cell(value: Any) -> str:
 
 def _column_description(name: str, source_type: str, table: Table) -> str:
     treatment = table.personal.get(name)
-    parts = [table.columns.get(name, ""), f"at the source: {source_type}"]
+    origin = f"At the source: {source_type}"
     if treatment and treatment != "keep":
-        parts.append(f"personal: {treatment}")
-    return "; ".join(part for part in parts if part)
+        origin += f"; personal: {treatment}"
+    described = table.columns.get(name, "").strip()
+    if described and described[-1] not in ".!?":
+        described += "."
+    return f"{described} {origin}.".strip()

@@ -18,6 +18,14 @@ from data_platform.sources.postgres.types import ColumnPlan, plan_columns, quote
 from data_platform.sync.decide import Shape, treated
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN, Column
 
+XMIN = (
+    "case when age(xmin) < 2147483647"
+    " then ((select age('3'::xid)::bigint + 3) - age(xmin)) & 4294967295 else xmin::text::bigint end"
+)
+"""``xmin::text::bigint`` at a fraction of its price, which is a tenth of what the server spends on a
+row: the next transaction number (one subquery) minus the row's age, modulo 2**32. The three
+permanent numbers below 3 have the greatest age there is, and go through text."""
+
 
 def project(table: Table, relation: Relation, today: str) -> tuple[list[Projection], Shape]:
     """The projections of ``table`` and the shape they land in. ``today`` is the snapshot's UTC day.
@@ -40,7 +48,7 @@ def project(table: Table, relation: Relation, today: str) -> tuple[list[Projecti
     for rule, sql in _rules_at_the_door(table, {p.name: p for p in plans}, today):
         projections.append(Projection(rule.landed_column, None, sql))
         columns.append(Column(rule.landed_column, "BOOLEAN", f"rule: {rule.text}"))
-    version = "xmin::text::bigint" if relation.has_xmin else "null::bigint"
+    version = XMIN if relation.has_xmin else "null::bigint"
     projections.append(Projection(SOURCE_XMIN, version, SOURCE_XMIN))
     columns.append(Column(SOURCE_XMIN, "BIGINT", "xid", not relation.has_xmin))
     return projections, Shape(tuple(columns), table.key, table.partition, table.timezone)

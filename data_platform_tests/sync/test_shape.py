@@ -59,6 +59,7 @@ TYPES = [
     ("pair", ["row(1, 'a,b')::pair"], "x", "x::text"),
     ("short", ["'abc'"], "x", "x::text"),
     ("positive", ["7"], "x::varchar", "x::text"),
+    ("cash", ["0.10", "-99999999.99"], "x::varchar", "x::text"),
     ("oid", ["4294967295"], "x::varchar", "x::text"),
 ]  # fmt: skip
 
@@ -69,6 +70,7 @@ def test_every_type_lands_exactly(project: Project) -> None:
         "create type pair as (a int, b text)",
         "create domain short as varchar(5)",
         "create domain positive as int check (value > 0)",
+        "create domain cash as numeric(10,2)",
         *(f"create table t{n} (id int primary key, x {kind})" for n, (kind, *_) in enumerate(TYPES)),
         *(
             f"insert into t{n} values ({i}, {value})"

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from data_platform.sources.postgres import session as session_module
+from data_platform.sync.projection import XMIN
 from data_platform_tests.sync.conftest import COLUMNS, ORDERS, ORDERS_SQL, Project
 
 pytestmark = pytest.mark.slow
@@ -29,6 +30,20 @@ def test_changes_find_inserts_and_updates(orders: Project) -> None:
     assert report.rows == 12
     assert report.touched["null"] == 1
     exact(orders)
+
+
+def test_a_version_is_read_as_the_number_it_is(orders: Project) -> None:
+    """Of any age modulo 2**32, the permanent numbers included."""
+    numbers = [0, 1, 2, 3, 700, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1, *range(2**31, 2**32, 2**28 - 7)]
+    values = ", ".join(f"('{number}'::xid)" for number in numbers)
+    read = orders.source_rows(f"select {XMIN} from (values {values}) v(xmin)")
+    assert [row[0] for row in read] == numbers
+    now = "(select age('3'::xid)::bigint + 3)"  # and around the one after which ages are negative
+    found = orders.source_rows(
+        f"select xmin::text::bigint, {XMIN} from (select ((({now} + 2147483648 + d) % 4294967296)::text)::xid as xmin"
+        " from generate_series(-3, 3) d) v"
+    )
+    assert [text for text, _ in found] == [number for _, number in found]
 
 
 def test_a_quiet_table_makes_no_batch_and_counts_as_a_look(orders: Project) -> None:

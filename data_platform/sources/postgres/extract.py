@@ -277,15 +277,15 @@ class Readers:
         kind = type(error).__name__
         if "value-not-kept:" in text:
             column = text.split("value-not-kept:", 1)[1].split()[0]
+            if "NaN value-not-kept:" in text:
+                return ValueNotKept(
+                    f"{read.label}: the numeric column {column} holds NaN, which no DECIMAL can keep. Find it"
+                    f" with `WHERE {column} = 'NaN'` and correct it at the source, or land it as text:"
+                    f" `as: {{{column}: text}}`."
+                )
             return ValueNotKept(
                 f"{read.label}: the column {column} holds a timestamp beyond the year 294246, which the"
                 f" engine cannot keep. Land it as text: `as: {{{column}: text}}`."
-            )
-        if kind == "ConversionException" and "DECIMAL" in text:
-            return ValueNotKept(
-                f"{read.label}: a numeric column holds NaN, which no DECIMAL can keep. Find it with"
-                " `WHERE column = 'NaN'` and correct it at the source, or land it as text:"
-                " `as: {column: text}`."
             )
         if "multidimensional" in text.lower() or "dimension" in text.lower():
             return UnsupportedType(

@@ -125,7 +125,7 @@ def plan_column(column: SourceColumn) -> ColumnPlan | None:
 
 
 def _numeric(column: SourceColumn) -> ColumnPlan:
-    # As text: the extension reads NaN as 0 and an unconstrained numeric as DOUBLE.
+    # The extension reads an unconstrained numeric as DOUBLE, and NaN as 0: the server refuses that one.
     name = quote(column.name)
     if column.typmod < 0:
         return _text(column)
@@ -134,7 +134,9 @@ def _numeric(column: SourceColumn) -> ColumnPlan:
     if precision > 38 or not 0 <= scale <= precision:
         return _text(column)
     kind = f"DECIMAL({precision},{scale})"
-    return _as(column, f"{name}::text", f"CAST({name} AS {kind})", kind)
+    number = f"numeric({precision},{scale})"  # said again for a domain, which hides it
+    refused = f"({name}::text || {literal(f' value-not-kept:{column.name} ')})::{number}"
+    return _as(column, f"case when {name} = 'NaN' then {refused} else {name}::{number} end", name, kind)
 
 
 def _text(column: SourceColumn) -> ColumnPlan:
