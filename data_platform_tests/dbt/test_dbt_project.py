@@ -245,6 +245,13 @@ class TestFigures:
     def test_dbt_warns_of_nothing(self, dbt: Dbt) -> None:
         assert dbt.warnings == []
 
+    def test_the_queries_that_the_documents_show_run(self, dbt: Dbt) -> None:
+        texts = [path.read_text() for path in (PROJECT.parent / "README.md", PROJECT.parent / "docs/cli.md")]
+        queries = {sql for text in texts for sql in re.findall(r'data-platform query "([^"]+)"', text)}
+        shown = {sql for sql in queries if "raw_billing" not in sql}  # the reader's own database
+        assert len(shown) >= 3
+        assert all(dbt.rows(sql) for sql in shown)
+
     def test_daily_revenue(self, dbt: Dbt) -> None:
         assert actual_revenue(dbt) == expected_revenue(self.shop)
 
