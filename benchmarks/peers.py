@@ -6,6 +6,7 @@ cannot be installed or fails is reported with the reason; it stops nothing else.
 
 from __future__ import annotations
 
+import platform
 import re
 import subprocess
 import sys
@@ -49,21 +50,31 @@ class Peer:
     command: tuple[str, ...]
 
 
-# Later releases of sling fetch their program from elsewhere than the package index when first run.
+# Sling's program is a package of its own a platform; without it, it is fetched from elsewhere when first run.
+SLING_PROGRAM = (
+    f"sling-{platform.system().lower()}-{'arm64' if platform.machine() in ('arm64', 'aarch64') else 'amd64'}"
+)
+# dlt's URL names no driver, and SQLAlchemy 2.1 takes another one than psycopg2 for it.
+SQLALCHEMY = "sqlalchemy<2.1"
 PEERS = {
     "dlt": Peer(
-        ("dlt[duckdb,sql_database]", "sqlalchemy", "psycopg2-binary"),
+        ("dlt[duckdb,sql_database]", SQLALCHEMY, "psycopg2-binary"),
         "load.py",
         DLT.format(backend=""),
         ("python", "load.py"),
     ),
     "dlt-connectorx": Peer(
-        ("dlt[duckdb,sql_database]", "sqlalchemy", "psycopg2-binary", "connectorx", "pyarrow"),
+        ("dlt[duckdb,sql_database]", SQLALCHEMY, "psycopg2-binary", "connectorx", "pyarrow"),
         "load.py",
         DLT.format(backend='backend="connectorx", reflection_level="full_with_precision"'),
         ("python", "load.py"),
     ),
-    "sling": Peer(("sling==1.4.11",), "replication.yaml", SLING, ("sling", "run", "-r", "replication.yaml")),
+    "sling": Peer(
+        ("sling==1.4.11", f"{SLING_PROGRAM}==1.4.11"),
+        "replication.yaml",
+        SLING,
+        ("sling", "run", "-r", "replication.yaml"),
+    ),
 }
 CASES = {"full": "full load", "changes": "1% updated + 1% inserted", "unchanged": "nothing changed"}
 
