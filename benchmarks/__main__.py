@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.cases import NAMES, TABLE_CASES, Wanted, graph_cases, table_cases
+from benchmarks.cases import NAMES, TABLE_CASES, Wanted, backup_cases, graph_cases, ledger_cases, table_cases
 from benchmarks.peers import PEERS, peer_cases
 from benchmarks.report import Result, document, machine, table
 from benchmarks.source import running
@@ -35,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
             facts["postgres"] = source.server.run("postgres", "--version").strip()
             results += table_cases(source, Path(name) / "project", wanted, say)
             results += peer_cases(source, Path(name), options.peers, options.peer_timeout, say)
+    results += ledger_cases(wanted, say)
+    results += backup_cases(wanted, say, rows=options.rows)
     results += graph_cases(wanted, say, orders=options.orders)
 
     shown = {"rows": options.rows, "repeat": options.repeat, "orders": options.orders, "peers": options.peers}

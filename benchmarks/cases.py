@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from statistics import median
 
 from benchmarks.measure import BenchmarkError, Figures, measure
 from benchmarks.project import DATA_PLATFORM, Project, copy_repository, make_project
@@ -34,8 +35,21 @@ GRAPH_CASES = {
     "demo": ("make demo: the whole graph from nothing", (Limit("wall_seconds", 120),)),
     "backfill": ("365 daily slices of every partitioned table, one run", (Limit("wall_seconds", 60),)),
 }
-NAMES = (*TABLE_CASES, *GRAPH_CASES)
+LEDGER_CASES = {
+    "ledger": ("the state of a table read from 100,000 batches", (Limit("wall_seconds", 0.1),)),
+}
+BACKUP_CASES = {
+    "backup-copy": ("plain copy of a backup's objects, with SHA-256", ()),
+    "backup": ("backup run: export, store, read back", (Limit("ratio_to_copy", 2.0), Limit("peak_mb", 1000))),
+    "backup-verify": ("backup verify: every byte read and hashed", (Limit("ratio_to_copy", 2.0),)),
+    "restore": ("restore warehouse, proven equal", (Limit("ratio_to_copy", 2.0), Limit("peak_mb", 1000))),
+}
+NAMES = (*TABLE_CASES, *GRAPH_CASES, *LEDGER_CASES, *BACKUP_CASES)
 SLICES = 365
+BATCHES = 100_007
+"""As far behind the last checkpoint as a head can be."""
+LEDGER_REPEAT_MIN = 21
+"""A reading takes milliseconds: its median wants more of them than that of a sync."""
 
 LOAD_DEFINITIONS = "from data_platform.definitions import defs; defs().get_repository_def().get_all_jobs()"
 
@@ -141,6 +155,38 @@ class _TableBench:
 
     def _psql(self) -> list[str]:
         return [str(self.source.server.install / "bin" / "psql")]
+
+
+def ledger_cases(wanted: Wanted, say: Say, *, batches: int = BATCHES) -> Iterator[Result]:
+    """Each case of ``LEDGER_CASES`` that is wanted, in this process: a start would hide the figure."""
+    if not wanted.any_of(LEDGER_CASES):
+        return
+    from benchmarks.ledger import build_chain, read_state
+
+    result = _result("ledger")
+    say(f"Making a ledger of {batches:,} batches.")
+    with tempfile.TemporaryDirectory(prefix="data-platform-bench-ledger-") as name:
+        store = build_chain(Path(name), batches)
+        for _ in range(max(wanted.repeat, LEDGER_REPEAT_MIN)):
+            result.repetitions.append(read_state(store, batches))
+    milliseconds = [1000 * figures.wall_seconds for figures in result.repetitions]
+    result.notes.append(
+        f"{median(milliseconds):.1f} ms of at most 100 ms, the slowest of {len(milliseconds)}"
+        f" {max(milliseconds):.1f} ms"
+    )
+    say(f"{result.title}: {median(milliseconds):.1f} ms")
+    yield result
+
+
+def backup_cases(wanted: Wanted, say: Say, *, rows: int) -> Iterator[Result]:
+    """All of ``BACKUP_CASES`` when any of them is wanted: each needs the one before."""
+    names = wanted.any_of(BACKUP_CASES)
+    if not names:
+        return
+    from benchmarks.backup import backup_results
+
+    results = {name: _result(name) for name in BACKUP_CASES}
+    yield from (r for r in backup_results(results, rows, wanted.repeat, say) if r.name in names)
 
 
 def graph_cases(wanted: Wanted, say: Say, *, orders: int) -> Iterator[Result]:
@@ -250,5 +296,5 @@ class _GraphBench:
 
 
 def _result(name: str) -> Result:
-    title, limits = {**TABLE_CASES, **GRAPH_CASES}[name]
+    title, limits = {**TABLE_CASES, **GRAPH_CASES, **LEDGER_CASES, **BACKUP_CASES}[name]
     return Result(name, title, limits)

@@ -138,6 +138,8 @@ def _run(peer: Peer, home: Path, source: Source, timeout_seconds: float) -> Figu
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "SLING_DISABLE_TELEMETRY": "true",
     }
+    for program in home.glob("venv/lib/*/site-packages/sling_*/bin/sling-*"):
+        environ["SLING_BINARY"] = str(program)  # or it would be fetched
     command = [str(home / "venv" / "bin" / peer.command[0]), *peer.command[1:]]
     return measure(
         command, environ=environ, cwd=home, server_pid=source.server.pid(), timeout_seconds=timeout_seconds

@@ -15,5 +15,7 @@ def defs() -> dg.Definitions:
 
     from data_platform.catalog import load_catalog, project_root
     from data_platform.defs.build import build
+    from data_platform.defs.orphans import end_with_parent
 
+    end_with_parent()
     return build(load_catalog(project_root()), os.environ.get("DATA_PLATFORM_ENV") or "local")

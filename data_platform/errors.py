@@ -11,11 +11,17 @@
     │   ├── ValueNotKept            one value that its column's rule cannot keep exactly
     │   ├── PersonalColumnUndeclared  a column looks personal and nothing is said about it
     │   └── DuplicateKey            the declared key is null or not unique
-    ├── LandingError            the landing store
+    ├── LandingError            the landing store, or another store of objects
     │   ├── StoreFull               no space left
+    │   ├── StoreRefused            wrong or expired credentials, no permission, no such bucket
+    │   ├── StoreUnreachable        (retryable) no answer, or only errors, through every attempt
+    │   ├── ObjectDamaged           (retryable) other bytes arrived than were sent
     │   ├── BatchConflict           (retryable) another writer committed this sequence first
     │   ├── LedgerBroken            a manifest is missing, altered or out of order
     │   └── PartDamaged             a part file is missing, short or altered
+    ├── BackupError             a backup, a restore, a drill
+    │   ├── BackupMissing           no backup of that day, or none at all
+    │   └── BackupDamaged           a manifest or an object is missing, short or altered
     ├── WarehouseError          the warehouse
     │   ├── WarehouseBusy           (retryable) another process holds it
     │   ├── LoadRefused             a batch out of order, or one that does not fit
@@ -96,6 +102,18 @@ class StoreFull(LandingError):
     pass
 
 
+class StoreRefused(LandingError):
+    pass
+
+
+class StoreUnreachable(LandingError):
+    retryable = True
+
+
+class ObjectDamaged(LandingError):
+    retryable = True
+
+
 class BatchConflict(LandingError):
     retryable = True
 
@@ -105,6 +123,18 @@ class LedgerBroken(LandingError):
 
 
 class PartDamaged(LandingError):
+    pass
+
+
+class BackupError(DataPlatformError):
+    exit_code = 8
+
+
+class BackupMissing(BackupError):
+    pass
+
+
+class BackupDamaged(BackupError):
     pass
 
 

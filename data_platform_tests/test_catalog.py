@@ -486,7 +486,11 @@ def test_every_key_is_documented_and_nothing_else() -> None:
     ):
         (section,) = [section for section in sections if section.startswith(title)]
         documented = re.findall(r"^\| `([^`]+)` \|", section, flags=re.M)
-        assert sorted(documented) == sorted(key_paths(json_schemas()[schema]))
+        paths = set(key_paths(json_schemas()[schema]))
+        backups = {path for path in paths if re.search(r"\.backups\.(store|copies\.<name>)\.", path)}
+        stores = {re.sub(r"\.backups\.(store|copies\.<name>)\.", ".landing.", path) for path in backups}
+        assert stores <= paths, "a store's keys are the same everywhere, and documented once"
+        assert sorted(documented) == sorted(paths - backups)
 
 
 def test_the_dbt_sources_are_current(catalog: Catalog) -> None:
@@ -515,3 +519,38 @@ def test_dbt_sources_survive_any_text(tmp_path: Path) -> None:
     assert columns["email"]["config"] == {"meta": {"personal": "hash"}}
     assert "keyed hash" in columns["email"]["description"]
     assert "description" not in columns["phone"]
+
+
+@pytest.mark.parametrize(
+    ("backups", "said"),
+    [
+        ("store: {kind: local, path: .data/landing}", "backups.store: the backup store is in the same place"),
+        ("store: {kind: local, path: ./.data/x/../landing/b}", "the backup store is in the same place"),
+        (
+            "store: {kind: s3, bucket: bucket}, copies: {off: {kind: s3, bucket: bucket, prefix: p}}",
+            "backups.copies.off: the copy off is in the same place as the backup store",
+        ),
+        (
+            "store: {kind: s3, bucket: bucket}, copies: {primary: {kind: gcs, bucket: bucket}}",
+            "name the copy otherwise",
+        ),
+        ("store: {kind: s3, bucket: bucket}, schedule: daily", "backups.schedule: must be a cron line"),
+    ],
+)
+def test_a_second_copy_in_the_same_place_is_none(tmp_path: Path, backups: str, said: str) -> None:
+    platform = PLATFORM + f"    backups: {{{backups}, start: 2026-11-01}}\n"
+    assert said in only(write(tmp_path, "  t: {key: a}\n", platform=platform))
+
+
+def test_backups_in_places_of_their_own_are_taken(tmp_path: Path) -> None:
+    backups = (
+        "    backups:\n      store: {kind: s3, bucket: bucket, prefix: here}\n      start: 2026-11-01\n"
+        "      copies: {there: {kind: s3, bucket: bucket, prefix: there}, gcs: {kind: gcs, bucket: bucket, prefix: here}}\n"
+    )
+    found = (
+        load_catalog(write(tmp_path, "  t: {key: a}\n", platform=PLATFORM + backups))
+        .environment("local")
+        .backups
+    )
+    assert found is not None and list(found.copies) == ["there", "gcs"]
+    assert found.retention.days == 30 and not found.retention.apply

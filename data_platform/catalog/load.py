@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from data_platform.catalog.checks import check_source, check_table, split_relation
+from data_platform.catalog.checks import check_environment, check_source, check_table, split_relation
 from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, find_secrets, validated
 from data_platform.catalog.models import NAME, NAME_LENGTH_MAX, Catalog, Environment, Source, Table
@@ -85,6 +85,8 @@ def _read_platform(root: Path, mistakes: list[Mistake]) -> PlatformFile | None:
     model = validated(
         PlatformFile, report.document.data, lambda: json_schemas()["platform.schema.json"], report
     )
+    for name, settings in (model.environments if model else {}).items():
+        check_environment(settings, report, ("environments", name))
     mistakes += report.mistakes.values()
     return model
 

@@ -124,22 +124,24 @@ def validated(
             wrong: list[Path] = []
             for details in error.errors(include_url=False, include_input=False):
                 path = _place(details["loc"], rest)
+                if details["type"].startswith("union_tag"):  # the block's kind is what is wrong
+                    path = (*path, details["ctx"]["discriminator"].strip("'"))
                 if attempt == 0:
-                    report.add((*base, *path), _words(details, path, _at(rest, path), schema()))
-                wrong.append(path[:-1] if details["type"] == "missing" else path)
+                    report.add((*base, *path), _words(details, path, rest, schema()))
+                wrong.append(path[:-1] if details["type"] in _MISSING else path)
             if () in wrong:
                 return None
             _leave_out(rest, wrong)
     return None
 
 
-def _words(details: Any, path: Path, value: Any, schema: Mapping[str, Any]) -> str:
+def _words(details: Any, path: Path, data: Any, schema: Mapping[str, Any]) -> str:
     from data_platform.catalog.schema import node_at
 
     kind, context = details["type"], details.get("ctx", {})
-    node = node_at(schema, path)
+    node = node_at(schema, path, data)
     if kind == "extra_forbidden":
-        known = list(node_at(schema, path[:-1]).get("properties", {}))
+        known = list(node_at(schema, path[:-1], data).get("properties", {}))
         name = str(path[-1])
         if name in _SECRET_KEYS and "url_env" in known:
             return (
@@ -147,11 +149,11 @@ def _words(details: Any, path: Path, value: Any, schema: Mapping[str, Any]) -> s
                 " write its name under `url_env`"
             )
         return f"unknown key.{did_you_mean(name, known)} Known here: {', '.join(known)}"
-    if kind == "missing":
+    choices = re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags", "")))
+    if kind in _MISSING:
         return f"is missing. {node.get('description', 'It is required')}"
-    if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        return f"must be one of {', '.join(choices)}.{did_you_mean(str(value), choices)}"
+    if kind in ("literal_error", "union_tag_invalid"):
+        return f"must be one of {', '.join(choices)}.{did_you_mean(str(_at(data, path)), choices)}"
     if kind == "value_error":
         return str(context.get("error", details["msg"])).removeprefix("Value error, ")
     if kind == "string_pattern_mismatch":
@@ -169,6 +171,7 @@ def _words(details: Any, path: Path, value: Any, schema: Mapping[str, Any]) -> s
     return str(details["msg"])
 
 
+_MISSING = ("missing", "union_tag_not_found")
 _BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, WithJsonSchema
 
 from data_platform.alerts.config import AlertsConfig
+from data_platform.backups.config import BackupsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.quality.rules import FORMS, Rule, parse_rule
 from data_platform.sources.kinds import SourceConnection
@@ -248,6 +249,9 @@ class EnvironmentSettings(Model):
 
     landing: StoreConfig = Field(description="The landing store, where every batch is kept as it was read.")
     warehouse: WarehouseConfig = Field(description="The warehouse the batches are loaded into.")
+    backups: BackupsConfig | None = Field(
+        default=None, description="Where each day's verified copy of the warehouse is kept."
+    )
     automation: Literal["running", "stopped"] = Field(
         default="stopped",
         description="Whether schedules and sensors start by themselves. Alerts always do.",

@@ -41,17 +41,23 @@ def render_json_schemas() -> dict[str, str]:
     }
 
 
-def node_at(schema: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """The part of ``schema`` that describes ``path``; empty where nothing does."""
-    node = _resolved(schema, schema)
+def node_at(schema: Mapping[str, Any], path: Path, data: Any = None) -> Mapping[str, Any]:
+    """The part of ``schema`` that describes ``path``; empty where nothing does. Of a block that may be
+    of several kinds it is that of the kind ``data`` (the whole file) names there, or of all together."""
+    node = _resolved(schema, schema, data)
     for step in path:
-        node = _child(schema, node, step)
+        if isinstance(data, Mapping):
+            data = data.get(step)
+        else:
+            data = data[step] if isinstance(data, list) and isinstance(step, int) else None
+        node = _child(schema, node, step, data)
     return node
 
 
 def key_paths(schema: Mapping[str, Any]) -> Iterator[str]:
-    """Every key a file may hold, as ``tables.<name>.key``; ``[]`` stands for a list's items."""
-    yield from _paths(schema, _resolved(schema, schema), "")
+    """Every key a file may hold, as ``tables.<name>.key``; ``[]`` stands for a list's items. What several
+    places may hold in the same kinds, such as a store, is told at the first of them."""
+    yield from _paths(schema, _resolved(schema, schema), "", set())
 
 
 _DIALECT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
@@ -75,13 +81,23 @@ def _drop_titles(node: Any) -> None:
             _drop_titles(value)
 
 
-def _resolved(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolved(root: Mapping[str, Any], node: Mapping[str, Any], data: Any = None) -> Mapping[str, Any]:
     if "$ref" in node:
         target: Any = root
         for step in node["$ref"].removeprefix("#/").split("/"):
             target = target[step]
         own = {key: value for key, value in node.items() if key != "$ref"}
-        return {**_resolved(root, target), **own}
+        return {**_resolved(root, target, data), **own}
+    if "discriminator" in node:
+        key, kinds = node["discriminator"]["propertyName"], node["discriminator"]["mapping"]
+        named = data.get(key) if isinstance(data, Mapping) else None
+        chosen = [named] if isinstance(named, str) and named in kinds else list(kinds)
+        properties: dict[str, Any] = {}
+        for kind in chosen:
+            for name, child in _resolved(root, {"$ref": kinds[kind]})["properties"].items():
+                properties.setdefault(name, child)
+        own = {name: value for name, value in node.items() if name == "description"}
+        return {"type": "object", "properties": properties, **own}
     for choice in ("anyOf", "oneOf"):
         for option in node.get(choice, ()):
             resolved = _resolved(root, option)
@@ -90,13 +106,13 @@ def _resolved(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, 
     return node
 
 
-def _child(root: Mapping[str, Any], node: Mapping[str, Any], step: str | int) -> Mapping[str, Any]:
+def _child(root: Mapping[str, Any], node: Mapping[str, Any], step: str | int, data: Any) -> Mapping[str, Any]:
     if isinstance(step, int):
-        return _resolved(root, node.get("items") or {})
+        return _resolved(root, node.get("items") or {}, data)
     known = node.get("properties", {}).get(step)
     if known is None:
         known = _any_key(node) or {}
-    return _resolved(root, known)
+    return _resolved(root, known, data)
 
 
 def _any_key(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -107,13 +123,26 @@ def _any_key(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return additional if isinstance(additional, Mapping) else None
 
 
-def _paths(root: Mapping[str, Any], node: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def _paths(
+    root: Mapping[str, Any], node: Mapping[str, Any], prefix: str, told: set[tuple[str, ...]]
+) -> Iterator[str]:
     for key, child in node.get("properties", {}).items():
         yield f"{prefix}{key}"
-        yield from _paths(root, _resolved(root, child), f"{prefix}{key}.")
+        yield from _below(root, child, f"{prefix}{key}.", told)
     items = node.get("items")
     if isinstance(items, Mapping):
-        yield from _paths(root, _resolved(root, items), f"{prefix[:-1]}[].")
+        yield from _below(root, items, f"{prefix[:-1]}[].", told)
     free = _any_key(node)
     if free is not None:
-        yield from _paths(root, _resolved(root, free), f"{prefix}<name>.")
+        yield from _below(root, free, f"{prefix}<name>.", told)
+
+
+def _below(
+    root: Mapping[str, Any], node: Mapping[str, Any], prefix: str, told: set[tuple[str, ...]]
+) -> Iterator[str]:
+    if "discriminator" in node:
+        kinds = tuple(node["discriminator"]["mapping"].values())
+        if kinds in told:
+            return
+        told.add(kinds)
+    yield from _paths(root, _resolved(root, node), prefix, told)

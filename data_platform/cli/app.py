@@ -14,7 +14,18 @@ from collections.abc import Sequence
 
 import typer
 
-from data_platform.cli import catalog, ledger, query, sandbox, status, summary, sync
+from data_platform.cli import (
+    backup,
+    catalog,
+    doctor,
+    query,
+    restore,
+    sandbox,
+    status,
+    summary,
+    sync,
+    verify,
+)
 from data_platform.cli.output import error_fields, say_error
 from data_platform.errors import DataPlatformError
 
@@ -35,9 +46,12 @@ app.command("discover", short_help="Draft the YAML of a database")(catalog.disco
 app.command("sync", short_help="Bring what changed into the warehouse")(sync.sync)
 app.command("status", short_help="Show how far each table is, and whether it is fresh")(status.status)
 app.command("query", short_help="Ask the warehouse a question, read-only")(query.query)
+app.command("verify", short_help="Read again what was landed, and compare its hashes")(verify.verify)
+app.command("doctor", short_help="Check what the platform leans on, and say what to do")(doctor.doctor)
 app.command("summary", short_help="Say what was synced, modelled and checked")(summary.summary)
+app.add_typer(backup.app, name="backup", short_help="Verified second copies of the warehouse")
+app.add_typer(restore.app, name="restore", short_help="Bring a backup back, and prove it")
 app.add_typer(sandbox.app, name="sandbox", short_help="A company's database in a box")
-app.add_typer(ledger.app, name="ledger", short_help="Look at the chain of landed batches")
 
 
 def run(argv: Sequence[str]) -> int:

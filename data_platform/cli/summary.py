@@ -14,7 +14,7 @@ import json as json_module
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -103,10 +103,11 @@ def summary(
         raise typer.Exit(1)
 
 
-def show(platform: Platform, checks: Mapping[str, Any] | None = None) -> bool:
-    """Print the summary; returns whether all is green. For ``make demo``."""
+def show(platform: Platform, checks: Mapping[str, Any] | None = None, backed_up: Sequence[str] = ()) -> bool:
+    """Print the summary; returns whether all is green. For ``make demo``, which has lines to tell of
+    the backup it made."""
     found = gather(platform, checks)
-    tell(found, platform.environment.alerts.ui_url)
+    tell(found, platform.environment.alerts.ui_url, backed_up)
     return found.ok
 
 
@@ -221,7 +222,7 @@ def read_checks(path: Path) -> Mapping[str, Any]:
     return dict(document)
 
 
-def tell(found: Summary, ui_url: str) -> None:
+def tell(found: Summary, ui_url: str, backed_up: Sequence[str] = ()) -> None:
     heading("Synced")
     say_table(
         ["table", "rows", "batches", "last batch", "size"],
@@ -252,10 +253,14 @@ def tell(found: Summary, ui_url: str) -> None:
         say("  " + line)
     if found.warehouse_error:
         say("  " + found.warehouse_error, style="red")
+    if backed_up:
+        heading("Backed up")
+        for line in backed_up:
+            say("  " + line)
     say()
     say(*verdict(found))
     heading("Next")
-    for command, what in next_steps(found, ui_url):
+    for command, what in next_steps(found, ui_url, backed_up=bool(backed_up)):
         say(f"  {command}")
         say(f"      {what}", style="dim")
 
@@ -282,7 +287,7 @@ def checked_lines(found: Summary) -> list[str]:
     return lines or ["nothing was checked yet"]
 
 
-def next_steps(found: Summary, ui_url: str) -> list[tuple[str, str]]:
+def next_steps(found: Summary, ui_url: str, *, backed_up: bool = False) -> list[tuple[str, str]]:
     """What a newcomer types next, in the spelling that works in this shell."""
     me = command_name()
     marts = [
@@ -294,6 +299,10 @@ def next_steps(found: Summary, ui_url: str) -> list[tuple[str, str]]:
         steps.append((found.run_url, "this run, once make dev is up"))
     if relation:
         steps.append((f'{me} query "from {relation} limit 10"', "the warehouse, read-only"))
+    if backed_up:
+        steps.append(
+            (f"{me} restore warehouse --into restored.duckdb", "a warehouse from the backup, proven equal")
+        )
     steps += [
         (f"{me} sandbox traffic --seconds 30 && {me} sync", "live business, and only what it changed"),
         (f"{me} status", "how far each table is, and whether it is fresh"),

@@ -7,7 +7,8 @@ import dagster as dg
 from data_platform.catalog import Catalog
 from data_platform.defs.alert_sensor import alert_sensor
 from data_platform.defs.automation import automation_sensor
-from data_platform.defs.dbt import dbt_definitions
+from data_platform.defs.backup import backup_definitions
+from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.jobs import jobs, whole_jobs
 from data_platform.defs.names import raw_key
@@ -36,7 +37,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
             *(assets for source in sources for assets in raw_assets(source)),
             *platform_specs(catalog),
         ],
-        jobs=jobs(catalog),
+        jobs=jobs(catalog, running=running),
         schedules=[schedule for source in sources for schedule in schedules(source, running=running)],
         sensors=[
             *(probe_sensor(source, whole, running=running) for source in sources),
@@ -47,4 +48,10 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         resources={"platform": PlatformResource(root=str(catalog.root), environment=environment)},
         executor=dg.in_process_executor,
     )
-    return with_freshness(dg.Definitions.merge(own, dbt_definitions(catalog, environment, gates)), catalog)
+    modelled = dbt_definitions(catalog, environment, gates)
+    parts = [own, modelled]
+    backups = catalog.environment(environment).backups
+    if backups is not None:
+        copied = [raw_key(table) for table in catalog.table_ids()] + model_keys(modelled)
+        parts.append(backup_definitions(backups, copied, running=running))
+    return with_freshness(dg.Definitions.merge(*parts), catalog)

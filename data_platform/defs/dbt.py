@@ -108,3 +108,13 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
         dbt_executable=dbt_manifest.executable(),
     )
     return dg.Definitions(assets=[dbt_build], resources={"dbt": resource})
+
+
+def model_keys(definitions: dg.Definitions) -> list[dg.AssetKey]:
+    """The models and snapshots of ``dbt_definitions``."""
+    return [
+        key
+        for assets in definitions.assets or ()
+        if isinstance(assets, dg.AssetsDefinition)
+        for key in assets.keys
+    ]

@@ -1,7 +1,7 @@
 """`python -m data_platform.defs.demo`: the whole graph once, and what came of it (`make demo`).
 
-Runs the job `everything` in this process and records it in DAGSTER_HOME, so that
-`make dev` shows it afterwards. What it prints at the end is `data-platform summary`'s.
+Runs the jobs `everything` and `backup` in this process and records them in DAGSTER_HOME, so that
+`make dev` shows them afterwards. What it prints at the end is `data-platform summary`'s.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import warnings
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -21,6 +22,7 @@ def main() -> int:
 
     from data_platform.catalog import load_catalog, project_root
     from data_platform.cli.summary import show
+    from data_platform.defs.backup import JOB as BACKUP
     from data_platform.defs.build import build
     from data_platform.defs.jobs import EVERYTHING
     from data_platform.sync import open_platform
@@ -32,25 +34,51 @@ def main() -> int:
     platform = open_platform(root)
     started = time.monotonic()
     print("Syncing every table, building and testing every model, evaluating every check.", flush=True)
-    with dg.DagsterInstance.get() as instance:
-        result = (
-            build(load_catalog(root), platform.environment.name)
-            .resolve_job_def(EVERYTHING)
-            .execute_in_process(
-                instance=instance,
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-                tags={".dagster/repository": "__repository__@data_platform"},
-            )
+    definitions = build(load_catalog(root), platform.environment.name)
+
+    def run(job: str, **arguments: Any) -> Any:
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+            tags={".dagster/repository": "__repository__@data_platform"},
+            **arguments,
         )
+        tell_failures(result)
+        return result
+
+    with dg.DagsterInstance.get() as instance:
+        result = run(EVERYTHING)
+        backed_up = None
+        if platform.environment.backups is not None:
+            print("Backing the warehouse up, and reading every byte of it back.", flush=True)
+            backed_up = run(BACKUP, partition_key=datetime.now(UTC).date().isoformat())
+    told = backup_lines(platform) if backed_up is not None and backed_up.success else []
+    green = (
+        show(platform, checks(result), told) and result.success and (backed_up is None or backed_up.success)
+    )
+    print(f"\n{'Green' if green else 'Not green'} after {time.monotonic() - started:.0f} s.")
+    return 0 if green else 1
+
+
+def tell_failures(result: Any) -> None:
     for event in result.all_events:
         if event.event_type_value == "STEP_FAILURE":
             failure = event.step_failure_data
             text = failure.user_failure_data and failure.user_failure_data.description
             print(f"{event.step_key}: {text or (failure.error and failure.error.message)}", file=sys.stderr)
-    green = show(platform, checks(result)) and result.success
-    print(f"\n{'Green' if green else 'Not green'} after {time.monotonic() - started:.0f} s.")
-    return 0 if green else 1
+
+
+def backup_lines(platform: Any) -> list[str]:
+    """What the newest backup holds and where it is."""
+    from data_platform.cli.output import size
+    from data_platform.sync.backup import archives
+
+    lines = []
+    for archive in archives(platform):
+        manifest = archive.chosen("latest")
+        lines.append(f"{manifest.rows:,} rows, {size(manifest.bytes)}, every byte read back, in {archive}")
+    return lines
 
 
 def checks(result: Any) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Many materializations of one asset, stored together.
 
 A first sync reports hundreds of days a table: 40 s for four tables of 730 days, were they
-stored one by one in Dagster's SQLite event log; 3 s together (``sqlite_storage.py``). Any
-other storage goes through Dagster's own call, one event at a time.
+stored one by one in Dagster's SQLite event log; 3 s together (``sqlite_storage.py``). PostgreSQL
+has a batch of its own; any other storage takes them one at a time.
 What is reported, and when, is decided elsewhere.
 """
 
@@ -39,8 +39,7 @@ def store_materializations(
     if isinstance(storage, SqliteEventLogStorage):
         store_together(storage, entries)
     else:
-        for entry in entries:
-            instance.handle_new_event(entry)
+        storage.store_event_batch(entries)
 
 
 def _entry(event: dg.AssetMaterialization, run: dg.DagsterRun | None, step_key: str | None) -> EventLogEntry:

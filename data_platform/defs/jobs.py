@@ -12,16 +12,25 @@ from data_platform.defs.checks import check_keys
 from data_platform.tables import TableId
 
 EVERYTHING = "everything"
+STEP_PROCESSES = dg.multiprocess_executor.configured(
+    # forked from a process that has imported everything, once a run: a step starts at once
+    {"start_method": {"forkserver": {"preload_modules": ["data_platform.defs.build"]}}}
+)
 LAYERS = ("raw", "staging", "intermediate", "marts", "snapshots", "seeds")
 
 
-def jobs(catalog: Catalog) -> list[Any]:
-    """Started without a partition, a job reads *changes*; with one, it replaces those days."""
+def jobs(catalog: Catalog, *, running: bool) -> list[Any]:
+    """Started without a partition, a job reads *changes*; with one, it replaces those days.
+
+    Where the platform runs by itself, ``everything`` gives each step a process of its own: one that
+    runs out of memory takes no other source with it. Other runs hold one source or dbt, and a run
+    is a process already; a process more would only cost its start.
+    """
     everything = dg.define_asset_job(
         EVERYTHING,
         selection=dg.AssetSelection.key_prefixes(*([layer] for layer in LAYERS)),
         description="Sync every source, build and test every model, evaluate every check.",
-        executor_def=dg.in_process_executor,
+        executor_def=STEP_PROCESSES if running else dg.in_process_executor,
     )
     return [everything, *(_source_job(source) for source in catalog.sources.values())]
 

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_platform.errors import BatchConflict, LedgerBroken, PartDamaged
+from data_platform.errors import BatchConflict, LedgerBroken, ObjectDamaged, PartDamaged
 from data_platform.landing.manifest import Manifest, Measured, Part
+from data_platform.landing.redaction import KEY_VARIABLE, Redaction, Rewrites, redaction_key
 from data_platform.stores import Store
 from data_platform.tables import Column, Slice, TableId, Watermark
 
-CHECKPOINT_EVERY = 32
+CHECKPOINT_EVERY = 8
 """Every so many sequences a manifest repeats the folded state, so that reading it takes at most
-that many objects: about 10 ms from a disk, under a second from an object store."""
+that many objects, one after the other: a few milliseconds from a disk, a quarter of a second from
+an object store. Half as many requests would cost twice the bytes for a table of many days."""
+FOLDER_MAX = 1000
 _TOP = 10**12
-"""Manifests are named by ``_TOP - sequence``, so that the newest is the first of a listing."""
+"""Manifests are named by ``_TOP - sequence``, so that the newest is the first of a listing, in folders
+of ``FOLDER_MAX``, so that listing it looks at few names however long the chain is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,8 @@ def fold(newest_first: Iterable[Manifest]) -> tuple[dict[Slice, Measured], int |
 
 
 def manifest_key(table: TableId, sequence: int) -> str:
-    return f"{table}/manifests/{_TOP - sequence:012d}.json"
+    top = _TOP - sequence
+    return f"{table}/manifests/{top // FOLDER_MAX:09d}/{top:012d}.json"
 
 
 def part_key(table: TableId, sequence: int, nonce: str, index: int = 0) -> str:
@@ -85,21 +91,48 @@ def part_key(table: TableId, sequence: int, nonce: str, index: int = 0) -> str:
     return f"{table}/batches/{sequence:08d}-{nonce[:8]}/part-{index:04d}.parquet"
 
 
+def part_sequence(table: TableId, key: str) -> int | None:
+    """The batch whose part is, or was to be, ``key``; None for an object that is no part."""
+    prefix = f"{table}/batches/"
+    sequence = key.removeprefix(prefix).partition("-")[0] if key.startswith(prefix) else ""
+    return int(sequence) if sequence.isdecimal() else None
+
+
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class Ledger:
-    """The manifests of every table in ``store``. Any number of processes may hold one."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One batch looked at. ``manifest`` is None when it cannot be read; ``bytes`` were hashed."""
 
-    def __init__(self, store: Store) -> None:
+    sequence: int
+    manifest: Manifest | None
+    problems: tuple[str, ...] = ()
+    parts: int = 0
+    bytes: int = 0
+
+
+class Ledger:
+    """The manifests of every table in ``store``. Any number of processes may hold one.
+
+    The key of redactions is read from ``environ`` when the first one is met.
+    """
+
+    def __init__(self, store: Store, environ: Mapping[str, str] = os.environ) -> None:
         self.store = store
+        self.environ = environ
 
     def head(self, table: TableId) -> Manifest | None:
         """The newest manifest: one listing of one key and one read."""
+        sequence = self.last(table)
+        return self.read(table, sequence) if sequence else None
+
+    def last(self, table: TableId) -> int:
+        """The sequence of the newest manifest; 0 before the first."""
         keys = self.store.list(f"{table}/manifests", limit=1)
-        return self.read(table, _sequence(table, keys[0])) if keys else None
+        return _sequence(table, keys[0]) if keys else 0
 
     def read(self, table: TableId, sequence: int) -> Manifest:
         """One manifest, verified. ``LedgerBroken`` when it is missing, altered or misplaced."""
@@ -134,21 +167,18 @@ class Ledger:
         ``digest`` is what the caller knows of manifest ``sequence`` (a warehouse keeps it):
         ``LedgerBroken`` when the ledger no longer has that very manifest, or ends before it.
         """
-        found: list[Manifest] = []
-        for manifest in self.newest_first(table):
-            if manifest.sequence <= sequence:
-                break
-            found.append(manifest)
-        found.reverse()
-        self._confirm(table, sequence, digest, found)
-        return found
+        return self._after(table, sequence, digest, whole=True)
 
     def pending(self, table: TableId, sequence: int, digest: str | None = None) -> list[Manifest]:
         """What a warehouse at ``sequence`` has still to load: ``since``, from the last batch that
-        replaces the whole table on, for nothing before that one matters any more."""
-        found = self.since(table, sequence, digest)
-        start = max((n for n, manifest in enumerate(found) if manifest.load == "replace"), default=0)
-        return found[start:]
+        replaces the whole table on, for nothing before that one matters any more.
+
+        Their parts are those that stand now: every redaction of a batch comes after it, so all that
+        count are among these.
+        """
+        found = self._after(table, sequence, digest, whole=False)
+        rewrites = self._rewrites(table, [manifest for manifest in found if manifest.redaction])
+        return [_with_parts(manifest, rewrites) for manifest in found]
 
     def state(self, table: TableId) -> TableState:
         """The head, its watermark and columns, and the folded fingerprints."""
@@ -172,6 +202,7 @@ class Ledger:
         extract again. Committing the same manifest twice is once.
         """
         manifest = self._linked(manifest).sealed()
+        self._rewrites(manifest.table, [manifest] if manifest.redaction else [])  # only a signed one
         key = manifest_key(manifest.table, manifest.sequence)
         if self.store.put_new(key, manifest.to_json()):
             return manifest
@@ -182,6 +213,51 @@ class Ledger:
             f"Another sync committed batch {manifest.sequence} of {manifest.table} first. This batch is"
             " dropped, for its snapshot may be the older one; run the sync again."
         )
+
+    def redact(self, head: Manifest, redaction: Redaction, nonce: str) -> Manifest:
+        """Sign ``redaction`` and commit it after ``head``. Its new parts are in the store already, as
+        a batch's are; the old ones are removed after it. ``BatchConflict`` as in ``commit``."""
+        table = head.table
+        if mistakes := redaction.mistakes():
+            raise LedgerBroken(
+                f"A redaction of {table} was not committed: {'; '.join(mistakes)}. Nothing was changed."
+            )
+        rewrites = self.rewrites(table)
+        for part in redaction.parts:
+            known = self.read(table, part.sequence).parts if part.sequence <= head.sequence else ()
+            stands = part.index < len(known) and part.old == rewrites.current(
+                table, part.sequence, part.index, known[part.index]
+            )
+            if not stands or part_sequence(table, part.new.key) != head.sequence + 1:
+                raise LedgerBroken(
+                    f"A redaction of {table} was not committed: part {part.index} of batch {part.sequence} is"
+                    f" not {part.old.key} as it says, or its new one is no part of batch {head.sequence + 1}."
+                    " Read the ledger again and rewrite what stands in it now."
+                )
+            if damage := self._damage(head, part.new, deep=True):
+                raise PartDamaged(damage)
+        key = redaction_key(self.environ)
+        signed = redaction.signed(table, head.sequence + 1, head.digest, key)
+        return self.commit(head.redacting(signed, nonce))
+
+    def redactions(self, table: TableId) -> list[Manifest]:
+        """Every batch of the kind ``redact``, oldest first: one read each, however long the chain is."""
+        head = self.head(table)
+        found: list[Manifest] = []
+        sequence = head.last_redaction if head else None
+        while sequence is not None:
+            manifest = self.read(table, sequence)
+            if manifest.redaction is None or (found and sequence >= found[-1].sequence):
+                raise _chain_break(manifest)
+            found.append(manifest)
+            sequence = manifest.redacted_before
+        found.reverse()
+        return found
+
+    def rewrites(self, table: TableId) -> Rewrites:
+        """Which parts stand in the place of which. ``LedgerBroken`` names a redaction whose
+        signature is wrong, ``ConfigurationError`` says that there is no key to check it with."""
+        return self._rewrites(table, self.redactions(table))
 
     def looked(self, table: TableId, at: str) -> None:
         """Remember that a sync looked at ``at`` (ISO, UTC) and found nothing: a hint, no state."""
@@ -195,36 +271,53 @@ class Ledger:
             return None
         return at if isinstance(at, str) else None
 
-    def tables(self) -> list[TableId]:
-        """Every table with a manifest."""
-        found = {key.rsplit("/", 2)[0] for key in self.store.list("") if "/manifests/" in key}
-        return sorted(TableId.parse(text) for text in found)
+    def tables(self, among: Iterable[TableId]) -> list[TableId]:
+        """Those of ``among`` (the catalog's tables) with a manifest: one listing of one key each."""
+        return sorted(table for table in among if self.last(table))
 
     def verify(self, table: TableId, deep: bool = False) -> list[str]:
-        """Everything wrong with the chain and its parts, one readable line each.
+        """Everything wrong with the whole chain and its parts, one readable line each.
 
         Parts are looked up and their sizes compared; ``deep`` reads them and compares
-        their SHA-256 too.
+        their SHA-256 too. ``verify.py`` does the same at the cost of what is new.
         """
-        problems: list[str] = []
-        keys = self.store.list(f"{table}/manifests")
-        last = _sequence(table, keys[0]) if keys else 0
+        rewrites, problems = Rewrites(), []
+        try:
+            rewrites = self.rewrites(table)
+        except LedgerBroken as error:
+            problems.append(str(error))
+        for checked in self.check(table, range(1, self.last(table) + 1), rewrites, deep=deep):
+            problems += checked.problems
+        return list(dict.fromkeys(problems))
+
+    def check(
+        self, table: TableId, sequences: Iterable[int], rewrites: Rewrites, *, deep: bool = True
+    ) -> Iterator[Checked]:
+        """Look at the batches ``sequences``, ascending: each manifest, its link to the one before, and
+        its parts as ``rewrites`` says that they stand. ``deep`` hashes them."""
         before: Manifest | None = None
-        for sequence in range(1, last + 1):
+        for sequence in sequences:
+            if before is None or before.sequence != sequence - 1:
+                before = self._readable(table, sequence - 1)
             try:
                 manifest = self.read(table, sequence)
             except LedgerBroken as error:
-                problems.append(str(error))
                 before = None
+                yield Checked(sequence, None, (str(error),))
                 continue
-            expected = None if sequence == 1 else before.digest if before else manifest.previous
-            if manifest.previous != expected:
+            problems = []
+            if (before is not None or sequence == 1) and not _follows(before, manifest):
                 problems.append(str(_chain_break(manifest)))
-            problems += [
-                problem for part in manifest.parts if (problem := self._damage(manifest, part, deep))
-            ]
             before = manifest
-        return problems
+            try:
+                parts = _standing(manifest, rewrites)
+            except LedgerBroken as error:
+                yield Checked(sequence, manifest, (*problems, str(error)))
+                continue
+            damage = [self._damage(manifest, part, deep) for part in parts]
+            problems += filter(None, damage)
+            hashed = sum(p.bytes for p, problem in zip(parts, damage, strict=True) if deep and not problem)
+            yield Checked(sequence, manifest, tuple(problems), len(parts), hashed)
 
     @contextmanager
     def open_parts(self, manifest: Manifest, verified: bool = False) -> Iterator[list[Path]]:
@@ -245,27 +338,57 @@ class Ledger:
                 paths.append(path)
             yield paths
 
-    def orphans(self, table: TableId) -> list[str]:
-        """Keys of parts that no manifest names: of batches that lost a race or were cut short, and
-        of one being written just now. They are harmless."""
-        keys = self.store.list(f"{table}/manifests")
-        named = {part.key for key in keys for part in self.read(table, _sequence(table, key)).parts}
-        return [key for key in self.store.list(f"{table}/batches") if key not in named]
-
     def _before(self, manifest: Manifest) -> Manifest | None:
         """The manifest before, when the link to it holds."""
-        if manifest.sequence == 1:
-            if manifest.previous is not None:
-                raise _chain_break(manifest)
-            return None
-        before = self.read(manifest.table, manifest.sequence - 1)
-        if before.digest != manifest.previous:
+        before = None if manifest.sequence == 1 else self.read(manifest.table, manifest.sequence - 1)
+        if not _follows(before, manifest):
             raise _chain_break(manifest)
         return before
 
+    def _readable(self, table: TableId, sequence: int) -> Manifest | None:
+        try:
+            return self.read(table, sequence) if sequence else None
+        except LedgerBroken:
+            return None
+
+    def _after(self, table: TableId, sequence: int, digest: str | None, *, whole: bool) -> list[Manifest]:
+        """The manifests after ``sequence``, ascending; without ``whole`` from the last one that
+        replaces the table."""
+        found: list[Manifest] = []
+        for manifest in self.newest_first(table):
+            if manifest.sequence <= sequence:
+                break
+            found.append(manifest)
+            if not whole and manifest.load == "replace":
+                break
+        found.reverse()
+        self._confirm(table, sequence, digest, found)
+        return found
+
+    def _rewrites(self, table: TableId, redactions: Collection[Manifest]) -> Rewrites:
+        """What ``redactions`` (oldest first) replace, once each is known to be signed."""
+        if not redactions:
+            return Rewrites()
+        key = redaction_key(self.environ)
+        found = []
+        for manifest in redactions:
+            assert manifest.redaction is not None
+            if not manifest.redaction.is_signed(table, manifest.sequence, manifest.previous, key):
+                raise LedgerBroken(
+                    f"The redaction in batch {manifest.sequence} of {table} is not signed under the key in"
+                    f" {KEY_VARIABLE}: it was forged or moved here, or the key is another one. Nothing is read"
+                    " through it. Set the right key, or restore the manifests of this table from a copy of"
+                    " the landing store."
+                )
+            found.append((manifest.sequence, manifest.redaction))
+        return Rewrites.of(table, found)
+
     def _linked(self, manifest: Manifest) -> Manifest:
         """``manifest`` with its checkpoint where one is due, once it is known to follow the chain."""
-        before = self._before(manifest)
+        before = None if manifest.sequence == 1 else self.read(manifest.table, manifest.sequence - 1)
+        manifest = replace(manifest, redacted_before=before.last_redaction if before else None)
+        if not _follows(before, manifest):
+            raise _chain_break(manifest)
         if manifest.sequence % CHECKPOINT_EVERY or manifest.measured_whole or before is None:
             return manifest
         measured, whole_at = fold(self._back_from(before))
@@ -289,9 +412,11 @@ class Ledger:
                     f" {self.store.url} ends at batch {standing.sequence if standing else 0}: its newest"
                     " manifests are lost. Restore them from a copy of the landing store."
                 )
-            known = standing.digest
-        else:
+            known = standing.digest if standing.sequence == sequence else self.read(table, sequence).digest
+        elif after[0].sequence == sequence + 1:
             known = after[0].previous or ""
+        else:  # a batch that replaces the table ended the way back
+            known = self.read(table, sequence).digest
         if digest is not None and known != digest:
             raise LedgerBroken(
                 f"Batch {sequence} of {table} in the warehouse is not the one the ledger in"
@@ -310,10 +435,37 @@ class Ledger:
                         return _damaged(manifest, part, _ALTERED)
         except KeyError:
             return _damaged(manifest, part, "is missing")
+        except ObjectDamaged:
+            return _damaged(manifest, part, "does not arrive as the store holds it")
+        except OSError as error:
+            return _damaged(manifest, part, f"cannot be read ({error.strerror or type(error).__name__})")
         return None
 
 
 _ALTERED = "does not match its SHA-256: it was altered after it was written"
+
+
+def _follows(before: Manifest | None, manifest: Manifest) -> bool:
+    named = (manifest.previous, manifest.redacted_before)
+    return named == ((before.digest, before.last_redaction) if before else (None, None))
+
+
+def _with_parts(manifest: Manifest, rewrites: Rewrites) -> Manifest:
+    """``manifest`` with the parts that stand now. Its digest stays: that is what a warehouse knows it by."""
+    parts = rewrites.parts(manifest.table, manifest.sequence, manifest.parts)
+    erased = sum(part.rows for part in manifest.parts) - sum(part.rows for part in parts)
+    return (
+        manifest if parts == manifest.parts else replace(manifest, parts=parts, rows=manifest.rows - erased)
+    )
+
+
+def _standing(manifest: Manifest, rewrites: Rewrites) -> list[Part]:
+    """The parts to look at for ``manifest``: its own, and those that it brought for older batches."""
+    rewritten = manifest.redaction.parts if manifest.redaction else ()
+    return [
+        *_with_parts(manifest, rewrites).parts,
+        *(rewrites.current(manifest.table, part.sequence, part.index, part.new) for part in rewritten),
+    ]
 
 
 def _size_is(size: int, part: Part) -> str:

@@ -1,6 +1,7 @@
 """A batch's manifest: what was read, from where, how to load it. Pure values and their JSON.
 
-Reading and writing objects is ``ledger.py``'s; making part files is the source's.
+Reading and writing objects is ``ledger.py``'s; making part files is the source's; what a
+redaction says is ``redaction.py``'s.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from data_platform.errors import LedgerBroken
+from data_platform.landing import redaction as redactions
+from data_platform.landing.part import Part as Part
+from data_platform.landing.part import canonical
+from data_platform.landing.redaction import Redaction
 from data_platform.tables import (
     Column,
     Fingerprint,
@@ -26,16 +31,6 @@ from data_platform.tables import (
 
 FORMAT = 1
 Kind = Literal["data", "checkpoint", "compact", "redact"]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One immutable Parquet file of a batch; ``key`` is its name in the store."""
-
-    key: str
-    rows: int
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +52,11 @@ class Manifest:
     reading the state never walks far back, and ``checkpoint_whole_at`` the sequence
     of the last whole measurement before it. ``key_enforced`` says that a unique
     index at the source held the key unique and not null in the snapshot, so that
-    nobody need check it again. ``previous`` is the digest of the
-    manifest before, ``digest`` that of this one (all fields but itself).
+    nobody need check it again. ``redaction`` is what a batch of the kind ``redact``
+    is there for (``redacting``), and ``redacted_before`` the sequence of the last such
+    batch before this one, so that all of them are found without reading the chain.
+    ``previous`` is the digest of the manifest before, ``digest`` that of this one
+    (all fields but itself).
     """
 
     table: TableId
@@ -87,6 +85,8 @@ class Manifest:
     checkpoint_whole_at: int | None = None
     notes: tuple[str, ...] = ()
     key_enforced: bool = False
+    redaction: Redaction | None = None
+    redacted_before: int | None = None
     format: int = FORMAT
     digest: str = field(default="", compare=False)
 
@@ -98,6 +98,41 @@ class Manifest:
     def bytes(self) -> int:
         return sum(part.bytes for part in self.parts)
 
+    @property
+    def last_redaction(self) -> int | None:
+        """The sequence of the newest redaction up to this batch."""
+        return self.redacted_before if self.redaction is None else self.sequence
+
+    def redacting(self, redaction: Redaction, nonce: str) -> Manifest:
+        """The batch after this one that holds ``redaction`` and no rows.
+
+        What the last read found is carried forward, its instant included: nobody looked at the
+        source, so a table must not seem fresher. ``redaction.at`` is when it was done.
+        """
+        return replace(
+            self,
+            sequence=self.sequence + 1,
+            kind="redact",
+            operation="changes",
+            load="merge",
+            slices=(),
+            watermark_before=self.watermark_after,
+            parts=(),
+            rows=0,
+            touched={},
+            fingerprints={},
+            measured_whole=False,
+            nonce=nonce,
+            previous=self.digest,
+            supersedes=tuple(sorted({part.sequence for part in redaction.parts})),
+            checkpoint=None,
+            checkpoint_whole_at=None,
+            notes=(),
+            redaction=redaction,
+            redacted_before=self.last_redaction,
+            digest="",
+        )
+
     def sealed(self) -> Manifest:
         """This manifest with its digest filled in."""
         return replace(self, digest=_digest(_fields(self)))
@@ -105,7 +140,7 @@ class Manifest:
     def to_json(self) -> builtins.bytes:
         if not self.digest:
             raise ValueError("a manifest is sealed before it is written")
-        return _canonical({**_fields(self), "digest": self.digest})
+        return canonical({**_fields(self), "digest": self.digest})
 
     @classmethod
     def from_json(cls, data: builtins.bytes, where: str) -> Manifest:
@@ -114,14 +149,15 @@ class Manifest:
             raw = json.loads(data)
             digest = raw.pop("digest")
             manifest = _parse(raw, digest)
+            # The bytes, not only the values: JSON spells one value in several ways.
+            whole = _digest(raw) == digest and canonical({**raw, "digest": digest}) == data
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LedgerBroken(
                 f"The manifest {where} cannot be read ({type(error).__name__}): it is cut short or"
                 " was altered. Restore it from a copy of the landing store; the batches before it"
                 " are untouched."
             ) from error
-        # The bytes, not only the values: JSON spells one value in several ways.
-        if _digest(raw) != digest or _canonical({**raw, "digest": digest}) != data:
+        if not whole:
             raise LedgerBroken(
                 f"The manifest {where} does not match its own digest: it was altered after it was"
                 " written. Restore it from a copy of the landing store."
@@ -129,12 +165,8 @@ class Manifest:
         return manifest
 
 
-def _canonical(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 def _digest(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_canonical(fields)).hexdigest()
+    return hashlib.sha256(canonical(fields)).hexdigest()
 
 
 def _fields(m: Manifest) -> dict[str, Any]:
@@ -174,12 +206,16 @@ def _fields(m: Manifest) -> dict[str, Any]:
         "checkpoint_whole_at": m.checkpoint_whole_at,
         "notes": list(m.notes),
         "key_enforced": m.key_enforced,
+        "redaction": None if m.redaction is None else redactions.to_fields(m.redaction),
+        "redacted_before": m.redacted_before,
     }
 
 
 def _parse(raw: Mapping[str, Any], digest: str) -> Manifest:
     if raw["format"] != FORMAT:
         raise ValueError("a format this version does not know")
+    if (raw["kind"] == "redact") != (raw["redaction"] is not None):
+        raise ValueError("a redaction belongs to the kind redact, and to no other")
 
     def watermark(w: Mapping[str, Any] | None) -> Watermark | None:
         return None if w is None else Watermark(**w)
@@ -217,5 +253,7 @@ def _parse(raw: Mapping[str, Any], digest: str) -> Manifest:
         checkpoint_whole_at=raw["checkpoint_whole_at"],
         notes=tuple(raw["notes"]),
         key_enforced=raw["key_enforced"],
+        redaction=None if raw["redaction"] is None else redactions.from_fields(raw["redaction"]),
+        redacted_before=raw["redacted_before"],
         digest=digest,
     )

@@ -16,10 +16,19 @@ class Store(Protocol):
     url: str
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Create ``key`` durably unless it exists. False when it did: nothing was written."""
+        """Create ``key`` durably unless it exists. False when it did: nothing was written.
 
-    def put_file(self, key: str, path: Path) -> None:
-        """Move the file at ``path`` (best made in ``scratch()``) to ``key``, durably."""
+        Where the answer of a remote store was lost, the bytes that stand there decide: two
+        writers of equal bytes may then both hear True. What must have one winner carries
+        a number of its writer's own. After an error the object may exist or not.
+        """
+
+    def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        """Move the file at ``path`` (best made in ``scratch()``) to ``key``, durably.
+
+        A remote store proves that it holds the same bytes: those of ``sha256`` (hex) where the
+        caller has hashed them already. ``ObjectDamaged`` when not, and nothing is kept.
+        """
 
     def put_hint(self, key: str, data: bytes) -> None:
         """Write or overwrite ``key``: for hints whose loss costs nothing."""
@@ -27,11 +36,17 @@ class Store(Protocol):
     def read(self, key: str) -> bytes:
         """The object's bytes; ``KeyError`` when there is none."""
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """``length`` bytes from ``start`` on, fewer where the object ends; ``KeyError`` when absent."""
+
     def size(self, key: str) -> int:
         """The object's length in bytes; ``KeyError`` when there is none."""
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         """Keys under ``prefix`` (a folder, no trailing slash) in ascending order."""
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``; that it is absent is no error."""
 
     def local(self, key: str) -> AbstractContextManager[Path]:
         """The object as a local file for the length of the block; ``KeyError`` when absent."""

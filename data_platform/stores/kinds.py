@@ -1,7 +1,14 @@
-"""Every kind of landing store ``catalog/platform.yaml`` may name: one line a kind."""
+"""Every kind of store ``catalog/platform.yaml`` may name: one line a kind."""
 
 from __future__ import annotations
 
-from data_platform.stores.local import LocalStoreConfig
+from typing import Annotated
 
-StoreConfig = LocalStoreConfig  # join the next kind with `|`; its `kind` tells them apart
+from pydantic import Field
+
+from data_platform.stores.gcs import GCSStoreConfig
+from data_platform.stores.local import LocalStoreConfig
+from data_platform.stores.s3 import S3StoreConfig
+
+StoreConfig = Annotated[LocalStoreConfig | S3StoreConfig | GCSStoreConfig, Field(discriminator="kind")]
+"""Join the next kind with `|`; its `kind` tells them apart."""

@@ -1,4 +1,4 @@
-"""A landing store in a folder of this machine, and the YAML that opens it.
+"""A store in a folder of this machine, and the YAML that opens it.
 
 Everything that needs the file system to be durable and atomic is here; what the
 objects mean is not.
@@ -7,24 +7,22 @@ objects mean is not.
 from __future__ import annotations
 
 import errno
-import fcntl
-import heapq
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import LandingError, StoreFull
+from data_platform.stores._keys import pieces
+from data_platform.stores._scratch import locked_folder, sweep
 
 _SCRATCH = ".scratch"
-_ABANDONED_SECONDS = 24 * 3600
-"""A scratch file that nobody locks may still be new; a day covers the longest single write."""
 
 
 class LocalStoreConfig(BaseModel):
@@ -32,11 +30,11 @@ class LocalStoreConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["local"] = Field(default="local", description="The kind of store.")
+    kind: Literal["local"] = Field(description="The kind of store: local, s3 or gcs.")
     path: Path = Field(description="The folder; a relative path starts at the project's folder.")
 
-    def open(self, root: Path) -> LocalStore:
-        """The store; nothing is created until something is written."""
+    def open(self, root: Path, environ: Mapping[str, str] | None = None) -> LocalStore:
+        """The store; nothing is created until something is written. It needs nothing of ``environ``."""
         return LocalStore(root / self.path)
 
 
@@ -64,8 +62,8 @@ class LocalStore:
             _sync_folder(target.parent)
         return True
 
-    def put_file(self, key: str, path: Path) -> None:
-        target = self._path(key)
+    def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        target = self._path(key)  # a rename changes no byte: there is nothing to compare `sha256` with
         with self._readable_errors("write", key):
             self._make_folder(target.parent)
             with path.open("rb") as file:
@@ -91,6 +89,15 @@ class LocalStore:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise KeyError(key) from None
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        with self._readable_errors("read", key):
+            try:
+                with self._path(key).open("rb") as file:
+                    file.seek(start)
+                    return file.read(length)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise KeyError(key) from None
+
     def size(self, key: str) -> int:
         path = self._path(key)
         if not path.is_file():
@@ -100,8 +107,16 @@ class LocalStore:
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         folder = self._path(prefix) if prefix else self.path
         with self._readable_errors("list", prefix):
-            keys = self._keys(folder)
-            return sorted(keys) if limit is None else heapq.nsmallest(limit, keys)
+            return list(islice(_keys(folder, f"{prefix}/" if prefix else ""), limit))
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with self._readable_errors("delete", key):
+            try:
+                path.unlink()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return
+            _sync_folder(path.parent)
 
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
@@ -112,33 +127,16 @@ class LocalStore:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        with self._readable_errors("write", _SCRATCH):
-            self._sweep()
-            self._make_folder(self.path / _SCRATCH)
-            folder = Path(tempfile.mkdtemp(prefix="parts-", dir=self.path / _SCRATCH))
-            lock = os.open(folder / ".locking", os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            (folder / ".locking").rename(folder / ".lock")  # seen only once it is held
-        try:
+        base = self.path / _SCRATCH
+        with ExitStack() as stack:
+            with self._readable_errors("write", _SCRATCH):
+                sweep(base)
+                self._make_folder(base)
+                folder = stack.enter_context(locked_folder(base))
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
 
     def _path(self, key: str) -> Path:
-        pieces = key.split("/")
-        if any(not piece or piece.startswith(".") or "\\" in piece or "\0" in piece for piece in pieces):
-            raise ValueError(
-                f"{key!r} is no object key: names joined by /, none empty or starting with a dot"
-            )
-        return self.path.joinpath(*pieces)
-
-    def _keys(self, folder: Path) -> Iterator[str]:
-        for where, folders, files in os.walk(folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            base = Path(where).relative_to(self.path).as_posix()
-            base = "" if base == "." else base + "/"
-            yield from (base + name for name in files if not name.startswith("."))
+        return self.path.joinpath(*pieces(key))
 
     def _temporary(self, data: bytes, durable: bool) -> Path:
         """``data`` in a new file of the scratch folder."""
@@ -182,25 +180,12 @@ class LocalStore:
             new.mkdir(exist_ok=True)
             _sync_folder(new.parent)
 
-    def _sweep(self) -> None:
-        """Remove what killed processes left in the scratch folder: theirs is the lock that is free."""
-        with suppress(FileNotFoundError), os.scandir(self.path / _SCRATCH) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    if entry.is_dir() and _lock_is_free(Path(entry.path) / ".lock"):
-                        shutil.rmtree(entry.path, ignore_errors=True)
-                    elif entry.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
-                        if entry.is_file():
-                            Path(entry.path).unlink()
-                        elif not (Path(entry.path) / ".lock").exists():
-                            shutil.rmtree(entry.path, ignore_errors=True)
-
     @contextmanager
     def _readable_errors(self, act: str, key: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            what = f"The landing store at {self.path} could not {act} {key or 'its objects'}"
+            what = f"The store at {self.path} could not {act} {key or 'its objects'}"
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreFull(
                     f"{what}: no space is left. Free some or give it a larger disk, then run again;"
@@ -209,7 +194,7 @@ class LocalStore:
             if error.errno in (errno.EPERM, errno.ENOTSUP, errno.EMLINK) and act == "write":
                 raise LandingError(
                     f"{what}: its file system refuses hard links or the write itself ({os.strerror(error.errno)})."
-                    " Choose a local disk for the landing store."
+                    " Choose a local disk for the store."
                 ) from error
             raise LandingError(
                 f"{what}: {os.strerror(error.errno) if error.errno else type(error).__name__}. Check that"
@@ -217,20 +202,20 @@ class LocalStore:
             ) from error
 
 
-def _lock_is_free(path: Path) -> bool:
-    """Whether the owner of the lock file ``path`` is gone; False while there is no such file."""
+def _keys(folder: Path, base: str) -> Iterator[str]:
+    """Keys under ``folder``, each after ``base``, in ascending order. A folder is read only when its
+    turn comes, so that the first keys of a large store cost no walk through all of it."""
     try:
-        handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(handle)
+        with os.scandir(folder) as entries:
+            # "m/" and not "m": by whole keys m-1 comes before m/1
+            names = sorted(e.name + "/" * e.is_dir() for e in entries if not e.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        if name.endswith("/"):
+            yield from _keys(folder / name, base + name)
+        else:
+            yield base + name
 
 
 def _sync_folder(folder: Path) -> None:

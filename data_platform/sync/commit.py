@@ -60,7 +60,7 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
     parts = []
     for index, (path, rows) in enumerate(plan.read.parts):
         part = Part(part_key(table.id, sequence, nonce, index), rows, path.stat().st_size, sha256_of(path))
-        platform.store.put_file(part.key, path)
+        platform.store.put_file(part.key, path, sha256=part.sha256)
         parts.append(part)
     return platform.ledger.commit(
         Manifest(

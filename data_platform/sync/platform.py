@@ -68,5 +68,5 @@ def open_platform(
             f" {', '.join(sorted(catalog.environments))}. Set {ENVIRONMENT_VARIABLE} to one of them."
         )
     chosen = catalog.environments[name]
-    store = chosen.landing.open(catalog.root)
-    return Platform(catalog, chosen, environ, store, Ledger(store))
+    store = chosen.landing.open(catalog.root, environ)
+    return Platform(catalog, chosen, environ, store, Ledger(store, environ))

@@ -7,11 +7,15 @@ What a batch means is the manifest's; merge SQL is pure and lives in ``merge.py`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from data_platform.tables import Column, Fingerprint, Load, Operation, Slice, TableId
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PLATFORM_SCHEMA = "_data_platform"
 """Holds ``loaded_batches`` and ``touched_slices``: what is loaded, written with each load."""
@@ -55,6 +59,35 @@ class Relation:
     name: str
     kind: str
     columns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredColumn:
+    """``as_text``: its values are backed up in their text form, which comes back as the same value."""
+
+    name: str
+    type: str
+    as_text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """A table as a backup needs it; ``create`` is the statement that makes it empty."""
+
+    schema: str
+    name: str
+    create: str
+    columns: tuple[StoredColumn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All that a warehouse holds. ``statements`` make what is no table: indexes, views, comments."""
+
+    engine: str
+    schemas: tuple[str, ...]
+    tables: tuple[StoredTable, ...]
+    statements: tuple[str, ...]
 
 
 class LoadableBatch(Protocol):
@@ -121,3 +154,26 @@ class Warehouse(Protocol):
 
     def export(self, schema: str, name: str, path: Path) -> int:
         """Write a relation as Parquet; returns its rows."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """All that is read in the block is of one instant."""
+
+    def inventory(self) -> Inventory:
+        """What a backup copies; ``WarehouseError`` for what it could not bring back."""
+
+    def read_ordered(self, table: StoredTable, key: Sequence[str] = ()) -> pa.RecordBatchReader:
+        """Every row in an order that depends on the rows alone: of its unique ``key``, which is the
+        cheaper one, or of all columns. ``as_text`` columns as text."""
+
+    def row_fingerprint(self, table: StoredTable, parts: Sequence[Path] | None = None) -> tuple[int, int]:
+        """Rows and an order-free sum of their hashes, of the table or of Parquet ``parts`` of it.
+        Comparable between warehouses of the same ``Inventory.engine``."""
+
+    def restore(self, inventory: Inventory) -> None:
+        """Make every schema and empty table; the warehouse has none yet."""
+
+    def fill(self, table: StoredTable, parts: Sequence[Path]) -> None:
+        """Put the rows of Parquet ``parts`` into an empty table."""
+
+    def finish_restore(self, inventory: Inventory) -> None:
+        """Make what is no table, and write everything to disk."""

@@ -28,6 +28,8 @@ def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: 
     """``Warehouse.load`` over an open connection; DuckDB's own errors pass through."""
     if not _follows(connection, manifest):
         return LoadResult(manifest.sequence, 0, 0, {}, 0)
+    if manifest.kind == "redact":
+        return _pass_over(connection, manifest)
     if manifest.load in ("merge", "append") and not manifest.key:
         raise LoadRefused(
             f"Batch {manifest.sequence} of {manifest.table} is to be loaded as {manifest.load}, which needs a"
@@ -67,7 +69,7 @@ def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: 
 def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> bool:
     """Whether the batch is the next to load; False when it is loaded already."""
     table, sequence = manifest.table, manifest.sequence
-    if manifest.kind != "data":
+    if manifest.kind not in ("data", "redact"):
         raise LoadRefused(
             f"Batch {sequence} of {table} is of the kind {manifest.kind}, which this version cannot load."
             " Install the version that wrote it."
@@ -95,6 +97,20 @@ def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> 
             " Check that the landing store and the warehouse belong together."
         )
     return True
+
+
+def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
+    """A redaction holds no rows: it is only written down as loaded, so that the next batch follows it."""
+    nothing = "(SELECT NULL::VARCHAR AS slice, 0 AS touched WHERE false)"
+    connection.execute("BEGIN")
+    try:
+        records.record(connection, manifest, 0, 0, nothing)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(Exception):  # the transaction may have ended with the error
+            connection.execute("ROLLBACK")
+        raise
+    return LoadResult(manifest.sequence, 0, 0, {}, 0)
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch) -> None:

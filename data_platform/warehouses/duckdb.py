@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import QueryFailed, WarehouseError
-from data_platform.fingerprint import duckdb_day, duckdb_token, literal, quoted, slice_of_day
+from data_platform.fingerprint import duckdb_day, duckdb_token, literal, parquet_files, quoted, slice_of_day
 from data_platform.tables import (
     CHECKSUM_MODULUS,
     NULL_SLICE,
@@ -26,13 +26,23 @@ from data_platform.tables import (
     Slice,
     TableId,
 )
-from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, QueryResult, Relation
+from data_platform.warehouses import (
+    Inventory,
+    LoadableBatch,
+    LoadedBatch,
+    LoadResult,
+    QueryResult,
+    Relation,
+    StoredTable,
+)
+from data_platform.warehouses import _duckdb_backup as backup
 from data_platform.warehouses import _duckdb_records as records
 from data_platform.warehouses._duckdb_connect import connect, readable_errors
 from data_platform.warehouses._duckdb_load import load
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 
 class DuckDBConfig(BaseModel):
@@ -192,3 +202,45 @@ class DuckDBWarehouse:
                 f"COPY {quoted(schema)}.{quoted(name)} TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
             ).fetchone()
         return int(row[0]) if row else 0
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        self.connection.execute("BEGIN TRANSACTION")
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")  # nothing was written
+
+    def inventory(self) -> Inventory:
+        return backup.inventory(self.connection)
+
+    def read_ordered(self, table: StoredTable, key: Sequence[str] = ()) -> pa.RecordBatchReader:
+        with readable_errors(self.path, f"read {table.schema}.{table.name}"):
+            return backup.read_ordered(self.connection, table, key)
+
+    def row_fingerprint(self, table: StoredTable, parts: Sequence[Path] | None = None) -> tuple[int, int]:
+        relation = None
+        if parts is not None:
+            relation = (
+                parquet_files(parts)
+                if parts
+                else f"(FROM {quoted(table.schema)}.{quoted(table.name)} LIMIT 0)"
+            )
+        with readable_errors(self.path, f"count {table.schema}.{table.name}"):
+            return backup.fingerprint(self.connection, table, relation)
+
+    def restore(self, inventory: Inventory) -> None:
+        with readable_errors(self.path, "make the tables of the backup"):
+            for schema in inventory.schemas:
+                self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+            for table in inventory.tables:
+                self.connection.execute(table.create)
+
+    def fill(self, table: StoredTable, parts: Sequence[Path]) -> None:
+        with readable_errors(self.path, f"restore {table.schema}.{table.name}"):
+            backup.fill(self.connection, table, parts)
+
+    def finish_restore(self, inventory: Inventory) -> None:
+        backup.run_until_done(self.connection, inventory.statements)
+        with readable_errors(self.path, "write the restored tables to disk"):
+            self.connection.execute("CHECKPOINT")

@@ -1,4 +1,4 @@
-"""``status`` and ``ledger verify``, over a real ledger and a warehouse that answers or does not."""
+"""``status``, over a real ledger and a warehouse that answers or does not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from data_platform.catalog import load_catalog
-from data_platform.cli import ledger as ledger_module
 from data_platform.cli import status as module
 from data_platform.cli.status import freshness_state, status_fields
 from data_platform.errors import WarehouseBusy
@@ -100,7 +99,6 @@ def ledger(project: Path, warehouse: FakeWarehouse, monkeypatch: pytest.MonkeyPa
         warehouse=opened,
     )
     monkeypatch.setattr(module, "open_project", lambda *_: platform)
-    monkeypatch.setattr(ledger_module, "open_project", lambda *_: platform)
     return ledger
 
 
@@ -166,17 +164,6 @@ def test_a_broken_ledger_is_that_table_s_trouble_alone(cli: Cli, ledger: Ledger)
     found = tables(result)
     assert "cannot be read" in found["shop/orders"]["error"]
     assert found["shop/products"]["error"] is None
-    checked = cli("ledger", "verify", "shop", "--json")
-    assert checked.code == 4
-    problems = {table["table"]: table["problems"] for table in json.loads(checked.out)["tables"]}
-    assert problems["shop/products"] == []
-    assert len(problems["shop/orders"]) == 1
-
-
-def test_a_whole_ledger_verifies(cli: Cli, ledger: Ledger) -> None:
-    result = cli("ledger", "verify", "--deep")
-    assert result.code == 0
-    assert "4 tables" in result.out
 
 
 def test_the_json_is_what_the_documentation_says(cli: Cli, ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from data_platform.errors import LedgerBroken
 from data_platform.landing.manifest import Manifest, Measured, Part
 from data_platform.tables import Column, Fingerprint, Slice, Snapshot, TableId, Watermark
 from data_platform_tests.contracts.batches import manifest
+from data_platform_tests.landing.redactions import arbitrary, redaction
 
 # Lone surrogates are no text: nothing that was read from a database holds one.
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -24,7 +25,7 @@ optional_int = st.none() | count
 watermarks = st.none() | st.builds(
     Watermark, text, st.integers(1, 99), optional_int, st.none() | text, st.none() | text
 )
-manifests = st.builds(
+data_manifests = st.builds(
     Manifest,
     table=st.builds(TableId, name, name),
     sequence=st.integers(1, 10**9),
@@ -46,12 +47,16 @@ manifests = st.builds(
     committed_at=text,
     nonce=text,
     previous=st.none() | text,
-    kind=st.sampled_from(["data", "checkpoint", "compact", "redact"]),
+    kind=st.sampled_from(["data", "checkpoint", "compact"]),
     supersedes=st.lists(count, max_size=2).map(tuple),
     checkpoint=st.none() | st.dictionaries(slices, st.builds(Measured, prints, count), max_size=3),
     checkpoint_whole_at=optional_int,
     notes=st.lists(text, max_size=2).map(tuple),
     key_enforced=st.booleans(),
+    redacted_before=optional_int,
+)
+manifests = data_manifests | st.builds(
+    lambda made, redaction: replace(made, kind="redact", redaction=redaction), data_manifests, arbitrary
 )
 
 
@@ -93,6 +98,12 @@ def test_another_spelling_of_the_same_values_is_refused() -> None:
         Manifest.from_json(whole.replace(b"\\u001f", b"\\u001F"), "somewhere")
 
 
+def test_half_a_character_is_refused_as_damage() -> None:
+    whole = manifest(1, notes=("a\x1fb",)).sealed().to_json()
+    with pytest.raises(LedgerBroken, match="somewhere"):
+        Manifest.from_json(whole.replace(b"\\u001f", b"\\ud800"), "somewhere")
+
+
 def test_the_digest_covers_every_field() -> None:
     sealed = manifest(1).sealed()
     other: dict[str, Any] = {
@@ -103,6 +114,7 @@ def test_the_digest_covers_every_field() -> None:
         "touched": {Slice("null"): 1}, "fingerprints": {Slice("null"): Fingerprint(1, 1)}, "measured_whole": True,
         "committed_at": "later", "nonce": "other", "previous": "other", "kind": "redact", "supersedes": (1,),
         "checkpoint": {}, "checkpoint_whole_at": 1, "notes": ("n",), "key_enforced": True, "format": 2,
+        "redaction": redaction(), "redacted_before": 1,
     }  # fmt: skip
     assert other.keys() == {f.name for f in fields(Manifest)} - {"digest"}
     for field, value in other.items():

@@ -102,3 +102,25 @@ def test_what_a_killed_process_left_in_scratch_is_swept_and_a_living_one_keeps_i
     with LocalStore(tmp_path).scratch() as own:
         assert not folder.exists()
         assert own.exists()
+
+
+def test_the_first_keys_are_found_without_a_walk_through_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path)
+    for folder in range(20):
+        for n in range(5):
+            store.put_new(f"t/manifests/{folder:02d}/{n}", b"")
+    read: list[str] = []
+    scandir = os.scandir
+
+    def counting(path: Path) -> object:
+        read.append(Path(path).name)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counting)
+    assert store.list("t/manifests", limit=1) == ["t/manifests/00/0"]
+    assert read == ["manifests", "00"]
+    read.clear()
+    assert store.list("t", limit=6) == [*(f"t/manifests/00/{n}" for n in range(5)), "t/manifests/01/0"]
+    assert read == ["t", "manifests", "00", "01"]

@@ -116,7 +116,7 @@ def test_a_flipped_bit_in_a_part_is_caught_before_loading(orders: Project) -> No
 
 
 def test_an_altered_manifest_is_named(orders: Project) -> None:
-    manifest = next((orders.root / "landing").rglob("manifests/*.json"))
+    manifest = next((orders.root / "landing").rglob("manifests/*/*.json"))
     manifest.write_bytes(manifest.read_bytes().replace(b'"rows":400', b'"rows":399'))
     error = orders.sync()["orders"].error
     assert isinstance(error, LedgerBroken)
@@ -126,7 +126,7 @@ def test_an_altered_manifest_is_named(orders: Project) -> None:
 def test_a_lost_tail_of_the_ledger_is_seen_by_the_warehouse(orders: Project) -> None:
     orders.execute("update orders set status = 'x' where order_id = 1")
     orders.good()
-    newest = min((orders.root / "landing").rglob("manifests/*.json"))
+    newest = min((orders.root / "landing").rglob("manifests/*/*.json"))
     newest.unlink()
     assert isinstance(orders.sync()["orders"].error, LedgerBroken)
 

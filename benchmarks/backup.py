@@ -1,0 +1,106 @@
+"""A warehouse backed up, verified and restored, beside a plain copy of the same bytes with SHA-256."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks.measure import BenchmarkError, Figures, measure
+from benchmarks.project import DATA_PLATFORM, PLATFORM, plain_environment
+from benchmarks.report import Result
+
+BACKUPS = """\
+    backups: {store: {kind: local, path: .data/backups}, start: 2026-01-01}
+"""
+# As many rows and about the columns of the large table, made by DuckDB itself.
+ROWS = """
+create schema raw_bench;
+create table raw_bench.orders as
+select md5('order' || g)::uuid as order_id, md5('user' || g % 250000)::uuid as user_id, (1 + g % 7)::int as quantity,
+       (((g * 7919) % 100000) / 100)::decimal(10,2) as amount, date '2024-01-01' + (g % 730)::int as order_date,
+       timestamptz '2024-01-01' + to_seconds(g % 63072000) as created_at,
+       timestamptz '2024-01-02' + to_seconds(g % 63072000) as updated_at,
+       ['pending','paid','shipped','delivered','cancelled','refunded'][1 + (g * 31) % 6] as status,
+       ('{"device": "' || ['mobile','desktop','tablet'][1 + g % 3] || '", "campaign": "c' || g % 977 || '"}')::json as attrs,
+       case when g % 2 = 0 then 'leave it with the neighbour at number ' || g % 100000 || ', after six' end as note,
+       700 + g % 3 as _source_xmin, '00000001-abcdef12' as _batch_id, timestamptz '2026-01-01' as _loaded_at
+from range({rows}) numbered(g);
+"""
+COPY = """
+import hashlib, os, sys
+from pathlib import Path
+source, target = map(Path, sys.argv[1:])
+target.mkdir()
+for number, path in enumerate(sorted(p for p in source.rglob("*") if p.is_file())):
+    digest = hashlib.sha256()
+    with path.open("rb") as old, (target / str(number)).open("wb") as new:
+        while block := old.read(1 << 20):
+            digest.update(block)
+            new.write(block)
+        new.flush()
+        os.fsync(new.fileno())
+"""
+
+
+def backup_results(
+    results: dict[str, Result], rows: int, repeat: int, say: Callable[[str], None]
+) -> Iterator[Result]:
+    """``results`` by the names ``backup-copy``, ``backup``, ``backup-verify`` and ``restore``; each repetition is
+    held against a plain copy made just before it."""
+    with tempfile.TemporaryDirectory(prefix="data-platform-bench-backup-") as name:
+        root = Path(name)
+        try:
+            size = _make_warehouse(root, rows)
+            say(f"A warehouse of {rows:,} rows, {size / 1e6:,.0f} MB.")
+            for number in range(repeat):
+                _once(root, results, number, say)
+        except BenchmarkError as error:
+            results["backup"].error = str(error)
+        objects = sum(p.stat().st_size for p in (root / ".data/backups").rglob("*.parquet")) / max(repeat, 1)
+        for result in results.values():
+            seconds = result.median().get("wall_seconds")
+            if seconds:
+                result.notes.append(
+                    f"{objects / seconds / 1e6:,.0f} MB/s of the backup's {objects / 1e6:,.0f} MB; the warehouse is"
+                    f" {size / 1e6:,.0f} MB, {rows:,} rows"
+                )
+        yield from results.values()
+
+
+def _once(root: Path, results: dict[str, Result], number: int, say: Callable[[str], None]) -> None:
+    made = _run(root, [DATA_PLATFORM, "backup", "run"])
+    newest = sorted((root / ".data/backups/warehouse/objects").iterdir())[-1]
+    copied = _run(root, [sys.executable, "-c", COPY, str(newest), str(root / f"copy-{number}")])
+    verified = _run(root, [DATA_PLATFORM, "backup", "verify"])
+    restored = _run(
+        root, [DATA_PLATFORM, "restore", "warehouse", "--into", str(root / f"restored-{number}.duckdb")]
+    )
+    results["backup-copy"].repetitions.append(copied)
+    for case, figures in (("backup", made), ("backup-verify", verified), ("restore", restored)):
+        results[case].repetitions.append(figures)
+        results[case].compare(copied)
+        say(f"{results[case].title}: {figures.wall_seconds:.1f} s, {results[case].ratios[-1]:.2f} x the copy")
+
+
+def _run(root: Path, command: list[str]) -> Figures:
+    return measure(command, environ={**plain_environment(), "DAGSTER_HOME": ""}, cwd=root)
+
+
+def _make_warehouse(root: Path, rows: int) -> int:
+    import duckdb
+
+    (root / "catalog" / "sources").mkdir(parents=True)
+    (root / ".data").mkdir()
+    text = PLATFORM.replace("    automation", f"{BACKUPS}    automation")
+    (root / "catalog" / "platform.yaml").write_text(text)
+    (root / "catalog" / "sources" / "bench.yaml").write_text(
+        "source: bench\nkind: postgres\nconnection: {url_env: BENCH_DATABASE_URL}\nstart: 2024-01-01\n"
+        "tables:\n  orders: {key: order_id}\n"
+    )
+    file = root / ".data" / "warehouse.duckdb"
+    with duckdb.connect(str(file), config={"storage_compatibility_version": "latest"}) as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute(ROWS.replace("{rows}", str(rows)))
+    return file.stat().st_size

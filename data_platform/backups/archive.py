@@ -1,0 +1,170 @@
+"""The backups in one store: adding objects that are proven there, listing, checking, removing.
+
+Keys: ``warehouse/objects/<id>/<what>`` and ``warehouse/manifests/<id>.json``. A
+backup is there when its manifest is, and that is written last.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from data_platform.backups.manifest import BackupManifest, BackupObject, is_id, made_on
+from data_platform.errors import BackupDamaged, BackupError, BackupMissing, LandingError
+from data_platform.landing.ledger import sha256_of
+from data_platform.stores import Store
+
+MANIFESTS, OBJECTS = "warehouse/manifests", "warehouse/objects"
+
+
+@dataclass
+class Archive:
+    """``name`` is ``primary`` or a copy's. What is read comes through ``reader``, which wrote
+    nothing: a store may serve what it was just given from memory, and that proves nothing."""
+
+    name: str
+    open: Callable[[], Store]
+    store: Store = field(init=False)
+    reader: Store = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store, self.reader = self.open(), self.open()
+
+    def add(self, path: Path, object_: BackupObject) -> None:
+        """Put a copy of ``path`` and read it back. ``BackupDamaged`` when the store holds other bytes."""
+        with self.store.scratch() as folder:
+            copied = folder / "object"
+            shutil.copyfile(path, copied)
+            self.store.put_file(object_.key, copied, sha256=object_.sha256)
+        self.check(object_, object_.key)
+
+    def check(self, object_: BackupObject, owner: str) -> None:
+        """Read one object back and hash it. ``BackupDamaged`` names it and what it belongs to."""
+        with self.fetched(object_, owner):
+            pass
+
+    @contextmanager
+    def fetched(self, object_: BackupObject, owner: str) -> Iterator[Path]:
+        """The object as a local file whose bytes are the manifest's. ``BackupDamaged`` otherwise."""
+        try:
+            with self.reader.local(object_.key) as path:
+                size = path.stat().st_size
+                if size != object_.bytes:
+                    raise self._damaged(object_, owner, f"has {size:,} bytes instead of {object_.bytes:,}")
+                if sha256_of(path) != object_.sha256:
+                    raise self._damaged(
+                        object_, owner, "does not match its SHA-256: it is another object or altered"
+                    )
+                yield path
+        except KeyError:
+            raise self._damaged(object_, owner, "is missing") from None
+
+    def commit(self, manifest: BackupManifest) -> None:
+        """Write the sealed manifest and read it back. Until then there is no backup."""
+        key = _manifest_key(manifest.id)
+        data = manifest.to_json()
+        if not self.store.put_new(key, data) and self.store.read(key) != data:
+            raise BackupError(f"{self} already has another backup {manifest.id}. Run the backup again.")
+        if self.reader.read(key) != data:
+            raise BackupDamaged(
+                f"{key} in {self} does not read back as it was written. Run the backup again."
+            )
+
+    def ids(self) -> list[str]:
+        """Every backup's id, the oldest first."""
+        names = (key.rsplit("/", 1)[-1].removesuffix(".json") for key in self.reader.list(MANIFESTS))
+        return [name for name in names if is_id(name)]
+
+    def manifest(self, id_: str) -> BackupManifest:
+        """``BackupMissing``, or ``BackupDamaged`` for one that is altered or another backup's."""
+        key = _manifest_key(id_)
+        try:
+            data = self.reader.read(key)
+        except KeyError:
+            raise BackupMissing(
+                f"There is no backup {id_} in {self}. `data-platform backup list` shows them."
+            ) from None
+        manifest = BackupManifest.from_json(data, f"{key} in {self}")
+        if manifest.id != id_:
+            raise BackupDamaged(
+                f"{key} in {self} is the manifest of the backup {manifest.id}: it was copied to the wrong place."
+                " Restore from another copy or another day."
+            )
+        return manifest
+
+    def chosen(self, which: str) -> BackupManifest:
+        """The backup ``latest``, the last one of a day (2026-11-22), or the one of an id."""
+        ids = self.ids()
+        if which == "latest":
+            found = ids[-1:]
+        elif which in ids:
+            found = [which]
+        else:
+            day = _day(which)
+            found = [id_ for id_ in ids if made_on(id_) == day][-1:]
+        if not found:
+            known = ", ".join(dict.fromkeys(made_on(id_) for id_ in ids[-10:]))
+            raise BackupMissing(
+                f"There is no backup {'' if which == 'latest' else f'of {which} '}in {self}."
+                + (
+                    f" There are backups of {known}."
+                    if known
+                    else " Make one with `data-platform backup run`."
+                )
+            )
+        return self.manifest(found[0])
+
+    def damage(self, manifest: BackupManifest, *, deep: bool) -> list[str]:
+        """What is wrong with a backup's objects, a line each. Sizes only, unless ``deep`` reads and hashes."""
+        problems = []
+        for object_ in manifest.objects():
+            owner = manifest.owner_of(object_.key)
+            try:
+                if deep:
+                    self.check(object_, owner)
+                elif (size := self.reader.size(object_.key)) != object_.bytes:
+                    raise self._damaged(object_, owner, f"has {size:,} bytes instead of {object_.bytes:,}")
+            except KeyError:
+                problems.append(str(self._damaged(object_, owner, "is missing")))
+            except (BackupDamaged, LandingError) as error:
+                problems.append(str(error))
+        return problems
+
+    def remove(self, id_: str) -> int:
+        """Remove a backup, its manifest first, so that a half removed one is none. Returns the objects removed."""
+        self.store.delete(_manifest_key(id_))
+        keys = self.store.list(f"{OBJECTS}/{id_}")
+        for key in keys:
+            self.store.delete(key)
+        return len(keys)
+
+    def __str__(self) -> str:
+        return f"the backup store {self.name} ({self.store.url})"
+
+    def _damaged(self, object_: BackupObject, owner: str, what: str) -> BackupDamaged:
+        return BackupDamaged(
+            f"The object {object_.key} of {owner} in {self} {what}. Restore from another copy or another day, and"
+            " make a new backup now."
+        )
+
+
+def object_key(id_: str, what: str) -> str:
+    return f"{OBJECTS}/{id_}/{what}"
+
+
+def _manifest_key(id_: str) -> str:
+    return f"{MANIFESTS}/{id_}.json"
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise BackupMissing(
+            f"{text!r} names no backup: write `latest`, a day such as 2026-11-22, or an id that"
+            " `data-platform backup list` shows."
+        ) from None

@@ -1,0 +1,223 @@
+"""From an open warehouse to Parquet files whose bytes are known, and from those to a backup.
+
+Writing holds the warehouse; storing does not. The rows of a table come in an order
+that depends on the rows alone and are cut by their size, so that the same rows
+make the same files, byte for byte. Every page carries a checksum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_platform.backups.archive import Archive, object_key
+from data_platform.backups.manifest import BackupFile, BackupManifest, BackupObject, BackupTable, LedgerHead
+from data_platform.errors import BackupDamaged, DataPlatformError
+from data_platform.landing.ledger import sha256_of
+from data_platform.warehouses import Inventory, StoredTable, Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PART_BYTES = 32 << 20
+"""A part's rows in memory. Two are encoded side by side and one is being read."""
+DICTIONARY_BYTES = 64 << 10
+"""A column of mostly unique values is soon written plain: a third of the encoding's time."""
+WORKERS = 2
+
+Progress = Callable[[str, int], None]
+"""Called with a table and its rows written so far."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A warehouse's tables as Parquet files in a folder; ``tables`` name the objects they will be."""
+
+    inventory: Inventory
+    tables: tuple[BackupTable, ...]
+    paths: dict[str, Path]
+    """By object key."""
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """``failed`` says, by archive, why it did not get this backup; the others hold it, read back."""
+
+    manifest: BackupManifest
+    stored: tuple[str, ...]
+    failed: dict[str, DataPlatformError]
+
+
+def export(
+    warehouse: Warehouse,
+    folder: Path,
+    id_: str,
+    progress: Progress | None = None,
+    *,
+    keys: Mapping[tuple[str, str], Sequence[str]] | None = None,
+) -> Exported:
+    """Write every table of one snapshot of ``warehouse`` into ``folder`` and prove the files.
+
+    ``keys`` are the unique columns of tables (schema, name) where they are known: a table is
+    ordered by them, otherwise by all its columns.
+    Each file is read back with its page checksums verified, and the fingerprint of a
+    table's files is compared with the table's. Raises ``BackupDamaged`` when they
+    differ and WarehouseError for what cannot be kept.
+    """
+    paths: dict[str, Path] = {}
+    tables = []
+    with warehouse.snapshot(), ThreadPoolExecutor(WORKERS, thread_name_prefix="backup") as pool:
+        inventory = warehouse.inventory()
+        for stored in inventory.tables:
+            rows, fingerprint = warehouse.row_fingerprint(stored)
+            reader = warehouse.read_ordered(stored, (keys or {}).get((stored.schema, stored.name), ()))
+            parts = _write(reader, stored, folder, id_, pool, paths, progress)
+            table = BackupTable(stored, rows, fingerprint, tuple(parts))
+            found = warehouse.row_fingerprint(stored, [paths[part.key] for part in parts])
+            if found != (rows, fingerprint) or sum(part.rows for part in parts) != rows:
+                raise BackupDamaged(
+                    f"The files written of {table.label} hold {found[0]:,} rows that are not the table's {rows:,}:"
+                    " a column's values did not come through. Nothing was stored; report it, with the types of"
+                    " its columns."
+                )
+            tables.append(table)
+    return Exported(inventory, tuple(tables), paths)
+
+
+def store(
+    exported: Exported,
+    files: Sequence[tuple[str, Path]],
+    archives: Sequence[Archive],
+    *,
+    ledger: tuple[LedgerHead, ...] = (),
+    id_: str,
+    environment: str,
+    created_at: datetime,
+) -> BackupReport:
+    """Put what was exported, and further ``files`` (path in the backup, file), into every archive.
+
+    The first archive is the backup store: what fails there is raised. A copy that
+    fails is in the report; it keeps no other from being made. The manifest is each
+    archive's last object, written once all others read back as they must.
+    """
+    paths = dict(exported.paths)
+    kept = []
+    for where, path in files:
+        object_ = BackupObject(object_key(id_, f"files/{where}"), path.stat().st_size, sha256_of(path))
+        paths[object_.key] = path
+        kept.append(BackupFile(where, object_))
+    inventory = exported.inventory
+    manifest = BackupManifest(
+        id=id_,
+        environment=environment,
+        created_at=created_at.isoformat(timespec="seconds"),
+        engine=inventory.engine,
+        schemas=inventory.schemas,
+        tables=exported.tables,
+        statements=inventory.statements,
+        files=tuple(kept),
+        ledger=ledger,
+    ).sealed()
+    stored, failed = [], {}
+    for number, archive in enumerate(archives):
+        try:
+            _store_in(archive, manifest, paths)
+            stored.append(archive.name)
+        except DataPlatformError as error:
+            if number == 0:
+                raise
+            failed[archive.name] = error
+    return BackupReport(manifest, tuple(stored), failed)
+
+
+def _store_in(archive: Archive, manifest: BackupManifest, paths: dict[str, Path]) -> None:
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="backup") as pool, ExitStack() as stack:
+        stack.callback(pool.shutdown, cancel_futures=True)  # after the first failure no more is sent
+        for done in [pool.submit(archive.add, paths[o.key], o) for o in manifest.objects()]:
+            done.result()
+    archive.commit(manifest)
+
+
+def _write(
+    reader: pa.RecordBatchReader,
+    stored: StoredTable,
+    folder: Path,
+    id_: str,
+    pool: ThreadPoolExecutor,
+    paths: dict[str, Path],
+    progress: Progress | None,
+) -> list[BackupObject]:
+    label = f"{stored.schema}.{stored.name}"
+    waiting: list[Future[BackupObject]] = []
+    rows = 0
+    for number, part in enumerate(_parts(reader)):
+        key = object_key(id_, f"{_safe(stored.schema)}.{_safe(stored.name)}/part-{number:05d}.parquet")
+        paths[key] = folder / f"{len(paths):06d}.parquet"
+        if len(waiting) >= WORKERS:  # bounded: a slow encoder holds the reader back
+            waiting[-WORKERS].result()
+        waiting.append(pool.submit(_encode, part, paths[key], key))
+        rows += part.num_rows
+        if progress:
+            progress(label, rows)
+    return [encoded.result() for encoded in waiting]
+
+
+def _parts(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """The rows cut where they reach ``PART_BYTES``: by their values alone, so the same each time."""
+    import pyarrow as pa
+
+    batches: list[pa.RecordBatch] = []
+    size = 0
+    for batch in reader:
+        batches.append(batch)
+        size += batch.nbytes
+        if size >= PART_BYTES:
+            yield pa.Table.from_batches(batches)
+            batches, size = [], 0
+    if batches:
+        yield pa.Table.from_batches(batches)
+
+
+def _encode(part: pa.Table, path: Path, key: str) -> BackupObject:
+    """Write one file, and read it back as whoever restores it will."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(
+        part,
+        path,
+        row_group_size=max(part.num_rows, 1),
+        compression="zstd",
+        compression_level=1,
+        dictionary_pagesize_limit=DICTIONARY_BYTES,
+        write_page_checksum=True,
+        store_schema=False,
+    )
+    rows = read_checked(path, key)
+    if rows != part.num_rows:
+        raise BackupDamaged(f"{key} reads back {rows:,} rows of {part.num_rows:,}. Run the backup again.")
+    return BackupObject(key, path.stat().st_size, sha256_of(path), rows)
+
+
+def read_checked(path: Path, key: str) -> int:
+    """The rows of a Parquet file, every page decoded with its checksum verified; ``BackupDamaged``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return sum(batch.num_rows for batch in file.iter_batches())
+    except (OSError, pa.ArrowException) as error:
+        raise BackupDamaged(
+            f"{key} is no whole Parquet file: {str(error).splitlines()[0][:160]}. Restore from another copy or"
+            " another day."
+        ) from error
+
+
+def _safe(name: str) -> str:
+    """A relation's name as part of an object key; the manifest holds the real one."""
+    return "".join(c if c.isalnum() or c in "_-" else "-" for c in name) or "-"

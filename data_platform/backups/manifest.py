@@ -1,0 +1,204 @@
+"""A backup's manifest: every table with its shape, rows and fingerprint, every object with its hash.
+
+Pure values and their JSON. Making the objects is ``export.py``'s, keeping them ``archive.py``'s.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from data_platform.errors import BackupDamaged
+from data_platform.warehouses import Inventory, StoredColumn, StoredTable
+
+FORMAT = 1
+_ID = "%Y%m%dT%H%M%S.%fZ"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupObject:
+    """One object in the store, and what its bytes must be."""
+
+    key: str
+    bytes: int
+    sha256: str
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackupTable:
+    """``fingerprint`` is the sum of its rows' hashes modulo 2**64 by ``BackupManifest.engine``."""
+
+    table: StoredTable
+    rows: int
+    fingerprint: int
+    parts: tuple[BackupObject, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.table.schema}.{self.table.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFile:
+    """What is not the warehouse's and belongs to it: ``path`` is where it goes in the folder it is
+    restored into (``ledger/...``, ``instance/...``)."""
+
+    path: str
+    object: BackupObject
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHead:
+    """How far a table (``source/table``) was landed when the backup was made."""
+
+    table: str
+    sequence: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackupManifest:
+    """One backup. Written last: while it is not there, neither is the backup.
+
+    ``statements`` make what is no table, after the tables: indexes, views, comments.
+    """
+
+    id: str
+    environment: str
+    created_at: str
+    engine: str
+    schemas: tuple[str, ...]
+    tables: tuple[BackupTable, ...]
+    statements: tuple[str, ...]
+    files: tuple[BackupFile, ...]
+    ledger: tuple[LedgerHead, ...] = ()
+    format: int = FORMAT
+    digest: str = ""
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the warehouse held, as it is made anew."""
+        tables = tuple(table.table for table in self.tables)
+        return Inventory(self.engine, self.schemas, tables, self.statements)
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def bytes(self) -> int:
+        return sum(object_.bytes for object_ in self.objects())
+
+    def objects(self) -> Iterator[BackupObject]:
+        for table in self.tables:
+            yield from table.parts
+        yield from (file.object for file in self.files)
+
+    def owner_of(self, key: str) -> str:
+        """The table or file that the object ``key`` belongs to, for people."""
+        for table in self.tables:
+            if any(part.key == key for part in table.parts):
+                return table.label
+        return next((file.path for file in self.files if file.object.key == key), "nothing")
+
+    def sealed(self) -> BackupManifest:
+        """This manifest with its digest filled in."""
+        return replace(self, digest=_digest(_fields(self)))
+
+    def to_json(self) -> builtins.bytes:
+        if not self.digest:
+            raise ValueError("a manifest is sealed before it is written")
+        return _canonical({**_fields(self), "digest": self.digest})
+
+    @classmethod
+    def from_json(cls, data: builtins.bytes, where: str) -> BackupManifest:
+        """Parse and verify; ``BackupDamaged`` names ``where`` when it is cut short or altered."""
+        try:
+            raw = json.loads(data)
+            digest = raw.pop("digest")
+            manifest = _parse(raw, digest)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BackupDamaged(
+                f"The manifest {where} cannot be read ({type(error).__name__}): it is cut short or was altered."
+                " Restore from another copy or another day: `data-platform backup list` shows what there is."
+            ) from error
+        if _digest(raw) != digest or _canonical({**raw, "digest": digest}) != data:
+            raise BackupDamaged(
+                f"The manifest {where} does not match its own digest: it was altered after it was written."
+                " Restore from another copy or another day: `data-platform backup list` shows what there is."
+            )
+        return manifest
+
+
+def backup_id(at: datetime, nonce: str) -> str:
+    """Ids sort by time: ``20261122T023000.000000Z-1f2e3d4c``."""
+    return f"{at.astimezone(UTC).strftime(_ID)}-{nonce[:8]}"
+
+
+def made_at(id_: str) -> datetime:
+    """When a backup was made, from its id. ValueError when it is none."""
+    return datetime.strptime(id_.partition("-")[0], _ID).replace(tzinfo=UTC)
+
+
+def is_id(text: str) -> bool:
+    try:
+        made_at(text)
+    except ValueError:
+        return False
+    return True
+
+
+def made_on(id_: str) -> str:
+    """The UTC day of a backup, as 2026-11-22, from its id."""
+    return made_at(id_).date().isoformat()
+
+
+def _canonical(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(fields)).hexdigest()
+
+
+def _fields(manifest: BackupManifest) -> dict[str, Any]:
+    fields = asdict(manifest)
+    del fields["digest"]
+    return fields
+
+
+def _parse(raw: Mapping[str, Any], digest: str) -> BackupManifest:
+    if raw["format"] != FORMAT:
+        raise ValueError("a format this version does not know")
+    tables = tuple(
+        BackupTable(
+            StoredTable(
+                table["table"]["schema"],
+                table["table"]["name"],
+                table["table"]["create"],
+                tuple(StoredColumn(**column) for column in table["table"]["columns"]),
+            ),
+            table["rows"],
+            table["fingerprint"],
+            tuple(BackupObject(**part) for part in table["parts"]),
+        )
+        for table in raw["tables"]
+    )
+    files = tuple(BackupFile(file["path"], BackupObject(**file["object"])) for file in raw["files"])
+    return BackupManifest(
+        **{
+            **raw,
+            "schemas": tuple(raw["schemas"]),
+            "tables": tables,
+            "statements": tuple(raw["statements"]),
+            "files": files,
+            "ledger": tuple(LedgerHead(**head) for head in raw["ledger"]),
+            "digest": digest,
+        }
+    )

@@ -1,0 +1,110 @@
+"""The landing ledger's second copy: every manifest, immutable as it is, under ``ledger/`` in an archive.
+
+It grows by what is new since the last backup and is never pruned: it is small, and
+the chain is worth nothing with a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data_platform.backups.archive import Archive
+from data_platform.backups.manifest import LedgerHead
+from data_platform.errors import BackupDamaged
+from data_platform.landing.ledger import Ledger, manifest_key
+from data_platform.stores import Store
+from data_platform.tables import TableId
+
+PREFIX = "ledger"
+
+
+def mirror(ledger: Ledger, archive: Archive, tables: Iterable[TableId]) -> tuple[LedgerHead, ...]:
+    """Add the manifests of ``tables`` that ``archive`` lacks; how far each ledger is mirrored then.
+
+    Each is verified as it is read and read back as it was written. LedgerBroken when
+    the ledger is no longer the one that was mirrored before.
+    """
+    mirrored = Ledger(_Under(archive.open(), PREFIX))
+    heads = []
+    for table in tables:
+        if ledger.head(table) is None:
+            continue
+        known = mirrored.head(table)
+        sequence, digest = (known.sequence, known.digest) if known else (0, None)
+        for manifest in ledger.since(table, sequence, digest):
+            key, data = manifest_key(table, manifest.sequence), manifest.to_json()
+            mirrored.store.put_new(key, data)
+            if mirrored.store.read(key) != data:
+                raise BackupDamaged(
+                    f"{key} in {archive} does not read back as it was written: another ledger was backed up there"
+                    " before. Give each environment a backup store of its own."
+                )
+            sequence, digest = manifest.sequence, manifest.digest
+        heads.append(LedgerHead(str(table), sequence, digest or ""))
+    return tuple(heads)
+
+
+def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) -> int:
+    """Put the manifests up to ``heads`` into an empty ``store``; returns how many. ``BackupDamaged``
+    when the mirror does not hold the very chain that the backup was made with."""
+    mirrored = Ledger(_Under(archive.open(), PREFIX))
+    written = 0
+    for head in heads:
+        table = TableId.parse(head.table)
+        for sequence in range(1, head.sequence + 1):
+            manifest = mirrored.read(table, sequence)
+            written += store.put_new(manifest_key(table, sequence), manifest.to_json())
+        if head.sequence and manifest.digest != head.digest:
+            raise BackupDamaged(
+                f"The ledger of {table} in {archive} is not the one this backup was made with: its batch"
+                f" {head.sequence} is another one. Restore from another copy."
+            )
+    return written
+
+
+class _Under:
+    """A store's objects below ``prefix``, as a store."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store, self._prefix = store, prefix
+        self.url = f"{store.url}/{prefix}"
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        return self._store.put_new(self._key(key), data)
+
+    def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        self._store.put_file(self._key(key), path, sha256=sha256)
+
+    def put_hint(self, key: str, data: bytes) -> None:
+        self._store.put_hint(self._key(key), data)
+
+    def read(self, key: str) -> bytes:
+        return self._store.read(self._key(key))
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self._store.read_range(self._key(key), start, length)
+
+    def size(self, key: str) -> int:
+        return self._store.size(self._key(key))
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        below = f"{self._prefix}/{prefix}" if prefix else self._prefix
+        return [key.removeprefix(f"{self._prefix}/") for key in self._store.list(below, limit)]
+
+    def delete(self, key: str) -> None:
+        self._store.delete(self._key(key))
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        with self._store.local(self._key(key)) as path:
+            yield path
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with self._store.scratch() as folder:
+            yield folder
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}/{key}"

@@ -1,0 +1,162 @@
+"""From a backup to a warehouse in a new file, proven to hold the same rows; and the drill of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_platform.backups.archive import Archive
+from data_platform.backups.instance import unpack
+from data_platform.backups.manifest import BackupManifest, BackupTable
+from data_platform.errors import BackupDamaged, BackupError, DataPlatformError
+from data_platform.warehouses import Warehouse
+
+OpenAt = Callable[[Path], AbstractContextManager[Warehouse]]
+"""Opens an empty warehouse of the environment's kind in a file."""
+Progress = Callable[[str, int], None]
+"""Called with a table and its rows, once they are restored."""
+
+_FILES_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """``mismatches`` are lines about tables whose rows are not the backup's; empty is the proof."""
+
+    id: str
+    archive: str
+    tables: int
+    rows: int
+    bytes: int
+    seconds: float
+    mismatches: tuple[str, ...] = ()
+
+
+def restore(
+    archive: Archive,
+    manifest: BackupManifest,
+    into: Path,
+    open_at: OpenAt,
+    *,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> RestoreReport:
+    """Restore into the file ``into``, which appears only once every table was proven equal.
+
+    Every object is hashed before it is read and every table's fingerprint compared
+    with the manifest's. Raises BackupDamaged, naming what, and BackupError when
+    ``into`` exists and ``replace`` is not said; then nothing was changed.
+    """
+    if into.exists() and not replace:
+        raise BackupError(
+            f"{into} exists. Choose another file, or say --replace to put the restored warehouse in its place once"
+            " it is proven equal to the backup."
+        )
+    started = time.monotonic()
+    into.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = into.with_name(f".{into.name}.restoring")
+    _forget(unfinished)
+    try:
+        report = _restore(archive, manifest, unfinished, open_at, started, progress)
+        if report.mismatches:
+            raise BackupDamaged(
+                f"The warehouse restored from {manifest.id} in {archive} is not the one that was backed up:"
+                f" {'; '.join(report.mismatches)}. Nothing was changed; restore from another copy or another day."
+            )
+        wal = into.with_name(f"{into.name}.wal")
+        wal.unlink(missing_ok=True)  # the replaced file's, which must not be replayed over this one
+        unfinished.replace(into)
+        return report
+    finally:
+        _forget(unfinished)
+
+
+def drill(archive: Archive, which: str, folder: Path, open_at: OpenAt) -> RestoreReport:
+    """Restore into a file of ``folder`` that is thrown away. What fails is in the report, not raised."""
+    started = time.monotonic()
+    manifest: BackupManifest | None = None
+    file = folder / "drill.duckdb"
+    try:
+        manifest = archive.chosen(which)
+        return _restore(archive, manifest, file, open_at, started, None)
+    except DataPlatformError as error:
+        seconds = time.monotonic() - started
+        return RestoreReport(
+            manifest.id if manifest else which, archive.name, 0, 0, 0, seconds, (str(error),)
+        )
+    finally:
+        _forget(file)
+
+
+def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int:
+    """What was backed up beside the warehouse, into the empty or new folder ``into``; returns the files."""
+    if into.exists() and any(into.iterdir()):
+        raise BackupError(f"{into} is not empty. Choose another folder; nothing was changed.")
+    into.mkdir(parents=True, exist_ok=True)
+    for file in manifest.files:
+        target = into / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.fetched(file.object, file.path) as path:
+            unpack(path, target)
+    return len(manifest.files)
+
+
+def _restore(
+    archive: Archive,
+    manifest: BackupManifest,
+    file: Path,
+    open_at: OpenAt,
+    started: float,
+    progress: Progress | None,
+) -> RestoreReport:
+    mismatches = []
+    with open_at(file) as warehouse:
+        engine = warehouse.inventory().engine
+        warehouse.restore(manifest.inventory)
+        for table in manifest.tables:
+            mismatches += _restore_table(
+                archive, manifest, table, warehouse, same_engine=engine == manifest.engine
+            )
+            if progress:
+                progress(table.label, table.rows)
+        warehouse.finish_restore(manifest.inventory)
+    return RestoreReport(
+        manifest.id,
+        archive.name,
+        len(manifest.tables),
+        manifest.rows,
+        manifest.bytes,
+        time.monotonic() - started,
+        tuple(mismatches),
+    )
+
+
+def _restore_table(
+    archive: Archive, manifest: BackupManifest, table: BackupTable, warehouse: Warehouse, *, same_engine: bool
+) -> list[str]:
+    expected = (table.rows, table.fingerprint)
+    by_today = [0, 0]
+    for first in range(0, len(table.parts), _FILES_AT_ONCE):
+        with ExitStack() as stack:
+            paths = [
+                stack.enter_context(archive.fetched(part, table.label))
+                for part in table.parts[first : first + _FILES_AT_ONCE]
+            ]
+            warehouse.fill(table.table, paths)
+            if not same_engine:  # another version may hash otherwise: the objects are proven by their SHA-256
+                rows, fingerprint = warehouse.row_fingerprint(table.table, paths)
+                by_today = [by_today[0] + rows, (by_today[1] + fingerprint) % 2**64]
+    if not same_engine:
+        expected = (table.rows, by_today[1])
+    found = warehouse.row_fingerprint(table.table)
+    if found == expected:
+        return []
+    return [f"{table.label} holds {found[0]:,} rows of {table.rows:,}, or others"]
+
+
+def _forget(file: Path) -> None:
+    for path in (file, file.with_name(f"{file.name}.wal")):
+        path.unlink(missing_ok=True)

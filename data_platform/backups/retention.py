@@ -1,0 +1,22 @@
+"""Which backups may go. Pure: ages in, decision out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from data_platform.backups.manifest import made_at
+
+
+def expired(ids: Sequence[str], now: datetime, days: int, is_good: Callable[[str], bool]) -> list[str]:
+    """The ids older than ``days``, without the newest good one of all: that never goes, however old.
+
+    ``is_good`` is asked from the newest backwards and no further than it must.
+    """
+    old = [id_ for id_ in ids if made_at(id_) < now - timedelta(days=days)]
+    if not old:
+        return []
+    last_good = next((id_ for id_ in sorted(ids, reverse=True) if is_good(id_)), None)
+    if last_good is None:
+        return []  # while none is good, the least damaged may be among the old
+    return [id_ for id_ in sorted(old) if id_ != last_good]

@@ -1,0 +1,188 @@
+"""``backup``: second copies of the warehouse made, listed, read again and pruned."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.output import (
+    ago,
+    error_fields,
+    plural,
+    progress,
+    remark,
+    say,
+    say_error,
+    say_json,
+    say_table,
+    size,
+)
+from data_platform.errors import BackupDamaged, BackupError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from data_platform.backups.archive import Archive
+    from data_platform.sync import Platform
+
+app = typer.Typer(name="backup", help="Verified second copies of the warehouse.", no_args_is_help=True)
+
+CopyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--copy",
+        metavar="NAME",
+        help="Only this one: primary, or a name under `copies:`. Default: all.",
+        show_default=False,
+    ),
+]
+
+
+@app.command("run")
+def run(json: JsonOption = False, environment: EnvironmentOption = None, root: RootOption = None) -> None:
+    """Make a backup of the warehouse, the ledger and Dagster's storage, and read back every byte of it."""
+    platform = open_project(root, environment)
+    from data_platform.sync.backup import archive, make_backup
+
+    with progress("backing up") as bars:
+        report = make_backup(
+            platform,
+            lambda folder: _instance_files(platform, folder),
+            lambda table, rows: bars.part(table, rows, 0),
+        )
+    manifest = report.manifest
+    if json:
+        say_json(
+            {
+                "ok": not report.failed,
+                "id": manifest.id,
+                "tables": len(manifest.tables),
+                "rows": manifest.rows,
+                "bytes": manifest.bytes,
+                "stored": list(report.stored),
+                "failed": {name: error_fields(error) for name, error in report.failed.items()},
+            }
+        )
+    else:
+        for name in report.stored:
+            say(
+                f"{manifest.id}: {plural(len(manifest.tables), 'table')}, {manifest.rows:,} rows,"
+                f" {size(manifest.bytes)}, verified in {archive(platform, name)}"
+            )
+        for name, error in report.failed.items():
+            say_error(f"The copy {name}: {error}")
+    if report.failed:
+        raise typer.Exit(BackupError.exit_code)
+
+
+@app.command("list")
+def list_(
+    copy: CopyOption = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Show every backup and where it is kept, the newest first."""
+    platform = open_project(root, environment)
+    from data_platform.backups.manifest import made_at
+
+    found = {one.name: one.ids() for one in _chosen(platform, copy)}
+    ids = sorted({id_ for ids in found.values() for id_ in ids}, reverse=True)
+    rows = [(id_, made_at(id_), [name for name, ids in found.items() if id_ in ids]) for id_ in ids]
+    if json:
+        say_json([{"id": id_, "made_at": at.isoformat(), "stored": stored} for id_, at, stored in rows])
+    elif not rows:
+        say("There is no backup yet: data-platform backup run")
+    else:
+        now = platform.clock()
+        say_table(
+            ["backup", "made", "age", "stored in"],
+            [
+                [id_, at.strftime("%Y-%m-%d %H:%M UTC"), ago(at, now), ", ".join(stored)]
+                for id_, at, stored in rows
+            ],
+        )
+
+
+@app.command("verify")
+def verify(
+    which: Annotated[
+        str, typer.Argument(metavar="[BACKUP]", help="`latest`, a day such as 2026-11-22, or an id.")
+    ] = "latest",
+    copy: CopyOption = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Read every object of a backup again and compare its hash."""
+    platform = open_project(root, environment)
+    problems: dict[str, list[str]] = {}
+    read = 0
+    archives = _chosen(platform, copy)
+    with progress("reading the backup", total=len(archives)) as bars:
+        for one in archives:
+            try:
+                manifest = one.chosen(which)
+                problems[one.name] = one.damage(manifest, deep=True)
+                read += manifest.bytes
+            except BackupError as error:
+                problems[one.name] = [str(error)]
+            bars.step()
+    found = [line for lines in problems.values() for line in lines]
+    if json:
+        say_json({"ok": not found, "bytes": read, "problems": problems})
+    else:
+        for line in found:
+            say_error(line)
+        if not found:
+            say(f"{size(read)} read in {plural(len(archives), 'archive')}: every byte is as it was written.")
+    if found:
+        raise typer.Exit(BackupDamaged.exit_code)
+
+
+@app.command("prune")
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them. Without it, only say which.")] = False,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Remove backups older than the retention, never the last good one."""
+    platform = open_project(root, environment)
+    from data_platform.sync import backup
+
+    days = backup.settings(platform).retention.days
+    gone = backup.prune(platform) if yes else backup.prunable(platform)
+    if json:
+        say_json({"days": days, "removed": yes, "backups": gone})
+        return
+    for name, ids in gone.items():
+        for id_ in ids:
+            say(f"{name}: {id_} {'removed' if yes else 'would be removed'}")
+    total = sum(map(len, gone.values()))
+    if not total:
+        say(f"No backup is older than {days} days, but for the last good one.")
+    elif not yes:
+        remark(f"{plural(total, 'backup')} would go. Say --yes to remove them.")
+
+
+def _chosen(platform: Platform, copy: str | None) -> list[Archive]:
+    from data_platform.sync import backup
+
+    return [backup.archive(platform, copy)] if copy else backup.archives(platform)
+
+
+def _instance_files(platform: Platform, folder: Path) -> Sequence[tuple[str, Path]]:
+    """Dagster's storage where it is SQLite files; in PostgreSQL the asset `backup/warehouse` reads it."""
+    from data_platform.backups.instance import sqlite_files
+
+    home = Path(os.environ.get("DAGSTER_HOME") or platform.catalog.root / ".dagster")
+    if os.environ.get("DAGSTER_HOME") and not home.is_dir():
+        raise ConfigurationError(
+            f"DAGSTER_HOME is {home}, which is no folder. Unset it, or name the folder that holds dagster.yaml."
+        )
+    return sqlite_files(home, folder) if home.is_dir() else []

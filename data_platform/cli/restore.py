@@ -1,0 +1,86 @@
+"""``restore``: from a backup back to a warehouse, a ledger and Dagster's storage."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.output import plural, progress, say, say_json, size
+
+app = typer.Typer(name="restore", help="Bring a backup back, and prove it.", no_args_is_help=True)
+
+FromOption = Annotated[
+    str,
+    typer.Option(
+        "--from", metavar="BACKUP", help="`latest`, a day such as 2026-11-22 (its last one), or an id."
+    ),
+]
+CopyOption = Annotated[
+    str, typer.Option("--copy", metavar="NAME", help="Where from: primary, or a name under `copies:`.")
+]
+
+
+@app.command("warehouse")
+def warehouse(
+    into: Annotated[
+        Path, typer.Option("--into", metavar="FILE", help="The warehouse file to make.", show_default=False)
+    ],
+    from_: FromOption = "latest",
+    copy: CopyOption = "primary",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of an existing file, once it is proven.")
+    ] = False,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Make a warehouse from a backup; it appears only when every table is proven equal by fingerprint."""
+    platform = open_project(root, environment)
+    from data_platform.sync.backup import restore_warehouse
+
+    with progress("restoring") as bars:
+        report = restore_warehouse(
+            platform,
+            from_,
+            into,
+            copy=copy,
+            replace=replace,
+            progress=lambda table, rows: bars.part(table, rows, rows),
+        )
+    if json:
+        say_json({"ok": True, **asdict(report), "into": str(into)})
+    else:
+        say(
+            f"{into} holds the backup {report.id} of {report.archive}: {plural(report.tables, 'table')},"
+            f" {report.rows:,} rows, each table's fingerprint as it was backed up; {size(report.bytes)} read in"
+            f" {report.seconds:.1f} s."
+        )
+
+
+@app.command("files")
+def files(
+    into: Annotated[
+        Path,
+        typer.Option("--into", metavar="FOLDER", help="An empty or new folder.", show_default=False),
+    ],
+    from_: FromOption = "latest",
+    copy: CopyOption = "primary",
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Bring back what was backed up beside the warehouse: the landing ledger and Dagster's storage."""
+    platform = open_project(root, environment)
+    from data_platform.sync.backup import restore_beside
+
+    count = restore_beside(platform, from_, into, copy=copy)
+    if json:
+        say_json({"ok": True, "files": count, "into": str(into)})
+    else:
+        say(
+            f"{plural(count, 'file')} restored into {into}: the ledger under ledger/, Dagster's under instance/."
+        )

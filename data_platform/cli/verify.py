@@ -1,0 +1,189 @@
+"""``verify``: whether what was landed is still what was written; what is checked is ``landing``'s."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.output import plural, progress, remark, say, say_error, say_json, size
+from data_platform.cli.sync import choose
+from data_platform.tables import TableId
+
+if TYPE_CHECKING:
+    from data_platform.landing.orphans import Collection
+    from data_platform.landing.verify import Verification
+
+SAMPLE = 0.05
+GRACE_HOURS = 24.0
+DAMAGED = 1
+"""The exit code when something is damaged."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One table's; ``orphans`` is None where they were not asked for, or its ledger is damaged."""
+
+    verification: Verification
+    orphans: Collection | None
+
+
+def verify(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE[/TABLE]]...", help="What to verify. Default: every table."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="DATE|BATCH",
+            help="Read every batch committed on or after this day (UTC), or after this batch; 0 reads all."
+            " Default: what is new since the last verification.",
+        ),
+    ] = None,
+    sample: Annotated[
+        float,
+        typer.Option("--sample", metavar="SHARE", min=0, max=1, help="Share of the older batches to read."),
+    ] = SAMPLE,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", metavar="N", help="The same seed reads the same sample. Default: another one."
+        ),
+    ] = None,
+    collect_orphans: Annotated[
+        bool,
+        typer.Option("--collect-orphans", help="Also find parts that no batch names; --yes deletes them."),
+    ] = False,
+    grace: Annotated[
+        float,
+        typer.Option("--grace", metavar="HOURS", min=0, help="Delete orphans first seen this long ago."),
+    ] = GRACE_HOURS,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete the orphans instead of only counting them.")
+    ] = False,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Read again what was landed and compare it with its hashes.
+
+    Everything since the last verification, and a sample of what is older.
+    """
+    if yes and not collect_orphans:
+        raise typer.BadParameter("--yes goes with --collect-orphans.")
+    start = parse_since(since) if since is not None else None
+    platform = open_project(root, environment)
+    from data_platform.landing import orphans
+    from data_platform.landing.verify import verify as verify_table
+
+    chosen = choose(platform.catalog, targets or ())
+    tables = [TableId(source, name) for source, names in chosen.items() for name in names]
+    drawn = secrets.randbelow(10**6) if seed is None else seed
+    outcomes: list[Outcome] = []
+    with progress("verifying", total=len(tables)) as bars:
+        for table in tables:
+            name = str(table)
+            found = verify_table(
+                platform.ledger,
+                table,
+                platform.clock(),
+                since=start,
+                sample=sample,
+                seed=drawn,
+                progress=partial(bars.part, name),
+            )
+            collected = None
+            if collect_orphans and not found.problems:
+                hours = timedelta(hours=grace)
+                collected = orphans.collect(platform.ledger, table, platform.clock(), hours, remove=yes)
+            outcomes.append(Outcome(found, collected))
+            bars.part_done(name)
+            bars.step()
+            if not json:
+                tell(outcomes[-1], removed=yes, asked=collect_orphans)
+
+    damaged = sum(bool(outcome.verification.problems) for outcome in outcomes)
+    if json:
+        document = [fields(outcome, removed=yes) for outcome in outcomes]
+        name = platform.environment.name
+        say_json(
+            {"ok": not damaged, "environment": name, "sample": sample, "seed": drawn, "tables": document}
+        )
+    else:
+        tell_problems(outcomes)
+        remark(
+            f"{plural(len(outcomes) - damaged, 'table')} whole, {damaged} damaged; of the older batches"
+            f" {sample:.0%} were read (--seed {drawn})."
+        )
+    if damaged:
+        raise typer.Exit(DAMAGED)
+
+
+def parse_since(text: str) -> int | datetime:
+    """``120`` is a batch, ``2026-01-31`` the start of that day in UTC."""
+    if text.isdecimal() and len(text) < 8:  # eight digits are a day without its dashes
+        return int(text)
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a day (2026-01-31) nor the number of a batch."
+        ) from None
+
+
+def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
+    """One table's line, and one for its orphans."""
+    found = outcome.verification
+    head = f"{found.table}: {plural(found.manifests, 'manifest')}, {plural(found.parts, 'part')}"
+    say(
+        f"{head}, {size(found.bytes)} hashed, {plural(len(found.problems), 'problem')} ({found.seconds:.1f} s)"
+    )
+    if outcome.orphans is None:
+        if asked:
+            remark("  orphans are left alone while the table is damaged")
+        return
+    collected = outcome.orphans
+    if collected.ripe:
+        what = f"{plural(len(collected.ripe), 'orphan')}, {size(collected.bytes)}"
+        say(f"  {what} deleted" if removed else f"  {what} would be deleted with --yes")
+    if collected.waiting:
+        remark(f"  {plural(len(collected.waiting), 'orphan')} within the grace period")
+
+
+def tell_problems(outcomes: Sequence[Outcome]) -> None:
+    """What is damaged, last, where it is read."""
+    for outcome in outcomes:
+        for problem in outcome.verification.problems:
+            say_error(problem)
+
+
+def fields(outcome: Outcome, *, removed: bool) -> dict[str, Any]:
+    """A table of ``verify --json``, as docs/cli.md describes it."""
+    found, collected = outcome.verification, outcome.orphans
+    return {
+        "table": str(found.table),
+        "ok": not found.problems,
+        "since": found.since,
+        "last": found.last,
+        "manifests": found.manifests,
+        "parts": found.parts,
+        "bytes": found.bytes,
+        "seconds": round(found.seconds, 3),
+        "problems": list(found.problems),
+        "orphans": None
+        if collected is None
+        else {
+            "ripe": [asdict(orphan) for orphan in collected.ripe],
+            "waiting": [asdict(orphan) for orphan in collected.waiting],
+            "unlanded": list(collected.unlanded),
+            "deleted": removed,
+        },
+    }

@@ -1,0 +1,220 @@
+"""The warehouse's daily backup and the restore drill as assets, and the checks of how old they are."""
+
+# No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from data_platform.backups.config import BackupsConfig
+from data_platform.backups.instance import postgres_files, sqlite_files
+from data_platform.defs.names import WAREHOUSE_POOL
+from data_platform.defs.resources import PlatformResource
+from data_platform.sync import backup
+
+BACKUP = dg.AssetKey(["backup", "warehouse"])
+DRILL = dg.AssetKey(["restore_drill", "warehouse"])
+NEWEST_COPY = dg.AssetCheckKey(BACKUP, "newest_copy")
+LAST_GOOD_DRILL = dg.AssetCheckKey(DRILL, "last_good_drill")
+GROUP = "backup"
+JOB = "backup"
+DRILLS_LOOKED_AT = 100
+
+
+def backup_definitions(
+    config: BackupsConfig, copied: Iterable[dg.AssetKey], *, running: bool
+) -> dg.Definitions:
+    """``copied`` are the assets whose tables the warehouse holds."""
+    days = dg.DailyPartitionsDefinition(start_date=config.start.isoformat(), timezone="UTC", end_offset=1)
+    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
+    made = dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.assets(BACKUP),
+        description="Back today's warehouse up, and read every byte back.",
+        partitions_def=days,
+    )
+
+    @dg.schedule(
+        name="backup_daily",
+        job=made,
+        cron_schedule=config.schedule,
+        execution_timezone="UTC",
+        default_status=status,
+        description="Makes the day's backup.",
+    )
+    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        return dg.RunRequest(
+            partition_key=context.scheduled_execution_time.astimezone(UTC).date().isoformat()
+        )
+
+    @dg.schedule(
+        name="restore_drill",
+        target=dg.AssetSelection.assets(DRILL),
+        cron_schedule=config.drill_schedule,
+        execution_timezone="UTC",
+        default_status=status,
+        description="Restores the newest backup of every copy and throws the result away.",
+    )
+    def drill() -> dg.RunRequest:
+        return dg.RunRequest()
+
+    @dg.schedule(
+        name="backup_ages",
+        target=dg.AssetSelection.checks(NEWEST_COPY, LAST_GOOD_DRILL),
+        cron_schedule="0 */6 * * *",
+        execution_timezone="UTC",
+        default_status=status,
+        description="Looks at how old the newest copies and the last good drill are, whether or not any was made.",
+    )
+    def ages() -> dg.RunRequest:
+        return dg.RunRequest()
+
+    return dg.Definitions(
+        assets=[_backup_asset(config, days, copied), _drill_asset()],
+        asset_checks=[_newest_copy(config), _last_good_drill(config)],
+        jobs=[made],
+        schedules=[daily, drill, ages],
+    )
+
+
+def _backup_asset(
+    config: BackupsConfig, days: dg.DailyPartitionsDefinition, copied: Iterable[dg.AssetKey]
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=BACKUP,
+        deps=sorted(copied),
+        partitions_def=days,
+        pool=WAREHOUSE_POOL,
+        group_name=GROUP,
+        kinds={"parquet"},
+        description="Every table, view and comment of the warehouse, the landing ledger and Dagster's own storage, in"
+        " the backup store and its copies. Each object was read back. Only today's can be made.",
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=config.max_age_hours)),
+    )
+    def warehouse(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
+        opened = platform.open()
+        today = opened.clock().astimezone(UTC).date().isoformat()
+        asked = sorted(context.partition_keys)
+        if asked != [today]:
+            raise dg.Failure(
+                f"A backup of {', '.join(asked[:3])} cannot be made: the warehouse holds what it holds today ({today},"
+                " UTC), and no other day. `data-platform backup list` shows the backups there are of other days.",
+                allow_retries=False,
+            )
+        began = datetime.now(UTC)
+        report = backup.make_backup(opened, lambda folder: instance_files(context.instance, folder))
+        manifest = report.manifest
+        gone = backup.prune(opened) if config.retention.apply else backup.prunable(opened)
+        expired = {name: ids for name, ids in gone.items() if ids}
+        where = "\n".join(f"- {backup.archive(opened, name)}" for name in report.stored)
+        yield dg.MaterializeResult(
+            metadata={
+                "backup": manifest.id,
+                "tables": len(manifest.tables),
+                "rows": manifest.rows,
+                "bytes": manifest.bytes,
+                "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
+                "stored": dg.MetadataValue.md(where),
+                "removed" if config.retention.apply else "would_be_removed": dg.MetadataValue.json(expired),
+            }
+        )
+        if report.failed:
+            raise dg.Failure(
+                f"The backup is made, but not in {', '.join(report.failed)}.",
+                metadata={name: str(error) for name, error in report.failed.items()},
+                allow_retries=any(error.retryable for error in report.failed.values()),
+            )
+
+    return warehouse
+
+
+def _drill_asset() -> dg.AssetsDefinition:
+    @dg.asset(
+        key=DRILL,
+        deps=[BACKUP],
+        group_name=GROUP,
+        kinds={"duckdb"},
+        description="The newest backup of every copy restored into a file that is thrown away, and every table's"
+        " fingerprint compared.",
+    )
+    def warehouse(platform: PlatformResource) -> Iterator[Any]:
+        reports = backup.hold_drills(platform.open())
+        mismatches = [f"{report.archive}: {line}" for report in reports for line in report.mismatches]
+        yield dg.MaterializeResult(
+            metadata={
+                "seconds": round(sum(report.seconds for report in reports), 3),
+                "bytes": sum(report.bytes for report in reports),
+                "rows": sum(report.rows for report in reports),
+                "mismatches": len(mismatches),
+                "backups": dg.MetadataValue.json({report.archive: report.id for report in reports}),
+                **(
+                    {"damage": dg.MetadataValue.md("\n".join(f"- {m}" for m in mismatches))}
+                    if mismatches
+                    else {}
+                ),
+            }
+        )
+        if mismatches:
+            raise dg.Failure(
+                f"The restore drill failed: {mismatches[0]}",
+                metadata={"damage": len(mismatches)},
+                allow_retries=False,
+            )
+
+    return warehouse
+
+
+def _newest_copy(config: BackupsConfig) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=BACKUP,
+        name=NEWEST_COPY.name,
+        description=f"In every copy, the newest backup that is all there is at most {config.max_age_hours:g} hours old.",
+    )
+    def newest_copy(platform: PlatformResource) -> dg.AssetCheckResult:
+        opened = platform.open()
+        now = opened.clock()
+        lines, passed, metadata = [], True, {}
+        for age in backup.newest(opened):
+            hours = age.hours(now)
+            good = hours is not None and hours <= config.max_age_hours
+            passed &= good
+            metadata[f"{age.archive}_age_hours"] = "none" if hours is None else round(hours, 2)
+            what = f"{hours:.1f} hours old" if hours is not None else "no backup"
+            lines.append(f"{age.archive}: {what}{f' ({age.problem})' if age.problem else ''}")
+        return dg.AssetCheckResult(passed=passed, description="; ".join(lines), metadata=metadata)
+
+    return newest_copy
+
+
+def _last_good_drill(config: BackupsConfig) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=DRILL,
+        name=LAST_GOOD_DRILL.name,
+        description=f"The last restore drill without a mismatch is at most {config.drill_max_age_days:g} days old.",
+    )
+    def last_good_drill(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        records = context.instance.fetch_materializations(DRILL, limit=DRILLS_LOOKED_AT).records
+        good = next((r for r in records if _mismatches(r) == 0), None)
+        days = None if good is None else (datetime.now(UTC).timestamp() - good.timestamp) / 86_400
+        return dg.AssetCheckResult(
+            passed=days is not None and days <= config.drill_max_age_days,
+            description="no drill has succeeded yet" if days is None else f"{days:.1f} days ago",
+            metadata={"age_days": "none" if days is None else round(days, 2)},
+        )
+
+    return last_good_drill
+
+
+def _mismatches(record: dg.EventLogRecord) -> Any:
+    made = record.asset_materialization
+    return made.metadata["mismatches"].value if made and "mismatches" in made.metadata else None
+
+
+def instance_files(instance: dg.DagsterInstance, folder: Path) -> list[tuple[str, Path]]:
+    """Dagster's storage, in whichever of the two it is kept."""
+    url = getattr(instance.event_log_storage, "postgres_url", None)
+    if url:
+        return postgres_files(url, folder)
+    return sqlite_files(Path(instance.root_directory), folder) if not instance.is_ephemeral else []

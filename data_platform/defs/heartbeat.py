@@ -1,0 +1,54 @@
+"""`python -m data_platform.defs.heartbeat`: what Dagster's records say of the daemon, as JSON.
+
+`data-platform doctor` runs it in a process of its own, since nothing else there imports Dagster:
+
+    {"error": null, "storage": "DagsterPostgresStorage",
+     "daemons": [{"daemon": "SENSOR", "last_heartbeat": 1790000000.0}]}
+
+``error`` says why the records cannot be read; ``last_heartbeat`` is in Unix seconds, null before the first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+
+def look() -> dict[str, Any]:
+    """The required daemons of the instance in DAGSTER_HOME, and when each was last alive."""
+    import dagster as dg
+
+    try:
+        with dg.DagsterInstance.get() as instance:
+            statuses = instance.get_daemon_statuses()
+            return {
+                "error": None,
+                "storage": type(instance.event_log_storage).__name__,
+                "daemons": [
+                    {
+                        "daemon": name,
+                        "last_heartbeat": status.last_heartbeat.timestamp if status.last_heartbeat else None,
+                    }
+                    for name, status in sorted(statuses.items())
+                ],
+            }
+    except Exception as error:
+        return {"error": told(error), "storage": None, "daemons": []}
+
+
+def told(error: BaseException) -> str:
+    """The first line of the cause, without a password."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:[password]@", lines[0])
+
+
+def main() -> None:
+    sys.stdout.write(json.dumps(look()) + "\n")
+
+
+if __name__ == "__main__":
+    main()

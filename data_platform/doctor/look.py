@@ -1,0 +1,251 @@
+"""Asks everything the platform leans on; what the answers mean is ``verdicts.py``'s."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from data_platform.catalog import Catalog, Environment, Source
+from data_platform.doctor import verdicts
+from data_platform.doctor.verdicts import Finding, Variable, failed
+from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
+from data_platform.sources.postgres.clock import observe
+from data_platform.sources.postgres.connection import connection_string, source_error
+from data_platform.sources.postgres.session import SUPPORTED, SourceSession
+from data_platform.stores import Store
+from data_platform.stores.local import LocalStore
+from data_platform.sync import Platform, open_platform
+
+PROBE_FOLDER = "_doctor"
+"""No table's: their folders start with a source's name, which starts with a letter."""
+HEARTBEAT_SECONDS_MAX = 120
+
+
+def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Every finding, as it is made. What cannot be looked at without the catalog is left out
+    when the catalog is wrong."""
+    try:
+        platform = open_platform(root, environment, environ)
+    except CatalogError as error:
+        yield Finding(
+            "catalog", "fail", str(error), "Mend these lines; `data-platform validate` checks them."
+        )
+        return
+    except DataPlatformError as error:
+        yield failed("catalog", error)
+        return
+    catalog, running = platform.catalog, platform.environment.automation == "running"
+    yield Finding(
+        "catalog",
+        "ok",
+        f"{len(catalog.sources)} sources and {len(catalog.table_ids())} tables; the environment is"
+        f" {platform.environment.name}.",
+    )
+    yield from verdicts.variables(named_variables(catalog, platform.environment, environ), environ)
+    yield hash_key(platform)
+    for source in catalog.sources.values():
+        yield from look_at_source(platform, source)
+    for name, opened in stores(platform):
+        yield from look_at_store(name, opened)
+    yield from look_at_warehouse(platform)
+    yield from look_at_dagster(environ, running)
+
+
+def stores(platform: Platform) -> list[tuple[str, Callable[[], Store]]]:
+    """Every store that is tried: the name it is told by, and what opens it. One line a store."""
+    found: list[tuple[str, Callable[[], Store]]] = [("landing store", lambda: platform.store)]
+    backups, root = platform.environment.backups, platform.catalog.root
+    copies = {"backup store": backups.store, **backups.copies} if backups else {}
+    return found + [(name, partial(config.open, root, platform.environ)) for name, config in copies.items()]
+
+
+def named_variables(catalog: Catalog, environment: Environment, environ: Mapping[str, str]) -> list[Variable]:
+    """Every key of the YAML that ends in ``_env``, apart from the hash key, which has a check of its own."""
+    found = list(_named(environment, f"environments.{environment.name}"))
+    for source in catalog.sources.values():
+        connection = list(_named(source.connection, f"connection of {source.name}"))
+        replica = any(v.where.endswith("replica_url_env") and environ.get(v.name) for v in connection)
+        # the replica is read instead of the primary, so the primary's URL is not asked for
+        found += [v for v in connection if not (replica and v.where.endswith(".url_env"))]
+    return found
+
+
+def _named(model: BaseModel, where: str) -> Iterator[Variable]:
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if name.endswith("_env") and isinstance(value, str):
+            # one with a default may stay unset, and so may the replica's: the primary is read then
+            needed = not isinstance(field.default, str) and name != "replica_url_env"
+            yield Variable(value, f"{where}.{name}", needed)
+        elif isinstance(value, BaseModel):
+            yield from _named(value, f"{where}.{name}")
+        elif isinstance(value, Mapping):
+            for key, inner in value.items():
+                if isinstance(inner, BaseModel):
+                    yield from _named(inner, f"{where}.{name}.{key}")
+
+
+def hash_key(platform: Platform) -> Finding:
+    hashed = sum(
+        treatment == "hash"
+        for source in platform.catalog.sources.values()
+        for table in source.tables.values()
+        for treatment in table.personal.values()
+    )
+    try:
+        if hashed:
+            platform.hash_key()
+    except DataPlatformError as error:
+        return failed("hash key", error)
+    return verdicts.hash_key(hashed)
+
+
+def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
+    """Connection, clock, rights and tables, as one sync would meet them."""
+    head = f"source {source.name}"
+    try:
+        conninfo = connection_string(source.connection, platform.environ, source=source.name)
+        with SourceSession(conninfo, source=source.name) as session:
+            yield verdicts.server(head, session.server.version, session.server.standby, SUPPORTED)
+            try:
+                yield _source_clock(platform, session, head)
+                yield _activity(session, source, head)
+            except DataPlatformError:
+                raise
+            except Exception as error:
+                raise source_error(error, conninfo, what=f"Asking {source.name!r} who may see what") from None
+            wanted = [(table.id.table, *table.relation) for table in source.tables.values()]
+            session.begin(wanted, observe_activity=False)
+            problems = [f"{source.name}/{table}: {error}" for table, error in session.errors.items()]
+            yield verdicts.tables(f"{head}: tables", len(wanted), problems)
+    except DataPlatformError as error:
+        yield failed(head, error)
+
+
+def _source_clock(platform: Platform, session: SourceSession, head: str) -> Finding:
+    before = platform.clock()
+    (theirs,) = session.connection.execute("select clock_timestamp()").fetchone()
+    return verdicts.clock(f"{head}: clock", before, theirs, platform.clock())
+
+
+def _activity(session: SourceSession, source: Source, head: str) -> Finding:
+    seen = observe(session.connection)
+    (user,) = session.connection.execute("select current_user").fetchone()
+    by_clock = sum(table.cursor_clock == "database" for table in source.tables.values())
+    return verdicts.activity(
+        f"{head}: pg_read_all_stats", by_clock, seen.sees_all_activity, seen.standby, user
+    )
+
+
+def look_at_store(name: str, opened: Callable[[], Store]) -> Iterator[Finding]:
+    """Writes one object twice, reads it, tells its time where the store does, and removes it."""
+    key = f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
+    first_bytes, second_bytes = b"the first of two writes", b"the second, which must be refused"
+    try:
+        store = opened()
+        if isinstance(store, LocalStore):
+            yield _disk(f"{name}: disk", store.path)
+        try:
+            before = datetime.now(UTC)
+            first = store.put_new(key, first_bytes)
+            after = datetime.now(UTC)
+            second = store.put_new(key, second_bytes)
+            read_back = store.read(key) == first_bytes
+            yield verdicts.conditional_write(name, store.url, first, second, read_back)
+            written = _written_at(store, key)
+            if written is not None:
+                yield verdicts.clock(f"{name}: clock", before, written, after)
+        finally:
+            store.delete(key)
+    except DataPlatformError as error:
+        yield failed(name, error)
+
+
+def _written_at(store: Store, key: str) -> datetime | None:
+    """By the store's own clock, where it has one and tells it: a method ``written_at(key)``."""
+    tell: Callable[[str], datetime] | None = getattr(store, "written_at", None)
+    return tell(key) if tell is not None else None
+
+
+def look_at_warehouse(platform: Platform) -> Iterator[Finding]:
+    path = platform.catalog.root / platform.environment.warehouse.path
+    if path.exists():
+        try:
+            with platform.warehouse(read_only=True) as warehouse:
+                loaded = len(warehouse.loaded_all())
+            yield Finding("warehouse", "ok", f"{path} opens; {loaded} tables are loaded.")
+        except WarehouseBusy as error:
+            yield Finding("warehouse", "warn", str(error))
+        except DataPlatformError as error:
+            yield failed("warehouse", error)
+    else:
+        yield Finding("warehouse", "ok", f"{path} is not there yet; the first sync makes it.")
+    yield _disk("warehouse: disk", path.parent)
+
+
+def _disk(check: str, path: Path) -> Finding:
+    """Of the file system that ``path`` is on, or will be."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not os.access(there, os.W_OK):
+        return Finding(
+            check,
+            "fail",
+            f"{there} may not be written by the user who runs this.",
+            f"Give it to that user (`chown`), or make {path} and give that.",
+        )
+    return verdicts.disk(check, str(path), shutil.disk_usage(there).free)
+
+
+def look_at_dagster(environ: Mapping[str, str], running: bool) -> Iterator[Finding]:
+    home = environ.get("DAGSTER_HOME", "")
+    folder = Path(home)
+    problem = verdicts.dagster_home(home, folder.is_dir(), (folder / "dagster.yaml").is_file(), running)
+    if problem is not None:
+        yield problem
+        return
+    told = heartbeat(environ)
+    if told["error"]:
+        yield Finding(
+            "Dagster",
+            "fail",
+            f"Its records, which {folder / 'dagster.yaml'} names, cannot be read: {told['error']}.",
+            "Check that the database is up and that the variables of `storage` are set and right.",
+        )
+        return
+    yield Finding("Dagster", "ok", f"Its records are in {told['storage']}.")
+    heartbeats = {
+        one["daemon"]: datetime.fromtimestamp(one["last_heartbeat"], UTC) if one["last_heartbeat"] else None
+        for one in told["daemons"]
+    }
+    yield verdicts.daemon(heartbeats, datetime.now(UTC), running)
+
+
+def heartbeat(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What ``data_platform.defs.heartbeat`` prints: nothing here imports Dagster."""
+    command = [sys.executable, "-W", "ignore", "-m", "data_platform.defs.heartbeat"]
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=HEARTBEAT_SECONDS_MAX,
+            check=False,
+        )
+        told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return {"error": f"they did not answer within {HEARTBEAT_SECONDS_MAX} s"}
+    except (IndexError, ValueError):
+        return {"error": f"`python -m data_platform.defs.heartbeat` ended with {done.returncode}"}
+    return told

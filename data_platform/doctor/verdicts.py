@@ -1,0 +1,190 @@
+"""From what was seen to ok, warn or fail, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+State = Literal["ok", "warn", "fail"]
+
+CLOCK_WARN = timedelta(seconds=5)
+CLOCK_FAIL = timedelta(minutes=5)
+"""Schedules, freshness and the age of data are told by this machine's clock; watermarks are not."""
+DISK_WARN = 5_000_000_000
+DISK_FAIL = 1_000_000_000
+HEARTBEAT_MAX = timedelta(minutes=5)
+"""A daemon reports every 30 s; one that waits for a slow source may be late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What ``check`` found. ``todo`` is empty when all is well, or when ``found`` says it itself."""
+
+    check: str
+    state: State
+    found: str
+    todo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable that the catalog names, and where. Without a ``needed`` one
+    something fails; without another something is left out."""
+
+    name: str
+    where: str
+    needed: bool
+
+
+def failed(check: str, error: Exception) -> Finding:
+    """Our errors say what failed, on which object and what to do."""
+    return Finding(check, "fail", str(error))
+
+
+def variables(named: Collection[Variable], environ: Mapping[str, str]) -> list[Finding]:
+    missing = [v for v in named if not environ.get(v.name, "").strip()]
+    found = [
+        Finding(
+            "variables",
+            "fail" if v.needed else "warn",
+            f"{v.name} is not set; {v.where} names it.",
+            "Set it in the environment, or in .env beside catalog/."
+            if v.needed
+            else "Set it if you want what docs/catalog.md says of that key; the platform runs without.",
+        )
+        for v in missing
+    ]
+    return found or [Finding("variables", "ok", f"{len(named)} variables that the catalog names are set.")]
+
+
+def server(check: str, version: int, standby: bool, supported: range) -> Finding:
+    what = f"PostgreSQL {version}{', a standby' if standby else ''}"
+    if version in supported:
+        return Finding(check, "ok", f"{what} answers.")
+    return Finding(
+        check,
+        "warn",
+        f"{what} answers; {supported.start} to {supported.stop - 1} are tested.",
+        "Read from a server of a tested version, or try this one on a copy first.",
+    )
+
+
+def tables(check: str, wanted: int, problems: Sequence[str]) -> Finding:
+    if not problems:
+        return Finding(check, "ok", f"{wanted} tables are there and may be read.")
+    return Finding(check, "fail", "\n".join(problems))
+
+
+def activity(check: str, by_clock: int, sees_all: bool, standby: bool, user: str) -> Finding:
+    """``by_clock`` tables have a cursor that the database sets: only they gain by the right."""
+    if not by_clock:
+        return Finding(check, "ok", "No table has a cursor that the database sets, so it is not needed.")
+    if standby:
+        return Finding(check, "ok", "The source is a standby, where it is of no use.")
+    if sees_all:
+        return Finding(check, "ok", f"{by_clock} tables may be read by their cursor's index.")
+    return Finding(
+        check,
+        "warn",
+        f"The user {user} lacks pg_read_all_stats: {by_clock} tables are scanned for what changed"
+        " instead of read by their cursor's index. Nothing is missed, it only takes longer.",
+        f'GRANT pg_read_all_stats TO "{user}";',
+    )
+
+
+def clock(check: str, before: datetime, theirs: datetime, after: datetime) -> Finding:
+    """``theirs`` was told between ``before`` and ``after``, by this machine's clock."""
+    ahead = max(theirs - after, before - theirs, timedelta(0))
+    direction = "ahead of" if theirs > after else "behind"
+    if ahead <= CLOCK_WARN:
+        return Finding(check, "ok", "It agrees with this machine's.")
+    return Finding(
+        check,
+        "fail" if ahead > CLOCK_FAIL else "warn",
+        f"It is {ahead.total_seconds():.0f} s {direction} this machine's. Schedules, freshness and the age"
+        " of data are told by this machine's clock.",
+        "Let both keep time by NTP (`timedatectl set-ntp true`).",
+    )
+
+
+def conditional_write(check: str, url: str, first: bool, second: bool, read_back: bool) -> Finding:
+    """Of two writes of one new key the first must win, and stay."""
+    if first and not second and read_back:
+        return Finding(check, "ok", f"{url} keeps the first of two writes, and gives it back.")
+    what = (
+        "refuses to create a new object"
+        if not first
+        else "lets a second write replace the first"
+        if second
+        else "gives back other bytes than were written"
+    )
+    return Finding(
+        check,
+        "fail",
+        f"{url} {what}, so two syncs at once could lose a batch.",
+        "Use a store with conditional writes: a local disk, Amazon S3, Google Cloud Storage, or one that"
+        " does as they do. Sync nothing into this one.",
+    )
+
+
+def disk(check: str, path: str, free: int) -> Finding:
+    found = f"{free / 1e9:.1f} GB are free at {path}."
+    if free >= DISK_WARN:
+        return Finding(check, "ok", found)
+    return Finding(
+        check,
+        "fail" if free < DISK_FAIL else "warn",
+        found,
+        "Free some or give it a larger disk. A full disk stops syncs; it damages nothing.",
+    )
+
+
+def hash_key(hashed: int) -> Finding:
+    what = f"{hashed} columns are hashed under it." if hashed else "No column is hashed, so none is needed."
+    return Finding("hash key", "ok", what)
+
+
+def dagster_home(home: str, is_folder: bool, has_settings: bool, running: bool) -> Finding | None:
+    """None when DAGSTER_HOME is as it should be. ``running``: the platform is to run by itself."""
+    state: State = "fail" if running else "warn"
+    if not home:
+        return Finding(
+            "Dagster",
+            state,
+            "DAGSTER_HOME is not set, so nothing says where Dagster keeps its records.",
+            "Set it to the folder that holds dagster.yaml; `make dev` uses .dagster in the project's folder.",
+        )
+    if not is_folder or not has_settings:
+        lack = "no dagster.yaml is in it" if is_folder else "it is no folder"
+        return Finding(
+            "Dagster",
+            state,
+            f"DAGSTER_HOME names {home}, but {lack}.",
+            "Copy deploy/dagster.yaml there, or dagster.yaml on a laptop.",
+        )
+    return None
+
+
+def daemon(last_heartbeats: Mapping[str, datetime | None], now: datetime, running: bool) -> Finding:
+    """``last_heartbeats``: of each part of the daemon that must run."""
+    state: State = "fail" if running else "warn"
+    start = "Start it: `dagster-daemon run --workspace workspace.yaml`; `make dev` does on a laptop."
+    known = {name: at for name, at in last_heartbeats.items() if at is not None}
+    if not known:
+        return Finding("daemon", state, "It never ran: no schedule, sensor or queued run starts.", start)
+    late = sorted(name for name, at in last_heartbeats.items() if at is None or now - at > HEARTBEAT_MAX)
+    newest = max(known.values())
+    seconds = max(0, int((now - newest).total_seconds()))
+    if not late:
+        return Finding("daemon", "ok", f"It was alive {seconds} s ago.")
+    if len(late) == len(last_heartbeats):
+        return Finding("daemon", state, f"It was last alive {newest:%Y-%m-%d %H:%M:%S} UTC.", start)
+    return Finding(
+        "daemon",
+        state,
+        f"It was alive {seconds} s ago, but these parts of it were not for"
+        f" {HEARTBEAT_MAX.total_seconds() / 60:.0f} minutes: {', '.join(late)}.",
+        "Read its log for why, and start it anew.",
+    )

@@ -1,0 +1,141 @@
+"""Parts that no manifest names, and when they may go.
+
+Batches that lost a race or were cut short leave them, and so does a redaction: the parts it
+replaced. They harm nothing but cost space, and what was redacted should not lie about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from data_platform.errors import LedgerBroken
+from data_platform.landing.ledger import Ledger, part_sequence
+from data_platform.landing.redaction import Rewrites
+from data_platform.tables import TableId
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    key: str
+    bytes: int
+    first_seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """``ripe`` have been orphans for the grace period and were removed if that was asked for;
+    ``waiting`` not yet; ``unlanded`` belong to a batch that may still be committed."""
+
+    ripe: tuple[Orphan, ...] = ()
+    waiting: tuple[Orphan, ...] = ()
+    unlanded: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        return sum(orphan.bytes for orphan in self.ripe)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look left in its hint: the batch up to which each was looked at, and since when each
+    orphan is known. A store does not tell the age of an object."""
+
+    reached: int
+    seen: Mapping[str, str]
+
+
+def collect(ledger: Ledger, table: TableId, now: datetime, grace: timedelta, *, remove: bool) -> Collection:
+    """Find the orphans of ``table`` and, with ``remove``, delete those first seen ``grace`` ago.
+
+    Deletes nothing that a manifest could still come to name. A part goes to the folder of batch N
+    while N is the next one. Once manifest N exists it is N for good, and whoever else still writes
+    parts for N will be refused; so only parts of batches up to the head, unnamed by the manifest
+    that stands there, are orphans. Those of the batch after the head may be a living sync's, however
+    old, and wait until that batch exists. The head is read before the parts are listed: it only grows.
+    """
+    head = ledger.last(table)
+    rewrites = ledger.rewrites(table)
+    before = _recall(ledger, table)
+    dead, unlanded = _find(ledger, table, head, rewrites, before)
+    at = now.isoformat(timespec="seconds")
+    ripe: list[Orphan] = []
+    waiting: list[Orphan] = []
+    for key in dead:
+        orphan = _sized(ledger, Orphan(key, 0, before.seen.get(key, at)))
+        (ripe if now - datetime.fromisoformat(orphan.first_seen) >= grace else waiting).append(orphan)
+    if remove:
+        for orphan in ripe:
+            ledger.store.delete(orphan.key)
+    kept = waiting if remove else [*ripe, *waiting]
+    _remember(ledger, table, _Look(head, {orphan.key: orphan.first_seen for orphan in kept}), before)
+    return Collection(tuple(ripe), tuple(waiting), tuple(unlanded))
+
+
+def find(ledger: Ledger, table: TableId) -> list[str]:
+    """Keys of all parts that no manifest names, those of a batch being written just now included."""
+    head = ledger.last(table)
+    dead, unlanded = _find(ledger, table, head, ledger.rewrites(table), _Look(0, {}))
+    return sorted([*dead, *unlanded])
+
+
+def _find(
+    ledger: Ledger, table: TableId, head: int, rewrites: Rewrites, before: _Look
+) -> tuple[list[str], list[str]]:
+    """Orphans, and parts of batches after the head. Reads the manifests after ``before.reached``, and
+    of older ones only where more than one folder or a known orphan claims the same batch."""
+    by_sequence: dict[int, list[str]] = {}
+    for key in ledger.store.list(f"{table}/batches"):
+        sequence = part_sequence(table, key)
+        if sequence is not None:  # a stranger's object is not ours to remove
+            by_sequence.setdefault(sequence, []).append(key)
+    new = {part.new.key for part in rewrites.by_old_key.values()}
+    dead: list[str] = []
+    unlanded: list[str] = []
+    for sequence, keys in sorted(by_sequence.items()):
+        if sequence > head:
+            unlanded += keys
+            continue
+        gone = [key for key in keys if key in rewrites.by_old_key]
+        contested = len({key.rsplit("/", 1)[0] for key in keys}) > 1
+        known = any(key in before.seen for key in keys)
+        if sequence > before.reached or contested or known:
+            try:
+                named = {part.key for part in ledger.read(table, sequence).parts} | new
+            except LedgerBroken:
+                continue  # `verify` names it; nothing goes that a lost manifest may have named
+            gone += [key for key in keys if key not in named]
+        dead += dict.fromkeys(gone)
+    return dead, unlanded
+
+
+def _sized(ledger: Ledger, orphan: Orphan) -> Orphan:
+    try:
+        return replace(orphan, bytes=ledger.store.size(orphan.key))
+    except KeyError:  # another collector was faster
+        return orphan
+
+
+def _recall(ledger: Ledger, table: TableId) -> _Look:
+    try:
+        raw = json.loads(ledger.store.read(_key(table)))
+        seen = {str(key): str(at) for key, at in raw["seen"].items() if _aware(at)}
+        return _Look(int(raw["reached"]), seen)
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return _Look(0, {})
+
+
+def _remember(ledger: Ledger, table: TableId, look: _Look, before: _Look) -> None:
+    if look != before:
+        hint = {"reached": look.reached, "seen": dict(look.seen)}
+        ledger.store.put_hint(_key(table), json.dumps(hint).encode())
+
+
+def _aware(at: str) -> bool:
+    return datetime.fromisoformat(at).tzinfo is not None
+
+
+def _key(table: TableId) -> str:
+    return f"{table}/orphans.json"

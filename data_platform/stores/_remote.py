@@ -1,0 +1,184 @@
+"""What the stores in a bucket share: files on their way, and what is known of them.
+
+An object put from ``scratch()`` is read from there again as long as its block lasts, so
+that a sync does not fetch what it has just written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_platform.errors import ConfigurationError, LandingError, ObjectDamaged, StoreFull
+from data_platform.stores._keys import pieces
+from data_platform.stores._scratch import locked_folder, sweep
+
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+URL = r"^https?://[^/\s@?#]+(/[^\s?#]*)?$"
+MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """How patient a store is and how it cuts large files: ``threads`` pieces of ``part_bytes`` are on
+    their way at once, and are all that may stand in memory."""
+
+    attempts: int = 5
+    connect_seconds: float = 10
+    answer_seconds: float = 60
+    """Without a byte; a large file may take as long as it needs."""
+    pause_seconds_max: float = 8
+    large_bytes: int = 32 * MB
+    part_bytes: int = 16 * MB
+    threads: int = 4
+
+
+def checked_prefix(prefix: str) -> str:
+    """``prefix`` without slashes around it; ValueError when it is no folder of keys."""
+    prefix = prefix.strip("/")
+    if prefix:
+        pieces(prefix)
+    return prefix
+
+
+def scratch_base(root: Path, cache: Path | None) -> Path:
+    """The folder for files on their way; by default one of this user's own among the temporary files."""
+    if cache is not None:
+        return root / cache
+    return Path(tempfile.gettempdir()) / f"data-platform-{os.geteuid()}"
+
+
+class RemoteStore(ABC):
+    """The half of a ``stores.Store`` that is the same in every bucket."""
+
+    def __init__(self, url: str, prefix: str, base: Path, environ: Mapping[str, str] | None) -> None:
+        self.url = f"{url}/{prefix}".rstrip("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._base = base
+        self._environ = environ
+        self._folders: set[Path] = set()
+        self._kept: dict[str, Path] = {}
+        """Objects that were put from a scratch folder which is still there."""
+
+    def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        name = self._name(key)
+        with self._readable_errors("write", key):
+            self._upload(key, name, path, sha256)
+            home = next((f for f in tuple(self._folders) if path.is_relative_to(f)), None)
+            if home is None:
+                path.unlink()
+                return
+            descriptor, kept = tempfile.mkstemp(prefix=".kept-", dir=home)
+            os.close(descriptor)
+            self._kept[key] = path.rename(kept)
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        name = self._name(key)
+        kept = self._kept.get(key)
+        if kept is not None and kept.exists():
+            yield kept
+            return
+        with self.scratch() as folder:
+            path = folder / name.rsplit("/", 1)[-1]
+            with self._readable_errors("read", key):
+                size = self._download(key, name, path)
+                if path.stat().st_size != size:
+                    raise ObjectDamaged(
+                        f"{self._could_not('read', key)}: {path.stat().st_size:,} of its {size:,} bytes came."
+                        " Run again."
+                    )
+            yield path
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with ExitStack() as stack:
+            with self._readable_errors("write", "scratch files"):
+                self._make_base()
+                sweep(self._base)
+                folder = stack.enter_context(locked_folder(self._base))
+            self._folders.add(folder)
+            try:
+                yield folder
+            finally:
+                self._folders.discard(folder)
+                for key, path in list(self._kept.items()):  # threads may share the store
+                    if path.parent == folder:
+                        self._kept.pop(key, None)
+
+    def _name(self, key: str) -> str:
+        """The object's name in the bucket."""
+        return self._prefix + "/".join(pieces(key))
+
+    def _folder(self, prefix: str) -> str:
+        """What the names of all objects under ``prefix`` start with."""
+        return f"{self._name(prefix)}/" if prefix else self._prefix
+
+    def _could_not(self, act: str, key: str) -> str:
+        return f"The store at {self.url} could not {act} {key or 'its objects'}"
+
+    def _secret(self, setting: str, variable: str) -> str:
+        """The value of the environment variable that ``setting`` names."""
+        value = (os.environ if self._environ is None else self._environ).get(variable, "").strip()
+        if not value:
+            raise ConfigurationError(
+                f"The environment variable {variable} is not set; `{setting}` of the store at {self.url} names"
+                " it. Set it, for example in .env, or leave the key out to use what the machine itself is"
+                " allowed."
+            )
+        return value
+
+    def _make_base(self) -> None:
+        """The scratch folder, closed to others: what lies in it may be personal."""
+        self._base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._base.stat().st_uid != os.geteuid():
+            raise LandingError(
+                f"The folder {self._base} for files on their way to {self.url} belongs to another user."
+                " Name one of your own under `cache` in catalog/platform.yaml."
+            )
+
+    def _disk_error(self, error: OSError, act: str, key: str) -> LandingError:
+        what = self._could_not(act, key)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StoreFull(
+                f"{what}: no space is left in {self._base}, where files wait on their way. Free some, or"
+                " name a folder on a larger disk under `cache` in catalog/platform.yaml, then run again."
+            )
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        return LandingError(
+            f"{what}: {reason}, in the folder {self._base} for files on their way. Check that it belongs to"
+            " the user who runs this, then run again."
+        )
+
+    def _altered(self, key: str) -> ObjectDamaged:
+        return ObjectDamaged(
+            f"{self._could_not('write', key)}: what it received is not what was sent, or the file changed"
+            " after it was hashed. Nothing of it is kept; run again. If it repeats, the network or this"
+            " machine's memory or disk alters data."
+        )
+
+    def _discard(self, key: str) -> None:
+        """Take away what turned out wrong; the error that follows says so either way."""
+        with suppress(LandingError):
+            self.delete(key)
+
+    @abstractmethod
+    def delete(self, key: str) -> None: ...
+
+    @abstractmethod
+    def _upload(self, key: str, name: str, path: Path, sha256: str | None) -> None:
+        """Put the file and prove that the store holds its bytes; ``ObjectDamaged`` when not."""
+
+    @abstractmethod
+    def _download(self, key: str, name: str, path: Path) -> int:
+        """Fetch the object to ``path``; returns the length the store says it has."""
+
+    @abstractmethod
+    def _readable_errors(self, act: str, key: str) -> AbstractContextManager[None]:
+        """Turns what the SDK raises in the block into a LandingError that says what to do."""

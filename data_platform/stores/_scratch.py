@@ -1,0 +1,60 @@
+"""Private folders on a local disk for files on their way, and the sweep of what killed processes left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_ABANDONED_SECONDS = 24 * 3600
+"""A scratch file that nobody locks may still be new; a day covers the longest single write."""
+
+
+@contextmanager
+def locked_folder(base: Path) -> Iterator[Path]:
+    """A new folder in ``base`` (which exists), removed at the end of the block. The lock on the file
+    in it says that its owner lives."""
+    folder = Path(tempfile.mkdtemp(prefix="parts-", dir=base))
+    lock = os.open(folder / ".locking", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / ".locking").rename(folder / ".lock")  # seen only once it is held
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep(base: Path) -> None:
+    """Remove what killed processes left in ``base``: theirs is the lock that is free."""
+    with suppress(FileNotFoundError), os.scandir(base) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.is_dir() and _lock_is_free(Path(entry.path) / ".lock"):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                elif entry.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                    if entry.is_file():
+                        Path(entry.path).unlink()
+                    elif not (Path(entry.path) / ".lock").exists():
+                        shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _lock_is_free(path: Path) -> bool:
+    """Whether the owner of the lock file ``path`` is gone; False while there is no such file."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(handle)

@@ -1,0 +1,532 @@
+"""A store in a Google Cloud Storage bucket, and the YAML that opens it.
+
+Google's client does the work and tries again with growing pauses. Here is what it lacks:
+large files in parts that go side by side, proof that what arrived is what was sent, and
+errors in words. Nothing is imported or read from the environment before the store is used.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from data_platform.errors import (
+    ConfigurationError,
+    LandingError,
+    ObjectDamaged,
+    StoreFull,
+    StoreRefused,
+    StoreUnreachable,
+)
+from data_platform.stores._keys import visible
+from data_platform.stores._remote import (
+    MB,
+    URL,
+    VARIABLE,
+    RemoteStore,
+    Transfer,
+    checked_prefix,
+    scratch_base,
+)
+
+_SCRATCH = ".scratch"
+_COMPOSED_MAX = 32
+"""So many objects the service joins to one at a time."""
+_CHUNK_BYTES = 4 * MB
+"""What a thread holds in memory of the piece that it sends."""
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+
+
+class GCSStoreConfig(BaseModel):
+    """``{kind: gcs, bucket: acme-landing, prefix: prod}``; without ``credentials_env`` the SDK's own
+    chain finds credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud, the machine's account)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["gcs"] = Field(description="The kind of store: local, s3 or gcs.")
+    bucket: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", description="The bucket, which must exist."
+    )
+    prefix: Annotated[str, AfterValidator(checked_prefix)] = Field(
+        default="", description="The folder in the bucket; by default all of it."
+    )
+    project: str | None = Field(
+        default=None,
+        description="The project that requests are counted for; by default the credentials' own.",
+    )
+    endpoint_url: str | None = Field(
+        default=None,
+        pattern=URL,
+        description="Where the service is, if it is not Google's: a private endpoint, or an emulator. Over http://"
+        " no credentials are sent.",
+    )
+    credentials_env: str | None = Field(
+        default=None,
+        pattern=VARIABLE,
+        description="Environment variable that holds a service account's key: its JSON, or the path of the file."
+        " Without it the SDK's own chain finds credentials.",
+    )
+    cache: Path | None = Field(
+        default=None,
+        description="Folder on a local disk for files on their way; a relative path starts at the project's"
+        " folder. By default among the system's temporary files.",
+    )
+
+    def open(self, root: Path, environ: Mapping[str, str] | None = None) -> GCSStore:
+        """The store; nothing is connected to until it is used. ``environ`` holds the variables named
+        here; the process's own unless given."""
+        return GCSStore(self, scratch_base(root, self.cache), environ=environ)
+
+
+class GCSStore(RemoteStore):
+    """A ``stores.Store`` in a bucket. Threads may share one."""
+
+    def __init__(
+        self,
+        config: GCSStoreConfig,
+        scratch: Path,
+        *,
+        transfer: Transfer | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"gs://{config.bucket}", config.prefix, scratch, environ)
+        self.config = config
+        self.transfer = transfer or Transfer()
+        self._opened: Any = None
+        self._opening = threading.Lock()
+        self._there = False
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        from google.api_core.exceptions import PreconditionFailed
+
+        name = self._name(key)
+        patience = _Patience(self.transfer)
+        with self._readable_errors("write", key):
+            blob = self._bucket.blob(name)
+            try:
+                blob.upload_from_string(
+                    data,
+                    if_generation_match=0,
+                    checksum="crc32c",
+                    timeout=self._timeout,
+                    retry=patience.retry(),
+                )
+            except PreconditionFailed:
+                # After a second try the object that stands there may be the first one's.
+                return patience.failures > 0 and self._standing(name) == data
+            except Exception as error:
+                if not patience.of_the_moment(error):
+                    raise
+                standing = self._standing(name)
+                if standing is None:
+                    raise
+                return standing == data
+            self._confirm(key, blob, len(data), _crc32c(data))
+        return True
+
+    def put_hint(self, key: str, data: bytes) -> None:
+        name = self._name(key)
+        with self._readable_errors("write", key):
+            blob = self._bucket.blob(name)
+            blob.upload_from_string(data, checksum="crc32c", timeout=self._timeout, retry=self._retry())
+
+    def read(self, key: str) -> bytes:
+        name = self._name(key)
+        with self._readable_errors("read", key):
+            return self._bytes(name)
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        from google.api_core.exceptions import RequestRangeNotSatisfiable
+
+        name = self._name(key)
+        if length <= 0:
+            self.size(key)
+            return b""
+        with self._readable_errors("read", key):
+            try:
+                return self._bytes(name, start=start, end=start + length - 1)
+            except RequestRangeNotSatisfiable:
+                return b""
+
+    def size(self, key: str) -> int:
+        name = self._name(key)
+        with self._readable_errors("read", key):
+            return int(self._known(name).size)
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        start = self._folder(prefix)
+        with self._readable_errors("list", prefix):
+            found = self._bucket.list_blobs(
+                prefix=start,
+                page_size=1000 if limit is None else max(1, min(limit, 1000)),
+                fields="items(name),nextPageToken",
+                timeout=self._timeout,
+                retry=self._retry(),
+            )
+            keys = (blob.name[len(self._prefix) :] for blob in found)
+            return sorted(islice(filter(visible, keys), limit))
+
+    def delete(self, key: str) -> None:
+        name = self._name(key)
+        with suppress(KeyError), self._readable_errors("delete", key):
+            self._bucket.blob(name).delete(timeout=self._timeout, retry=self._retry())
+        self._kept.pop(key, None)
+
+    def _upload(self, key: str, name: str, path: Path, sha256: str | None) -> None:
+        size = path.stat().st_size
+        found, crc32c = _checksums(path)
+        if sha256 is not None and found != sha256:
+            raise self._altered(key)
+        blob = self._bucket.blob(name, chunk_size=_CHUNK_BYTES)
+        if size <= self.transfer.large_bytes:
+            blob.upload_from_filename(
+                str(path), checksum="crc32c", timeout=self._timeout, retry=self._retry()
+            )
+        else:
+            self._upload_pieces(blob, path, size)
+        self._confirm(key, blob, size, crc32c)
+
+    def _upload_pieces(self, blob: Any, path: Path, size: int) -> None:
+        """Send the file's pieces side by side under names of the store's own, and have them joined."""
+        step = max(self.transfer.part_bytes, -(-size // _COMPOSED_MAX))
+        common = f"{self._prefix}{_SCRATCH}/{uuid.uuid4().hex}"
+        starts = range(0, size, step)
+        pieces = [self._bucket.blob(f"{common}-{n:02d}", chunk_size=_CHUNK_BYTES) for n in range(len(starts))]
+
+        def send(piece: Any, start: int) -> None:
+            length = min(step, size - start)
+            with _Slice(path, start, length) as slice_:
+                piece.upload_from_file(
+                    slice_, size=length, checksum="crc32c", timeout=self._timeout, retry=self._retry()
+                )
+
+        try:
+            with ThreadPoolExecutor(self.transfer.threads) as pool:
+                for sent in [pool.submit(send, *piece) for piece in zip(pieces, starts, strict=True)]:
+                    sent.result()
+            blob.compose(pieces, timeout=self._timeout, retry=self._retry())
+        except BaseException:
+            self._remove(pieces, retry=None)
+            raise
+        self._remove(pieces, retry=self._retry())
+
+    def _remove(self, pieces: Iterable[Any], retry: Any) -> None:
+        """Take the pieces away; what stays is removed by the bucket's lifecycle (docs/stores.md)."""
+        from google.api_core.exceptions import NotFound
+
+        with suppress(Exception):  # a service that is gone is not asked for each of them
+            for piece in pieces:
+                with suppress(NotFound):
+                    piece.delete(timeout=self._timeout, retry=retry)
+
+    def _download(self, key: str, name: str, path: Path) -> int:
+        from google.cloud.storage import transfer_manager
+
+        blob = self._known(name)
+        if blob.size <= self.transfer.large_bytes:
+            blob.download_to_filename(
+                str(path), checksum="crc32c", timeout=self._timeout, retry=self._retry()
+            )
+        else:
+            transfer_manager.download_chunks_concurrently(
+                blob,
+                str(path),
+                chunk_size=self.transfer.part_bytes,
+                worker_type=transfer_manager.THREAD,
+                max_workers=self.transfer.threads,
+                download_kwargs={"timeout": self._timeout, "retry": self._retry()},
+            )
+        return int(blob.size)
+
+    def _bytes(self, name: str, **how: Any) -> bytes:
+        checksum = None if how else "crc32c"  # the service's is of the whole object
+        found = self._bucket.blob(name).download_as_bytes(
+            checksum=checksum, timeout=self._timeout, retry=self._retry(), **how
+        )
+        return bytes(found)
+
+    def _known(self, name: str) -> Any:
+        blob = self._bucket.blob(name)
+        blob.reload(timeout=self._timeout, retry=self._retry())
+        blob._properties.pop("mediaLink", None)  # it leads past `endpoint_url` to Google's own address
+        return blob
+
+    def _standing(self, name: str) -> bytes | None:
+        with suppress(Exception):
+            return self._bytes(name)
+        return None
+
+    def _confirm(self, key: str, blob: Any, size: int, crc32c: str) -> None:
+        """That what was put arrived: by the length and the checksum the service took of it."""
+        if blob.size is None or blob.crc32c is None:
+            blob.reload(timeout=self._timeout, retry=self._retry())
+        if int(blob.size) != size or blob.crc32c != crc32c:
+            self._discard(key)
+            raise self._altered(key)
+
+    @property
+    def _timeout(self) -> tuple[float, float]:
+        return self.transfer.connect_seconds, self.transfer.answer_seconds
+
+    def _retry(self) -> Any:
+        return _Patience(self.transfer).retry()
+
+    @property
+    def _bucket(self) -> Any:
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def _open(self) -> Any:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.storage import Client
+
+        config = self.config
+        given: dict[str, Any] = {}
+        if config.endpoint_url is not None:
+            given["client_options"] = {"api_endpoint": config.endpoint_url.rstrip("/")}
+        if config.credentials_env is not None:
+            given["credentials"] = self._service_account(config.credentials_env)
+        elif (config.endpoint_url or "").startswith("http://"):
+            given["credentials"] = AnonymousCredentials()  # a token in clear would be anyone's
+        project = config.project or ("none" if "credentials" in given else None)
+        return Client(project=project, **given).bucket(config.bucket)
+
+    def _service_account(self, variable: str) -> Any:
+        from google.oauth2.service_account import Credentials
+
+        value = self._secret("credentials_env", variable)
+        try:
+            text = value if value.startswith("{") else Path(value).read_text(encoding="utf-8")
+            return Credentials.from_service_account_info(json.loads(text), scopes=[_SCOPE])
+        except (OSError, ValueError):  # neither says more than that, and both may quote the key
+            pass
+        raise ConfigurationError(
+            f"The environment variable {variable} of the store at {self.url} holds no service account's key. Set"
+            " it to the JSON that Google made for the account, or to the path of that file."
+        )
+
+    def _absent(self, key: str, act: str) -> Exception:
+        """What a 404 means: Google says it of an absent object and of an absent bucket alike."""
+        from google.api_core.exceptions import NotFound
+
+        if not self._there:
+            try:
+                list(self._bucket.list_blobs(max_results=1, timeout=self._timeout, retry=self._retry()))
+            except NotFound:
+                return StoreRefused(
+                    f"{self._could_not(act, key)}: there is no such bucket. Create it, or mend `bucket` in"
+                    " catalog/platform.yaml, then run again."
+                )
+            self._there = True
+        return KeyError(key)
+
+    @contextmanager
+    def _readable_errors(self, act: str, key: str) -> Iterator[None]:
+        from google.api_core.exceptions import GoogleAPICallError, RetryError
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+        from requests import RequestException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except (
+            GoogleAPICallError,
+            RetryError,
+            InvalidResponse,
+            DataCorruption,
+            GoogleAuthError,
+            RequestException,
+            HTTPError,
+            ConnectionError,
+            TimeoutError,
+        ) as error:
+            failure: Any = (error.cause or error) if isinstance(error, RetryError) else error
+            # Without its cause, which knows the request and its token.
+            raise self._said(failure, act, key) from None
+        except OSError as error:
+            raise self._disk_error(error, act, key) from error
+
+    def _said(self, error: Exception, act: str, key: str) -> Exception:
+        """``error`` in words; KeyError where it only says that there is no such object."""
+        from google.cloud.storage.exceptions import DataCorruption
+
+        if isinstance(error, DataCorruption):
+            return ObjectDamaged(
+                f"{self._could_not(act, key)}: what came does not match its checksum. Run again; if it repeats, the"
+                " object or the network alters data: restore the object from a copy."
+            )
+        status = _status(error)
+        if status == 404:
+            return self._absent(key, act)
+        return self._answered(error, status, act, key) if status else self._unanswered(error, act, key)
+
+    def _answered(self, error: Exception, status: int, act: str, key: str) -> LandingError:
+        """The service said no: what that means, and what to do."""
+        what = self._could_not(act, key)
+        where = self.config.endpoint_url or "Google"
+        if status == 400 and ("CRC32C" in str(error) or "MD5" in str(error)):
+            return self._altered(key)
+        if status == 401:
+            return StoreRefused(f"{what}: {_WRONG_CREDENTIALS}")
+        if status == 403:
+            return StoreRefused(
+                f"{what}: the credentials lack the permission, or a retention policy holds the object. They need the"
+                " role Storage Object User on the bucket (storage.objects.list, get, create and delete)."
+            )
+        if status == 507:
+            return StoreFull(f"{what}: no space is left there. Make some, then run again.")
+        if status in _OF_THE_MOMENT:
+            return StoreUnreachable(
+                f"{what}: {where} answered {status} through {self.transfer.attempts} attempts. Run again"
+                " later; if it lasts, see the service's status page."
+            )
+        return LandingError(
+            f"{what}: {where} answered {status}. Check `bucket` and `endpoint_url` in catalog/platform.yaml; the"
+            " service's documentation says what the number means."
+        )
+
+    def _unanswered(self, error: Exception, act: str, key: str) -> LandingError:
+        """The request never got as far: no credentials, no connection, no answer."""
+        from google.auth.exceptions import (
+            DefaultCredentialsError,
+            GoogleAuthError,
+            InvalidOperation,
+            TransportError,
+        )
+
+        what = self._could_not(act, key)
+        # An anonymous request that is refused is an InvalidOperation: nothing is there to renew.
+        if isinstance(error, DefaultCredentialsError) and not isinstance(error, InvalidOperation):
+            return StoreRefused(
+                f"{what}: no usable credentials were found. Log in (`gcloud auth application-default login`), give the"
+                " machine a service account, or name an environment variable under `credentials_env` in"
+                " catalog/platform.yaml."
+            )
+        if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
+            return StoreRefused(f"{what}: {_WRONG_CREDENTIALS}")
+        return StoreUnreachable(
+            f"{what}: no answer from {self.config.endpoint_url or 'Google'} ({type(error).__name__}) through"
+            f" {self.transfer.attempts} attempts. Check the network, and `endpoint_url` in"
+            " catalog/platform.yaml, then run again."
+        )
+
+
+_WRONG_CREDENTIALS = (
+    "the credentials are wrong or have expired. Renew them (`gcloud auth application-default login`), or"
+    " check the service account's key that `credentials_env` names, then run again."
+)
+_OF_THE_MOMENT = {408, 429, 500, 502, 503, 504}
+
+
+class _Patience:
+    """How often one call is tried again, and how often it was: an answer that was lost makes what
+    the next one says uncertain."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self.transfer = transfer
+        self.failures = 0
+
+    def retry(self) -> Any:
+        from google.api_core.retry import Retry
+
+        longest = self.transfer.connect_seconds + self.transfer.answer_seconds
+        return Retry(
+            predicate=self._again,
+            initial=min(1.0, self.transfer.pause_seconds_max),
+            maximum=self.transfer.pause_seconds_max,
+            multiplier=2,
+            timeout=self.transfer.attempts * (longest + self.transfer.pause_seconds_max),
+        )
+
+    def of_the_moment(self, error: Exception) -> bool:
+        """Whether the service failed rather than refused: the same request may succeed, or has."""
+        from google.api_core.exceptions import RetryError
+        from google.auth.exceptions import TransportError
+        from requests import ConnectionError as RequestsConnectionError
+        from requests import Timeout
+        from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+        from urllib3.exceptions import ProtocolError, TimeoutError
+
+        if isinstance(error, RetryError):
+            return True
+        lost = RequestsConnectionError | Timeout | ChunkedEncodingError | ContentDecodingError | ProtocolError
+        if isinstance(error, lost | TransportError | TimeoutError | ConnectionError):
+            return True
+        return _status(error) in _OF_THE_MOMENT
+
+    def _again(self, error: Exception) -> bool:
+        if not self.of_the_moment(error):
+            return False
+        self.failures += 1
+        return self.failures < self.transfer.attempts
+
+
+class _Slice(io.RawIOBase):
+    """A stretch of a file, as a file of its own."""
+
+    def __init__(self, path: Path, start: int, length: int) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._start, self._length = start, length
+        self._file.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._length}[whence]
+        return self._file.seek(self._start + base + offset) - self._start
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._length - self.tell())
+        return self._file.read(left if size is None or size < 0 else min(size, left))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status that ``error`` tells of; 0 when it is of none."""
+    code = getattr(error, "code", None)
+    if isinstance(code, int):
+        return int(code)
+    return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+
+
+def _crc32c(data: bytes) -> str:
+    import google_crc32c
+
+    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
+
+
+def _checksums(path: Path) -> tuple[str, str]:
+    """SHA-256 (hex) and CRC32C (as Google writes it) of the file, in one reading."""
+    import google_crc32c
+
+    sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
+    with path.open("rb") as file:
+        while chunk := file.read(MB):
+            sha256.update(chunk)
+            crc32c.update(chunk)
+    return sha256.hexdigest(), base64.b64encode(crc32c.digest()).decode()

@@ -1,0 +1,205 @@
+"""The platform's backups, end to end: make one, prune, restore, hold a drill, say how old the newest is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from data_platform.backups import restore as restoring
+from data_platform.backups.archive import Archive
+from data_platform.backups.config import PRIMARY, BackupsConfig
+from data_platform.backups.export import BackupReport, Progress, export, store
+from data_platform.backups.manifest import backup_id, made_at
+from data_platform.backups.mirror import mirror, restore_ledger
+from data_platform.backups.restore import RestoreReport
+from data_platform.backups.retention import expired
+from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
+from data_platform.sync.platform import Platform
+from data_platform.warehouses import Warehouse
+from data_platform.warehouses.kinds import WarehouseConfig
+
+WAREHOUSE_MEMORY = "384MB"
+"""Of the warehouse while it is backed up or restored: it spills beyond, and the rows under way need room too."""
+
+InstanceFiles = Callable[[Path], Sequence[tuple[str, Path]]]
+"""Writes Dagster's storage into a folder; (path in the backup, file) each."""
+
+
+@dataclass(frozen=True)
+class CopyAge:
+    """The newest backup of one archive; ``made_at`` is None where there is none, ``problem`` what keeps it
+    from being read."""
+
+    archive: str
+    id: str | None
+    made_at: datetime | None
+    problem: str = ""
+
+    def hours(self, now: datetime) -> float | None:
+        return None if self.made_at is None else (now - self.made_at).total_seconds() / 3600
+
+
+def settings(platform: Platform) -> BackupsConfig:
+    found = platform.environment.backups
+    if found is None:
+        raise ConfigurationError(
+            f"The environment {platform.environment.name!r} has no `backups:` in catalog/platform.yaml, so there is"
+            " nowhere to keep one. Add `backups: {store: {kind: local, path: ...}}`, on another disk than the"
+            " landing store."
+        )
+    return found
+
+
+def archives(platform: Platform) -> list[Archive]:
+    """The backup store first, then its copies. Connects to nothing."""
+    config = settings(platform)
+    kinds = {PRIMARY: config.store, **config.copies}
+    return [
+        Archive(name, partial(kind.open, platform.catalog.root, platform.environ))
+        for name, kind in kinds.items()
+    ]
+
+
+def archive(platform: Platform, name: str = PRIMARY) -> Archive:
+    found = {a.name: a for a in archives(platform)}
+    if name not in found:
+        raise ConfigurationError(
+            f"There is no copy {name!r} of the backups in the environment {platform.environment.name!r}; there are"
+            f" {', '.join(found)}."
+        )
+    return found[name]
+
+
+def make_backup(
+    platform: Platform, instance_files: InstanceFiles | None = None, progress: Progress | None = None
+) -> BackupReport:
+    """Back the warehouse, the ledger and Dagster's storage up into every archive.
+
+    The warehouse is held while its tables are written to a scratch folder, and let go
+    before anything is sent. A failing copy is in the report, and raised by nobody here.
+    """
+    everywhere = archives(platform)
+    now = platform.clock()
+    id_ = backup_id(now, uuid.uuid4().hex)
+    tables = platform.catalog.table_ids()
+    ledger = mirror(platform.ledger, everywhere[0], tables)
+    failed: dict[str, DataPlatformError] = {}
+    for one in everywhere[1:]:
+        try:
+            mirror(platform.ledger, one, tables)
+        except DataPlatformError as error:
+            failed[one.name] = error
+    with everywhere[0].store.scratch() as folder:
+        with _bounded(platform).open(platform.catalog.root, read_only=True) as warehouse:
+            exported = export(warehouse, folder, id_, progress, keys=_keys(platform))
+        files = instance_files(folder) if instance_files else ()
+        report = store(
+            exported,
+            files,
+            [one for one in everywhere if one.name not in failed],
+            ledger=ledger,
+            id_=id_,
+            environment=platform.environment.name,
+            created_at=now,
+        )
+    return BackupReport(report.manifest, report.stored, {**failed, **report.failed})
+
+
+def prunable(platform: Platform) -> dict[str, list[str]]:
+    """By archive, the backups that the retention rule would remove."""
+    days = settings(platform).retention.days
+    now = platform.clock()
+    return {one.name: expired(one.ids(), now, days, partial(_is_good, one)) for one in archives(platform)}
+
+
+def prune(platform: Platform) -> dict[str, list[str]]:
+    """Remove what ``prunable`` names; returns it."""
+    gone = prunable(platform)
+    for one in archives(platform):
+        for id_ in gone[one.name]:
+            one.remove(id_)
+    return gone
+
+
+def newest(platform: Platform) -> list[CopyAge]:
+    """Of every archive, the newest backup whose manifest and objects are all there."""
+    return [_newest(one) for one in archives(platform)]
+
+
+def restore_warehouse(
+    platform: Platform,
+    which: str,
+    into: Path,
+    *,
+    copy: str = PRIMARY,
+    replace: bool = False,
+    progress: restoring.Progress | None = None,
+) -> RestoreReport:
+    """``which`` is ``latest``, a day or an id; ``copy`` the archive. See ``backups.restore.restore``."""
+    chosen = archive(platform, copy)
+    return restoring.restore(
+        chosen, chosen.chosen(which), into, _open_at(platform), replace=replace, progress=progress
+    )
+
+
+def restore_beside(platform: Platform, which: str, into: Path, *, copy: str = PRIMARY) -> int:
+    """The ledger and Dagster's storage, into a new folder: ``ledger/`` is a landing store without its
+    parts, ``instance/`` what Dagster keeps. Returns the files written."""
+    from data_platform.stores.local import LocalStore
+
+    chosen = archive(platform, copy)
+    manifest = chosen.chosen(which)
+    files = restoring.restore_files(chosen, manifest, into)
+    return files + restore_ledger(chosen, manifest.ledger, LocalStore(into / "ledger"))
+
+
+def hold_drills(platform: Platform) -> list[RestoreReport]:
+    """Restore the newest backup of every archive into a file that is thrown away."""
+    reports = []
+    for one in archives(platform):
+        with archive(platform).store.scratch() as folder:
+            reports.append(restoring.drill(one, "latest", folder, _open_at(platform)))
+    return reports
+
+
+def _open_at(platform: Platform) -> restoring.OpenAt:
+    def open_at(path: Path) -> AbstractContextManager[Warehouse]:
+        return _bounded(platform, path=path.absolute()).open(platform.catalog.root)
+
+    return open_at
+
+
+def _bounded(platform: Platform, **elsewhere: Path) -> WarehouseConfig:
+    return platform.environment.warehouse.model_copy(update={"memory_limit": WAREHOUSE_MEMORY, **elsewhere})
+
+
+def _keys(platform: Platform) -> dict[tuple[str, str], tuple[str, ...]]:
+    heads = {table: platform.ledger.head(table) for table in platform.catalog.table_ids()}
+    return {(table.raw_schema, table.table): head.key for table, head in heads.items() if head}
+
+
+def _is_good(one: Archive, id_: str) -> bool:
+    try:
+        return not one.damage(one.manifest(id_), deep=False)
+    except BackupError:
+        return False
+
+
+def _newest(one: Archive) -> CopyAge:
+    try:
+        ids = one.ids()
+        for id_ in reversed(ids):
+            if _is_good(one, id_):
+                passed = len(ids) - 1 - ids.index(id_)
+                note = f"{passed} newer one(s) are damaged" if passed else ""
+                return CopyAge(one.name, id_, made_at(id_), note)
+        return CopyAge(
+            one.name, None, None, "every backup in it is damaged" if ids else "it holds no backup yet"
+        )
+    except DataPlatformError as error:
+        return CopyAge(one.name, None, None, str(error))

@@ -1,0 +1,202 @@
+"""A DuckDB warehouse as it is backed up: what it holds, its rows in a fixed order, their fingerprint;
+and the way back into an empty file. What becomes of the rows in between is ``backups``'s."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_platform.errors import WarehouseError
+from data_platform.fingerprint import literal, parquet_files, quoted
+from data_platform.warehouses import Inventory, StoredColumn, StoredTable
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+READ_ROWS = 16_384
+"""Rows of a record batch: small enough that wide rows stay a few megabytes."""
+
+_KEPT = (
+    "BOOLEAN|TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER|UBIGINT|FLOAT|DOUBLE|VARCHAR|BLOB|DATE"
+    r"|TIMESTAMP|TIMESTAMP WITH TIME ZONE|DECIMAL\(\d+,\d+\)"
+)
+_DIRECT = re.compile(rf"(?:{_KEPT})(?:\[\])*")
+"""Types that Arrow and Parquet hold as they are, and lists of them."""
+_AS_TEXT = re.compile(
+    r"JSON|UUID|HUGEINT|UHUGEINT|BIGNUM|VARINT|BIT|INTERVAL|TIME|TIME WITH TIME ZONE|TIMESTAMP_(?:NS|MS|S)|ENUM\(.*\)",
+    re.DOTALL,
+)
+"""Types whose text form comes back as the same value."""
+
+
+def inventory(connection: duckdb.DuckDBPyConnection) -> Inventory:
+    """Schemas, tables, and the statements that make views, indexes and comments.
+
+    ``WarehouseError`` for what a backup could not bring back: a type, a sequence, a macro.
+    """
+    _refuse_what_is_not_kept(connection)
+    columns: dict[tuple[str, str], list[StoredColumn]] = {}
+    statements: list[str] = []
+    for schema, table, column, kind, comment in connection.execute(
+        "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns()"
+        " WHERE NOT internal AND database_name = current_database() ORDER BY schema_name, table_name, column_index"
+    ).fetchall():
+        columns.setdefault((schema, table), []).append(_column(f"{schema}.{table}", column, kind))
+        if comment is not None:
+            name = f"{quoted(schema)}.{quoted(table)}.{quoted(column)}"
+            statements.append(f"COMMENT ON COLUMN {name} IS {literal(comment)}")
+    tables = []
+    for schema, table, create, comment in connection.execute(
+        "SELECT schema_name, table_name, sql, comment FROM duckdb_tables()"
+        " WHERE NOT internal AND NOT temporary AND database_name = current_database() ORDER BY 1, 2"
+    ).fetchall():
+        tables.append(StoredTable(schema, table, create, tuple(columns[schema, table])))
+        if comment is not None:
+            statements.append(f"COMMENT ON TABLE {quoted(schema)}.{quoted(table)} IS {literal(comment)}")
+    made = [
+        row[0]
+        for row in connection.execute(
+            "SELECT sql FROM duckdb_indexes() WHERE database_name = current_database() ORDER BY sql"
+        ).fetchall()
+    ]
+    for schema, view, create, comment in connection.execute(
+        "SELECT schema_name, view_name, sql, comment FROM duckdb_views()"
+        " WHERE NOT internal AND NOT temporary AND database_name = current_database() ORDER BY 1, 2"
+    ).fetchall():
+        made.append(_without_database(connection, create))
+        if comment is not None:
+            statements.append(f"COMMENT ON VIEW {quoted(schema)}.{quoted(view)} IS {literal(comment)}")
+    schemas = [
+        row[0]
+        for row in connection.execute(
+            "SELECT schema_name FROM duckdb_schemas() WHERE NOT internal"
+            " AND database_name = current_database() AND schema_name <> 'main' ORDER BY 1"
+        ).fetchall()
+    ]
+    version = connection.execute("SELECT version()").fetchone()
+    assert version is not None
+    return Inventory(f"duckdb {version[0].lstrip('v')}", tuple(schemas), tuple(tables), (*made, *statements))
+
+
+def read_ordered(
+    connection: duckdb.DuckDBPyConnection, table: StoredTable, key: Sequence[str]
+) -> pa.RecordBatchReader:
+    """Every row, ordered by ``key``, or by every column where there is none: the same rows come in the
+    same order, however they got there."""
+    columns = ", ".join(
+        f"t.{quoted(c.name)}{'::VARCHAR' if c.as_text else ''} AS {quoted(c.name)}" for c in table.columns
+    )
+    order = ", ".join(f"t.{quoted(c)}" for c in key or [c.name for c in table.columns])  # not of their text
+    return connection.execute(f"SELECT {columns} FROM {_name(table)} t ORDER BY {order}").to_arrow_reader(
+        READ_ROWS
+    )
+
+
+def fingerprint(
+    connection: duckdb.DuckDBPyConnection, table: StoredTable, relation: str | None = None
+) -> tuple[int, int]:
+    """Rows, and the sum of their hashes modulo 2**64, of the table or of another FROM item that
+    holds its rows. The hash is the engine's own: compare it with one by the same version."""
+    values = ", ".join(f"CAST({quoted(c.name)} AS {c.type})" for c in table.columns)
+    row = connection.execute(
+        f"SELECT count(*), sum(hash({values})) FROM {relation or _name(table)}"
+    ).fetchone()
+    assert row is not None
+    return row[0], int(row[1] or 0) % 2**64
+
+
+def fill(connection: duckdb.DuckDBPyConnection, table: StoredTable, parts: Sequence[Path]) -> None:
+    """The rows of Parquet ``parts`` into the empty table."""
+    if parts:
+        columns = ", ".join(f"CAST({quoted(c.name)} AS {c.type})" for c in table.columns)
+        connection.execute(f"INSERT INTO {_name(table)} SELECT {columns} FROM {parquet_files(parts)}")
+
+
+def run_until_done(connection: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
+    """Run ``statements`` in whichever order works: a view may need another one first.
+
+    ``WarehouseError`` names the first that never does.
+    """
+    import duckdb
+
+    left, error = list(statements), ""
+    while left:
+        failed = []
+        for statement in left:
+            try:
+                connection.execute(statement)
+            except duckdb.Error as failure:
+                failed.append(statement)
+                error = error or str(failure).splitlines()[0]
+        if len(failed) == len(left):
+            raise WarehouseError(
+                f"{len(failed)} object(s) of the backup could not be made, first `{failed[0][:80]}`: {error}."
+                " The tables are whole; make the objects by hand or with `dbt build`."
+            )
+        left, error = failed, ""
+
+
+def _column(table: str, name: str, kind: str) -> StoredColumn:
+    if _DIRECT.fullmatch(kind):
+        return StoredColumn(name, kind, as_text=False)
+    if _AS_TEXT.fullmatch(kind):
+        return StoredColumn(name, kind, as_text=True)
+    raise WarehouseError(
+        f"The column {name} of {table} is of the type {kind}, which a backup cannot keep exactly. Make it JSON"
+        " or text, or split it into columns."
+    )
+
+
+def _refuse_what_is_not_kept(connection: duckdb.DuckDBPyConnection) -> None:
+    kinds: Mapping[str, str] = {
+        "sequence": "SELECT schema_name || '.' || sequence_name FROM duckdb_sequences()"
+        " WHERE database_name = current_database() AND NOT temporary",
+        "macro": "SELECT schema_name || '.' || function_name FROM duckdb_functions()"
+        " WHERE database_name = current_database() AND NOT internal",
+        "type": "SELECT schema_name || '.' || type_name FROM duckdb_types()"
+        " WHERE database_name = current_database() AND NOT internal",
+    }
+    for kind, sql in kinds.items():
+        found = [row[0] for row in connection.execute(sql).fetchall()]
+        if found:
+            raise WarehouseError(
+                f"The warehouse holds the {kind} {found[0]}, which a backup does not keep. Drop it, or make"
+                " what it does a dbt model."
+            )
+
+
+def _without_database(connection: duckdb.DuckDBPyConnection, create: str) -> str:
+    """A view's statement without the name of its database, so that it holds in a file of any name.
+
+    The statement is parsed and written anew by DuckDB itself; one that it cannot write anew stays.
+    """
+    head, found, query = create.partition(" AS ")
+    row = connection.execute(
+        f"SELECT json_serialize_sql({literal(query.rstrip().rstrip(';'))}), current_database()"
+    ).fetchone()
+    assert row is not None
+    tree, database = json.loads(row[0]), row[1]
+    if not found or tree.get("error"):
+        return create
+    _forget(tree, database)
+    again = connection.execute(f"SELECT json_deserialize_sql({literal(json.dumps(tree))}::JSON)").fetchone()
+    return f"{head} AS {again[0]}" if again else create
+
+
+def _forget(node: Any, database: str) -> None:
+    if isinstance(node, dict):
+        if node.get("catalog_name") == database:
+            node["catalog_name"] = ""
+        for child in node.values():
+            _forget(child, database)
+    elif isinstance(node, list):
+        for child in node:
+            _forget(child, database)
+
+
+def _name(table: StoredTable) -> str:
+    return f"{quoted(table.schema)}.{quoted(table.name)}"

