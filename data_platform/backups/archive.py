@@ -10,10 +10,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
-from data_platform.backups.manifest import BackupManifest, BackupObject, is_id, made_on
+from data_platform.backups.manifest import BackupManifest, BackupObject, is_id, made_at, made_on
 from data_platform.errors import BackupDamaged, BackupError, BackupMissing, LandingError
 from data_platform.landing.ledger import sha256_of
 from data_platform.stores import Store
@@ -133,6 +133,11 @@ class Archive:
             except (BackupDamaged, LandingError) as error:
                 problems.append(str(error))
         return problems
+
+    def abandoned(self, before: datetime) -> list[str]:
+        """Ids from before then whose objects stand without a manifest: backups that were cut short."""
+        there = {key.split("/")[2] for key in self.reader.list(OBJECTS)} - set(self.ids())
+        return sorted(id_ for id_ in there if is_id(id_) and made_at(id_) < before)
 
     def remove(self, id_: str) -> int:
         """Remove a backup, its manifest first, so that a half removed one is none. Returns the objects removed."""

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,9 @@ from data_platform.warehouses.kinds import WarehouseConfig
 
 WAREHOUSE_MEMORY = "384MB"
 """Of the warehouse while it is backed up or restored: it spills beyond, and the rows under way need room too."""
+
+CUT_SHORT = timedelta(days=2)
+"""Objects this old whose manifest was never written belong to a backup that will not end any more."""
 
 InstanceFiles = Callable[[Path], Sequence[tuple[str, Path]]]
 """Writes Dagster's storage into a folder; (path in the backup, file) each."""
@@ -111,10 +114,13 @@ def make_backup(
 
 
 def prunable(platform: Platform) -> dict[str, list[str]]:
-    """By archive, the backups that the retention rule would remove."""
+    """By archive, the backups that the retention rule would remove, and what is left of some cut short."""
     days = settings(platform).retention.days
     now = platform.clock()
-    return {one.name: expired(one.ids(), now, days, partial(_is_good, one)) for one in archives(platform)}
+    return {
+        one.name: expired(one.ids(), now, days, partial(_is_good, one)) + one.abandoned(now - CUT_SHORT)
+        for one in archives(platform)
+    }
 
 
 def prune(platform: Platform) -> dict[str, list[str]]:

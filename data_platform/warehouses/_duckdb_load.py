@@ -102,6 +102,8 @@ def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> 
 def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
     """A redaction holds no rows: it is only written down as loaded, so that the next batch follows it."""
     nothing = "(SELECT NULL::VARCHAR AS slice, 0 AS touched WHERE false)"
+    with _DDL:
+        connection.execute(records.CREATE)
     connection.execute("BEGIN")
     try:
         records.record(connection, manifest, 0, 0, nothing)

@@ -56,6 +56,18 @@ def test_removing_takes_the_manifest_first_and_all_objects(box: Box) -> None:
     assert archive.damage(second, deep=True) == []
 
 
+def test_what_is_left_of_a_backup_cut_short_is_found_once_it_is_old(box: Box) -> None:
+    archive = box.archive()
+    kept = box.back_up(archive).manifest
+    left = backup_id(NOW - timedelta(days=3), "11111111")
+    archive.store.put_new(f"warehouse/objects/{left}/t/part-00000.parquet", b"x")
+    archive.store.put_new("warehouse/objects/notes/readme", b"somebody's own")
+    assert archive.abandoned(NOW - timedelta(days=4)) == []
+    assert archive.abandoned(NOW - timedelta(days=2)) == [left]
+    assert archive.remove(left) == 1
+    assert archive.ids() == [kept.id] and archive.damage(kept, deep=True) == []
+
+
 @pytest.mark.parametrize("which", ["2026-11-22", "latest"])
 def test_a_day_means_its_last_backup(box: Box, which: str) -> None:
     archive = box.archive()

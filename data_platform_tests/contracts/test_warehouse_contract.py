@@ -155,8 +155,8 @@ def test_a_batch_of_another_chain_is_refused(warehouse: Warehouse, chain: Chain)
 
 
 def test_a_kind_of_batch_from_a_later_version_is_refused(warehouse: Warehouse, chain: Chain) -> None:
-    made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)], kind="redact")
-    with pytest.raises(LoadRefused, match="redact"):
+    made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)], kind="compact")
+    with pytest.raises(LoadRefused, match="compact"):
         warehouse.load(made, parts)
 
 

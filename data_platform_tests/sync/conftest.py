@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,8 @@ class Project:
         return self
 
     def platform(self) -> Platform:
-        return open_platform(self.root, "local", {"SHOP_URL": self.url, "DATA_PLATFORM_HASH_KEY": HASH_KEY})
+        own = {"SHOP_URL": self.url, "DATA_PLATFORM_HASH_KEY": HASH_KEY}
+        return open_platform(self.root, "local", {**os.environ, **own})
 
     def sync(self, tables: Sequence[str] | None = None, **options: Any) -> dict[str, TableReport]:
         return {r.table.table: r for r in sync_changes(self.platform(), "shop", tables, **options)}

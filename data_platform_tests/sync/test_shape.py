@@ -239,7 +239,7 @@ def test_a_changed_treatment_reads_the_table_anew(project: Project) -> None:
 
 
 def test_manifests_are_readable_json(orders: Project, tmp_path: Path) -> None:
-    manifests = sorted((tmp_path / "landing" / "shop" / "orders" / "manifests").iterdir())
+    manifests = sorted((tmp_path / "landing" / "shop" / "orders" / "manifests").rglob("*.json"))
     document = json.loads(manifests[0].read_bytes())
     assert document["table"] == "shop/orders"
     assert document["rows"] == 400
