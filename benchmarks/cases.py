@@ -40,8 +40,10 @@ LEDGER_CASES = {
 }
 BACKUP_CASES = {
     "backup-copy": ("plain copy of a backup's objects, with SHA-256", ()),
+    "backup-engine": ("the engine's own COPY of the rows, sorted, unproven", ()),
     "backup": ("backup run: export, store, read back", (Limit("ratio_to_copy", 2.0), Limit("peak_mb", 1000))),
     "backup-verify": ("backup verify: every byte read and hashed", (Limit("ratio_to_copy", 2.0),)),
+    "restore-engine": ("the engine's own load of those objects, unproven", ()),
     "restore": ("restore warehouse, proven equal", (Limit("ratio_to_copy", 2.0), Limit("peak_mb", 1000))),
 }
 NAMES = (*TABLE_CASES, *GRAPH_CASES, *LEDGER_CASES, *BACKUP_CASES)

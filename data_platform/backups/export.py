@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_platform.backups import parquet
 from data_platform.backups.archive import Archive, object_key
 from data_platform.backups.manifest import BackupFile, BackupManifest, BackupObject, BackupTable, LedgerHead
 from data_platform.errors import BackupDamaged, DataPlatformError
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 PART_BYTES = 32 << 20
 """A part's rows in memory. Two are encoded side by side and one is being read."""
-DICTIONARY_BYTES = 64 << 10
-"""A column of mostly unique values is soon written plain: a third of the encoding's time."""
 WORKERS = 2
 
 Progress = Callable[[str, int], None]
@@ -53,6 +52,12 @@ class BackupReport:
     failed: dict[str, DataPlatformError]
 
 
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    object: BackupObject
+    fingerprint: int
+
+
 def export(
     warehouse: Warehouse,
     folder: Path,
@@ -65,9 +70,9 @@ def export(
 
     ``keys`` are the unique columns of tables (schema, name) where they are known: a table is
     ordered by them, otherwise by all its columns.
-    Each file is read back with its page checksums verified, and the fingerprint of a
-    table's files is compared with the table's. Raises ``BackupDamaged`` when they
-    differ and WarehouseError for what cannot be kept.
+    Each file is read back with its page checksums verified, and what its rows hash to, summed over
+    a table's files, is compared with the table's own fingerprint. Raises ``BackupDamaged``
+    when they differ and WarehouseError for what cannot be kept.
     """
     paths: dict[str, Path] = {}
     tables = []
@@ -76,12 +81,12 @@ def export(
         for stored in inventory.tables:
             rows, fingerprint = warehouse.row_fingerprint(stored)
             reader = warehouse.read_ordered(stored, (keys or {}).get((stored.schema, stored.name), ()))
-            parts = _write(reader, stored, folder, id_, pool, paths, progress)
-            table = BackupTable(stored, rows, fingerprint, tuple(parts))
-            found = warehouse.row_fingerprint(stored, [paths[part.key] for part in parts])
-            if found != (rows, fingerprint) or sum(part.rows for part in parts) != rows:
+            parts = _write(warehouse, reader, stored, folder, id_, pool, paths, progress)
+            table = BackupTable(stored, rows, fingerprint, tuple(part.object for part in parts))
+            found = sum(part.object.rows for part in parts)
+            if (found, sum(part.fingerprint for part in parts) % 2**64) != (rows, fingerprint):
                 raise BackupDamaged(
-                    f"The files written of {table.label} hold {found[0]:,} rows that are not the table's {rows:,}:"
+                    f"The files written of {table.label} hold {found:,} rows that are not the table's {rows:,}:"
                     " a column's values did not come through. Nothing was stored; report it, with the types of"
                     " its columns."
                 )
@@ -144,6 +149,7 @@ def _store_in(archive: Archive, manifest: BackupManifest, paths: dict[str, Path]
 
 
 def _write(
+    warehouse: Warehouse,
     reader: pa.RecordBatchReader,
     stored: StoredTable,
     folder: Path,
@@ -151,16 +157,16 @@ def _write(
     pool: ThreadPoolExecutor,
     paths: dict[str, Path],
     progress: Progress | None,
-) -> list[BackupObject]:
+) -> list[_Encoded]:
     label = f"{stored.schema}.{stored.name}"
-    waiting: list[Future[BackupObject]] = []
+    waiting: list[Future[_Encoded]] = []
     rows = 0
     for number, part in enumerate(_parts(reader)):
         key = object_key(id_, f"{_safe(stored.schema)}.{_safe(stored.name)}/part-{number:05d}.parquet")
         paths[key] = folder / f"{len(paths):06d}.parquet"
         if len(waiting) >= WORKERS:  # bounded: a slow encoder holds the reader back
             waiting[-WORKERS].result()
-        waiting.append(pool.submit(_encode, part, paths[key], key))
+        waiting.append(pool.submit(_encode, warehouse, stored, part, paths[key], key))
         rows += part.num_rows
         if progress:
             progress(label, rows)
@@ -183,39 +189,12 @@ def _parts(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(batches)
 
 
-def _encode(part: pa.Table, path: Path, key: str) -> BackupObject:
-    """Write one file, and read it back as whoever restores it will."""
-    import pyarrow.parquet as pq
-
-    pq.write_table(
-        part,
-        path,
-        row_group_size=max(part.num_rows, 1),
-        compression="zstd",
-        compression_level=1,
-        dictionary_pagesize_limit=DICTIONARY_BYTES,
-        write_page_checksum=True,
-        store_schema=False,
-    )
-    rows = read_checked(path, key)
-    if rows != part.num_rows:
-        raise BackupDamaged(f"{key} reads back {rows:,} rows of {part.num_rows:,}. Run the backup again.")
-    return BackupObject(key, path.stat().st_size, sha256_of(path), rows)
-
-
-def read_checked(path: Path, key: str) -> int:
-    """The rows of a Parquet file, every page decoded with its checksum verified; ``BackupDamaged``."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return sum(batch.num_rows for batch in file.iter_batches())
-    except (OSError, pa.ArrowException) as error:
-        raise BackupDamaged(
-            f"{key} is no whole Parquet file: {str(error).splitlines()[0][:160]}. Restore from another copy or"
-            " another day."
-        ) from error
+def _encode(warehouse: Warehouse, stored: StoredTable, part: pa.Table, path: Path, key: str) -> _Encoded:
+    """Write one file, and read it back: every page checked, every row hashed as the table's were."""
+    parquet.write(part, path)
+    with parquet.checked(path, key) as rows:
+        found, fingerprint = warehouse.row_fingerprint(stored, rows)
+    return _Encoded(BackupObject(key, path.stat().st_size, sha256_of(path), found), fingerprint)
 
 
 def _safe(name: str) -> str:

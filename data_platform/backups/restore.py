@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_platform.backups import parquet
 from data_platform.backups.archive import Archive
 from data_platform.backups.instance import unpack
 from data_platform.backups.manifest import BackupManifest, BackupTable
@@ -138,19 +139,18 @@ def _restore_table(
     archive: Archive, manifest: BackupManifest, table: BackupTable, warehouse: Warehouse, *, same_engine: bool
 ) -> list[str]:
     expected = (table.rows, table.fingerprint)
-    by_today = [0, 0]
+    by_today = 0
     for first in range(0, len(table.parts), _FILES_AT_ONCE):
+        parts = table.parts[first : first + _FILES_AT_ONCE]
         with ExitStack() as stack:
-            paths = [
-                stack.enter_context(archive.fetched(part, table.label))
-                for part in table.parts[first : first + _FILES_AT_ONCE]
-            ]
+            paths = [stack.enter_context(archive.fetched(part, table.label)) for part in parts]
             warehouse.fill(table.table, paths)
             if not same_engine:  # another version may hash otherwise: the objects are proven by their SHA-256
-                rows, fingerprint = warehouse.row_fingerprint(table.table, paths)
-                by_today = [by_today[0] + rows, (by_today[1] + fingerprint) % 2**64]
+                for part, path in zip(parts, paths, strict=True):
+                    with parquet.checked(path, part.key) as given:
+                        by_today = (by_today + warehouse.row_fingerprint(table.table, given)[1]) % 2**64
     if not same_engine:
-        expected = (table.rows, by_today[1])
+        expected = (table.rows, by_today)
     found = warehouse.row_fingerprint(table.table)
     if found == expected:
         return []

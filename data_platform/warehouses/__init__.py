@@ -165,9 +165,12 @@ class Warehouse(Protocol):
         """Every row in an order that depends on the rows alone: of its unique ``key``, which is the
         cheaper one, or of all columns. ``as_text`` columns as text."""
 
-    def row_fingerprint(self, table: StoredTable, parts: Sequence[Path] | None = None) -> tuple[int, int]:
-        """Rows and an order-free sum of their hashes, of the table or of Parquet ``parts`` of it.
-        Comparable between warehouses of the same ``Inventory.engine``."""
+    def row_fingerprint(
+        self, table: StoredTable, rows: pa.RecordBatchReader | None = None
+    ) -> tuple[int, int]:
+        """Rows and the sum of their hashes modulo 2**64, of the table or of ``rows`` given in its place.
+        Comparable between warehouses of the same ``Inventory.engine``; sums of parts add up.
+        Threads may ask for the fingerprints of rows side by side."""
 
     def restore(self, inventory: Inventory) -> None:
         """Make every schema and empty table; the warehouse has none yet."""

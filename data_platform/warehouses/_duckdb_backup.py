@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 READ_ROWS = 16_384
 """Rows of a record batch: small enough that wide rows stay a few megabytes."""
 
+_GIVEN = "rows_given"
+"""The name that rows from elsewhere have in a query."""
+
 _KEPT = (
-    "BOOLEAN|TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER|UBIGINT|FLOAT|DOUBLE|VARCHAR|BLOB|DATE"
+    "BOOLEAN|UUID|TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER|UBIGINT|FLOAT|DOUBLE|VARCHAR|BLOB|DATE"
     r"|TIMESTAMP|TIMESTAMP WITH TIME ZONE|DECIMAL\(\d+,\d+\)"
 )
 _DIRECT = re.compile(rf"(?:{_KEPT})(?:\[\])*")
 """Types that Arrow and Parquet hold as they are, and lists of them."""
 _AS_TEXT = re.compile(
-    r"JSON|UUID|HUGEINT|UHUGEINT|BIGNUM|VARINT|BIT|INTERVAL|TIME|TIME WITH TIME ZONE|TIMESTAMP_(?:NS|MS|S)|ENUM\(.*\)",
+    r"JSON|HUGEINT|UHUGEINT|BIGNUM|VARINT|BIT|INTERVAL|TIME|TIME WITH TIME ZONE|TIMESTAMP_(?:NS|MS|S)|ENUM\(.*\)",
     re.DOTALL,
 )
 """Types whose text form comes back as the same value."""
@@ -87,24 +90,46 @@ def read_ordered(
 ) -> pa.RecordBatchReader:
     """Every row, ordered by ``key``, or by every column where there is none: the same rows come in the
     same order, however they got there."""
+    import pyarrow as pa
+
     columns = ", ".join(
         f"t.{quoted(c.name)}{'::VARCHAR' if c.as_text else ''} AS {quoted(c.name)}" for c in table.columns
     )
     order = ", ".join(f"t.{quoted(c)}" for c in key or [c.name for c in table.columns])  # not of their text
-    return connection.execute(f"SELECT {columns} FROM {_name(table)} t ORDER BY {order}").to_arrow_reader(
+    connection.execute("SET arrow_lossless_conversion = true")  # a UUID as one: 16 bytes, not 36 letters
+    reader = connection.execute(f"SELECT {columns} FROM {_name(table)} t ORDER BY {order}").to_arrow_reader(
         READ_ROWS
     )
+    schema = _with_plain_booleans(reader.schema)
+    if schema == reader.schema:
+        return reader
+    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader))
+
+
+def _with_plain_booleans(schema: pa.Schema) -> pa.Schema:
+    """Lossless, DuckDB makes a boolean a byte of an extension type, which Parquet would take for a number."""
+    import pyarrow as pa
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        if kind == pa.bool8():
+            return pa.bool_()
+        return pa.list_(plain(kind.value_type)) if pa.types.is_list(kind) else kind
+
+    return pa.schema([field.with_type(plain(field.type)) for field in schema])
 
 
 def fingerprint(
-    connection: duckdb.DuckDBPyConnection, table: StoredTable, relation: str | None = None
+    connection: duckdb.DuckDBPyConnection, table: StoredTable, rows: pa.RecordBatchReader | None = None
 ) -> tuple[int, int]:
-    """Rows, and the sum of their hashes modulo 2**64, of the table or of another FROM item that
-    holds its rows. The hash is the engine's own: compare it with one by the same version."""
+    """Rows, and the sum of their hashes modulo 2**64, of the table or of ``rows`` given in its
+    place. The hash is the engine's own: compare it with one by the same version."""
     values = ", ".join(f"CAST({quoted(c.name)} AS {c.type})" for c in table.columns)
-    row = connection.execute(
-        f"SELECT count(*), sum(hash({values})) FROM {relation or _name(table)}"
-    ).fetchone()
+    ask = f"SELECT count(*), sum(hash({values})) FROM "
+    if rows is None:
+        row = connection.execute(ask + _name(table)).fetchone()
+    else:
+        with connection.cursor() as other:  # threads share no connection
+            row = other.register(_GIVEN, rows).execute(ask + _GIVEN).fetchone()
     assert row is not None
     return row[0], int(row[1] or 0) % 2**64
 

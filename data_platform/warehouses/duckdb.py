@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import QueryFailed, WarehouseError
-from data_platform.fingerprint import duckdb_day, duckdb_token, literal, parquet_files, quoted, slice_of_day
+from data_platform.fingerprint import duckdb_day, duckdb_token, literal, quoted, slice_of_day
 from data_platform.tables import (
     CHECKSUM_MODULUS,
     NULL_SLICE,
@@ -218,16 +218,11 @@ class DuckDBWarehouse:
         with readable_errors(self.path, f"read {table.schema}.{table.name}"):
             return backup.read_ordered(self.connection, table, key)
 
-    def row_fingerprint(self, table: StoredTable, parts: Sequence[Path] | None = None) -> tuple[int, int]:
-        relation = None
-        if parts is not None:
-            relation = (
-                parquet_files(parts)
-                if parts
-                else f"(FROM {quoted(table.schema)}.{quoted(table.name)} LIMIT 0)"
-            )
+    def row_fingerprint(
+        self, table: StoredTable, rows: pa.RecordBatchReader | None = None
+    ) -> tuple[int, int]:
         with readable_errors(self.path, f"count {table.schema}.{table.name}"):
-            return backup.fingerprint(self.connection, table, relation)
+            return backup.fingerprint(self.connection, table, rows)
 
     def restore(self, inventory: Inventory) -> None:
         with readable_errors(self.path, "make the tables of the backup"):

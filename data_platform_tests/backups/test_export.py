@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from data_platform.backups import export as export_module
-from data_platform.backups.export import read_checked
+from data_platform.backups import parquet
 from data_platform.errors import BackupDamaged, DataPlatformError, LandingError, WarehouseError
-from data_platform_tests.backups.conftest import Box
+from data_platform_tests.backups.conftest import Box, open_at
 
 VALUES = {
     "boolean": "true",
@@ -31,6 +31,8 @@ VALUES = {
     "blob": "'\\x00\\xff'::blob",
     "json": """'{"a": [1, null], "b": "x"}'""",
     "uuid": "'00000000-0000-0000-0000-00000000000f'",
+    "uuid[]": "['00000000-0000-0000-0000-00000000000f'::uuid, null]",
+    "boolean[]": "[true, null, false]",
     "date": "date '0044-03-15 (BC)'",
     "timestamp": "'infinity'",
     "timestamptz": "'-infinity'",
@@ -111,23 +113,43 @@ def test_every_page_carries_a_checksum(box: Box) -> None:
         flipped = bytearray(whole)
         flipped[chance.randrange(4, int(len(whole) * 0.9))] ^= 1 << chance.randrange(8)
         path.write_bytes(bytes(flipped))
-        with pytest.raises(BackupDamaged, match="no whole Parquet file"):
-            read_checked(path, "part")
+        with (
+            pytest.raises(BackupDamaged, match="no whole Parquet file"),
+            parquet.checked(path, "part") as rows,
+        ):
+            rows.read_all()
     path.write_bytes(whole)
-    assert read_checked(path, "part") == 5000
+    with parquet.checked(path, "part") as rows:
+        assert rows.read_all().num_rows == 5000
+
+
+def test_a_damaged_page_is_named_whoever_reads_it(box: Box) -> None:
+    """The engine that hashes the rows raises an error of its own for it."""
+    exported = box.export()
+    table = next(one for one in exported.tables if one.table.name == "orders")
+    path = exported.paths[table.parts[0].key]
+    flipped = bytearray(path.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    path.write_bytes(bytes(flipped))
+    with (
+        open_at(box.file) as warehouse,
+        pytest.raises(BackupDamaged, match="the part is no whole Parquet file"),
+        parquet.checked(path, "the part") as rows,
+    ):
+        warehouse.row_fingerprint(table.table, rows)
 
 
 def test_values_that_do_not_come_through_are_seen_before_anything_is_stored(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = export_module._encode
+    write = parquet.write
 
-    def lossy(part: pa.Table, path: Path, key: str) -> object:
+    def lossy(part: pa.Table, path: Path) -> None:
         if "note" in part.column_names:
             part = part.set_column(1, "note", pa.nulls(part.num_rows, pa.string()))
-        return write(part, path, key)
+        write(part, path)
 
-    monkeypatch.setattr(export_module, "_encode", lossy)
+    monkeypatch.setattr(parquet, "write", lossy)
     with pytest.raises(BackupDamaged, match=r"raw_shop\.orders .* did not come through"):
         box.back_up()
     assert box.archive().store.list("") == []

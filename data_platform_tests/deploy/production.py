@@ -31,6 +31,9 @@ POOL = "warehouse"
 PATIENCE = 240
 """Seconds after which a wait gives up: a limit for what hangs, not a measure of anything."""
 
+LOST_AFTER = 20
+"""Seconds until a run is given up; by then the daemon must have loaded the new code server's definitions."""
+
 LAUNCH = """
 mutation($job: String!, $tags: [ExecutionTag!]) {launchPipelineExecution(executionParams: {
     mode: "default", executionMetadata: {tags: $tags}, selector: {pipelineName: $job,
@@ -85,6 +88,7 @@ def write_home(home: Path, port: int) -> Path:
     home.mkdir()
     settings = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
     settings["run_monitoring"] |= {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 2}
+    settings["run_launcher"]["config"] |= {"lost_after_seconds": LOST_AFTER}
     settings["run_queue"] |= {"user_code_failure_retry_delay": 2}
     (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
     workspace = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())
@@ -160,6 +164,10 @@ class Production:
             for child in self.run_processes()
             if server in command_line(child) and server in command_line(psutil.Process(child.ppid()))
         ]
+
+    def said(self, name: str, text: str) -> int:
+        """How often ``text`` stands in the log so far."""
+        return (self.folder / f"{name}.log").read_text(errors="replace").count(text)
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"

@@ -54,9 +54,23 @@ def test_only_a_server_that_answers_can_say_that_a_run_is_gone(
     server: Server | None, status: WorkerStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(WatchingRunLauncher, "_get_grpc_client_for_termination", lambda self, run_id: server)
-    launcher = WatchingRunLauncher()
+    launcher = WatchingRunLauncher(lost_after_seconds=0)
     assert launcher.supports_check_run_worker_health
     assert launcher.check_run_worker_health(RUN).status == status
+
+
+def test_a_run_is_given_up_only_once_the_new_server_has_answered_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    server = Server()
+    monkeypatch.setattr(WatchingRunLauncher, "_get_grpc_client_for_termination", lambda self, run_id: server)
+    monkeypatch.setattr("data_platform.defs.run_launcher.time.monotonic", lambda: now)
+    launcher = WatchingRunLauncher(lost_after_seconds=60)
+    seen = []
+    for now, server.answers in [(0, True), (50, False), (70, True), (110, True), (130, True)]:  # noqa: B007
+        seen.append(launcher.check_run_worker_health(RUN).status)
+    assert seen == [WorkerStatus.RUNNING] * 4 + [WorkerStatus.NOT_FOUND]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,9 @@ DAYS = [str(SHOP_TODAY - timedelta(days=n)) for n in (4, 3, 2)]
 GRACE = 90
 """Seconds a server gets to go once its run has ended."""
 
+MISSED = "Error loading repository location"
+"""What the daemon says when it asked for the definitions in vain."""
+
 ONE_MORE_TABLE = """\
 
   refunds:
@@ -70,6 +73,7 @@ def production(
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
         "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "10",
         "DATA_PLATFORM_ENV": "prod",
+        "PYTHONWARNINGS": "always::UserWarning",  # the daemon says by a warning that it found no code server
         "SHOP_DATABASE_URL": url,
         "DATA_PLATFORM_HASH_KEY": "a test's key, long enough to be taken",
     }
@@ -226,9 +230,12 @@ def test_a_code_server_lost_with_its_run_leaves_nothing_behind(production: Produ
         half_way(production, run_id)
         orphans = production.run_processes()
         assert production.code is not None and orphans
+        missed = production.said("daemon", MISSED)
         production.code.kill()
         production.code.wait(30)
         wait(lambda: not any(one.is_running() for one in orphans), "the run to end with its code server")
+        # a retry asked for before the daemon has the definitions back would be lost
+        wait(lambda: production.said("daemon", MISSED) > missed, "the daemon to miss the code server")
         production.start_code(production.root)
         assert production.ended(run_id) == FAILURE
     assert "the run's process went with it" in production.told(run_id)
