@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -29,6 +29,25 @@ FOLDER_PREFIX = "data-platform-tests-"
 SHOP_ORDERS = 2_000
 SHOP_TODAY = date(2026, 11, 20)
 """History of the ``shop`` fixture ends as this day begins (UTC)."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("seeded schedules")
+    group.addoption(
+        "--seeds", type=int, help="how many seeds each seeded test runs (each has a small number)"
+    )
+    group.addoption("--seed", type=int, help="the one seed to run")
+
+
+@pytest.fixture
+def seeds(request: pytest.FixtureRequest) -> Callable[[int], Sequence[int]]:
+    """The seeds a test runs when it would run so many by itself."""
+
+    def chosen(default: int) -> Sequence[int]:
+        one = request.config.getoption("--seed")
+        return [one] if one is not None else range(request.config.getoption("--seeds") or default)
+
+    return chosen
 
 
 def _clear_left_behind() -> None:
