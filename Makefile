@@ -8,6 +8,7 @@ MANIFEST := dbt/target/manifest.json
 PORT ?= 3000
 ORDERS ?= 20000
 WORKERS ?= 2
+SEEDS ?= 1000
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 export DAGSTER_HOME := $(CURDIR)/.dagster
@@ -16,7 +17,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo dev browser test test-fast lint format manifest lock bench clean
+.PHONY: help install demo dev browser test test-fast lint format manifest lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -72,6 +73,9 @@ format: $(INSTALLED) ## let ruff rewrite what it can
 
 bench: $(INSTALLED) ## the speed table, as JSON and as text
 	python -m benchmarks
+
+chaos: $(INSTALLED) ## SEEDS schedules of kills and faults, and every point of a sync killed once; ends in one line of totals
+	python -m data_platform_tests.chaos --seeds $(SEEDS) $(if $(SEED),--seed $(SEED))
 
 lock: $(INSTALLED) ## pin every dependency anew
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock

@@ -29,6 +29,7 @@ TABLE_CASES = {
     "unchanged": ("nothing changed, by clock", (Limit("wall_seconds", 1.5),)),
     "unchanged-xmin": ("nothing changed, by xmin scan", (Limit("wall_seconds", 2.0),)),
     "changes-xmin": ("1% updated + 1% inserted, by xmin scan", ()),
+    "verify": ("every slice compared: --verify over a sync without", (Limit("total_cpu_seconds", 2.0),)),
 }
 GRAPH_CASES = {
     "definitions": ("definitions loaded by a fresh interpreter", (Limit("cpu_seconds", 12),)),
@@ -78,6 +79,7 @@ def table_cases(source: Source, folder: Path, wanted: Wanted, say: Say) -> Itera
         "unchanged": bench.unchanged,
         "unchanged-xmin": bench.unchanged_by_xmin,
         "changes-xmin": bench.changes_by_xmin,
+        "verify": bench.verify,
     }.items():
         if name in names:
             yield run()
@@ -134,6 +136,21 @@ class _TableBench:
             result.error = str(error)
         return result
 
+    def verify(self) -> Result:
+        """What the comparison adds to a sync that finds nothing, each pair in turn."""
+        result = _result("verify")
+        try:
+            self._prepare()
+            self.project.declare(clock="database")
+            self._sync("--verify")  # not counted: it measures what no batch has
+            for _ in range(self.repeat):
+                plain, verified = self._sync(), self._sync("--verify")
+                result.repetitions.append(verified.over(plain))
+                self.say(f"{result.title}: {result.repetitions[-1].total_cpu_seconds:.2f} CPU-s")
+        except BenchmarkError as error:
+            result.error = str(error)
+        return result
+
     def _prepare(self) -> None:
         if not self._loaded:
             self.project.forget()
@@ -141,9 +158,9 @@ class _TableBench:
             self._sync()
             self._loaded = True
 
-    def _sync(self) -> Figures:
+    def _sync(self, *options: str) -> Figures:
         return measure(
-            [DATA_PLATFORM, "sync"],
+            [DATA_PLATFORM, "sync", *options],
             environ=self.project.environ,
             cwd=self.project.root,
             server_pid=self.source.server.pid(),

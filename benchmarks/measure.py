@@ -35,6 +35,22 @@ class Figures:
     server_cpu_seconds: float | None = None
     others_cpu_seconds: float | None = None
 
+    @property
+    def total_cpu_seconds(self) -> float:
+        """Of the command and of the server."""
+        return self.cpu_seconds + (self.server_cpu_seconds or 0)
+
+    def over(self, less: Figures) -> Figures:
+        """What this run took more than ``less``; memory as it is."""
+        server = (self.server_cpu_seconds or 0) - (less.server_cpu_seconds or 0)
+        return Figures(
+            self.wall_seconds - less.wall_seconds,
+            self.cpu_seconds - less.cpu_seconds,
+            self.peak_mb,
+            None if self.server_cpu_seconds is None else server,
+            self.others_cpu_seconds,
+        )
+
 
 def measure(
     command: Sequence[str],

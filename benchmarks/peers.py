@@ -87,7 +87,7 @@ def peer_cases(
         home = folder / f"peer-{name}"
         home.mkdir()
         try:
-            versions = _install(PEERS[name], home)
+            versions = install(PEERS[name], home)
         except BenchmarkError as error:
             yield Result(f"{name}-full", f"{name}: full load", error=str(error))
             continue
@@ -105,7 +105,7 @@ def peer_cases(
                 break
 
 
-def _install(peer: Peer, home: Path) -> str:
+def install(peer: Peer, home: Path) -> str:
     """The packages and their versions, as installed."""
     python = str(home / "venv" / "bin" / "python")
     for command in (

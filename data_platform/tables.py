@@ -6,6 +6,7 @@ a file or knows a dialect.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal, NewType
@@ -86,6 +87,23 @@ CHECKSUM_MODULUS = 2**64
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What a slice holds, counted cheaply: its rows, and the sum modulo 2**32 of their 32-bit
+    ``xmin`` (0 where rows have none).
+
+    It is proof enough between two snapshots of one table. A row older than the watermark was read
+    before at that very version, so such rows can only have gone since: as many rows of the same
+    versions are the same rows.
+    """
+
+    rows: int
+    versions: int
+
+
+VERSIONS_MODULUS = 2**32
+
+
+@dataclass(frozen=True, slots=True)
 class Watermark:
     """How far a table has been read.
 
@@ -112,6 +130,25 @@ class Snapshot:
     xmin: int | None
     text: str
     taken_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which relation a batch was read from, in the source's own numbers.
+
+    They tell apart what names, types and row versions cannot: a table made anew under an old
+    name, a column dropped and added again, a partition attached with rows of its own.
+    ``storage`` is the number of the table's file (0 where it has none), ``leaves`` are the
+    partitions below it, ``columns`` each column's number. ``meanings`` is what else a
+    column's values hang on, as digests: an enum's labels, a composite's attributes, a virtual
+    column's expression; under ``""`` a view's text.
+    """
+
+    oid: int
+    storage: int
+    leaves: tuple[int, ...]
+    columns: Mapping[str, int]
+    meanings: Mapping[str, tuple[str, ...]]
 
 
 def days_between(first: date, last: date) -> list[Slice]:

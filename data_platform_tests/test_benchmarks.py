@@ -45,6 +45,7 @@ def test_limits_are_held_against_medians() -> None:
         "cpu_seconds": 20.0,
         "peak_mb": 850,
         "server_cpu_seconds": 10.0,
+        "total_cpu_seconds": 30.0,
         "ratio_to_copy": 1.6,
         "cpu_ratio_to_copy": 3.0,
     }

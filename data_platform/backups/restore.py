@@ -14,6 +14,7 @@ from data_platform.backups.instance import unpack
 from data_platform.backups.manifest import BackupManifest, BackupTable
 from data_platform.errors import BackupDamaged, BackupError, DataPlatformError
 from data_platform.warehouses import Warehouse
+from data_platform.warehouses.placing import appearing, forget
 
 OpenAt = Callable[[Path], AbstractContextManager[Warehouse]]
 """Opens an empty warehouse of the environment's kind in a file."""
@@ -57,22 +58,14 @@ def restore(
             " it is proven equal to the backup."
         )
     started = time.monotonic()
-    into.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = into.with_name(f".{into.name}.restoring")
-    _forget(unfinished)
-    try:
+    with appearing(into, "restoring", open_at) as unfinished:
         report = _restore(archive, manifest, unfinished, open_at, started, progress)
         if report.mismatches:
             raise BackupDamaged(
                 f"The warehouse restored from {manifest.id} in {archive} is not the one that was backed up:"
                 f" {'; '.join(report.mismatches)}. Nothing was changed; restore from another copy or another day."
             )
-        wal = into.with_name(f"{into.name}.wal")
-        wal.unlink(missing_ok=True)  # the replaced file's, which must not be replayed over this one
-        unfinished.replace(into)
-        return report
-    finally:
-        _forget(unfinished)
+    return report
 
 
 def drill(archive: Archive, which: str, folder: Path, open_at: OpenAt) -> RestoreReport:
@@ -89,7 +82,7 @@ def drill(archive: Archive, which: str, folder: Path, open_at: OpenAt) -> Restor
             manifest.id if manifest else which, archive.name, 0, 0, 0, seconds, (str(error),)
         )
     finally:
-        _forget(file)
+        forget(file)
 
 
 def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int:
@@ -155,8 +148,3 @@ def _restore_table(
     if found == expected:
         return []
     return [f"{table.label} holds {found[0]:,} rows of {table.rows:,}, or others"]
-
-
-def _forget(file: Path) -> None:
-    for path in (file, file.with_name(f"{file.name}.wal")):
-        path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from data_platform.cli import (
     catalog,
     doctor,
     query,
+    rebuild,
     restore,
     sandbox,
     status,
@@ -47,6 +48,9 @@ app.command("sync", short_help="Bring what changed into the warehouse")(sync.syn
 app.command("status", short_help="Show how far each table is, and whether it is fresh")(status.status)
 app.command("query", short_help="Ask the warehouse a question, read-only")(query.query)
 app.command("verify", short_help="Read again what was landed, and compare its hashes")(verify.verify)
+app.command("rebuild", short_help="Make the raw tables from the landing ledger, as of any instant")(
+    rebuild.rebuild
+)
 app.command("doctor", short_help="Check what the platform leans on, and say what to do")(doctor.doctor)
 app.command("summary", short_help="Say what was synced, modelled and checked")(summary.summary)
 app.add_typer(backup.app, name="backup", short_help="Verified second copies of the warehouse")

@@ -49,7 +49,13 @@ def sync(
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Also count and checksum the whole table at the source, and compare."),
+        typer.Option(
+            "--verify", help="Also count every slice at the source, compare, and mend what differs."
+        ),
+    ] = False,
+    audit: Annotated[
+        bool,
+        typer.Option("--audit", help="Verify, and compare every value of today's seventh of the slices."),
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
@@ -60,8 +66,8 @@ def sync(
     A table that fails does not stop the others. Running it again is always safe.
     """
     wanted_slices = parse_slices(slices) if slices else None
-    if wanted_slices and (refresh or verify):
-        raise typer.BadParameter("--slices goes with neither --refresh nor --verify.")
+    if wanted_slices and (refresh or verify or audit):
+        raise typer.BadParameter("--slices goes with none of --refresh, --verify and --audit.")
     platform = open_project(root, environment)
     refreshed = {table_named(platform.catalog, text) for text in refresh or ()}
     chosen = choose(platform.catalog, targets or (), refreshed)
@@ -70,7 +76,15 @@ def sync(
 
     reports: list[TableReport] = []
     with progress("syncing", total=sum(map(len, chosen.values()))) as bars:
-        for report in run(platform, chosen, refreshed, verify, wanted_slices, bars.part):
+        for report in run(
+            platform,
+            chosen,
+            wanted_slices,
+            refreshed=refreshed,
+            verify=verify,
+            audit=audit,
+            on_progress=bars.part,
+        ):
             reports.append(report)
             bars.part_done(str(report.table))
             bars.step()
@@ -99,9 +113,11 @@ def sync(
 def run(
     platform: Platform,
     chosen: Mapping[str, Sequence[str]],
+    slices: Sequence[Slice] | None,
+    *,
     refreshed: Collection[TableId],
     verify: bool,
-    slices: Sequence[Slice] | None,
+    audit: bool,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[TableReport]:
     from data_platform.sync import sync_changes, sync_slices
@@ -112,7 +128,13 @@ def run(
         else:
             anew = {table.table for table in refreshed if table.source == source}
             yield from sync_changes(
-                platform, source, tables, refresh=anew, verify=verify, progress=on_progress
+                platform,
+                source,
+                tables,
+                refresh=anew,
+                verify=verify,
+                audit=audit,
+                progress=on_progress,
             )
 
 
@@ -228,7 +250,7 @@ def tell(report: TableReport) -> None:
     if completeness is not None and not completeness.passed:
         say_error(
             f"{name}: {plural(len(completeness.differing), 'slice')} of the warehouse differ from the"
-            " source in count or checksum. Replace them with --slices, or the table with --refresh."
+            " source in their rows or versions. Replace them with --slices, or the table with --refresh."
         )
     for note in report.notes:
         remark(f"  {note}")
@@ -253,6 +275,7 @@ def report_fields(report: TableReport) -> dict[str, Any]:
         "loaded_sequences": [load.sequence for load in report.loaded],
         "landed_only": report.landed_only,
         "complete": completeness.passed if completeness is not None else None,
+        "evidence": completeness.record() if completeness is not None else None,
         "notes": list(report.notes),
         "error": error_fields(report.error) if report.error is not None else None,
     }

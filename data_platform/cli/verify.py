@@ -66,6 +66,13 @@ def verify(
         float,
         typer.Option("--grace", metavar="HOURS", min=0, help="Delete orphans first seen this long ago."),
     ] = GRACE_HOURS,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Take the named tables' ledgers as they end now, though more had landed once; reads all.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Delete the orphans instead of only counting them.")
     ] = False,
@@ -79,9 +86,12 @@ def verify(
     """
     if yes and not collect_orphans:
         raise typer.BadParameter("--yes goes with --collect-orphans.")
+    if accept_loss and not targets:
+        raise typer.BadParameter("--accept-loss goes with the tables whose loss is accepted.")
     start = parse_since(since) if since is not None else None
     platform = open_project(root, environment)
     from data_platform.landing import orphans
+    from data_platform.landing.verify import forget
     from data_platform.landing.verify import verify as verify_table
 
     chosen = choose(platform.catalog, targets or ())
@@ -91,6 +101,8 @@ def verify(
     with progress("verifying", total=len(tables)) as bars:
         for table in tables:
             name = str(table)
+            if accept_loss:
+                forget(platform.ledger, table)
             found = verify_table(
                 platform.ledger,
                 table,

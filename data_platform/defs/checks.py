@@ -14,7 +14,7 @@ import dagster as dg
 
 from data_platform.catalog import Table
 from data_platform.defs.materializations import rows_as_table
-from data_platform.defs.names import COMPLETENESS, NEWEST_DATA, raw_key
+from data_platform.defs.names import COMPLETE, NEWEST_DATA, raw_key
 from data_platform.errors import DataPlatformError
 from data_platform.quality.completeness import CompletenessReport
 from data_platform.quality.evaluate import RuleResult, evaluate
@@ -41,11 +41,11 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     ]
     specs.append(
         dg.AssetCheckSpec(
-            COMPLETENESS,
+            COMPLETE,
             asset=key,
-            description="Rows and checksum of key and version, per day: the warehouse against what the"
-            " source held in the snapshot the batches were read in. Selected with its table, the sync"
-            " measures the source anew.",
+            description="Rows and versions of every day, the warehouse against the source in one snapshot, when"
+            " the check is selected with its table; what differs is read again, and a seventh of the days is"
+            " compared by whole rows. Selected alone: against the checksums of the ledger.",
         )
     )
     if table.newest_data:
@@ -65,7 +65,7 @@ def check_results(
 ) -> Iterator[dg.AssetCheckResult]:
     """A result for every selected check of ``table`` but completeness. What cannot be
     evaluated fails: not knowing is no pass."""
-    selected = [name for name in selected if name != COMPLETENESS]
+    selected = [name for name in selected if name != COMPLETE]
     rules = [rule for rule in table.rules if rule.name in selected]
     if warehouse.loaded(table.id) is None:
         for name in selected:
@@ -89,7 +89,7 @@ def check_results(
 
 
 def completeness_results(table: Table, report: Callable[[], CompletenessReport]) -> list[dg.AssetCheckResult]:
-    return _guarded(table, [COMPLETENESS], lambda: [completeness_result(table, report())])
+    return _guarded(table, [COMPLETE], lambda: [completeness_result(table, report())])
 
 
 def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetCheckResult:
@@ -98,16 +98,26 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
         "slices_differing": len(report.differing),
         "slices_changed_since_measured": len(report.unmeasured),
     }
+    if report.mended:
+        metadata["mended"] = dg.MetadataValue.md("\n".join(f"- {one}" for one in report.mended[:SLICES_SHOWN]))
+    if report.audited:
+        metadata |= {"slices_audited": len(report.audited), "rows_altered": report.altered}
+    if (record := report.record()) is not None:
+        metadata["evidence"] = dg.MetadataValue.json(record)
     if report.differing:
         lines = "\n".join(f"- {difference}" for difference in report.differing[:SLICES_SHOWN])
         metadata["differing"] = dg.MetadataValue.md(lines)
-        text = (
-            f"{len(report.differing)} slice(s) differ from the count and checksum the source had; the"
-            " next measured sync reads them again."
-        )
+        text = f"{len(report.differing)} slice(s) differ from what the source held; the next reconcile reads them again."
     else:
-        text = f"{report.matching} slice(s) hold what the source held when they were measured."
-    return _result(table, COMPLETENESS, passed=report.passed, description=text, metadata=metadata)
+        text = f"{report.matching} slice(s) hold what the source held when they were counted."
+    if report.mended:
+        text += f" {len(report.mended)} differed and were read again."
+    if report.altered:
+        text += (
+            f" {report.altered:,} row(s) were not the source's though their version was: a value was converted"
+            " wrongly, or the warehouse changed by hand. They were read again; find out why."
+        )
+    return _result(table, COMPLETE, passed=report.passed, description=text, metadata=metadata)
 
 
 def _rule_results(table: Table, rules: list[Rule], warehouse: Warehouse) -> list[dg.AssetCheckResult]:
@@ -189,5 +199,5 @@ def check_keys(tables: Iterable[Table], *, completeness: bool) -> list[dg.AssetC
         spec.key
         for table in tables
         for spec in check_specs(table)
-        if completeness or spec.name != COMPLETENESS
+        if completeness or spec.name != COMPLETE
     ]

@@ -17,7 +17,7 @@ WAREHOUSE_POOL = "warehouse"
 TOUCHED_SLICES = AssetKey([PLATFORM_SCHEMA, "touched_slices"])
 """The platform's own record in the warehouse, written with each load; incremental models read it."""
 
-COMPLETENESS = "completeness"
+COMPLETE = "complete"
 NEWEST_DATA = "newest_data"
 
 SOURCE_TAG = "data_platform/source"

@@ -92,15 +92,47 @@ def failed_runs(
         else {}
     )
     for fact in standing_failures(facts, made):
-        yield Problem(
-            kind="run",
-            object=fact.line,
-            where=", ".join(sorted(fact.targets)[:5]) or fact.job,
-            summary=_why(instance, fact.run_id),
-            numbers={"run": fact.run_id[:8], "seconds": round((fact.ended - fact.started).total_seconds())},
-            since=fact.ended,
-            link=f"/runs/{fact.run_id}",
-        )
+        standing = {
+            table: why
+            for table, why in _failed_tables(instance, fact).items()
+            if made.get(f"raw/{table}", fact.started) <= fact.started
+        }
+        if len(set(standing.values())) == 1 and len(standing) > 1:  # one cause, such as a source that is down
+            yield _run_problem(fact, fact.line, fact.targets, next(iter(standing.values())))
+        elif standing:
+            # a table each: one that fails later than another is told too, and each recovers by itself
+            for table, why in standing.items():
+                yield _run_problem(fact, table, [f"raw/{table}"], why)
+        else:
+            yield _run_problem(fact, fact.line, fact.targets, _why(instance, fact.run_id))
+
+
+def _run_problem(fact: RunFact, object_: str, where: Collection[str], summary: str) -> Problem:
+    return Problem(
+        kind="run",
+        object=object_,
+        where=", ".join(sorted(where)[:5]) or fact.job,
+        summary=summary,
+        numbers={"run": fact.run_id[:8], "seconds": round((fact.ended - fact.started).total_seconds())},
+        since=fact.ended,
+        link=f"/runs/{fact.run_id}",
+    )
+
+
+def _failed_tables(instance: dg.DagsterInstance, fact: RunFact) -> dict[str, str]:
+    """Our own sentence about each table that a sync's run says it failed on (``raw.py``)."""
+    found: dict[str, str] = {}
+    records = instance.get_records_for_run(
+        fact.run_id, of_type=DagsterEventType.STEP_FAILURE, limit=20
+    ).records
+    for record in records:
+        event = record.event_log_entry.dagster_event
+        if event is None or not (event.step_key or "").startswith("sync_"):
+            continue
+        failure = event.step_failure_data.user_failure_data
+        for table, why in (failure.metadata if failure and failure.metadata else {}).items():
+            found[table] = str(why.value)
+    return found
 
 
 def _run_fact(record: RunRecord, targets_of_job: Callable[[str], Collection[dg.AssetKey]]) -> RunFact:

@@ -120,7 +120,7 @@ def _run(
                     yield from _materialized(context, platform, warehouse, table, done, days)
                 yield from check_results(table, checks.get(table.id, ()), warehouse, platform.clock())
     for table in good:
-        if names.COMPLETENESS in checks.get(table.id, ()):
+        if names.COMPLETE in checks.get(table.id, ()):
             measured = partial(_completeness, platform, table, reports.get(table.id))
             yield from completeness_results(table, measured)
     if any(report.loaded for report in reports.values()):
@@ -144,9 +144,9 @@ def _sync(
         yield from sync_slices(platform, source, wanted, asked)
         return
     # A table measured in this run is one whose completeness somebody wants to know.
-    measured = any(names.COMPLETENESS in checks.get(t.id, ()) for t in tables)
+    measured = any(names.COMPLETE in checks.get(t.id, ()) for t in tables)
     yield from sync_changes(
-        platform, source, wanted, refresh=wanted if config.refresh else (), verify=measured
+        platform, source, wanted, refresh=wanted if config.refresh else (), audit=measured
     )
 
 

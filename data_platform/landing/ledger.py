@@ -8,14 +8,15 @@ durable is the store's.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from data_platform.errors import BatchConflict, LedgerBroken, ObjectDamaged, PartDamaged
+from data_platform.landing import hint, tail
 from data_platform.landing.manifest import Manifest, Measured, Part
 from data_platform.landing.redaction import KEY_VARIABLE, Redaction, Rewrites, redaction_key
 from data_platform.stores import Store
@@ -177,8 +178,24 @@ class Ledger:
         count are among these.
         """
         found = self._after(table, sequence, digest, whole=False)
-        rewrites = self._rewrites(table, [manifest for manifest in found if manifest.redaction])
-        return [_with_parts(manifest, rewrites) for manifest in found]
+        return self._standing(table, found, found)
+
+    def until(self, table: TableId, instant: datetime | None) -> list[Manifest]:
+        """What an empty warehouse loads to hold ``table`` as of ``instant`` (None: now): ``pending``, of
+        the batches up to the last one that had landed by then. The whole way back there is verified.
+
+        Redactions count whenever they came: what was erased is gone from the past too. Where a clock had
+        stepped back, the batch of the higher number decides.
+        """
+        found: list[Manifest] = []
+        passed: list[Manifest] = []
+        for manifest in self.newest_first(table):
+            passed.append(manifest)
+            if found or instant is None or manifest.landed_at <= instant:
+                found.append(manifest)
+                if manifest.load == "replace":
+                    break
+        return self._standing(table, found[::-1], passed[::-1])
 
     def state(self, table: TableId) -> TableState:
         """The head, its watermark and columns, and the folded fingerprints."""
@@ -199,12 +216,15 @@ class Ledger:
         """Seal ``manifest`` and create it; returns what is now in the ledger.
 
         ``BatchConflict`` when another writer has this sequence: discard the batch and
-        extract again. Committing the same manifest twice is once.
+        extract again. Committing the same manifest twice is once. ``LedgerBroken`` when the number
+        was given to a batch before whose manifest is lost.
         """
         manifest = self._linked(manifest).sealed()
         self._rewrites(manifest.table, [manifest] if manifest.redaction else [])  # only a signed one
         key = manifest_key(manifest.table, manifest.sequence)
+        self._refuse_lost(manifest, key)
         if self.store.put_new(key, manifest.to_json()):
+            tail.remember(self.store, manifest)
             return manifest
         standing = self.read(manifest.table, manifest.sequence)
         if standing.nonce == manifest.nonce and standing.digest == manifest.digest:
@@ -261,15 +281,11 @@ class Ledger:
 
     def looked(self, table: TableId, at: str) -> None:
         """Remember that a sync looked at ``at`` (ISO, UTC) and found nothing: a hint, no state."""
-        self.store.put_hint(_looked_key(table), json.dumps({"at": at}).encode())
+        hint.write(self.store, _looked_key(table), {"at": at})
 
     def last_look(self, table: TableId) -> str | None:
-        """The instant of the last ``looked``; None when there is none or it does not read."""
-        try:
-            at = json.loads(self.store.read(_looked_key(table)))["at"]
-        except (KeyError, ValueError, TypeError):
-            return None
-        return at if isinstance(at, str) else None
+        """The instant of the last ``looked``; None when there is none or it is damaged."""
+        return hint.read(self.store, _looked_key(table)).get("at")
 
     def tables(self, among: Iterable[TableId]) -> list[TableId]:
         """Those of ``among`` (the catalog's tables) with a manifest: one listing of one key each."""
@@ -289,6 +305,16 @@ class Ledger:
         for checked in self.check(table, range(1, self.last(table) + 1), rewrites, deep=deep):
             problems += checked.problems
         return list(dict.fromkeys(problems))
+
+    def strangers(self, table: TableId) -> list[str]:
+        """A line for each object among the manifests of ``table`` that is none, wherever it sorts."""
+        found = []
+        for key in self.store.list(f"{table}/manifests"):
+            try:
+                _sequence(table, key)
+            except LedgerBroken as error:
+                found.append(str(error))
+        return found
 
     def check(
         self, table: TableId, sequences: Iterable[int], rewrites: Rewrites, *, deep: bool = True
@@ -338,6 +364,18 @@ class Ledger:
                 paths.append(path)
             yield paths
 
+    def _refuse_lost(self, manifest: Manifest, key: str) -> None:
+        """LedgerBroken where ``manifest`` would take the number of one that is lost: the lost ones could not
+        be put back any more."""
+        mark = tail.recall(self.store, manifest.table)
+        if mark.sequence < manifest.sequence:
+            return
+        try:
+            self.store.size(key)  # it stands: another writer was faster
+        except KeyError:
+            last = manifest.sequence - 1
+            raise LedgerBroken(tail.lost(manifest.table, self.store.url, last, mark)) from None
+
     def _before(self, manifest: Manifest) -> Manifest | None:
         """The manifest before, when the link to it holds."""
         before = None if manifest.sequence == 1 else self.read(manifest.table, manifest.sequence - 1)
@@ -364,6 +402,13 @@ class Ledger:
         found.reverse()
         self._confirm(table, sequence, digest, found)
         return found
+
+    def _standing(
+        self, table: TableId, batches: Iterable[Manifest], among: Iterable[Manifest]
+    ) -> list[Manifest]:
+        """``batches`` with the parts that stand now, after the redactions ``among`` these (oldest first)."""
+        rewrites = self._rewrites(table, [manifest for manifest in among if manifest.redaction])
+        return [_with_parts(manifest, rewrites) for manifest in batches]
 
     def _rewrites(self, table: TableId, redactions: Collection[Manifest]) -> Rewrites:
         """What ``redactions`` (oldest first) replace, once each is known to be signed."""
@@ -495,7 +540,7 @@ def _sequence(table: TableId, key: str) -> int:
     name = key.rsplit("/", 1)[-1]
     try:
         sequence = _TOP - int(name.removesuffix(".json"))
-        if manifest_key(table, sequence) == key:
+        if sequence > 0 and manifest_key(table, sequence) == key:
             return sequence
     except ValueError:
         pass

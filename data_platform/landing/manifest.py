@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from data_platform.errors import LedgerBroken
@@ -21,6 +22,7 @@ from data_platform.landing.redaction import Redaction
 from data_platform.tables import (
     Column,
     Fingerprint,
+    Identity,
     Load,
     Operation,
     Slice,
@@ -52,7 +54,8 @@ class Manifest:
     reading the state never walks far back, and ``checkpoint_whole_at`` the sequence
     of the last whole measurement before it. ``key_enforced`` says that a unique
     index at the source held the key unique and not null in the snapshot, so that
-    nobody need check it again. ``redaction`` is what a batch of the kind ``redact``
+    nobody need check it again. ``relation`` tells which relation was read (None in
+    batches older than this field). ``redaction`` is what a batch of the kind ``redact``
     is there for (``redacting``), and ``redacted_before`` the sequence of the last such
     batch before this one, so that all of them are found without reading the chain.
     ``previous`` is the digest of the manifest before, ``digest`` that of this one
@@ -85,6 +88,7 @@ class Manifest:
     checkpoint_whole_at: int | None = None
     notes: tuple[str, ...] = ()
     key_enforced: bool = False
+    relation: Identity | None = None
     redaction: Redaction | None = None
     redacted_before: int | None = None
     format: int = FORMAT
@@ -97,6 +101,11 @@ class Manifest:
     @property
     def bytes(self) -> int:
         return sum(part.bytes for part in self.parts)
+
+    @property
+    def landed_at(self) -> datetime:
+        """When what the table holds after this batch had landed: a redaction brings nothing new."""
+        return datetime.fromisoformat(self.committed_at)
 
     @property
     def last_redaction(self) -> int | None:
@@ -206,6 +215,9 @@ def _fields(m: Manifest) -> dict[str, Any]:
         "checkpoint_whole_at": m.checkpoint_whole_at,
         "notes": list(m.notes),
         "key_enforced": m.key_enforced,
+        "relation": None
+        if m.relation is None
+        else {name: getattr(m.relation, name) for name in Identity.__slots__},
         "redaction": None if m.redaction is None else redactions.to_fields(m.redaction),
         "redacted_before": m.redacted_before,
     }
@@ -253,7 +265,18 @@ def _parse(raw: Mapping[str, Any], digest: str) -> Manifest:
         checkpoint_whole_at=raw["checkpoint_whole_at"],
         notes=tuple(raw["notes"]),
         key_enforced=raw["key_enforced"],
+        relation=None if raw.get("relation") is None else _identity(raw["relation"]),
         redaction=None if raw["redaction"] is None else redactions.from_fields(raw["redaction"]),
         redacted_before=raw["redacted_before"],
         digest=digest,
+    )
+
+
+def _identity(raw: Mapping[str, Any]) -> Identity:
+    return Identity(
+        raw["oid"],
+        raw["storage"],
+        tuple(raw["leaves"]),
+        raw["columns"],
+        {name: tuple(pieces) for name, pieces in raw["meanings"].items()},
     )

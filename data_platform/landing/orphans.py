@@ -6,12 +6,12 @@ replaced. They harm nothing but cost space, and what was redacted should not lie
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from data_platform.errors import LedgerBroken
+from data_platform.landing import hint
 from data_platform.landing.ledger import Ledger, part_sequence
 from data_platform.landing.redaction import Rewrites
 from data_platform.tables import TableId
@@ -119,22 +119,13 @@ def _sized(ledger: Ledger, orphan: Orphan) -> Orphan:
 
 
 def _recall(ledger: Ledger, table: TableId) -> _Look:
-    try:
-        raw = json.loads(ledger.store.read(_key(table)))
-        seen = {str(key): str(at) for key, at in raw["seen"].items() if _aware(at)}
-        return _Look(int(raw["reached"]), seen)
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return _Look(0, {})
+    raw = hint.read(ledger.store, _key(table))
+    return _Look(raw["reached"], raw["seen"]) if raw else _Look(0, {})
 
 
 def _remember(ledger: Ledger, table: TableId, look: _Look, before: _Look) -> None:
     if look != before:
-        hint = {"reached": look.reached, "seen": dict(look.seen)}
-        ledger.store.put_hint(_key(table), json.dumps(hint).encode())
-
-
-def _aware(at: str) -> bool:
-    return datetime.fromisoformat(at).tzinfo is not None
+        hint.write(ledger.store, _key(table), {"reached": look.reached, "seen": dict(look.seen)})
 
 
 def _key(table: TableId) -> str:

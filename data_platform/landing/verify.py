@@ -7,17 +7,18 @@ What one batch must satisfy is ``ledger.py``'s.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from data_platform.errors import LedgerBroken
+from data_platform.landing import hint, tail
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.redaction import Rewrites
+from data_platform.landing.tail import Mark
 from data_platform.tables import TableId
 
 Progress = Callable[[int, int], None]
@@ -61,14 +62,18 @@ def verify(
     """Look at every batch after ``since`` and at ``sample`` of those before.
 
     ``since`` is a batch, an instant at or after which a batch was committed, or None: the last
-    verification, whose word is then held against the chain. Raises ConfigurationError when there
-    are redactions and no key to check them with, LandingError when the store cannot be asked.
+    verification. Its word, and that of the last commit, are always held against the chain. Raises
+    ConfigurationError when there are redactions and no key to check them with, LandingError when the
+    store cannot be asked.
     """
     began = time.monotonic()
     known = recall(ledger, table)
+    marks = _marks(ledger, table, known)
     problems: list[str] = []
     last = _last(ledger, table, problems)
-    start = min(last, _start(ledger, table, last, since, known, problems))
+    start = min(last, _start(ledger, table, last, since, marks, problems))
+    if not start:
+        problems += ledger.strangers(table)
     rewrites = _rewrites(ledger, table, problems)
     trusted = not problems
     older = random.Random(f"{seed}/{table}").sample(range(1, start + 1), math.ceil(sample * start))
@@ -91,12 +96,41 @@ def verify(
 
 def recall(ledger: Ledger, table: TableId) -> Verified:
     """How far the last verification found all well; batch 0 when nothing tells."""
-    try:
-        raw = json.loads(ledger.store.read(_key(table)))
-        known = Verified(int(raw["sequence"]), str(raw["digest"]), str(raw["at"]))
-    except (KeyError, ValueError, TypeError):
-        return Verified()
-    return known if known.sequence > 0 else Verified()
+    raw = hint.read(ledger.store, _key(table))
+    return Verified(raw["sequence"], raw["digest"], raw["at"]) if raw else Verified()
+
+
+def forget(ledger: Ledger, table: TableId) -> None:
+    """Take the ledger as it ends now: what was known of a later end is given up."""
+    ledger.store.delete(_key(table))
+    tail.forget(ledger.store, table)
+
+
+def contradictions(ledger: Ledger, table: TableId) -> list[str]:
+    """What the ledger held once and no longer does: a tail that was lost, a chain in the place of another.
+    Without it both would look whole. LedgerBroken where a manifest or a stranger is in the way."""
+    marks = _marks(ledger, table, recall(ledger, table))
+    return _contradictions(ledger, table, ledger.last(table), marks)
+
+
+def _marks(ledger: Ledger, table: TableId, known: Verified) -> list[Mark]:
+    """The newest batch that was verified, and that was committed. Read before the head, which only grows."""
+    verified = Mark(known.sequence, known.digest, f"was verified on {known.at}")
+    return [verified, tail.recall(ledger.store, table)]
+
+
+def _contradictions(ledger: Ledger, table: TableId, last: int, marks: Sequence[Mark]) -> list[str]:
+    found, digests = [], dict[int, str]()
+    farthest = max(marks, key=lambda mark: mark.sequence)
+    if farthest.sequence > last:
+        found.append(tail.lost(table, ledger.store.url, last, farthest))
+    for mark in marks:
+        if 0 < mark.sequence <= last:
+            if mark.sequence not in digests:
+                digests[mark.sequence] = ledger.read(table, mark.sequence).digest
+            if digests[mark.sequence] != mark.digest:
+                found.append(tail.replaced(table, mark))
+    return found
 
 
 def _last(ledger: Ledger, table: TableId, problems: list[str]) -> int:
@@ -120,34 +154,23 @@ def _start(
     table: TableId,
     last: int,
     since: int | datetime | None,
-    known: Verified,
+    marks: Sequence[Mark],
     problems: list[str],
 ) -> int:
     """The last batch of which a sample is enough."""
+    verified = marks[0].sequence
+    if not problems:
+        try:
+            problems += _contradictions(ledger, table, last, marks)
+        except LedgerBroken as error:
+            problems.append(str(error))
     if isinstance(since, datetime):
         return _before(ledger, table, last, since)
     if since is not None:
         return since
-    if not known.sequence:
-        return 0
-    if known.sequence > last:
-        problems.append(
-            f"The ledger of {table} in {ledger.store.url} ends at batch {last}, though batch {known.sequence}"
-            f" was verified on {known.at}: its newest manifests are lost. Restore them from a copy of the"
-            f" landing store, or accept the loss with `verify {table} --since 0`."
-        )
+    if verified > last:
         return last
-    try:
-        if ledger.read(table, known.sequence).digest == known.digest:
-            return known.sequence
-        problems.append(
-            f"Batch {known.sequence} of {table} is not the one that was verified on {known.at}: its manifest"
-            " was replaced since. Restore the manifests of this table from a copy of the landing store, or"
-            f" take what is there with `verify {table} --since 0`."
-        )
-    except LedgerBroken as error:
-        problems.append(str(error))
-    return 0
+    return 0 if problems else verified
 
 
 def _before(ledger: Ledger, table: TableId, last: int, instant: datetime) -> int:
@@ -182,8 +205,8 @@ def _remember(
         except LedgerBroken:
             reached = 0
     if reached > 0 or known.sequence:
-        hint = {"sequence": max(reached, 0), "digest": digest, "at": now.isoformat(timespec="seconds")}
-        ledger.store.put_hint(_key(table), json.dumps(hint).encode())
+        at = now.isoformat(timespec="seconds")
+        hint.write(ledger.store, _key(table), {"sequence": max(reached, 0), "digest": digest, "at": at})
 
 
 def _key(table: TableId) -> str:

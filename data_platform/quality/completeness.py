@@ -1,18 +1,27 @@
-"""Is everything there? The warehouse's fingerprints against those the source had. Pure.
+"""Is everything there? What the warehouse holds against what the source held. Pure.
 
 Measuring the source is the sync's, measuring the warehouse the warehouse's. What
-agrees is present at the same version; a value that was converted wrongly is not seen.
+agrees is present at the same version; a value that was converted wrongly is found by
+reading whole rows again, a seventh of the slices a day (``due``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 from data_platform.landing.manifest import Measured
-from data_platform.tables import Fingerprint, Slice
+from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, Snapshot, TableId, Tally, is_day
 
 EMPTY = Fingerprint(0, 0)
+NO_ROWS = Tally(0, 0)
+ROTATION_DAYS = 7
+"""Every whole row is read again once in so many days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +29,8 @@ class Difference:
     """A slice where the source held ``expected`` and the warehouse holds ``actual``."""
 
     slice: Slice
-    expected: Fingerprint
-    actual: Fingerprint
+    expected: Fingerprint | Tally
+    actual: Fingerprint | Tally
 
     def __str__(self) -> str:
         if self.expected.rows == self.actual.rows:
@@ -34,13 +43,35 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a comparison rests on: the source's ``tallies`` in one of its snapshots, held against the
+    warehouse when it had loaded the ledger up to batch ``sequence``, whose digest is ``head``."""
+
+    table: TableId
+    snapshot: Snapshot
+    sequence: int
+    head: str
+    tallies: Mapping[Slice, Tally]
+
+    @property
+    def rows(self) -> int:
+        return sum(tally.rows for tally in self.tallies.values())
+
+
+@dataclass(frozen=True, slots=True)
 class CompletenessReport:
     """``matching`` counts slices. ``unmeasured`` are those that were loaded into since the source
-    was last measured there, or that it never was: about them nothing is said."""
+    was last measured there, or that it never was: about them nothing is said. ``mended`` differed
+    and were read again. Of the slices ``audited`` whole rows were compared; ``altered`` rows were
+    of the same version and not the same, and were read again too."""
 
     matching: int
     differing: tuple[Difference, ...]
     unmeasured: tuple[Slice, ...]
+    mended: tuple[Difference, ...] = ()
+    audited: tuple[Slice, ...] = ()
+    altered: int = 0
+    evidence: Evidence | None = None
 
     @property
     def passed(self) -> bool:
@@ -49,6 +80,62 @@ class CompletenessReport:
     @property
     def differing_slices(self) -> tuple[Slice, ...]:
         return tuple(difference.slice for difference in self.differing)
+
+    def record(self) -> dict[str, Any] | None:
+        """The comparison as one sealed JSON object: what was held against what, and what came of it.
+
+        ``seal`` is the SHA-256 of the rest, the digest of the ledger's head among it, which in turn
+        covers every batch before. None where there was no comparison with a snapshot.
+        """
+        if self.evidence is None:
+            return None
+        evidence = self.evidence
+        listed = sorted((slice_, t.rows, t.versions) for slice_, t in evidence.tallies.items())
+        record: dict[str, Any] = {
+            "table": str(evidence.table),
+            "snapshot": evidence.snapshot.text,
+            "taken_at": evidence.snapshot.taken_at,
+            "system_identifier": evidence.snapshot.system_identifier,
+            "timeline": evidence.snapshot.timeline,
+            "ledger_sequence": evidence.sequence,
+            "ledger_digest": evidence.head,
+            "rows": evidence.rows,
+            "slices": len(listed),
+            "tallies_sha256": hashlib.sha256(_canonical(listed)).hexdigest(),
+            "passed": self.passed,
+            "differing": [str(difference) for difference in self.differing],
+            "mended": [str(difference) for difference in self.mended],
+            "slices_audited": sorted(self.audited),
+            "rows_altered": self.altered,
+        }
+        return {**record, "seal": seal(record)}
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """The seal of a record, which whoever holds one can compute anew."""
+    return hashlib.sha256(_canonical({k: v for k, v in record.items() if k != "seal"})).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def compare_tallies(evidence: Evidence, actual: Mapping[Slice, Tally]) -> CompletenessReport:
+    """Every slice of the source and of the warehouse, each held against the other."""
+    slices = sorted(evidence.tallies.keys() | actual.keys())
+    differing = tuple(
+        Difference(s, evidence.tallies.get(s, NO_ROWS), actual.get(s, NO_ROWS))
+        for s in slices
+        if evidence.tallies.get(s, NO_ROWS) != actual.get(s, NO_ROWS)
+    )
+    return CompletenessReport(len(slices) - len(differing), differing, (), evidence=evidence)
+
+
+def due(table: TableId, slices: Iterable[Slice], day: date) -> tuple[Slice, ...]:
+    """The slices whose whole rows are compared on ``day``: each of them on one day of seven."""
+    readable = [s for s in slices if is_day(s) or s in (NULL_SLICE, WHOLE_TABLE)]
+    turn = day.toordinal() % ROTATION_DAYS
+    return tuple(sorted(s for s in readable if zlib.crc32(f"{table}/{s}".encode()) % ROTATION_DAYS == turn))
 
 
 def compare(

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data_platform.errors import SourceError
 from data_platform.landing.ledger import part_key, sha256_of
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.sources.postgres.connection import source_error
 from data_platform.sources.postgres.extract import name
-from data_platform.sources.postgres.fingerprint import measure
+from data_platform.sources.postgres.fingerprint import measure, tally
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.decide import ADVANCE_XID_DISTANCE
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import checksum_key, key_enforced
 from data_platform.sync.summarize import summarize
 from data_platform.sync.work import Plan, Work
-from data_platform.tables import Fingerprint, Slice, Watermark, is_day
+from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, Tally, Watermark, is_day
 
 MAX_MEASURED_DAYS = 7
 """A changes batch that touched at most this many days of an indexed partition column
@@ -51,8 +52,9 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
     if (
         not plan.read.rows
         and decision.operation == "changes"
-        and not decision.measure_whole
+        and not measured
         and not _must_advance(state.watermark, after)
+        and not _relation_changed(work, plan)
     ):
         return None
     assert session.snapshot is not None
@@ -80,11 +82,12 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
             rows=plan.read.rows,
             touched={slice_: fingerprint.rows for slice_, fingerprint in summary.slices.items()},
             fingerprints=measured,
-            measured_whole=whole or decision.measure_whole,
+            measured_whole=whole,
             committed_at=platform.clock().isoformat(timespec="microseconds"),
             nonce=nonce,
             previous=state.digest,
             key_enforced=enforced,
+            relation=plan.shape.identity,
             notes=tuple(dict.fromkeys(work.notes)),
         )
     )
@@ -99,17 +102,26 @@ def _landed_cursor(work: Work, plan: Plan) -> str | None:
 
 
 def _watermark_after(session: SourceSession, work: Work, plan: Plan, cursor: str | None) -> Watermark | None:
-    before = work.state.watermark
+    before, snapshot = work.state.watermark, session.snapshot
+    assert snapshot is not None
     if plan.decision.operation == "slice":
+        if before and before.xmin is not None and snapshot.xmin is not None and snapshot.xmin < before.xmin:
+            # a replica that lags behind what was read before: what it does not show yet must be found again
+            return replace(before, xmin=snapshot.xmin, horizon=None)
         return before
-    assert session.snapshot is not None
     return Watermark(
-        session.snapshot.system_identifier,
-        session.snapshot.timeline,
-        session.snapshot.xmin if plan.relation.has_xmin else None,
+        snapshot.system_identifier,
+        snapshot.timeline,
+        snapshot.xmin if plan.relation.has_xmin else None,
         plan.horizon,
         cursor or (before.cursor if before else None),
     )
+
+
+def _relation_changed(work: Work, plan: Plan) -> bool:
+    """Whether the source's relation is not what the ledger says: told once, with or without rows."""
+    known = work.state.head.relation if work.state.head else None
+    return known is not None and known != plan.shape.identity
 
 
 def _must_advance(before: Watermark | None, after: Watermark | None) -> bool:
@@ -125,6 +137,8 @@ def _measure(
     """The source's fingerprints in this snapshot, after checking the parts against the server's count."""
     table, decision, relation = work.table, plan.decision, plan.relation
     what = f"Counting {relation.schema}.{relation.name}"
+    if work.compare:
+        work.tallies = _tallies(session, work, plan, what)
     if decision.load == "replace":
         counted = session.execute(f"select count(*) from {name(relation.schema, relation.name)}", what=what)
         if counted[0][0] != plan.read.rows:
@@ -133,14 +147,17 @@ def _measure(
                 " Nothing was committed. Run the sync again; if it repeats, the read is not exact: report it."
             )
         return dict(landed)
-    wanted: Sequence[Slice] | None
-    if decision.measure_whole:
-        wanted = None
+    wanted: Sequence[Slice]
+    if work.tallies is not None:
+        # a checksum costs four times a tally: only for the slices of which the ledger has none that holds
+        wanted = [s for s in work.tallies if (s not in work.state.measured or s in landed) and _countable(s)]
     elif decision.load == "slice":
         wanted = plan.slices
     elif _cheap_to_measure(work, plan, landed):
         wanted = list(landed)
     else:
+        return {}
+    if not wanted:
         return {}
     try:
         measured = measure(session.connection, relation, key, table.partition, table.timezone, wanted)
@@ -154,6 +171,25 @@ def _measure(
                 f" ({', '.join(wrong[:3])}). Nothing was committed. Run the sync again."
             )
     return measured
+
+
+def _tallies(session: SourceSession, work: Work, plan: Plan, what: str) -> dict[Slice, Tally]:
+    table = work.table
+    try:
+        return tally(
+            session.connection,
+            plan.relation,
+            table.partition,
+            table.timezone,
+            server_version=session.server.version,
+        )
+    except Exception as error:
+        raise source_error(error, session.conninfo, what=what) from None
+
+
+def _countable(slice_: Slice) -> bool:
+    """Whether the source can be asked for this slice alone (not for an infinite day)."""
+    return is_day(slice_) or slice_ in (NULL_SLICE, WHOLE_TABLE)
 
 
 def _cheap_to_measure(work: Work, plan: Plan, landed: dict[Slice, Fingerprint]) -> bool:

@@ -5,8 +5,9 @@ Every branch says why in ``reasons``, which people see as the batch's notes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -15,7 +16,17 @@ from data_platform.sources.postgres import clock
 from data_platform.sources.postgres.introspect import KINDS, Relation
 from data_platform.sources.postgres.session import Server, changed_since
 from data_platform.sources.postgres.types import literal, quote
-from data_platform.tables import RULE_PREFIX, Column, Load, Operation, Snapshot, Strategy, TableId, Watermark
+from data_platform.tables import (
+    RULE_PREFIX,
+    Column,
+    Identity,
+    Load,
+    Operation,
+    Snapshot,
+    Strategy,
+    TableId,
+    Watermark,
+)
 
 MAX_XID_DISTANCE = 2**31 - 2**24
 """A watermark further behind than this cannot be compared modulo 2**32 any more."""
@@ -126,12 +137,18 @@ def _by_cursor(
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the catalog and the source make of a table: its landed columns and how they are keyed."""
+    """What the catalog and the source make of a table: its landed columns and how they are keyed.
+    ``identity`` is the source's relation; None where a batch does not tell it."""
 
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     partition: str | None
     timezone: str
+    identity: Identity | None = None
+
+
+CHANGES_NAMED_MAX = 3
+"""Of a drifted table; more would cut the message short where an alert tells it."""
 
 
 def compare_shapes(
@@ -140,9 +157,9 @@ def compare_shapes(
     """(notes, reasons for a refresh); SchemaDrift when the change does not flow by itself.
 
     A new column flows: rows landed earlier hold NULL in it, as at the source.
-    ``filled`` are the source's columns whose existing rows may not be NULL (a
-    default, NOT NULL, generated): with such a column the table is read anew, as
-    it is when the catalog's key, partition, treatments or rules changed.
+    ``filled`` are the new columns in which rows landed earlier hold something: with
+    such a column the table is read anew, as it is when a column got a wider type or its
+    values another meaning, or when the catalog's key, partition, treatments or rules changed.
     """
     new = {c.name: c for c in now.columns}
     old = {c.name: c for c in before.columns}
@@ -159,15 +176,22 @@ def compare_shapes(
                     f"a rule on a treated column changed ({new[name].source_type}); everything was read anew"
                 )
             continue
-        if name not in new:
-            problems.append(f"the column {name} is gone")
+        if problem := _another_column(name, name in new, before.identity, now.identity):
+            problems.append(problem)
         elif treatment(new[name]) != treatment(column):
             refresh.append(f"the treatment of {name} changed; everything was read anew")
-        elif new[name].type != column.type:
+        elif not _fits(column.type, new[name].type):
             problems.append(
                 f"the column {name} was {column.type} ({column.source_type}) and is {new[name].type}"
                 f" ({new[name].source_type})"
             )
+        elif new[name].type != column.type or _base(column) != _base(new[name]):
+            refresh.append(
+                f"the column {name} was {column.source_type} and is {new[name].source_type};"
+                " everything was read anew"
+            )
+        elif new[name].source_type != column.source_type:
+            notes.append(f"the column {name} was {column.source_type} and is {new[name].source_type}")
     for name in new:
         if name in old:
             continue
@@ -176,11 +200,103 @@ def compare_shapes(
         else:
             notes.append(f"new column {name}: rows read earlier hold NULL in it until they change")
     if problems:
+        more = len(problems) - CHANGES_NAMED_MAX
+        told = "; ".join(problems[:CHANGES_NAMED_MAX]) + (f"; and {more} more change(s)" if more > 0 else "")
         raise SchemaDrift(
-            f"{table} changed at the source: {'; '.join(problems)}. Nothing was read. If the change is meant,"
-            f" take it over with `data-platform sync --refresh {table}`, which reads the table anew."
+            f"{table} changed at the source and waits for you: `data-platform sync --refresh {table}` takes the"
+            f" change over and reads the table anew. What changed: {told}. Until then nothing of it is read,"
+            " and what has landed stays as it is."
         )
-    return tuple(notes), tuple(refresh)
+    return tuple(notes), tuple(refresh) + tuple(_reinterpreted(before.identity, now.identity, old))
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What became of the relation below a table's name. ``reasons`` are set when rows may have
+    gone without a trace; ``attached`` partitions may hold rows older than the watermark."""
+
+    reasons: tuple[str, ...] = ()
+    attached: tuple[int, ...] = ()
+    detached: int = 0
+
+
+def compare_relations(before: Identity | None, now: Identity | None) -> Replaced:
+    """Whether ``now`` is the relation that was read ``before``, in the same file."""
+    if before is None or now is None:
+        return Replaced()
+    if before.oid != now.oid:
+        return Replaced(("another relation has the table's name now (made anew, or renamed)",))
+    reasons: tuple[str, ...] = ()
+    if before.storage and now.storage and before.storage != now.storage:
+        reasons = ("the table's file was replaced (TRUNCATE, VACUUM FULL, CLUSTER or a rewrite)",)
+    return Replaced(
+        reasons,
+        tuple(leaf for leaf in now.leaves if leaf not in before.leaves),
+        sum(leaf not in now.leaves for leaf in before.leaves),
+    )
+
+
+def carried(before: Identity | None, now: Identity | None) -> Identity | None:
+    """What a slice's batch may say of the relation: its columns as they are, and no more than was
+    known of its rows, for a slice is no proof that the others were read."""
+    if before is None or now is None or before.oid != now.oid:
+        return before
+    return replace(now, storage=before.storage, leaves=before.leaves)
+
+
+def _another_column(name: str, there: bool, before: Identity | None, now: Identity | None) -> str | None:
+    """How the column ``name`` is not the one it was, if it is not."""
+    if before is None or now is None or before.oid != now.oid or name not in before.columns:
+        return None if there else f"the column {name} is gone"
+    number = before.columns[name]
+    if now.columns.get(name) == number:
+        return None if there else f"the column {name} is gone"
+    called = next((other for other, n in now.columns.items() if n == number), None)
+    if called is not None:
+        return f"the column {name} is gone: it is called {called} now"
+    if not there:
+        return f"the column {name} is gone"
+    return f"the column {name} was dropped and another one of that name added"
+
+
+def _reinterpreted(before: Identity | None, now: Identity | None, columns: Collection[str]) -> Iterator[str]:
+    """Columns whose values changed though no row did."""
+    if before is None or now is None or before.oid != now.oid:
+        return
+    for name, pieces in before.meanings.items():
+        if set(pieces) <= set(now.meanings.get(name, ())):
+            continue
+        if not name:
+            yield "the view is defined otherwise; everything was read anew"
+        elif name in columns:
+            yield f"the values of {name} read otherwise (its type or expression changed); everything was read anew"
+
+
+_WIDER = ("SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE")
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_MODIFIER = re.compile(r"\(\d+(,-?\d+)?\)")
+
+
+def _fits(before: str, now: str) -> bool:
+    """Whether every value of the landed type ``before`` is exactly one of ``now``, of the same kind."""
+    if before == now:
+        return True
+    if before.endswith("[]") and now.endswith("[]"):
+        return _fits(before[:-2], now[:-2])
+    old, new = _DECIMAL.fullmatch(before), _DECIMAL.fullmatch(now)
+    if old and new:
+        precision, scale = int(new[1]) - int(old[1]), int(new[2]) - int(old[2])
+        return scale >= 0 and precision >= scale
+    return any(
+        before in kinds and now in kinds and kinds.index(before) < kinds.index(now) for kinds in _WIDER
+    )
+
+
+def _base(column: Column) -> str:
+    """The source type without length or precision: within one base PostgreSQL writes the rows anew
+    whose values a change alters, and a change to another may only relabel them."""
+    base = _MODIFIER.sub("", column.source_type.partition(" [")[0])
+    return "text" if base == "character varying" else base
 
 
 def treated(source_type: str, treatment: str) -> str:

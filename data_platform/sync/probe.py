@@ -93,6 +93,9 @@ def _probe_table(session: SourceSession, table: Table, state: TableState, measur
         if decision.path == "whole":
             moved = None if table.strategy == "replace" and state.head else True
             return TableProbe(table.id, moved, head_sequence=sequence)
+        known = state.head.relation if state.head else None
+        if known is not None and known != relation.identity:  # made anew, truncated, altered
+            return TableProbe(table.id, True, head_sequence=sequence)
         what = f"Looking for changes in {relation.schema}.{relation.name}"
         source = name(relation.schema, relation.name)
         if session.execute(f"select 1 from {source} where {decision.predicate} limit 1", what=what):

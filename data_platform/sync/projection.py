@@ -16,8 +16,10 @@ from data_platform.sources.postgres.fingerprint import keeps_checksum
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.types import ColumnPlan, plan_columns, quote
 from data_platform.sync.decide import Shape, treated
-from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN, Column
+from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN, Column, Identity
 
+ROW_ID = "rowid"
+"""By which the warehouse deletes what a batch replaces: a column of this name would hide it."""
 XMIN = (
     "case when age(xmin) < 2147483647"
     " then ((select age('3'::xid)::bigint + 3) - age(xmin)) & 4294967295 else xmin::text::bigint end"
@@ -27,19 +29,22 @@ row: the next transaction number (one subquery) minus the row's age, modulo 2**3
 permanent numbers below 3 have the greatest age there is, and go through text."""
 
 
-def project(table: Table, relation: Relation, today: str) -> tuple[list[Projection], Shape]:
-    """The projections of ``table`` and the shape they land in. ``today`` is the snapshot's UTC day.
+def project(
+    table: Table, relation: Relation, today: str, before: Identity | None = None
+) -> tuple[list[Projection], Shape]:
+    """The projections of ``table`` and the shape they land in. ``today`` is the snapshot's UTC day,
+    ``before`` the relation that was read last.
 
     Raises TableMissing for a column the catalog names and the source lacks,
     PersonalColumnUndeclared, UnsupportedType.
     """
-    check_columns(table, relation)
+    check_columns(table, relation, before)
     plans = plan_columns(relation, table.as_)
     projections, columns = [], []
     for plan in plans:
         treatment = table.personal.get(plan.name, "keep")
         if treatment == "keep":
-            projections.append(Projection(plan.name, plan.server, plan.engine))
+            projections.append(Projection(plan.name, plan.server, plan.engine, plan.suspect))
             columns.append(Column(plan.name, plan.type, plan.source_type, plan.nullable))
         else:
             name = quote(plan.name)
@@ -51,10 +56,10 @@ def project(table: Table, relation: Relation, today: str) -> tuple[list[Projecti
     version = XMIN if relation.has_xmin else "null::bigint"
     projections.append(Projection(SOURCE_XMIN, version, SOURCE_XMIN))
     columns.append(Column(SOURCE_XMIN, "BIGINT", "xid", not relation.has_xmin))
-    return projections, Shape(tuple(columns), table.key, table.partition, table.timezone)
+    return projections, Shape(tuple(columns), table.key, table.partition, table.timezone, relation.identity)
 
 
-def check_columns(table: Table, relation: Relation) -> None:
+def check_columns(table: Table, relation: Relation, before: Identity | None = None) -> None:
     names = set(relation.column_names)
     where = f"{table.id} ({relation.schema}.{relation.name})"
     named = {
@@ -66,16 +71,19 @@ def check_columns(table: Table, relation: Relation) -> None:
         "columns": table.columns,
         "rules": [column for rule in table.rules for column in rule.columns],
     }
+    renamed = _renamed(relation, before)
     missing = [
-        f"{column} (in `{block}`)"
+        f"{column} (in `{block}`{renamed.get(column, '')})"
         for block, wanted in named.items()
         for column in wanted
         if column not in names
     ]
     if missing:
         raise TableMissing(
-            f"{where} has no column {', '.join(dict.fromkeys(missing))}. It has: {', '.join(sorted(names))}."
-            " Correct the catalog, or the column's name at the source."
+            f"{where} has no column {', '.join(dict.fromkeys(missing))}. Correct the catalog, or the column's name"
+            " at the source"
+            + (f"; then run `data-platform sync --refresh {table.id}`" if before else "")
+            + f". It has: {', '.join(sorted(names))}."
         )
     if table.partition:
         column = relation.column(table.partition)
@@ -93,7 +101,8 @@ def check_columns(table: Table, relation: Relation) -> None:
             f"{where} has columns that look personal and are not declared: {listed}. Nothing was read."
             " Add each to `personal:` with hash, mask, redact, or keep if it is no person's data."
         )
-    reserved = [n for n in names if n in (BATCH_ID, LOADED_AT, SOURCE_XMIN) or n.startswith(RULE_PREFIX)]
+    own = (BATCH_ID, LOADED_AT, SOURCE_XMIN, ROW_ID)
+    reserved = [n for n in names if n.lower() in own or n.lower().startswith(RULE_PREFIX)]
     folded: dict[str, str] = {}
     for name in sorted(names):
         if name.lower() in folded:
@@ -102,8 +111,20 @@ def check_columns(table: Table, relation: Relation) -> None:
     if reserved:
         raise UnsupportedType(
             f"{where} has columns whose names the warehouse cannot hold: {', '.join(sorted(reserved))}."
-            " Read a view that renames them."
+            " Rename them at the source, or read a view that does."
         )
+
+
+def _renamed(relation: Relation, before: Identity | None) -> dict[str, str]:
+    """What is to be said of columns that have another name than when they were read."""
+    if before is None or relation.identity is None or before.oid != relation.oid:
+        return {}
+    now = {number: name for name, number in relation.identity.columns.items()}
+    return {
+        name: f"; it is called {now[number]} now"
+        for name, number in before.columns.items()
+        if now.get(number, name) != name
+    }
 
 
 def key_enforced(table: Table, relation: Relation) -> bool:

@@ -19,11 +19,13 @@ from data_platform.errors import BatchConflict, DataPlatformError, SourceError
 from data_platform.landing.ledger import TableState
 from data_platform.landing.manifest import Manifest
 from data_platform.privacy.treatments import session_setup
+from data_platform.quality.completeness import CompletenessReport, Difference
 from data_platform.sources.postgres.connection import connection_string
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.commit import commit
-from data_platform.sync.load import check_completeness, load_pending
+from data_platform.sync.compare import audit, compare_snapshot, due_today
+from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.report import TableReport
 from data_platform.sync.work import Request, Work, prepare
@@ -45,15 +47,17 @@ def sync_changes(
     *,
     refresh: Collection[str] = (),
     verify: bool = False,
+    audit: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[TableReport]:
     """Read what changed in ``tables`` (all of ``source`` by default) and merge it; one report a table.
 
-    ``refresh`` names tables to read anew; ``verify`` also measures every slice
-    at the source in the same snapshot, compares the warehouse with it and reads
-    the slices that differ again. A table's failure is in its report, never raised.
+    ``refresh`` names tables to read anew; ``verify`` also counts every slice at
+    the source in the same snapshot, compares the warehouse with it and reads the
+    slices that differ again; ``audit`` does that and then compares the whole rows
+    of a seventh of the slices. A table's failure is in its report, never raised.
     """
-    request = Request(source, frozenset(refresh), verify)
+    request = Request(source, frozenset(refresh), verify or audit, audit=audit)
     yield from _attempt(platform, request, _choose(platform, source, tables), progress)
 
 
@@ -101,7 +105,7 @@ def _pass(
             session = _open(platform, request, works, stack)
             readers = _start_reading(platform, request, session, works, stack, progress)
             for work in works:
-                report = _finish(platform, session, work)
+                report = _finish(platform, request, session, work)
                 work.reported = True
                 yield report
             readers.join()
@@ -158,20 +162,20 @@ def _start_reading(
     hashes = any(w.plan and "hash" in w.table.personal.values() for w in works)
     readers = Readers(
         session.conninfo,
-        session.exported,
-        # on a standby parallel connections do not share a snapshot
-        connections=1
-        if session.server.standby
-        else platform.catalog.source(request.source).connection.connections,
+        # a standby may export a snapshot without what is in progress, and is harmed by who imports it
+        None if session.server.standby else session.exported,
+        connections=platform.catalog.source(request.source).connection.connections,
         setup=session_setup(platform.hash_key()) if hashes else (),
         on_progress=progress and _advance(progress, {r.label: r.rows_estimate for r in reads}),
     )
     stack.callback(readers.stop)
     readers.start(reads)
+    if session.server.standby:
+        session.reader = readers.ask
     return readers
 
 
-def _finish(platform: Platform, session: SourceSession, work: Work) -> TableReport:
+def _finish(platform: Platform, request: Request, session: SourceSession, work: Work) -> TableReport:
     """Wait for one table's read, commit its batch, load what is pending, and say what was done."""
     manifest: Manifest | None = None
     began = time.monotonic()
@@ -192,15 +196,26 @@ def _finish(platform: Platform, session: SourceSession, work: Work) -> TableRepo
                 f"the snapshot was held for {session.age_seconds / 60:.0f} minutes, which keeps vacuum from"
                 " cleaning the source; read from a replica or in smaller groups of tables"
             )
-        manifest = commit(platform, session, work, work.plan)
-        if manifest is None:
-            platform.ledger.looked(work.table.id, platform.clock().isoformat(timespec="microseconds"))
+        audited = None
+        if request.slices and request.audit and not _reshaped(work):
+            audited = audit(platform, work, work.plan)
+        if audited is None or audited.unmeasured:
+            manifest = commit(platform, session, work, work.plan)
+            if manifest is None:
+                platform.ledger.looked(work.table.id, platform.clock().isoformat(timespec="microseconds"))
         loaded = load_pending(platform, work.table.id, fresh=manifest)
+        compared = compare_snapshot(platform, session, work, manifest) if work.tallies is not None else None
         work.seconds += time.monotonic() - began
-        return _report(work, manifest=manifest, loaded=loaded)
+        return _report(work, manifest=manifest, loaded=loaded, completeness=audited or compared)
     except DataPlatformError as error:
         work.seconds += time.monotonic() - began
         return _report(work, manifest=manifest, error=error)
+
+
+def _reshaped(work: Work) -> bool:
+    """Whether slices were asked for and the whole table was read, since its shape changed."""
+    assert work.plan is not None
+    return work.plan.decision.load != ("slice" if work.table.partition else "replace")
 
 
 def _after_load(platform: Platform, request: Request, report: TableReport) -> TableReport:
@@ -212,7 +227,7 @@ def _after_load(platform: Platform, request: Request, report: TableReport) -> Ta
         # rows left without their cursor telling, perhaps: the xmin scan is the proof
         moved = next(_attempt(platform, Request(request.source, by_clock=False), [table], None))
         report = _joined(report, moved, "rows had left the slices read, so changes were read too")
-    if not request.verify or report.error is not None:
+    if report.error is not None or not request.mend or not (request.verify or report.completeness):
         return report
     try:
         return _verified(platform, request, table, report)
@@ -221,26 +236,62 @@ def _after_load(platform: Platform, request: Request, report: TableReport) -> Ta
 
 
 def _verified(platform: Platform, request: Request, table: Table, report: TableReport) -> TableReport:
-    """``report`` with the comparison, after reading what differs again."""
-    completeness = check_completeness(platform, table)
-    differing = [Slice(s) for s in completeness.differing_slices]
-    if differing:
-        readable = all(is_day(s) or s == NULL_SLICE for s in differing)
-        again = (
-            Request(request.source, slices=tuple(differing))
-            if readable
-            else Request(request.source, refresh=frozenset([table.id.table]))
-        )
-        repair = next(_attempt(platform, again, [table], None))
-        shown = ", ".join(sorted(differing)[:5]) + (", …" if len(differing) > 5 else "")
-        note = f"{len(differing)} slice(s) differed from the source ({shown}) and were read again"
-        report = _joined(report, repair, note)
+    """``report`` with a comparison that found nothing, if a few rounds of reading again get there."""
+    mended: list[Difference] = []
+    for _ in range(MAX_ATTEMPTS):
+        found = report.completeness
+        if report.error is not None or (found is not None and found.passed):
+            break
+        if found is not None:
+            mended += found.differing
+            report = _read_again(platform, request, table, report, found)
         if report.error is None:
-            completeness = check_completeness(platform, table)
-    return replace(report, completeness=completeness)
+            look = next(_attempt(platform, Request(request.source, verify=True, mend=False), [table], None))
+            report = replace(_joined(report, look), completeness=look.completeness)
+    found = report.completeness
+    if report.error is None and found is not None:
+        if request.audit and found.passed:
+            report, found = _audited(platform, request, table, report, found)
+        report = replace(report, completeness=replace(found, mended=tuple(mended)))
+    return report
 
 
-def _joined(first: TableReport, then: TableReport, note: str) -> TableReport:
+def _read_again(
+    platform: Platform, request: Request, table: Table, report: TableReport, found: CompletenessReport
+) -> TableReport:
+    differing = list(found.differing_slices)
+    readable = all(is_day(s) or s == NULL_SLICE for s in differing)
+    again = (
+        Request(request.source, slices=tuple(differing))
+        if readable
+        else Request(request.source, refresh=frozenset([table.id.table]))
+    )
+    repair = next(_attempt(platform, again, [table], None))
+    shown = ", ".join(sorted(differing)[:5]) + (", …" if len(differing) > 5 else "")
+    return _joined(
+        report, repair, f"{len(differing)} slice(s) differed from the source ({shown}) and were read again"
+    )
+
+
+def _audited(
+    platform: Platform, request: Request, table: Table, report: TableReport, found: CompletenessReport
+) -> tuple[TableReport, CompletenessReport]:
+    """Today's share of the slices, compared by whole rows; what differs is landed and loaded."""
+    slices = due_today(platform, table, found)
+    if not slices:
+        return report, found
+    look = next(
+        _attempt(platform, Request(request.source, slices=slices, audit=True, mend=False), [table], None)
+    )
+    seen = look.completeness
+    note = f"whole rows of {len(slices)} slice(s) were compared"
+    if seen is not None and seen.altered:
+        note += f"; {seen.altered:,} were not the source's though their version was, and were read again"
+    report = _joined(report, look, note)
+    return report, found if seen is None else replace(found, audited=seen.audited, altered=seen.altered)
+
+
+def _joined(first: TableReport, then: TableReport, note: str = "") -> TableReport:
     return replace(
         first,
         error=then.error,
@@ -248,7 +299,7 @@ def _joined(first: TableReport, then: TableReport, note: str) -> TableReport:
         watermark_after=then.watermark_after or first.watermark_after,
         touched=_touched(first.loaded + then.loaded),
         loaded=first.loaded + then.loaded,
-        notes=(*first.notes, note, *then.notes),
+        notes=tuple(dict.fromkeys(n for n in (*first.notes, note, *then.notes) if n)),
         seconds=first.seconds + then.seconds,
     )
 
@@ -258,6 +309,7 @@ def _report(
     *,
     manifest: Manifest | None = None,
     loaded: tuple[LoadResult, ...] = (),
+    completeness: CompletenessReport | None = None,
     error: DataPlatformError | None = None,
 ) -> TableReport:
     before = work.state.watermark
@@ -271,6 +323,7 @@ def _report(
         watermark_after=manifest.watermark_after if manifest else before,
         touched=_touched(loaded),
         loaded=loaded,
+        completeness=completeness,
         notes=tuple(dict.fromkeys(work.notes)),
     )
 

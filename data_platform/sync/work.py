@@ -6,34 +6,45 @@ state into units of work. Reading them is the source's, committing ``commit.py``
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from data_platform.catalog import Table
-from data_platform.errors import DataPlatformError
+from data_platform.errors import DataPlatformError, DuplicateKey, TableMissing
 from data_platform.landing.ledger import TableState
 from data_platform.sources.postgres import clock
 from data_platform.sources.postgres.extract import Read, Unit, name, whole_table_units
 from data_platform.sources.postgres.fingerprint import slice_predicate
 from data_platform.sources.postgres.introspect import Relation
-from data_platform.sources.postgres.session import SourceSession
-from data_platform.sync.decide import Decision, Shape, compare_shapes, decide_changes
+from data_platform.sources.postgres.session import SourceSession, changed_since
+from data_platform.sources.postgres.types import quote
+from data_platform.sync.decide import (
+    Decision,
+    Shape,
+    carried,
+    compare_relations,
+    compare_shapes,
+    decide_changes,
+)
 from data_platform.sync.projection import project
-from data_platform.tables import WHOLE_TABLE, Operation, Slice
+from data_platform.tables import WHOLE_TABLE, Operation, Slice, Tally
 
 
 @dataclass(frozen=True)
 class Request:
     """What is asked of a sync of one source; ``slices`` None means *changes*. ``by_clock`` False
-    insists on the xmin scan."""
+    insists on the xmin scan; ``mend`` False compares and leaves it at that. ``audit`` compares whole
+    rows: of today's share of the slices, or of ``slices``, which are landed only where rows differ."""
 
     source: str
     refresh: Collection[str] = ()
     verify: bool = False
     slices: tuple[Slice, ...] | None = None
     by_clock: bool = True
+    mend: bool = True
+    audit: bool = False
 
     @property
     def operation(self) -> Operation:
@@ -43,7 +54,8 @@ class Request:
 @dataclass
 class Work:
     """One table of one pass. What fails is kept in ``error``: it is this table's alone.
-    ``seconds`` is the work done for it, not the wait for others."""
+    ``seconds`` is the work done for it, not the wait for others. With ``compare``, every slice is
+    counted under the snapshot, into ``tallies``."""
 
     table: Table
     state: TableState
@@ -53,6 +65,8 @@ class Work:
     error: DataPlatformError | None = None
     plan: Plan | None = None
     reported: bool = False
+    compare: bool = False
+    tallies: Mapping[Slice, Tally] | None = None
 
 
 @dataclass
@@ -76,12 +90,20 @@ def prepare(work: Work, request: Request, session: SourceSession, scratch: Path)
     table = work.table
     name_ = table.id.table
     if name_ in session.errors:
-        raise session.errors[name_]
+        raise _missing(work, session, session.errors[name_])
     assert session.snapshot is not None
     relation = session.relations[name_]
-    projections, shape = project(table, relation, session.snapshot.taken_at[:10])
-    decision = _reshaped(work, request, relation, shape, _decide(work, request, session, relation))
+    known = work.state.head.relation if work.state.head else None
+    projections, shape = project(table, relation, session.snapshot.taken_at[:10], known)
+    decision = _decide(work, request, session, relation)
+    decision = _reshaped(work, request, session, relation, shape, decision)
+    units = _units(session, relation, decision)
+    if units:
+        _check_key(session, table, relation, decision)
+    if decision.operation == "slice":
+        shape = replace(shape, identity=carried(known, shape.identity))
     work.operation = decision.operation
+    work.compare = request.slices is None and (request.verify or decision.measure_whole)
     work.notes += decision.reasons
     folder = scratch / name_
     folder.mkdir()
@@ -91,9 +113,7 @@ def prepare(work: Work, request: Request, session: SourceSession, scratch: Path)
         decision=decision,
         slices=(request.slices or ()) if decision.load == "slice" else (),
         horizon=_horizon(work, session, relation),
-        read=Read(
-            str(table.id), projections, _units(session, relation, decision), folder, relation.rows_estimate
-        ),
+        read=Read(str(table.id), projections, units, folder, relation.rows_estimate),
     )
 
 
@@ -123,18 +143,132 @@ def _decide(work: Work, request: Request, session: SourceSession, relation: Rela
     )
 
 
-def _reshaped(work: Work, request: Request, relation: Relation, shape: Shape, decision: Decision) -> Decision:
+def _reshaped(
+    work: Work,
+    request: Request,
+    session: SourceSession,
+    relation: Relation,
+    shape: Shape,
+    decision: Decision,
+) -> Decision:
     """``decision``, or a refresh where the table's shape changed in a way that needs one."""
     head, table = work.state.head, work.table
     if head is None or table.id.table in request.refresh:
         return decision
-    filled = [c.name for c in relation.columns if c.fills_existing_rows]
-    before = Shape(head.columns, head.key, head.partition, head.timezone)
+    before = Shape(head.columns, head.key, head.partition, head.timezone, head.relation)
+    filled = () if decision.load == "replace" else _filled(work, session, relation)
     notes, reasons = compare_shapes(table.id, before, shape, filled)
     if decision.load == "replace":
+        work.notes += compare_relations(head.relation, shape.identity).reasons
         return decision
     work.notes += notes
-    return Decision("refresh", "replace", "whole", "true", reasons) if reasons else decision
+    return _of_relation(work, shape, decision, reasons)
+
+
+def _of_relation(work: Work, shape: Shape, decision: Decision, reasons: tuple[str, ...]) -> Decision:
+    """``decision`` for what became of the relation itself; ``reasons`` ask for a refresh already."""
+    assert work.state.head is not None
+    replaced = compare_relations(work.state.head.relation, shape.identity)
+    if not reasons and replaced.reasons and work.table.strategy == "append":
+        if decision.operation == "slice":
+            return decision
+        kept = f"{replaced.reasons[0]}: all of it was read, and rows read before stay (append)"
+        return Decision("changes", "append", "whole", "true", (kept,))
+    reasons += tuple(f"{reason}; everything was read anew" for reason in replaced.reasons)
+    if reasons:
+        return Decision("refresh", "replace", "whole", "true", reasons)
+    if decision.operation == "slice":
+        return decision
+    if replaced.attached:
+        count, oids = len(replaced.attached), ", ".join(map(str, replaced.attached))
+        decision = replace(
+            decision,
+            # rows of a table that was attached are older than the watermark
+            predicate=f"({decision.predicate} or tableoid in ({oids}))",
+            reasons=(*decision.reasons, f"{count} partition(s) are new and were read whole"),
+        )
+    if replaced.detached:
+        decision = replace(
+            decision,
+            measure_whole=True,
+            reasons=(
+                *decision.reasons,
+                f"{replaced.detached} partition(s) are gone; every slice was measured",
+            ),
+        )
+    return decision
+
+
+def _filled(work: Work, session: SourceSession, relation: Relation) -> list[str]:
+    """The new columns in which a row that was read before holds something: PostgreSQL fills a column
+    with its default, and computes a virtual one, without a new version of any row."""
+    assert work.state.head is not None
+    known = {c.name for c in work.state.head.columns}
+    new = [c.name for c in relation.columns if c.name not in known]
+    if not new:
+        return []
+    before = work.state.watermark.xmin if work.state.watermark else None
+    older = "true" if before is None or not relation.has_xmin else f"not ({changed_since(before)})"
+    source = name(relation.schema, relation.name)
+    found = session.execute(
+        "select "
+        # a composite IS NOT NULL only where all of its fields are
+        + ", ".join(
+            f"exists (select from {source} where num_nonnulls({quote(c)}) = 1 and {older})" for c in new
+        ),
+        what=f"Looking into the new columns of {relation.schema}.{relation.name}",
+    )
+    return [column for column, filled in zip(new, found[0], strict=True) if filled]
+
+
+def _check_key(session: SourceSession, table: Table, relation: Relation, decision: Decision) -> None:
+    """DuplicateKey where a row about to be read shares its key with any other: merging it would
+    delete that one. Not asked where the source keeps the key unique, nor of a full read, whose rows
+    are all looked at once they are read."""
+    enforced = any(unique <= set(table.key) for unique in relation.unique_keys)
+    if not table.key or enforced or decision.load == "replace" or not relation.has_xmin:
+        return
+    source, key = name(relation.schema, relation.name), ", ".join(quote(k) for k in table.key)
+    null = " or ".join(f"{quote(k)} is null" for k in table.key)
+    ((nulls, repeated),) = session.execute(
+        f"select (select count(*) from {source} where ({null}) and {decision.predicate}),"
+        f" (select count(*) from (select from {source}"
+        f" where ({key}) in (select {key} from {source} where {decision.predicate})"
+        f" group by {key} having count(*) > 1) repeated)",
+        what=f"Looking for repeated keys in {relation.schema}.{relation.name}",
+    )
+    if nulls or repeated:
+        problems = [f"{nulls:,} row(s) have a NULL in it"] if nulls else []
+        problems += [f"{repeated:,} value(s) stand on more than one row"] if repeated else []
+        raise DuplicateKey(
+            f"{table.id}: the key ({', '.join(table.key)}) is not a key: {' and '.join(problems)}, and no unique"
+            " index at the source keeps it. Mend the rows there, or declare as `key` the columns that tell them apart;"
+            f" then run `data-platform sync --refresh {table.id}`. Nothing was read, and what has landed stays as"
+            " it is."
+        )
+
+
+def _missing(work: Work, session: SourceSession, error: DataPlatformError) -> DataPlatformError:
+    """``error`` with the name that a missing table goes by now, where it was renamed."""
+    known = work.state.head.relation if work.state.head else None
+    if known is None or not isinstance(error, TableMissing):
+        return error
+    found = session.execute(
+        "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        f" where c.oid = {int(known.oid)}",
+        what=f"Looking for {work.table.id} under another name",
+    )
+    wanted = ".".join(work.table.relation)
+    if not found:
+        return TableMissing(
+            f"{error} The table that was read before is gone; what has landed of it stays. Should"
+            f" {wanted} come back, the next sync reads it anew by itself."
+        )
+    return TableMissing(
+        f"{work.table.id}: {wanted} is called {'.'.join(found[0])} now. Nothing was read, and what has landed"
+        f" stays as it is. If that is meant, write `relation: {'.'.join(found[0])}` into the table's block in the"
+        f" catalog and run `data-platform sync {work.table.id}`."
+    )
 
 
 def _units(session: SourceSession, relation: Relation, decision: Decision) -> list[Unit]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from data_platform.tables import Column, Fingerprint, Load, Operation, Slice, TableId
+from data_platform.tables import Column, Fingerprint, Load, Operation, Slice, TableId, Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,6 +147,23 @@ class Warehouse(Protocol):
         self, table: TableId, key: Sequence[str], partition: str | None, timezone: str
     ) -> Mapping[Slice, Fingerprint]:
         """What the raw table holds now, per slice (see ``tables.Fingerprint``)."""
+
+    def tallies(self, table: TableId, partition: str | None, timezone: str) -> Mapping[Slice, Tally]:
+        """The rows and versions the raw table holds now, per slice (see ``tables.Tally``)."""
+
+    def altered(
+        self,
+        table: TableId,
+        parts: Sequence[Path],
+        columns: Sequence[Column],
+        key: Sequence[str],
+        partition: str | None,
+        timezone: str,
+        slices: Sequence[Slice],
+    ) -> Mapping[Slice, int]:
+        """The ``slices`` whose rows are not those of Parquet ``parts``, every column compared. Counted for
+        each are rows of one key and version on both sides that differ all the same: 0 where only the
+        source moved on."""
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult: ...
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.5
+_ABANDONED_SECONDS = 3600
+"""Making an empty file takes milliseconds; one that old belongs to a process that was killed."""
 
 
 def connect(
@@ -41,7 +47,14 @@ def connect(
     start, pause = clock(), _FIRST_PAUSE_SECONDS
     while True:
         try:
+            if not read_only and not path.exists():
+                _make(path, settings)
             return duckdb.connect(str(path), read_only=read_only, config=settings)
+        except OSError as error:
+            raise WarehouseError(
+                f"The warehouse at {path} could not be made: {os.strerror(error.errno or 0)}. Check that its folder"
+                " belongs to the user who runs this and that its disk has space, then run again."
+            ) from error
         except duckdb.Error as error:
             if not _is_held(error):
                 raise WarehouseError(
@@ -56,6 +69,31 @@ def connect(
                 ) from error
             sleep(min(pause, max(wait_seconds - waited, 0)))
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _make(path: Path, settings: Mapping[str, str | bool | int | float | list[str]]) -> None:
+    """A new file gets its name once it is whole: cut short within its headers, by a kill or a full
+    disk, it would never open again, and somebody would have to move it away."""
+    import duckdb
+
+    start = f".{path.name}-"
+    for left in path.parent.glob(f"{start}*"):
+        with suppress(OSError):
+            if left.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=start, dir=path.parent))
+    try:
+        new = folder / path.name
+        duckdb.connect(str(new), config=dict(settings)).close()
+        try:
+            os.link(new, path)
+        except FileExistsError:  # another process was faster
+            return
+        except OSError:  # a file system without hard links
+            if not path.exists():
+                new.rename(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_held(error: Exception) -> bool:
@@ -92,17 +130,23 @@ def readable_errors(path: Path, act: str) -> Iterator[None]:
 
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
+    except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
+        if isinstance(error, duckdb.TransactionException) and "could not allocate" not in str(error):
+            raise _unreadable(path, act, error) from error
         raise WarehouseError(
             f"The warehouse at {path} could not {act} within its memory limit. Raise `memory_limit` in"
-            " catalog/platform.yaml; nothing was changed."
+            " catalog/platform.yaml, to at least 0.6 MB for each column of the table; nothing was changed."
         ) from error
     except (duckdb.IOException, duckdb.CatalogException, duckdb.BinderException) as error:
         raise WarehouseError(
             f"The warehouse at {path} could not {act}: {str(error).splitlines()[0]}. Nothing was changed."
         ) from error
     except duckdb.Error as error:
-        raise WarehouseError(
-            f"The warehouse at {path} could not {act} ({type(error).__name__}). Nothing was changed; run it"
-            " again, and if it stays, read the table anew with `sync --refresh`."
-        ) from error
+        raise _unreadable(path, act, error) from error
+
+
+def _unreadable(path: Path, act: str, error: Exception) -> WarehouseError:
+    return WarehouseError(
+        f"The warehouse at {path} could not {act} ({type(error).__name__}). Nothing was changed; run it"
+        " again, and if it stays, read the table anew with `sync --refresh`."
+    )

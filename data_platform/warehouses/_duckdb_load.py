@@ -20,12 +20,20 @@ from data_platform.warehouses import _duckdb_records as records
 if TYPE_CHECKING:
     import duckdb
 
-_DDL = threading.Lock()
-"""Two threads that create the same schema at once would conflict; DuckDB does not wait."""
+_LOADING = threading.Lock()
+"""The file keeps other processes out, but not a second thread: both would find the batch not loaded yet,
+and inserts alone never conflict, so that its new rows would stand there twice."""
 
 
 def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
     """``Warehouse.load`` over an open connection; DuckDB's own errors pass through."""
+    with _LOADING:
+        return _load(connection, manifest, parts)
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]
+) -> LoadResult:
     if not _follows(connection, manifest):
         return LoadResult(manifest.sequence, 0, 0, {}, 0)
     if manifest.kind == "redact":
@@ -102,8 +110,7 @@ def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> 
 def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
     """A redaction holds no rows: it is only written down as loaded, so that the next batch follows it."""
     nothing = "(SELECT NULL::VARCHAR AS slice, 0 AS touched WHERE false)"
-    with _DDL:
-        connection.execute(records.CREATE)
+    connection.execute(records.CREATE)
     connection.execute("BEGIN")
     try:
         records.record(connection, manifest, 0, 0, nothing)
@@ -120,14 +127,13 @@ def _prepare(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, bat
     replacing = manifest.load == "replace"
     existing = {} if replacing else records.columns(connection, batch.table.raw_schema, batch.table.table)
     new = merge.additions(batch.table, existing, batch.columns)
-    with _DDL:
-        connection.execute(records.CREATE)
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
-        if not replacing and not existing:
-            connection.execute(merge.create_empty(batch))
-        elif not replacing:
-            for column in new:
-                connection.execute(merge.add_column(batch, column))
+    connection.execute(records.CREATE)
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
+    if not replacing and not existing:
+        connection.execute(merge.create_empty(batch))
+    elif not replacing:
+        for column in new:
+            connection.execute(merge.add_column(batch, column))
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch) -> LoadResult:

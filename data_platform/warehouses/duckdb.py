@@ -15,17 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import QueryFailed, WarehouseError
-from data_platform.fingerprint import duckdb_day, duckdb_token, literal, quoted, slice_of_day
-from data_platform.tables import (
-    CHECKSUM_MODULUS,
-    NULL_SLICE,
-    SOURCE_XMIN,
-    WHOLE_TABLE,
-    Column,
-    Fingerprint,
-    Slice,
-    TableId,
-)
+from data_platform.fingerprint import literal, quoted
+from data_platform.tables import Column, Fingerprint, Slice, TableId, Tally
 from data_platform.warehouses import (
     Inventory,
     LoadableBatch,
@@ -36,6 +27,7 @@ from data_platform.warehouses import (
     StoredTable,
 )
 from data_platform.warehouses import _duckdb_backup as backup
+from data_platform.warehouses import _duckdb_compare as compare
 from data_platform.warehouses import _duckdb_records as records
 from data_platform.warehouses._duckdb_connect import connect, readable_errors
 from data_platform.warehouses._duckdb_load import load
@@ -126,27 +118,25 @@ class DuckDBWarehouse:
     def fingerprints(
         self, table: TableId, key: Sequence[str], partition: str | None, timezone: str
     ) -> Mapping[Slice, Fingerprint]:
-        columns = records.columns(self.connection, table.raw_schema, table.table)
-        if not columns:
-            return {}
-        missing = [name for name in [*key, *([partition] if partition else [])] if name not in columns]
-        if missing:
-            raise WarehouseError(
-                f"The raw table {table.raw_name} has no column {', '.join(missing)}, which the catalog names as"
-                f" key or partition of {table}. Run `sync --refresh {table}`."
-            )
-        token = duckdb_token([Column(name, columns[name], "") for name in key], SOURCE_XMIN in columns)
-        day = duckdb_day(Column(partition, columns[partition], ""), timezone) if partition else "NULL::DATE"
-        target = f"{quoted(table.raw_schema)}.{quoted(table.table)}"
         with readable_errors(self.path, f"count {table.raw_name}"):
-            rows = self.connection.execute(
-                f"SELECT {slice_of_day('d')}, n, s"
-                f" FROM (SELECT {day} AS d, count(*) AS n, sum({token}) AS s FROM {target} GROUP BY 1)"
-            ).fetchall()
-        other = NULL_SLICE if partition else WHOLE_TABLE
-        return {
-            Slice(name or other): Fingerprint(n, int(total) % CHECKSUM_MODULUS) for name, n, total in rows
-        }
+            return compare.fingerprints(self.connection, table, key, partition, timezone)
+
+    def tallies(self, table: TableId, partition: str | None, timezone: str) -> Mapping[Slice, Tally]:
+        with readable_errors(self.path, f"count {table.raw_name}"):
+            return compare.tallies(self.connection, table, partition, timezone)
+
+    def altered(
+        self,
+        table: TableId,
+        parts: Sequence[Path],
+        columns: Sequence[Column],
+        key: Sequence[str],
+        partition: str | None,
+        timezone: str,
+        slices: Sequence[Slice],
+    ) -> Mapping[Slice, int]:
+        with readable_errors(self.path, f"compare {table.raw_name}"):
+            return compare.altered(self.connection, table, parts, columns, key, partition, timezone, slices)
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
         """Run ``sql`` and fetch at most ``limit`` rows of its result. A warehouse opened

@@ -133,7 +133,7 @@ def played(monkeypatch: pytest.MonkeyPatch, catalog: Catalog) -> list[TableRepor
     """Reports that the next ``sync`` gives."""
     reports: list[TableReport] = []
 
-    def run(*_: Any) -> Iterator[TableReport]:
+    def run(*_: Any, **__: Any) -> Iterator[TableReport]:
         yield from reports
 
     platform = SimpleNamespace(catalog=catalog, environment=SimpleNamespace(name="local"))

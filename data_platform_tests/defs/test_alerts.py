@@ -14,6 +14,7 @@ import pytest
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
+from data_platform.sync import sync_changes
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_sensors import a_run_of
 
@@ -125,3 +126,33 @@ def test_without_a_webhook_it_prints(project: Project, capsys: pytest.CaptureFix
     project.sensor("alerts")
     printed = capsys.readouterr().out
     assert "SLACK_WEBHOOK_URL is not set" in printed and "raw/shop/users" in printed
+
+
+def test_a_table_that_changed_is_told_by_itself_with_what_to_do(project: Project, webhook: Receiver) -> None:
+    assert project.sync("users", "products", checks=False).success
+    project.execute("alter table users rename column marketing_opt_in to opted_in")
+    assert not project.sync("users", "products", checks=False).success
+    _, cursor = project.sensor("alerts")
+    [told] = webhook.texts
+    assert "no column marketing_opt_in (in `columns`; it is called opted_in now)" in told
+    assert "`data-platform sync --refresh shop/users`" in told and "shop/products" not in told
+    # another table of the same runs, later, is told too; what was told is not told again
+    project.execute("alter table products alter column price type float8")
+    assert not project.sync("users", "products", checks=False).success
+    _, cursor = project.sensor("alerts", cursor)
+    [_, told] = webhook.texts
+    assert (
+        "the column price was DECIMAL(10,2)" in told
+        and "--refresh shop/products" in told
+        and "shop/users" not in told
+    )
+    # the one command resolves it, while the other table still waits
+    file = project.root / "catalog" / "sources" / "shop.yaml"
+    file.write_text(file.read_text().replace("marketing_opt_in:", "opted_in:"))
+    for report in sync_changes(project.platform(), "shop", ["users"], refresh=["users"]):
+        assert report.error is None
+    assert not project.sync("users", "products", checks=False).success
+    _, cursor = project.sensor("alerts", cursor)
+    [*_, told] = webhook.texts
+    assert len(webhook.texts) == 3 and "succeeds again" in told and "shop/users" in told
+    assert "shop/products" not in told

@@ -37,7 +37,7 @@ def test_everything_is_green_and_every_materialization_tells_its_story(project: 
     assert facts is not None and facts.asset_materialization is not None
     assert facts.asset_materialization.metadata["dagster/row_count"].value > 0
     evaluated = {(e.asset_key.path[0], e.check_name) for e in result.get_asset_check_evaluations()}
-    assert ("raw", "completeness") in evaluated
+    assert ("raw", "complete") in evaluated
     assert any(layer == "marts" for layer, _ in evaluated)
     emails = [str(row[0]) for row in project.rows("SELECT email FROM raw_shop.users")]
     users = project.instance.get_latest_materialization_event(USERS).asset_materialization  # type: ignore[union-attr]
@@ -80,7 +80,7 @@ def test_changes_report_the_days_they_touched_and_a_slice_replaces_its_own(proje
     sql = "SELECT count(*) FROM raw_shop.orders WHERE created_at::DATE = '2026-11-05'"
     assert project.rows(sql) == [(0,)]
     completeness = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
-    assert completeness["completeness"]
+    assert completeness["complete"]
 
 
 def test_a_model_asked_for_alone_brings_what_it_is_made_of(project: Project) -> None:
@@ -120,13 +120,13 @@ def test_a_blocking_check_fails_the_run_after_everything_is_reported(project: Pr
 
 
 def test_checks_alone_read_the_warehouse_and_sync_nothing(project: Project) -> None:
-    key = dg.AssetCheckKey(ORDERS, "completeness")
+    key = dg.AssetCheckKey(ORDERS, "complete")
     assert project.sync("orders").success
     head = project.platform().ledger.head
     table = project.platform().catalog.source("shop").table("orders").id
     before = head(table)
     result = project.check(key, dg.AssetCheckKey(ORDERS, "revenue_gte_0"))
-    assert {e.check_name for e in result.get_asset_check_evaluations()} == {"completeness", "revenue_gte_0"}
+    assert {e.check_name for e in result.get_asset_check_evaluations()} == {"complete", "revenue_gte_0"}
     assert head(table) == before
 
     with project.platform().warehouse() as warehouse:

@@ -55,7 +55,7 @@ def test_a_change_asks_for_changes_of_that_table_without_measuring(synced: Proje
     [request] = data.run_requests
     assert tables(request) == {"orders"}
     assert "dagster/asset_partition_range_start" not in request.tags
-    assert "completeness" not in {check.name for check in request.asset_check_keys}
+    assert "complete" not in {check.name for check in request.asset_check_keys}
 
 
 def test_a_silent_delete_asks_for_its_days_and_running_them_mends_them(synced: Project) -> None:
@@ -114,5 +114,5 @@ def test_schedules_ask_for_every_table_and_only_one_of_them_measures(project: Pr
         == set(project.platform().catalog.source("shop").tables)
     )
     names = {name: {key.name for key in request.asset_check_keys or ()} for name, request in asked.items()}
-    assert "completeness" not in names["shop_changes"]
-    assert "completeness" in names["shop_reconcile"]
+    assert "complete" not in names["shop_changes"]
+    assert "complete" in names["shop_reconcile"]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +356,28 @@ def test_a_look_is_remembered_and_a_damaged_hint_costs_nothing(store: LocalStore
         store.put_hint(f"{TABLE}/looked.json", damaged)
         assert ledger.last_look(TABLE) is None
     assert ledger.head(TABLE) is None
+
+
+def test_what_had_landed_by_an_instant_is_a_beginning_of_the_chain(ledger: Ledger) -> None:
+    def at(minute: int) -> datetime:
+        return datetime(2026, 1, 1, 12, minute, tzinfo=UTC)
+
+    head: Manifest | None = None
+    for sequence, (minute, load) in enumerate(
+        [(1, "replace"), (2, "merge"), (9, "merge"), (4, "merge"), (5, "replace"), (6, "merge")], 1
+    ):
+        previous = head.digest if head else None
+        head = ledger.commit(
+            manifest(sequence, load, previous=previous, committed_at=at(minute).isoformat())  # type: ignore[arg-type]
+        )
+    for minute, expected in {
+        0: [],
+        1: [1],
+        3: [1, 2],
+        4: [1, 2, 3, 4],  # the clock stepped back: batch 4 has landed, so batch 3 had
+        5: [5],
+        59: [5, 6],
+    }.items():
+        assert [m.sequence for m in ledger.until(TABLE, at(minute))] == expected
+    assert ledger.until(TABLE, None) == ledger.pending(TABLE, 0)
+    assert ledger.until(TableId("shop", "users"), None) == []

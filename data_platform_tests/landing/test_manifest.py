@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data_platform.errors import LedgerBroken
 from data_platform.landing.manifest import Manifest, Measured, Part
-from data_platform.tables import Column, Fingerprint, Slice, Snapshot, TableId, Watermark
+from data_platform.tables import Column, Fingerprint, Identity, Slice, Snapshot, TableId, Watermark
 from data_platform_tests.contracts.batches import manifest
 from data_platform_tests.landing.redactions import arbitrary, redaction
 
@@ -53,6 +53,15 @@ data_manifests = st.builds(
     checkpoint_whole_at=optional_int,
     notes=st.lists(text, max_size=2).map(tuple),
     key_enforced=st.booleans(),
+    relation=st.none()
+    | st.builds(
+        Identity,
+        count,
+        count,
+        st.lists(count, max_size=3).map(tuple),
+        st.dictionaries(text, count, max_size=3),
+        st.dictionaries(text, st.lists(text, max_size=2).map(tuple), max_size=2),
+    ),
     redacted_before=optional_int,
 )
 manifests = data_manifests | st.builds(
@@ -115,6 +124,7 @@ def test_the_digest_covers_every_field() -> None:
         "committed_at": "later", "nonce": "other", "previous": "other", "kind": "redact", "supersedes": (1,),
         "checkpoint": {}, "checkpoint_whole_at": 1, "notes": ("n",), "key_enforced": True, "format": 2,
         "redaction": redaction(), "redacted_before": 1,
+        "relation": Identity(1, 2, (3,), {"id": 1}, {"mood": ("a", "b")}),
     }  # fmt: skip
     assert other.keys() == {f.name for f in fields(Manifest)} - {"digest"}
     for field, value in other.items():

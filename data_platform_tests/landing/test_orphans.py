@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_platform.errors import BatchConflict
-from data_platform.landing import orphans
+from data_platform.landing import hint, orphans
 from data_platform.landing.ledger import Ledger, manifest_key, part_key, part_sequence
 from data_platform.landing.orphans import Collection
 from data_platform.stores.local import LocalStore
@@ -152,22 +152,21 @@ def test_what_was_looked_at_is_not_read_again(store: LocalStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "hint", [b"", b"[]", b"{}", b"\xff", b'{"reached":1,"seen":[]}', b'{"reached":1,"seen":{"k":"soon"}}']
+    "damaged", [b"", b"[]", b"{}", b"\xff", b'{"reached":1,"seen":[]}', b'{"reached":1,"seen":{"k":"soon"}}']
 )
-def test_a_damaged_hint_only_starts_the_grace_anew(ledger: Ledger, store: LocalStore, hint: bytes) -> None:
+def test_a_damaged_hint_only_starts_the_grace_anew(ledger: Ledger, store: LocalStore, damaged: bytes) -> None:
     land(ledger)
     lost = leave(ledger, 1)
     collect(ledger, NOW - 2 * DAY)
-    store.put_hint(f"{TABLE}/orphans.json", hint)
+    store.put_hint(f"{TABLE}/orphans.json", damaged)
     assert keys(collect(ledger, NOW).waiting) == [lost]
 
 
 def test_a_tampered_hint_removes_nothing_that_is_named(ledger: Ledger, store: LocalStore) -> None:
     made = land(ledger)
     named = made.parts[0].key
-    store.put_hint(
-        f"{TABLE}/orphans.json", b'{"reached":0,"seen":{"%s":"2000-01-01T00:00:00+00:00"}}' % named.encode()
-    )
+    claim = {"reached": 0, "seen": {named: "2000-01-01T00:00:00+00:00"}}
+    hint.write(store, f"{TABLE}/orphans.json", claim)
     assert collect(ledger, NOW) == Collection()
     assert ledger.verify(TABLE, deep=True) == []
 

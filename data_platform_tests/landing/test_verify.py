@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections import Counter
@@ -16,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_platform.errors import ConfigurationError
+from data_platform.errors import ConfigurationError, LedgerBroken
+from data_platform.landing import hint, tail
 from data_platform.landing.ledger import Ledger, manifest_key
-from data_platform.landing.verify import Verification, recall, verify
+from data_platform.landing.verify import Verification, forget, recall, verify
 from data_platform.stores.local import LocalStore
 from data_platform.tables import TableId
 from data_platform_tests.contracts.batches import TABLE
@@ -101,7 +101,7 @@ def test_nothing_new_costs_the_same_however_long_the_chain_is(
     store.calls.clear()
     store.opened.clear()
     assert checked(ledger).manifests == 0
-    assert store.calls == {"read": 4, "list": 2, "put_hint": 1}
+    assert store.calls == {"read": 5, "list": 2, "put_hint": 1}
     assert store.opened == []
 
 
@@ -159,10 +159,12 @@ def test_a_look_past_the_mark_does_not_renew_it(ledger: Ledger) -> None:
     chain(ledger, 3)
     checked(ledger)
     manifest_file(ledger, 3).unlink()
+    tail.forget(ledger.store, TABLE)
     land(ledger, 1, notes=("another batch 3",))
     chain(ledger, 2)
-    assert checked(ledger, since=4).problems == ()
-    assert any("not the one that was verified" in problem for problem in checked(ledger).problems)
+    for since in (4, None, None):
+        problems = checked(ledger, since=since).problems
+        assert any("not the one that was verified" in problem for problem in problems)
 
 
 def test_progress_is_told(ledger: Ledger) -> None:
@@ -294,10 +296,48 @@ def test_a_lost_tail_is_seen_and_may_be_accepted(ledger: Ledger) -> None:
     checked(ledger)
     for sequence in (4, 5):
         manifest_file(ledger, sequence).unlink()
-    for _ in range(2):
-        assert any("ends at batch 3, though batch 5" in problem for problem in checked(ledger).problems)
-    assert checked(ledger, since=0).problems == ()
+    for since in (None, 0, NOW, None):
+        problems = checked(ledger, since=since).problems
+        assert any("ends at batch 3, though batch 5 was verified" in problem for problem in problems)
+    forget(ledger, TABLE)
+    assert checked(ledger).manifests == 3
     assert checked(ledger).problems == ()
+
+
+@pytest.mark.parametrize("lost", [1, 2, 5])
+def test_a_tail_lost_before_it_was_verified_is_seen(ledger: Ledger, lost: int) -> None:
+    chain(ledger, 5)
+    for sequence in range(6 - lost, 6):
+        manifest_file(ledger, sequence).unlink()
+    said = f"shop/orders .* ends at batch {5 - lost}, though batch 5 was committed"
+    assert any(re.search(said, problem) for problem in checked(ledger).problems)
+    with pytest.raises(LedgerBroken, match=said):
+        land(ledger, 1)
+    assert ledger.last(TABLE) == 5 - lost, "its numbers are kept for the manifests that may come back"
+    forget(ledger, TABLE)
+    land(ledger, 1)
+    assert checked(ledger).problems == ()
+
+
+def test_another_last_manifest_is_seen_before_it_was_verified(ledger: Ledger) -> None:
+    chain(ledger, 3)
+    forged = replace(ledger.read(TABLE, 3), notes=("forged",)).sealed()
+    manifest_file(ledger, 3).write_bytes(forged.to_json())
+    found = checked(ledger).problems
+    assert any("Batch 3 of shop/orders is not the one that was committed" in problem for problem in found)
+
+
+def test_what_is_no_manifest_is_named_wherever_it_sorts(ledger: Ledger) -> None:
+    chain(ledger, 3)
+    for name in ("zzz.json", "999999999/1", "1000000000/1000000000000.json"):
+        file_of(ledger, f"{TABLE}/manifests/{name}").parent.mkdir(exist_ok=True)
+        ledger.store.put_hint(f"{TABLE}/manifests/{name}", b"{}")
+    found = checked(ledger)
+    assert [problem.split()[0].rpartition("manifests/")[2] for problem in found.problems] == [
+        "1000000000/1000000000000.json",
+        "999999999/1",
+        "zzz.json",
+    ]
 
 
 def test_another_chain_in_its_place_is_seen(ledger: Ledger, tmp_path: Path) -> None:
@@ -317,12 +357,12 @@ def test_another_chain_in_its_place_is_seen(ledger: Ledger, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "hint", [b"", b"[]", b"{}", b"\xff", b'{"sequence":-1,"digest":"","at":""}', b'{"sequence":"x"}', b"null"]
+    "damaged", [b"", b"[]", b"{}", b"\xff", b'{"sequence":9,"digest":"","at":""}', b'{"seal":"x"}', b"null"]
 )
-def test_a_lost_hint_costs_a_whole_verification(ledger: Ledger, hint: bytes) -> None:
+def test_a_lost_hint_costs_a_whole_verification(ledger: Ledger, damaged: bytes) -> None:
     chain(ledger, 3)
     checked(ledger)
-    ledger.store.put_hint(f"{TABLE}/verified.json", hint)
+    ledger.store.put_hint(f"{TABLE}/verified.json", damaged)
     found = checked(ledger)
     assert (found.since, found.manifests, found.problems) == (0, 3, ())
 
@@ -333,7 +373,7 @@ def test_a_tampered_hint_is_overruled(ledger: Ledger) -> None:
     head = ledger.head(TABLE)
     assert head is not None
     claim = {"sequence": 3, "digest": head.digest, "at": "2026-01-01"}
-    ledger.store.put_hint(f"{TABLE}/verified.json", json.dumps(claim).encode())
+    hint.write(ledger.store, f"{TABLE}/verified.json", claim)
     assert checked(ledger).problems == ()
     assert len(checked(ledger, since=0).problems) == 1
 

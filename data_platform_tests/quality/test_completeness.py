@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_platform.landing.manifest import Measured
-from data_platform.quality.completeness import EMPTY, CompletenessReport, Difference, compare
-from data_platform.tables import Fingerprint, Slice
+from data_platform.quality.completeness import (
+    EMPTY,
+    ROTATION_DAYS,
+    CompletenessReport,
+    Difference,
+    compare,
+    due,
+)
+from data_platform.tables import Fingerprint, Slice, TableId
 
 MON, TUE, WED = Slice("2026-01-05"), Slice("2026-01-06"), Slice("2026-01-07")
 TWO, OTHER_TWO, THREE = Fingerprint(2, 77), Fingerprint(2, 78), Fingerprint(3, 99)
@@ -75,3 +84,12 @@ def test_every_slice_is_counted_once_and_no_stale_one_is_judged(
         assert known is not None
         assert changed.get(difference.slice, 0) <= known
         assert difference.expected != difference.actual
+
+
+def test_every_slice_is_due_once_a_week() -> None:
+    table = TableId("shop", "orders")
+    known = [Slice(f"2026-01-{n:02d}") for n in range(1, 32)] + [Slice("null"), Slice("all")]
+    week = [due(table, known, date(2026, 2, 1) + timedelta(days=n)) for n in range(ROTATION_DAYS)]
+    assert sorted(s for day in week for s in day) == sorted(known)
+    assert max(len(day) for day in week) < len(known) / 2
+    assert due(table, [Slice("infinity"), Slice("0044-03-15 BC")], date(2026, 2, 1)) == ()

@@ -7,12 +7,21 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.errors import UnsupportedType
+from data_platform.errors import UnsupportedType, ValueNotKept
 from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn, read_relation
-from data_platform.sources.postgres.types import ColumnPlan, plan_columns, quote
+from data_platform.sources.postgres.read_errors import readable
+from data_platform.sources.postgres.types import (
+    NOT_KEPT,
+    ColumnPlan,
+    plan_columns,
+    quote,
+    refused_value,
+    way_out,
+)
 from data_platform_tests.sync.conftest import Project, project
 
 __all__ = ["project"]  # a fixture
@@ -99,6 +108,51 @@ def test_a_type_of_the_same_name_in_another_schema_is_not_taken_for_it(base: str
 def test_lists_of_plain_types_stay_lists(element: str, dimensions: int, kind: str) -> None:
     array = column(f"_{element}", element=element, dimensions=dimensions)
     assert plan(array).type == kind
+
+
+@given(NAMES, st.sampled_from([("numeric", 2 << 16 | 4), ("timestamptz", -1), ("json", -1), ("_int4", -1)]))
+def test_no_statement_says_that_a_value_is_refused(name: str, kind: tuple[str, int]) -> None:
+    """An error that quotes the statement would otherwise be taken for a refused value."""
+    base, typmod = kind
+    element = "int4" if base == "_int4" else None
+    found = plan(column(base, name, typmod=typmod, element=element))
+    assert refused_value(found.server + found.engine) is None
+
+
+@given(NAMES, st.sampled_from(sorted(NOT_KEPT)))
+def test_a_refused_value_names_its_column_whatever_it_is_called(name: str, why: str) -> None:
+    said = f'ERROR: invalid input syntax for type json: "value-not-kept:{why}:{name.encode().hex()}:"'
+    assert refused_value(said) == (name, why)
+    error = readable(RuntimeError(said), "shop/t", "dbname=x", "1MB")
+    assert isinstance(error, ValueNotKept)
+    assert name in str(error) and NOT_KEPT[why] in str(error) and way_out(name) in str(error)
+
+
+@given(NAMES)
+def test_the_way_out_is_yaml_for_the_column(name: str) -> None:
+    written = way_out(name)
+    assert written.startswith("`") and written.endswith("`") and "\n" not in written
+    assert yaml.safe_load(written.strip("`")) == {"as": {name: "text"}}
+
+
+SECRET = st.text(st.characters(exclude_characters="\0"), max_size=30).map(lambda text: f"s3cr3t{text}s3cr3t")
+
+
+@given(SECRET, st.sampled_from([
+    'ERROR: invalid input syntax for type integer: "{}"', 'value "{}" is out of range for type integer',
+    "Conversion Error: Could not convert string '{}' to INT32", 'malformed array literal: "{}"',
+    'Malformed JSON at byte 7 of input: no low surrogate in string.  Input: "{}"',
+    'ERROR: duplicate key value DETAIL: Key (email)=({}) already exists.',
+]))  # fmt: skip
+def test_no_error_of_a_read_holds_a_value(secret: str, said: str) -> None:
+    assert "s3cr3t" not in str(readable(RuntimeError(said.format(secret)), "shop/t", "dbname=x", "1MB"))
+
+
+def test_an_error_of_a_read_says_what_it_was_about() -> None:
+    error = readable(
+        RuntimeError('ERROR: permission denied for column "total" of t'), "shop/t", "dbname=x", "1MB"
+    )
+    assert 'permission denied for column "total" of t' in str(error)
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ def test_a_new_column_flows_unless_it_came_filled() -> None:
     ids=["gone", "renamed", "another type"],
 )
 def test_any_other_drift_stops_the_table_and_names_the_column(columns: tuple[Column, ...]) -> None:
-    with pytest.raises(SchemaDrift, match=r"note .*--refresh shop/orders"):
+    with pytest.raises(SchemaDrift, match=r"--refresh shop/orders.* note "):
         compare_shapes(ORDERS, SHAPE, with_columns(*columns), ())
 
 

@@ -13,14 +13,18 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_platform.errors import SourceError, SourceUnreachable, StoreFull, UnsupportedType, ValueNotKept
+from data_platform.errors import SourceUnreachable
+from data_platform.sources.postgres import pieces
 from data_platform.sources.postgres.connection import redact
 from data_platform.sources.postgres.introspect import Leaf, Relation
+from data_platform.sources.postgres.read_errors import connection_lost, does_not_fit, not_kept, readable
 from data_platform.sources.postgres.types import literal, quote
 
 if TYPE_CHECKING:
@@ -43,11 +47,13 @@ unique values first) take a fifth of the reader's CPU time away and add 7% to th
 class Projection:
     """One landed column: ``server`` is evaluated by PostgreSQL and aliased to ``name``,
     ``engine`` by DuckDB over that alias. ``server`` is None for what the engine
-    derives from other columns alone."""
+    derives from other columns alone. ``suspect`` is a server predicate for values
+    that would land as an infinity: asked only of parts that hold one."""
 
     name: str
     server: str | None
     engine: str
+    suspect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +95,9 @@ class Read:
             if self.started is None:
                 self.started = time.monotonic()
 
-    def finish_unit(self, path: Path | None, rows: int, error: Exception | None) -> None:
+    def finish_unit(self, parts: Sequence[tuple[Path, int]], error: Exception | None) -> None:
         with self._lock:
-            if path is not None and rows:
-                self.parts.append((path, rows))
+            self.parts += [(path, rows) for path, rows in parts if rows]
             if error is not None and self.error is None:
                 self.error = error
             self._left -= 1
@@ -150,6 +155,10 @@ def extension_path() -> str:
 class Readers:
     """Up to ``connections`` readers over one exported snapshot.
 
+    With ``snapshot`` None there is one reader, under a snapshot of its own: on a standby
+    PostgreSQL may export one without what is in progress, and a reader that imports it marks living
+    rows as dead there, for everybody. What else must be known under that snapshot is its to ``ask``.
+
     ``setup`` are statements with parameters run in each engine first (the
     keyed-hash pads live in engine variables, so that no key stands in SQL).
     """
@@ -157,37 +166,52 @@ class Readers:
     def __init__(
         self,
         conninfo: str,
-        snapshot: str,
+        snapshot: str | None,
         *,
         connections: int,
         setup: Sequence[tuple[str, list[Any]]] = (),
         on_progress: Callable[[str, int], None] | None = None,
     ) -> None:
         self._conninfo, self._snapshot, self._setup = conninfo, snapshot, setup
-        self._connections = connections
+        self._connections = connections if snapshot is not None else 1
         self._on_progress = on_progress
-        self._work: queue.SimpleQueue[tuple[Read, int] | None] = queue.SimpleQueue()
+        self._locks: tuple[str, ...] = ()
+        self._work: queue.SimpleQueue[tuple[Read, int] | _Question | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
 
     def start(self, reads: Sequence[Read]) -> None:
         """Queue every unit of ``reads`` and start as many readers as there is work for."""
         units = 0
+        self._locks = tuple(dict.fromkeys(unit.relation for read in reads for unit in read.units))
         for read in reads:
             read.begin()
             for number in range(len(read.units)):
                 self._work.put((read, number))
                 units += 1
-        for _ in range(min(self._connections, units)):
+        for _ in range(min(self._connections, units) if self._snapshot is not None else 1):
             thread = threading.Thread(target=self._run, name="postgres-reader", daemon=True)
             self._threads.append(thread)
             thread.start()
-        for _ in self._threads:
-            self._work.put(None)
+        if self._snapshot is not None:  # or else there may be questions yet
+            self._end()
+
+    def ask(self, server: str) -> list[tuple[Any, ...]]:
+        """The rows of a statement in server SQL under the snapshot of the one reader, after what it has to
+        read. Columns of ``numeric`` would lose digits on the way: select them as text."""
+        question = _Question(server)
+        self._work.put(question)
+        return question.answer.result()
 
     def join(self) -> None:
+        if self._snapshot is None:
+            self._end()
         for thread in self._threads:
             thread.join()
+
+    def _end(self) -> None:
+        for _ in self._threads:
+            self._work.put(None)
 
     def stop(self) -> None:
         """Take no further unit and wait for those under way: their files are about to be removed."""
@@ -198,7 +222,7 @@ class Readers:
         engine: duckdb.DuckDBPyConnection | None = None
         failure: Exception | None = None
         try:
-            engine = self._open()
+            engine = self._open_locked()
         except Exception as error:  # every unit this reader would have taken must still end
             failure = SourceUnreachable(
                 f"A reader could not join the source's snapshot: {redact(str(error), self._conninfo)}."
@@ -206,35 +230,74 @@ class Readers:
             )
         try:
             while (item := self._work.get()) is not None:
+                if isinstance(item, _Question):
+                    item.put_to(engine, failure)
+                    continue
                 read, number = item
                 if failure or read.error or engine is None or self._stopped.is_set():
-                    read.finish_unit(None, 0, failure)
+                    read.finish_unit([], failure)
                     continue
                 read.start_unit()
-                path = read.folder / f"part-{number:04d}.parquet"
-                try:
-                    rows = self._copy(engine, read, read.units[number], path)
-                except Exception as error:
-                    path.unlink(missing_ok=True)
-                    read.finish_unit(None, 0, self._readable(error, read))
-                    if _connection_lost(error):
-                        failure = read.error
-                    else:  # the server's transaction is aborted: join the snapshot anew
-                        engine.close()
-                        engine = None
-                        try:
-                            engine = self._open()
-                        except Exception as reopen:
-                            failure = SourceUnreachable(
-                                f"A reader lost the source's snapshot: {redact(str(reopen), self._conninfo)}."
-                            )
-                else:
-                    read.finish_unit(path, rows, None)
-                    if self._on_progress:
-                        self._on_progress(read.label, read.rows)
+                engine, problem, lost = self._read(engine, read, number)
+                failure = lost or failure
+                if problem is None and self._on_progress:
+                    self._on_progress(read.label, read.rows)
         finally:
             if engine is not None:
-                engine.close()
+                _close(engine)
+
+    def _read(
+        self, engine: duckdb.DuckDBPyConnection | None, read: Read, number: int
+    ) -> tuple[duckdb.DuckDBPyConnection | None, Exception | None, Exception | None]:
+        """Read one unit, in pieces where it does not fit. (the engine to go on with; what kept this unit
+        from being read; what keeps this reader from reading any other)"""
+        todo = [(read.units[number], read.folder / f"part-{number:04d}.parquet")]
+        parts: list[tuple[Path, int]] = []
+        problem: Exception | None = None
+        lost: Exception | None = None
+        while todo and problem is None and engine is not None:
+            unit, path = todo.pop()
+            try:
+                parts.append((path, self._copy(engine, read, unit, path)))
+                continue
+            except Exception as raised:
+                path.unlink(missing_ok=True)
+                too_large = does_not_fit(raised)
+                problem = readable(raised, read.label, self._conninfo, READER_MEMORY)
+                if connection_lost(raised):
+                    lost = problem
+                    break
+            _close(engine)  # the server's transaction is aborted: join the snapshot anew
+            engine = None
+            try:
+                engine = self._open_locked()
+                whole = self._snapshot is not None or not parts  # or the pieces would be of two snapshots
+                if too_large and whole and (smaller := self._smaller(engine, unit, path)):
+                    todo += smaller
+                    problem = None
+            except Exception as raised:
+                lost = SourceUnreachable(
+                    f"A reader lost the source's snapshot: {redact(str(raised), self._conninfo)}."
+                )
+                problem = problem or lost
+        read.finish_unit([] if problem else parts, problem)
+        return engine, problem, lost
+
+    def _open_locked(self) -> duckdb.DuckDBPyConnection:
+        """An engine that holds the tables it may come to read. Whoever waits to ALTER one of them meanwhile
+        waits for the session that took the snapshot; a reader that came later would queue behind
+        them, and nobody would get on."""
+        engine = self._open()
+        blocks = " ".join(
+            f"begin lock table {relation} in access share mode nowait; exception when others then null; end;"
+            for relation in self._locks
+        )
+        try:
+            engine.execute("CALL postgres_execute('source', ?)", [f"do {literal(f'begin {blocks} end')}"])
+        except Exception:  # a database without PL/pgSQL
+            _close(engine)
+            return self._open()
+        return engine
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         import duckdb
@@ -249,15 +312,19 @@ class Readers:
                 "autoload_known_extensions": False,
             },
         )
-        engine.execute("SET TimeZone = 'UTC'")
-        engine.execute(f"LOAD {literal(extension_path())}")
-        engine.execute(f"ATTACH {literal(self._conninfo)} AS source (TYPE postgres, READ_ONLY)")
-        for statement, parameters in self._setup:
-            engine.execute(statement, parameters)
-        engine.execute("BEGIN TRANSACTION")
-        engine.execute(
-            "CALL postgres_execute('source', ?)", [f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}"]
-        )
+        try:
+            engine.execute("SET TimeZone = 'UTC'")
+            engine.execute(f"LOAD {literal(extension_path())}")
+            engine.execute(f"ATTACH {literal(self._conninfo)} AS source (TYPE postgres, READ_ONLY)")
+            for statement, parameters in self._setup:
+                engine.execute(statement, parameters)
+            engine.execute("BEGIN TRANSACTION")
+            if self._snapshot is not None:
+                join = f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}"
+                engine.execute("CALL postgres_execute('source', ?)", [join])
+        except BaseException:
+            _close(engine)
+            raise
         return engine
 
     def _copy(self, engine: duckdb.DuckDBPyConnection, read: Read, unit: Unit, path: Path) -> int:
@@ -266,64 +333,60 @@ class Readers:
         )
         server = f"select {columns} from {unit.relation} where {unit.predicate}"
         engine_columns = ", ".join(f"{p.engine} AS {quote(p.name)}" for p in read.projections)
+        suspects = [p for p in read.projections if p.suspect]
         result = engine.execute(
             f"COPY (SELECT {engine_columns} FROM postgres_query('source', {literal(server)}))"
-            f" TO {literal(str(path))} ({PARQUET})"
+            f" TO {literal(str(path))} ({PARQUET}{', RETURN_STATS' if suspects else ''})"
         ).fetchone()
-        return int(result[0]) if result else 0
+        if not suspects:
+            return int(result[0]) if result else 0
+        if result:
+            infinite = [p for p in suspects if "infinity" in str(result[4].get(quote(p.name)))]
+            self._ask(engine, read, unit, infinite)
+        return int(result[1]) if result else 0
 
-    def _readable(self, error: Exception, read: Read) -> Exception:
-        text = redact(str(error), self._conninfo)
-        kind = type(error).__name__
-        if "value-not-kept:" in text:
-            column = text.split("value-not-kept:", 1)[1].split()[0]
-            if "NaN value-not-kept:" in text:
-                return ValueNotKept(
-                    f"{read.label}: the numeric column {column} holds NaN, which no DECIMAL can keep. Find it"
-                    f" with `WHERE {column} = 'NaN'` and correct it at the source, or land it as text:"
-                    f" `as: {{{column}: text}}`."
-                )
-            return ValueNotKept(
-                f"{read.label}: the column {column} holds a timestamp beyond the year 294246, which the"
-                f" engine cannot keep. Land it as text: `as: {{{column}: text}}`."
-            )
-        if "multidimensional" in text.lower() or "dimension" in text.lower():
-            return UnsupportedType(
-                f"{read.label}: an array column holds arrays of several dimensions. Land it as text:"
-                " `as: {column: text}`."
-            )
-        if "No space left" in text:
-            return StoreFull(
-                f"{read.label}: the disk of the landing store is full. Nothing was committed; free space"
-                " and run the sync again."
-            )
-        if _connection_lost(error):
-            return SourceUnreachable(
-                f"{read.label}: the connection to the source was lost. Run the sync again."
-            )
-        if "canceling statement due to statement timeout" in text:
-            return SourceUnreachable(
-                f"{read.label}: the read took longer than statement_timeout_seconds and was cancelled."
-            )
-        return SourceError(f"{read.label}: the read failed ({kind}): {_shorten(text)}.")
+    def _smaller(self, engine: duckdb.DuckDBPyConnection, unit: Unit, path: Path) -> list[tuple[Unit, Path]]:
+        """``unit`` in pieces of fewer rows, none where it cannot be cut."""
+
+        def ask(server: str) -> list[tuple[Any, ...]]:
+            return engine.execute(f"SELECT * FROM postgres_query('source', {literal(server)})").fetchall()
+
+        cut = pieces.predicates(ask, unit.relation, unit.predicate)
+        return [
+            (Unit(unit.relation, predicate), path.with_stem(f"{path.stem}-{number:05d}"))
+            for number, predicate in enumerate(cut)
+        ]
+
+    def _ask(
+        self, engine: duckdb.DuckDBPyConnection, read: Read, unit: Unit, infinite: Sequence[Projection]
+    ) -> None:
+        """ValueNotKept when an infinity that was read is none at the source."""
+        for p in infinite:
+            server = f"select 1 from {unit.relation} where ({unit.predicate}) and {p.suspect} limit 1"
+            if engine.execute(f"SELECT * FROM postgres_query('source', {literal(server)})").fetchone():
+                raise not_kept(read.label, p.name, "year")
 
 
-def _connection_lost(error: Exception) -> bool:
-    text = str(error)
-    return any(
-        sign in text
-        for sign in (
-            "server closed the connection",
-            "terminating connection",
-            "connection to server",
-            "no connection",
-        )
-    )
+class _Question:
+    """A statement for a reader, and its answer once that one comes to it."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self.answer: Future[list[tuple[Any, ...]]] = Future()
+
+    def put_to(self, engine: duckdb.DuckDBPyConnection | None, failure: Exception | None) -> None:
+        try:
+            if failure or engine is None:
+                raise failure or SourceUnreachable("The reader of the source is gone. Run the sync again.")
+            query = f"SELECT * FROM postgres_query('source', {literal(self._server)})"
+            self.answer.set_result(engine.execute(query).fetchall())
+        except Exception as error:
+            self.answer.set_exception(error)
 
 
-def _shorten(text: str) -> str:
-    """The engine's message without the statement and without quoted values."""
-    import re
-
-    text = re.split(r"(?:\bLINE \d+:|DETAIL:|CONTEXT:|Failed to execute query)", text, maxsplit=1)[0]
-    return re.sub(r'"[^"]{40,}"|\'[^\']*\'', "…", text).strip()[:300].rstrip(".:")
+def _close(engine: duckdb.DuckDBPyConnection) -> None:
+    """Ends the transaction by a statement, which may fail: left to the engine's own end, the rollback on a
+    connection that is lost would end the whole process."""
+    with suppress(Exception):
+        engine.execute("ROLLBACK")
+    engine.close()

@@ -12,7 +12,16 @@ from typing import Any
 from data_platform.fingerprint import keeps_text
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
 from data_platform.sources.postgres.types import literal, plan_column, quote
-from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Slice, day_runs
+from data_platform.tables import (
+    NULL_SLICE,
+    VERSIONS_MODULUS,
+    WHOLE_TABLE,
+    Column,
+    Fingerprint,
+    Slice,
+    Tally,
+    day_runs,
+)
 
 _SEPARATOR = "chr(31)"
 
@@ -102,10 +111,45 @@ def measure(
     found = {
         Slice(name): Fingerprint(rows, int(checksum) % 2**64)
         for name, rows, checksum in connection.execute(
-            f"select {slice_expression(relation, partition, timezone)}, count(*), sum({token(relation, key)})"
+            f"select {slice_expression(relation, partition, timezone)}, count(*), sum({token(relation, key)})::text"
             f" from {quote(relation.schema)}.{quote(relation.name)} where {where} group by 1"
         )
     }
     for absent in set(slices or ()) - set(found):
         found[absent] = Fingerprint(0, 0)
     return found
+
+
+def tally(
+    connection: Any, relation: Relation, partition: str | None, timezone: str, *, server_version: int
+) -> dict[Slice, Tally]:
+    """Rows and versions per slice, in the connection's snapshot: a quarter of what ``measure`` costs.
+
+    ``age()`` of a row's xmin is summed, which needs no conversion, and taken from the present
+    transaction number at the end.
+    """
+    grouped, named = "1", literal(WHOLE_TABLE)
+    if partition is not None:
+        grouped = _day(relation, partition, timezone)
+        named = "d::text"
+        column = relation.column(partition)
+        if (
+            column
+            and column.base == "timestamptz"
+            and timezone.upper() in ("UTC", "ETC/UTC")
+            and server_version >= 14
+        ):
+            # the same days without a conversion to local time: two thirds of the whole cost
+            grouped = f"date_bin('1 day', {quote(partition)}, timestamptz '2000-01-01 00:00+00')"
+            named = "(d at time zone 'UTC')::date::text"
+    ages = "sum(age(xmin))" if relation.has_xmin else "0"
+    rows = connection.execute(
+        f"select coalesce({named}, {literal(NULL_SLICE)}), n, ages, age('3'::xid) + 3::bigint from"
+        f" (select {grouped} as d, count(*) as n, {ages} as ages"
+        f" from {quote(relation.schema)}.{quote(relation.name)} group by 1) counted"
+    )
+    return {
+        Slice(name): Tally(n, (n * present - int(ages)) % VERSIONS_MODULUS if relation.has_xmin else 0)
+        for name, n, ages, present in rows
+        if n
+    }

@@ -6,10 +6,12 @@ Only reading belongs here; what follows from it is decided in ``types.py``,
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from data_platform.errors import TableMissing
+from data_platform.tables import Identity
 
 KINDS = {
     "r": "table",
@@ -24,7 +26,8 @@ KINDS = {
 class SourceColumn:
     """A column as pg_catalog describes it. ``base`` is the type behind any domain,
     ``category`` its typtype (b base, e enum, c composite, r range, m multirange)
-    and ``element`` an array's element type."""
+    and ``element`` an array's element type. ``number`` outlives a rename, and is never given
+    to another column; a ``virtual`` one is computed whenever it is read."""
 
     name: str
     formatted: str
@@ -36,12 +39,8 @@ class SourceColumn:
     element: str | None = None
     dimensions: int = 0
     comment: str | None = None
-    has_default: bool = False
-
-    @property
-    def fills_existing_rows(self) -> bool:
-        """Whether rows older than the column may hold something else than NULL in it."""
-        return self.not_null or self.has_default
+    number: int = 0
+    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,7 @@ class Relation:
     leaves: tuple[Leaf, ...]
     rows_estimate: int
     comment: str | None = None
+    identity: Identity | None = None
 
     @property
     def has_xmin(self) -> bool:
@@ -84,25 +84,28 @@ class Relation:
 
 
 _RELATION = """
-select c.oid, c.relkind::text, greatest(c.reltuples, 0)::bigint, obj_description(c.oid, 'pg_class')
+select c.oid, c.relkind::text, greatest(c.reltuples, 0)::bigint, obj_description(c.oid, 'pg_class'),
+       case when c.relkind = 'r' then c.relfilenode::bigint else 0 end
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = %s and c.relname = %s and c.relkind in ('r','p','v','m','f')
 """
 
 _COLUMNS = """
 select a.attname, format_type(a.atttypid, a.atttypmod), b.typname, bn.nspname, b.typtype::text,
-       case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
+       basetype.typmod,
        a.attnotnull or t.typnotnull,
-       e.typname, greatest(a.attndims, t.typndims), col_description(a.attrelid, a.attnum),
-       a.atthasdef or a.atthasmissing
+       e.typname, basetype.dims, col_description(a.attrelid, a.attnum),
+       a.attnum::int, a.attgenerated::text = 'v'
 from pg_attribute a
 join pg_type t on t.oid = a.atttypid
 join lateral (
-    with recursive base(oid, typtype, typbasetype) as (
-        select t.oid, t.typtype, t.typbasetype
-        union all select p.oid, p.typtype, p.typbasetype from base join pg_type p on p.oid = base.typbasetype
+    with recursive base(oid, typtype, typbasetype, typmod, dims) as (
+        select t.oid, t.typtype, t.typbasetype, greatest(a.atttypmod, t.typtypmod),
+               greatest(a.attndims, t.typndims)::int
+        union all select p.oid, p.typtype, p.typbasetype, greatest(typmod, p.typtypmod),
+               greatest(dims, p.typndims) from base join pg_type p on p.oid = base.typbasetype
         where base.typtype = 'd')
-    select oid from base where typtype <> 'd') basetype on true
+    select oid, typmod, dims from base where typtype <> 'd') basetype on true
 join pg_type b on b.oid = basetype.oid
 join pg_namespace bn on bn.oid = b.typnamespace
 left join pg_type e on e.oid = b.typelem and b.typcategory = 'A'
@@ -132,12 +135,45 @@ where t.isleaf
 """
 
 
+_BELOW = """
+with recursive below(oid) as (
+    select inhrelid from pg_inherits where inhparent = %s
+    union select i.inhrelid from pg_inherits i join below b on i.inhparent = b.oid)
+select oid::bigint from below order by 1
+"""
+
+_MEANINGS = """
+with recursive types(attname, oid) as (
+    select a.attname, a.atttypid from pg_attribute a
+    where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
+    union
+    select y.attname, v.oid from types y join pg_type t on t.oid = y.oid
+    cross join lateral (
+        select t.typbasetype union all select t.typelem
+        union all select r.rngsubtype from pg_range r where r.rngtypid = t.oid
+        union all select a.atttypid from pg_attribute a
+            where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) v(oid)
+    where v.oid <> 0)
+select y.attname, e.oid || ' ' || e.enumlabel from types y join pg_enum e on e.enumtypid = y.oid
+union all
+select y.attname, string_agg(a.attnum || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum)
+from types y join pg_type t on t.oid = y.oid join pg_attribute a on a.attrelid = t.typrelid
+where t.typtype = 'c' and a.attnum > 0 and not a.attisdropped group by y.attname, t.oid
+union all
+select a.attname, pg_get_expr(d.adbin, d.adrelid) from pg_attribute a
+join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+where a.attrelid = %(oid)s and a.attgenerated::text = 'v'
+union all
+select '', pg_get_viewdef(c.oid) from pg_class c where c.oid = %(oid)s and c.relkind = 'v'
+"""
+
+
 def read_relation(connection: Any, schema: str, name: str) -> Relation:
     """The relation ``schema.name``; TableMissing names near matches when it is not there."""
     row = connection.execute(_RELATION, (schema, name)).fetchone()
     if row is None:
         raise TableMissing(_missing(connection, schema, name))
-    oid, kind, estimate, comment = row
+    oid, kind, estimate, comment, storage = row
     columns = tuple(SourceColumn(*c) for c in connection.execute(_COLUMNS, (oid,)))
     unique: list[frozenset[str]] = []
     primary: tuple[str, ...] = ()
@@ -149,6 +185,9 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
             unique.append(frozenset(names))
         if is_primary:
             primary = tuple(names)
+    below = tuple(r[0] for r in connection.execute(_BELOW, (oid,))) if kind in ("r", "p") else ()
+    if kind == "r" and below:  # no index reaches into the tables that inherit from it
+        unique = []
     leaves: tuple[Leaf, ...] = ()
     if kind in ("r", "p"):
         rows = connection.execute(_LEAVES, (oid,)).fetchall()
@@ -176,7 +215,26 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
         leaves=leaves,
         rows_estimate=estimate,
         comment=comment,
+        identity=Identity(
+            oid,
+            storage,
+            below,
+            {c.name: c.number for c in columns},
+            _meanings(connection, oid, kind, columns),
+        ),
     )
+
+
+def _meanings(
+    connection: Any, oid: int, kind: str, columns: tuple[SourceColumn, ...]
+) -> dict[str, tuple[str, ...]]:
+    """``Identity.meanings``, each piece as a short digest."""
+    if kind != "v" and not any(c.virtual or c.base_schema != "pg_catalog" for c in columns):
+        return {}
+    found: dict[str, set[str]] = {}
+    for name, piece in connection.execute(_MEANINGS, {"oid": oid}):
+        found.setdefault(name, set()).add(hashlib.sha256(piece.encode()).hexdigest()[:12])
+    return {name: tuple(sorted(pieces)) for name, pieces in sorted(found.items())}
 
 
 def read_kind(connection: Any, schema: str, name: str) -> str | None:

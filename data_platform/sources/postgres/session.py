@@ -8,13 +8,13 @@ are locked (ACCESS SHARE) before it too, and everything after reads under it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC
 from types import TracebackType
 from typing import Any
 
-from data_platform.errors import DataPlatformError, SourceError
+from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable
 from data_platform.sources.postgres.clock import Observation, observe
 from data_platform.sources.postgres.connection import connect, source_error
 from data_platform.sources.postgres.introspect import Relation, read_kind, read_relation
@@ -22,6 +22,21 @@ from data_platform.sources.postgres.types import quote
 from data_platform.tables import Snapshot
 
 SUPPORTED = range(13, 19)
+NOT_THERE = ("42P01", "3F000")
+"""SQLSTATEs of a relation or schema that does not exist."""
+LOCKABLE = ("r", "p", "v")
+"""Kinds of relations that LOCK TABLE takes."""
+
+_TIMELINE = """
+select case when pg_is_in_recovery() then greatest(
+        (select timeline_id from pg_control_checkpoint()),
+        (select min_recovery_end_timeline from pg_control_recovery()),
+        (select received_tli from pg_stat_wal_receiver))
+    else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int end
+"""
+"""The log that is written now says it. The control file tells the timeline of the last checkpoint, and the
+first one after a failover may take minutes: until then every number of a transaction that was lost with
+the old primary would be taken for one that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +57,11 @@ class SourceSession:
         self.conninfo, self.source = conninfo, source
         self.relations: dict[str, Relation] = {}
         self.errors: dict[str, DataPlatformError] = {}
+        self._locked: set[str] = set()
         self.observation: Observation | None = None
         self.snapshot: Snapshot | None = None
         self.exported = ""
+        self.reader: Callable[[str], list[tuple[Any, ...]]] | None = None
         self._connection: Any = None
         self._began = time.monotonic()
 
@@ -79,7 +96,7 @@ class SourceSession:
             execute("begin transaction isolation level repeatable read, read only")
             for table, schema, relation in wanted:
                 # materialized views and foreign tables cannot be locked
-                if kinds.get(table) in ("r", "p", "v"):
+                if kinds.get(table) in LOCKABLE:
                     self._lock(table, schema, relation)
             text, xmin, taken, exported = execute(
                 "select pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
@@ -106,6 +123,8 @@ class SourceSession:
     def execute(self, statement: str, *, what: str) -> list[tuple[Any, ...]]:
         """Rows of a statement under the snapshot; a failure leaves the session usable."""
         try:
+            if self.reader is not None:
+                return self.reader(statement)
             self._connection.execute("savepoint statement")
             rows = list(self._connection.execute(statement))
             self._connection.execute("release savepoint statement")
@@ -117,7 +136,20 @@ class SourceSession:
 
     @property
     def connection(self) -> Any:
-        return self._connection
+        """What executes statements under the snapshot that rows are read under."""
+        return self._connection if self.reader is None else _ByReader(self.reader)
+
+    def read_under(self) -> Snapshot:
+        """The snapshot that rows are read under. A standby's reader has one of its own, later than
+        ``snapshot``; the watermark stays with the earlier one."""
+        assert self.snapshot is not None
+        if self.reader is None:
+            return self.snapshot
+        ((text, taken),) = self.reader(
+            "select pg_current_snapshot()::text, (clock_timestamp() at time zone 'UTC')::text"
+        )
+        taken_at = f"{taken.replace(' ', 'T')}+00:00"
+        return replace(self.snapshot, text=text, taken_at=taken_at)
 
     @property
     def age_seconds(self) -> float:
@@ -130,11 +162,14 @@ class SourceSession:
         try:
             execute(f"lock table {quote(schema)}.{quote(relation)} in access share mode")
             execute("release savepoint lock")
+            self._locked.add(table)
         except Exception as error:
             if self._connection.closed:
                 raise
             execute("rollback to savepoint lock")
             execute("release savepoint lock")
+            if getattr(error, "sqlstate", None) in NOT_THERE:
+                return  # dropped while we waited: describing it says so better
             self.errors[table] = source_error(
                 error, self.conninfo, what=f"Locking {schema}.{relation} to read it"
             )
@@ -143,7 +178,13 @@ class SourceSession:
         execute = self._connection.execute
         execute("savepoint describe")
         try:
-            self.relations[table] = read_relation(self._connection, schema, relation)
+            found = read_relation(self._connection, schema, relation)
+            if found.kind in LOCKABLE and table not in self._locked:
+                raise SourceUnreachable(
+                    f"{schema}.{relation} was made while the snapshot was taken, so nothing keeps a change out of"
+                    " it. Nothing was read; it will be at the next sync."
+                )
+            self.relations[table] = found
         except DataPlatformError as error:
             self.errors[table] = error
         except Exception as error:
@@ -166,14 +207,23 @@ class SourceSession:
                 f"The database of the source {self.source!r} is PostgreSQL {version}; {SUPPORTED.start} to"
                 f" {SUPPORTED.stop - 1} are supported. Upgrade it, or read from a newer replica."
             )
-        try:
-            system, timeline = self._connection.execute(
-                "select (select system_identifier from pg_control_system()),"
-                " (select timeline_id from pg_control_checkpoint())"
-            ).fetchone()
-        except Exception:  # some hosts hide the control file; the database's own number must do
-            system, timeline = name, 0
+        # some hosts hide the control file; the database's own number must do
+        system = self._first_answer("select system_identifier from pg_control_system()") or name
+        timeline = self._first_answer(_TIMELINE, "select timeline_id from pg_control_checkpoint()") or 0
         return Server(version, f"{system}/{database}", timeline, standby)
+
+    def _first_answer(self, *statements: str) -> Any:
+        """The value of the first statement that this server lets us ask; None when there is none."""
+        from psycopg import errors
+
+        for statement in statements:
+            try:
+                return self._connection.execute(statement).fetchone()[0]
+            except (errors.InsufficientPrivilege, errors.UndefinedFunction, errors.FeatureNotSupported):
+                continue
+            except Exception as error:
+                raise source_error(error, self.conninfo, what=f"Asking {self.source!r} who it is") from None
+        return None
 
 
 def changed_since(xmin: int) -> str:
@@ -183,3 +233,13 @@ def changed_since(xmin: int) -> str:
     conversion and is right across wraparound while ``xmin`` is less than 2**31 old.
     """
     return f"age(xmin) <= age('{xmin % 2**32}'::xid)"
+
+
+@dataclass(frozen=True)
+class _ByReader:
+    """As a connection, for what asks by ``execute`` alone."""
+
+    ask: Callable[[str], list[tuple[Any, ...]]]
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        return self.ask(statement)

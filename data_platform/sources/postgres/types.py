@@ -9,6 +9,7 @@ cannot vouch for is refused by name unless the catalog says ``as: {column: text}
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -20,8 +21,6 @@ _EXACT = {
     "int2": "SMALLINT",
     "int4": "INTEGER",
     "int8": "BIGINT",
-    "float4": "FLOAT",
-    "float8": "DOUBLE",
     "text": "VARCHAR",
     "varchar": "VARCHAR",
     "name": "VARCHAR",
@@ -30,6 +29,7 @@ _EXACT = {
     "uuid": "UUID",
     "bytea": "BLOB",
 }
+_FLOATS = {"float4": "FLOAT", "float8": "DOUBLE"}
 _TIMES = {"timestamp": "TIMESTAMP", "timestamptz": "TIMESTAMPTZ"}
 _TEXT = frozenset(
     "interval timetz inet cidr macaddr macaddr8 bit varbit tsvector tsquery xml pg_lsn citext hstore ltree"
@@ -50,12 +50,25 @@ _VECTORS = ("int2vector", "oidvector")
 """Of the system catalogs; arrays by their category alone."""
 _EARLIEST = "4714-01-01 (BC)"
 """Before PostgreSQL's first timestamp: a value the engine decodes as earlier has wrapped."""
+_FALSE_INFINITIES = ("294247-01-10 04:00:54.775807", "294247-01-10 04:00:54.775809")
+"""Two microseconds that wrap into the very numbers by which the engine knows infinity and -infinity."""
+_MARK = "value-not-kept"
+_WORDS_OF_YAML = frozenset("null true false yes no on off y n".split())
+
+NOT_KEPT = {
+    "nan": "holds NaN, which no DECIMAL can keep",
+    "year": "holds a timestamp later than January of the year 294247, which the engine cannot keep",
+    "array": "holds an array of several dimensions or one that does not begin at 1, which no list can keep",
+    "json": "holds JSON that the engine refuses, such as half of a surrogate pair",
+}
+"""Why a value stops its table."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
     """``server`` is the expression the server evaluates, aliased to ``name``;
-    ``engine`` what DuckDB makes of that alias; ``type`` the landed DuckDB type."""
+    ``engine`` what DuckDB makes of that alias; ``type`` the landed DuckDB type. ``suspect`` is true,
+    on the server, for values that would land as an infinity and are none."""
 
     name: str
     server: str
@@ -63,6 +76,7 @@ class ColumnPlan:
     type: str
     source_type: str
     nullable: bool
+    suspect: str | None = None
 
 
 def quote(identifier: str) -> str:
@@ -96,7 +110,11 @@ def plan_column(column: SourceColumn) -> ColumnPlan | None:
     if column.element is not None:
         element = _LIST_ELEMENTS.get(column.element) if builtin else None
         if element and column.dimensions <= 1:
-            return _as(column, name, name, f"{element}[]")
+            odd = f"array_ndims({name}) > 1 or array_lower({name}, 1) <> 1"
+            server = (
+                f"case when {odd} then {_refused(column, f'{column.element}[]', 'array')} else {name} end"
+            )
+            return _as(column, server, name, f"{element}[]")
         return _text(column)
     if column.category in ("e", "c", "r", "m"):
         return _text(column)
@@ -105,18 +123,24 @@ def plan_column(column: SourceColumn) -> ColumnPlan | None:
     if base in _TIMES and builtin:
         kind = _TIMES[base]
         wrapped = (
-            f"CASE WHEN {name} < {kind} '{_EARLIEST}' AND isfinite({name})"
-            f" THEN error('value-not-kept:' || {literal(column.name)}) ELSE {name} END"
+            f"CASE WHEN {name} < {kind} '{_EARLIEST}' AND isfinite({name}) THEN {_error(column, 'year')}"
         )
-        return _as(column, name, wrapped, kind)
+        suspect = f"{name} in ({', '.join(f'{kind} {literal(t)}' for t in _FALSE_INFINITIES)})"
+        return _as(column, name, f"{wrapped} ELSE {name} END", kind, suspect)
+    if base in _FLOATS and builtin:
+        # PostgreSQL holds 0 and -0 equal; Parquet's and DuckDB's compression keep whichever came first
+        return _as(column, name, f"{name} + 0::{_FLOATS[base]}", _FLOATS[base])
     if base in _EXACT and builtin:
         return _as(column, name, name, _EXACT[base])
-    if base in ("json", "jsonb") and builtin:  # the extension reads json as plain text
+    if base == "jsonb" and builtin:  # the extension reads json as plain text
         return _as(column, name, f"CAST({name} AS JSON)", "JSON")
+    if base == "json" and builtin:  # kept as written, with escapes that only jsonb looks into
+        refused = f"CASE WHEN {name} IS NOT NULL THEN {_error(column, 'json')}::JSON END"
+        return _as(column, name, f"coalesce(TRY_CAST({name} AS JSON), {refused})", "JSON")
     if base == "oid" and builtin:
         return _as(column, f"{name}::bigint", name, "BIGINT")
-    if base == "bpchar" and builtin:  # its padding is no part of the value, says PostgreSQL's own cast
-        return _as(column, f"{name}::text", name, "VARCHAR")
+    if base == "bpchar" and builtin:
+        return _text(column)
     if base == "money" and builtin:
         return _as(column, f"{name}::numeric::text", name, "VARCHAR")
     if base in _TEXT:
@@ -135,18 +159,52 @@ def _numeric(column: SourceColumn) -> ColumnPlan:
         return _text(column)
     kind = f"DECIMAL({precision},{scale})"
     number = f"numeric({precision},{scale})"  # said again for a domain, which hides it
-    refused = f"({name}::text || {literal(f' value-not-kept:{column.name} ')})::{number}"
+    refused = _refused(column, number, "nan")
     return _as(column, f"case when {name} = 'NaN' then {refused} else {name}::{number} end", name, kind)
 
 
+def _refused(column: SourceColumn, kind: str, why: str) -> str:
+    """Server SQL of the type ``kind`` that fails, for PostgreSQL has no function that raises: the mark
+    is text no type takes, and hangs on the row's value so that it is not evaluated before there is one."""
+    return f"(left({quote(column.name)}::text, 0) || {_mark(column.name, why)})::{kind}"
+
+
+def _error(column: SourceColumn, why: str) -> str:
+    return f"error({_mark(column.name, why)})"
+
+
+def _mark(name: str, why: str) -> str:
+    """SQL for the mark; in two pieces, so that it stands in no statement an error may quote."""
+    return f"{literal(_MARK[:5])} || {literal(f'{_MARK[5:]}:{why}:{name.encode().hex()}:')}"
+
+
+def refused_value(message: str) -> tuple[str, str] | None:
+    """(column, key of ``NOT_KEPT``) when a read failed with one of the marks above."""
+    found = re.search(rf"{_MARK}:(\w+):([0-9a-f]*):", message)
+    return (bytes.fromhex(found[2]).decode(), found[1]) if found else None
+
+
+def way_out(name: str) -> str:
+    """What to write in the catalog to land a column as text: one line of YAML."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name.lower() in _WORDS_OF_YAML:
+        plain = name.replace("\\", "\\\\").replace('"', '\\"')
+        name = '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
+    return f"`as: {{{name}: text}}`"
+
+
 def _text(column: SourceColumn) -> ColumnPlan:
-    name = quote(column.name)
-    plain = column.base in ("text", "varchar") and column.base_schema == "pg_catalog"
-    return _as(column, name if plain else f"{name}::text", name, "VARCHAR")
+    name, builtin = quote(column.name), column.base_schema == "pg_catalog"
+    server = f"{name}::text"
+    if column.base in ("text", "varchar") and builtin:
+        server = name
+    if column.base == "bpchar" and builtin and column.typmod < 0:
+        # the cast takes trailing blanks away: padding in char(n), but written by somebody here
+        server = f"textin(bpcharout({name}))"
+    return _as(column, server, name, "VARCHAR")
 
 
-def _as(column: SourceColumn, server: str, engine: str, kind: str) -> ColumnPlan:
-    return ColumnPlan(column.name, server, engine, kind, column.formatted, not column.not_null)
+def _as(column: SourceColumn, server: str, engine: str, kind: str, suspect: str | None = None) -> ColumnPlan:
+    return ColumnPlan(column.name, server, engine, kind, column.formatted, not column.not_null, suspect)
 
 
 def literal(text: str) -> str:

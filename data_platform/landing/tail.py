@@ -1,0 +1,63 @@
+"""Where a table's chain was known to end, so that a lost tail shows.
+
+A chain proves every manifest but its last ones: without them it is a shorter one, and whole. Each commit
+therefore leaves a hint of itself beside the chain. An old or a lost hint hides a loss and makes none up.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from data_platform.errors import LandingError
+from data_platform.landing import hint
+from data_platform.landing.manifest import Manifest
+from data_platform.stores import Store
+from data_platform.tables import TableId
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A batch that the ledger held once, by its digest, and ``how`` that is known ("was committed").
+    Batch 0 when nothing tells."""
+
+    sequence: int = 0
+    digest: str = ""
+    how: str = ""
+
+
+def remember(store: Store, manifest: Manifest) -> None:
+    """``manifest`` is the newest. A hint that cannot be written does not undo what was committed."""
+    with suppress(LandingError):
+        fields = {"sequence": manifest.sequence, "digest": manifest.digest}
+        hint.write(store, _key(manifest.table), fields)
+
+
+def recall(store: Store, table: TableId) -> Mark:
+    raw = hint.read(store, _key(table))
+    return Mark(raw["sequence"], raw["digest"], "was committed") if raw else Mark()
+
+
+def forget(store: Store, table: TableId) -> None:
+    store.delete(_key(table))
+
+
+def lost(table: TableId, url: str, last: int, mark: Mark) -> str:
+    """What to say of a ledger that ends at batch ``last``, before ``mark``."""
+    return (
+        f"The ledger of {table} in {url} ends at batch {last}, though batch {mark.sequence} {mark.how}: its"
+        " newest manifests are lost. Restore them from a copy of the landing store, or accept the loss with"
+        f" `verify {table} --accept-loss` and make the warehouse anew with `rebuild`."
+    )
+
+
+def replaced(table: TableId, mark: Mark) -> str:
+    return (
+        f"Batch {mark.sequence} of {table} is not the one that {mark.how}: its manifest was replaced since."
+        " Restore the manifests of this table from a copy of the landing store, or take what is there with"
+        f" `verify {table} --accept-loss` and make the warehouse anew with `rebuild`."
+    )
+
+
+def _key(table: TableId) -> str:
+    return f"{table}/tail.json"

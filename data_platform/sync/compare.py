@@ -1,0 +1,62 @@
+"""The warehouse held against a source's snapshot: by tallies of every slice, by whole rows of some."""
+
+from __future__ import annotations
+
+from data_platform.catalog import Table
+from data_platform.landing.manifest import Manifest
+from data_platform.quality.completeness import CompletenessReport, Evidence, compare_tallies, due
+from data_platform.sources.postgres.session import SourceSession
+from data_platform.sync.load import load_pending
+from data_platform.sync.platform import Platform
+from data_platform.sync.work import Plan, Work
+from data_platform.tables import WHOLE_TABLE, Slice
+
+
+def compare_snapshot(
+    platform: Platform, session: SourceSession, work: Work, manifest: Manifest | None
+) -> CompletenessReport | None:
+    """The warehouse, loaded up to this sync's batch, against the tallies of its snapshot.
+
+    None when another sync has loaded a later batch meanwhile: that one is of a later snapshot.
+    """
+    table, head = work.table, manifest or work.state.head
+    assert head is not None and work.tallies is not None
+    with platform.warehouse(read_only=True) as warehouse:
+        loaded = warehouse.loaded(table.id)
+        if loaded is None or loaded.digest != head.digest:
+            work.notes.append(
+                "another sync loaded a later batch meanwhile, so this snapshot was not compared"
+            )
+            return None
+        actual = warehouse.tallies(table.id, head.partition, head.timezone)
+    evidence = Evidence(table.id, session.read_under(), head.sequence, head.digest, work.tallies)
+    return compare_tallies(evidence, actual)
+
+
+def due_today(platform: Platform, table: Table, report: CompletenessReport) -> tuple[Slice, ...]:
+    """The slices whose whole rows are compared today. Of a table that is read whole each time, or of
+    which changed rows are left out on purpose, none."""
+    if report.evidence is None or table.strategy != "merge":
+        return ()
+    return due(table.id, report.evidence.tallies, platform.clock().date())
+
+
+def audit(platform: Platform, work: Work, plan: Plan) -> CompletenessReport:
+    """The whole rows that were just read, against the warehouse's. Nothing ``differing``, and nothing
+    needs to be committed, where every value agrees."""
+    table = work.table
+    slices = plan.slices or (WHOLE_TABLE,)
+    load_pending(platform, table.id)
+    with platform.warehouse(read_only=True) as warehouse:
+        altered = warehouse.altered(
+            table.id,
+            [path for path, _ in plan.read.parts],
+            plan.shape.columns,
+            plan.shape.key,
+            plan.shape.partition,
+            plan.shape.timezone,
+            slices,
+        )
+    return CompletenessReport(
+        len(slices) - len(altered), (), tuple(altered), audited=slices, altered=sum(altered.values())
+    )

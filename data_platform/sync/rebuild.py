@@ -1,0 +1,121 @@
+"""From the landing ledger alone to the raw tables in a new file, as of now or any past instant.
+
+Neither the source nor the warehouse is asked. A raw row is a function of its batch, technical
+columns included, so the same batches by the same loader make the same tables.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from data_platform.errors import ConfigurationError, LedgerBroken, WarehouseError
+from data_platform.fingerprint import quoted
+from data_platform.landing.verify import contradictions
+from data_platform.sync.platform import Platform
+from data_platform.tables import TableId
+from data_platform.warehouses import Inventory, Warehouse
+from data_platform.warehouses.placing import appearing
+
+Progress = Callable[[str, int, int], None]
+"""Called with a table, its batches loaded so far and how many there are to load."""
+
+
+@dataclass(frozen=True)
+class RebuiltTable:
+    """``batches`` were loaded, from ``first`` (which replaced the table, or is batch 1) to ``last``, which
+    landed at ``last_at``. Where ``batches`` is 0 nothing had landed by then; ``begins_at`` is when something did,
+    None for a table without any batch. ``rows`` are the raw table's, ``bytes`` those of the parts read."""
+
+    table: TableId
+    batches: int
+    first: int | None
+    last: int | None
+    last_at: datetime | None
+    begins_at: datetime | None
+    rows: int
+    bytes: int
+    seconds: float
+
+
+def rebuild(
+    platform: Platform,
+    into: Path,
+    *,
+    at: datetime | None = None,
+    tables: Sequence[TableId] | None = None,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> list[RebuiltTable]:
+    """Make the raw tables of the catalog, or ``tables``, in the file ``into``, which appears when all are done.
+
+    What had landed at ``at`` or before counts: a sync loads it a moment later. Every manifest on the way
+    is verified and every part hashed before it is read. Raises LedgerBroken, PartDamaged and LoadRefused,
+    naming the object and the table, and WarehouseError when ``into`` exists and ``replace`` is not said;
+    then nothing was changed.
+    """
+    if into.exists() and not replace:
+        raise WarehouseError(
+            f"{into} exists. Choose another file, or say --replace to put the rebuilt one in its place once it"
+            " is whole."
+        )
+    if at is not None and at > platform.clock():
+        raise ConfigurationError(
+            f"{at.isoformat()} has not come yet, and what will have landed by then is not known. Choose an"
+            " instant that has passed, or leave --at out for everything that has landed."
+        )
+    for table in tables or ():
+        if not platform.ledger.last(table):
+            raise ConfigurationError(
+                f"The ledger in {platform.store.url} has no batch of {table}. See what has landed with"
+                " `data-platform status`."
+            )
+
+    def open_at(path: Path) -> AbstractContextManager[Warehouse]:
+        elsewhere = {"path": path.absolute()}
+        return platform.environment.warehouse.model_copy(update=elsewhere).open(platform.catalog.root)
+
+    with appearing(into, "rebuilding", open_at) as unfinished, open_at(unfinished) as warehouse:
+        wanted = platform.catalog.table_ids() if tables is None else dict.fromkeys(tables)
+        rebuilt = [_rebuild(platform, warehouse, table, at, progress) for table in wanted]
+        warehouse.finish_restore(Inventory("", (), (), ()))  # all of it on disk before it is renamed
+    return rebuilt
+
+
+def _rebuild(
+    platform: Platform, warehouse: Warehouse, table: TableId, at: datetime | None, progress: Progress | None
+) -> RebuiltTable:
+    began = time.monotonic()
+    if problems := contradictions(platform.ledger, table):
+        raise LedgerBroken(problems[0])
+    batches = platform.ledger.until(table, at)
+    for done, manifest in enumerate(batches, 1):
+        with platform.ledger.open_parts(manifest) as parts:
+            warehouse.load(manifest, parts)
+        if progress is not None:
+            progress(str(table), done, len(batches))
+    last = batches[-1] if batches else None
+    return RebuiltTable(
+        table=table,
+        batches=len(batches),
+        first=batches[0].sequence if batches else None,
+        last=last.sequence if last else None,
+        last_at=last.landed_at if last else None,
+        begins_at=None if last else _begins_at(platform, table),
+        rows=_count(warehouse, table) if last else 0,
+        bytes=sum(manifest.bytes for manifest in batches),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _begins_at(platform: Platform, table: TableId) -> datetime | None:
+    return platform.ledger.read(table, 1).landed_at if platform.ledger.last(table) else None
+
+
+def _count(warehouse: Warehouse, table: TableId) -> int:
+    name = f"{quoted(table.raw_schema)}.{quoted(table.table)}"
+    return int(warehouse.query(f"SELECT count(*) FROM {name}").rows[0][0])

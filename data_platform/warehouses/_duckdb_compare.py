@@ -1,0 +1,137 @@
+"""What a raw table holds, slice by slice, for whoever compares it with the source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_platform.errors import WarehouseError
+from data_platform.fingerprint import duckdb_day, duckdb_token, literal, parquet_files, quoted, slice_of_day
+from data_platform.tables import (
+    CHECKSUM_MODULUS,
+    NULL_SLICE,
+    SOURCE_XMIN,
+    VERSIONS_MODULUS,
+    WHOLE_TABLE,
+    Column,
+    Fingerprint,
+    Slice,
+    TableId,
+    Tally,
+)
+from data_platform.warehouses import _duckdb_records as records
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def fingerprints(
+    connection: duckdb.DuckDBPyConnection,
+    table: TableId,
+    key: Sequence[str],
+    partition: str | None,
+    timezone: str,
+) -> Mapping[Slice, Fingerprint]:
+    columns = _columns(connection, table, [*key, *([partition] if partition else [])])
+    token = duckdb_token([Column(name, columns.get(name, ""), "") for name in key], SOURCE_XMIN in columns)
+    return {
+        slice_: Fingerprint(rows, total % CHECKSUM_MODULUS)
+        for slice_, rows, total in _by_slice(connection, table, columns, token, partition, timezone)
+    }
+
+
+def tallies(
+    connection: duckdb.DuckDBPyConnection, table: TableId, partition: str | None, timezone: str
+) -> Mapping[Slice, Tally]:
+    columns = _columns(connection, table, [partition] if partition else [])
+    version = quoted(SOURCE_XMIN) if SOURCE_XMIN in columns else "0"
+    return {
+        slice_: Tally(rows, total % VERSIONS_MODULUS)
+        for slice_, rows, total in _by_slice(connection, table, columns, version, partition, timezone)
+    }
+
+
+def altered(
+    connection: duckdb.DuckDBPyConnection,
+    table: TableId,
+    parts: Sequence[Path],
+    columns: Sequence[Column],
+    key: Sequence[str],
+    partition: str | None,
+    timezone: str,
+    slices: Sequence[Slice],
+) -> Mapping[Slice, int]:
+    """``Warehouse.altered``: a hash of each whole row, summed per slice on both sides; the rows
+    themselves are joined only where the sums differ."""
+    held = _columns(connection, table, [*key, *([partition] if partition else [])])
+    if any(c.name not in held for c in columns):
+        return dict.fromkeys(slices, 0)  # a column is new: nothing here holds it yet
+    kinds = {c.name: held[c.name] for c in columns}
+    values = ", ".join(f"CAST({quoted(name)} AS {kind})" for name, kind in kinds.items())
+    slice_ = _slice(held, partition, timezone)
+    ours = f"SELECT *, {slice_} AS _slice, hash({values}) AS _hash FROM {_target(table)}"
+    landed = f"SELECT *, {slice_} AS _slice, hash({values}) AS _hash FROM {parquet_files(parts)}"
+    if not parts:
+        landed = f"SELECT * FROM ({ours}) LIMIT 0"
+    wanted = ", ".join(literal(s) for s in slices)
+    sums = "SELECT _slice, count(*) AS n, sum(_hash) AS h FROM ({}) WHERE _slice IN ({}) GROUP BY _slice"
+    differing = [
+        row[0]
+        for row in connection.execute(
+            f"SELECT coalesce(w._slice, p._slice) FROM ({sums.format(ours, wanted)}) w"
+            f" FULL JOIN ({sums.format(landed, wanted)}) p ON w._slice = p._slice"
+            " WHERE (w.n, w.h) IS DISTINCT FROM (p.n, p.h) ORDER BY 1"
+        ).fetchall()
+    ]
+    if not differing or not key or SOURCE_XMIN not in kinds:
+        return {Slice(name): 0 for name in differing}
+    same = " AND ".join(f"w.{quoted(c)} = p.{quoted(c)}" for c in [*key, SOURCE_XMIN])
+    found = connection.execute(
+        f"SELECT p._slice, count(*) FROM ({ours}) w JOIN ({landed}) p ON {same} WHERE w._hash <> p._hash"
+        f" AND p._slice IN ({', '.join(literal(s) for s in differing)}) GROUP BY 1"
+    ).fetchall()
+    return {Slice(name): 0 for name in differing} | {Slice(name): rows for name, rows in found}
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: TableId, needed: Sequence[str]) -> dict[str, str]:
+    """The raw table's columns; empty where there is no table. ``WarehouseError`` for one that is not there."""
+    columns = records.columns(connection, table.raw_schema, table.table)
+    missing = [name for name in needed if name not in columns] if columns else []
+    if missing:
+        raise WarehouseError(
+            f"The raw table {table.raw_name} has no column {', '.join(missing)}, which the catalog names as"
+            f" key or partition of {table}. Run `sync --refresh {table}`."
+        )
+    return columns
+
+
+def _by_slice(
+    connection: duckdb.DuckDBPyConnection,
+    table: TableId,
+    columns: Mapping[str, str],
+    value: str,
+    partition: str | None,
+    timezone: str,
+) -> list[tuple[Slice, int, int]]:
+    """(slice, rows, sum of ``value``); a day is named once a group, not once a row."""
+    if not columns:
+        return []
+    day = duckdb_day(Column(partition, columns[partition], ""), timezone) if partition else "NULL::DATE"
+    rows = connection.execute(
+        f"SELECT {slice_of_day('d')}, n, s"
+        f" FROM (SELECT {day} AS d, count(*) AS n, sum({value}) AS s FROM {_target(table)} GROUP BY 1)"
+    ).fetchall()
+    other = NULL_SLICE if partition else WHOLE_TABLE
+    return [(Slice(name or other), n, int(total or 0)) for name, n, total in rows]
+
+
+def _slice(columns: Mapping[str, str], partition: str | None, timezone: str) -> str:
+    if partition is None:
+        return literal(WHOLE_TABLE)
+    day = duckdb_day(Column(partition, columns[partition], ""), timezone)
+    return f"coalesce({slice_of_day(day)}, {literal(NULL_SLICE)})"
+
+
+def _target(table: TableId) -> str:
+    return f"{quoted(table.raw_schema)}.{quoted(table.table)}"

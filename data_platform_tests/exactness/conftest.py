@@ -1,0 +1,45 @@
+"""What the schedules and the directed cases share: no slack that would hide a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from data_platform.sandbox.server import PostgresServer
+from data_platform.sources.postgres import clock
+from data_platform_tests.exactness.standby import Standby
+
+
+@pytest.fixture(autouse=True)
+def _no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within its minute a wrong horizon would find every row of so short a schedule."""
+    monkeypatch.setattr(clock, "UNSEEN_START_MAX", timedelta(0))
+
+
+@pytest.fixture(autouse=True)
+def _readers_start_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checking the signature of the extension takes a reader 0.2 s of CPU each time it starts, which
+    is most of a sync as small as these; nothing here hangs on it."""
+    connect = duckdb.connect
+
+    def unsigned(path: Any = ":memory:", *arguments: Any, **options: Any) -> Any:
+        if path == ":memory:":
+            options["config"] = {**options.get("config", {}), "allow_unsigned_extensions": True}
+        return connect(path, *arguments, **options)
+
+    monkeypatch.setattr(duckdb, "connect", unsigned)
+
+
+@pytest.fixture(scope="session")
+def standby(postgres: PostgresServer, server_folder: Path) -> Iterator[Standby]:
+    """Started for the first test that asks."""
+    server = postgres.standby(server_folder / "exactness-standby")
+    standby = Standby(postgres, server)
+    yield standby
+    standby.close()
+    server.stop(immediate=True)

@@ -1,0 +1,50 @@
+"""What a sync from a standby may not do: believe, or leave behind, a snapshot that PostgreSQL cut short.
+
+PostgreSQL exports a standby's snapshot without the transactions in progress once any of them has overflowed
+(``sof:1`` and no ``sxp`` in pg_snapshots). Who imports it takes them for aborted, and writes that down in the
+rows' hint bits, so that the standby shows wrong rows to everybody from then on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from data_platform_tests.exactness.standby import Standby
+from data_platform_tests.exactness.tables import VARIANTS
+from data_platform_tests.sync.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_snapshot_that_overflowed_changes_nothing_on_the_standby(
+    database: str, standby: Standby, tmp_path: Path
+) -> None:
+    table = VARIANTS[3]
+    there = standby.url(database)
+    project = Project(tmp_path, there)
+    with (
+        psycopg.connect(database, autocommit=True) as late,
+        psycopg.connect(database, autocommit=True) as other,
+    ):
+        other.execute(table.create().encode())
+        standby.caught_up()
+        project.catalog({"plain": table.block()}).good()
+        # a number, and a savepoint that writes first: the standby is told of an overflow, as by 64 savepoints
+        late.execute(
+            "begin; select pg_current_xact_id(); savepoint a; update plain set status = 'late' where id = 1"
+        )
+        other.execute("update plain set status = 'early' where id = 2")
+        standby.caught_up()
+        project.good()
+        late.execute("commit")
+        standby.caught_up()
+        project.good()
+    rows = "select id, status from plain order by id"
+    project.url = database
+    expected = project.source_rows(rows)
+    project.url = there
+    assert project.source_rows(rows) == expected
+    assert project.rows("select id, status from raw_shop.plain order by id") == expected
