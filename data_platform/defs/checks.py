@@ -99,7 +99,9 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
         "slices_changed_since_measured": len(report.unmeasured),
     }
     if report.mended:
-        metadata["mended"] = dg.MetadataValue.md("\n".join(f"- {one}" for one in report.mended[:SLICES_SHOWN]))
+        metadata["mended"] = dg.MetadataValue.md(
+            "\n".join(f"- {one}" for one in report.mended[:SLICES_SHOWN])
+        )
     if report.audited:
         metadata |= {"slices_audited": len(report.audited), "rows_altered": report.altered}
     if (record := report.record()) is not None:
@@ -196,8 +198,5 @@ def _result(
 def check_keys(tables: Iterable[Table], *, completeness: bool) -> list[dg.AssetCheckKey]:
     """The checks of ``tables``; without ``completeness`` only those that cost one scan of raw."""
     return [
-        spec.key
-        for table in tables
-        for spec in check_specs(table)
-        if completeness or spec.name != COMPLETE
+        spec.key for table in tables for spec in check_specs(table) if completeness or spec.name != COMPLETE
     ]
