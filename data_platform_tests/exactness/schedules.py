@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from data_platform.sources.postgres import session as session_module
+from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync import TableReport
 from data_platform.sync import run as run_module
 from data_platform_tests.exactness.oracle import Inexact, Oracle, warehouse
@@ -201,6 +202,7 @@ class Schedule:
         self.oracle = Oracle([variant.kind(self.timezone) for variant in self.tables])
         self.syncs = 0
         self._caught_up, self._hold, self._held = caught_up, hold, False
+        self._frozen = 0
         self._points: dict[str, Callable[[], None]] = {}
         project.catalog({v.name: v.block() for v in self.tables}, timezone=self.timezone)
         with psycopg.connect(writers_url, autocommit=True, options="-c synchronous_commit=on") as owner:
@@ -229,7 +231,7 @@ class Schedule:
                 self._changes()
                 self._verify()
         finally:
-            if self._held and self._hold:
+            if self._hold and (self._held or self._frozen):
                 self._hold(False)
             self.writers.close()
 
@@ -348,7 +350,7 @@ class Schedule:
         self.syncs += 1
         at = f", writers at {', '.join(inside)}" if inside else ""
         self.log.append(f"== {what}{at}")
-        if not self._held:
+        if not self._held and not self._frozen:
             self._caught_up()
         self._points = dict(inside or {})
         reports = sync()
@@ -358,6 +360,12 @@ class Schedule:
                 raise AssertionError(f"{name}: {report.error}") from report.error
             self.log.append(f"   {name}: {report.operation}, {report.rows} rows {'; '.join(report.notes)}")
         return reports
+
+    def _freeze(self, step: int) -> None:
+        """A standby's reader has a later snapshot than the one the oracle knows: between them, nothing moves."""
+        self._frozen += step
+        if self._hold and not self._held and self._frozen == max(step, 0):
+            self._hold(step > 0)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -384,9 +392,28 @@ class Schedule:
             arrive("loading")
             return load(*arguments, **options)
 
+        begin, start = SourceSession.begin, run_module._start_reading
+
+        def frozen(session: SourceSession, *arguments: Any, **options: Any) -> Any:
+            self._freeze(1)
+            try:
+                return begin(session, *arguments, **options)
+            except BaseException:
+                self._freeze(-1)
+                raise
+
+        def started(platform: Any, request: Any, session: SourceSession, *rest: Any) -> Any:
+            readers = start(platform, request, session, *rest)
+            if session.reader is not None:
+                session.reader("select 1")  # once it answers, the reader has its snapshot
+            self._freeze(-1)
+            return readers
+
         self.oracle.begun = lambda: arrive("begun")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(session_module, "observe", observed)
+            patch.setattr(SourceSession, "begin", frozen)
+            patch.setattr(run_module, "_start_reading", started)
             patch.setattr(run_module, "commit", committing)
             patch.setattr(run_module, "load_pending", loading)
             yield
