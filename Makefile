@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 MANIFEST := dbt/target/manifest.json
 PORT ?= 3000
 ORDERS ?= 20000
-WORKERS ?= 2
+WORKERS ?= 3
 SEEDS ?= 1000
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -55,10 +55,10 @@ browser: ## see to it that there is a Chromium to test the UI in
 
 test: $(INSTALLED) $(MANIFEST) browser ## everything CI runs: lint, then every test
 	$(MAKE) --no-print-directory lint
-	pytest -n $(WORKERS) --dist loadfile
+	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(INSTALLED) ## the tests that need no server, dbt or browser
-	pytest -n $(WORKERS) --dist loadfile -m "not slow and not browser"
+	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not browser"
 
 lint: $(INSTALLED) ## ruff, mypy, import-linter and the catalog's generated files
 	ruff check .

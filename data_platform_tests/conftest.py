@@ -39,6 +39,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, help="the one seed to run")
 
 
+LONG = (
+    "deploy/test_production.py",
+    "end_to_end/test_browser.py",
+    "defs/test_runs.py",
+    "chaos/",
+    "exactness/",
+    "sync/",
+)
+"""What takes longest starts first, so that no worker is left alone with it in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(root).as_posix()
+        return next((n for n, start in enumerate(LONG) if name.startswith(start)), len(LONG))
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def seeds(request: pytest.FixtureRequest) -> Callable[[int], Sequence[int]]:
     """The seeds a test runs when it would run so many by itself."""

@@ -31,7 +31,7 @@ POOL = "warehouse"
 PATIENCE = 240
 """Seconds after which a wait gives up: a limit for what hangs, not a measure of anything."""
 
-LOST_AFTER = 20
+LOST_AFTER = 30
 """Seconds until a run is given up; by then the daemon must have loaded the new code server's definitions."""
 
 LAUNCH = """

@@ -18,6 +18,8 @@ from data_platform_tests.sync.conftest import Project
 
 pytestmark = pytest.mark.slow
 
+SHARE = 3
+"""Of the mutants, those that each run tries."""
 CASES = list(dict.fromkeys(mutant.case for mutant in MUTANTS))
 
 
@@ -46,7 +48,13 @@ def test_a_case_loses_nothing(case: Callable[..., None], run: Callable[[Callable
     run(case)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every ``SHARE``-th mutant, and all of them with ``--seeds``."""
+    if "mutant" in metafunc.fixturenames:
+        chosen = MUTANTS if metafunc.config.getoption("--seeds") else MUTANTS[::SHARE]
+        metafunc.parametrize("mutant", chosen, ids=lambda mutant: mutant.name.replace(" ", "-"))
+
+
 def test_a_broken_rule_is_noticed(
     mutant: Mutant, run: Callable[[Callable[..., None]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

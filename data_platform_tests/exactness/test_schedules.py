@@ -42,7 +42,7 @@ def _run(test: str, seed: int, schedule: Schedule) -> None:
 
 
 def test_a_schedule_of_writers_loses_nothing(database: str, tmp_path: Path, seeds: Seeds) -> None:
-    for seed in seeds(8):
+    for seed in seeds(5):
         project = Project(tmp_path / str(seed), database)
         _run("test_a_schedule_of_writers_loses_nothing", seed, Schedule(project, database, seed))
         shutil.rmtree(project.root)
@@ -63,7 +63,7 @@ def test_a_schedule_read_from_a_standby_loses_nothing(
     database: str, standby: Standby, tmp_path: Path, seeds: Seeds
 ) -> None:
     """The standby stops replaying at times, and falls behind the writers."""
-    for seed in seeds(4):
+    for seed in seeds(2):
         project = Project(tmp_path / str(seed), standby.url(database))
         schedule = Schedule(project, database, seed, caught_up=standby.caught_up, hold=standby.hold)
         _run("test_a_schedule_read_from_a_standby_loses_nothing", seed, schedule)

@@ -15,6 +15,8 @@ from data_platform.tables import SOURCE_XMIN, Slice
 from data_platform_tests.sync.conftest import COLUMNS, Project
 
 pytestmark = pytest.mark.slow
+BY_XMIN = pytest.mark.parametrize("orders", ["application"], ids=["xmin"], indirect=True)
+"""Where the way the changes were found makes no difference."""
 DAY = datetime(2026, 2, 2, 12, tzinfo=UTC)
 
 
@@ -77,6 +79,7 @@ def test_what_went_from_either_side_is_read_again(orders: Project) -> None:
     assert orders.difference("orders", COLUMNS) == ([], [])
 
 
+@BY_XMIN
 def test_a_value_that_is_wrong_at_the_right_version_is_found_within_a_week(orders: Project) -> None:
     with orders.platform().warehouse() as warehouse:
         warehouse.query("update raw_shop.orders set amount = amount + 1 where order_id in (7, 8, 9)")
@@ -93,6 +96,7 @@ def test_a_value_that_is_wrong_at_the_right_version_is_found_within_a_week(order
     assert orders.difference("orders", COLUMNS) == ([], [])
 
 
+@BY_XMIN
 def test_an_audit_lands_nothing_where_all_is_well(orders: Project) -> None:
     before = orders.ledger_sequences("orders")
     for day in range(ROTATION_DAYS):
@@ -116,6 +120,7 @@ def test_a_table_without_days_is_audited_whole_once_a_week(project: Project) -> 
     assert project.rows("select v from raw_shop.t where id = 1") == [('{"a": 1}',)]
 
 
+@BY_XMIN
 def test_rows_that_moved_on_meanwhile_are_no_alarm(orders: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit between the comparison and the audit: newer rows are landed, none is called altered."""
     compare = run_module._audited
@@ -152,6 +157,7 @@ def test_a_later_batch_of_another_sync_makes_it_compare_anew(
     assert any("another sync loaded a later batch" in note for note in report.notes)
 
 
+@BY_XMIN
 def test_the_record_stands_for_what_the_ledger_held(orders: Project) -> None:
     orders.execute("delete from orders where order_id = 3")
     _, found = verified(orders)

@@ -409,7 +409,7 @@ def test_any_table_of_these_types_stays_exact(typed: Project, seeds: Callable[[i
             assert changed(typed, table, {"Key": key, **columns}) == []
             assert report.operation == ("refresh" if rows is first else "changes")
 
-    for seed in seeds(2):
+    for seed in seeds(1):
         run = settings(
             max_examples=EXAMPLES, database=None, deadline=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck), print_blob=False,

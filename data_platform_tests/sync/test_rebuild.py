@@ -30,7 +30,7 @@ from data_platform_tests.sync.conftest import ORDERS as ORDERS_YAML
 pytestmark = pytest.mark.slow
 
 ORDERS = TableId("shop", "orders")
-INSTANTS = 12
+INSTANTS = 6
 INSTANTS_OF_A_HISTORY = 25
 SYNCS = 14
 

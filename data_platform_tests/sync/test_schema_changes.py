@@ -163,7 +163,7 @@ CASES = [
          block={"partition": None}),
 ]  # fmt: skip
 UNTOUCHED = "untouched"
-SHARE = 12
+SHARE = 24
 """One case in so many is run with each timing and operation; so many seeds run them all."""
 
 
