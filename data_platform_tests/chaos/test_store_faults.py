@@ -52,10 +52,19 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("lasting", [False, True], ids=["once", "lasting"])
-@pytest.mark.parametrize(
-    ("what", "method", "path"), CASES, ids=[f"{c[0]} {c[1]} {c[2].__name__[1:]}" for c in CASES]
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each case once or lasting in turn, for waiting takes its time; with ``--seeds`` each both ways."""
+    if "lasting" in metafunc.fixturenames:
+        every = bool(metafunc.config.getoption("--seeds"))
+        chosen = [
+            pytest.param(*case, lasting, id=f"{case[0]} {case[1]} {case[2].__name__[1:]} {how}")
+            for number, case in enumerate(CASES)
+            for lasting, how in ((False, "once"), (True, "lasting"))
+            if every or lasting == bool(number % 2)
+        ]
+        metafunc.parametrize(("what", "method", "path", "lasting"), chosen)
+
+
 def test_a_store_that_fails_leaves_nothing_to_repair(
     world: World,
     forks: ForkServer,

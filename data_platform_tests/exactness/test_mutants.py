@@ -18,7 +18,7 @@ from data_platform_tests.sync.conftest import Project
 
 pytestmark = pytest.mark.slow
 
-SHARE = 3
+SHARE = 6
 """Of the mutants, those that each run tries."""
 CASES = list(dict.fromkeys(mutant.case for mutant in MUTANTS))
 

@@ -185,7 +185,7 @@ KILLED = """
 """
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.05, 0.15, 0.3, 0.5])
+@pytest.mark.parametrize("delay", [0.05, 0.3])
 def test_a_sync_killed_at_any_instant_leaves_nothing_to_repair(orders: Project, delay: float) -> None:
     orders.execute(
         "insert into orders select n, 'bulk', n, timestamptz '2026-01-05' + n * interval '1 minute'"
