@@ -71,6 +71,13 @@ def seeds(request: pytest.FixtureRequest) -> Callable[[int], Sequence[int]]:
     return chosen
 
 
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> None:
+    """For what takes minutes, and of which a CI run sees another sample already."""
+    if not request.config.getoption("--seeds"):
+        pytest.skip("on demand: --seeds N")
+
+
 def _clear_left_behind() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
         process = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]

@@ -69,6 +69,7 @@ def test_runs_are_shown_together_and_the_later_one_counts() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("thorough")
 def test_our_own_column_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written = tmp_path / "out.json"
     chosen = ["--case", "late", "--case", "delete", "--case", "kill", "--kills", "1"]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["killed in the write", "no space"])
-@pytest.mark.parametrize("length", [1, 4095, 5755, 8192, 12287])
+@pytest.mark.parametrize("length", [1, 5755, 12287])
 def test_a_warehouse_whose_first_bytes_were_cut_short_is_made_anew(
     world: World, forks: ForkServer, length: int, full: bool
 ) -> None:
@@ -33,7 +33,7 @@ def test_a_warehouse_whose_first_bytes_were_cut_short_is_made_anew(
     assert str(world.compare()) == "all is well"
 
 
-@pytest.mark.parametrize("free_bytes", [0, 3_000, 20_000, 300_000, 1_000_000])
+@pytest.mark.parametrize("free_bytes", [0, 20_000, 1_000_000])
 def test_a_full_disk_is_told_and_leaves_nothing(
     source: Source, forks: ForkServer, tmp_path: Path, free_bytes: int
 ) -> None:

@@ -14,7 +14,7 @@ from data_platform_tests.chaos.forks import ForkServer, fork_server
 from data_platform_tests.chaos.sweep import OPERATIONS, Sweep, sites
 from data_platform_tests.chaos.world import World
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("thorough")]
 
 KINDS = {"ledger", "store", "warehouse", "source", "scratch"}
 SAMPLE = 2

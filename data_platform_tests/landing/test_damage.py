@@ -31,7 +31,7 @@ from data_platform.tables import Fingerprint, Load, Slice, TableId
 from data_platform_tests.contracts.batches import COLUMNS, manifest, part_of, write_part
 from data_platform_tests.landing.redactions import ENVIRON, redaction
 
-IN_CI = 30
+IN_CI = 20
 ORDERS, USERS = TableId("shop", "orders"), TableId("shop", "users")
 BATCHES, REPLACED_AT, VERIFIED_AT, FORKED_AT = 20, 5, 12, 14
 REDACTIONS = {11: 9, 18: 7}

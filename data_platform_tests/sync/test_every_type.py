@@ -253,6 +253,7 @@ def test_treatments_see_the_text_form_of_every_type(typed: Project, treatment: s
                     assert treated == MASKED or re.fullmatch(r"\+\d+\*{8}\d\d", treated)
 
 
+@pytest.mark.usefixtures("thorough")
 def test_no_setting_of_the_server_changes_a_text_form(typed: Project) -> None:
     name = typed.url.rpartition("/")[2]
     typed.execute(

@@ -355,6 +355,7 @@ MODES = [
 ]
 
 
+@pytest.mark.usefixtures("thorough")
 @pytest.mark.parametrize(("timing", "operation"), MODES)
 def test_changes_at_any_moment(
     project: Project, timing: str, operation: str, seeds: Callable[[int], Sequence[int]]
