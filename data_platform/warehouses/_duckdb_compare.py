@@ -34,7 +34,9 @@ def fingerprints(
     timezone: str,
 ) -> Mapping[Slice, Fingerprint]:
     columns = _columns(connection, table, [*key, *([partition] if partition else [])])
-    token = duckdb_token([Column(name, columns.get(name, ""), "") for name in key], SOURCE_XMIN in columns)
+    if not columns:
+        return {}
+    token = duckdb_token([Column(name, columns[name], "") for name in key], SOURCE_XMIN in columns)
     return {
         slice_: Fingerprint(rows, total % CHECKSUM_MODULUS)
         for slice_, rows, total in _by_slice(connection, table, columns, token, partition, timezone)
