@@ -116,6 +116,7 @@ def seaweedfs(folder: Path) -> Iterator[ObjectServer]:
     options = [f"-{name}={port}" for name, port in ports.items()]
     command = [
         program,
+        f"-logdir={folder}",
         "mini",
         f"-dir={folder / 'data'}",
         f"-ip={HOST}",
@@ -132,8 +133,13 @@ def seaweedfs(folder: Path) -> Iterator[ObjectServer]:
         client = server.opener(folder, "", Transfer(attempts=1, connect_seconds=2, answer_seconds=10))()
         client._client.create_bucket(Bucket=BUCKET)
 
-    with _running(command, folder, make_bucket):
-        yield server
+    try:
+        with _running(command, folder, make_bucket):
+            yield server
+    finally:  # it has no option for where these go
+        for port in ports.values():
+            for socket_file in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                socket_file.unlink()
 
 
 @contextmanager

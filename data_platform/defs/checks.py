@@ -102,8 +102,8 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
         metadata["mended"] = dg.MetadataValue.md(
             "\n".join(f"- {one}" for one in report.mended[:SLICES_SHOWN])
         )
-    if report.audited:
-        metadata |= {"slices_audited": len(report.audited), "rows_altered": report.altered}
+    if audited := report.audit.slices:
+        metadata |= {"slices_audited": len(audited), "rows_altered": report.audit.rows_altered}
     if (record := report.record()) is not None:
         metadata["evidence"] = dg.MetadataValue.json(record)
     if report.differing:
@@ -114,9 +114,9 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
         text = f"{report.matching} slice(s) hold what the source held when they were counted."
     if report.mended:
         text += f" {len(report.mended)} differed and were read again."
-    if report.altered:
+    if altered := report.audit.rows_altered:
         text += (
-            f" {report.altered:,} row(s) were not the source's though their version was: a value was converted"
+            f" {altered:,} row(s) were not the source's though their version was: a value was converted"
             " wrongly, or the warehouse changed by hand. They were read again; find out why."
         )
     return _result(table, COMPLETE, passed=report.passed, description=text, metadata=metadata)

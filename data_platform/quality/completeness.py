@@ -11,7 +11,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -59,18 +59,30 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """The whole rows of ``slices`` were compared, and those ``differing`` read again. Counted for each
+    of these are rows of the same version with other values than the source's: 0 where only the source
+    moved on."""
+
+    slices: tuple[Slice, ...] = ()
+    differing: Mapping[Slice, int] = field(default_factory=dict)
+
+    @property
+    def rows_altered(self) -> int:
+        return sum(self.differing.values())
+
+
+@dataclass(frozen=True, slots=True)
 class CompletenessReport:
     """``matching`` counts slices. ``unmeasured`` are those that were loaded into since the source
     was last measured there, or that it never was: about them nothing is said. ``mended`` differed
-    and were read again. Of the slices ``audited`` whole rows were compared; ``altered`` rows were
-    of the same version and not the same, and were read again too."""
+    and were read again."""
 
     matching: int
     differing: tuple[Difference, ...]
     unmeasured: tuple[Slice, ...]
     mended: tuple[Difference, ...] = ()
-    audited: tuple[Slice, ...] = ()
-    altered: int = 0
+    audit: Audit = Audit()
     evidence: Evidence | None = None
 
     @property
@@ -105,8 +117,8 @@ class CompletenessReport:
             "passed": self.passed,
             "differing": [str(difference) for difference in self.differing],
             "mended": [str(difference) for difference in self.mended],
-            "slices_audited": sorted(self.audited),
-            "rows_altered": self.altered,
+            "slices_audited": sorted(self.audit.slices),
+            "rows_altered": self.audit.rows_altered,
         }
         return {**record, "seal": seal(record)}
 

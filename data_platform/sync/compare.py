@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_platform.catalog import Table
 from data_platform.landing.manifest import Manifest
-from data_platform.quality.completeness import CompletenessReport, Evidence, compare_tallies, due
+from data_platform.quality.completeness import Audit, CompletenessReport, Evidence, compare_tallies, due
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
@@ -41,14 +41,13 @@ def due_today(platform: Platform, table: Table, report: CompletenessReport) -> t
     return due(table.id, report.evidence.tallies, platform.clock().date())
 
 
-def audit(platform: Platform, work: Work, plan: Plan) -> CompletenessReport:
-    """The whole rows that were just read, against the warehouse's. Nothing ``differing``, and nothing
-    needs to be committed, where every value agrees."""
+def audit(platform: Platform, work: Work, plan: Plan) -> Audit:
+    """The whole rows that were just read, against the warehouse's."""
     table = work.table
     slices = plan.slices or (WHOLE_TABLE,)
     load_pending(platform, table.id)
     with platform.warehouse(read_only=True) as warehouse:
-        altered = warehouse.altered(
+        differing = warehouse.altered(
             table.id,
             [path for path, _ in plan.read.parts],
             plan.shape.columns,
@@ -57,6 +56,4 @@ def audit(platform: Platform, work: Work, plan: Plan) -> CompletenessReport:
             plan.shape.timezone,
             slices,
         )
-    return CompletenessReport(
-        len(slices) - len(altered), (), tuple(altered), audited=slices, altered=sum(altered.values())
-    )
+    return Audit(slices, differing)

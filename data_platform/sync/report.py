@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from data_platform.errors import DataPlatformError
 from data_platform.landing.manifest import Manifest
-from data_platform.quality.completeness import CompletenessReport
+from data_platform.quality.completeness import Audit, CompletenessReport
 from data_platform.tables import Operation, Slice, TableId, Watermark
 from data_platform.warehouses import LoadResult
 
@@ -28,6 +28,7 @@ class TableReport:
     touched: Mapping[Slice, int] = field(default_factory=dict)
     loaded: tuple[LoadResult, ...] = ()
     completeness: CompletenessReport | None = None
+    audit: Audit | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -19,7 +19,7 @@ from data_platform.errors import BatchConflict, DataPlatformError, SourceError
 from data_platform.landing.ledger import TableState
 from data_platform.landing.manifest import Manifest
 from data_platform.privacy.treatments import session_setup
-from data_platform.quality.completeness import CompletenessReport, Difference
+from data_platform.quality.completeness import Audit, CompletenessReport, Difference
 from data_platform.sources.postgres.connection import connection_string
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession
@@ -199,14 +199,14 @@ def _finish(platform: Platform, request: Request, session: SourceSession, work: 
         audited = None
         if request.slices and request.audit and not _reshaped(work):
             audited = audit(platform, work, work.plan)
-        if audited is None or audited.unmeasured:
+        if audited is None or audited.differing:
             manifest = commit(platform, session, work, work.plan)
             if manifest is None:
                 platform.ledger.looked(work.table.id, platform.clock().isoformat(timespec="microseconds"))
         loaded = load_pending(platform, work.table.id, fresh=manifest)
         compared = compare_snapshot(platform, session, work, manifest) if work.tallies is not None else None
         work.seconds += time.monotonic() - began
-        return _report(work, manifest=manifest, loaded=loaded, completeness=audited or compared)
+        return _report(work, manifest=manifest, loaded=loaded, completeness=compared, audit=audited)
     except DataPlatformError as error:
         work.seconds += time.monotonic() - began
         return _report(work, manifest=manifest, error=error)
@@ -283,12 +283,11 @@ def _audited(
     look = next(
         _attempt(platform, Request(request.source, slices=slices, audit=True, mend=False), [table], None)
     )
-    seen = look.completeness
     note = f"whole rows of {len(slices)} slice(s) were compared"
-    if seen is not None and seen.altered:
-        note += f"; {seen.altered:,} were not the source's though their version was, and were read again"
+    if look.audit is not None and (altered := look.audit.rows_altered):
+        note += f"; {altered:,} were not the source's though their version was, and were read again"
     report = _joined(report, look, note)
-    return report, found if seen is None else replace(found, audited=seen.audited, altered=seen.altered)
+    return report, found if look.audit is None else replace(found, audit=look.audit)
 
 
 def _joined(first: TableReport, then: TableReport, note: str = "") -> TableReport:
@@ -310,6 +309,7 @@ def _report(
     manifest: Manifest | None = None,
     loaded: tuple[LoadResult, ...] = (),
     completeness: CompletenessReport | None = None,
+    audit: Audit | None = None,
     error: DataPlatformError | None = None,
 ) -> TableReport:
     before = work.state.watermark
@@ -324,6 +324,7 @@ def _report(
         touched=_touched(loaded),
         loaded=loaded,
         completeness=completeness,
+        audit=audit,
         notes=tuple(dict.fromkeys(work.notes)),
     )
 

@@ -47,7 +47,6 @@ def main(connection: socket.socket) -> None:
     points = Points(job.get("at"), job.get("at_site"), act)
     try:
         os.environ.update(job.get("environ", {}))
-        _trust_the_extension()
         work = _operation(job)
         _limit(job)
         if job.get("watched"):
@@ -68,20 +67,6 @@ def main(connection: socket.socket) -> None:
         kinds=dict(points.kinds),
         sites=sites,
     )
-
-
-def _trust_the_extension() -> None:
-    """Checking the signature of 42 MB is a quarter of a second a reader, most of such a small sync."""
-    import duckdb
-
-    connect = duckdb.connect
-
-    def trusting(database: str = ":memory:", **options: Any) -> duckdb.DuckDBPyConnection:
-        if database == ":memory:":
-            options["config"] = {**options.get("config", {}), "allow_unsigned_extensions": True}
-        return connect(database, **options)
-
-    duckdb.connect = trusting  # type: ignore[assignment]
 
 
 def _limit(job: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from data_platform_tests.servers import ObjectServer, faulty_proxy
 
 pytestmark = pytest.mark.slow
 
-SCHEDULES = 15
+SCHEDULES = 60
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
 
 from data_platform.sandbox.server import PostgresServer
@@ -19,20 +17,6 @@ from data_platform_tests.exactness.standby import Standby
 def _no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within its minute a wrong horizon would find every row of so short a schedule."""
     monkeypatch.setattr(clock, "UNSEEN_START_MAX", timedelta(0))
-
-
-@pytest.fixture(autouse=True)
-def _readers_start_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checking the signature of the extension takes a reader 0.2 s of CPU each time it starts, which
-    is most of a sync as small as these; nothing here hangs on it."""
-    connect = duckdb.connect
-
-    def unsigned(path: Any = ":memory:", *arguments: Any, **options: Any) -> Any:
-        if path == ":memory:":
-            options["config"] = {**options.get("config", {}), "allow_unsigned_extensions": True}
-        return connect(path, *arguments, **options)
-
-    monkeypatch.setattr(duckdb, "connect", unsigned)
 
 
 @pytest.fixture(scope="session")

@@ -88,9 +88,9 @@ def test_a_value_that_is_wrong_at_the_right_version_is_found_within_a_week(order
     for day in range(ROTATION_DAYS):
         report, found = verified(orders, day=day)
         assert found.passed, "the versions are right"
-        audited |= set(found.audited)
-        altered += found.altered
-        assert bool(found.altered) == any("were not the source's" in note for note in report.notes)
+        audited |= set(found.audit.slices)
+        altered += found.audit.rows_altered
+        assert bool(found.audit.rows_altered) == any("were not the source's" in note for note in report.notes)
     assert altered == 3
     assert len(audited) == 20, "every day had its turn"
     assert orders.difference("orders", COLUMNS) == ([], [])
@@ -100,7 +100,7 @@ def test_a_value_that_is_wrong_at_the_right_version_is_found_within_a_week(order
 def test_an_audit_lands_nothing_where_all_is_well(orders: Project) -> None:
     before = orders.ledger_sequences("orders")
     for day in range(ROTATION_DAYS):
-        assert verified(orders, day=day)[1].altered == 0
+        assert verified(orders, day=day)[1].audit.rows_altered == 0
     # (the first comparison measures the days that no batch has)
     assert len(orders.ledger_sequences("orders")) <= len(before) + 1
 
@@ -115,8 +115,8 @@ def test_a_table_without_days_is_audited_whole_once_a_week(project: Project) -> 
     with project.platform().warehouse() as warehouse:
         warehouse.query("""update raw_shop.t set v = '{"a": 2}' where id = 1""")
     found = [verified(project, day=day)[1] for day in range(ROTATION_DAYS)]
-    assert sorted(one.altered for one in found) == [0, 0, 0, 0, 0, 0, 1]
-    assert [one.audited for one in found].count((Slice("all"),)) == 1
+    assert sorted(one.audit.rows_altered for one in found) == [0, 0, 0, 0, 0, 0, 1]
+    assert [one.audit.slices for one in found].count((Slice("all"),)) == 1
     assert project.rows("select v from raw_shop.t where id = 1") == [('{"a": 1}',)]
 
 
@@ -131,8 +131,8 @@ def test_rows_that_moved_on_meanwhile_are_no_alarm(orders: Project, monkeypatch:
 
     monkeypatch.setattr(run_module, "_audited", commit_first)
     _, found = verified(orders, day=0)
-    assert (found.passed, found.altered) == (True, 0)
-    assert found.audited
+    assert (found.passed, found.audit.rows_altered) == (True, 0)
+    assert found.audit.slices
     orders.good()
     assert orders.difference("orders", COLUMNS) == ([], [])
 
