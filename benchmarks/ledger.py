@@ -10,8 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.measure import Figures
-from data_platform.landing.ledger import CHECKPOINT_EVERY, FOLDER_MAX, Ledger, manifest_key
+from data_platform.landing.keys import FOLDER_MAX, manifest_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Measured
+from data_platform.landing.state import CHECKPOINT_EVERY
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Column, Fingerprint, Slice, Snapshot, TableId, Watermark, days_between
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_platform.backups.manifest import BackupManifest, BackupObject, is_id, made_at, made_on
 from data_platform.errors import BackupDamaged, BackupError, BackupMissing, LandingError
-from data_platform.landing.ledger import sha256_of
+from data_platform.landing.part import sha256_of
 from data_platform.stores import Store
 
 MANIFESTS, OBJECTS = "warehouse/manifests", "warehouse/objects"

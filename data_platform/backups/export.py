@@ -19,7 +19,7 @@ from data_platform.backups import parquet
 from data_platform.backups.archive import Archive, object_key
 from data_platform.backups.manifest import BackupFile, BackupManifest, BackupObject, BackupTable, LedgerHead
 from data_platform.errors import BackupDamaged, DataPlatformError
-from data_platform.landing.ledger import sha256_of
+from data_platform.landing.part import sha256_of
 from data_platform.warehouses import Inventory, StoredTable, Warehouse
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pathlib import Path
 from data_platform.backups.archive import Archive
 from data_platform.backups.manifest import LedgerHead
 from data_platform.errors import BackupDamaged
-from data_platform.landing.ledger import Ledger, manifest_key
+from data_platform.landing.keys import manifest_key
+from data_platform.landing.ledger import Ledger
 from data_platform.stores import Store
 from data_platform.tables import TableId
 

@@ -1,107 +1,28 @@
 """The chain of a table's manifests in a store: the only state of a sync.
 
-Reading the head, folding the state, committing the next manifest and checking the
-chain belong here. What a manifest says is ``manifest.py``'s; how objects are made
-durable is the store's.
+Reading the head, committing the next manifest and checking the chain belong here. What
+a manifest says is ``manifest.py``'s, what a chain of them adds up to ``state.py``'s, the
+names of objects ``keys.py``'s; how objects are made durable is the store's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from data_platform.errors import BatchConflict, LedgerBroken, ObjectDamaged, PartDamaged
 from data_platform.landing import hint, tail
-from data_platform.landing.manifest import Manifest, Measured, Part
+from data_platform.landing.keys import looked_key, manifest_key, manifest_sequence, part_sequence
+from data_platform.landing.manifest import Manifest
+from data_platform.landing.part import Part, sha256_of
 from data_platform.landing.redaction import KEY_VARIABLE, Redaction, Rewrites, redaction_key
+from data_platform.landing.state import CHECKPOINT_EVERY, TableState, fold
 from data_platform.stores import Store
-from data_platform.tables import Column, Slice, TableId, Watermark
-
-CHECKPOINT_EVERY = 8
-"""Every so many sequences a manifest repeats the folded state, so that reading it takes at most
-that many objects, one after the other: a few milliseconds from a disk, a quarter of a second from
-an object store. Half as many requests would cost twice the bytes for a table of many days."""
-FOLDER_MAX = 1000
-_TOP = 10**12
-"""Manifests are named by ``_TOP - sequence``, so that the newest is the first of a listing, in folders
-of ``FOLDER_MAX``, so that listing it looks at few names however long the chain is."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableState:
-    """How far a table has been landed. All empty before its first batch.
-
-    ``measured`` is the fingerprint of each slice that no batch touched since it was taken,
-    with the sequence of the batch that measured it; ``measured_whole_at`` the sequence of the last batch that
-    measured every slice, so that one it did not mention was empty then.
-    """
-
-    head: Manifest | None = None
-    watermark: Watermark | None = None
-    columns: tuple[Column, ...] = ()
-    measured: Mapping[Slice, Measured] = field(default_factory=dict)
-    measured_whole_at: int | None = None
-
-    @property
-    def next_sequence(self) -> int:
-        return 1 if self.head is None else self.head.sequence + 1
-
-    @property
-    def digest(self) -> str | None:
-        """What the next manifest names as ``previous``."""
-        return None if self.head is None else self.head.digest
-
-
-def fold(newest_first: Iterable[Manifest]) -> tuple[dict[Slice, Measured], int | None]:
-    """The fingerprint of each slice that still holds and the sequence of the last whole
-    measurement (``TableState``). Reads no further back than it must."""
-    measured: dict[Slice, Measured] = {}
-    touched: set[Slice] = set()
-
-    def take(slice_: Slice, known: Measured) -> None:
-        if slice_ not in touched:
-            measured.setdefault(slice_, known)
-
-    for manifest in newest_first:
-        for slice_, fingerprint in manifest.fingerprints.items():
-            take(slice_, Measured(fingerprint, manifest.sequence))
-        if manifest.measured_whole:
-            return measured, manifest.sequence
-        if manifest.checkpoint is not None:
-            touched.update(manifest.touched)
-            for slice_, earlier in manifest.checkpoint.items():
-                take(slice_, earlier)
-            return measured, manifest.checkpoint_whole_at
-        touched.update(manifest.touched)
-    return measured, None
-
-
-def manifest_key(table: TableId, sequence: int) -> str:
-    top = _TOP - sequence
-    return f"{table}/manifests/{top // FOLDER_MAX:09d}/{top:012d}.json"
-
-
-def part_key(table: TableId, sequence: int, nonce: str, index: int = 0) -> str:
-    """Where part ``index`` of a batch goes: the batch's own folder, named by its nonce, so that
-    two writers after one sequence never touch each other's parts."""
-    return f"{table}/batches/{sequence:08d}-{nonce[:8]}/part-{index:04d}.parquet"
-
-
-def part_sequence(table: TableId, key: str) -> int | None:
-    """The batch whose part is, or was to be, ``key``; None for an object that is no part."""
-    prefix = f"{table}/batches/"
-    sequence = key.removeprefix(prefix).partition("-")[0] if key.startswith(prefix) else ""
-    return int(sequence) if sequence.isdecimal() else None
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+from data_platform.tables import TableId
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +54,7 @@ class Ledger:
     def last(self, table: TableId) -> int:
         """The sequence of the newest manifest; 0 before the first."""
         keys = self.store.list(f"{table}/manifests", limit=1)
-        return _sequence(table, keys[0]) if keys else 0
+        return manifest_sequence(table, keys[0]) if keys else 0
 
     def read(self, table: TableId, sequence: int) -> Manifest:
         """One manifest, verified. ``LedgerBroken`` when it is missing, altered or misplaced."""
@@ -281,11 +202,11 @@ class Ledger:
 
     def looked(self, table: TableId, at: str) -> None:
         """Remember that a sync looked at ``at`` (ISO, UTC) and found nothing: a hint, no state."""
-        hint.write(self.store, _looked_key(table), {"at": at})
+        hint.write(self.store, looked_key(table), {"at": at})
 
     def last_look(self, table: TableId) -> str | None:
         """The instant of the last ``looked``; None when there is none or it is damaged."""
-        return hint.read(self.store, _looked_key(table)).get("at")
+        return hint.read(self.store, looked_key(table)).get("at")
 
     def tables(self, among: Iterable[TableId]) -> list[TableId]:
         """Those of ``among`` (the catalog's tables) with a manifest: one listing of one key each."""
@@ -311,7 +232,7 @@ class Ledger:
         found = []
         for key in self.store.list(f"{table}/manifests"):
             try:
-                _sequence(table, key)
+                manifest_sequence(table, key)
             except LedgerBroken as error:
                 found.append(str(error))
         return found
@@ -529,22 +450,4 @@ def _chain_break(manifest: Manifest) -> LedgerBroken:
         f"The manifest of batch {manifest.sequence} of {manifest.table} does not follow the one before:"
         " one of the two was replaced. Restore the manifests of this table from a copy of the landing"
         " store."
-    )
-
-
-def _looked_key(table: TableId) -> str:
-    return f"{table}/looked.json"
-
-
-def _sequence(table: TableId, key: str) -> int:
-    name = key.rsplit("/", 1)[-1]
-    try:
-        sequence = _TOP - int(name.removesuffix(".json"))
-        if sequence > 0 and manifest_key(table, sequence) == key:
-            return sequence
-    except ValueError:
-        pass
-    raise LedgerBroken(
-        f"{key} in the landing store is not a manifest of {table}. Only this platform writes to that"
-        " folder; move the file away."
     )

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from data_platform.errors import LedgerBroken
 from data_platform.landing import hint
-from data_platform.landing.ledger import Ledger, part_sequence
+from data_platform.landing.keys import part_sequence
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.redaction import Rewrites
 from data_platform.tables import TableId
 

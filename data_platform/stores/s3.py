@@ -23,8 +23,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from data_platform.errors import (
     LandingError,
     ObjectDamaged,
-    StoreFull,
-    StoreRefused,
     StoreUnreachable,
 )
 from data_platform.stores._keys import visible
@@ -37,9 +35,17 @@ from data_platform.stores._remote import (
     checked_prefix,
     scratch_base,
 )
+from data_platform.stores._s3_errors import (
+    DAMAGED,
+    answered,
+    code_of,
+    is_of_the_moment,
+    tried_again,
+    unanswered,
+)
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
+    pass
 
 T = TypeVar("T")
 _PARTS_MAX = 10_000
@@ -134,10 +140,10 @@ class S3Store(RemoteStore):
                     IfNoneMatch="*",
                 )
             except ClientError as error:
-                if _code(error) in ("PreconditionFailed", "412"):
+                if code_of(error) in ("PreconditionFailed", "412"):
                     # After a second try the object that stands there may be the first one's.
-                    return _tried_again(error) and self._standing(name) == data
-                if not _is_of_the_moment(error):
+                    return tried_again(error) and self._standing(name) == data
+                if not is_of_the_moment(error):
                     raise
                 return self._settle(name, data, error)
             except BotoCoreError as error:
@@ -173,7 +179,7 @@ class S3Store(RemoteStore):
                     Range=f"bytes={start}-{start + length - 1}",
                 )
             except ClientError as error:
-                if _code(error) in ("InvalidRange", "416"):
+                if code_of(error) in ("InvalidRange", "416"):
                     return b""
                 raise
 
@@ -187,7 +193,7 @@ class S3Store(RemoteStore):
             except ClientError as error:
                 # The answer to HEAD has no body, so it says neither what is missing nor why it refuses.
                 self._client.list_objects_v2(Bucket=self.config.bucket, MaxKeys=1)
-                if _code(error) in ("404", "NoSuchKey", "NotFound"):
+                if code_of(error) in ("404", "NoSuchKey", "NotFound"):
                     raise KeyError(key) from None
                 raise
 
@@ -238,7 +244,7 @@ class S3Store(RemoteStore):
             manager.upload(str(path), self.config.bucket, name, extra_args=how).result()
         except ClientError as error:
             # An upload whose completion was done and its answer lost is gone at the second try.
-            if _code(error) != "NoSuchUpload" or not self._is_there(name):
+            if code_of(error) != "NoSuchUpload" or not self._is_there(name):
                 raise
 
     def _is_there(self, name: str) -> bool:
@@ -420,61 +426,14 @@ class S3Store(RemoteStore):
         except (Boto3Error, BotoCoreError, ClientError, RetriesExceededError) as error:
             failure = error.last_exception if isinstance(error, RetriesExceededError) else error
             # Without its cause, which knows the signed request.
-            if isinstance(failure, ClientError):
-                raise self._answered(failure, act, key) from None
-            raise self._unanswered(failure, act, key) from None
+            what, where = self._could_not(act, key), self._where()
+            if not isinstance(failure, ClientError):
+                raise unanswered(failure, what, where, self.transfer.attempts) from None
+            if code_of(failure) in DAMAGED:
+                raise self._altered(key) from None
+            raise answered(failure, what, where, self.transfer.attempts) from None
         except OSError as error:
             raise self._disk_error(error, act, key) from error
-
-    def _answered(self, error: ClientError, act: str, key: str) -> LandingError:
-        """The service said no: what that means, and what to do."""
-        what, code = self._could_not(act, key), _code(error)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _DAMAGED:
-            return self._altered(key)
-        if code in _FULL or status == 507:
-            return StoreFull(f"{what}: no space is left there ({code}). Make some, then run again.")
-        for codes, words in _REFUSALS:
-            if code in codes:
-                return StoreRefused(f"{what}: {words}")
-        if _is_of_the_moment(error):
-            return StoreUnreachable(
-                f"{what}: {self._where()} answered {code} ({status}) through {self.transfer.attempts} attempts."
-                " Run again later; if it lasts, see the service's status page."
-            )
-        if status == 403:
-            return StoreRefused(f"{what}: {_NO_PERMISSION}")
-        return LandingError(
-            f"{what}: {self._where()} answered {code} ({status}). Check `bucket`, `region` and `endpoint_url` in"
-            " catalog/platform.yaml; the service's documentation says what the code means."
-        )
-
-    def _unanswered(self, error: Exception, act: str, key: str) -> LandingError:
-        """The request never got as far: no credentials, no connection, no answer."""
-        from botocore import exceptions as sdk
-
-        what = self._could_not(act, key)
-        if isinstance(
-            error,
-            sdk.NoCredentialsError
-            | sdk.PartialCredentialsError
-            | sdk.CredentialRetrievalError
-            | sdk.ProfileNotFound
-            | sdk.SSOError
-            | sdk.TokenRetrievalError,
-        ):
-            return StoreRefused(
-                f"{what}: no usable credentials were found ({type(error).__name__}). Log in (`aws sso login`), give"
-                " the machine a role, or name environment variables under `access_key_env` and `secret_key_env`"
-                " in catalog/platform.yaml."
-            )
-        if isinstance(error, sdk.FlexibleChecksumError):
-            return ObjectDamaged(f"{what}: what came does not match its checksum. Run again.")
-        return StoreUnreachable(
-            f"{what}: no answer from {self._where()} ({type(error).__name__}) through"
-            f" {self.transfer.attempts} attempts. Check the network, and `endpoint_url` and `region` in"
-            " catalog/platform.yaml, then run again."
-        )
 
 
 class _Broken(Exception):
@@ -483,52 +442,6 @@ class _Broken(Exception):
     def __init__(self, reason: LandingError) -> None:
         super().__init__()
         self.reason = reason
-
-
-_NO_PERMISSION = (
-    "the credentials lack the permission. They need s3:ListBucket on the bucket, and s3:GetObject,"
-    " s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects."
-)
-_REFUSALS: tuple[tuple[frozenset[str], str], ...] = (
-    (
-        frozenset({"NoSuchBucket"}),
-        "there is no such bucket. Create it, or mend `bucket` in catalog/platform.yaml, then run again.",
-    ),
-    (
-        frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity"}),
-        "the credentials are wrong. Check the values of the environment variables that"
-        " catalog/platform.yaml names, or of the SDK's own (AWS_ACCESS_KEY_ID, AWS_PROFILE).",
-    ),
-    (
-        frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}),
-        "the credentials have expired. Renew them (`aws sso login`, or a new session token), then run again.",
-    ),
-    (frozenset({"AccessDenied", "AllAccessDisabled", "UnauthorizedAccess"}), _NO_PERMISSION),
-    (
-        frozenset({"RequestTimeTooSkewed"}),
-        "this machine's clock is wrong by more than the service allows. Set it, then run again.",
-    ),
-    (
-        frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301"}),
-        "the bucket is in another region. Set `region` in catalog/platform.yaml to it.",
-    ),
-)
-_DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
-_FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _tried_again(error: ClientError) -> bool:
-    return bool(error.response.get("ResponseMetadata", {}).get("RetryAttempts"))
-
-
-def _is_of_the_moment(error: ClientError) -> bool:
-    """Whether the service failed rather than refused: the same request may succeed, or has."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or status in (408, 409, 429) or _code(error) in ("SlowDown", "RequestTimeout")
 
 
 def _base64(digest: bytes) -> str:

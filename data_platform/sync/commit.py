@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from data_platform.errors import SourceError
-from data_platform.landing.ledger import part_key, sha256_of
+from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest, Part
+from data_platform.landing.part import sha256_of
 from data_platform.sources.postgres.connection import source_error
 from data_platform.sources.postgres.extract import name
 from data_platform.sources.postgres.fingerprint import measure, tally

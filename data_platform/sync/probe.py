@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
-from data_platform.landing.ledger import TableState
+from data_platform.landing.state import TableState
 from data_platform.sources.postgres.connection import connection_string, source_error
 from data_platform.sources.postgres.extract import name
 from data_platform.sources.postgres.fingerprint import measure

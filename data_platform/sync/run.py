@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from data_platform.catalog import Table
 from data_platform.errors import BatchConflict, DataPlatformError, SourceError
-from data_platform.landing.ledger import TableState
 from data_platform.landing.manifest import Manifest
+from data_platform.landing.state import TableState
 from data_platform.privacy.treatments import session_setup
 from data_platform.quality.completeness import Audit, CompletenessReport, Difference
 from data_platform.sources.postgres.connection import connection_string

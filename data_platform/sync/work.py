@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError, DuplicateKey, TableMissing
-from data_platform.landing.ledger import TableState
+from data_platform.landing.state import TableState
 from data_platform.sources.postgres import clock
 from data_platform.sources.postgres.extract import Read, Unit, name, whole_table_units
 from data_platform.sources.postgres.fingerprint import slice_predicate

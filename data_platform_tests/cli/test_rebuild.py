@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from data_platform.landing.ledger import Ledger, manifest_key, part_key
+from data_platform.landing.keys import manifest_key, part_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
 from data_platform.stores.local import LocalStore
 from data_platform_tests.contracts.batches import COLUMNS, TABLE, manifest, part_of, write_part

@@ -17,7 +17,8 @@ from data_platform.catalog import load_catalog
 from data_platform.cli import status as module
 from data_platform.cli.status import freshness_state, status_fields
 from data_platform.errors import WarehouseBusy
-from data_platform.landing.ledger import Ledger, manifest_key
+from data_platform.landing.keys import manifest_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Snapshot, TableId, Watermark

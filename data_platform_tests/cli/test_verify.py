@@ -17,7 +17,8 @@ from data_platform.catalog import load_catalog
 from data_platform.cli import verify as module
 from data_platform.cli.verify import parse_since
 from data_platform.errors import LandingError
-from data_platform.landing.ledger import Ledger, manifest_key, part_key
+from data_platform.landing.keys import manifest_key, part_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.stores.local import LocalStore
 from data_platform_tests.contracts.batches import TABLE

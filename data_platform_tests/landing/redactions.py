@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from data_platform.landing.ledger import Ledger, part_key
+from data_platform.landing.keys import part_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part
 from data_platform.landing.redaction import KEY_VARIABLE, Redaction, Rewritten

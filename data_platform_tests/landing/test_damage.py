@@ -22,9 +22,11 @@ import pytest
 
 from data_platform.errors import LandingError
 from data_platform.landing import orphans
-from data_platform.landing.ledger import Ledger, TableState, manifest_key, part_key
+from data_platform.landing.keys import manifest_key, part_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.redaction import Redaction, Rewritten
+from data_platform.landing.state import TableState
 from data_platform.landing.verify import contradictions, verify
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Fingerprint, Load, Slice, TableId

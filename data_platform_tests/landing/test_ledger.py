@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from data_platform.errors import BatchConflict, LedgerBroken, PartDamaged
 from data_platform.landing import orphans
-from data_platform.landing.ledger import CHECKPOINT_EVERY, Ledger, TableState, fold, manifest_key, part_key
+from data_platform.landing.keys import manifest_key, part_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Measured
+from data_platform.landing.state import CHECKPOINT_EVERY, TableState, fold
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Fingerprint, Slice, TableId, Watermark
 from data_platform_tests.contracts.batches import TABLE, manifest, part_of

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from data_platform.errors import BatchConflict
 from data_platform.landing import hint, orphans
-from data_platform.landing.ledger import Ledger, manifest_key, part_key, part_sequence
+from data_platform.landing.keys import manifest_key, part_key, part_sequence
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.orphans import Collection
 from data_platform.stores.local import LocalStore
 from data_platform.tables import TableId

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_platform.errors import BatchConflict, ConfigurationError, LedgerBroken, PartDamaged
-from data_platform.landing.ledger import CHECKPOINT_EVERY, Ledger, manifest_key, part_key
+from data_platform.landing.keys import manifest_key, part_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.redaction import (
     KEY_VARIABLE,
@@ -22,6 +23,7 @@ from data_platform.landing.redaction import (
     redaction_key,
     to_fields,
 )
+from data_platform.landing.state import CHECKPOINT_EVERY
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Fingerprint, Slice, TableId, Watermark
 from data_platform.warehouses.duckdb import DuckDBConfig

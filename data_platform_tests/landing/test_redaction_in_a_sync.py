@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from data_platform.landing.ledger import part_key
+from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.redaction import KEY_VARIABLE, Rewritten
 from data_platform.landing.verify import verify

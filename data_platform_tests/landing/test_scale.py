@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.landing.ledger import CHECKPOINT_EVERY, FOLDER_MAX, Ledger, TableState, manifest_key
+from data_platform.landing.keys import FOLDER_MAX, manifest_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
+from data_platform.landing.state import CHECKPOINT_EVERY, TableState
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Fingerprint, Slice, TableId
 from data_platform_tests.contracts.batches import TABLE, manifest

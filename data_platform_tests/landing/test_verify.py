@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from data_platform.errors import ConfigurationError, LedgerBroken
 from data_platform.landing import hint, tail
-from data_platform.landing.ledger import Ledger, manifest_key
+from data_platform.landing.keys import manifest_key
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.verify import Verification, forget, recall, verify
 from data_platform.stores.local import LocalStore
 from data_platform.tables import TableId

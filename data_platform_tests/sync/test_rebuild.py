@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from data_platform.errors import ConfigurationError, LedgerBroken, PartDamaged, WarehouseBusy, WarehouseError
-from data_platform.landing.ledger import manifest_key
+from data_platform.landing.keys import manifest_key
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sync import Platform, TableReport, open_platform

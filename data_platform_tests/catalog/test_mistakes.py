@@ -1,0 +1,249 @@
+"""Every mistake of a catalog at once, each in words that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data_platform.catalog import load_catalog
+from data_platform_tests.catalog.documents import PLATFORM, SOURCE, mistakes, only, write
+
+
+def test_every_mistake_of_every_file_at_once(tmp_path: Path) -> None:
+    platform = PLATFORM.replace("landing: {", "lnading: {").replace("duckdb,", "duckdb, wait_seconds: soon,")
+    tables = """\
+  orders:
+    keys: order_id
+    partition: created_at
+    rules: [revenue >>= 0, {rule: x not null, blocking: perhaps}]
+  users:
+    key: id
+    columns: {email: The address.}
+  events: {strategy: append}
+  users: {key: id}
+"""
+    root = write(
+        tmp_path,
+        tables,
+        source=SOURCE.replace("postgres", "postgress") + "timezone: Mars\nfreshness_hours: 0\n",
+    )
+    (root / "catalog" / "platform.yaml").write_text(platform)
+    (root / "catalog" / "sources" / "shop2.yaml").write_text("source: shop\n")
+    found = mistakes(root)
+    places = [mistake.split(": ")[0].split(" ")[0] + " " + mistake.split(": ")[1] for mistake in found]
+    assert places == [
+        "catalog/platform.yaml:2 environments.local.landing",
+        "catalog/platform.yaml:3 environments.local.lnading",
+        "catalog/platform.yaml:4 environments.local.warehouse.wait_seconds",
+        "catalog/sources/shop.yaml:2 kind",
+        "catalog/sources/shop.yaml:5 timezone",
+        "catalog/sources/shop.yaml:6 freshness_hours",
+        "catalog/sources/shop.yaml:9 tables.orders.keys",
+        "catalog/sources/shop.yaml:11 tables.orders.rules[0]",
+        "catalog/sources/shop.yaml:11 tables.orders.rules[1]",
+        "catalog/sources/shop.yaml:14 tables.users.personal.email",
+        "catalog/sources/shop.yaml:15 tables.events.key",
+        "catalog/sources/shop.yaml:16 tables.users",
+        "catalog/sources/shop2.yaml:1 connection",
+        "catalog/sources/shop2.yaml:1 kind",
+        "catalog/sources/shop2.yaml:1 source",
+        "catalog/sources/shop2.yaml:1 tables",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("block", "path", "words"),
+    [
+        ("{}", "key", "The strategy merge replaces rows by key"),
+        ("{strategy: append}", "key", "only adds keys that are absent"),
+        ("{key: [a, a]}", "key[1]", "names the column `a` twice"),
+        ("{key: 7}", "key", "must be a list"),
+        ("{key: id, cursor_clock: database}", "cursor_clock", "there is no `cursor`"),
+        ("{key: id, strategy: upsert}", "strategy", "must be one of merge, append, replace"),
+        ("{key: id, relation: a.b.c}", "relation", "must be `schema.name` or `name`"),
+        ("{key: id, relation: a.}", "relation", "must be `schema.name` or `name`"),
+        ("{key: id, freshness_hours: 0}", "freshness_hours", "must be greater than 0"),
+        ("{key: id, owner: somebody}", "owner", "must be an email address, or `team:`"),
+        ("{key: id, personal: {email: hsah}}", "personal.email", "Did you mean `hash`?"),
+        ("{key: id, personal: [email]}", "personal", "must be a block"),
+        ("{key: ssn, personal: {ssn: redact}}", "key", "use hash for a key"),
+        ("{key: id, partition: dob, personal: {dob: hash}}", "partition", "its day must be readable"),
+        ("{key: id, cursor: dob, personal: {dob: mask}}", "cursor", "kept as the watermark"),
+        ("{key: id, newest_data: {column: a}}", "newest_data.max_age_hours", "is missing"),
+        ("{key: id, as: {a: txt}}", "as.a", "must be one of text"),
+        ("{key: id, partition: day, as: {day: text}}", "as.day", "a time is needed"),
+        ("{key: id, rules: [a >= 0, a >= 0]}", "rules[1]", "stands in this table already"),
+        (
+            "{key: id, rules: [a >= 0, {rule: b >= 0, name: a_gte_0}]}",
+            "rules[1]",
+            "has the same name as another rule",
+        ),
+        ("{key: id, rules: [a >= 0, a >>= 0, a >= 0]}", "rules[2]", "stands in this table already"),
+        ("{key: id, columns: {_batch_id: x}}", "columns._batch_id", "which the platform adds"),
+        ("{key: customerEmail}", "personal.customerEmail", "looks like an email address"),
+        ("{key: id, rules: [phone not null]}", "personal.phone", "looks like a phone number"),
+        ("{key: id, columns: {x: 1}}", "columns.x", "must be text"),
+        ("{key: id, kye: id}", "kye", "unknown key. Did you mean `key`?"),
+        ("[id]", "", "must be a block"),
+    ],
+)
+def test_mistakes_of_a_table(tmp_path: Path, block: str, path: str, words: str) -> None:
+    found = mistakes(write(tmp_path, f"  t: {block}\n"))
+    where = f"catalog/sources/shop.yaml:6: tables.t{'.' * bool(path)}{path}: "
+    assert any(mistake.startswith(where) and words in mistake for mistake in found), found
+    expected = 2 if ">>=" in block else 1
+    assert len(found) == expected, found
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "words"),
+    [
+        ("owner: me", "owner", "must be an email address"),
+        ("timezone: Europe/Berln", "timezone", "Did you mean `Europe/Berlin`?"),
+        ("timezone: America", "timezone", "is not a time zone"),
+        ("schedule: '0 * * *'", "schedule", "five fields"),
+        ("schedule: 5", "schedule", "must be text"),
+        ("reconcile: '0 0 31 2 *'", "reconcile", "never comes"),
+        ("freshness_hours: -1", "freshness_hours", "must be greater than 0"),
+        ("freshnes_hours: 1", "freshnes_hours", "Did you mean `freshness_hours`?"),
+        ("start: 2024-13-01", "start", "not a valid date"),
+        ("start: soon", "start", "must be a date such as 2024-01-31"),
+    ],
+)
+def test_mistakes_of_a_source(tmp_path: Path, line: str, path: str, words: str) -> None:
+    source = SOURCE.replace("start: 2024-11-01\n", "") if path == "start" else SOURCE
+    mistake = only(write(tmp_path, "  t: {key: id}\n", source=source + line + "\n"))
+    assert mistake.startswith(f"catalog/sources/shop.yaml:{source.count(chr(10)) + 1}: {path}: ")
+    assert words in mistake
+
+
+@pytest.mark.parametrize("name", ["Shop", "shop-eu", "2shop", "shop__eu", "_shop", "data_platform", "s" * 49])
+def test_a_source_name_that_is_safe_everywhere(tmp_path: Path, name: str) -> None:
+    source = SOURCE.replace("source: shop", f"source: {name}")
+    assert only(write(tmp_path, "  t: {key: id}\n", source=source)).startswith(
+        "catalog/sources/shop.yaml:1: source:"
+    )
+
+
+@pytest.mark.parametrize("name", ["Orders", "order items", "2orders", "a__b", "_a", "t" * 49])
+def test_a_table_name_that_is_safe_everywhere(tmp_path: Path, name: str) -> None:
+    mistake = only(write(tmp_path, f"  {name}: {{key: id}}\n"))
+    assert "write the name it has in the source under `relation`" in mistake
+
+
+def test_a_partition_needs_a_start(tmp_path: Path) -> None:
+    source = SOURCE.replace("start: 2024-11-01\n", "")
+    assert "start: is missing" in only(write(tmp_path, "  t: {key: id, partition: day}\n", source=source))
+    assert load_catalog(write(tmp_path, "  t: {key: id}\n", source=source)).table_ids()
+
+
+@pytest.mark.parametrize("tables", ["", "tables:\n", "tables: {}\n"])
+def test_a_source_names_a_table(tmp_path: Path, tables: str) -> None:
+    assert "tables: is missing" in only(write(tmp_path, source=SOURCE + tables))
+
+
+def test_two_files_with_one_source(tmp_path: Path) -> None:
+    root = write(tmp_path, "  t: {key: id}\n")
+    (root / "catalog/sources/other.yaml").write_text(SOURCE + "tables: {t: {key: id}}\n")
+    assert only(root) == (
+        "catalog/sources/shop.yaml:1: source: the source `shop` is also in catalog/sources/other.yaml:"
+        " two sources need two names"
+    )
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    root = write(tmp_path, "  t: {key: id}\n")
+    sources = root / "catalog" / "sources"
+    (sources / "a.yaml").write_bytes(b"\xff\xfe\x00")
+    (sources / "b.yaml").write_text("")
+    (sources / "c.yaml").write_text("- one\n")
+    (sources / "d.yaml").write_text("source: d\nschedule: * * * * *\n")
+    (sources / "e.yml").write_text("source: e\n")
+    (sources / "f.yaml").write_text("source: f\n---\nsource: g\n")
+    assert [mistake.partition(": ")[0] for mistake in mistakes(root)] == [
+        "catalog/sources/a.yaml:1",
+        "catalog/sources/b.yaml:1",
+        "catalog/sources/c.yaml:1",
+        "catalog/sources/d.yaml:2",
+        "catalog/sources/e.yml:1",
+        "catalog/sources/f.yaml:2",
+    ]
+
+
+def test_a_missing_platform_file_is_told_with_the_rest(tmp_path: Path) -> None:
+    root = write(tmp_path, "  t: {kye: id}\n")
+    (root / "catalog" / "platform.yaml").unlink()
+    found = mistakes(root)
+    assert found[0].startswith("catalog/platform.yaml:1: is missing")
+    assert "tables.t.kye" in found[1]
+
+
+SECRETS = {
+    "url_env": (
+        SOURCE.replace("SHOP_DATABASE_URL", '"postgresql://me:s3cr3tpw@db/shop"'),
+        "environment variable",
+    ),
+    "url": (
+        SOURCE.replace("url_env: ", "url: ").replace("SHOP_DATABASE_URL", "postgresql://me:s3cr3tpw@db/shop"),
+        "url_env",
+    ),
+    "password": (SOURCE.replace("}", ", password: s3cr3tpw}"), "Connections are secrets"),
+    "elsewhere": (SOURCE + "description: see postgresql://me:s3cr3tpw@db/shop\n", "a URL with a secret"),
+    "a wrong type": (SOURCE.replace("SHOP_DATABASE_URL", "{s3cr3tpw: s3cr3tpw}"), "must be text"),
+    "an enumeration": (SOURCE.replace("}", ", sslmode: s3cr3tpw}"), "must be one of"),
+    "a number": (SOURCE.replace("}", ", connections: s3cr3tpw}"), "must be a whole number"),
+    "a rule": (SOURCE + "tables: {t: {key: id, rules: [a >> 's3cr3tpw']}}\n", "rules[0]"),
+}
+
+
+@pytest.mark.parametrize("case", SECRETS)
+def test_a_value_is_never_repeated(tmp_path: Path, case: str) -> None:
+    source, words = SECRETS[case]
+    tables = "" if "tables:" in source else "  t: {key: id}\n"
+    text = "\n".join(mistakes(write(tmp_path, tables, source=source)))
+    assert words in text
+    assert "s3cr3tpw" not in text
+
+
+def test_a_webhook_in_the_file_is_not_repeated(tmp_path: Path) -> None:
+    url = "https://hooks.slack.com/services/T000/B000/s3cr3tpw"
+    platform = PLATFORM + f"    alerts: {{slack: {{webhook_env: '{url}'}}}}\n"
+    mistake = only(write(tmp_path, "  t: {key: id}\n", platform=platform))
+    assert "alerts.slack.webhook_env: must be the name of an environment variable" in mistake
+    assert "s3cr3tpw" not in mistake
+
+
+@pytest.mark.parametrize(
+    ("backups", "said"),
+    [
+        ("store: {kind: local, path: .data/landing}", "backups.store: the backup store is in the same place"),
+        ("store: {kind: local, path: ./.data/x/../landing/b}", "the backup store is in the same place"),
+        (
+            "store: {kind: s3, bucket: bucket}, copies: {off: {kind: s3, bucket: bucket, prefix: p}}",
+            "backups.copies.off: the copy off is in the same place as the backup store",
+        ),
+        (
+            "store: {kind: s3, bucket: bucket}, copies: {primary: {kind: gcs, bucket: bucket}}",
+            "name the copy otherwise",
+        ),
+        ("store: {kind: s3, bucket: bucket}, schedule: daily", "backups.schedule: must be a cron line"),
+    ],
+)
+def test_a_second_copy_in_the_same_place_is_none(tmp_path: Path, backups: str, said: str) -> None:
+    platform = PLATFORM + f"    backups: {{{backups}, start: 2026-11-01}}\n"
+    assert said in only(write(tmp_path, "  t: {key: a}\n", platform=platform))
+
+
+def test_backups_in_places_of_their_own_are_taken(tmp_path: Path) -> None:
+    backups = (
+        "    backups:\n      store: {kind: s3, bucket: bucket, prefix: here}\n      start: 2026-11-01\n"
+        "      copies: {there: {kind: s3, bucket: bucket, prefix: there}, gcs: {kind: gcs, bucket: bucket, prefix: here}}\n"
+    )
+    found = (
+        load_catalog(write(tmp_path, "  t: {key: a}\n", platform=PLATFORM + backups))
+        .environment("local")
+        .backups
+    )
+    assert found is not None and list(found.copies) == ["there", "gcs"]
+    assert found.retention.days == 30 and not found.retention.apply

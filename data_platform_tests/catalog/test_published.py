@@ -1,0 +1,94 @@
+"""What is published and documented of the catalog is current."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_platform.catalog import Catalog, json_schemas, load_catalog
+from data_platform.catalog.schema import key_paths, node_at, render_json_schemas
+from data_platform.dbt_sources import render_dbt_sources
+from data_platform_tests.catalog.documents import write
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_published_schemas_are_current() -> None:
+    for path, text in render_json_schemas().items():
+        assert (ROOT / path).read_text() == text, f"{path} is old: data-platform validate --write"
+    published = {path.name for path in (ROOT / "catalog/schema").iterdir()}
+    assert published == set(json_schemas())
+
+
+def test_the_committed_catalog_follows_the_published_schemas() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    for schema, files in {
+        "platform.schema.json": [ROOT / "catalog/platform.yaml"],
+        "source.schema.json": sorted((ROOT / "catalog/sources").glob("*.yaml")),
+    }.items():
+        jsonschema.Draft202012Validator.check_schema(json_schemas()[schema])
+        for file in files:
+            data = yaml.load(
+                file.read_text(), Loader=yaml.BaseLoader
+            )  # numbers stay text: types are not the point
+            errors = [
+                error
+                for error in jsonschema.Draft202012Validator(json_schemas()[schema]).iter_errors(data)
+                if error.validator in ("additionalProperties", "required", "enum", "pattern")
+            ]
+            assert errors == []
+
+
+def test_every_key_has_a_description_for_editors() -> None:
+    for name, schema in json_schemas().items():
+        for path in key_paths(schema):
+            steps: list[str | int] = []
+            for step in path.split("."):
+                steps += [step.removesuffix("[]"), 0] if step.endswith("[]") else [step]
+            assert node_at(schema, tuple(steps)).get("description"), f"{name}: {path}"
+
+
+def test_every_key_is_documented_and_nothing_else() -> None:
+    sections = re.split(r"^## ", (ROOT / "docs/catalog.md").read_text(), flags=re.M)
+    for title, schema in (
+        ("catalog/platform.yaml", "platform.schema.json"),
+        ("catalog/sources/*.yaml", "source.schema.json"),
+    ):
+        (section,) = [section for section in sections if section.startswith(title)]
+        documented = re.findall(r"^\| `([^`]+)` \|", section, flags=re.M)
+        paths = set(key_paths(json_schemas()[schema]))
+        backups = {path for path in paths if re.search(r"\.backups\.(store|copies\.<name>)\.", path)}
+        stores = {re.sub(r"\.backups\.(store|copies\.<name>)\.", ".landing.", path) for path in backups}
+        assert stores <= paths, "a store's keys are the same everywhere, and documented once"
+        assert sorted(documented) == sorted(paths - backups)
+
+
+def test_the_dbt_sources_are_current(catalog: Catalog) -> None:
+    for path, text in render_dbt_sources(catalog).items():
+        assert (ROOT / path).read_text() == text, f"{path} is old: data-platform validate --write"
+
+
+def test_dbt_sources_survive_any_text(tmp_path: Path) -> None:
+    tables = """\
+  on:
+    key: id
+    description: "a: #b \\"c\\" {{ var('x') }} {% if %} ü"
+    columns: {"Order Date": "when", no: "n"}
+    personal: {email: hash, phone: keep}
+"""
+    ((path, text),) = render_dbt_sources(load_catalog(write(tmp_path, tables))).items()
+    assert path == "dbt/models/staging/shop/_shop__sources.yml"
+    source = yaml.safe_load(text)["sources"][0]
+    (table,) = source["tables"]
+    assert (source["name"], source["schema"], table["name"]) == ("shop", "raw_shop", "on")
+    assert table["config"] == {"meta": {"dagster": {"asset_key": ["raw", "shop", "on"]}}}
+    assert "{{" not in table["description"] and "{%" not in table["description"]
+    columns = {column["name"]: column for column in table["columns"]}
+    assert list(columns) == ["Order Date", "no", "email", "phone", "_batch_id", "_loaded_at"]
+    assert columns["Order Date"]["quote"] is True
+    assert columns["email"]["config"] == {"meta": {"personal": "hash"}}
+    assert "keyed hash" in columns["email"]["description"]
+    assert "description" not in columns["phone"]

@@ -1,0 +1,53 @@
+"""The YAML that is read, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_platform.catalog.yaml_reader import read_yaml
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a: 1\na: 2\n", 2, "stands twice here, first on line 1"),
+        ("a:\n  b: !python/object:os.system x\n", 2, "tags"),
+        ("base: &b {x: 1}\nmore:\n  <<: *b\n", 3, "merge keys"),
+        ("a: &a [*a]\n", 1, "refers to what it stands in"),
+        ("? [a, b]\n: 1\n", 1, "plain text"),
+        ("a: [1, 2\nb: 3\n", 2, "cannot be read"),
+        ("a: *nowhere\n", 1, "cannot be read"),
+        ("a: \0\n", 1, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read(text: str, line: int, words: str) -> None:
+    ((found, _, message),) = read_yaml(text).mistakes
+    assert found == line
+    assert words in message
+
+
+def test_anchors_are_read() -> None:
+    assert read_yaml("a: &a {x: [1]}\nb: *a\n").data == {"a": {"x": [1]}, "b": {"x": [1]}}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(json_values)
+def test_what_is_written_is_read(value: object) -> None:
+    document = read_yaml(yaml.safe_dump(value))
+    assert document.mistakes == []
+    assert document.data == value
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_any_text_is_a_document_or_a_mistake(text: str) -> None:
+    read_yaml(text)

@@ -1,0 +1,114 @@
+"""The structure of the dbt project, read from its files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+PROJECT = Path(__file__).parents[2] / "dbt"
+MODELS = sorted((PROJECT / "models").rglob("*.sql"))
+MARTS = {"order_facts", "user_dim", "user_metrics_fact", "daily_revenue", "customer_lifetime_value"}
+KEYS_WITHOUT_PARENT = {"session_id", "event_id"}
+
+
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe").load(path)
+
+
+def described(sql: Path) -> dict[str, Any]:
+    models: list[dict[str, Any]] = read_yaml(sql.with_suffix(".yml"))["models"]
+    assert [model["name"] for model in models] == [sql.stem]
+    return models[0]
+
+
+def test_names(model: dict[str, Any], column: str) -> set[str]:
+    found: dict[str, Any] = next((c for c in model["columns"] if c["name"] == column), {})
+    return {test if isinstance(test, str) else next(iter(test)) for test in found.get("data_tests", [])}
+
+
+test_names.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("sql", MODELS, ids=lambda path: path.stem)
+class TestEachModel:
+    def test_says_its_grain_and_every_column(self, sql: Path) -> None:
+        model = described(sql)
+        assert model["description"].startswith("One row per "), "a description begins with the grain"
+        assert model["config"]["group"] in {"sales", "customers"}
+        missing = [column["name"] for column in model["columns"] if not column.get("description")]
+        assert not missing
+
+    def test_tests_its_key(self, sql: Path) -> None:
+        model = described(sql)
+        if sql.stem == "stg_data_platform__touched_slices":
+            return  # a log: no column of it is a key
+        key = model["columns"][0]["name"]
+        together = [test["unique_together"]["arguments"]["columns"] for test in model.get("data_tests", [])]
+        if together:
+            assert all("not_null" in test_names(model, column) for column in together[0])
+        else:
+            assert {"unique", "not_null"} <= test_names(model, key), f"{key} is the key of {sql.stem}"
+
+    def test_tests_its_foreign_keys(self, sql: Path) -> None:
+        model = described(sql)
+        key = model["columns"][0]["name"] if not model.get("data_tests") else None
+        for column in (c["name"] for c in model["columns"]):
+            if column.endswith("_id") and column != key and column not in KEYS_WITHOUT_PARENT:
+                assert "relationships" in test_names(model, column), f"{sql.stem}.{column}"
+
+
+def test_staging_has_one_view_a_source_table() -> None:
+    for folder in sorted((PROJECT / "models" / "staging").iterdir()):
+        sources = read_yaml(folder / f"_{folder.name}__sources.yml")["sources"]
+        tables = {table["name"] for source in sources for table in source["tables"]}
+        assert {path.stem for path in folder.glob("*.sql")} == {
+            f"stg_{folder.name}__{name}" for name in tables
+        }
+
+
+def test_marts_are_there_and_typed() -> None:
+    marts = [path for path in MODELS if path.parent.name == "marts"]
+    assert {path.stem for path in marts} == MARTS
+    assert read_yaml(PROJECT / "dbt_project.yml")["models"]["data_platform"]["marts"]["+contract"] == {
+        "enforced": True
+    }
+    for path in marts:
+        untyped = [c["name"] for c in described(path)["columns"] if not c.get("data_type")]
+        assert not untyped, path.stem
+
+
+def test_every_mart_has_a_unit_test() -> None:
+    for name in MARTS:
+        tests = read_yaml(PROJECT / "models" / "marts" / f"{name}.yml")["unit_tests"]
+        assert any(test["model"] == name for test in tests)
+
+
+def test_marts_and_intermediate_models_read_no_raw_table() -> None:
+    reading = [p.stem for p in MODELS if "source(" in p.read_text() and "staging" not in p.parts]
+    assert reading == []
+
+
+def test_every_mart_and_its_columns_that_matter_are_documented() -> None:
+    text = (PROJECT.parent / "docs" / "models.md").read_text()
+    for name in MARTS | {"users_history"}:
+        section = re.search(rf"^## `{name}`\n(.*?)(?=^## |\Z)", text, re.S | re.M)
+        assert section, f"docs/models.md has no section about {name}"
+        if name in MARTS:
+            columns = {c["name"] for c in described(PROJECT / "models" / "marts" / f"{name}.sql")["columns"]}
+            listed = set(re.findall(r"^\| `(\w+)`", section[1], re.M))
+            assert listed and listed <= columns, f"{name}: {sorted(listed - columns)} are not columns"
+
+
+def test_nothing_is_downloaded_or_reported() -> None:
+    assert not (PROJECT / "packages.yml").exists() and not (PROJECT / "dependencies.yml").exists()
+    assert read_yaml(PROJECT / "dbt_project.yml")["flags"]["send_anonymous_usage_stats"] is False
+
+
+def test_days_of_the_shop_are_utc_days() -> None:
+    """daily_revenue reads touched slices, days in the source's zone, as the UTC days it counts by."""
+    catalog = PROJECT.parent / "catalog" / "sources" / "shop.yaml"
+    assert read_yaml(catalog).get("timezone", "UTC") == "UTC"
