@@ -10,16 +10,16 @@ from functools import cached_property
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import (
+
+from data_platform.catalog import Catalog
+from data_platform.defs import dbt_manifest, dbt_run
+from data_platform.defs.automation import follow_raw_changes
+from data_platform.defs.dbt_library import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
     DbtProject,
     dbt_assets,
 )
-
-from data_platform.catalog import Catalog
-from data_platform.defs import dbt_manifest, dbt_run
-from data_platform.defs.automation import follow_raw_changes
 from data_platform.defs.names import WAREHOUSE_POOL
 from data_platform.defs.resources import PlatformResource
 

@@ -14,9 +14,9 @@ from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliResource
 from packaging.version import Version
 
+from data_platform.defs.dbt_library import DagsterDbtTranslator, DbtCliResource
 from data_platform.defs.dbt_manifest import PATH_VARIABLE
 from data_platform.defs.materializations import quoted
 from data_platform.sync import Platform

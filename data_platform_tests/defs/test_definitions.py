@@ -93,6 +93,21 @@ def test_they_load_in_a_fresh_interpreter_without_source_or_environment(manifest
     assert float(cpu_seconds) < 2 * LOADING_CPU_SECONDS_MAX
 
 
+def test_loading_leaves_dbt_to_its_own_process() -> None:
+    """It is more than half of the time that loading takes, and it can still be imported afterwards."""
+    script = (
+        "import sys\n"
+        "from data_platform.definitions import defs\n"
+        "defs().get_repository_def()\n"
+        "print([m for m in sys.modules if m.partition('.')[0] == 'dbt'])\n"
+        "import dbt.version\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
 def test_importing_the_entry_point_reads_nothing() -> None:
     script = (
         "import sys\n"
