@@ -1,17 +1,14 @@
-"""The figures of the dbt project, against a computation in Python over the same rows. dbt itself runs
-in this process, because starting it costs seconds."""
+"""The figures of the dbt project, against a computation in Python over the same rows."""
 
 from __future__ import annotations
 
 import copy
-import os
 import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,58 +16,15 @@ import pytest
 
 from data_platform_tests.dbt import raw_shop
 from data_platform_tests.dbt.raw_shop import RawShop, Row, utc_day
+from data_platform_tests.dbt.runner import PROJECT, Dbt, built
 
-PROJECT = Path(__file__).parents[2] / "dbt"
 CENT = Decimal("0.01")
-
-
-class Dbt:
-    """dbt on one warehouse file; ``warnings`` are all it said at level warn or above."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "warehouse.duckdb"
-        self.folder = folder
-        self.warnings: list[str] = []
-        self.manifest: Any = None
-
-    def __call__(self, command: str, *arguments: str) -> None:
-        from dbt.cli.main import dbtRunner
-
-        runner = dbtRunner(manifest=self.manifest, callbacks=[self._hear])
-        result = runner.invoke(
-            [
-                command, *arguments, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target", "local",
-                "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"), "--quiet",
-            ]
-        )  # fmt: skip
-        assert result.success, "\n".join(self.warnings) or result.exception
-        if command == "parse":
-            self.manifest = result.result
-
-    def _hear(self, event: Any) -> None:
-        if event.info.level in ("warn", "error"):
-            self.warnings.append(event.info.msg)
-
-    def rows(self, sql: str) -> list[Row]:
-        with duckdb.connect(str(self.path)) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            cursor = connection.execute(sql)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 @pytest.fixture(scope="module")
 def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dbt]:
-    made = Dbt(tmp_path_factory.mktemp("dbt"))
-    before = dict(os.environ)
-    os.environ["DATA_PLATFORM_DUCKDB_PATH"] = str(made.path)
-    os.environ.pop("DATA_PLATFORM_ENV", None)
-    raw_shop.write(made.path, raw_shop.shop(), dict.fromkeys(raw_shop.DDL, 1))
-    made("parse", "--no-partial-parse")
-    made("build")
-    yield made
-    os.environ.clear()
-    os.environ.update(before)
+    with built(tmp_path_factory.mktemp("dbt")) as dbt:
+        yield dbt
 
 
 # What the marts should hold, computed from the rows without SQL.

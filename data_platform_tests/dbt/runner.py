@@ -1,0 +1,70 @@
+"""dbt on a warehouse file of raw tables. It runs in this process, because starting it costs seconds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from data_platform_tests.dbt import raw_shop
+from data_platform_tests.dbt.raw_shop import Row
+
+PROJECT = Path(__file__).parents[2] / "dbt"
+
+
+class Dbt:
+    """dbt on one warehouse file; ``warnings`` are all it said at level warn or above."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "warehouse.duckdb"
+        self.folder = folder
+        self.warnings: list[str] = []
+        self.manifest: Any = None
+
+    def __call__(self, command: str, *arguments: str) -> None:
+        from dbt.cli.main import dbtRunner
+
+        runner = dbtRunner(manifest=self.manifest, callbacks=[self._hear])
+        result = runner.invoke([command, *arguments, *self.options, "--quiet"])
+        assert result.success, "\n".join(self.warnings) or result.exception
+        if command == "parse":
+            self.manifest = result.result
+
+    @property
+    def options(self) -> list[str]:
+        return [
+            "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target", "local",
+            "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"),
+        ]  # fmt: skip
+
+    def _hear(self, event: Any) -> None:
+        if event.info.level in ("warn", "error"):
+            self.warnings.append(event.info.msg)
+
+    def rows(self, sql: str) -> list[Row]:
+        with duckdb.connect(str(self.path)) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            cursor = connection.execute(sql)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@contextmanager
+def built(folder: Path) -> Iterator[Dbt]:
+    """``raw_shop.shop()`` in a new warehouse, with everything built over it."""
+    dbt = Dbt(folder)
+    before = dict(os.environ)
+    os.environ["DATA_PLATFORM_DUCKDB_PATH"] = str(dbt.path)
+    os.environ.pop("DATA_PLATFORM_ENV", None)
+    try:
+        raw_shop.write(dbt.path, raw_shop.shop(), dict.fromkeys(raw_shop.DDL, 1))
+        dbt("parse", "--no-partial-parse")
+        dbt("build")
+        yield dbt
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
