@@ -16,6 +16,8 @@ export DAGSTER_TELEMETRY_ENABLED := false
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo dev browser test test-fast lint format manifest lock bench chaos clean
 

@@ -71,6 +71,7 @@ def plain_environment() -> dict[str, str]:
         if not name.startswith(("DATA_PLATFORM_", "DAGSTER_", "DBT_", "PG"))
         and not name.endswith("_DATABASE_URL")
         and name not in ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+        and name != "PYTHONDONTWRITEBYTECODE"  # or every import would be compiled anew
     }
     return {**kept, "DATA_PLATFORM_HASH_KEY": HASH_KEY, "DO_NOT_TRACK": "1"}
 
