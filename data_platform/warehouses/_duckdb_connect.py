@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,10 @@ def connect(
     start, pause = clock(), _FIRST_PAUSE_SECONDS
     while True:
         try:
-            if not read_only and not path.exists():
-                _make(path, settings)
+            if not read_only:
+                _sweep(path)
+                if not path.exists():
+                    _make(path, settings)
             return duckdb.connect(str(path), read_only=read_only, config=settings)
         except OSError as error:
             raise WarehouseError(
@@ -76,12 +79,7 @@ def _make(path: Path, settings: Mapping[str, str | bool | int | float | list[str
     disk, it would never open again, and somebody would have to move it away."""
     import duckdb
 
-    start = f".{path.name}-"
-    for left in path.parent.glob(f"{start}*"):
-        with suppress(OSError):
-            if left.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=start, dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=_unfinished(path), dir=path.parent))
     try:
         new = folder / path.name
         duckdb.connect(str(new), config=dict(settings)).close()
@@ -94,6 +92,18 @@ def _make(path: Path, settings: Mapping[str, str | bool | int | float | list[str
                 new.rename(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a process that was killed in ``_make`` left; the file itself may be there by then."""
+    for left in path.parent.glob(f"{escape(_unfinished(path))}*"):
+        with suppress(OSError):
+            if left.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _unfinished(path: Path) -> str:
+    return f".{path.name}-"
 
 
 def _is_held(error: Exception) -> bool:

@@ -393,9 +393,10 @@ def _read_whole_while(project: Project, cases: Sequence[Case], changes: Sequence
             for c in cases
         }
     migration: list[Callable[[], Any]] = []
+    first = threading.Lock()  # of several readers
 
     def under_way(*_: Any) -> None:
-        if not migration:
+        if first.acquire(blocking=False):
             migration.append(in_background(lambda: project.execute(*changes)))
             waits_for_a_lock(project, f"not {OURS}")
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -104,6 +105,19 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / CONFIG.path).write_bytes(b"no database at all" * 1000)
     with pytest.raises(WarehouseError, match="does not open"), CONFIG.open(tmp_path):
         pass
+
+
+def test_what_a_killed_maker_left_is_swept_from_beside_a_file_that_is_there(loaded: Path) -> None:
+    """Its hard link to the warehouse would keep the space of one that was removed."""
+    file = loaded / CONFIG.path
+    for name, age in (("old", 7200), ("new", 60)):
+        left = file.with_name(f".{file.name}-{name}")
+        left.mkdir()
+        os.link(file, left / file.name)
+        os.utime(left, (then := time.time() - age, then))
+    with CONFIG.open(loaded) as warehouse:
+        assert warehouse.loaded(TABLE) is not None
+    assert [path.name for path in file.parent.glob(".*")] == [f".{file.name}-new"], "it may be at work"
 
 
 def test_a_held_file_is_waited_for_and_then_its_holder_named(loaded: Path) -> None:

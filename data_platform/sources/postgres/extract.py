@@ -178,6 +178,7 @@ class Readers:
         self._locks: tuple[str, ...] = ()
         self._work: queue.SimpleQueue[tuple[Read, int] | _Question | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._all_open = threading.Barrier(1)
         self._stopped = threading.Event()
 
     def start(self, reads: Sequence[Read]) -> None:
@@ -189,7 +190,9 @@ class Readers:
             for number in range(len(read.units)):
                 self._work.put((read, number))
                 units += 1
-        for _ in range(min(self._connections, units) if self._snapshot is not None else 1):
+        count = min(self._connections, units) if self._snapshot is not None else 1
+        self._all_open = threading.Barrier(max(1, count))
+        for _ in range(count):
             thread = threading.Thread(target=self._run, name="postgres-reader", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -228,6 +231,7 @@ class Readers:
                 f"A reader could not join the source's snapshot: {redact(str(error), self._conninfo)}."
                 " Run the sync again."
             )
+        self._all_open.wait()  # once a row was read, whoever comes to ALTER a table holds up no reader
         try:
             while (item := self._work.get()) is not None:
                 if isinstance(item, _Question):
