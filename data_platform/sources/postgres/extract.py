@@ -219,6 +219,7 @@ class Readers:
     def stop(self) -> None:
         """Take no further unit and wait for those under way: their files are about to be removed."""
         self._stopped.set()
+        self._all_open.abort()
         self.join()
 
     def _run(self) -> None:
@@ -231,7 +232,8 @@ class Readers:
                 f"A reader could not join the source's snapshot: {redact(str(error), self._conninfo)}."
                 " Run the sync again."
             )
-        self._all_open.wait()  # once a row was read, whoever comes to ALTER a table holds up no reader
+        with suppress(threading.BrokenBarrierError):
+            self._all_open.wait()  # once a row was read, whoever comes to ALTER a table holds up no reader
         try:
             while (item := self._work.get()) is not None:
                 if isinstance(item, _Question):
