@@ -108,7 +108,15 @@ def _unfinished(path: Path) -> str:
 
 def _is_held(error: Exception) -> bool:
     text = str(error)
-    return "Could not set lock on file" in text or "different configuration" in text
+    # the last: of a thread that is just letting go of it
+    return any(
+        words in text
+        for words in (
+            "Could not set lock on file",
+            "different configuration",
+            "is already attached by database",
+        )
+    )
 
 
 def _holder(message: str) -> str:
@@ -117,7 +125,7 @@ def _holder(message: str) -> str:
     if found is None:
         return (
             "this very process, which has it open in another mode"
-            if "configuration" in message
+            if "configuration" in message or "attached" in message
             else "another process"
         )
     return f"process {found[1]}{_command(int(found[1]))}"

@@ -16,6 +16,9 @@ class Standby:
         self.server = server
         self._primary = primary.connect(options="-c synchronous_commit=on")
         self._replay = server.connect()
+        # whoever is in the way of a TRUNCATE's replay is ended soon, not after half a minute
+        self._replay.execute("alter system set max_standby_streaming_delay = '1s'")
+        self._replay.execute("select pg_reload_conf()")
 
     def url(self, primary_url: str) -> str:
         """Where the standby serves the database that is at ``primary_url`` on the primary."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from data_platform.errors import SourceUnreachable
 from data_platform_tests.exactness.standby import Standby
 from data_platform_tests.exactness.tables import VARIANTS
 from data_platform_tests.sync.conftest import Project
@@ -48,3 +49,27 @@ def test_a_snapshot_that_overflowed_changes_nothing_on_the_standby(
     project.url = there
     assert project.source_rows(rows) == expected
     assert project.rows("select id, status from raw_shop.plain order by id") == expected
+
+
+def test_a_read_that_the_standby_ends_is_told_and_the_next_one_is_whole(
+    database: str, standby: Standby, tmp_path: Path
+) -> None:
+    """The primary's TRUNCATE waits for the readers of the standby, and not for long."""
+    table = VARIANTS[3]
+    project = Project(tmp_path, standby.url(database))
+    with psycopg.connect(database, autocommit=True) as primary:
+        primary.execute(table.create().encode())
+        standby.caught_up()
+        project.catalog({"plain": table.block()}).good()
+        primary.execute("update plain set status = 'changed' where id = 1")
+        standby.caught_up()
+
+        def truncate(*_: object) -> None:
+            primary.execute("truncate plain; insert into plain (id, status) values (7, 'new')")
+            standby.caught_up()
+
+        error = project.sync(refresh=["plain"], progress=truncate)["plain"].error  # rows are counted after
+        assert isinstance(error, SourceUnreachable), error
+        assert "a standby ended it. Run the sync again" in str(error)
+        project.good()
+    assert project.rows("select id, status from raw_shop.plain") == [(7, "new")]

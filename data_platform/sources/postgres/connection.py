@@ -100,6 +100,17 @@ def redact(message: str, conninfo: str) -> str:
     return " ".join(text.split()).rstrip(".")
 
 
+IN_THE_WAY_OF_REPLAY = (
+    "the standby ended the read, for which the replay of a TRUNCATE, an ALTER or a vacuum had waited as long as"
+    " max_standby_streaming_delay allows. Nothing was committed; run the sync again. Where it keeps happening,"
+    " raise that setting on the standby."
+)
+
+
+def in_the_way_of_replay(error: Exception) -> bool:
+    return "conflict with recovery" in str(error)
+
+
 def source_error(error: Exception, conninfo: str, *, what: str) -> SourceError:
     """A readable error for a failed statement; the kind says whether to try again."""
     import psycopg
@@ -112,6 +123,8 @@ def source_error(error: Exception, conninfo: str, *, what: str) -> SourceError:
             f"{what} took longer than statement_timeout_seconds allows and was cancelled."
             " Raise the limit in the source's `connection:` or read from a replica (replica_url_env)."
         )
+    if in_the_way_of_replay(error):
+        return SourceUnreachable(f"{what}: {IN_THE_WAY_OF_REPLAY}")
     if sqlstate == "55P03":
         return SourceUnreachable(
             f"{what} waited longer than lock_timeout_seconds for a lock that another session holds"

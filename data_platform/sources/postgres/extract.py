@@ -390,6 +390,10 @@ class _Question:
             query = f"SELECT * FROM postgres_query('source', {literal(self._server)})"
             self.answer.set_result(engine.execute(query).fetchall())
         except Exception as error:
+            if connection_lost(error):
+                error = SourceUnreachable(
+                    "The connection to the source was lost, or a standby ended it. Run the sync again."
+                )
             self.answer.set_exception(error)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from data_platform.errors import SourceError, SourceUnreachable, StoreFull, ValueNotKept
-from data_platform.sources.postgres.connection import redact
+from data_platform.sources.postgres.connection import IN_THE_WAY_OF_REPLAY, in_the_way_of_replay, redact
 from data_platform.sources.postgres.types import NOT_KEPT, quote, refused_value, way_out
 
 
@@ -38,6 +38,8 @@ def readable(error: Exception, label: str, conninfo: str, memory: str) -> Except
             " are. Read a view that leaves the large column out or cuts it; of a view with rows of 90 kB and"
             " more, its table."
         )
+    if in_the_way_of_replay(error):
+        return SourceUnreachable(f"{label}: {IN_THE_WAY_OF_REPLAY}")
     if connection_lost(error):
         return SourceUnreachable(f"{label}: the connection to the source was lost. Run the sync again.")
     if "canceling statement due to lock timeout" in text:

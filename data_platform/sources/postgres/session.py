@@ -125,13 +125,11 @@ class SourceSession:
         try:
             if self.reader is not None:
                 return self.reader(statement)
-            self._connection.execute("savepoint statement")
-            rows = list(self._connection.execute(statement))
-            self._connection.execute("release savepoint statement")
-            return rows
+            with self._connection.transaction():  # a savepoint
+                return list(self._connection.execute(statement))
+        except DataPlatformError:
+            raise
         except Exception as error:
-            if not self._connection.closed:
-                self._connection.execute("rollback to savepoint statement")
             raise source_error(error, self.conninfo, what=what) from None
 
     @property
