@@ -73,11 +73,7 @@ def test_a_schedule_read_from_a_standby_loses_nothing(
 def test_writers_that_never_stop_lose_nothing(database: str, tmp_path: Path, seeds: Seeds) -> None:
     """Free-running threads: not to be repeated step by step, and graded by the snapshot all the same."""
     for seed in seeds(1):
-        tables = random.Random(seed).sample(VARIANTS, 2)
-        project = Project(tmp_path / str(seed), database)
-        project.execute(*(variant.create() for variant in tables))
-        project.catalog({variant.name: variant.block() for variant in tables})
-        oracle = Oracle([variant.kind("UTC") for variant in tables])
+        project, tables, oracle = _two_tables(tmp_path / str(seed), database, seed)
         with oracle.watching():
             project.good()
             with _writing(database, tables, seed):
@@ -91,11 +87,7 @@ def test_writers_that_never_stop_lose_nothing(database: str, tmp_path: Path, see
 def test_two_syncs_that_never_wait_lose_nothing(database: str, tmp_path: Path, seeds: Seeds) -> None:
     """Two threads sync the same tables as fast as they can, beside writers: each batch is loaded once."""
     for seed in seeds(1):
-        tables = random.Random(seed).sample(VARIANTS, 2)
-        project = Project(tmp_path / str(seed), database)
-        project.execute(*(variant.create() for variant in tables))
-        project.catalog({variant.name: variant.block() for variant in tables})
-        oracle = Oracle([variant.kind("UTC") for variant in tables])
+        project, tables, oracle = _two_tables(tmp_path / str(seed), database, seed)
         errors: list[str] = []
 
         def sync(errors: list[str] = errors, project: Project = project) -> None:
@@ -122,6 +114,14 @@ def test_two_syncs_that_never_wait_lose_nothing(database: str, tmp_path: Path, s
                     oracle.grade_changes(query, variant.name, look)
             project.good(verify=True)
             _grade(project, oracle, oracle.grade_exact)
+
+
+def _two_tables(folder: Path, url: str, seed: int) -> tuple[Project, list[Variant], Oracle]:
+    tables = random.Random(seed).sample(VARIANTS, 2)
+    project = Project(folder, url)
+    project.execute(*(variant.create() for variant in tables))
+    project.catalog({variant.name: variant.block() for variant in tables})
+    return project, tables, Oracle([variant.kind("UTC") for variant in tables])
 
 
 @contextmanager
