@@ -45,13 +45,13 @@ def connect(
     }
     if threads:
         settings["threads"] = threads
+    if not read_only:
+        _sweep(path)
     start, pause = clock(), _FIRST_PAUSE_SECONDS
     while True:
         try:
-            if not read_only:
-                _sweep(path)
-                if not path.exists():
-                    _make(path, settings)
+            if not read_only and not path.exists():
+                _make(path, settings)
             return duckdb.connect(str(path), read_only=read_only, config=settings)
         except OSError as error:
             raise WarehouseError(
