@@ -84,7 +84,8 @@ def _backup_asset(
 ) -> dg.AssetsDefinition:
     @dg.asset(
         key=BACKUP,
-        deps=sorted(copied),
+        # A backup holds every day there is. Days of two time zones could not be matched, and nothing would load.
+        deps=[dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping()) for key in sorted(copied)],
         partitions_def=days,
         pool=WAREHOUSE_POOL,
         group_name=GROUP,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.assets.job.asset_job import build_asset_job, get_asset_graph_for_job
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from data_platform.catalog import Catalog, Source
 from data_platform.defs import names
@@ -19,6 +23,32 @@ STEP_PROCESSES = dg.multiprocess_executor.configured(
 LAYERS = ("raw", "staging", "intermediate", "marts", "snapshots", "seeds")
 
 
+class WholeGraphJob(UnresolvedAssetJobDefinition):
+    """An asset job whose assets may be partitioned in different ways: sources start on different days and
+    keep different time zones. Dagster's own refuses them, and with the job every definition.
+
+    It is resolved the way Dagster resolves its implicit job of all assets. Where sources differ, the job
+    takes no partition; each source's own job does.
+    """
+
+    def resolve(
+        self,
+        asset_graph: AssetGraph,
+        default_executor_def: dg.ExecutorDefinition | None = None,
+        resource_defs: Mapping[str, dg.ResourceDefinition] | None = None,
+    ) -> dg.JobDefinition:
+        return build_asset_job(
+            self.name,
+            asset_graph=get_asset_graph_for_job(
+                asset_graph, self.selection, allow_different_partitions_defs=True
+            ),
+            description=self.description,
+            executor_def=self.executor_def or default_executor_def,
+            resource_defs=resource_defs,
+            allow_different_partitions_defs=True,
+        )
+
+
 def jobs(catalog: Catalog, *, running: bool) -> list[Any]:
     """Started without a partition, a job reads *changes*; with one, it replaces those days.
 
@@ -26,7 +56,7 @@ def jobs(catalog: Catalog, *, running: bool) -> list[Any]:
     runs out of memory takes no other source with it. Other runs hold one source or dbt, and a run
     is a process already; a process more would only cost its start.
     """
-    everything = dg.define_asset_job(
+    everything = WholeGraphJob(
         EVERYTHING,
         selection=dg.AssetSelection.key_prefixes(*([layer] for layer in LAYERS)),
         description="Sync every source, build and test every model, evaluate every check.",
