@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_platform.backups import parquet
+from data_platform.backups import names, parquet
 from data_platform.backups.archive import Archive, object_key
 from data_platform.backups.manifest import BackupFile, BackupManifest, BackupObject, BackupTable, LedgerHead
 from data_platform.errors import BackupDamaged, DataPlatformError
@@ -41,6 +41,16 @@ class Exported:
     tables: tuple[BackupTable, ...]
     paths: dict[str, Path]
     """By object key."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileToKeep:
+    """A file that is backed up beside the warehouse: ``path`` is its name in the backup, ``content``
+    its bytes, maybe compressed, and ``plain_bytes`` its size without."""
+
+    path: str
+    content: Path
+    plain_bytes: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ def export(
 
 def store(
     exported: Exported,
-    files: Sequence[tuple[str, Path]],
+    files: Sequence[FileToKeep],
     archives: Sequence[Archive],
     *,
     ledger: tuple[LedgerHead, ...] = (),
@@ -104,18 +114,21 @@ def store(
     environment: str,
     created_at: datetime,
 ) -> BackupReport:
-    """Put what was exported, and further ``files`` (path in the backup, file), into every archive.
+    """Put what was exported, and further ``files``, into every archive.
 
     The first archive is the backup store: what fails there is raised. A copy that
     fails is in the report; it keeps no other from being made. The manifest is each
-    archive's last object, written once all others read back as they must.
+    archive's last object, written once all others read back as they must. An archive that did not
+    get the whole backup keeps nothing of it.
     """
     paths = dict(exported.paths)
     kept = []
-    for where, path in files:
-        object_ = BackupObject(object_key(id_, f"files/{where}"), path.stat().st_size, sha256_of(path))
-        paths[object_.key] = path
-        kept.append(BackupFile(where, object_))
+    for file in files:
+        where = names.escaped(file.path)
+        key = object_key(id_, f"files/{names.key_of(where)}")
+        object_ = BackupObject(key, file.content.stat().st_size, sha256_of(file.content))
+        paths[key] = file.content
+        kept.append(BackupFile(where, object_, file.plain_bytes))
     inventory = exported.inventory
     manifest = BackupManifest(
         id=id_,
@@ -141,6 +154,15 @@ def store(
 
 
 def _store_in(archive: Archive, manifest: BackupManifest, paths: dict[str, Path]) -> None:
+    try:
+        _send(archive, manifest, paths)
+    except BaseException:
+        with suppress(DataPlatformError):  # the first failure is what is told; `prune` removes what stays
+            archive.remove(manifest.id)
+        raise
+
+
+def _send(archive: Archive, manifest: BackupManifest, paths: dict[str, Path]) -> None:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="backup") as pool, ExitStack() as stack:
         stack.callback(pool.shutdown, cancel_futures=True)  # after the first failure no more is sent
         for done in [pool.submit(archive.add, paths[o.key], o) for o in manifest.objects()]:
@@ -162,7 +184,7 @@ def _write(
     waiting: list[Future[_Encoded]] = []
     rows = 0
     for number, part in enumerate(_parts(reader)):
-        key = object_key(id_, f"{_safe(stored.schema)}.{_safe(stored.name)}/part-{number:05d}.parquet")
+        key = object_key(id_, f"{names.relation(stored.schema, stored.name)}/part-{number:05d}.parquet")
         paths[key] = folder / f"{len(paths):06d}.parquet"
         if len(waiting) >= WORKERS:  # bounded: a slow encoder holds the reader back
             waiting[-WORKERS].result()
@@ -195,8 +217,3 @@ def _encode(warehouse: Warehouse, stored: StoredTable, part: pa.Table, path: Pat
     with parquet.checked(path, key) as rows:
         found, fingerprint = warehouse.row_fingerprint(stored, rows)
     return _Encoded(BackupObject(key, path.stat().st_size, sha256_of(path), found), fingerprint)
-
-
-def _safe(name: str) -> str:
-    """A relation's name as part of an object key; the manifest holds the real one."""
-    return "".join(c if c.isalnum() or c in "_-" else "-" for c in name) or "-"

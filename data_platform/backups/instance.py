@@ -6,21 +6,26 @@ Neither needs Dagster to be read.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from data_platform.errors import BackupError
+from data_platform.backups.export import FileToKeep
+from data_platform.errors import BackupDamaged, BackupError
 
 PACKED = ".zst"
 """Ends the path of a file that is compressed in the backup; it is restored without."""
+RATIO_MAX, SMALL = 1000, 64 << 20
+"""Of a file whose backup does not say how large it is: it may be so many times its compressed size, or ``SMALL``."""
 
 
-def sqlite_files(home: Path, folder: Path) -> list[tuple[str, Path]]:
+def sqlite_files(home: Path, folder: Path) -> list[FileToKeep]:
     """Every SQLite database under ``home``, as it was at one instant each, packed into ``folder``."""
     files = []
     for number, database in enumerate(sorted(home.rglob("*.db"))):
+        if not database.is_file():  # Dagster removes the events of a run that is deleted meanwhile
+            continue
         copy = folder / f"instance-{number}.db"
         try:
             with (
@@ -29,14 +34,16 @@ def sqlite_files(home: Path, folder: Path) -> list[tuple[str, Path]]:
             ):
                 source.backup(target)
         except sqlite3.Error as error:
+            if not database.exists():
+                continue
             raise BackupError(
                 f"The Dagster storage {database} could not be copied: {error}. Check that it is a whole SQLite file."
             ) from error
-        files.append((f"instance/{database.relative_to(home).as_posix()}{PACKED}", pack(copy)))
+        files.append(_packed(f"instance/{database.relative_to(home).as_posix()}", copy))
     return files
 
 
-def postgres_files(url: str, folder: Path) -> list[tuple[str, Path]]:
+def postgres_files(url: str, folder: Path) -> list[FileToKeep]:
     """Every table of the database at ``url`` as CSV with a header, all of one snapshot, packed.
 
     Restore them with ``\\copy`` into the tables that Dagster makes in an empty database.
@@ -60,7 +67,7 @@ def postgres_files(url: str, folder: Path) -> list[tuple[str, Path]]:
                 with path.open("wb") as file, connection.cursor().copy(statement) as copy:
                     for block in copy:
                         file.write(block)
-                files.append((f"instance/{schema}.{table}.csv{PACKED}", pack(path)))
+                files.append(_packed(f"instance/{schema}.{table}.csv", path))
     except psycopg.Error as error:
         raise BackupError(
             f"Dagster's storage in PostgreSQL could not be copied ({type(error).__name__}). Check that its database is"
@@ -81,16 +88,52 @@ def pack(path: Path) -> Path:
     return packed
 
 
-def unpack(path: Path, target: Path) -> None:
-    """``path``, compressed or not, as the plain file ``target``."""
+def unpack(path: Path, target: Path, plain_bytes: int | None = None) -> None:
+    """``path``, compressed or not, as the new plain file ``target`` of ``plain_bytes``; where these are not
+    known, of no more than any file of Dagster's needs. ``BackupDamaged`` when there is more, or less."""
+    packed = path.stat().st_size
+    most = plain_bytes if plain_bytes is not None else max(packed * RATIO_MAX, SMALL)
+    compressed = target.name.endswith(PACKED)
+    target = target.with_name(target.name.removesuffix(PACKED))
+    written = 0
+    with target.open("xb") as plain:
+        for block in _blocks(path, compressed):
+            written += len(block)
+            if written > most:
+                break
+            plain.write(block)
+    if written > most or (plain_bytes is not None and written < plain_bytes):
+        target.unlink()
+        more = "more" if written > most else "less"
+        raise BackupDamaged(
+            f"The file {target.name} of the backup unpacks to {more} than the {most:,} bytes it may have: it was"
+            " altered, or made to fill this disk. It was not kept. Restore from another copy or another day."
+        )
+
+
+def _blocks(path: Path, compressed: bool) -> Iterator[bytes]:
+    """The plain content. ``BackupDamaged`` where the compressed one cannot be read."""
     import pyarrow as pa
 
-    if not target.name.endswith(PACKED):
-        shutil.copyfile(path, target)
+    if not compressed:
+        with path.open("rb") as plain:
+            while block := plain.read(1 << 20):
+                yield block
         return
-    with (
-        pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as source,
-        target.with_name(target.name.removesuffix(PACKED)).open("wb") as plain,
-    ):
-        while block := source.read(1 << 20):
-            plain.write(block)
+    with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as source:
+        while True:
+            try:
+                block = source.read(1 << 20)
+            except (OSError, pa.ArrowException) as error:
+                raise BackupDamaged(
+                    f"The object {path.name} of the backup is not compressed as it should be. Restore from another"
+                    " copy or another day."
+                ) from error
+            if not block:
+                return
+            yield block
+
+
+def _packed(path: str, file: Path) -> FileToKeep:
+    size = file.stat().st_size
+    return FileToKeep(path + PACKED, pack(file), size)

@@ -47,10 +47,12 @@ class BackupTable:
 @dataclass(frozen=True, slots=True)
 class BackupFile:
     """What is not the warehouse's and belongs to it: ``path`` is where it goes in the folder it is
-    restored into (``ledger/...``, ``instance/...``)."""
+    restored into (``instance/...``), as ``names.escaped`` writes it. ``plain_bytes`` is its size there;
+    None in backups from before it was written down."""
 
     path: str
     object: BackupObject
+    plain_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,10 @@ def _parse(raw: Mapping[str, Any], digest: str) -> BackupManifest:
         )
         for table in raw["tables"]
     )
-    files = tuple(BackupFile(file["path"], BackupObject(**file["object"])) for file in raw["files"])
+    files = tuple(
+        BackupFile(file["path"], BackupObject(**file["object"]), file.get("plain_bytes"))
+        for file in raw["files"]
+    )
     return BackupManifest(
         **{
             **raw,

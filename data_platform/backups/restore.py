@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_platform.backups import parquet
+from data_platform.backups import names, parquet
 from data_platform.backups.archive import Archive
 from data_platform.backups.instance import unpack
 from data_platform.backups.manifest import BackupManifest, BackupTable
@@ -89,12 +89,15 @@ def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int
     """What was backed up beside the warehouse, into the empty or new folder ``into``; returns the files."""
     if into.exists() and any(into.iterdir()):
         raise BackupError(f"{into} is not empty. Choose another folder; nothing was changed.")
-    into.mkdir(parents=True, exist_ok=True)
+    owner = f"The backup {manifest.id} in {archive}"
+    for file in manifest.files:  # all of them, before the first is written
+        names.inside(into, file.path, owner)
+    into.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file in manifest.files:
-        target = into / file.path
+        target = names.inside(into, file.path, owner)
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.fetched(file.object, file.path) as path:
-            unpack(path, target)
+            unpack(path, target, file.plain_bytes)
     return len(manifest.files)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from data_platform.backups.archive import Archive
+    from data_platform.backups.export import FileToKeep
     from data_platform.sync import Platform
 
 app = typer.Typer(name="backup", help="Verified second copies of the warehouse.", no_args_is_help=True)
@@ -176,7 +177,7 @@ def _chosen(platform: Platform, copy: str | None) -> list[Archive]:
     return [backup.archive(platform, copy)] if copy else backup.archives(platform)
 
 
-def _instance_files(platform: Platform, folder: Path) -> Sequence[tuple[str, Path]]:
+def _instance_files(platform: Platform, folder: Path) -> Sequence[FileToKeep]:
     """Dagster's storage where it is SQLite files; in PostgreSQL the asset `backup/warehouse` reads it."""
     from data_platform.backups.instance import sqlite_files
 

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.backups.config import BackupsConfig
+from data_platform.backups.export import FileToKeep
 from data_platform.backups.instance import postgres_files, sqlite_files
 from data_platform.defs.names import WAREHOUSE_POOL
 from data_platform.defs.resources import PlatformResource
@@ -213,7 +214,7 @@ def _mismatches(record: dg.EventLogRecord) -> Any:
     return made.metadata["mismatches"].value if made and "mismatches" in made.metadata else None
 
 
-def instance_files(instance: dg.DagsterInstance, folder: Path) -> list[tuple[str, Path]]:
+def instance_files(instance: dg.DagsterInstance, folder: Path) -> list[FileToKeep]:
     """Dagster's storage, in whichever of the two it is kept."""
     url = getattr(instance.event_log_storage, "postgres_url", None)
     if url:

@@ -13,7 +13,7 @@ from pathlib import Path
 from data_platform.backups import restore as restoring
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import PRIMARY, BackupsConfig
-from data_platform.backups.export import BackupReport, Progress, export, store
+from data_platform.backups.export import BackupReport, FileToKeep, Progress, export, store
 from data_platform.backups.manifest import backup_id, made_at
 from data_platform.backups.mirror import mirror, restore_ledger
 from data_platform.backups.restore import RestoreReport
@@ -29,8 +29,8 @@ WAREHOUSE_MEMORY = "384MB"
 CUT_SHORT = timedelta(days=2)
 """Objects this old whose manifest was never written belong to a backup that will not end any more."""
 
-InstanceFiles = Callable[[Path], Sequence[tuple[str, Path]]]
-"""Writes Dagster's storage into a folder; (path in the backup, file) each."""
+InstanceFiles = Callable[[Path], Sequence[FileToKeep]]
+"""Writes Dagster's storage into a folder."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from data_platform.backups.archive import Archive
-from data_platform.backups.export import BackupReport, Exported, export, store
+from data_platform.backups.export import BackupReport, Exported, FileToKeep, export, store
 from data_platform.backups.manifest import backup_id
 from data_platform.backups.restore import RestoreReport, restore
 from data_platform.stores.local import LocalStore
@@ -74,7 +74,7 @@ class Box:
         *archives: Archive,
         nonce: str = "00000000",
         at: datetime = NOW,
-        files: Sequence[tuple[str, Path]] = (),
+        files: Sequence[FileToKeep] = (),
     ) -> BackupReport:
         id_ = backup_id(at, nonce)
         return store(

@@ -147,7 +147,38 @@ def test_dagsters_storage_in_postgresql_is_backed_up(database: str, tmp_path: Pa
     class Instance:
         event_log_storage = Storage()
 
-    ((path, packed),) = instance_files(Instance(), tmp_path)  # type: ignore[arg-type]
-    assert path == "instance/public.runs.csv.zst"
-    unpack(packed, tmp_path / "runs.csv.zst")
+    (file,) = instance_files(Instance(), tmp_path)  # type: ignore[arg-type]
+    assert file.path == "instance/public.runs.csv.zst"
+    unpack(file.content, tmp_path / "runs.csv.zst", file.plain_bytes)
     assert (tmp_path / "runs.csv").read_text() == 'id,body\n1,"a\nb,""c"""\n2,\n'
+
+
+@pytest.mark.slow
+def test_an_event_of_no_run_is_backed_up_and_comes_back(tmp_path: Path) -> None:
+    """Dagster keeps events that belong to no run in a file called `.db`: no key may begin so."""
+    import sqlite3
+
+    from data_platform.backups.archive import Archive
+    from data_platform.backups.export import Exported, store
+    from data_platform.backups.restore import restore_files
+    from data_platform.stores.local import LocalStore
+    from data_platform.warehouses import Inventory
+
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    (tmp_path / "home").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("reported"))
+        files = instance_files(instance, packed)
+        names = {path.name for path in (tmp_path / "home").rglob("*.db")}
+    assert ".db" in names
+    archive = Archive("primary", lambda: LocalStore(tmp_path / "archive"))
+    nothing = Exported(Inventory("duckdb", (), (), ()), (), {})
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    id_ = "20261122T000000.000000Z-00000000"
+    manifest = store(nothing, files, [archive], id_=id_, environment="local", created_at=now).manifest
+    assert restore_files(archive, archive.manifest(manifest.id), tmp_path / "back") == len(files)
+    for database in (tmp_path / "home").rglob("*.db"):
+        again = tmp_path / "back/instance" / database.relative_to(tmp_path / "home")
+        with sqlite3.connect(database) as one, sqlite3.connect(again) as other:
+            assert list(one.iterdump()) == list(other.iterdump())
