@@ -8,13 +8,16 @@ killed one left behind.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from data_platform.sandbox.generate import generate
@@ -120,6 +123,26 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield postgres.create_database(name)
     postgres.drop_database(name)
+
+
+@dataclass(frozen=True)
+class Role:
+    """A user of the server who may log in and owns nothing."""
+
+    name: str
+    url: str
+
+
+@pytest.fixture
+def reader(postgres: PostgresServer, database: str) -> Iterator[Role]:
+    """A user of the test's own, who may connect to ``database`` and read what the test grants."""
+    name = f"reader_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"create role {name} login password 'of-the-reader'")  # type: ignore[arg-type]
+    yield Role(name, re.sub("//.*@", f"//{name}:of-the-reader@", database))
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"drop owned by {name}")  # type: ignore[arg-type]
+        connection.execute(f"drop role {name}")  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ def validate(
 
     folder = project(root)
     mistakes: list[str] = []
+    notes: list[str] = []
     written: list[str] = []
     outdated: list[str] = []
     sources = tables = 0
@@ -63,7 +64,9 @@ def validate(
             from data_platform.sync.sources import check_sources
 
             with progress("looking at the databases"):
-                mistakes += check_sources(open_project(folder, environment))
+                found = check_sources(open_project(folder, environment))
+            mistakes += found.mistakes
+            notes += found.notes
 
     if json:
         say_json(
@@ -73,6 +76,7 @@ def validate(
                 "tables": tables,
                 "connected": connect,
                 "mistakes": mistakes,
+                "notes": notes,
                 "outdated": outdated,
                 "written": written,
             }
@@ -82,6 +86,8 @@ def validate(
             say(f"wrote {path}")
         for mistake in mistakes:
             say_error(mistake)
+        for note in notes:
+            remark(f"note: {note}")
         if mistakes:
             remark(f"{plural(len(mistakes), 'mistake')} in the catalog.", style="bold")
         else:

@@ -14,9 +14,9 @@ from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.part import sha256_of
 from data_platform.sources.postgres.connection import source_error
-from data_platform.sources.postgres.extract import name
 from data_platform.sources.postgres.fingerprint import measure, tally
 from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.postgres.types import from_clause
 from data_platform.sync.decide import ADVANCE_XID_DISTANCE
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import checksum_key, key_enforced
@@ -141,7 +141,7 @@ def _measure(
     if work.compare:
         work.tallies = _tallies(session, work, plan, what)
     if decision.load == "replace":
-        counted = session.execute(f"select count(*) from {name(relation.schema, relation.name)}", what=what)
+        counted = session.execute(f"select count(*) from {from_clause(relation)}", what=what)
         if counted[0][0] != plan.read.rows:
             raise SourceError(
                 f"{table.id}: {plan.read.rows:,} rows were read where the snapshot holds {counted[0][0]:,}."

@@ -13,9 +13,9 @@ from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres.connection import connection_string, source_error
-from data_platform.sources.postgres.extract import name
 from data_platform.sources.postgres.fingerprint import measure
 from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.postgres.types import from_clause
 from data_platform.sync.decide import decide_changes
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import check_columns, checksum_key
@@ -97,7 +97,7 @@ def _probe_table(session: SourceSession, table: Table, state: TableState, measur
         if known is not None and known != relation.identity:  # made anew, truncated, altered
             return TableProbe(table.id, True, head_sequence=sequence)
         what = f"Looking for changes in {relation.schema}.{relation.name}"
-        source = name(relation.schema, relation.name)
+        source = from_clause(relation)
         if session.execute(f"select 1 from {source} where {decision.predicate} limit 1", what=what):
             return TableProbe(table.id, True, head_sequence=sequence)
         differing: tuple[Slice, ...] = ()

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from data_platform.catalog import Source, Table
 from data_platform.errors import DataPlatformError
 from data_platform.privacy.names import looks_personal
 from data_platform.sources.postgres import discover as postgres
 from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.connection import connection_string
+from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.platform import Platform, utc_now
 from data_platform.sync.projection import project
+
+
+@dataclass
+class Findings:
+    """What a look at a source says of the catalog: ``mistakes`` keep tables from being synced,
+    ``notes`` are worth knowing before the first sync."""
+
+    mistakes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def discover(environ: Mapping[str, str], *, source: str, url_env: str, schema: str = "public") -> str:
@@ -37,25 +49,43 @@ def suggest_treatment(column: str, reason: str, is_key: bool) -> str:
     return "redact"
 
 
-def check_sources(platform: Platform) -> list[str]:
+def check_sources(platform: Platform) -> Findings:
     """What the databases say against the catalog: one line a table that could not be synced."""
-    mistakes: list[str] = []
+    found = Findings()
     for source in platform.catalog.sources.values():
         try:
             conninfo = connection_string(source.connection, platform.environ, source=source.name)
             with SourceSession(conninfo, source=source.name) as session:
-                session.begin(
-                    [(t.id.table, *t.relation) for t in source.tables.values()], observe_activity=False
-                )
-                assert session.snapshot is not None
-                today = session.snapshot.taken_at[:10]
-                for table in source.tables.values():
-                    try:
-                        if table.id.table in session.errors:
-                            raise session.errors[table.id.table]
-                        project(table, session.relations[table.id.table], today)
-                    except DataPlatformError as error:
-                        mistakes.append(str(error))
+                check_source(session, source, found)
         except DataPlatformError as error:
-            mistakes.append(str(error))
-    return mistakes
+            found.mistakes.append(str(error))
+    return found
+
+
+def check_source(session: SourceSession, source: Source, found: Findings) -> None:
+    """What the tables of one source would meet in a sync, into ``found``. It begins ``session``."""
+    session.begin([(t.id.table, *t.relation) for t in source.tables.values()], observe_activity=False)
+    assert session.snapshot is not None
+    today = session.snapshot.taken_at[:10]
+    for table in source.tables.values():
+        try:
+            if table.id.table in session.errors:
+                raise session.errors[table.id.table]
+            relation = session.relations[table.id.table]
+            project(table, relation, today)
+            found.notes += _not_in_the_catalog(table, relation, session)
+        except DataPlatformError as error:
+            found.mistakes.append(str(error))
+
+
+def _not_in_the_catalog(table: Table, relation: Relation, session: SourceSession) -> list[str]:
+    """Tables whose rows a query of ``relation`` shows, and which have no block."""
+    known = {other.oid for other in session.relations.values()}
+    absent = [f"{schema}.{name}" for oid, schema, name in relation.children if oid not in known]
+    if not absent:
+        return []
+    more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+    return [
+        f"{table.id}: {', '.join(absent[:3])}{more} inherit from {relation.schema}.{relation.name}, which is read"
+        " without their rows. Give each a block of its own, or read a view over them all."
+    ]

@@ -15,11 +15,11 @@ from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError, DuplicateKey, TableMissing
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres import clock
-from data_platform.sources.postgres.extract import Read, Unit, name, whole_table_units
+from data_platform.sources.postgres.extract import Read, Unit, whole_table_units
 from data_platform.sources.postgres.fingerprint import slice_predicate
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.session import SourceSession, changed_since
-from data_platform.sources.postgres.types import quote
+from data_platform.sources.postgres.types import from_clause, quote
 from data_platform.sync.decide import (
     Decision,
     Shape,
@@ -105,6 +105,8 @@ def prepare(work: Work, request: Request, session: SourceSession, scratch: Path)
     work.operation = decision.operation
     work.compare = request.slices is None and (request.verify or decision.measure_whole)
     work.notes += decision.reasons
+    if decision.load == "replace" and relation.children:
+        work.notes.append(inherited(relation))
     folder = scratch / name_
     folder.mkdir()
     return Plan(
@@ -114,6 +116,16 @@ def prepare(work: Work, request: Request, session: SourceSession, scratch: Path)
         slices=(request.slices or ()) if decision.load == "slice" else (),
         horizon=_horizon(work, session, relation),
         read=Read(str(table.id), projections, units, folder, relation.rows_estimate),
+    )
+
+
+def inherited(relation: Relation) -> str:
+    """What is to be said of a table that others inherit from."""
+    names = ", ".join(name for _, _, name in relation.children[:3])
+    more = f" and {len(relation.children) - 3} more" if len(relation.children) > 3 else ""
+    return (
+        f"{relation.schema}.{relation.name} is read by itself (ONLY): rows of the tables that inherit from it"
+        f" ({names}{more}) are read where those tables have blocks of their own"
     )
 
 
@@ -209,7 +221,7 @@ def _filled(work: Work, session: SourceSession, relation: Relation) -> list[str]
         return []
     before = work.state.watermark.xmin if work.state.watermark else None
     older = "true" if before is None or not relation.has_xmin else f"not ({changed_since(before)})"
-    source = name(relation.schema, relation.name)
+    source = from_clause(relation)
     found = session.execute(
         "select "
         # a composite IS NOT NULL only where all of its fields are
@@ -228,7 +240,7 @@ def _check_key(session: SourceSession, table: Table, relation: Relation, decisio
     enforced = any(unique <= set(table.key) for unique in relation.unique_keys)
     if not table.key or enforced or decision.load == "replace" or not relation.has_xmin:
         return
-    source, key = name(relation.schema, relation.name), ", ".join(quote(k) for k in table.key)
+    source, key = from_clause(relation), ", ".join(quote(k) for k in table.key)
     null = " or ".join(f"{quote(k)} is null" for k in table.key)
     ((nulls, repeated),) = session.execute(
         f"select (select count(*) from {source} where ({null}) and {decision.predicate}),"
@@ -272,7 +284,7 @@ def _missing(work: Work, session: SourceSession, error: DataPlatformError) -> Da
 
 
 def _units(session: SourceSession, relation: Relation, decision: Decision) -> list[Unit]:
-    relation_sql = name(relation.schema, relation.name)
+    relation_sql = from_clause(relation)
     if decision.load == "replace":
         # before PostgreSQL 14 each ctid range would read the whole table
         return whole_table_units(relation, split=session.server.version >= 14 and not session.server.standby)

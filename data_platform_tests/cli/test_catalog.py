@@ -30,6 +30,7 @@ def test_a_valid_catalog(cli: Cli, project: Path) -> None:
         "tables": 4,
         "connected": False,
         "mistakes": [],
+        "notes": [],
         "outdated": [],
         "written": [],
     }

@@ -12,9 +12,11 @@ import psycopg
 import pytest
 import yaml
 
+from data_platform.catalog.models import NAME, NAME_LENGTH_MAX
 from data_platform.errors import SourceError, SourceUnreachable
 from data_platform.privacy.treatments import hash_value
 from data_platform.sandbox.server import PostgresServer
+from data_platform.sources.postgres import discover as postgres_discover
 from data_platform.sync import Platform, TableReport, open_platform, sync_changes
 from data_platform.sync.sources import check_sources, discover
 
@@ -68,7 +70,7 @@ class Database:
         (self.root / "catalog" / "platform.yaml").write_text(PLATFORM)
         (sources / "found.yaml").write_text(self.discover(schema), encoding="utf-8")
         platform = open_platform(self.root, "local", self.environ)
-        assert check_sources(platform) == []
+        assert check_sources(platform).mistakes == []
         return platform
 
     def sync(self, platform: Platform, **options: Any) -> dict[str, TableReport]:
@@ -261,6 +263,39 @@ def test_a_name_of_any_length_and_script(db: Database) -> None:
     db.execute(*(f'create table "{name}" (id int primary key)' for name in names))
     relations = db.adopt().catalog.source("found").tables.values()
     assert {table.relation[1] for table in relations} == set(names)
+
+
+def test_the_table_of_a_name_keeps_it_and_another_gets_a_number(db: Database) -> None:
+    """Whichever comes first: capitals sort before small letters, and views after tables."""
+    db.execute(
+        'create table "Orders" (id int primary key)',
+        'create table "order items" (id int primary key)',
+        "create table orders (nr int primary key)",
+        "create view order_items as select 1 as n",
+        'create table "ORDERS" (id int primary key)',
+    )
+    relations = {n: t.relation[1] for n, t in db.adopt().catalog.source("found").tables.items()}
+    assert relations == {
+        "orders": "orders",
+        "orders_2": "ORDERS",
+        "orders_3": "Orders",
+        "order_items": "order_items",
+        "order_items_2": "order items",
+    }
+    assert (NAME.strip("^$"), NAME_LENGTH_MAX) == (postgres_discover._NAME, postgres_discover.NAME_LENGTH_MAX)
+
+
+def test_tables_that_inherit_are_tables_of_their_own(db: Database) -> None:
+    db.execute(
+        "create table vehicle (id int primary key, label text)",
+        "create table truck (axles int, primary key (id)) inherits (vehicle)",
+        "insert into vehicle values (1, 'any')",
+        "insert into truck values (2, 'large', 3)",
+    )
+    assert "# read without the rows of what inherits from it: truck" in db.discover()
+    platform = db.adopt()
+    reports = db.sync(platform)
+    assert (reports["vehicle"].rows, reports["truck"].rows) == (1, 1)
 
 
 def test_a_schema_without_tables(db: Database) -> None:

@@ -168,7 +168,7 @@ def test_two_writers_of_one_ledger_both_end_right(orders: Project) -> None:
 def test_validate_connect_says_what_the_databases_say(project: Project) -> None:
     project.execute("create table orders (id int primary key, email text)")
     project.catalog({"orders": {"key": "nr"}, "odrers": {"key": "id"}})
-    mistakes = check_sources(project.platform())
+    mistakes = check_sources(project.platform()).mistakes
     assert len(mistakes) == 2
     assert any("no column nr" in m for m in mistakes)
     assert any("Did you mean public.orders?" in m for m in mistakes)

@@ -12,7 +12,9 @@ import pytest
 from data_platform.errors import DuplicateKey, SourceUnreachable
 from data_platform.landing.part import canonical
 from data_platform.sources.postgres import session
-from data_platform.sync import probe
+from data_platform.sync import check_sources, probe
+from data_platform.sync.sources import Findings
+from data_platform_tests.conftest import Role
 from data_platform_tests.sync.conftest import Project
 from data_platform_tests.sync.test_schema_changes import (
     OURS,
@@ -104,10 +106,87 @@ def test_a_row_that_shares_its_key_is_never_merged_away(project: Project, kind: 
     project.good()
 
 
-def test_no_index_reaches_into_a_table_that_inherits(project: Project) -> None:
-    project.execute(TABLE, "create table child () inherits (t)", "insert into child values (1, 1)")
-    project.catalog({"t": {"key": "id"}})
-    assert isinstance(project.sync()["t"].error, DuplicateKey)
+INHERITS = """
+create table vehicle (id int primary key, label text, created_at timestamptz default '2026-01-02 12:00+00');
+create table truck (axles int, primary key (id)) inherits (vehicle);
+insert into vehicle values (1, 'generic');
+insert into truck (id, label, axles) values (2, 't2', 3), (3, 't3', 2);
+create table event_log (id int primary key, note text);
+create table event_log_2025 (primary key (id)) inherits (event_log);
+insert into event_log values (1, 'parent row');
+insert into event_log_2025 values (1, 'child row with the same id');
+"""
+OWN = {
+    "vehicle": "id, label",
+    "truck": "id, label, axles",
+    "event_log": "id, note",
+    "event_log_2025": "id, note",
+}
+
+
+def test_rows_of_tables_that_inherit_land_once(project: Project) -> None:
+    """Each in its own table, under whatever is done: first reads, changes, slices, comparisons, probes."""
+    project.execute(INHERITS)
+    project.catalog(
+        {
+            name: {"key": "id", **({"partition": "created_at"} if "label" in own else {})}
+            for name, own in OWN.items()
+        }
+    )
+    assert check_sources(project.platform()) == Findings()
+
+    def is_exact() -> None:
+        for table, columns in OWN.items():
+            source = project.source_rows(f"select {columns} from only {table} order by id")
+            assert project.rows(f"select {columns} from raw_shop.{table} order by id") == source
+
+    first = project.good(audit=True)
+    assert {n: r.rows for n, r in first.items()} == {
+        "vehicle": 1,
+        "truck": 2,
+        "event_log": 1,
+        "event_log_2025": 1,
+    }
+    assert all(r.completeness and r.completeness.passed for r in first.values())
+    assert "read by itself (ONLY)" in " ".join(first["vehicle"].notes)
+    is_exact()
+    assert not any(
+        p.moved or p.differing or p.error for p in probe(project.platform(), "shop", measure_slices=True)
+    )
+    project.execute(
+        "update truck set label = 'new' where id = 2",  # of its parent nothing changed
+        "insert into event_log_2025 values (2, 'another')",
+    )
+    assert {p.table.table for p in probe(project.platform(), "shop") if p.moved} == {
+        "truck",
+        "event_log_2025",
+    }
+    assert {n for n, r in project.good(verify=True).items() if r.manifest} == {"truck", "event_log_2025"}
+    is_exact()
+    assert {
+        n: r.error for n, r in project.slices(["vehicle", "truck"], "2026-01-02").items()
+    } == dict.fromkeys(("vehicle", "truck"))
+    is_exact()
+
+
+def test_what_inherits_and_has_no_block_is_told_of(project: Project) -> None:
+    project.execute(INHERITS)
+    project.catalog({"vehicle": {"key": "id"}, "event_log": {"key": "id"}, "event_log_2025": {"key": "id"}})
+    found = check_sources(project.platform())
+    assert found.mistakes == []
+    assert len(found.notes) == 1 and "public.truck inherit from public.vehicle" in found.notes[0]
+
+
+def test_partitions_that_may_not_be_read_by_themselves(project: Project, reader: Role) -> None:
+    project.execute(
+        "create table p (id int primary key, n int) partition by range (id)",
+        "create table p_1 partition of p for values from (0) to (10)",
+        "insert into p select g, g from generate_series(1, 5) g",
+        f"grant select on p to {reader.name}",
+    )
+    project.url = reader.url
+    project.catalog({"p": {"key": "id"}})
+    assert project.good()["p"].rows == 5
 
 
 def test_who_waits_to_alter_a_table_does_not_hold_up_its_readers(project: Project) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -39,6 +39,9 @@ _PARTITIONS = (
     "date",
 )
 _TIMES = ("timestamptz", "timestamp", "date")
+NAME_LENGTH_MAX = 48
+_NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
+"""As ``catalog.models`` has them, which is above this layer; a test holds the two together."""
 IDENTIFIER_LENGTH = 42
 """Of a table's name in the catalog, before a number that tells it from another."""
 SMALL_TABLE_ROWS = 100_000
@@ -103,13 +106,16 @@ def discover(
         f"  url_env: {url_env}",
         f"schema: {_scalar(schema)}",
     ]
-    names: set[str] = set()
+    left_out = {r.name: why for r in relations if (why := _left_out(r, r.oid in readable))}
+    names = _identifiers([r.name for r in relations if r.name not in left_out])
     blocks: list[str] = []
     for relation in relations:
-        if why := _left_out(relation, relation.oid in readable):
-            blocks.append(f"  # {_scalar(relation.name)} is left out: {why}")
+        if relation.name in left_out:
+            blocks.append(f"  # {_scalar(relation.name)} is left out: {left_out[relation.name]}")
             continue
-        blocks += _table(relation, names, clocks[relation.name], looks_personal, suggest_treatment)
+        blocks += _table(
+            relation, names[relation.name], clocks[relation.name], looks_personal, suggest_treatment
+        )
     if any(line.startswith("    partition:") for line in blocks):
         lines.append(
             f"start: {today.year - 1}-01-01  # guess: the first daily partition; older rows are synced too"
@@ -119,18 +125,19 @@ def discover(
 
 def _table(
     relation: Relation,
-    taken: set[str],
+    name: str,
     database_clock: str | None,
     looks_personal: LooksPersonal,
     suggest_treatment: Callable[[str, str, bool], str],
 ) -> list[str]:
-    name = _identifier(relation.name, taken)
     kind = KINDS[relation.kind]
     lines = [f"  {name}:"]
     if name != relation.name:
         lines.append(f"    relation: {_scalar(_relation(relation.name))}")
     if relation.comment:
         lines.append(f"    description: {_scalar(' '.join(relation.comment.split()))}")
+    if relation.children:
+        lines.append(f"    # read without the rows of what inherits from it: {_names(relation.children)}")
     reasons = {c.name: reason for c in relation.columns if (reason := looks_personal(c.name))}
     key, comment = _key(relation, set(reasons))
     personal = {c: (reason, suggest_treatment(c, reason, c in key)) for c, reason in reasons.items()}
@@ -170,6 +177,12 @@ def _table(
     if len(lines) == 1:
         lines[0] += " {}"
     return lines
+
+
+def _names(relations: Sequence[tuple[int, str, str]]) -> str:
+    """At most three of them, on one line of a comment."""
+    shown = ", ".join(_scalar(name) for _, _, name in relations[:3])
+    return shown + (f" and {len(relations) - 3} more" if len(relations) > 3 else "")
 
 
 def _left_out(relation: Relation, readable: bool) -> str | None:
@@ -259,6 +272,17 @@ def _only(relation: Relation, column: str) -> Relation:
 
 def _words(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _identifiers(relations: Sequence[str]) -> dict[str, str]:
+    """The name in the catalog of each relation. One that is a name there already keeps it, whatever others
+    come before it; those that would have the same name get a number, in the order given."""
+    names = {r: r for r in relations if len(r) <= NAME_LENGTH_MAX and re.fullmatch(_NAME, r)}
+    taken = set(names)
+    for relation in relations:
+        if relation not in names:
+            names[relation] = _identifier(relation, taken)
+    return names
 
 
 def _identifier(name: str, taken: set[str]) -> str:

@@ -25,7 +25,7 @@ from data_platform.sources.postgres import pieces
 from data_platform.sources.postgres.connection import redact
 from data_platform.sources.postgres.introspect import Leaf, Relation
 from data_platform.sources.postgres.read_errors import connection_lost, does_not_fit, not_kept, readable
-from data_platform.sources.postgres.types import literal, quote
+from data_platform.sources.postgres.types import from_clause, literal, qualified, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -116,17 +116,19 @@ def whole_table_units(relation: Relation, *, split: bool) -> list[Unit]:
     """Units that cover every row once. ``split`` allows ctid ranges (PostgreSQL 14+ scans
     just the range; before, each range would read the whole table)."""
     if not relation.leaves:
-        return [Unit(name(relation.schema, relation.name), "true")]
+        return [Unit(from_clause(relation), "true")]
     units: list[Unit] = []
     for leaf in relation.leaves:
-        units.extend(_leaf_units(leaf, only=relation.kind == "p", split=split))
+        itself = (leaf.schema, leaf.name) == (relation.schema, relation.name)
+        units.extend(
+            _leaf_units(
+                leaf, from_clause(relation) if itself else qualified(leaf.schema, leaf.name), split=split
+            )
+        )
     return units
 
 
-def _leaf_units(leaf: Leaf, *, only: bool, split: bool) -> list[Unit]:
-    relation = (
-        f"only {name(leaf.schema, leaf.name)}" if only and leaf.kind == "r" else name(leaf.schema, leaf.name)
-    )
+def _leaf_units(leaf: Leaf, relation: str, *, split: bool) -> list[Unit]:
     if leaf.kind != "r" or not split or leaf.pages <= PAGES_PER_UNIT // 8:
         return [Unit(relation, "true")]
     count = max(2, -(-leaf.pages // PAGES_PER_UNIT))
@@ -136,10 +138,6 @@ def _leaf_units(leaf: Leaf, *, only: bool, split: bool) -> list[Unit]:
     ]
     # the last range is open: the size is the file's before the snapshot
     return [Unit(relation, b) for b in [*bounds, f"ctid >= '({(count - 1) * step},0)'::tid"]]
-
-
-def name(schema: str, relation: str) -> str:
-    return f"{quote(schema)}.{quote(relation)}"
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 
 from data_platform.fingerprint import keeps_text
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
-from data_platform.sources.postgres.types import literal, plan_column, quote
+from data_platform.sources.postgres.types import from_clause, literal, plan_column, quote
 from data_platform.tables import (
     NULL_SLICE,
     VERSIONS_MODULUS,
@@ -112,7 +112,7 @@ def measure(
         Slice(name): Fingerprint(rows, int(checksum) % 2**64)
         for name, rows, checksum in connection.execute(
             f"select {slice_expression(relation, partition, timezone)}, count(*), sum({token(relation, key)})::text"
-            f" from {quote(relation.schema)}.{quote(relation.name)} where {where} group by 1"
+            f" from {from_clause(relation)} where {where} group by 1"
         )
     }
     for absent in set(slices or ()) - set(found):
@@ -146,7 +146,7 @@ def tally(
     rows = connection.execute(
         f"select coalesce({named}, {literal(NULL_SLICE)}), n, ages, age('3'::xid) + 3::bigint from"
         f" (select {grouped} as d, count(*) as n, {ages} as ages"
-        f" from {quote(relation.schema)}.{quote(relation.name)} group by 1) counted"
+        f" from {from_clause(relation)} group by 1) counted"
     )
     return {
         Slice(name): Tally(n, (n * present - int(ages)) % VERSIONS_MODULUS if relation.has_xmin else 0)

@@ -56,7 +56,9 @@ class Leaf:
 @dataclass(frozen=True, slots=True)
 class Relation:
     """``unique_keys`` are the column sets a valid, immediate, whole unique index
-    over NOT NULL columns enforces; ``indexed`` the columns some index leads with."""
+    over NOT NULL columns enforces; ``indexed`` the columns some index leads with.
+    ``children`` are the tables that inherit from it, as (oid, schema, name): their rows are
+    theirs, and it is read without them."""
 
     oid: int
     schema: str
@@ -70,6 +72,7 @@ class Relation:
     rows_estimate: int
     comment: str | None = None
     identity: Identity | None = None
+    children: tuple[tuple[int, str, str], ...] = ()
 
     @property
     def has_xmin(self) -> bool:
@@ -139,7 +142,8 @@ _BELOW = """
 with recursive below(oid) as (
     select inhrelid from pg_inherits where inhparent = %s
     union select i.inhrelid from pg_inherits i join below b on i.inhparent = b.oid)
-select oid::bigint from below order by 1
+select c.oid::bigint, n.nspname, c.relname
+from below join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace order by 1
 """
 
 _MEANINGS = """
@@ -185,9 +189,7 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
             unique.append(frozenset(names))
         if is_primary:
             primary = tuple(names)
-    below = tuple(r[0] for r in connection.execute(_BELOW, (oid,))) if kind in ("r", "p") else ()
-    if kind == "r" and below:  # no index reaches into the tables that inherit from it
-        unique = []
+    below = tuple(connection.execute(_BELOW, (oid,))) if kind in ("r", "p") else ()
     leaves: tuple[Leaf, ...] = ()
     if kind in ("r", "p"):
         rows = connection.execute(_LEAVES, (oid,)).fetchall()
@@ -218,10 +220,11 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
         identity=Identity(
             oid,
             storage,
-            below,
+            tuple(leaf for leaf, *_ in below) if kind == "p" else (),
             {c.name: c.number for c in columns},
             _meanings(connection, oid, kind, columns),
         ),
+        children=below if kind == "r" else (),
     )
 
 

@@ -83,6 +83,17 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def qualified(schema: str, relation: str) -> str:
+    return f"{quote(schema)}.{quote(relation)}"
+
+
+def from_clause(relation: Relation) -> str:
+    """What follows FROM to see each row of ``relation`` once. Whoever reads, counts or looks for changes
+    uses this form: without ONLY, the rows of the tables that inherit from it would be seen here and there."""
+    only = "only " if relation.children else ""
+    return only + qualified(relation.schema, relation.name)
+
+
 def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[ColumnPlan]:
     """One rule a column, in table order. UnsupportedType names every column without one."""
     plans, refused = [], []
