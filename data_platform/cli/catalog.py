@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, project
+from data_platform.cli.options import output as output_option
 from data_platform.cli.output import plural, progress, remark, say, say_error, say_json
 from data_platform.errors import CatalogError, ConfigurationError
 
 MISTAKES_EXIT_CODE = CatalogError.exit_code
+SCHEMA_BYTES_MAX = 63
+"""PostgreSQL's limit of a name."""
 
 
 def validate(
@@ -130,12 +135,15 @@ def discover(
 
     Where it guessed, a comment says so. Only metadata is read, never a row.
     """
-    folder = project(root)
     if write and output is not None:
         raise typer.BadParameter("--write and --output both name the file; give one of them.")
-    target = folder / "catalog" / "sources" / f"{source}.yaml" if write else output
-    if target is not None and target.exists() and not overwrite:
-        raise ConfigurationError(f"{target} is already there: give --overwrite to replace it.")
+    folder = project(root)
+    check_names(source, url_env, schema)
+    target = new_file(folder, source, overwrite) if write else output
+    if target is not None:
+        output_option(target, "--write" if write else "--output")
+        if os.path.lexists(target) and not overwrite:
+            raise ConfigurationError(f"{target} is already there: give --overwrite to replace it.")
     from data_platform.sync.sources import discover as draft
 
     with progress(f"looking at schema {schema}"):
@@ -144,6 +152,52 @@ def discover(
         print(text, end="" if text.endswith("\n") else "\n")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+    try:
+        with target.open("w" if overwrite else "x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigurationError(f"{target} cannot be written: {error.strerror}.") from None
     say(f"wrote {target}")
     remark("Read its comments, then: data-platform validate --connect --write")
+
+
+def check_names(source: str, url_env: str, schema: str) -> None:
+    """What the words would make in the catalog, before anything is looked at."""
+    from data_platform.catalog.checks import RESERVED_SOURCES
+    from data_platform.catalog.models import NAME, NAME_LENGTH_MAX, VARIABLE
+
+    if not re.fullmatch(NAME, source) or len(source) > NAME_LENGTH_MAX or source in RESERVED_SOURCES:
+        raise ConfigurationError(
+            f"--source must be a name of at most {NAME_LENGTH_MAX} lower-case letters, digits and single underscores that"
+            f" starts with a letter, such as web_shop, and none of {', '.join(RESERVED_SOURCES)}: it becomes part of file,"
+            " schema and asset names."
+        )
+    if not re.fullmatch(VARIABLE, url_env):
+        raise ConfigurationError(
+            "--url-env must be the name of an environment variable: letters, digits and underscores, such as"
+            " SHOP_DATABASE_URL. The URL itself stays in the environment."
+        )
+    if not schema.isprintable() or not 0 < len(schema.encode()) <= SCHEMA_BYTES_MAX:
+        raise ConfigurationError(
+            f"--schema must be the name of a schema of the database, at most {SCHEMA_BYTES_MAX} bytes, spelled as"
+            " there and without quotes."
+        )
+
+
+def new_file(folder: Path, source: str, overwrite: bool) -> Path:
+    """The file of ``source``; ConfigurationError where another one describes a source of that name."""
+    from data_platform.catalog.yaml_reader import read_yaml
+
+    target = folder / "catalog" / "sources" / f"{source}.yaml"
+    for path in sorted(target.parent.glob("*.yaml")):
+        try:
+            data = read_yaml(path.read_text(encoding="utf-8-sig")).data
+        except (OSError, UnicodeDecodeError):  # `validate` tells what is wrong with it
+            continue
+        if path != target and isinstance(data, Mapping) and data.get("source") == source:
+            raise ConfigurationError(
+                f"The source {source} is already described in {path}: choose another name with --source."
+            )
+    if overwrite and target.is_symlink():
+        raise ConfigurationError(f"{target} is a link to another place: remove it, or write with --output.")
+    return target

@@ -13,6 +13,9 @@ from data_platform.errors import ConfigurationError
 if TYPE_CHECKING:
     from data_platform.sync import Platform
 
+NAME_BYTES_MAX = 255
+"""Of a file's name, on every file system that is in use."""
+
 EnvironmentOption = Annotated[
     str | None,
     typer.Option(
@@ -36,22 +39,51 @@ RootOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
+def output(path: Path, option: str, *, folder: bool = False) -> Path:
+    """``path`` as an option that names what is to be written; ConfigurationError where nothing could be."""
+    text = str(path)
+    if not text.isprintable():
+        raise ConfigurationError(f"{option} must be a path without control characters.")
+    if any(len(os.fsencode(part)) > NAME_BYTES_MAX for part in path.parts):
+        raise ConfigurationError(f"{option}: a name in {text[:100]} is too long.")
+    try:
+        if path.is_dir() and not folder:
+            raise ConfigurationError(f"{option}: {path} is a folder; name a file.")
+        if path.exists() and not path.is_dir() and folder:
+            raise ConfigurationError(f"{option}: {path} is a file; name a folder.")
+        there = next(above for above in path.absolute().parents if above.exists())
+    except OSError as error:
+        raise ConfigurationError(f"{option}: {text[:100]} cannot be used: {error.strerror}.") from None
+    if not there.is_dir():
+        raise ConfigurationError(f"{option}: {there} is a file, so nothing can be put into it.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{option}: this user may not write into {there}.")
+    return path
+
+
 def project(root: Path | None) -> Path:
     """The project folder, with its ``.env`` loaded; what the environment already says wins."""
     if root is None:
         from data_platform.catalog import project_root
 
         found = project_root()
-    elif (root / "catalog" / "platform.yaml").is_file():
+    elif _is_project(root):
         found = root.resolve()
     else:
         raise ConfigurationError(
-            f"{root} holds no catalog/platform.yaml: give --root the folder of the project."
+            f"{str(root)[:100]} holds no catalog/platform.yaml: give --root the folder of the project."
         )
     from dotenv import load_dotenv
 
     load_dotenv(found / ".env", override=False)
     return found
+
+
+def _is_project(folder: Path) -> bool:
+    try:
+        return (folder / "catalog" / "platform.yaml").is_file()
+    except (OSError, ValueError):  # a name that no folder can have
+        return False
 
 
 def open_project(root: Path | None, environment: str | None) -> Platform:

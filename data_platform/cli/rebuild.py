@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
 from data_platform.cli.output import plural, progress, remark, say, say_json, size
 from data_platform.tables import TableId
 
@@ -52,6 +52,7 @@ def rebuild(
     """
     instant = parse_instant(at) if at is not None else None
     wanted = [parse_table(name) for name in table] if table else None
+    output(into, "--into")
     platform = open_project(root, environment)
     from data_platform.sync.rebuild import rebuild as rebuild_tables
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
 from data_platform.cli.output import plural, progress, say, say_json, size
 
 app = typer.Typer(name="restore", help="Bring a backup back, and prove it.", no_args_is_help=True)
@@ -39,6 +39,7 @@ def warehouse(
     root: RootOption = None,
 ) -> None:
     """Make a warehouse from a backup; it appears only when every table is proven equal by fingerprint."""
+    output(into, "--into")
     platform = open_project(root, environment)
     from data_platform.sync.backup import restore_warehouse
 
@@ -74,6 +75,7 @@ def files(
     root: RootOption = None,
 ) -> None:
     """Bring back what was backed up beside the warehouse: the landing ledger and Dagster's storage."""
+    output(into, "--into", folder=True)
     platform = open_project(root, environment)
     from data_platform.sync.backup import restore_beside
 

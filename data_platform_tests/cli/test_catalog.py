@@ -148,3 +148,92 @@ def test_validate_connect_names_what_the_database_lacks(
     result = cli("validate", "--connect")
     assert result.code == 2
     assert "orders" in result.err and "products" in result.err
+
+
+def folder_of(path: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+NO_NAMES = [
+    "",
+    "My-Shop",
+    "../../evil",
+    "/abs",
+    "shop/x",
+    "a__b",
+    "9a",
+    "x" * 49,
+    "data_platform",
+    "a\nb",
+    "ü",
+    "a.yaml",
+]
+NO_VARIABLES = ["", "u-r-l", "A B", "postgresql://u:hunter2@h/db", "1A", "A\n", "a=b"]
+NO_SCHEMAS = ["", "x" * 64, "a\nkind: evil", "a\x1bb"]
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        *(("--source", word) for word in NO_NAMES),
+        *(("--url-env", word) for word in NO_VARIABLES),
+        *(("--schema", word) for word in NO_SCHEMAS),
+    ],
+)
+def test_discover_looks_at_its_own_words_first(cli: Cli, project: Path, option: str, word: str) -> None:
+    """Before it connects or writes; the message says what is allowed and repeats no value."""
+    before = folder_of(project.parent)
+    words = {"--source": "found", "--url-env": "FOUND_URL", "--schema": "public", option: word}
+    for how in ((), ("--write",), ("--write", "--overwrite"), ("--output", "found.yaml")):
+        result = cli("discover", *(part for pair in words.items() for part in pair), *how)
+        assert result.code == 2, result.err
+        assert f"{option} must be" in result.err and "hunter2" not in result.err
+    assert folder_of(project.parent) == before
+
+
+def test_discover_writes_over_nothing(cli: Cli, project: Path, tmp_path: Path) -> None:
+    before = folder_of(project)
+    sources = project / "catalog" / "sources"
+    (sources / "other.yaml").symlink_to(project.parent / "elsewhere.yaml")  # leads nowhere yet
+    (sources / "named.yaml").write_text("source: web\n")
+    discover = ("discover", "--url-env", "FOUND_URL", "--source")
+    assert "already there" in cli(*discover, "shop", "--write").err
+    assert "already there" in cli(*discover, "other", "--write").err
+    assert "is a link" in cli(*discover, "other", "--write", "--overwrite").err
+    assert "already described in" in cli(*discover, "web", "--write").err
+    assert "already there" in cli(*discover, "new", "--output", str(sources / "shop.yaml")).err
+    assert not (project.parent / "elsewhere.yaml").exists()
+    (sources / "other.yaml").unlink()
+    (sources / "named.yaml").unlink()
+    assert folder_of(project) == before
+
+
+UNUSABLE = ["", "x" * 5000, "a/" + "x" * 300, "catalog/platform.yaml/x", "a\nb", "\x1b[31m", "a\0b"]
+
+
+@pytest.mark.parametrize("path", UNUSABLE)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rebuild", "--into"),
+        ("restore", "warehouse", "--into"),
+        ("restore", "files", "--into"),
+        ("discover", "--source", "found", "--url-env", "FOUND_URL", "--output"),
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_cannot_be_written_is_said_at_once(
+    cli: Cli, project: Path, words: tuple[str, ...], path: str
+) -> None:
+    before = folder_of(project)
+    result = cli(*words, path)
+    if path == "" and words[1] == "files":  # the working folder, which is not empty
+        assert result.code != 70
+    else:
+        assert (result.code, words[-1] in result.err) == (2, True), result.err
+    assert folder_of(project) == before
+
+
+@pytest.mark.parametrize("root", UNUSABLE[1:])
+def test_a_root_that_is_none(cli: Cli, project: Path, root: str) -> None:
+    assert cli("status", "--root", root).code == 2
