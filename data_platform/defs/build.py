@@ -10,12 +10,12 @@ from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
-from data_platform.defs.jobs import jobs, whole_jobs
+from data_platform.defs.jobs import IN_PROCESS, jobs, whole_jobs
 from data_platform.defs.names import raw_key
 from data_platform.defs.probe_sensor import probe_sensor
 from data_platform.defs.raw import raw_assets
 from data_platform.defs.reporting import reporting_sensor
-from data_platform.defs.resources import PlatformResource
+from data_platform.defs.resources import resources
 from data_platform.defs.schedules import schedules
 from data_platform.defs.sources import platform_specs, source_specs
 
@@ -45,8 +45,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
             reporting_sensor(catalog, whole),
             alert_sensor(),
         ],
-        resources={"platform": PlatformResource(root=str(catalog.root), environment=environment)},
-        executor=dg.in_process_executor,
+        resources=resources(catalog.root, environment),
+        executor=IN_PROCESS,
     )
     modelled = dbt_definitions(catalog, environment, gates)
     parts = [own, modelled]

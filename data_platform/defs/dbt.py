@@ -88,6 +88,13 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
 
     translator = Translator(manifest, gates)
     models = dbt_run.Models(manifest, translator)
+    # Not a resource of the graph: a run's configuration could name another program, and arguments to it.
+    cli = dbt_run.DbtCli(
+        project_dir=os.fspath(folder),
+        profiles_dir=os.fspath(folder),
+        target=environment,
+        dbt_executable=dbt_manifest.executable(),
+    )
 
     @dbt_assets(
         manifest=manifest,
@@ -96,18 +103,10 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
         dagster_dbt_translator=translator,
         pool=WAREHOUSE_POOL,
     )
-    def dbt_build(
-        context: dg.AssetExecutionContext, dbt: dbt_run.DbtCli, platform: PlatformResource
-    ) -> Iterator[Any]:
-        yield from dbt_run.build(context, dbt, platform.open(), models)
+    def dbt_build(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
+        yield from dbt_run.build(context, cli, platform.open(), models)
 
-    resource = dbt_run.DbtCli(
-        project_dir=os.fspath(folder),
-        profiles_dir=os.fspath(folder),
-        target=environment,
-        dbt_executable=dbt_manifest.executable(),
-    )
-    return dg.Definitions(assets=[dbt_build], resources={"dbt": resource})
+    return dg.Definitions(assets=[dbt_build])
 
 
 def model_keys(definitions: dg.Definitions) -> list[dg.AssetKey]:

@@ -16,6 +16,8 @@ from data_platform.defs.checks import check_keys
 from data_platform.tables import TableId
 
 EVERYTHING = "everything"
+# Configured here, an executor takes nothing from whoever launches a run: it could name modules to import.
+IN_PROCESS = dg.in_process_executor.configured({})
 STEP_PROCESSES = dg.multiprocess_executor.configured(
     # forked from a process that has imported everything, once a run: a step starts at once
     {"start_method": {"forkserver": {"preload_modules": ["data_platform.defs.build"]}}}
@@ -60,7 +62,7 @@ def jobs(catalog: Catalog, *, running: bool) -> list[Any]:
         EVERYTHING,
         selection=dg.AssetSelection.key_prefixes(*([layer] for layer in LAYERS)),
         description="Sync every source, build and test every model, evaluate every check.",
-        executor_def=STEP_PROCESSES if running else dg.in_process_executor,
+        executor_def=STEP_PROCESSES if running else IN_PROCESS,
     )
     return [everything, *(_source_job(source) for source in catalog.sources.values())]
 
@@ -74,7 +76,7 @@ def _source_job(source: Source) -> Any:
         selection=assets | checks,
         description=f"Read what changed in {source.name}.",
         tags={names.SOURCE_TAG: source.name},
-        executor_def=dg.in_process_executor,
+        executor_def=IN_PROCESS,
     )
 
 

@@ -8,11 +8,11 @@ then fails and names the bad ones.
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from data_platform.catalog import Source, Table
 from data_platform.defs import names, partitions
@@ -34,18 +34,28 @@ from data_platform.tables import Slice, TableId
 from data_platform.warehouses import Warehouse
 
 
-class SyncConfig(dg.Config):
+@dataclass(frozen=True, slots=True)
+class SyncConfig:
     """For the launchpad; schedules and the probe need none of it."""
 
-    refresh: bool = Field(
-        default=False,
+    refresh: bool
+    slices: list[str]
+
+
+# Not `dg.Config`, whose every field may also be read from an environment variable: a launch could show a secret.
+SYNC_CONFIG = {
+    "refresh": dg.Field(
+        bool,
+        default_value=False,
         description="Read the selected tables anew, whole; readers see the old rows until then.",
-    )
-    slices: list[str] = Field(
-        default_factory=list,
+    ),
+    "slices": dg.Field(
+        [str],
+        default_value=[],
         description="Slices to replace besides the run's partitions: days outside them, or `null` for"
         " the rows without a day.",
-    )
+    ),
+}
 
 
 def raw_assets(source: Source) -> list[dg.AssetsDefinition]:
@@ -65,12 +75,12 @@ def _sync_op(source: Source, tables: Sequence[Table], partitioned: bool) -> dg.A
         specs=[_spec(source, table, days) for table in tables],
         check_specs=[spec for table in tables for spec in check_specs(table)],
         can_subset=True,
+        config_schema=SYNC_CONFIG,
         pool=names.WAREHOUSE_POOL,
         backfill_policy=dg.BackfillPolicy.single_run() if days else None,
     )
-    def sync(
-        context: dg.AssetExecutionContext, config: SyncConfig, platform: PlatformResource
-    ) -> Iterator[Any]:
+    def sync(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
+        config = SyncConfig(**context.op_execution_context.op_config)
         yield from _run(context, config, platform.open(), source.name, tables, days)
 
     return sync

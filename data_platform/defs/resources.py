@@ -1,8 +1,13 @@
-"""What the graph's code asks for: the platform, opened when used and not before."""
+"""What the graph's code asks for: the platform, opened when used and not before.
+
+A resource that Dagster can configure takes every field from whoever launches a run. So nothing here is
+configurable: a program, a path or an environment is named by the project's files alone.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -11,14 +16,29 @@ from dotenv import dotenv_values
 from data_platform.sync import Platform, open_platform
 
 
-class PlatformResource(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True)
+class PlatformHandle:
     """``root`` is the project folder, ``environment`` a name in ``catalog/platform.yaml``."""
 
-    root: str
+    root: Path
     environment: str
 
     def open(self) -> Platform:
         """The catalog as it is now, its store and its ledger; connects to nothing. Variables come
         from the environment, and from the project's ``.env`` where the environment is silent."""
-        beside = {name: value for name, value in dotenv_values(Path(self.root) / ".env").items() if value}
-        return open_platform(Path(self.root), self.environment, {**beside, **os.environ})
+        beside = {name: value for name, value in dotenv_values(self.root / ".env").items() if value}
+        return open_platform(self.root, self.environment, {**beside, **os.environ})
+
+
+PlatformResource = dg.ResourceParam[PlatformHandle]
+"""Annotates the argument of an asset, check or sensor that asks for the platform."""
+
+
+def resources(root: Path, environment: str) -> dict[str, dg.ResourceDefinition]:
+    """Every resource of the graph. The assets pass no values to each other, so what would store them
+    (in a folder that a run's configuration may name) is replaced by what keeps nothing."""
+    handle = PlatformHandle(root, environment)
+    return {
+        "platform": dg.ResourceDefinition(lambda _: handle, config_schema={}),
+        "io_manager": dg.IOManagerDefinition(lambda _: dg.InMemoryIOManager(), config_schema={}),
+    }

@@ -14,7 +14,7 @@ import pytest
 
 from data_platform.catalog import load_catalog
 from data_platform.defs.raw import raw_assets
-from data_platform.defs.resources import PlatformResource
+from data_platform.defs.resources import resources
 
 SETTINGS = Path(__file__).parents[2] / "dagster.yaml"
 
@@ -41,7 +41,7 @@ def run_job(root: Path) -> dict[str, str | None]:
     catalog = load_catalog(root)
     definitions = dg.Definitions(
         assets=raw_assets(catalog.source("shop")),
-        resources={"platform": PlatformResource(root=str(root), environment="local")},
+        resources=resources(root, "local"),
         executor=dg.in_process_executor,
     )
     with opened(root) as instance:
