@@ -26,11 +26,14 @@ help: ## show the targets
 
 install: $(INSTALLED) ## install everything into .venv from the lock file
 
-# uv installs the same lock in a fifth of the time; pip alone does it too where uv is not to be had.
+# uv installs the same lock in a fifth of the time; pip alone does it too where uv is not to be had. Whatever
+# installs checks each file against the lock's hash, uv itself included, and refuses a line without one.
 $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Install Python's venv first: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock \
-		|| $(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
+	awk '/^[^ #]/ {keep = /^uv==/} keep' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r .venv/uv.lock \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock \
+		|| $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

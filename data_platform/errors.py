@@ -31,7 +31,7 @@
     └── SyncFailed              some tables of a sync failed; the others are done
 
 A message is one readable paragraph: what failed, on which object, what to do
-next. It never holds a value of a row or a secret. ``retryable`` says whether
+next. It never holds a value of a row or a secret, nor a character that acts on a terminal. ``retryable`` says whether
 trying the same thing again may succeed; it is decided where the cause is known.
 """
 
@@ -40,12 +40,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from data_platform.printable import printable
+
 
 class DataPlatformError(Exception):
     """Base of all; ``exit_code`` is what the command line ends with."""
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class CatalogError(DataPlatformError):

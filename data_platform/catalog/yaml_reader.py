@@ -1,7 +1,8 @@
 """YAML text as plain values, with the line of every key and item. Knows nothing of the catalog.
 
 Keys are always text as written (``on:`` is not true), a key that stands twice is
-a mistake, and a message never repeats what the file holds.
+a mistake, and a message never repeats what the file holds. Depth and size are bounded,
+so that a few lines of nested aliases or brackets take neither memory nor the stack.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import yaml
 
 Path = tuple[str | int, ...]
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is present
+
+DEPTH_MAX = 50
+VALUES_MAX = 200_000
+"""With every alias written out; 2,500 tables of 20 columns are about 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,19 @@ def read_yaml(text: str) -> Document:
     """Never raises: what cannot be read is in ``mistakes`` and absent from ``data``."""
     loader = None
     try:
+        if (line := _too_deep(text)) is not None:
+            return Document(
+                None,
+                mistakes=[(line, (), f"more than {DEPTH_MAX} levels inside each other; write it flatter")],
+            )
         loader = _Loader(text)
         node = loader.get_single_node()
         document = Document(None)
         if node is None:
             return document
+        if _values(node, {}) > VALUES_MAX:
+            message = f"more than {VALUES_MAX:,} values, each alias counted as what it stands for; write fewer aliases"
+            return Document(None, mistakes=[(_line(node), (), message)])
         data = _value(loader, node, (), document, ())
         return Document(data, document.lines, document.mistakes)
     except yaml.MarkedYAMLError as error:
@@ -58,6 +71,31 @@ def _unreadable(problem: str | None) -> str:
         f"the YAML cannot be read here ({problem or 'not valid'}). Check the indentation, and quote a text"
         " that begins with one of * & ! @ % [ { or holds `: ` or ` #`"
     )
+
+
+def _too_deep(text: str) -> int | None:
+    """The line on which the nesting passes ``DEPTH_MAX``. Events come one by one, whatever the depth."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            depth += 1
+            if depth > DEPTH_MAX:
+                return int(event.start_mark.line) + 1
+        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            depth -= 1
+    return None
+
+
+def _values(node: Any, counted: dict[int, int]) -> int:
+    """How many values ``node`` stands for, its aliases written out; each node is looked at once."""
+    if id(node) in counted:
+        return counted[id(node)]
+    counted[id(node)] = 0  # an alias to what it stands in is told elsewhere
+    children = node.value if isinstance(node, yaml.SequenceNode) else ()
+    if isinstance(node, yaml.MappingNode):
+        children = [part for pair in node.value for part in pair]
+    counted[id(node)] = 1 + sum(_values(child, counted) for child in children)
+    return counted[id(node)]
 
 
 def _value(loader: Any, node: Any, path: Path, document: Document, above: tuple[int, ...]) -> Any:

@@ -8,6 +8,7 @@ command starts in well under a second.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -17,6 +18,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The entry point: runs ``argv`` and leaves with an exit code of ``cli.app``."""
     # DuckDB imports pandas whenever a value is bound (1.3 s) unless it cannot; nothing here needs it.
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
-    from data_platform.cli.app import run
+    from data_platform.cli import interrupts
 
-    sys.exit(run(sys.argv[1:] if argv is None else list(argv)))
+    try:
+        from data_platform.cli.app import run
+
+        code = run(sys.argv[1:] if argv is None else list(argv))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over: nothing is left to interrupt
+    except KeyboardInterrupt:
+        print(interrupts.MESSAGE, file=sys.stderr)
+        code = interrupts.EXIT_CODE
+    sys.exit(code)

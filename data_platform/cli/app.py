@@ -6,7 +6,6 @@ in docs/cli.md and comes from ``errors.py``.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -27,7 +26,8 @@ from data_platform.cli import (
     sync,
     verify,
 )
-from data_platform.cli.output import error_fields, say_error
+from data_platform.cli.interrupts import EXIT_CODE, MESSAGE, watched
+from data_platform.cli.output import error_fields, say_error, say_json
 from data_platform.errors import DataPlatformError
 
 DEFECT_EXIT_CODE = 70
@@ -60,24 +60,35 @@ app.add_typer(sandbox.app, name="sandbox", short_help="A company's database in a
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; returns its exit code."""
-    try:
-        app(args=list(argv), prog_name="data-platform")
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
-    except DataPlatformError as error:
-        _debug()
-        if "--json" in argv:
-            print(json.dumps({"ok": False, "error": error_fields(error)}, ensure_ascii=False))
-        say_error(str(error))
-        return error.exit_code
-    except Exception as error:
-        _debug()
+    with watched() as interrupt:
+        try:
+            app(args=list(argv), prog_name="data-platform")
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        except KeyboardInterrupt:
+            code = EXIT_CODE
+        except Exception as error:
+            _debug()
+            code = EXIT_CODE if interrupt.came else _failed(error, argv)
+        if not interrupt.came:
+            return code
+    say_error(MESSAGE)
+    return EXIT_CODE
+
+
+def _failed(error: Exception, argv: Sequence[str]) -> int:
+    """Say why a command ended with ``error``; the exit code for it."""
+    if not isinstance(error, DataPlatformError):
         say_error(
             f"An error nobody foresaw: {type(error).__name__}. Nothing that was committed is lost; running"
             " the same command again is safe. Set DATA_PLATFORM_DEBUG=1 to see where it comes from."
         )
         return DEFECT_EXIT_CODE
-    return 0
+    if "--json" in argv:
+        say_json({"ok": False, "error": error_fields(error)}, indent=None)
+    say_error(str(error))
+    return error.exit_code
 
 
 def _debug() -> None:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import DataPlatformError
+from data_platform.printable import printable, printable_json, printable_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,7 @@ def say_error(text: str) -> None:
 
 
 def _line(text: str, style: str | None, *, stderr: bool, head: str = "") -> None:
-    stream = sys.stderr if stderr else sys.stdout
+    stream, text = sys.stderr if stderr else sys.stdout, printable(text)
     if not stream.isatty():  # importing rich takes a tenth of a second, and there is nothing to style
         print(head + text, file=stream)
         return
@@ -52,8 +53,9 @@ def _line(text: str, style: str | None, *, stderr: bool, head: str = "") -> None
     console(stderr).print(Text.assemble((head, "bold red"), (text, style or "")), soft_wrap=True)
 
 
-def say_json(document: Any) -> None:
-    print(json.dumps(document, ensure_ascii=False, indent=2))
+def say_json(document: Any, *, indent: int | None = 2) -> None:
+    """A document on standard output; what would act on a terminal stands there as an escape of JSON's own."""
+    print(printable_json(json.dumps(document, ensure_ascii=False, indent=indent)))
 
 
 def error_fields(error: DataPlatformError) -> dict[str, Any]:
@@ -78,6 +80,9 @@ def say_table(
     from rich.table import Table
 
     out = console()
+    headings = [printable_line(heading) for heading in headings]
+    right = {printable_line(heading) for heading in right}
+    rows = [[printable_line(value) for value in row] for row in rows]
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1))
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
@@ -123,7 +128,7 @@ class Bars:
         if self._bars is None:
             return
         if name not in self._parts:
-            self._parts[name] = self._bars.add_task(f"  {name}", total=total or None)
+            self._parts[name] = self._bars.add_task(f"  {printable_line(name)}", total=total or None)
         self._bars.update(self._parts[name], completed=completed, total=max(total, completed) or None)
 
     def part_done(self, name: str) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data_platform.cli.options import EnvironmentOption, RootOption, open_project
-from data_platform.cli.output import plural, remark, say_table
+from data_platform.cli.output import plural, remark, say_json, say_table
+from data_platform.printable import printable
 
 if TYPE_CHECKING:
     from data_platform.warehouses import QueryResult
@@ -40,6 +41,13 @@ def query(
             show_default=False,
         ),
     ] = None,
+    spreadsheet: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet",
+            help="In csv, an apostrophe before text that a spreadsheet would run as a formula.",
+        ),
+    ] = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
@@ -56,28 +64,37 @@ def query(
         # One row more than is shown tells whether there are more.
         result = warehouse.query(text, limit=most + 1 if most else None)
     rows = result.rows[:most] if most else result.rows
-    show(result, rows, format)
+    show(result, rows, format, formulas_as_text=spreadsheet)
     if len(rows) < len(result.rows):
         remark(f"There are more than these {plural(most, 'row')}: --limit 0 shows all.")
 
 
-def show(result: QueryResult, rows: Sequence[Sequence[Any]], format: Format) -> None:
+def show(
+    result: QueryResult, rows: Sequence[Sequence[Any]], format: Format, *, formulas_as_text: bool = False
+) -> None:
     if format is Format.json:
-        print(
-            json.dumps(
-                [dict(zip(result.columns, map(plain, row), strict=True)) for row in rows], ensure_ascii=False
-            )
-        )
+        say_json([dict(zip(result.columns, map(plain, row), strict=True)) for row in rows], indent=None)
     elif format is Format.csv:
+        # a file gets the bytes as they are, a terminal what it can show
+        shown = printable if sys.stdout.isatty() else str
+        text = _no_formula if formulas_as_text else str
         out = csv.writer(sys.stdout, lineterminator="\n")
-        out.writerow(result.columns)
-        out.writerows(["" if value is None else cell(value) for value in row] for row in rows)
+        out.writerow([shown(text(name)) for name in result.columns])
+        out.writerows(
+            ["" if v is None else shown(text(v) if isinstance(v, str) else cell(v)) for v in row]
+            for row in rows
+        )
     else:
         numbers = [name for name, type_ in zip(result.columns, result.types, strict=True) if is_number(type_)]
         say_table(
             result.columns, [[grid(value) for value in row] for row in rows], right=numbers, upright=True
         )
         remark(plural(len(rows), "row"))
+
+
+def _no_formula(text: str) -> str:
+    """Spreadsheets run what begins so, commands included; what follows an apostrophe is text to them."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from data_platform.cli.interrupts import interrupt
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import error_fields, plural, progress, remark, say, say_error, say_json, size
 from data_platform.errors import ConfigurationError, SyncFailed
@@ -85,6 +86,7 @@ def sync(
             audit=audit,
             on_progress=bars.part,
         ):
+            interrupt.raise_if_came()
             reports.append(report)
             bars.part_done(str(report.table))
             bars.step()

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from data_platform.errors import QueryFailed
 from data_platform.fingerprint import quoted
 from data_platform.quality.rules import Rule
 from data_platform.tables import TableId, Treatment
@@ -76,6 +77,9 @@ def evaluate(
             good[rule.name] = rule.sql(quoted, today_sql, now_sql)
     relation = f"{quoted(table.id.raw_schema)}.{quoted(table.id.table)}"
     counts = _counts(warehouse, relation, [rule for rule in rules if rule.name in good], good, table.personal)
+    problems |= {
+        r.name: _not_run(table.id, r, columns) for r in rules if r.name in good and r.name not in counts
+    }
     results = []
     for rule in rules:
         if rule.name in problems:
@@ -98,7 +102,8 @@ def _counts(
     good: Mapping[str, str],
     personal: Mapping[str, Treatment],
 ) -> dict[str, tuple[int, int, int]]:
-    """Rows, failing rows and rows without an answer, per rule, in one scan."""
+    """Rows, failing rows and rows without an answer, per rule, in one scan. A rule that the engine
+    cannot run is left out; the others are then asked one by one."""
     if not rules:
         return {}
     counted = ["count(*)"]
@@ -106,7 +111,13 @@ def _counts(
         counted.append(f"count(*) FILTER (WHERE NOT {good[rule.name]})")
         unknown = f"count(*) FILTER (WHERE {quoted(rule.landed_column)} IS NULL)"
         counted.append(unknown if rule.lands(personal) else "0")
-    row = warehouse.query(f"SELECT {', '.join(counted)} FROM {relation}").rows[0]
+    try:
+        row = warehouse.query(f"SELECT {', '.join(counted)} FROM {relation}").rows[0]
+    except QueryFailed:
+        if len(rules) == 1:
+            return {}
+        alone = [_counts(warehouse, relation, [rule], good, personal) for rule in rules]
+        return {name: counts for one in alone for name, counts in one.items()}
     return {rule.name: (row[0], row[1 + 2 * n], row[2 + 2 * n]) for n, rule in enumerate(rules)}
 
 
@@ -136,6 +147,15 @@ def _sample(
         + f" LIMIT {int(samples)}"
     )
     return [dict(zip(names, row, strict=True)) for row in found.rows]
+
+
+def _not_run(table: TableId, rule: Rule, columns: Mapping[str, str]) -> str:
+    """The engine's own words may quote a value, so they are not shown."""
+    types = ", ".join(f"{name} is {columns[name]}" for name in rule.columns if name in columns)
+    return (
+        f"`{rule.text}` cannot be run on {table.raw_name}, where {types}: the engine does not compare them so."
+        " Correct the rule in the catalog: compare columns of one type, or test each with a rule of its own."
+    )
 
 
 def _missing(table: TableId, rule: Rule, missing: Sequence[str], lands: bool, synced: bool) -> str:

@@ -20,6 +20,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from data_platform.tables import RULE_PREFIX, Treatment
@@ -34,6 +35,7 @@ FORMS = (
     " `null_rate(coupon_code) <= 0.05`"
 )
 _NAME_LENGTH_MAX = 60  # a name is part of a column, a check and a file name
+_TEXT_LENGTH_MAX, _PATTERN_LENGTH_MAX = 10_000, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,10 @@ _CHARACTER_NAMES = {"@": " at ", "%": " percent ", "+": " plus ", "-": " ", ".":
 
 def _parse_text(text: str) -> Rule:
     stripped = text.strip()
+    if len(stripped) > _TEXT_LENGTH_MAX:
+        raise ValueError(
+            f"the rule has {len(stripped):,} characters, more than {_TEXT_LENGTH_MAX:,}; write several rules"
+        )
     if not stripped:
         raise ValueError(f"the rule is empty; write one such as {FORMS}")
     if found := _RATE.fullmatch(stripped):
@@ -323,10 +329,25 @@ def _check_pattern(pattern: str) -> None:
             "the regular expression uses look-around, a back-reference or a possessive quantifier,"
             " which the engine's RE2 syntax does not have"
         )
-    try:
-        re.compile(re.sub(r"\\[pP](\{\^?\w+\}|[A-Z])|\\z|\[\[:\^?\w+:\]", "a", pattern))
-    except re.error as error:
-        raise ValueError(f"the regular expression is not valid: {error.msg}") from None
+    if len(pattern) > _PATTERN_LENGTH_MAX:
+        raise ValueError(
+            f"the regular expression has {len(pattern):,} characters, more than {_PATTERN_LENGTH_MAX:,}"
+        )
+    if problem := _pattern_problem(pattern):
+        raise ValueError(f"the regular expression is not valid: {problem}")
+
+
+@cache
+def _pattern_problem(pattern: str) -> str | None:
+    """What the engine that runs it says of ``pattern``; None when it compiles."""
+    import duckdb
+
+    with duckdb.connect(":memory:", config={"threads": 1}) as engine:
+        try:
+            engine.execute(f"SELECT regexp_matches('', {_quoted(pattern)})")
+        except duckdb.Error as error:
+            return str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
+    return None
 
 
 def _unquote(text: str) -> str:

@@ -160,9 +160,13 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+PASSED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+
+
 def environment() -> dict[str, str]:
-    """Without the caller's PG* variables, which would redirect every program."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    """What PostgreSQL's programs need of the caller's variables, and nothing else: an SQL superuser can
+    read a server's environment, where every secret of the platform may stand."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 
 

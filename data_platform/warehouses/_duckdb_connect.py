@@ -132,13 +132,11 @@ def _holder(message: str) -> str:
 
 
 def _command(pid: int) -> str:
-    """The command line of ``pid`` where the system tells it; arguments that may hold a secret are left out."""
+    """The program of ``pid`` where the system tells it; its arguments may hold a secret."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        return f" ({Path(f'/proc/{pid}/comm').read_text().strip()})"
     except OSError:
         return ""
-    plain = [word for word in words[:6] if word and "=" not in word and "://" not in word and len(word) < 80]
-    return f" ({' '.join([Path(plain[0]).name, *plain[1:]])})" if plain else ""
 
 
 @contextmanager

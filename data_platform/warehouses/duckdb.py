@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_platform.errors import QueryFailed, WarehouseError
+from data_platform.errors import WarehouseError
 from data_platform.fingerprint import literal, quoted
 from data_platform.tables import Column, Fingerprint, Slice, TableId, Tally
 from data_platform.warehouses import (
@@ -28,9 +28,11 @@ from data_platform.warehouses import (
 )
 from data_platform.warehouses import _duckdb_backup as backup
 from data_platform.warehouses import _duckdb_compare as compare
+from data_platform.warehouses import _duckdb_infinity as infinity
 from data_platform.warehouses import _duckdb_records as records
 from data_platform.warehouses._duckdb_connect import connect, readable_errors
 from data_platform.warehouses._duckdb_load import load
+from data_platform.warehouses._duckdb_statement import check_question, not_run
 
 if TYPE_CHECKING:
     import duckdb
@@ -140,25 +142,41 @@ class DuckDBWarehouse:
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
         """Run ``sql`` and fetch at most ``limit`` rows of its result. A warehouse opened
-        ``read_only`` is first shut off from files, the network and its own settings, for good.
-        ``parameters`` cost an import of pandas (see ``_duckdb_records``)."""
+        ``read_only`` is first shut off from files, the network and its own settings, for good, and
+        answers one question a time (see ``_duckdb_statement``). An infinite date or time is the word
+        ``infinity``. ``parameters`` cost an import of pandas (see ``_duckdb_records``)."""
+        if self.read_only:
+            self._lock_down()
+            check_question(self.connection, sql)
+        described, rows = self._fetch(sql, parameters, limit)
+        types = [column[1] for column in described]
+        if infinite := infinity.suspects(types, rows):
+            apart = infinity.told_apart(sql, types, infinite)
+            rows = infinity.joined(types, infinite, self._fetch(apart, parameters, limit)[1])
+        return QueryResult(tuple(column[0] for column in described), tuple(map(str, types)), rows)
+
+    def _fetch(
+        self, sql: str, parameters: Sequence[Any], limit: int | None
+    ) -> tuple[Sequence[Any], list[tuple[Any, ...]]]:
         import duckdb
 
-        if self.read_only and not self._locked_down:
-            self.connection.execute("SET enable_external_access = false")
-            self.connection.execute("SET lock_configuration = true")
-            self._locked_down = True
         try:
             cursor = (
                 self.connection.execute(sql, list(parameters)) if parameters else self.connection.execute(sql)
             )
-            described = cursor.description or []
-            rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
+            return cursor.description or [], cursor.fetchall() if limit is None else cursor.fetchmany(limit)
         except duckdb.Error as error:
-            raise QueryFailed(f"The query did not run: {error}") from error
-        return QueryResult(
-            tuple(column[0] for column in described), tuple(str(column[1]) for column in described), rows
-        )
+            raise not_run(error) from error
+
+    def _lock_down(self) -> None:
+        if self._locked_down:
+            return
+        self.connection.execute(
+            "SET python_enable_replacements = false"
+        )  # or a query reads our own variables
+        self.connection.execute("SET enable_external_access = false")
+        self.connection.execute("SET lock_configuration = true")
+        self._locked_down = True
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]:
         wanted = f" AND c.schema_name = {literal(schema)}" if schema is not None else ""

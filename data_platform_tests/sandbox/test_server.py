@@ -19,11 +19,29 @@ from data_platform.sandbox.server import PostgresServer
 pytestmark = pytest.mark.slow
 
 
+NEEDLE = "a-secret-of-another-source"
+
+
 @pytest.fixture(scope="module")
 def server(server_folder: Path) -> Iterator[PostgresServer]:
+    os.environ["BILLING_DATABASE_URL"] = NEEDLE
     server = PostgresServer(server_folder / "alone").start()
+    del os.environ["BILLING_DATABASE_URL"]
     yield server
     server.destroy()
+
+
+def test_its_superuser_reads_none_of_our_secrets(server: PostgresServer) -> None:
+    with server.connect() as connection:
+        connection.execute("create temp table seen (line text)")
+        connection.execute("copy seen from program 'env' (format csv, delimiter e'\\x01', quote e'\\x02')")
+        lines = [str(row[0]) for row in connection.execute("select line from seen")]
+    assert "TZ=UTC" in lines
+    assert not [line for line in lines if NEEDLE in line]
+    of_its_own = {"LC_ALL", "TZ", "PWD", "OLDPWD", "SHLVL", "_", "PGDATA", "PG_GRANDPARENT_PID"}
+    assert {line.partition("=")[0] for line in lines} <= {*install.PASSED_ON, *of_its_own} | {
+        line.partition("=")[0] for line in lines if line.startswith(("LC_", "PGLOCALE", "PGSYSCONF"))
+    }
 
 
 def test_speaks_tcp_on_loopback_only_and_wants_the_password(server: PostgresServer) -> None:

@@ -1,0 +1,101 @@
+"""What a person's statement may be: one question, which changes nothing and calls nothing that acts.
+
+DuckDB's own parser answers, so that nothing is read in another way than it will be run. What a
+statement may reach is the connection's to decide (``DuckDBWarehouse.query`` shuts it off from
+files and settings); this module refuses what that leaves open. In DuckDB 1.5 a table
+function may act though it stands in a SELECT: ``enable_logging`` with a file ends the process.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from data_platform.errors import QueryFailed
+
+if TYPE_CHECKING:
+    import duckdb
+
+TABLE_FUNCTIONS = frozenset(
+    "range generate_series unnest repeat repeat_row json_each json_tree summary pg_timezone_names icu_calendar_names"
+    " duckdb_columns duckdb_constraints duckdb_databases duckdb_dependencies duckdb_functions duckdb_indexes"
+    " duckdb_keywords duckdb_memory duckdb_schemas duckdb_sequences duckdb_settings duckdb_tables duckdb_types"
+    " duckdb_views pragma_database_size pragma_show pragma_storage_info pragma_table_info pragma_version".split()
+)
+"""Those that only make rows or tell what is in this file."""
+
+_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^()]*\)\s*)?", re.I)
+_QUESTIONS = "SELECT, FROM, WITH, VALUES, TABLE, DESCRIBE, SUMMARIZE, SHOW, PIVOT, UNPIVOT or EXPLAIN of one"
+
+
+def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raises QueryFailed, saying what is allowed, unless ``sql`` is one statement that only reads."""
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise not_run(error) from error
+    if not statements:
+        raise QueryFailed("The query did not run: there is no statement in it.")
+    if len(statements) > 1:
+        if not any(statement.query for statement in statements):  # what a PIVOT is rewritten to
+            raise QueryFailed(
+                "The query did not run: a PIVOT that looks its columns up makes a type, and nothing is made here."
+                " Name them: PIVOT … ON column IN ('a', 'b') USING …"
+            )
+        raise QueryFailed(f"The query did not run: it holds {len(statements)} statements. Ask one at a time.")
+    question = statements[0].query
+    if statements[0].type == duckdb.StatementType.EXPLAIN:
+        question = _EXPLAIN.sub("", _without_comments(question), count=1)
+    tree = _tree(connection, question)
+    called = sorted({call.lower() for call in _table_functions(tree)} - TABLE_FUNCTIONS)
+    if called:
+        raise QueryFailed(
+            f"The query did not run: the table function {', '.join(called)} may do more than read this warehouse,"
+            f" so it is not called here. Allowed are {', '.join(sorted(TABLE_FUNCTIONS))}."
+        )
+
+
+def not_run(error: Exception, length_max: int = 2_000) -> QueryFailed:
+    """The engine's own words, which may quote a value as long as a row."""
+    text = str(error)
+    shown = text if len(text) <= length_max else f"{text[:length_max]} … ({len(text):,} characters)"
+    return QueryFailed(f"The query did not run: {shown}")
+
+
+def _tree(connection: duckdb.DuckDBPyConnection, question: str) -> Any:
+    """The parsed statement; only what reads can be written down so."""
+    row = connection.execute(
+        f"SELECT json_serialize_sql('{question.replace(chr(39), chr(39) * 2)}')"
+    ).fetchone()
+    try:
+        tree = json.loads(row[0]) if row else {"error": True}
+    except RecursionError:
+        raise QueryFailed(
+            "The query did not run: its expressions are nested too deeply to be checked."
+        ) from None
+    if tree.get("error"):
+        raise QueryFailed(
+            f"The query did not run: a question is {_QUESTIONS}. Whatever else a statement is, it may act, and"
+            " this command only reads."
+        )
+    return tree
+
+
+def _table_functions(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if node.get("type") == "TABLE_FUNCTION":
+            yield str(node["function"].get("function_name", "?"))
+        for value in node.values():
+            yield from _table_functions(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _table_functions(value)
+
+
+def _without_comments(sql: str) -> str:
+    """Comments before the first word removed, so that EXPLAIN is found there."""
+    return re.sub(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)+", "", sql, flags=re.S)
