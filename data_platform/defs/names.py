@@ -38,8 +38,8 @@ def table_of(key: AssetKey) -> TableId | None:
     return TableId(key.path[1], key.path[2]) if len(key.path) == 3 and key.path[0] == "raw" else None
 
 
-def sync_op(source: str, *, partitioned: bool) -> str:
-    return f"sync_{source}_daily" if partitioned else f"sync_{source}"
+def sync_op(source: str) -> str:
+    return f"sync_{source}"
 
 
 def sync_job(source: str) -> str:

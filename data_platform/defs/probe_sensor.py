@@ -115,7 +115,7 @@ def run_requests(source: Source, wanted: probing.Wanted) -> Iterator[dg.RunReque
 def _by_hand(
     source: Source, table: TableId, tags: Mapping[str, str], config: Mapping[str, object]
 ) -> dg.RunRequest:
-    op = names.sync_op(source.name, partitioned=bool(source.tables[table.table].partition))
+    op = names.sync_op(source.name)
     return dg.RunRequest(
         asset_selection=[names.raw_key(table)],
         run_config={"ops": {op: {"config": dict(config)}}},

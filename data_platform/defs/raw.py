@@ -1,4 +1,4 @@
-"""The syncs as assets: one op a source and kind of partitioning.
+"""The syncs as assets: one op a source, so that its tables are read under one snapshot.
 
 A run without a partition reads *changes*: what moved in the whole table, merged
 by key; the days it touched are reported as materialized. A run with partitions
@@ -59,20 +59,13 @@ SYNC_CONFIG = {
 
 
 def raw_assets(source: Source) -> list[dg.AssetsDefinition]:
-    """The source's partitioned and unpartitioned tables, an op each where there are any."""
-    groups = {
-        partitioned: [t for t in source.tables.values() if bool(t.partition) == partitioned]
-        for partitioned in (True, False)
-    }
-    return [_sync_op(source, tables, partitioned) for partitioned, tables in groups.items() if tables]
-
-
-def _sync_op(source: Source, tables: Sequence[Table], partitioned: bool) -> dg.AssetsDefinition:
-    days = partitions.daily(source) if partitioned else None
+    """One op for all tables, partitioned or not: a foreign key joins both kinds."""
+    tables = list(source.tables.values())
+    days = partitions.daily(source) if any(table.partition for table in tables) else None
 
     @dg.multi_asset(
-        name=names.sync_op(source.name, partitioned=partitioned),
-        specs=[_spec(source, table, days) for table in tables],
+        name=names.sync_op(source.name),
+        specs=[_spec(source, table, days if table.partition else None) for table in tables],
         check_specs=[spec for table in tables for spec in check_specs(table)],
         can_subset=True,
         config_schema=SYNC_CONFIG,
@@ -83,7 +76,7 @@ def _sync_op(source: Source, tables: Sequence[Table], partitioned: bool) -> dg.A
         config = SyncConfig(**context.op_execution_context.op_config)
         yield from _run(context, config, platform.open(), source.name, tables, days)
 
-    return sync
+    return [sync]
 
 
 def _spec(source: Source, table: Table, days: dg.DailyPartitionsDefinition | None) -> dg.AssetSpec:
@@ -171,7 +164,7 @@ def _materialized(
     """The days first and the table last, so that the asset's latest event is the full one."""
     head = report.manifest or platform.ledger.head(table.id)
     own = set(_partition_keys(context))
-    if days and report.manifest:
+    if days and table.partition and report.manifest:
         store_materializations(
             context.instance,
             touched_events(report.manifest, report.touched, days, without=own),

@@ -127,9 +127,9 @@ def test_other_storages_are_written_one_by_one() -> None:
 
 def test_events_belong_to_their_run(sqlite: dg.DagsterInstance) -> None:
     run = sqlite.create_run_for_job(dg.GraphDefinition(name="empty").to_job())
-    store_materializations(sqlite, EVENTS[:2], run, "sync_shop_daily")
+    store_materializations(sqlite, EVENTS[:2], run, "sync_shop")
     logs = sqlite.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
-    assert [e.step_key for e in logs] == ["sync_shop_daily"] * 2
+    assert [e.step_key for e in logs] == ["sync_shop"] * 2
     assert sqlite.get_latest_materialization_event(KEY).run_id == run.run_id  # type: ignore[union-attr]
 
 

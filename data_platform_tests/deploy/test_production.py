@@ -186,7 +186,7 @@ def test_a_killed_step_fails_by_name_and_the_other_steps_go_on(production: Produ
         for entry in production.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
         if entry.dagster_event
     }
-    assert failed == {"sync_shop_daily"}, production.told(run_id)
+    assert failed == {"sync_shop"}, production.told(run_id)
     done = {stats.step_key for stats in production.instance.get_run_step_stats(run_id) if stats.status}
     assert "sync_shop" in done
     wait(lambda: not production.slot_held_by(), "the slot to be free")
