@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from data_platform.errors import DataPlatformError
@@ -42,3 +42,12 @@ class TableReport:
     @property
     def landed_only(self) -> bool:
         return self.error is not None and self.manifest is not None
+
+
+def touched(loaded: Iterable[LoadResult]) -> dict[Slice, int]:
+    """Per slice, the rows that came or went in all of the loads."""
+    found: dict[Slice, int] = {}
+    for result in loaded:
+        for slice_, rows in result.touched.items():
+            found[slice_] = found.get(slice_, 0) + rows
+    return found

@@ -2,40 +2,41 @@
 
 The two operations share this path: *changes* reads what changed across each
 table and advances its watermark; *slice* replaces slices and carries the
-watermark forward unchanged. A table that fails is reported and keeps no other
-from being done. A kill at any instant leaves nothing to repair: what has no
-manifest does not exist, and what is landed is loaded by the next sync.
+watermark forward unchanged. What a read calls for (``follow_up.py``) is read in rounds,
+each for all tables under one snapshot: tables that belong together are mended together.
+A table that fails is reported and keeps no other from being done. A kill at any instant
+leaves nothing to repair: what has no manifest does not exist, and what is landed is loaded
+by the next sync.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 
 from data_platform.catalog import Table
 from data_platform.errors import BatchConflict, DataPlatformError, SourceError
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.state import TableState
 from data_platform.privacy.treatments import session_setup
-from data_platform.quality.completeness import Audit, CompletenessReport, Difference
+from data_platform.quality.completeness import Audit, CompletenessReport
 from data_platform.sources.postgres.connection import connection_string
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.commit import commit
-from data_platform.sync.compare import audit, compare_snapshot, due_today
+from data_platform.sync.compare import audit, compare_snapshot
+from data_platform.sync.follow_up import MAX_ATTEMPTS, FollowUp, follow_up
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
-from data_platform.sync.report import TableReport
+from data_platform.sync.report import TableReport, touched
 from data_platform.sync.work import Request, Work, prepare
-from data_platform.tables import NULL_SLICE, Slice, TableId, is_day
+from data_platform.tables import Slice, TableId
 from data_platform.warehouses import LoadResult
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its rows read so far and the estimate of all (0: not known)."""
 
-MAX_ATTEMPTS = 3
 SNAPSHOT_SECONDS_MAX = 30 * 60
 """An open snapshot holds back vacuum at the source; past this age every report says so."""
 
@@ -57,8 +58,8 @@ def sync_changes(
     slices that differ again; ``audit`` does that and then compares the whole rows
     of a seventh of the slices. A table's failure is in its report, never raised.
     """
-    request = Request(source, frozenset(refresh), verify or audit, audit=audit)
-    yield from _attempt(platform, request, _choose(platform, source, tables), progress)
+    request = Request(frozenset(refresh), verify or audit, audit=audit)
+    yield from _rounds(platform, request, _choose(platform, source, tables), progress)
 
 
 def sync_slices(
@@ -73,8 +74,8 @@ def sync_slices(
 
     The watermark stays. A table without a partition column is read whole.
     """
-    request = Request(source, slices=tuple(slices))
-    yield from _attempt(platform, request, _choose(platform, source, tables), progress)
+    request = Request(slices=tuple(slices))
+    yield from _rounds(platform, request, _choose(platform, source, tables), progress)
 
 
 def _choose(platform: Platform, source: str, tables: Sequence[str] | None) -> list[Table]:
@@ -82,30 +83,56 @@ def _choose(platform: Platform, source: str, tables: Sequence[str] | None) -> li
     return [platform.catalog.table(TableId(source, name)) for name in names]
 
 
-def _attempt(
-    platform: Platform, request: Request, tables: Sequence[Table], progress: Progress | None, attempt: int = 1
+def _rounds(
+    platform: Platform, request: Request, tables: Sequence[Table], progress: Progress | None
 ) -> Iterator[TableReport]:
-    """One pass over ``tables``; those that lost the race for their sequence are extracted again."""
-    again = []
-    for report in _pass(platform, request, tables, progress):
+    """One pass over ``tables``, and then, round by round, what each of them still calls for."""
+    courses: dict[TableId, FollowUp] = {}
+    asked: dict[TableId, Request] = {}
+    answers = _attempt(platform, {table.id: request for table in tables}, progress)
+    while True:
+        for report in answers:
+            table = report.table
+            try:
+                if table in courses:
+                    asked[table] = courses[table].send(report)
+                else:
+                    courses[table] = follow_up(platform, request, platform.catalog.table(table), report)
+                    asked[table] = next(courses[table])
+            except StopIteration as done:
+                yield done.value
+        if not asked:
+            return
+        answers = _attempt(platform, asked, None)
+        asked = {}
+
+
+def _attempt(
+    platform: Platform, asked: Mapping[TableId, Request], progress: Progress | None, attempt: int = 1
+) -> Iterator[TableReport]:
+    """One pass over the tables; those that lost the race for their sequence are extracted again."""
+    again = {}
+    for report in _pass(platform, asked, progress):
         if isinstance(report.error, BatchConflict) and attempt < MAX_ATTEMPTS:
-            again.append(platform.catalog.table(report.table))
+            again[report.table] = asked[report.table]
         else:
-            yield _after_load(platform, request, report)
+            yield report
     if again:
-        yield from _attempt(platform, request, again, progress, attempt + 1)
+        yield from _attempt(platform, again, progress, attempt + 1)
 
 
 def _pass(
-    platform: Platform, request: Request, tables: Sequence[Table], progress: Progress | None
+    platform: Platform, asked: Mapping[TableId, Request], progress: Progress | None
 ) -> Iterator[TableReport]:
-    works = _read_heads(platform, request, tables)
+    works = _read_heads(platform, asked)
+    if not works:
+        return
     try:
         with ExitStack() as stack:
-            session = _open(platform, request, works, stack)
-            readers = _start_reading(platform, request, session, works, stack, progress)
+            session = _open(platform, works, stack)
+            readers = _start_reading(platform, session, works, stack, progress)
             for work in works:
-                report = _finish(platform, request, session, work)
+                report = _finish(platform, session, work)
                 work.reported = True
                 yield report
             readers.join()
@@ -115,33 +142,32 @@ def _pass(
                 yield _report(work, error=work.error or error)
 
 
-def _read_heads(platform: Platform, request: Request, tables: Sequence[Table]) -> list[Work]:
+def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Work]:
     """Each chain's head is read before the snapshot, so that sequence order is snapshot order."""
     works = []
-    for table in tables:
-        work = Work(table, TableState(), request.operation)
+    for table, request in asked.items():
+        work = Work(platform.catalog.table(table), TableState(), request)
         try:
-            work.state = platform.ledger.state(table.id)
+            work.state = platform.ledger.state(table)
         except DataPlatformError as error:
             work.error = error
         works.append(work)
     return works
 
 
-def _open(platform: Platform, request: Request, works: Sequence[Work], stack: ExitStack) -> SourceSession:
-    source = platform.catalog.source(request.source)
+def _open(platform: Platform, works: Sequence[Work], stack: ExitStack) -> SourceSession:
+    source = platform.catalog.source(works[0].table.id.source)
     conninfo = connection_string(source.connection, platform.environ, source=source.name)
     session = stack.enter_context(SourceSession(conninfo, source=source.name))
     session.begin(
         [(w.table.id.table, *w.table.relation) for w in works if w.error is None],
-        observe_activity=request.slices is None and any(w.table.cursor_clock == "database" for w in works),
+        observe_activity=any(w.request.slices is None and w.table.cursor_clock == "database" for w in works),
     )
     return session
 
 
 def _start_reading(
     platform: Platform,
-    request: Request,
     session: SourceSession,
     works: Sequence[Work],
     stack: ExitStack,
@@ -154,7 +180,7 @@ def _start_reading(
             if work.error is None:
                 if "hash" in work.table.personal.values():
                     platform.hash_key()
-                work.plan = prepare(work, request, session, scratch)
+                work.plan = prepare(work, work.request, session, scratch)
         except DataPlatformError as error:
             work.error = error
         work.seconds += time.monotonic() - began
@@ -164,7 +190,7 @@ def _start_reading(
         session.conninfo,
         # a standby may export a snapshot without what is in progress, and is harmed by who imports it
         None if session.server.standby else session.exported,
-        connections=platform.catalog.source(request.source).connection.connections,
+        connections=platform.catalog.source(works[0].table.id.source).connection.connections,
         setup=session_setup(platform.hash_key()) if hashes else (),
         on_progress=progress and _advance(progress, {r.label: r.rows_estimate for r in reads}),
     )
@@ -175,7 +201,7 @@ def _start_reading(
     return readers
 
 
-def _finish(platform: Platform, request: Request, session: SourceSession, work: Work) -> TableReport:
+def _finish(platform: Platform, session: SourceSession, work: Work) -> TableReport:
     """Wait for one table's read, commit its batch, load what is pending, and say what was done."""
     manifest: Manifest | None = None
     began = time.monotonic()
@@ -197,7 +223,7 @@ def _finish(platform: Platform, request: Request, session: SourceSession, work: 
                 " cleaning the source; read from a replica or in smaller groups of tables"
             )
         audited = None
-        if request.slices and request.audit and not _reshaped(work):
+        if work.request.slices and work.request.audit and not _reshaped(work):
             audited = audit(platform, work, work.plan)
         if audited is None or audited.differing:
             manifest = commit(platform, session, work, work.plan)
@@ -218,91 +244,6 @@ def _reshaped(work: Work) -> bool:
     return work.plan.decision.load != ("slice" if work.table.partition else "replace")
 
 
-def _after_load(platform: Platform, request: Request, report: TableReport) -> TableReport:
-    """What a load may call for: rows that left a slice are read where they went; a verified sync compares."""
-    if report.error is not None:
-        return report
-    table = platform.catalog.table(report.table)
-    if request.slices is not None and any(result.vacated for result in report.loaded):
-        # rows left without their cursor telling, perhaps: the xmin scan is the proof
-        moved = next(_attempt(platform, Request(request.source, by_clock=False), [table], None))
-        report = _joined(report, moved, "rows had left the slices read, so changes were read too")
-    if report.error is not None or not request.mend or not (request.verify or report.completeness):
-        return report
-    try:
-        return _verified(platform, request, table, report)
-    except DataPlatformError as error:  # the warehouse could not be asked
-        return replace(report, error=error)
-
-
-def _verified(platform: Platform, request: Request, table: Table, report: TableReport) -> TableReport:
-    """``report`` with a comparison that found nothing, if a few rounds of reading again get there."""
-    mended: list[Difference] = []
-    for _ in range(MAX_ATTEMPTS):
-        found = report.completeness
-        if report.error is not None or (found is not None and found.passed):
-            break
-        if found is not None:
-            mended += found.differing
-            report = _read_again(platform, request, table, report, found)
-        if report.error is None:
-            look = next(_attempt(platform, Request(request.source, verify=True, mend=False), [table], None))
-            report = replace(_joined(report, look), completeness=look.completeness)
-    found = report.completeness
-    if report.error is None and found is not None:
-        if request.audit and found.passed:
-            report, found = _audited(platform, request, table, report, found)
-        report = replace(report, completeness=replace(found, mended=tuple(mended)))
-    return report
-
-
-def _read_again(
-    platform: Platform, request: Request, table: Table, report: TableReport, found: CompletenessReport
-) -> TableReport:
-    differing = list(found.differing_slices)
-    readable = all(is_day(s) or s == NULL_SLICE for s in differing)
-    again = (
-        Request(request.source, slices=tuple(differing))
-        if readable
-        else Request(request.source, refresh=frozenset([table.id.table]))
-    )
-    repair = next(_attempt(platform, again, [table], None))
-    shown = ", ".join(sorted(differing)[:5]) + (", …" if len(differing) > 5 else "")
-    return _joined(
-        report, repair, f"{len(differing)} slice(s) differed from the source ({shown}) and were read again"
-    )
-
-
-def _audited(
-    platform: Platform, request: Request, table: Table, report: TableReport, found: CompletenessReport
-) -> tuple[TableReport, CompletenessReport]:
-    """Today's share of the slices, compared by whole rows; what differs is landed and loaded."""
-    slices = due_today(platform, table, found)
-    if not slices:
-        return report, found
-    look = next(
-        _attempt(platform, Request(request.source, slices=slices, audit=True, mend=False), [table], None)
-    )
-    note = f"whole rows of {len(slices)} slice(s) were compared"
-    if look.audit is not None and (altered := look.audit.rows_altered):
-        note += f"; {altered:,} were not the source's though their version was, and were read again"
-    report = _joined(report, look, note)
-    return report, found if look.audit is None else replace(found, audit=look.audit)
-
-
-def _joined(first: TableReport, then: TableReport, note: str = "") -> TableReport:
-    return replace(
-        first,
-        error=then.error,
-        manifest=then.manifest or first.manifest,
-        watermark_after=then.watermark_after or first.watermark_after,
-        touched=_touched(first.loaded + then.loaded),
-        loaded=first.loaded + then.loaded,
-        notes=tuple(dict.fromkeys(n for n in (*first.notes, note, *then.notes) if n)),
-        seconds=first.seconds + then.seconds,
-    )
-
-
 def _report(
     work: Work,
     *,
@@ -321,20 +262,12 @@ def _report(
         error=error,
         watermark_before=before,
         watermark_after=manifest.watermark_after if manifest else before,
-        touched=_touched(loaded),
+        touched=touched(loaded),
         loaded=loaded,
         completeness=completeness,
         audit=audit,
         notes=tuple(dict.fromkeys(work.notes)),
     )
-
-
-def _touched(loaded: Sequence[LoadResult]) -> dict[Slice, int]:
-    touched: dict[Slice, int] = {}
-    for result in loaded:
-        for slice_, rows in result.touched.items():
-            touched[slice_] = touched.get(slice_, 0) + rows
-    return touched
 
 
 def _advance(progress: Progress, estimates: dict[str, int]) -> Callable[[str, int], None]:

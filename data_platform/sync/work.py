@@ -34,11 +34,10 @@ from data_platform.tables import WHOLE_TABLE, Operation, Slice, Tally
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a sync of one source; ``slices`` None means *changes*. ``by_clock`` False
+    """What is asked of a table's sync; ``slices`` None means *changes*. ``by_clock`` False
     insists on the xmin scan; ``mend`` False compares and leaves it at that. ``audit`` compares whole
     rows: of today's share of the slices, or of ``slices``, which are landed only where rows differ."""
 
-    source: str
     refresh: Collection[str] = ()
     verify: bool = False
     slices: tuple[Slice, ...] | None = None
@@ -59,7 +58,7 @@ class Work:
 
     table: Table
     state: TableState
-    operation: Operation
+    request: Request
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     error: DataPlatformError | None = None
@@ -67,6 +66,10 @@ class Work:
     reported: bool = False
     compare: bool = False
     tallies: Mapping[Slice, Tally] | None = None
+
+    @property
+    def operation(self) -> Operation:
+        return self.plan.decision.operation if self.plan else self.request.operation
 
 
 @dataclass
@@ -102,7 +105,6 @@ def prepare(work: Work, request: Request, session: SourceSession, scratch: Path)
         _check_key(session, table, relation, decision)
     if decision.operation == "slice":
         shape = replace(shape, identity=carried(known, shape.identity))
-    work.operation = decision.operation
     work.compare = request.slices is None and (request.verify or decision.measure_whole)
     work.notes += decision.reasons
     if decision.load == "replace" and relation.children:

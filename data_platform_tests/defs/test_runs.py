@@ -83,6 +83,21 @@ def test_changes_report_the_days_they_touched_and_a_slice_replaces_its_own(proje
     assert completeness["complete"]
 
 
+def test_partitioned_tables_and_others_are_read_under_one_snapshot(project: Project) -> None:
+    """A transaction that writes to both kinds is seen in both or in neither."""
+    assert project.sync("orders", "users", checks=False).success
+    ledger, source = project.platform().ledger, project.platform().catalog.source("shop")
+    assert source.table("orders").partition and not source.table("users").partition
+    heads = [ledger.head(source.table(name).id) for name in ("orders", "users")]
+    assert len({head and head.snapshot.text for head in heads}) == 1
+
+    days = {f"dagster/asset_partition_range_{end}": "2026-11-04" for end in ("start", "end")}
+    result = project.sync("orders", "users", checks=False, tags=days)
+    assert result.success, failures(result)
+    assert partitions(result, ORDERS) == ["2026-11-04"]
+    assert partitions(result, USERS) == [None]
+
+
 def test_a_model_asked_for_alone_brings_what_it_is_made_of(project: Project) -> None:
     assert project.sync("orders", "order_items", "payments", "products", checks=False).success
     key = dg.AssetKey(["marts", "order_facts"])

@@ -174,7 +174,7 @@ def test_a_killed_run_leaves_no_slot_and_no_lock_and_is_started_again(production
     assert production.code is code and production.answers()
 
 
-def test_a_killed_step_fails_by_name_and_the_other_steps_go_on(production: Production) -> None:
+def test_a_killed_step_fails_by_name_and_the_run_ends_by_itself(production: Production) -> None:
     with locked(production, "orders"):
         run_id = production.launch("everything", max_retries="0")  # to save the time
         half_way(production, run_id)
@@ -187,8 +187,6 @@ def test_a_killed_step_fails_by_name_and_the_other_steps_go_on(production: Produ
         if entry.dagster_event
     }
     assert failed == {"sync_shop"}, production.told(run_id)
-    done = {stats.step_key for stats in production.instance.get_run_step_stats(run_id) if stats.status}
-    assert "sync_shop" in done
     wait(lambda: not production.slot_held_by(), "the slot to be free")
     assert production.answers()
 

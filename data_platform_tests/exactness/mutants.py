@@ -19,7 +19,7 @@ from data_platform.landing.ledger import Ledger
 from data_platform.sources.postgres import clock, fingerprint
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession, changed_since
-from data_platform.sync import commit, decide, run, summarize, work
+from data_platform.sync import commit, decide, follow_up, run, summarize, work
 from data_platform.warehouses import _duckdb_load, merge
 from data_platform_tests.exactness import batch_cases, watermark_cases
 
@@ -282,13 +282,13 @@ MUTANTS = (
         "vacated slice not read again",
         "what left a slice is read where it went",
         batch_cases.row_moved_out_of_a_slice,
-        ((run._after_load, "any(result.vacated for result in report.loaded)", "False"),),
+        ((follow_up.follow_up, "any(result.vacated for result in report.loaded)", "False"),),
     ),
     Mutant(
         "vacated slice read by the clock",
         "what left a slice is found by the xmin scan",
         batch_cases.row_moved_out_of_a_slice,
-        ((run._after_load, "by_clock=False", "by_clock=True"),),
+        ((follow_up.follow_up, "by_clock=False", "by_clock=True"),),
     ),
     Mutant(
         "NULL is no slice to read",
@@ -327,8 +327,7 @@ MUTANTS = (
             (
                 run._pass,
                 "            readers = _start_reading(",
-                "            works[:] = _read_heads(platform, request, tables)\n"
-                "            readers = _start_reading(",
+                "            works[:] = _read_heads(platform, asked)\n            readers = _start_reading(",
             ),
         ),
     ),
@@ -368,6 +367,6 @@ MUTANTS = (
         "verify mends nothing",
         "verify reads differing slices again",
         batch_cases.deletes_that_verify_finds,
-        ((run._after_load, "not request.mend or", "True or"),),
+        ((follow_up.follow_up, "not request.mend or", "True or"),),
     ),
 )

@@ -407,9 +407,9 @@ class Schedule:
                 self._freeze(-1)
                 raise
 
-        def started(platform: Any, request: Any, session: SourceSession, *rest: Any) -> Any:
+        def started(platform: Any, session: SourceSession, *rest: Any) -> Any:
             try:
-                readers = start(platform, request, session, *rest)
+                readers = start(platform, session, *rest)
                 if session.reader is not None:
                     session.reader("select 1")  # once it answers, the reader has its snapshot
                 return readers

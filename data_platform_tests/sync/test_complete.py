@@ -10,6 +10,7 @@ import pytest
 
 from data_platform.quality.completeness import ROTATION_DAYS, CompletenessReport, seal
 from data_platform.sync import TableReport, sync_changes
+from data_platform.sync import follow_up as follow_up_module
 from data_platform.sync import run as run_module
 from data_platform.tables import SOURCE_XMIN, Slice
 from data_platform_tests.sync.conftest import COLUMNS, Project
@@ -123,13 +124,13 @@ def test_a_table_without_days_is_audited_whole_once_a_week(project: Project) -> 
 @BY_XMIN
 def test_rows_that_moved_on_meanwhile_are_no_alarm(orders: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit between the comparison and the audit: newer rows are landed, none is called altered."""
-    compare = run_module._audited
+    compare = follow_up_module._audited
 
     def commit_first(*arguments: Any) -> Any:
         orders.execute("update orders set amount = 77")
         return compare(*arguments)
 
-    monkeypatch.setattr(run_module, "_audited", commit_first)
+    monkeypatch.setattr(follow_up_module, "_audited", commit_first)
     _, found = verified(orders, day=0)
     assert (found.passed, found.audit.rows_altered) == (True, 0)
     assert found.audit.slices
@@ -182,3 +183,25 @@ def test_a_version_is_summed_across_wraparound(orders: Project) -> None:
         warehouse.query(f"update raw_shop.orders set {SOURCE_XMIN} = {SOURCE_XMIN} + 4294967296")
     _, found = verified(orders)
     assert found.mended == ()
+
+
+def test_tables_that_differ_are_mended_under_one_snapshot(project: Project) -> None:
+    """What one transaction deleted from two tables goes from both at once, whatever cuts them."""
+    project.execute(
+        "create table users (user_id int primary key)",
+        "create table orders (order_id int primary key, user_id int, created_at timestamptz)",
+        "insert into users select generate_series(1, 9)",
+        "insert into orders select g, g, '2026-01-01'::timestamptz + g * interval '1 day' from generate_series(1, 9) g",
+    )
+    project.catalog(
+        {"users": {"key": "user_id"}, "orders": {"key": "order_id", "partition": "created_at"}},
+        start="2026-01-01",
+    )
+    project.good()
+    project.execute("delete from users where user_id in (2, 3)", "delete from orders where user_id in (2, 3)")
+    reports = list(sync_changes(project.platform(), "shop", verify=True))
+    mended = {r.table.table: (r.error, r.completeness and len(r.completeness.mended)) for r in reports}
+    assert mended == {"users": (None, 1), "orders": (None, 2)}
+    heads = [project.platform().ledger.head(r.table) for r in reports]
+    assert len({head and head.snapshot.text for head in heads}) == 1
+    assert {head and head.operation for head in heads} == {"refresh", "slice"}
