@@ -161,7 +161,7 @@ def _open(platform: Platform, works: Sequence[Work], stack: ExitStack) -> Source
     session = stack.enter_context(SourceSession(conninfo, source=source.name))
     session.begin(
         [(w.table.id.table, *w.table.relation) for w in works if w.error is None],
-        observe_activity=any(w.request.slices is None and w.table.cursor_clock == "database" for w in works),
+        observe_activity=any(w.table.cursor_clock == "database" and w.request.slices is None for w in works),
     )
     return session
 

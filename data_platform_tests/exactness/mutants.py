@@ -212,7 +212,7 @@ MUTANTS = (
         (
             (clock.refusals, 'if cursor_clock != "database":', "if False:"),
             (work._horizon, 'table.cursor_clock != "database"', "False"),
-            (run._open, 'any(w.table.cursor_clock == "database" for w in works)', "True"),
+            (run._open, 'w.table.cursor_clock == "database"', "True"),
         ),
     ),
     Mutant(
