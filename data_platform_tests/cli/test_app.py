@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -156,7 +157,14 @@ def test_the_root_option_beats_the_environment(
 def test_the_entry_point_leaves_with_the_code() -> None:
     from data_platform.cli import main
 
-    with pytest.raises(SystemExit) as stopped:
-        main(["nonsense"])
-    assert stopped.value.code == 2
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            main(["nonsense"])
+        assert stopped.value.code == 2
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, (
+            "its work is done: no traceback at the very end"
+        )
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert isinstance(app_module.app, typer.Typer)

@@ -19,6 +19,7 @@ EXAMPLE = (DEPLOY / ".env.example").read_text()
 DOCUMENT = (ROOT / "docs" / "deploy.md").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 SERVICE_KEYS = {
+    "pids_limit",
     "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "init",
     "mem_limit", "ports", "restart", "security_opt", "stop_grace_period", "volumes",
 }  # fmt: skip
