@@ -8,74 +8,33 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 import duckdb
 import pytest
 
 from data_platform_tests.dbt import raw_shop
+from data_platform_tests.dbt.expected import (
+    CENT,
+    cents,
+    counted_refunds,
+    expected_lines,
+    expected_revenue,
+    is_paid,
+    is_refund,
+    refunded_by_order,
+)
 from data_platform_tests.dbt.raw_shop import RawShop, Row, utc_day
 from data_platform_tests.dbt.runner import PROJECT, Dbt, built
 
-CENT = Decimal("0.01")
+ADDED_UP = ("line_amount", "discount_amount", "revenue", "refunded_amount", "net_revenue", "cost_amount")
 
 
 @pytest.fixture(scope="module")
 def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dbt]:
     with built(tmp_path_factory.mktemp("dbt")) as dbt:
         yield dbt
-
-
-# What the marts should hold, computed from the rows without SQL.
-
-
-def is_refund(payment: Row) -> bool:
-    return payment["status"] != "failed" and payment["amount"] < 0
-
-
-def is_paid(payment: Row) -> bool:
-    return payment["status"] != "failed" and payment["amount"] >= 0
-
-
-def cents(amount: Decimal) -> Decimal:
-    return amount.quantize(CENT, ROUND_HALF_UP)
-
-
-def counted_refunds(shop: RawShop) -> list[Row]:
-    """Refunds of orders that are there and not cancelled."""
-    orders = shop.orders
-    return [
-        p
-        for p in shop.payments.values()
-        if is_refund(p) and p["order_id"] in orders and orders[p["order_id"]]["status"] != "cancelled"
-    ]
-
-
-def expected_revenue(shop: RawShop) -> dict[date, Row]:
-    days: dict[date, Row] = defaultdict(lambda: {"orders": [], "cancelled": 0, "refunds": []})
-    for order in shop.orders.values():
-        day = days[utc_day(order["created_at"])]
-        if order["status"] == "cancelled":
-            day["cancelled"] += 1
-        else:
-            day["orders"].append(order)
-    for payment in counted_refunds(shop):
-        days[utc_day(payment["created_at"])]["refunds"].append(-payment["amount"])
-    figures = {}
-    for date_, found in days.items():
-        gross = sum((order["revenue"] for order in found["orders"]), Decimal(0))
-        refunded = sum(found["refunds"], Decimal(0))
-        figures[date_] = {
-            "order_count": len(found["orders"]),
-            "cancelled_order_count": found["cancelled"],
-            "customer_count": len({order["user_id"] for order in found["orders"]}),
-            "gross_revenue": gross,
-            "refund_count": len(found["refunds"]),
-            "refunded_amount": refunded,
-            "net_revenue": gross - refunded,
-        }
-    return figures
 
 
 def actual_revenue(dbt: Dbt) -> dict[date, Row]:
@@ -86,7 +45,28 @@ def actual_revenue(dbt: Dbt) -> dict[date, Row]:
         average = row.pop("average_order_value")
         assert average == (cents(row["gross_revenue"] / row["order_count"]) if row["order_count"] else None)
         row.pop("_orders_sequence"), row.pop("_payments_sequence")
+    assert all(row.pop("date") == day for day, row in figures.items())
     return figures
+
+
+def lines_are_exact(dbt: Dbt, shop: RawShop) -> None:
+    """Every line is what Python makes of the rows, and all of them add up to the orders and the days."""
+    expected = expected_lines(shop)
+    names = ", ".join(expected[0])
+    assert dbt.rows(f"select {names} from marts.order_facts order by order_id, line_number") == expected
+    sums = ", ".join(f"sum({name}) as {name}" for name in ADDED_UP)
+    by_order = dbt.rows(f"select order_id, {sums} from marts.order_facts group by 1 order by 1")
+    assert by_order == dbt.rows(
+        "select order_id, items_amount as line_amount, discount_amount, gross_revenue as revenue,"
+        " refunded_amount, net_revenue, cost_amount from marts.order_totals order by 1"
+    )
+    by_day = dbt.rows(
+        "select created_date as date, sum(revenue) as total from marts.order_facts group by 1 order by 1"
+    )
+    assert by_day == dbt.rows(
+        "select date, total_revenue as total from marts.daily_revenue"
+        " where order_count + cancelled_order_count > 0 order by 1"
+    )
 
 
 @pytest.mark.slow
@@ -107,10 +87,11 @@ class TestFigures:
         assert actual_revenue(dbt) == expected_revenue(self.shop)
 
     def test_order_facts(self, dbt: Dbt) -> None:
-        refunds: Counter[int] = Counter()
+        lines_are_exact(dbt, self.shop)
+
+    def test_order_totals(self, dbt: Dbt) -> None:
+        refunds = refunded_by_order(self.shop)
         returned: Counter[int] = Counter()
-        for payment in counted_refunds(self.shop):
-            refunds[payment["order_id"]] += -payment["amount"]
         for payment in self.shop.payments.values():
             returned[payment["order_id"]] += -payment["amount"] if is_refund(payment) else 0
         numbers: Counter[int] = Counter()
@@ -133,7 +114,7 @@ class TestFigures:
                 }
             )
         actual = dbt.rows(
-            f"select {', '.join(expected[0])} from marts.order_facts order by created_at, order_id"
+            f"select {', '.join(expected[0])} from marts.order_totals order by created_at, order_id"
         )
         assert actual == expected
 
@@ -167,7 +148,10 @@ class TestFigures:
     def test_customer_lifetime_value_and_user_dim(self, dbt: Dbt) -> None:
         value = {row["user_id"]: row for row in dbt.rows("from marts.customer_lifetime_value")}
         users = {row["user_id"]: row for row in dbt.rows("from marts.user_dim")}
-        active = Counter(row["user_id"] for row in dbt.rows("select user_id from marts.user_metrics_fact"))
+        seen = defaultdict(set)
+        for row in dbt.rows("select user_id, activity_date from marts.user_metrics_fact"):
+            seen[row["user_id"]].add(row["activity_date"])
+        newest = max(day for days in seen.values() for day in days)
         assert value.keys() == users.keys() == self.shop.users.keys()
         for user, row in value.items():
             orders = [
@@ -179,15 +163,21 @@ class TestFigures:
             gross = sum((o["revenue"] for o in orders), Decimal(0))
             days = sorted(utc_day(o["created_at"]) for o in orders)
             assert row["order_count"] == users[user]["order_count"] == len(orders)
+            assert row["total_revenue"] == row["gross_revenue"] == gross
             assert row["net_revenue"] == gross + sum((p["amount"] for p in refunds), Decimal(0))
             assert row["average_order_value"] == (cents(gross / len(orders)) if orders else None)
             assert (row["first_order_date"], row["last_order_date"]) == (
                 (days[0], days[-1]) if days else (None, None)
             )
-            assert row["days_active"] == active[user]
+            assert row["days_active"] == len(seen[user])
             signed_up = utc_day(self.shop.users[user]["created_at"])
             assert users[user]["days_to_first_order"] == ((days[0] - signed_up).days if days else None)
-            assert users[user]["email"] == self.shop.users[user]["email"]
+            raw, dim = self.shop.users[user], users[user]
+            assert (dim["email"], dim["country"], dim["user_segment"]) == (
+                raw["email"], raw["country"], raw["segment"] or "unknown",
+            )  # fmt: skip
+            assert dim["signup_date"] == dim["signed_up_date"] == signed_up
+            assert dim["is_active"] == any((newest - day).days < 90 for day in seen[user])
         buyers = sorted(
             (row for row in value.values() if row["order_count"]), key=lambda row: -row["net_revenue"]
         )
@@ -222,9 +212,10 @@ class Warehouse:
             setattr(self.held, table, copy.deepcopy(after))
 
     def settled(self) -> None:
-        """Run the model and compare with what the raw tables hold."""
-        self.dbt("run", "--select", "daily_revenue")
+        """Run the models and compare with what the raw tables hold."""
+        self.dbt("run", "--select", "daily_revenue", "order_totals", "order_facts")
         assert actual_revenue(self.dbt) == expected_revenue(self.held)
+        lines_are_exact(self.dbt, self.held)
 
     def sequence_of(self, day: date) -> int | None:
         rows = self.dbt.rows(
@@ -322,9 +313,30 @@ class TestIncrementalRevenue:
                         payment["order_id"] = chance.choice(sorted(shop.orders))
                     case "delete":
                         del shop.payments[payment_key]
+            for item_key in chance.sample(sorted(shop.order_items), 40):
+                item = shop.order_items[item_key]
+                match chance.choice(["quantity", "price", "free", "order", "delete"]):
+                    case "quantity":
+                        item["quantity"] = chance.choice([0, 1, 7])
+                    case "price":
+                        item["unit_price"] += chance.randint(-100, 100) * CENT
+                    case "free":
+                        item["unit_price"] = 0 * CENT
+                    case "order":
+                        item["order_id"] = chance.choice(sorted(shop.orders))
+                    case "delete":
+                        del shop.order_items[item_key]
             # One table may be loaded a run later than the other.
-            warehouse.load(*chance.choice([("orders", "payments"), ("orders",), ("payments",)]))
+            warehouse.load(
+                "order_items", *chance.choice([("orders", "payments"), ("orders",), ("payments",)])
+            )
             warehouse.settled()
+
+    def test_a_table_from_before_it_had_all_columns(self, warehouse: Warehouse) -> None:
+        with duckdb.connect(str(warehouse.dbt.path)) as connection:
+            connection.execute("ALTER TABLE marts.daily_revenue DROP COLUMN total_revenue")
+            connection.execute("ALTER TABLE marts.daily_revenue DROP COLUMN date")
+        warehouse.settled()
 
     def test_a_load_that_names_no_days(self, warehouse: Warehouse) -> None:
         for order in warehouse.shop.orders.values():
@@ -338,7 +350,7 @@ class TestIncrementalRevenue:
         warehouse.shop = raw_shop.shop(seed=11)
         warehouse.held = RawShop()
         warehouse.sequences = dict.fromkeys(raw_shop.DDL, 0)
-        warehouse.load("orders", "payments")
+        warehouse.load("orders", "payments", "order_items", "products")
         warehouse.settled()
 
 

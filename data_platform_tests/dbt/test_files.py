@@ -11,7 +11,20 @@ from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).parents[2] / "dbt"
 MODELS = sorted((PROJECT / "models").rglob("*.sql"))
-MARTS = {"order_facts", "user_dim", "user_metrics_fact", "daily_revenue", "customer_lifetime_value"}
+MARTS = {
+    "order_facts",
+    "order_totals",
+    "user_dim",
+    "user_metrics_fact",
+    "daily_revenue",
+    "customer_lifetime_value",
+}
+THE_COLUMNS_THAT_EVERYBODY_ASKS_FOR = {
+    "order_facts": "order_id user_id product_id order_date quantity revenue created_at",
+    "user_dim": "user_id email signup_date country user_segment is_active",
+    "daily_revenue": "date total_revenue",
+    "customer_lifetime_value": "user_id total_revenue order_count",
+}
 KEYS_WITHOUT_PARENT = {"session_id", "event_id"}
 
 
@@ -79,6 +92,12 @@ def test_marts_are_there_and_typed() -> None:
     for path in marts:
         untyped = [c["name"] for c in described(path)["columns"] if not c.get("data_type")]
         assert not untyped, path.stem
+
+
+@pytest.mark.parametrize("mart", THE_COLUMNS_THAT_EVERYBODY_ASKS_FOR)
+def test_a_mart_has_the_columns_that_everybody_asks_for(mart: str) -> None:
+    columns = {column["name"] for column in described(PROJECT / "models/marts" / f"{mart}.sql")["columns"]}
+    assert set(THE_COLUMNS_THAT_EVERYBODY_ASKS_FOR[mart].split()) <= columns
 
 
 def test_every_mart_has_a_unit_test() -> None:

@@ -25,6 +25,7 @@ expected as (
     select
         coalesce(sold.revenue_date, refunded.revenue_date) as revenue_date,
         coalesce(sold.order_count, 0) as order_count,
+        coalesce(sold.revenue, 0) as total_revenue,
         coalesce(sold.revenue, 0) - coalesce(refunded.refunded_amount, 0) as net_revenue
     from sold
     full outer join refunded on sold.revenue_date = refunded.revenue_date
@@ -47,13 +48,15 @@ behind as (
 )
 
 select
-    coalesce(expected.revenue_date, actual.revenue_date) as revenue_date,
+    coalesce(expected.revenue_date, actual.date) as revenue_date,
     expected.net_revenue as expected_net_revenue,
     actual.net_revenue
 from expected
-full outer join {{ ref('daily_revenue') }} as actual on expected.revenue_date = actual.revenue_date
+full outer join {{ ref('daily_revenue') }} as actual
+    on expected.revenue_date = actual.date
 where not exists (select 1 from behind)
     and (
         coalesce(expected.net_revenue, 0) <> coalesce(actual.net_revenue, 0)
+        or coalesce(expected.total_revenue, 0) <> coalesce(actual.total_revenue, 0)
         or coalesce(expected.order_count, 0) <> coalesce(actual.order_count, 0)
     )

@@ -8,7 +8,7 @@ with orders as (
         sum(refunded_amount) as refunded_amount,
         min(case when not is_cancelled then created_date end) as first_order_date,
         max(case when not is_cancelled then created_date end) as last_order_date
-    from {{ ref('order_facts') }}
+    from {{ ref('order_totals') }}
     group by user_id
 
 ),
@@ -25,6 +25,7 @@ customers as (
 
     select
         users.user_id,
+        {{ money('coalesce(orders.gross_revenue, 0)') }} as total_revenue,
         coalesce(orders.order_count, 0) as order_count,
         coalesce(orders.cancelled_order_count, 0) as cancelled_order_count,
         {{ money('coalesce(orders.gross_revenue, 0)') }} as gross_revenue,
@@ -53,6 +54,7 @@ ranked as (
 
 select
     user_id,
+    total_revenue,
     order_count,
     cancelled_order_count,
     gross_revenue,

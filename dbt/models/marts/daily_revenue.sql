@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='revenue_date',
-    on_schema_change='fail',
+    on_schema_change='append_new_columns',
     post_hook="delete from {{ this }} where order_count + cancelled_order_count + refund_count = 0"
 ) }}
 
@@ -10,7 +10,10 @@
 -- however late, with the days that a changed row left. A day that has become empty is computed
 -- as zeros, which replace its row, and the post-hook removes it in the same transaction.
 -- Each row keeps the batch of both raw tables it was computed from; the greatest is how far
--- this table has read. Should that row vanish, the next run merely computes more days.
+-- this table has read. Should that row vanish, the next run merely computes more days. So does the
+-- first run after the table was given another column.
+
+{% set held = column_names(this) if is_incremental() else [] %}
 
 with orders as (
 
@@ -91,6 +94,9 @@ days as (
             where loaded.orders_sequence < computed.orders_sequence
                 or loaded.payments_sequence < computed.payments_sequence
         )
+        {%- if held and 'total_revenue' not in held %}
+        or true
+        {%- endif %}
 
 ),
 
@@ -130,6 +136,8 @@ refund_days as (
 )
 
 select
+    days.revenue_date as date,
+    {{ money('coalesce(order_days.gross_revenue, 0)') }} as total_revenue,
     days.revenue_date,
     coalesce(order_days.order_count, 0) as order_count,
     coalesce(order_days.cancelled_order_count, 0) as cancelled_order_count,
