@@ -20,8 +20,9 @@ from data_platform.catalog import Catalog, Environment, Source
 from data_platform.doctor import verdicts
 from data_platform.doctor.verdicts import Finding, Variable, failed
 from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
+from data_platform.sources.postgres import limits
 from data_platform.sources.postgres.clock import observe
-from data_platform.sources.postgres.connection import connection_string, source_error
+from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.session import SUPPORTED, SourceSession
 from data_platform.stores import Store
 from data_platform.stores.local import LocalStore
@@ -115,16 +116,14 @@ def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
     """Connection, clock, rights and tables, as one sync would meet them."""
     head = f"source {source.name}"
     try:
-        conninfo = connection_string(source.connection, platform.environ, source=source.name)
-        with SourceSession(conninfo, source=source.name) as session:
+        where = target(source.connection, platform.environ, source=source.name)
+        with SourceSession(where) as session:
             yield verdicts.server(head, session.server.version, session.server.standby, SUPPORTED)
-            try:
-                yield _source_clock(platform, session, head)
-                yield _activity(session, source, head)
-            except DataPlatformError:
-                raise
-            except Exception as error:
-                raise source_error(error, conninfo, what=f"Asking {source.name!r} who may see what") from None
+            yield verdicts.pooler(f"{head}: connection", session.pooled, source.connection.connections)
+            with session.asking(f"Asking {source.name!r} who may see what") as connection:
+                yield _source_clock(platform, connection, head)
+                yield _activity(connection, source, head)
+                yield _limits(session, connection, source, head)
             wanted = [(table.id.table, *table.relation) for table in source.tables.values()]
             session.begin(wanted, observe_activity=False)
             problems = [f"{source.name}/{table}: {error}" for table, error in session.errors.items()]
@@ -133,18 +132,28 @@ def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
         yield failed(head, error)
 
 
-def _source_clock(platform: Platform, session: SourceSession, head: str) -> Finding:
+def _source_clock(platform: Platform, connection: Any, head: str) -> Finding:
     before = platform.clock()
-    (theirs,) = session.connection.execute("select clock_timestamp()").fetchone()
+    (theirs,) = connection.execute("select clock_timestamp()").fetchone()
     return verdicts.clock(f"{head}: clock", before, theirs, platform.clock())
 
 
-def _activity(session: SourceSession, source: Source, head: str) -> Finding:
-    seen = observe(session.connection)
-    (user,) = session.connection.execute("select current_user").fetchone()
+def _activity(connection: Any, source: Source, head: str) -> Finding:
+    seen = observe(connection)
+    (user,) = connection.execute("select current_user").fetchone()
     by_clock = sum(table.cursor_clock == "database" for table in source.tables.values())
     return verdicts.activity(
         f"{head}: pg_read_all_stats", by_clock, seen.sees_all_activity, seen.standby, user
+    )
+
+
+def _limits(session: SourceSession, connection: Any, source: Source, head: str) -> Finding:
+    needed = 1 + (1 if session.server.standby else source.connection.connections)
+    return verdicts.limits(
+        f"{head}: limits",
+        [str(limit) for limit in limits.lifted(session.limits)],
+        limits.staying(session.limits, standby=session.server.standby),
+        limits.connection_limits(connection, needed),
     )
 
 

@@ -71,6 +71,29 @@ def server(check: str, version: int, standby: bool, supported: range) -> Finding
     )
 
 
+def pooler(check: str, pooled: bool, connections: int) -> Finding:
+    if not pooled:
+        return Finding(check, "ok", "It leads to the server itself; the settings of a sync take hold.")
+    return Finding(
+        check,
+        "ok",
+        "It leads to the server through a pooler; the settings of a sync are made in each transaction and take hold."
+        f" A sync takes {connections + 1} of the pool's server connections at once, for as long as it reads. The"
+        " pooler's own limits cannot be seen from here: query_timeout, idle_transaction_timeout and the like must"
+        " be 0 or longer than the longest sync.",
+    )
+
+
+def limits(check: str, lifted: Sequence[str], staying: Sequence[str], too_low: Sequence[str]) -> Finding:
+    """``lifted`` do not hold for a sync; ``staying`` may end one; ``too_low`` will."""
+    if too_low or staying:
+        return Finding(check, "fail" if too_low else "warn", "\n".join([*too_low, *staying]))
+    own = "statement_timeout_seconds and lock_timeout_seconds of the catalog"
+    if lifted:
+        return Finding(check, "ok", f"{', '.join(lifted)}: a sync's transactions replace them by {own}.")
+    return Finding(check, "ok", f"Nothing but {own} can end a sync.")
+
+
 def tables(check: str, wanted: int, problems: Sequence[str]) -> Finding:
     if not problems:
         return Finding(check, "ok", f"{wanted} tables are there and may be read.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
 from data_platform.landing.state import TableState
-from data_platform.sources.postgres.connection import connection_string, source_error
+from data_platform.sources.postgres.connection import source_error, target
 from data_platform.sources.postgres.fingerprint import measure
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sources.postgres.types import from_clause
@@ -55,8 +55,8 @@ def probe(
             found.append(TableProbe(table.id, None, error=error))
     readable = [t for t in chosen if t.id.table in states]
     try:
-        conninfo = connection_string(known.connection, platform.environ, source=source)
-        with SourceSession(conninfo, source=source) as session:
+        where = target(known.connection, platform.environ, source=source)
+        with SourceSession(where) as session:
             session.begin(
                 [(t.id.table, *t.relation) for t in readable],
                 observe_activity=any(t.cursor_clock == "database" for t in readable),

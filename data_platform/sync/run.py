@@ -21,7 +21,7 @@ from data_platform.landing.manifest import Manifest
 from data_platform.landing.state import TableState
 from data_platform.privacy.treatments import session_setup
 from data_platform.quality.completeness import Audit, CompletenessReport
-from data_platform.sources.postgres.connection import connection_string
+from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.commit import commit
@@ -157,8 +157,8 @@ def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Wo
 
 def _open(platform: Platform, works: Sequence[Work], stack: ExitStack) -> SourceSession:
     source = platform.catalog.source(works[0].table.id.source)
-    conninfo = connection_string(source.connection, platform.environ, source=source.name)
-    session = stack.enter_context(SourceSession(conninfo, source=source.name))
+    where = target(source.connection, platform.environ, source=source.name)
+    session = stack.enter_context(SourceSession(where))
     session.begin(
         [(w.table.id.table, *w.table.relation) for w in works if w.error is None],
         observe_activity=any(w.table.cursor_clock == "database" and w.request.slices is None for w in works),
@@ -187,9 +187,7 @@ def _start_reading(
     reads = [w.plan.read for w in works if w.plan is not None]
     hashes = any(w.plan and "hash" in w.table.personal.values() for w in works)
     readers = Readers(
-        session.conninfo,
-        # a standby may export a snapshot without what is in progress, and is harmed by who imports it
-        None if session.server.standby else session.exported,
+        session,
         connections=platform.catalog.source(works[0].table.id.source).connection.connections,
         setup=session_setup(platform.hash_key()) if hashes else (),
         on_progress=progress and _advance(progress, {r.label: r.rows_estimate for r in reads}),

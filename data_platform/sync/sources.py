@@ -10,7 +10,7 @@ from data_platform.errors import DataPlatformError
 from data_platform.privacy.names import looks_personal
 from data_platform.sources.postgres import discover as postgres
 from data_platform.sources.postgres.config import PostgresConnection
-from data_platform.sources.postgres.connection import connection_string
+from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.platform import Platform, utc_now
@@ -28,10 +28,9 @@ class Findings:
 
 def discover(environ: Mapping[str, str], *, source: str, url_env: str, schema: str = "public") -> str:
     """The YAML text of a catalog file for the database whose URL is in ``url_env``."""
-    conninfo = connection_string(PostgresConnection(url_env=url_env), environ, source=source)
+    where = target(PostgresConnection(url_env=url_env), environ, source=source)
     return postgres.discover(
-        conninfo,
-        source=source,
+        where,
         url_env=url_env,
         schema=schema,
         today=utc_now().date(),
@@ -54,8 +53,8 @@ def check_sources(platform: Platform) -> Findings:
     found = Findings()
     for source in platform.catalog.sources.values():
         try:
-            conninfo = connection_string(source.connection, platform.environ, source=source.name)
-            with SourceSession(conninfo, source=source.name) as session:
+            where = target(source.connection, platform.environ, source=source.name)
+            with SourceSession(where) as session:
                 check_source(session, source, found)
         except DataPlatformError as error:
             found.mistakes.append(str(error))

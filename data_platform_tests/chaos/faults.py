@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from data_platform.sources.postgres.connection import APPLICATION_NAME
+from data_platform.sources.postgres.settings import APPLICATION_NAME
 from data_platform_tests.chaos.forks import ForkServer, Outcome
 from data_platform_tests.chaos.source import Source, lock_holder
 from data_platform_tests.chaos.world import KEEPING, World

@@ -80,6 +80,7 @@ _BEGIN_LOCKS = """            for table, schema, relation in wanted:
 _OBSERVE = """            if observe_activity:
                 self.observation = observe(self._connection)
 """
+_OBSERVE_BEFORE = textwrap.indent(_OBSERVE, "    ")
 _PREPARED = """    prepared = connection.execute(
         "select exists (select 1 from pg_prepared_xacts where database = current_database())"
     ).fetchone()[0]
@@ -147,7 +148,7 @@ MUTANTS = (
         "the activity is read before the snapshot",
         watermark_cases.commit_before_the_activity_is_read,
         (
-            (SourceSession.begin, _OBSERVE, ""),
+            (SourceSession.begin, _OBSERVE_BEFORE, ""),
             (SourceSession.begin, _BEGIN_SNAPSHOT, _BEGIN_SNAPSHOT + _OBSERVE),
         ),
     ),

@@ -17,7 +17,7 @@ from data_platform.fingerprint import duckdb_slice, duckdb_token, keeps_text
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sources.postgres import fingerprint as postgres_fingerprint
 from data_platform.sources.postgres.config import PostgresConnection
-from data_platform.sources.postgres.connection import connect, connection_string
+from data_platform.sources.postgres.connection import connect, target
 from data_platform.sources.postgres.extract import extension_path
 from data_platform.sources.postgres.introspect import Relation, read_relation
 from data_platform.sources.postgres.types import plan_columns, quote
@@ -132,9 +132,10 @@ class Twins:
 def twins(postgres: PostgresServer) -> Iterator[Twins]:
     name = f"twins_{uuid.uuid4().hex[:8]}"
     url = postgres.create_database(name)
-    conninfo = connection_string(PostgresConnection(url_env="U"), {"U": url}, source="twins")
-    with psycopg.connect(url, autocommit=True) as writer, connect(conninfo, source="twins") as reader:
-        writer.execute("set timezone = 'UTC'")
+    where = target(PostgresConnection(url_env="U"), {"U": url}, source="twins")
+    with psycopg.connect(url, autocommit=True) as writer:
+        writer.execute(f"alter database {name} set timezone = 'UTC'")
+    with psycopg.connect(url, autocommit=True) as writer, connect(where) as reader:
         writer.execute("create type mood as enum ('sad', 'it''s ok')")
         writer.execute("create domain positive as int check (value > 0)")
         columns = ", ".join(f"{column} {kind}" for column, (kind, _) in COLUMNS.items())
@@ -143,7 +144,7 @@ def twins(postgres: PostgresServer) -> Iterator[Twins]:
         with duckdb.connect() as engine:
             engine.execute("SET TimeZone = 'UTC'")
             engine.execute(f"LOAD '{extension_path()}'")
-            engine.execute(f"ATTACH {literal(conninfo)} AS source (TYPE postgres, READ_ONLY)")
+            engine.execute(f"ATTACH {literal(where.conninfo)} AS source (TYPE postgres, READ_ONLY)")
             landed = {p.name: Column(p.name, p.type, p.source_type) for p in plan_columns(relation)}
             yield Twins(writer, reader, engine, relation, landed)
     postgres.drop_database(name)

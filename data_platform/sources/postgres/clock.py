@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from data_platform.sources.postgres.connection import APPLICATION_NAME
 from data_platform.sources.postgres.introspect import Relation
+from data_platform.sources.postgres.settings import APPLICATION_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ where datname = current_database() and pid <> pg_backend_pid()
 def observe(connection: Any) -> Observation:
     """Ask in separate statements, in this order: clock, activity, prepared transactions.
 
-    ``connection`` is in autocommit and is not the one that takes the snapshot.
+    ``connection`` is in a transaction of isolation level read committed, which is not the one that takes the
+    snapshot.
     """
     now, standby, sees = connection.execute(
         "select clock_timestamp(), pg_is_in_recovery(),"

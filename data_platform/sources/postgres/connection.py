@@ -1,43 +1,52 @@
-"""Connecting to PostgreSQL: the connection string, its safe session settings, readable failures.
+"""Connecting to PostgreSQL: what a URL leads to, and why it leads nowhere.
 
-Every session is tagged, read-only and bounded. Nothing here knows a table.
+The settings of a session are made in its transactions (``settings.py``), not when connecting: some
+poolers drop what is asked for then. Nothing here knows a table.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import ConfigurationError, SourceError, SourceUnreachable
 from data_platform.sources.postgres.config import PostgresConnection
+from data_platform.sources.postgres.settings import Settings
+from data_platform.sources.postgres.unreachable import cause
+from data_platform.sources.postgres.urls import WrongURL, parameters
 
 if TYPE_CHECKING:
     import psycopg
 
-APPLICATION_NAME = "data_platform"
-"""Tags our sessions, so that the clock path can leave them out of the activity it reads."""
-
-_SESSION = {
-    # text forms must not depend on the server's settings
-    "timezone": "UTC",
-    "datestyle": "ISO,YMD",
-    "intervalstyle": "postgres",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "standard_conforming_strings": "on",
-    # a policy that would hide rows is an error, never fewer rows
-    "row_security": "off",
-    "default_transaction_read_only": "on",
-    "idle_in_transaction_session_timeout": "0",
-}
+_STRICTNESS = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
-def connection_string(config: PostgresConnection, environ: Mapping[str, str], *, source: str) -> str:
-    """The libpq string of ``source``, the replica's when one is declared and set.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where ``source`` is read. ``conninfo`` is libpq's string, a secret; ``variable`` names where it is from."""
 
-    Raises ConfigurationError when the environment variable is missing or is no
-    PostgreSQL URL; the message names the variable, never its value.
+    source: str
+    variable: str
+    conninfo: str = field(repr=False)
+    statement_timeout_seconds: int = 3600
+    lock_timeout_seconds: int = 30
+
+    def settings(self, version: int) -> Settings:
+        return Settings.of(
+            version,
+            source=self.source,
+            statement_timeout_seconds=self.statement_timeout_seconds,
+            lock_timeout_seconds=self.lock_timeout_seconds,
+        )
+
+
+def target(config: PostgresConnection, environ: Mapping[str, str], *, source: str) -> Target:
+    """Where ``source`` is read: its replica, when one is declared and set.
+
+    Raises ConfigurationError when the environment variable is missing or holds no
+    PostgreSQL URL; the message names the variable, never a piece of its value.
     """
     variable = config.url_env
     if config.replica_url_env and environ.get(config.replica_url_env):
@@ -49,42 +58,57 @@ def connection_string(config: PostgresConnection, environ: Mapping[str, str], *,
             f" database it names. Set it, for example in .env: {variable}=postgresql://user:password@host:5432/db"
             " (for the sandbox, run `data-platform sandbox up`)."
         )
+    try:
+        given = parameters(url)
+    except WrongURL as wrong:
+        raise ConfigurationError(
+            f"The environment variable {variable} of the source {source!r} is not a PostgreSQL URL: {wrong}."
+        ) from None
     from psycopg import conninfo
 
-    try:
-        given = conninfo.conninfo_to_dict(url)
-    except Exception:
-        raise ConfigurationError(
-            f"The environment variable {variable} of the source {source!r} is not a PostgreSQL URL."
-            " Write it as postgresql://user:password@host:5432/database."
-        ) from None
-    options = dict(_SESSION)
-    options["statement_timeout"] = f"{config.statement_timeout_seconds * 1000}"
-    options["lock_timeout"] = f"{config.lock_timeout_seconds * 1000}"
+    given.pop("application_name", None)
     settings: dict[str, Any] = {
         "connect_timeout": config.connect_timeout_seconds,
-        **({} if "sslmode" in given else {"sslmode": config.sslmode}),
-        "application_name": APPLICATION_NAME,
         "client_encoding": "utf8",
-        "options": " ".join(
-            filter(None, [str(given.pop("options", "") or ""), *(f"-c {k}={v}" for k, v in options.items())])
-        ),
+        **given,
+        "sslmode": _sslmode(config, given.get("sslmode")),
     }
-    given.pop("application_name", None)
-    return conninfo.make_conninfo(**{**settings, **{k: v for k, v in given.items() if v is not None}})
+    return Target(
+        source,
+        variable,
+        conninfo.make_conninfo(**settings),
+        config.statement_timeout_seconds,
+        config.lock_timeout_seconds,
+    )
 
 
-def connect(conninfo: str, *, source: str) -> psycopg.Connection[Any]:
+def _sslmode(config: PostgresConnection, in_url: str | None) -> str:
+    """The URL's, unless the catalog asks for more: what is reviewed there must not be undone by a URL that a
+    host hands out."""
+    if in_url is None:
+        return config.sslmode
+    if "sslmode" not in config.model_fields_set or in_url not in _STRICTNESS:
+        return in_url
+    return max(in_url, config.sslmode, key=_STRICTNESS.index)
+
+
+def connect(target: Target) -> psycopg.Connection[Any]:
     """An autocommit connection; SourceUnreachable when there is none."""
     import psycopg
 
     try:
-        return psycopg.connect(conninfo, autocommit=True)
-    except psycopg.OperationalError as error:
-        raise SourceUnreachable(
-            f"The database of the source {source!r} cannot be reached: {redact(str(error), conninfo)}."
-            " Check that it is up, that the URL in the environment is right and that this machine may connect."
-        ) from None
+        # without named statements, which stay with a server connection that a pooler gives to the next client
+        return psycopg.connect(target.conninfo, autocommit=True, prepare_threshold=None)
+    except psycopg.Error as error:
+        raise unreachable(target, error) from None
+
+
+def unreachable(target: Target, error: Exception | str) -> SourceUnreachable:
+    """For an attempt to connect, by psycopg or by DuckDB, that failed."""
+    return SourceUnreachable(
+        f"The database of the source {target.source!r} cannot be reached: {cause(str(error))}."
+        f" The URL is in {target.variable}."
+    )
 
 
 def redact(message: str, conninfo: str) -> str:

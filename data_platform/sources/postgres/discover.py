@@ -13,9 +13,10 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from data_platform.errors import DataPlatformError, SourceError, UnsupportedType
-from data_platform.sources.postgres.connection import connect, source_error
+from data_platform.errors import SourceError, UnsupportedType
+from data_platform.sources.postgres.connection import Target
 from data_platform.sources.postgres.introspect import KINDS, Relation, list_relations, read_relation
+from data_platform.sources.postgres.session import SourceSession
 from data_platform.sources.postgres.types import plan_columns
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
 
@@ -65,9 +66,8 @@ LooksPersonal = Callable[[str], str | None]
 
 
 def discover(
-    conninfo: str,
+    target: Target,
     *,
-    source: str,
     url_env: str,
     schema: str,
     today: date,
@@ -80,18 +80,19 @@ def discover(
     key to a treatment.
     Raises SourceUnreachable, and SourceError for a schema without tables.
     """
-    with connect(conninfo, source=source) as connection:
-        try:
-            found = list_relations(connection, schema)
-            relations = [read_relation(connection, schema, relation) for relation, _ in found]
+    what = f"Reading the schema {schema!r} of {target.source!r}"
+    with SourceSession(target) as session:
+        with session.asking(what) as connection:
+            listed = [relation for relation, _ in list_relations(connection, schema)]
+            server = str(connection.info.parameter_status("server_version"))
+        relations, clocks = [], {}
+        for name in listed:  # a transaction each: to describe one takes locks that stay to its end
+            with session.asking(what) as connection:
+                relations.append(read_relation(connection, schema, name))
+                clocks[name] = _database_clock(connection, relations[-1])
+        with session.asking(what) as connection:
             may_read = "select oid from pg_class where oid = any(%s) and has_table_privilege(oid, 'SELECT')"
             readable = {oid for (oid,) in connection.execute(may_read, ([r.oid for r in relations],))}
-            clocks = {r.name: _database_clock(connection, r) for r in relations}
-            server = str(connection.info.parameter_status("server_version"))
-        except DataPlatformError:
-            raise
-        except Exception as error:
-            raise source_error(error, conninfo, what=f"Reading the schema {schema!r} of {source!r}") from None
     if not relations:
         raise SourceError(
             f"The schema {schema!r} of the database in {url_env} has no tables that this user may see."
@@ -100,7 +101,7 @@ def discover(
     lines = [
         "# yaml-language-server: $schema=../schema/source.schema.json",
         f"# Written by `data-platform discover` from PostgreSQL {server.split()[0]}. Lines with `guess:` want a look.",
-        f"source: {source}",
+        f"source: {target.source}",
         "kind: postgres",
         "connection:",
         f"  url_env: {url_env}",

@@ -16,19 +16,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_platform.errors import SourceUnreachable
+from data_platform.errors import DataPlatformError, SourceUnreachable
 from data_platform.sources.postgres import pieces
-from data_platform.sources.postgres.connection import redact
+from data_platform.sources.postgres.connection import unreachable
 from data_platform.sources.postgres.introspect import Leaf, Relation
 from data_platform.sources.postgres.read_errors import connection_lost, does_not_fit, not_kept, readable
+from data_platform.sources.postgres.settings import check_place, place
 from data_platform.sources.postgres.types import from_clause, literal, qualified, quote
+from data_platform.sources.postgres.unreachable import cause
 
 if TYPE_CHECKING:
     import duckdb
+
+    from data_platform.sources.postgres.session import SourceSession
 
 PAGES_PER_UNIT = 16_384
 """128 MB of heap: a unit is large enough to make its start-up (about 30 ms) vanish and
@@ -151,9 +155,9 @@ def extension_path() -> str:
 
 
 class Readers:
-    """Up to ``connections`` readers over one exported snapshot.
+    """Up to ``connections`` readers over the snapshot that ``session`` exported.
 
-    With ``snapshot`` None there is one reader, under a snapshot of its own: on a standby
+    On a standby there is one reader, under a snapshot of its own: there
     PostgreSQL may export one without what is in progress, and a reader that imports it marks living
     rows as dead there, for everybody. What else must be known under that snapshot is its to ``ask``.
 
@@ -163,15 +167,15 @@ class Readers:
 
     def __init__(
         self,
-        conninfo: str,
-        snapshot: str | None,
+        session: SourceSession,
         *,
         connections: int,
         setup: Sequence[tuple[str, list[Any]]] = (),
         on_progress: Callable[[str, int], None] | None = None,
     ) -> None:
-        self._conninfo, self._snapshot, self._setup = conninfo, snapshot, setup
-        self._connections = connections if snapshot is not None else 1
+        self._session, self._conninfo, self._setup = session, session.conninfo, setup
+        self._snapshot = None if session.server.standby else session.exported
+        self._connections = connections if self._snapshot is not None else 1
         self._on_progress = on_progress
         self._locks: tuple[str, ...] = ()
         self._work: queue.SimpleQueue[tuple[Read, int] | _Question | None] = queue.SimpleQueue()
@@ -226,10 +230,7 @@ class Readers:
         try:
             engine = self._open_locked()
         except Exception as error:  # every unit this reader would have taken must still end
-            failure = SourceUnreachable(
-                f"A reader could not join the source's snapshot: {redact(str(error), self._conninfo)}."
-                " Run the sync again."
-            )
+            failure = self._not_opened(error)
         with suppress(threading.BrokenBarrierError):
             self._all_open.wait()  # once a row was read, whoever comes to ALTER a table holds up no reader
         try:
@@ -280,9 +281,7 @@ class Readers:
                     todo += smaller
                     problem = None
             except Exception as raised:
-                lost = SourceUnreachable(
-                    f"A reader lost the source's snapshot: {redact(str(raised), self._conninfo)}."
-                )
+                lost = self._not_opened(raised)
                 problem = problem or lost
         read.finish_unit([] if problem else parts, problem)
         return engine, problem, lost
@@ -297,7 +296,7 @@ class Readers:
             for relation in self._locks
         )
         try:
-            engine.execute("CALL postgres_execute('source', ?)", [f"do {literal(f'begin {blocks} end')}"])
+            self._order(engine, f"do {literal(f'begin {blocks} end')}")
         except Exception:  # a database without PL/pgSQL
             _close(engine)
             return self._open()
@@ -326,13 +325,40 @@ class Readers:
             for statement, parameters in self._setup:
                 engine.execute(statement, parameters)
             engine.execute("BEGIN TRANSACTION")
+            # the extension runs all that follows on the one server connection of this transaction
             if self._snapshot is not None:
-                join = f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}"
-                engine.execute("CALL postgres_execute('source', ?)", [join])
+                self._order(engine, f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}")
+            self._order(engine, self._session.settings.statement())
+            found = self._rows(engine, self._session.settings.question())
+            self._session.settings.check(found, isolation="repeatable read")
+            check_place(
+                place(partial(self._rows, engine)),
+                self._session.place,
+                source=self._session.source,
+                exported=self._snapshot is not None,
+            )
         except BaseException:
             _close(engine)
             raise
         return engine
+
+    def _order(self, engine: duckdb.DuckDBPyConnection, server: str) -> None:
+        engine.execute("CALL postgres_execute('source', ?)", [server])
+
+    def _rows(self, engine: duckdb.DuckDBPyConnection, server: str) -> list[tuple[Any, ...]]:
+        return engine.execute(f"SELECT * FROM postgres_query('source', {literal(server)})").fetchall()
+
+    def _not_opened(self, error: Exception) -> DataPlatformError:
+        """For a reader that did not come to where it could read."""
+        if isinstance(error, DataPlatformError):
+            return error
+        text = str(error).replace(self._conninfo, "")
+        if "Unable to connect" in text:
+            return unreachable(self._session.target, text)
+        return SourceUnreachable(
+            f"A reader could not join the snapshot of the source {self._session.source!r}: {cause(text)}."
+            " Run the sync again."
+        )
 
     def _copy(self, engine: duckdb.DuckDBPyConnection, read: Read, unit: Unit, path: Path) -> int:
         columns = ", ".join(
@@ -354,11 +380,7 @@ class Readers:
 
     def _smaller(self, engine: duckdb.DuckDBPyConnection, unit: Unit, path: Path) -> list[tuple[Unit, Path]]:
         """``unit`` in pieces of fewer rows, none where it cannot be cut."""
-
-        def ask(server: str) -> list[tuple[Any, ...]]:
-            return engine.execute(f"SELECT * FROM postgres_query('source', {literal(server)})").fetchall()
-
-        cut = pieces.predicates(ask, unit.relation, unit.predicate)
+        cut = pieces.predicates(partial(self._rows, engine), unit.relation, unit.predicate)
         return [
             (Unit(unit.relation, predicate), path.with_stem(f"{path.stem}-{number:05d}"))
             for number, predicate in enumerate(cut)
@@ -370,7 +392,7 @@ class Readers:
         """ValueNotKept when an infinity that was read is none at the source."""
         for p in infinite:
             server = f"select 1 from {unit.relation} where ({unit.predicate}) and {p.suspect} limit 1"
-            if engine.execute(f"SELECT * FROM postgres_query('source', {literal(server)})").fetchone():
+            if self._rows(engine, server):
                 raise not_kept(read.label, p.name, "year")
 
 

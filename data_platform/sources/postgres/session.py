@@ -8,7 +8,8 @@ are locked (ACCESS SHARE) before it too, and everything after reads under it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
 from types import TracebackType
@@ -16,8 +17,10 @@ from typing import Any
 
 from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable
 from data_platform.sources.postgres.clock import Observation, observe
-from data_platform.sources.postgres.connection import connect, source_error
+from data_platform.sources.postgres.connection import Target, connect, source_error, unreachable
 from data_platform.sources.postgres.introspect import Relation, read_kind, read_relation
+from data_platform.sources.postgres.limits import Limit, read_limits
+from data_platform.sources.postgres.settings import Place, Settings, place, roll_back, transaction
 from data_platform.sources.postgres.types import quote
 from data_platform.tables import Snapshot
 
@@ -53,8 +56,17 @@ class SourceSession:
     """``with SourceSession(...) as session``; ``relations`` and ``errors`` say, per name asked
     for in ``begin``, what can be read and what cannot."""
 
-    def __init__(self, conninfo: str, *, source: str) -> None:
-        self.conninfo, self.source = conninfo, source
+    settings: Settings
+    """What every transaction of this session, and of its readers, has."""
+    place: Place
+    """Where the snapshot was taken: readers must be there too."""
+    pooled: bool
+    """Whether a pooler stands between: the server's number of this session's process is another than it was told."""
+    limits: Mapping[str, Limit]
+    """What the role and the server have set, which the sync's settings replace in part."""
+
+    def __init__(self, target: Target) -> None:
+        self.target, self.conninfo, self.source = target, target.conninfo, target.source
         self.relations: dict[str, Relation] = {}
         self.errors: dict[str, DataPlatformError] = {}
         self._locked: set[str] = set()
@@ -66,10 +78,13 @@ class SourceSession:
         self._began = time.monotonic()
 
     def __enter__(self) -> SourceSession:
-        self._connection = connect(self.conninfo, source=self.source)
+        self._connection = connect(self.target)
         try:
-            self.server = self._read_server()
-        except DataPlatformError:
+            self.settings = self.target.settings(self._supported_version())
+            self.limits = self._read_limits()
+            with self.asking(f"Asking {self.source!r} who it is"):
+                self.server = self._read_server()
+        except BaseException:
             self._connection.close()
             raise
         return self
@@ -77,7 +92,19 @@ class SourceSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        roll_back(self._connection)
         self._connection.close()
+
+    @contextmanager
+    def asking(self, what: str) -> Iterator[Any]:
+        """A connection for statements that need no snapshot, in a transaction of its own: before ``begin``."""
+        try:
+            with transaction(self._connection, self.settings):
+                yield self._connection
+        except DataPlatformError:
+            raise
+        except Exception as error:
+            raise source_error(error, self.conninfo, what=what) from None
 
     def begin(self, tables: Iterable[tuple[str, str, str]], *, observe_activity: bool) -> Snapshot:
         """Lock and describe ``tables`` (name, schema, relation), then take the snapshot.
@@ -87,13 +114,16 @@ class SourceSession:
         """
         wanted = list(tables)
         try:
-            if observe_activity:
-                self.observation = observe(self._connection)
+            with transaction(self._connection, self.settings):
+                if observe_activity:
+                    self.observation = observe(self._connection)
+                kinds = {
+                    table: read_kind(self._connection, schema, relation) for table, schema, relation in wanted
+                }
             execute = self._connection.execute
-            kinds = {
-                table: read_kind(self._connection, schema, relation) for table, schema, relation in wanted
-            }
-            execute("begin transaction isolation level repeatable read, read only")
+            execute(
+                "begin transaction isolation level repeatable read, read only; " + self.settings.statement()
+            )
             for table, schema, relation in wanted:
                 # materialized views and foreign tables cannot be locked
                 if kinds.get(table) in LOCKABLE:
@@ -102,6 +132,8 @@ class SourceSession:
                 "select pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
                 " clock_timestamp(), pg_export_snapshot()"
             ).fetchone()
+            self.settings.check(execute(self.settings.question()), isolation="repeatable read")
+            self.place = place(execute)
             for table, schema, relation in wanted:
                 if table not in self.errors:
                     self._describe(table, schema, relation)
@@ -192,19 +224,34 @@ class SourceSession:
             self.errors[table] = source_error(error, self.conninfo, what=f"Describing {schema}.{relation}")
         execute("release savepoint describe")
 
-    def _read_server(self) -> Server:
+    def _supported_version(self) -> int:
+        """Asked before all else, as it tells which settings there are. A pooler shows by the number of the
+        process: it gives its clients others than the server's."""
         try:
-            version, database, name, standby = self._connection.execute(
-                "select current_setting('server_version_num')::int / 10000, oid::bigint, datname,"
-                " pg_is_in_recovery() from pg_database where datname = current_database()"
+            version, backend = self._connection.execute(
+                "select current_setting('server_version_num')::int / 10000, pg_backend_pid()"
             ).fetchone()
+            self.pooled = backend != self._connection.info.backend_pid
         except Exception as error:
-            raise source_error(error, self.conninfo, what=f"Asking {self.source!r} who it is") from None
+            raise unreachable(self.target, error) from None
         if version < SUPPORTED.start:
             raise SourceError(
                 f"The database of the source {self.source!r} is PostgreSQL {version}; {SUPPORTED.start} to"
                 f" {SUPPORTED.stop - 1} are supported. Upgrade it, or read from a newer replica."
             )
+        return int(version)
+
+    def _read_limits(self) -> Mapping[str, Limit]:
+        try:
+            return read_limits(self._connection)
+        except Exception as error:
+            raise unreachable(self.target, error) from None
+
+    def _read_server(self) -> Server:
+        version, database, name, standby = self._connection.execute(
+            "select current_setting('server_version_num')::int / 10000, oid::bigint, datname,"
+            " pg_is_in_recovery() from pg_database where datname = current_database()"
+        ).fetchone()
         # some hosts hide the control file; the database's own number must do
         system = self._first_answer("select system_identifier from pg_control_system()") or name
         timeline = self._first_answer(_TIMELINE, "select timeline_id from pg_control_checkpoint()") or 0
@@ -216,11 +263,10 @@ class SourceSession:
 
         for statement in statements:
             try:
-                return self._connection.execute(statement).fetchone()[0]
+                with self._connection.transaction():  # a savepoint
+                    return self._connection.execute(statement).fetchone()[0]
             except (errors.InsufficientPrivilege, errors.UndefinedFunction, errors.FeatureNotSupported):
                 continue
-            except Exception as error:
-                raise source_error(error, self.conninfo, what=f"Asking {self.source!r} who it is") from None
         return None
 
 

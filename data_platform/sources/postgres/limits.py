@@ -1,0 +1,117 @@
+"""What the role, the database and the server allow: limits that can end a sync, with their values and where
+they are set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LIFTED = (
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+)
+"""The sync sets them for each of its transactions (``settings.py``), whatever the role has."""
+
+_STAYING = {
+    "temp_file_limit": ("-1", "a sort or a hash of a view that writes more to disk is ended"),
+    "old_snapshot_threshold": ("-1", "a read that is older may be ended (`snapshot too old`)"),
+}
+"""Only a superuser or the server's file changes them: name, the value that means no limit, what it does."""
+_ON_STANDBYS = ("max_standby_streaming_delay", "max_standby_archive_delay")
+
+_SOURCES = {
+    "user": "of the role",
+    "database": "of the database",
+    "database user": "of the role in this database",
+    "configuration file": "in the server's configuration",
+    "command line": "on the server's command line",
+    "global": "of all roles",
+    "client": "in the URL's options",
+    "session": "by whatever used the pooled connection before",
+}
+_ASKED = (*LIFTED, *_STAYING, *_ON_STANDBYS)
+
+_LIMITS = f"""
+select name, setting, coalesce(unit, ''), source from pg_catalog.pg_settings
+where name in ({", ".join(f"'{name}'" for name in _ASKED)})
+"""
+_COUNTS = """
+select r.rolname, r.rolconnlimit, d.datname, d.datconnlimit, r.rolsuper,
+       case when isfinite(r.rolvaliduntil) and r.rolvaliduntil < now() + interval '14 days'
+            then to_char(r.rolvaliduntil, 'YYYY-MM-DD HH24:MI TZ') end
+from pg_catalog.pg_roles r, pg_catalog.pg_database d
+where r.rolname = session_user and d.datname = current_database()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A setting as this user meets it. ``where`` says who set it."""
+
+    name: str
+    value: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value}{' ' if self.where else ''}{self.where}"
+
+
+def read_limits(connection: Any) -> dict[str, Limit]:
+    """The limits before the sync's own settings are made, by name."""
+    return {
+        name: Limit(name, _shown(setting, unit), _SOURCES.get(source, ""))
+        for name, setting, unit, source in connection.execute(_LIMITS)
+    }
+
+
+def _shown(setting: str, unit: str) -> str:
+    if unit == "ms" and setting.isdigit() and int(setting) >= 1000 and int(setting) % 1000 == 0:
+        return f"{int(setting) // 1000} s"
+    return f"{setting} {unit}" if unit and setting not in ("0", "-1") else setting
+
+
+def lifted(limits: Mapping[str, Limit]) -> list[Limit]:
+    """Limits that are set and do not hold for the sync's transactions."""
+    return [limits[name] for name in LIFTED if name in limits and limits[name].value != "0"]
+
+
+def staying(limits: Mapping[str, Limit], *, standby: bool) -> list[str]:
+    """What can end a sync and is not the sync's to change, each with what to do."""
+    found = []
+    for name, (none, effect) in _STAYING.items():
+        if name in limits and limits[name].value != none:
+            found.append(
+                f"{limits[name]}: {effect}. Where a sync meets it, raise it (ALTER ROLE ... SET {name} takes a superuser;"
+                " old_snapshot_threshold the server's configuration)."
+            )
+    if standby:
+        delays = [limits[name] for name in _ON_STANDBYS if name in limits and limits[name].value != "-1"]
+        if delays:
+            shown = ", ".join(map(str, delays))
+            found.append(
+                f"{shown}: the standby ends a read that holds its replay up for longer. Raise it there where syncs are"
+                " ended, or set hot_standby_feedback = on."
+            )
+    return found
+
+
+def connection_limits(connection: Any, needed: int) -> list[str]:
+    """Limits of the role and the database that leave no room for ``needed`` connections, and a password that
+    ends."""
+    role, of_role, database, of_database, superuser, until = connection.execute(_COUNTS).fetchone()
+    found = []
+    for what, name, limit in (("role", role, of_role), ("database", database, of_database)):
+        if 0 <= limit < needed and not superuser:
+            found.append(
+                f"The {what} {name} may have {limit} connection(s), and a sync takes {needed} (one, and one for each of"
+                f" `connections:`). ALTER {what.upper()} ... CONNECTION LIMIT {needed}, or lower `connections:`."
+            )
+    if until:
+        found.append(
+            f"The password of the role {role} is valid until {until}. ALTER ROLE ... VALID UNTIL a later day."
+        )
+    return found
