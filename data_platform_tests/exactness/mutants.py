@@ -245,7 +245,10 @@ MUTANTS = (
         "readers without the snapshot",
         "all readers share one exported snapshot",
         batch_cases.commit_beside_the_readers,
-        ((Readers._open, 'f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}"', '"SELECT 1"'),),
+        (
+            (Readers._open, 'f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}"', '"SELECT 1"'),
+            (Readers._open, "exported=self._snapshot is not None", "exported=False"),
+        ),
     ),
     # ---- the merge
     Mutant(
