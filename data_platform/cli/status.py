@@ -34,7 +34,9 @@ class Loaded:
 @dataclass(frozen=True, slots=True)
 class TableStatus:
     """``behind`` counts batches that are landed and not loaded; None when the warehouse could
-    not be asked. ``looked_at`` is the last time the source was read or found unchanged."""
+    not be asked. ``looked_at`` is the last time the source was read or found unchanged,
+    ``reconciled_at`` the last time deletes were seen too; ``failure`` is what keeps it from being
+    read since."""
 
     table: TableId
     head: Manifest | None
@@ -44,6 +46,8 @@ class TableStatus:
     freshness: timedelta
     freshness_state: str
     error: str | None = None
+    reconciled_at: datetime | None = None
+    failure: str | None = None
 
 
 def status(
@@ -118,6 +122,8 @@ def look(
     try:
         head = platform.ledger.head(table)
         hint = platform.ledger.last_look(table)
+        reconciled = platform.ledger.last_reconcile(table)
+        failed = platform.ledger.last_failure(table)
     except LandingError as error:
         return TableStatus(table, None, mine, None, None, freshness, "unknown", str(error))
     instants = [instant(text) for text in (hint, head and head.committed_at) if text]
@@ -125,8 +131,17 @@ def look(
     behind = None
     if loaded is not None:
         behind = (head.sequence if head else 0) - (mine.sequence if mine else 0)
+    failing = failed is not None and (looked_at is None or instant(failed[0]) > looked_at)
     return TableStatus(
-        table, head, mine, behind, looked_at, freshness, freshness_state(looked_at, freshness, now)
+        table,
+        head,
+        mine,
+        behind,
+        looked_at,
+        freshness,
+        "failing" if failing else freshness_state(looked_at, freshness, now),
+        reconciled_at=instant(reconciled) if reconciled else None,
+        failure=failed[1] if failed and failing else None,
     )
 
 
@@ -158,8 +173,10 @@ def status_fields(one: TableStatus) -> dict[str, Any]:
         "loaded_sequence": one.loaded.sequence if one.loaded else None,
         "behind": one.behind,
         "looked_at": one.looked_at.isoformat() if one.looked_at else None,
+        "reconciled_at": one.reconciled_at.isoformat() if one.reconciled_at else None,
         "freshness_hours": one.freshness.total_seconds() / 3600,
         "freshness": one.freshness_state,
+        "failure": one.failure,
         "error": one.error,
     }
 
@@ -172,6 +189,7 @@ HEADINGS: tuple[tuple[str, Callable[[TableStatus, datetime], str]], ...] = (
     ("watermark", lambda one, now: watermark_text(one.head)),
     ("loaded", lambda one, now: loaded_text(one)),
     ("last look", lambda one, now: ago(one.looked_at, now)),
+    ("reconciled", lambda one, now: ago(one.reconciled_at, now)),
     ("freshness", lambda one, now: one.freshness_state),
 )
 
@@ -188,6 +206,8 @@ def tell(found: Sequence[TableStatus], now: datetime) -> None:
     for one in found:
         if one.error:
             say_error(f"{one.table}: {one.error}")
+        if one.failure:
+            say(f"{one.table} cannot be read: {one.failure}")
     waiting = [one for one in found if one.behind]
     if waiting:
         remark(f"{plural(len(waiting), 'table')} with batches that wait to be loaded: data-platform sync")

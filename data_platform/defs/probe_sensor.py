@@ -53,7 +53,7 @@ def probe_sensor(
             if seen.error is not None:
                 context.log.warning(f"{seen.table}: {seen.error}")
         # A source that cannot be looked at at all is a failing sensor, which is alerted.
-        if probes and all(seen.error is not None for seen in probes):
+        if probes and all(seen.source_wide for seen in probes):
             raise probes[0].error or RuntimeError
         wanted = decide(context.instance, source, probes, tables, whole, partitioned, now)
         requests = list(run_requests(source, wanted))

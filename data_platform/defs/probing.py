@@ -64,7 +64,7 @@ def decide(
     """What to run. A table whose run is queued or active, or that failed lately, waits.
 
     A table that moved gets *changes* now and its differing days at a later probe:
-    after the changes most of them are gone. ``first`` and ``last`` are the source's
+    after the changes most of them are gone. So does one that could not be looked at. ``first`` and ``last`` are the source's
     partitions' ends, None for a source without any.
     """
     retry_at = retries(failures)
@@ -74,13 +74,18 @@ def decide(
     ranges: dict[tuple[date, date], list[TableId]] = {}
     waiting: list[str] = []
     for probe in probes:
-        if probe.error is not None or not (probe.moved or probe.differing):
+        if probe.source_wide:  # told as a failing sensor
+            continue
+        # a table that cannot be looked at, or whose last run failed, is read: it succeeds, or fails with
+        # a sentence that people are told
+        unsettled = probe.error is not None or probe.table in retry_at
+        if not (probe.moved or probe.differing or unsettled):
             continue
         if probe.table in busy:
             waiting.append(f"{probe.table}: a run of it is queued or active")
         elif now < retry_at.get(probe.table, now):
             waiting.append(f"{probe.table}: failed lately, again at {retry_at[probe.table]:%H:%M:%S}")
-        elif probe.moved:
+        elif probe.moved or unsettled:
             changes.append(probe.table)
         elif WHOLE_TABLE in probe.differing:
             refresh.append(probe.table)

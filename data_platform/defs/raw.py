@@ -178,6 +178,7 @@ def _materialized(
     if report.manifest is None:
         looked_at = platform.clock().isoformat(timespec="seconds")
         metadata |= {"operation": "look", "rows": 0, "bytes": 0, "looked_at": looked_at}
+    metadata["reconciled_at"] = platform.ledger.last_reconcile(table.id) or "never"
     if report.notes:
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))
     yield dg.MaterializeResult(

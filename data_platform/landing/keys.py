@@ -44,5 +44,5 @@ def manifest_sequence(table: TableId, key: str) -> int:
     )
 
 
-def looked_key(table: TableId) -> str:
-    return f"{table}/looked.json"
+def hint_key(table: TableId, name: str) -> str:
+    return f"{table}/{name}.json"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_platform.errors import BatchConflict, LedgerBroken, ObjectDamaged, PartDamaged
 from data_platform.landing import hint, tail
-from data_platform.landing.keys import looked_key, manifest_key, manifest_sequence, part_sequence
+from data_platform.landing.keys import hint_key, manifest_key, manifest_sequence, part_sequence
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part, sha256_of
 from data_platform.landing.redaction import KEY_VARIABLE, Redaction, Rewrites, redaction_key
@@ -202,11 +202,29 @@ class Ledger:
 
     def looked(self, table: TableId, at: str) -> None:
         """Remember that a sync looked at ``at`` (ISO, UTC) and found nothing: a hint, no state."""
-        hint.write(self.store, looked_key(table), {"at": at})
+        hint.write(self.store, hint_key(table, "looked"), {"at": at})
 
     def last_look(self, table: TableId) -> str | None:
         """The instant of the last ``looked``; None when there is none or it is damaged."""
-        return hint.read(self.store, looked_key(table)).get("at")
+        return hint.read(self.store, hint_key(table, "looked")).get("at")
+
+    def reconciled(self, table: TableId, at: str) -> None:
+        """Remember that at ``at`` nothing stood in the warehouse that was gone at the source: a hint."""
+        hint.write(self.store, hint_key(table, "reconciled"), {"at": at})
+
+    def last_reconcile(self, table: TableId) -> str | None:
+        """The instant of the last ``reconciled``; None when there is none or it is damaged."""
+        return hint.read(self.store, hint_key(table, "reconciled")).get("at")
+
+    def failed(self, table: TableId, at: str, why: str) -> None:
+        """Remember that at ``at`` the table could not be read, and ``why``: a hint. It stands until a
+        later look or batch."""
+        hint.write(self.store, hint_key(table, "failed"), {"at": at, "why": why})
+
+    def last_failure(self, table: TableId) -> tuple[str, str] | None:
+        """(instant, why) of the last ``failed``; None when there is none or it is damaged."""
+        found = hint.read(self.store, hint_key(table, "failed"))
+        return (found["at"], found["why"]) if found else None
 
     def tables(self, among: Iterable[TableId]) -> list[TableId]:
         """Those of ``among`` (the catalog's tables) with a manifest: one listing of one key each."""

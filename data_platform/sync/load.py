@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from data_platform.catalog import Table
+from data_platform.errors import DataPlatformError
 from data_platform.fingerprint import keeps_text
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import CompletenessReport, compare
@@ -59,3 +62,9 @@ def comparable(table: Table, column: Column) -> bool:
     of the source's column."""
     clear = table.personal.get(column.name, "keep") == "keep" and column.name not in table.as_
     return clear and keeps_text(column)
+
+
+def remember_failure(platform: Platform, table: TableId, error: DataPlatformError) -> None:
+    """Leave a hint for ``status``; without one, nothing is lost."""
+    with suppress(DataPlatformError):
+        platform.ledger.failed(table, platform.clock().isoformat(timespec="microseconds"), str(error))

@@ -17,6 +17,7 @@ from data_platform.sources.postgres.fingerprint import measure
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sources.postgres.types import from_clause
 from data_platform.sync.decide import decide_changes
+from data_platform.sync.load import remember_failure
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import check_columns, checksum_key
 from data_platform.tables import Fingerprint, Slice, TableId
@@ -28,13 +29,15 @@ NO_ROWS = Fingerprint(0, 0)
 class TableProbe:
     """``moved``: True when a changes read would find something, None when that cannot be told
     without reading (strategy ``replace``). ``differing`` slices hold something else than when
-    they were last measured, though no changed row explains it: a delete, a silent change."""
+    they were last measured, though no changed row explains it: a delete, a silent change. An
+    ``error`` is the table's own unless it is ``source_wide``."""
 
     table: TableId
     moved: bool | None
     differing: tuple[Slice, ...] = ()
     error: DataPlatformError | None = None
     head_sequence: int = 0
+    source_wide: bool = False
 
 
 def probe(
@@ -65,7 +68,10 @@ def probe(
                 found.append(_probe_table(session, table, states[table.id.table], measure_slices))
     except DataPlatformError as error:
         told = {p.table for p in found}
-        found += [TableProbe(t.id, None, error=error) for t in readable if t.id not in told]
+        found += [TableProbe(t.id, None, error=error, source_wide=True) for t in readable if t.id not in told]
+    for seen in found:
+        if seen.error is not None and not seen.source_wide:
+            remember_failure(platform, seen.table, seen.error)
     return found
 
 

@@ -40,6 +40,14 @@ class TableReport:
         return self.manifest.bytes if self.manifest else 0
 
     @property
+    def reconciled(self) -> bool:
+        """Whether deletes were seen too: the table was read whole, or compared slice by slice."""
+        if self.error is not None:
+            return False
+        whole = self.manifest is not None and self.manifest.load == "replace"
+        return whole or (self.completeness is not None and self.completeness.passed)
+
+    @property
     def landed_only(self) -> bool:
         return self.error is not None and self.manifest is not None
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from data_platform.catalog import Table
 from data_platform.errors import BatchConflict, DataPlatformError, SourceError
@@ -27,7 +27,7 @@ from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.commit import commit
 from data_platform.sync.compare import audit, compare_snapshot
 from data_platform.sync.follow_up import MAX_ATTEMPTS, FollowUp, follow_up
-from data_platform.sync.load import load_pending
+from data_platform.sync.load import load_pending, remember_failure
 from data_platform.sync.platform import Platform
 from data_platform.sync.report import TableReport, touched
 from data_platform.sync.work import Request, Work, prepare
@@ -100,11 +100,21 @@ def _rounds(
                     courses[table] = follow_up(platform, request, platform.catalog.table(table), report)
                     asked[table] = next(courses[table])
             except StopIteration as done:
+                _remember(platform, done.value)
                 yield done.value
         if not asked:
             return
         answers = _attempt(platform, asked, None)
         asked = {}
+
+
+def _remember(platform: Platform, report: TableReport) -> None:
+    """What became of a table, as hints: that it failed, or that nothing stands there that is gone."""
+    if report.error is not None:
+        remember_failure(platform, report.table, report.error)
+    elif report.reconciled:
+        with suppress(DataPlatformError):
+            platform.ledger.reconciled(report.table, platform.clock().isoformat(timespec="microseconds"))
 
 
 def _attempt(

@@ -135,6 +135,25 @@ def test_a_look_that_found_nothing_keeps_a_table_fresh(
     assert (orders["freshness"], orders["behind"]) == ("fresh", 0)
 
 
+def test_a_table_that_cannot_be_read_is_not_fresh(cli: Cli, ledger: Ledger, warehouse: FakeWarehouse) -> None:
+    now = datetime.now(UTC)
+    ledger.looked(ORDERS, (now - timedelta(minutes=5)).isoformat())
+    ledger.failed(ORDERS, now.isoformat(), "the column note is gone")
+    orders = tables(cli("status", "shop/orders", "--json"))["shop/orders"]
+    assert (orders["freshness"], orders["failure"]) == ("failing", "the column note is gone")
+    assert "the column note is gone" in cli("status").out
+    ledger.looked(ORDERS, (now + timedelta(seconds=1)).isoformat())
+    assert tables(cli("status", "--json"))["shop/orders"]["freshness"] == "fresh"
+
+
+def test_the_age_of_the_last_reconcile_is_told(cli: Cli, ledger: Ledger, warehouse: FakeWarehouse) -> None:
+    assert tables(cli("status", "--json"))["shop/orders"]["reconciled_at"] is None
+    at = datetime.now(UTC) - timedelta(hours=5, minutes=1)
+    ledger.reconciled(ORDERS, at.isoformat())
+    assert tables(cli("status", "--json"))["shop/orders"]["reconciled_at"] == at.isoformat()
+    assert "5 h ago" in cli("status").out
+
+
 def test_a_table_never_synced(cli: Cli, ledger: Ledger) -> None:
     products = tables(cli("status", "shop", "--json"))["shop/products"]
     assert (products["freshness"], products["sequence"], products["rows"], products["behind"]) == (

@@ -8,7 +8,7 @@ import pytest
 
 from data_platform.defs import probing
 from data_platform.defs.probing import Attempt, SliceRun, decide
-from data_platform.errors import SourceUnreachable
+from data_platform.errors import SourceError, SourceUnreachable
 from data_platform.sync import TableProbe
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Slice, TableId
 
@@ -60,11 +60,23 @@ def test_busy_unknown_and_unreachable_tables_are_left_out() -> None:
     seen = [
         TableProbe(ORDERS, True),
         TableProbe(USERS, None),
-        TableProbe(ITEMS, True, error=SourceUnreachable("down")),
+        TableProbe(ITEMS, True, error=SourceUnreachable("down"), source_wide=True),
     ]
     wanted = decide(seen, {ORDERS}, [], NOW, FIRST, LAST)
     assert wanted.nothing
     assert wanted.waiting == ("shop/orders: a run of it is queued or active",)
+
+
+def test_a_table_that_cannot_be_looked_at_is_read_so_that_people_hear_why() -> None:
+    seen = [TableProbe(ORDERS, None, error=SourceError("a column is gone")), TableProbe(USERS, False)]
+    assert decide(seen, set(), [], NOW, FIRST, LAST).changes == (ORDERS,)
+    attempts = [Attempt(ORDERS, NOW - timedelta(seconds=30))]
+    assert decide(seen, set(), attempts, NOW, FIRST, LAST).nothing
+
+
+def test_a_table_whose_run_failed_is_read_again_though_it_did_not_move() -> None:
+    attempts = [Attempt(USERS, NOW - timedelta(minutes=2))]
+    assert decide([TableProbe(USERS, False)], set(), attempts, NOW, FIRST, LAST).changes == (USERS,)
 
 
 def test_a_failed_table_waits_twice_as_long_each_time_and_at_most_an_hour() -> None:

@@ -9,7 +9,9 @@ import pytest
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
 from data_platform.defs import probing
+from data_platform.defs.problems import failed_runs
 from data_platform.sync import sync_changes
+from data_platform.tables import TableId
 from data_platform_tests.defs.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -89,6 +91,26 @@ def test_a_failed_run_is_tried_again_later(synced: Project) -> None:
     a_run_of(synced, "orders", DagsterRunStatus.FAILURE)
     data, _ = synced.sensor(PROBE, LATER)
     assert data.run_requests == []
+    assert "failed lately" in data.skip_message
+
+
+def test_a_dropped_column_is_an_incident_while_only_the_probe_looks(synced: Project) -> None:
+    """The probe asks for a run of the table alone; it fails with the sentence that is alerted."""
+    synced.execute("ALTER TABLE products DROP COLUMN product_name CASCADE")
+    data, _ = synced.sensor(PROBE, LATER)
+    [request] = data.run_requests
+    assert tables(request) == {"products"}
+    assert not synced.sync("products").success
+    [problem] = [
+        problem
+        for problem in failed_runs(synced.instance, lambda _: (), datetime.now(UTC))
+        if problem.object == "shop/products"
+    ]
+    assert "product_name" in problem.summary
+    at, why = synced.platform().ledger.last_failure(TableId("shop", "products")) or ("", "")
+    assert "product_name" in why and at
+    a_run_of(synced, "products", DagsterRunStatus.FAILURE)  # as the daemon records one
+    data, _ = synced.sensor(PROBE, LATER)
     assert "failed lately" in data.skip_message
 
 

@@ -205,3 +205,5 @@ def test_tables_that_differ_are_mended_under_one_snapshot(project: Project) -> N
     heads = [project.platform().ledger.head(r.table) for r in reports]
     assert len({head and head.snapshot.text for head in heads}) == 1
     assert {head and head.operation for head in heads} == {"refresh", "slice"}
+    # the instant up to which deletes are known is told where the table is shown
+    assert all(project.platform().ledger.last_reconcile(report.table) for report in reports)
