@@ -24,6 +24,7 @@ from data_platform.sandbox.generate import generate
 from data_platform.sandbox.install import alive
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import FAST
+from data_platform_tests import other_postgres
 from data_platform_tests.servers import gcs_server, gcs_store, s3_server, s3_store
 
 __all__ = ["gcs_server", "gcs_store", "s3_server", "s3_store"]
@@ -40,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--seeds", type=int, help="how many seeds each seeded test runs (each has a small number)"
     )
     group.addoption("--seed", type=int, help="the one seed to run")
+    parser.addoption(
+        "--postgres",
+        type=int,
+        choices=other_postgres.VERSIONS,
+        help="the version of the PostgreSQL server that tests share, instead of the sandbox's own",
+    )
 
 
 LONG = (
@@ -109,12 +116,27 @@ def server_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(server_folder: Path) -> PostgresServer:
+def postgres(server_folder: Path, request: pytest.FixtureRequest) -> PostgresServer:
     """The run's server: logical WAL, prepared transactions, no fsync, no autovacuum noise."""
-    return PostgresServer(
-        server_folder / "primary",
-        settings={**FAST, "shared_buffers": "128MB", "max_connections": "200", "autovacuum": "off"},
-    ).start()
+    settings = {**FAST, "shared_buffers": "128MB", "max_connections": "200", "autovacuum": "off"}
+    version = request.config.getoption("--postgres")
+    if version is not None:
+        return other_postgres.start(version, server_folder / "primary", settings)
+    return PostgresServer(server_folder / "primary", settings=settings).start()
+
+
+@pytest.fixture(scope="session")
+def postgres_version(postgres: PostgresServer) -> int:
+    with postgres.connect() as connection:
+        return connection.info.server_version // 10_000
+
+
+@pytest.fixture(autouse=True)
+def _needs_postgres(request: pytest.FixtureRequest) -> None:
+    """Skips what is marked ``needs_postgres(18)`` on an older server."""
+    marker = request.node.get_closest_marker("needs_postgres")
+    if marker is not None and request.getfixturevalue("postgres_version") < marker.args[0]:
+        pytest.skip(f"needs PostgreSQL {marker.args[0]}")
 
 
 @pytest.fixture

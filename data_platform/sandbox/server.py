@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -44,6 +44,8 @@ from data_platform.sandbox.settings import LAPTOP
 if TYPE_CHECKING:
     import psycopg
 
+BUILTIN_LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+"""It sorts the same on every operating system. PostgreSQL has it from 17 on."""
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 60.0
 
@@ -62,6 +64,7 @@ class PostgresServer:
         *,
         settings: Mapping[str, str] | None = None,
         install: Path | None = None,
+        locale: Sequence[str] = BUILTIN_LOCALE,
     ) -> None:
         self.home = home.absolute()
         self.data_dir = self.home / "data"
@@ -69,6 +72,7 @@ class PostgresServer:
         self.settings = {**LAPTOP, **(settings or {})}
         self._port_given = port
         self._install = install
+        self._locale = tuple(locale)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -159,11 +163,9 @@ class PostgresServer:
                 os.chown(password_file, user.pw_uid, user.pw_gid)
         except OSError as error:
             raise SandboxError(f"The server's folder {self.home} cannot be prepared: {error}.") from error
-        # The builtin C.UTF-8 sorts the same on every operating system.
         self.run(
             "initdb", "-D", str(building), "-U", SUPERUSER, "--auth=scram-sha-256", f"--pwfile={password_file}",
-            "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync",
-            "--no-instructions",
+            "--encoding=UTF8", *self._locale, "--no-sync",
         )  # fmt: skip
         shutil.rmtree(self.data_dir, ignore_errors=True)
         if user is not None:
@@ -292,12 +294,15 @@ class PostgresServer:
 
     def run(self, program: str, *arguments: str, timeout_seconds: float = 600) -> str:
         """Run one of PostgreSQL's programs as the server's user; its standard output."""
+        path = self.install / "bin" / program
+        if not path.exists():  # a server of another version, which brings no programs for clients
+            path = installation(self.home) / "bin" / program
         variables = environment()
         if (self.home / "password").exists():
             variables["PGPASSWORD"] = self.password
         try:
             done = subprocess.run(
-                [str(self.install / "bin" / program), *arguments], cwd="/", env=variables, stdin=subprocess.DEVNULL,
+                [str(path), *arguments], cwd="/", env=variables, stdin=subprocess.DEVNULL,
                 capture_output=True, text=True, check=False, timeout=timeout_seconds, **as_user(unprivileged_user()),
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
