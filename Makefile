@@ -49,9 +49,11 @@ demo: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## start the sandbox
 	data-platform sandbox up --orders $(ORDERS)
 	python -m data_platform.defs.demo
 
+demo dev: export DATA_PLATFORM_UI_URL ?= http://127.0.0.1:$(PORT)
+dev: export DAGSTER_WEBSERVER_READ_ONLY := $(if $(READ_ONLY),true,false)
 dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster UI on the sandbox, daemon running
 	data-platform sandbox up --orders $(ORDERS)
-	dagster dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
+	python -m data_platform.defs.dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
 browser: ## see to it that there is a Chromium to test the UI in
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \

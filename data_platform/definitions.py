@@ -1,4 +1,4 @@
-"""Dagster's entry point: `dagster dev -w workspace.yaml`, `dg dev`, `dg check defs`.
+"""Dagster's entry point: what workspace.yaml names, and `dg check defs` loads.
 
 Nothing is read when this module is imported. The definitions come from the catalog
 and dbt's manifest alone, so they load with every source down and no secret set.

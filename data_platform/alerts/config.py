@@ -5,8 +5,14 @@ A channel is one model here and one module beside this one.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict, Field
 
+UI_URL_VARIABLE = "DATA_PLATFORM_UI_URL"
+"""Where people reach the UI on this machine, whatever the catalog says: `make dev` sets it to its port."""
+URL = r"^https?://[^\s<>|]+$"
 ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -33,6 +39,12 @@ class AlertsConfig(BaseModel):
     )
     ui_url: str = Field(
         default="http://127.0.0.1:3000",
-        pattern=r"^https?://[^\s<>|]+$",
+        pattern=URL,
         description="Where people reach the Dagster UI: the links in messages start with it.",
     )
+
+
+def ui_address(config: AlertsConfig, environ: Mapping[str, str]) -> str:
+    """What links into the UI start with."""
+    chosen = environ.get(UI_URL_VARIABLE, "").strip()
+    return chosen if re.match(URL, chosen) else config.ui_url

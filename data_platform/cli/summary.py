@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from data_platform.alerts.config import ui_address
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import plural, say, say_json, say_table, size
 from data_platform.cli.status import ask_warehouse, quoted
@@ -98,7 +99,7 @@ def summary(
     if json:
         say_json(asdict(found))
     else:
-        tell(found, platform.environment.alerts.ui_url)
+        tell(found, ui_address(platform.environment.alerts, platform.environ))
     if not found.ok:
         raise typer.Exit(1)
 
@@ -107,7 +108,7 @@ def show(platform: Platform, checks: Mapping[str, Any] | None = None, backed_up:
     """Print the summary; returns whether all is green. For ``make demo``, which has lines to tell of
     the backup it made."""
     found = gather(platform, checks)
-    tell(found, platform.environment.alerts.ui_url, backed_up)
+    tell(found, ui_address(platform.environment.alerts, platform.environ), backed_up)
     return found.ok
 
 

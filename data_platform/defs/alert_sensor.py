@@ -11,6 +11,7 @@ import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType
 
 from data_platform.alerts.announce import announce
+from data_platform.alerts.config import ui_address
 from data_platform.alerts.incidents import Problem
 from data_platform.alerts.slack import open_channel
 from data_platform.defs import problems
@@ -43,7 +44,7 @@ def alert_sensor() -> dg.SensorDefinition:
             now,
             open_channel(opened.environment.alerts, opened.environ, echo=partial(_echo, context)),
             environment=opened.environment.name,
-            ui_url=opened.environment.alerts.ui_url,
+            ui_url=ui_address(opened.environment.alerts, opened.environ),
             unknown_kinds=unknown,
         )
         context.update_cursor(told.cursor)

@@ -76,7 +76,7 @@ def layer(props: Mapping[str, Any]) -> str:
 def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.AssetKey]) -> dg.Definitions:
     """Every model, snapshot and test. ``gates`` are the raw tables with a blocking check.
 
-    Under ``dagster dev`` the project is parsed anew, so that an edited model shows at
+    Under ``make dev`` the project is parsed anew, so that an edited model shows at
     once; elsewhere the prebuilt manifest is used and a stale one fails.
     """
     folder = dbt_manifest.dbt_folder(catalog.root)

@@ -61,13 +61,13 @@ def load_manifest(root: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigurationError(
             f"dbt's manifest {path} is not there, so the models cannot be shown. {BUILD}; under"
-            " `dagster dev` it is built by itself."
+            " `make dev` it is built by itself."
         ) from None
     if not fresh(root):
         project = dbt_folder(root)
         raise ConfigurationError(
             f"dbt's manifest {path} was built from other files than those in {project}: a model, a test"
-            f" or a description changed since. {BUILD}; under `dagster dev` that happens by itself."
+            f" or a description changed since. {BUILD}; under `make dev` that happens by itself."
         )
     manifest: dict[str, Any] = json.loads(text)
     return manifest

@@ -86,6 +86,14 @@ def test_ports_are_open_on_this_machine_alone() -> None:
     assert published and all(str(port).startswith("127.0.0.1:") for port in published)
 
 
+def test_the_ui_stands_behind_its_guard() -> None:
+    """Dagster's own webserver answers any web page that asks."""
+    assert SERVICES["webserver"]["command"][:3] == ["python", "-m", "data_platform.defs.webserver"]
+    started = [" ".join(service.get("command", ())) for service in SERVICES.values()]
+    started += [DOCKERFILE, (ROOT / "Makefile").read_text()]
+    assert not [text for text in started if re.search(r"dagster-webserver|dagster dev", text)]
+
+
 def test_only_the_code_server_knows_the_sources() -> None:
     assert [name for name, service in SERVICES.items() if "env_file" in service] == ["code"]
 

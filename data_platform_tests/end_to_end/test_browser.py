@@ -1,5 +1,6 @@
 """A person in the Dagster UI: the graph shows, assets materialize, three days are backfilled, a failed
-check is seen. A real Chromium on `dagster dev` over a project of the test's own.
+check is seen. A web page of somebody else's gets nothing done. A real Chromium on what `make dev`
+starts, over a project of the test's own.
 
 With DATA_PLATFORM_SCREENSHOTS set to a folder, the pictures of docs/ are taken on the way.
 """
@@ -23,13 +24,21 @@ import psycopg
 import pytest
 
 from data_platform_tests.conftest import SHOP_ORDERS
+from data_platform_tests.end_to_end.foreign import foreign_site
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSER = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
 SCREENSHOTS = os.environ.get("DATA_PLATFORM_SCREENSHOTS")
-FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking")
+EVIL = "evil.example"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+    f"--host-resolver-rules=MAP {EVIL} 127.0.0.1",  # a name of an attacker's, which leads here
+)
 DAYS = ("2026-11-17", "2026-11-18", "2026-11-19")
 
 LAUNCH_EVERYTHING = """
@@ -47,10 +56,14 @@ pytestmark = [
 
 
 class Interface:
-    """`dagster dev` in a process of its own, its GraphQL, and a page on it."""
+    """What `make dev` starts in a process of its own, its GraphQL, and a page on it."""
 
-    def __init__(self, root: Path, environ: dict[str, str], port: int, page: Any) -> None:
-        self.root, self.environ, self.page = root, environ, page
+    def __init__(self, root: Path, environ: dict[str, str], port: int, browser: Any) -> None:
+        self.root, self.environ, self.port, self.browser = root, environ, port, browser
+        self.page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        self.page.set_default_timeout(60_000)
+        # an invitation to the community comes up at some moment over everything
+        self.page.add_locator_handler(self.page.get_by_text("Skip", exact=True), lambda skip: skip.click())
         self.url = f"http://127.0.0.1:{port}"
 
     def ask(self, query: str) -> Any:
@@ -129,7 +142,17 @@ def interface(tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str
     }
     log = (root / "dagster.log").open("wb")
     server = subprocess.Popen(
-        ["dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "data_platform.defs.dev",
+            "-w",
+            str(ROOT / "workspace.yaml"),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+        ],
         cwd=root,
         env=environ,
         stdout=log,
@@ -139,11 +162,7 @@ def interface(tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str
     try:
         with playwright.sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=BROWSER, args=list(FLAGS))
-            page = browser.new_page(viewport={"width": 1600, "height": 1000})
-            page.set_default_timeout(60_000)
-            # an invitation to the community comes up at some moment over everything
-            page.add_locator_handler(page.get_by_text("Skip", exact=True), lambda skip: skip.click())
-            interface = Interface(root, environ, port, page)
+            interface = Interface(root, environ, port, browser)
             wait(lambda: interface.ask("{version}")["version"], 240, "the UI to answer")
             yield interface
             browser.close()
@@ -224,3 +243,53 @@ def test_a_failed_check_is_seen(interface: Interface) -> None:
     page.get_by_text("Failed").first.wait_for()
     page.get_by_text("1 of 240 rows fail", exact=False).first.wait_for()
     interface.picture("failed-check")
+
+
+def test_a_page_of_another_origin_starts_nothing_and_reads_nothing(interface: Interface) -> None:
+    known = {run["runId"] for run in interface.runs()}
+    with foreign_site() as site:
+        path = site.attack(interface.url)
+        for origin in (f"http://{EVIL}:{site.port}", f"http://127.0.0.1:{site.port}"):
+            page = interface.browser.new_page()
+            asked: list[str] = []
+            answered: list[tuple[str, int]] = []
+            page.on("request", lambda r, a=asked: a.append(f"{r.method} {r.url}"))
+            page.on("response", lambda r, a=answered: a.append((r.url, r.status)))
+            page.goto(origin + path, wait_until="load")
+            page.wait_for_function("document.title.startsWith('done')")
+            page.wait_for_timeout(1000)  # the forms' answers
+            assert page.title() == "done: socket refused"
+            tries = [one for one in asked if f"{interface.url}/" in one]
+            assert len(tries) >= 9 and sum(one.startswith("POST") for one in tries) >= 4, tries
+            got = [(url, status) for url, status in answered if url.startswith(interface.url)]
+            assert all(status in (403, 405, 415) for _, status in got), got
+            page.close()
+    assert {run["runId"] for run in interface.runs()} == known
+
+
+def test_under_a_name_of_somebody_elses_there_is_no_ui(interface: Interface) -> None:
+    """Rebinding: the attacker's own name leads here, so that the page and the UI have one origin."""
+    page = interface.browser.new_page()
+    answer = page.goto(f"http://{EVIL}:{interface.port}/runs")
+    assert answer.status == 421
+    got = page.evaluate(
+        """() => fetch("/graphql", {method: "POST", headers: {"Content-Type": "application/json"},
+           body: JSON.stringify({query: "{version}"})}).then(answer => answer.status)"""
+    )
+    assert got == 421
+    page.close()
+
+
+def test_a_link_from_elsewhere_opens_its_page_and_a_run_tells_as_it_goes(interface: Interface) -> None:
+    """Messages link here; and a run's events come over a socket of the UI's own."""
+    run = interface.runs()[0]["runId"]
+    with foreign_site() as site:
+        site.pages["/message"] = f'<a href="{interface.url}/runs/{run}">Open in Dagster</a>'
+        page = interface.browser.new_page()
+        sockets: list[str] = []
+        page.on("websocket", lambda socket: sockets.append(socket.url))
+        page.goto(f"http://{EVIL}:{site.port}/message")
+        page.get_by_text("Open in Dagster").click()
+        page.get_by_text("RUN_SUCCESS").first.wait_for()
+        assert sockets and all(url.startswith(f"ws://127.0.0.1:{interface.port}/") for url in sockets)
+        page.close()

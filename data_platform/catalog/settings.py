@@ -1,0 +1,24 @@
+"""Where an environment's alerts go, read from a catalog with whatever else is wrong in it.
+
+What tells people that the catalog cannot be read, and where they reach the UI, must not need the catalog whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from data_platform.alerts.config import AlertsConfig
+from data_platform.catalog.load import PLATFORM_FILE
+from data_platform.catalog.yaml_reader import read_yaml
+
+
+def alerts_of(root: Path, environment: str) -> AlertsConfig:
+    """The block ``alerts`` of ``environment``; the defaults where it cannot be read."""
+    try:
+        found: Any = read_yaml((root / PLATFORM_FILE).read_text(encoding="utf-8-sig")).data
+        return AlertsConfig.model_validate(found["environments"][environment]["alerts"])
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValidationError):
+        return AlertsConfig()

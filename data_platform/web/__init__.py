@@ -1,0 +1,1 @@
+"""What stands before the Dagster UI: it has no login and believes every request."""
