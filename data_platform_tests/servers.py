@@ -1,5 +1,5 @@
-"""Servers that tests of object stores share: SeaweedFS (a real S3 server), an emulator of Google Cloud
-Storage, and a proxy between either and its client that breaks what it is told to.
+"""Servers that tests share: SeaweedFS (a real S3 server), an emulator of Google Cloud Storage, a proxy
+between either and its client that breaks what it is told to, and PgBouncer.
 
 All listen on loopback only and end with the process that started them.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import http.client
 import json
+import os
 import platform
 import shutil
 import signal
@@ -21,7 +22,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +31,7 @@ from typing import Any, Literal
 
 import pytest
 
-from data_platform.sandbox.install import HOST, free_port
+from data_platform.sandbox.install import HOST, as_user, free_port, unprivileged_user
 from data_platform.stores._remote import Transfer
 from data_platform.stores.gcs import GCSStore, GCSStoreConfig
 from data_platform.stores.s3 import S3Store, S3StoreConfig
@@ -180,11 +181,17 @@ _WEED_PORTS = (
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, ready: Callable[[], None]) -> Iterator[None]:
+def _running(
+    command: list[str], folder: Path, ready: Callable[[], None], **process_options: Any
+) -> Iterator[None]:
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent,
+            **process_options,
         )
     try:
         deadline = time.monotonic() + START_SECONDS_MAX
@@ -368,6 +375,47 @@ def _flipped(body: bytes) -> bytes:
     return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :] if body else body
 
 
+# ---- PgBouncer
+
+
+@contextmanager
+def pgbouncer(folder: Path, database_url: str, **settings: str) -> Iterator[str]:
+    """A PgBouncer before the database at ``database_url``, whose user and password it takes; yields the
+    URL that leads through it. As root it is run by an account without rights, as it asks for."""
+    from psycopg import conninfo
+
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        pytest.skip("there is no pgbouncer here: `make test` installs it where apt-get is to be had")
+    given = conninfo.conninfo_to_dict(database_url)
+    port = free_port()
+    folder.mkdir(parents=True)
+    config = {
+        "listen_addr": HOST,
+        "listen_port": str(port),
+        "auth_type": "any",
+        "unix_socket_dir": "",
+        "logfile": "",
+        "ignore_startup_parameters": "extra_float_digits,options",
+        **settings,
+    }
+    file = folder / "pgbouncer.ini"
+    upstream = " ".join(f"{name}={given[name]}" for name in ("host", "port", "dbname", "user", "password"))
+    file.write_text(
+        f"[databases]\npool = {upstream}\n[pgbouncer]\n"
+        + "".join(f"{name} = {value}\n" for name, value in config.items())
+    )
+    url = f"postgresql://anybody@{HOST}:{port}/pool"
+
+    def ready() -> None:
+        import psycopg
+
+        psycopg.connect(url, connect_timeout=5).close()
+
+    with _running([program, str(file)], folder, ready, **as_user(unprivileged_user())):
+        yield url
+
+
 # ---- fixtures, offered to every test by conftest.py
 
 
@@ -399,3 +447,12 @@ def gcs_store(gcs_server: ObjectServer, tmp_path: Path) -> GCSStore:
     store = gcs_server.opener(tmp_path / "scratch", new_prefix())()
     assert isinstance(store, GCSStore)
     return store
+
+
+@pytest.fixture
+def pooled(server_folder: Path) -> Iterator[Callable[..., str]]:
+    """``pooled(database_url, pool_mode="session", ...)``: the URL through a PgBouncer of the test's own."""
+    with ExitStack() as stack:
+        yield lambda url, **settings: stack.enter_context(
+            pgbouncer(server_folder / f"pgbouncer-{uuid.uuid4().hex[:8]}", url, **settings)
+        )

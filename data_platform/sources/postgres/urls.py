@@ -25,7 +25,7 @@ _FORM = "postgresql://user:password@host:5432/database"
 _ENCODE = (
     "Special characters of the user name and the password are written percent-encoded: @ as %40, : as %3A, / as %2F,"
     " # as %23, ? as %3F, % as %25, a space as %20. This prints one encoded:"
-    " `python -c 'import getpass, urllib.parse as u; print(u.quote(getpass.getpass(), safe=\"\"))'`."
+    " `python -c 'import getpass, urllib.parse as u; print(u.quote(getpass.getpass(), safe=\"\"))'`"
 )
 
 
@@ -66,9 +66,9 @@ def _divided(rest: str) -> dict[str, str]:
         raise WrongURL(f"there is more than one / after the host. {_ENCODE}")
     given = _query(query)
     if at:
-        user, colon, password = credentials.partition(":")
+        user, _, password = credentials.partition(":")
         given |= {"user": unquote(user)} if user else {}
-        given |= {"password": unquote(password)} if colon else {}
+        given |= {"password": unquote(password)} if password else {}
     given |= _hosts(hosts)
     if path:
         given["dbname"] = unquote(path)
