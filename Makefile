@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo dev browser test test-fast lint format manifest lock bench chaos clean
+.PHONY: help install demo dev test-tools test test-fast lint format manifest lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -55,12 +55,16 @@ dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster U
 	data-platform sandbox up --orders $(ORDERS)
 	python -m data_platform.defs.dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-browser: ## see to it that there is a Chromium to test the UI in
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
-		|| { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
-		|| echo "There is no Chromium here: the tests of the UI will be skipped."
+test-tools: ## see to it that there are a Chromium to test the UI in and a PgBouncer to sync through
+	@export PATH="$$PATH:/usr/sbin"; missing=; \
+	for names in "chromium chromium-browser google-chrome" pgbouncer; do \
+		command -v $$names >/dev/null || missing="$$missing $${names%% *}"; \
+	done; \
+	test -z "$$missing" \
+		|| { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } \
+		|| echo "Not to be had here:$$missing. The tests that need it will be skipped."
 
-test: $(INSTALLED) $(MANIFEST) browser ## everything CI runs: lint, then every test
+test: $(INSTALLED) $(MANIFEST) test-tools ## everything CI runs: lint, then every test
 	$(MAKE) --no-print-directory lint
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -25,10 +25,11 @@ insert into plain select g, interval '1 year 2 mons 3 days 04:05:06',
     0.1, '\\x00ff' from generate_series(1, 3) g;
 alter table visits enable row level security;
 create policy only_one on visits using (tenant = 1);
+create view mine as select id, lasted from plain where coalesce(current_setting('app.id', true), '') in ('', id::text);
 create schema elsewhere;
 create table elsewhere.plain (id int primary key);
 """
-TABLES = {"visits": {"key": "id"}, "plain": {"key": "id"}}
+TABLES = {"visits": {"key": "id"}, "plain": {"key": "id"}, "mine": {"strategy": "replace"}}
 
 
 @dataclass
@@ -77,7 +78,6 @@ def test_rows_land_through_a_pooler_as_over_the_direct_line_or_their_table_is_re
     project = reader.through(pooled(reader.url, pool_mode=mode))
     reports = project.sync()
     assert isinstance(reports["visits"].error, SourceError), reports["visits"]
-    assert "BYPASSRLS" in str(reports["visits"].error)
     assert reports["plain"].error is None, reports["plain"].error
     sql = "select * exclude (_loaded_at, _batch_id) from raw_shop.{} order by id"
     pooled_rows = project.rows(sql.format("plain"))
@@ -93,3 +93,67 @@ def test_rows_land_through_a_pooler_as_over_the_direct_line_or_their_table_is_re
     direct.good()
     assert direct.rows(sql.format("plain")) == pooled_rows
     assert direct.rows(sql.format("visits")) == visits
+
+
+LEFT = {
+    "timezone": "Asia/Tokyo",
+    "intervalstyle": "sql_standard",
+    "search_path": "elsewhere",
+    "statement_timeout": "7s",
+    "app.id": "1",
+}
+"""What an application may leave on the server connections of a pool."""
+
+
+def on_each(url: str, statements: list[str]) -> list[tuple[object, ...]]:
+    """Run on four server connections of a pool at once; the last statement's row of each."""
+    clients = [psycopg.connect(url) for _ in range(4)]  # each in a transaction, so each on its own
+    rows = []
+    for client in clients:
+        for statement in statements:
+            answer = client.execute(statement)  # type: ignore[call-overload]
+        rows.append(answer.fetchone())
+    for client in clients:
+        client.commit()
+        client.close()
+    return rows
+
+
+def test_what_is_left_on_a_pooled_connection_reaches_no_row_and_ours_are_not_left_on_it(
+    reader: Reader, pooled: Pooled
+) -> None:
+    reader.as_owner(f"alter role {reader.role} bypassrls")
+    url = pooled(reader.url, pool_mode="transaction", min_pool_size="4", default_pool_size="4")
+    shown = "select pg_backend_pid(), " + ", ".join(f"current_setting('{name}', true)" for name in LEFT)
+    made = on_each(url, [*(f"set {name} = '{value}'" for name, value in LEFT.items()), shown])
+    assert {row[1:] for row in made} == {tuple(LEFT.values())}
+
+    project = reader.through(url)
+    project.good()
+    assert project.rows("select count(*) from raw_shop.mine") == [(3,)]
+    assert project.rows("select distinct lasted from raw_shop.plain") == [("1 year 2 mons 3 days 04:05:06",)]
+
+    asked = "select pg_backend_pid(), current_setting('default_transaction_read_only'), current_setting('row_security'),"
+    asked += " current_setting('timezone'), current_setting('intervalstyle'), current_setting('lock_timeout')"
+    after = on_each(url, [asked])
+    assert {row[0] for row in after} == {row[0] for row in made}  # the sync was on them, and they are whole
+    assert {row[1:3] for row in after} == {("off", "on")}
+    assert {row[3] for row in after} <= {"Asia/Tokyo", "America/New_York"}
+    assert {row[4] for row in after} <= {"sql_standard", "iso_8601"}
+    assert {row[5] for row in after} == {"0"}
+
+
+def test_a_pool_that_allows_no_transaction_is_refused_by_name(reader: Reader, pooled: Pooled) -> None:
+    project = reader.through(pooled(reader.url, pool_mode="statement"))
+    for report in project.sync().values():
+        assert isinstance(report.error, SourceError) and "statement mode" in str(report.error)
+
+
+def test_a_setting_that_does_not_take_hold_is_refused_by_name(reader: Reader) -> None:
+    project = reader.through(reader.url)
+    database = psycopg.conninfo.conninfo_to_dict(reader.url)["dbname"]
+    reader.as_owner(f"alter role {reader.role} in database {database} set zero_damaged_pages = on")
+    for report in project.sync().values():
+        text = str(report.error)
+        assert isinstance(report.error, SourceError) and not report.error.retryable
+        assert "zero_damaged_pages must be off and is on" in text and "rows could be missing" in text

@@ -28,7 +28,8 @@ class PostgresConnection(BaseModel):
     )
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = Field(
         default="prefer",
-        description="How far the connection is encrypted and the server verified, as in libpq.",
+        description="How far the connection is encrypted and the server verified, as in libpq. A URL that"
+        " says it too may ask for more, not for less.",
     )
     connect_timeout_seconds: int = Field(
         default=10, ge=1, le=600, description="How long to wait for a connection."

@@ -22,6 +22,7 @@ from data_platform.sources.postgres.introspect import Relation, read_kind, read_
 from data_platform.sources.postgres.limits import Limit, read_limits
 from data_platform.sources.postgres.settings import Place, Settings, place, roll_back, transaction
 from data_platform.sources.postgres.types import quote
+from data_platform.sources.postgres.unreachable import of_a_pooler
 from data_platform.tables import Snapshot
 
 SUPPORTED = range(13, 19)
@@ -104,6 +105,8 @@ class SourceSession:
         except DataPlatformError:
             raise
         except Exception as error:
+            if said := of_a_pooler(str(error)):
+                raise SourceUnreachable(f"{what} failed: {said}.") from None
             raise source_error(error, self.conninfo, what=what) from None
 
     def begin(self, tables: Iterable[tuple[str, str, str]], *, observe_activity: bool) -> Snapshot:

@@ -6,10 +6,33 @@ in it, and DuckDB's the whole connection string. So their text is looked at and 
 
 from __future__ import annotations
 
-POOL_SIZE = (
-    "the pooler had no server connection to give within its query_wait_timeout. A sync takes one for itself and one for"
-    " each of `connections:` at the same time: raise the pool's size, or lower `connections:`"
+_OF_A_POOLER: tuple[tuple[str, str], ...] = (
+    (
+        "query_wait_timeout",
+        "the pooler had no server connection to give within its query_wait_timeout. A sync takes one for itself and one"
+        " for each of `connections:` at the same time: raise the pool's size, or lower `connections:`",
+    ),
+    (
+        "transaction blocks not allowed in statement pooling",
+        "the pooler is in statement mode, which allows no transaction, and a sync reads all tables in one. Give the"
+        " URL of the server itself, or of a pool in session or transaction mode",
+    ),
+    *(
+        (
+            message,
+            f"the pooler's limit {limit} ended it, which is set in the pooler's configuration (`SHOW CONFIG` in its"
+            " admin console shows it). Set it to 0 for the sync's user or database, or longer than the longest sync, or"
+            " give the URL of the server itself",
+        )
+        for message, limit in (
+            ("idle transaction timeout", "idle_transaction_timeout"),
+            ("transaction timeout", "transaction_timeout"),
+            ("query timeout", "query_timeout"),
+            ("client_idle_timeout", "client_idle_timeout"),
+        )
+    ),
 )
+"""What PgBouncer says when it ends a connection; it has one SQLSTATE for all (08P01), and one language."""
 
 _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
@@ -61,7 +84,6 @@ _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
         "the server, or the pooler before it, has no connection left. Raise max_connections (the pooler's"
         " max_client_conn), or lower `connections:`",
     ),
-    (("query_wait_timeout",), POOL_SIZE),
     (
         (
             "could not import the requested snapshot",
@@ -71,11 +93,6 @@ _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
         "the server it reached does not know the snapshot. The session that took it was ended, or the URL's host (a"
         " pooler, a load balancer) leads to several servers: give the URL of one of them",
-    ),
-    (
-        ("transaction blocks not allowed in statement pooling",),
-        "the pooler is in statement mode, which allows no transaction, and a sync reads all tables in one. Give the"
-        " URL of the server itself, or of a pool in session or transaction mode",
     ),
     (
         ("unsupported startup parameter",),
@@ -120,6 +137,8 @@ _MISSING = (
 
 def cause(text: str) -> str:
     """Our sentence, without its full stop, for libpq's, DuckDB's or a pooler's ``text``."""
+    if found := of_a_pooler(text):
+        return found
     said = text.lower()
     if "does not exist" in said:
         for what, sentence in _MISSING:
@@ -131,4 +150,12 @@ def cause(text: str) -> str:
     return (
         "PostgreSQL's library gives a reason that is not repeated here, as it may hold a piece of the URL. `psql`"
         " with the same URL shows it"
+    )
+
+
+def of_a_pooler(text: str) -> str | None:
+    """Our sentence, without its full stop, where a pooler ended the connection by a limit of its own."""
+    # the server's own limits are "terminating connection due to transaction timeout" and the like
+    return next(
+        (sentence for sign, sentence in _OF_A_POOLER if sign in text and f"due to {sign}" not in text), None
     )
