@@ -8,12 +8,16 @@ from __future__ import annotations
 import builtins
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from data_platform.column_types import is_column_type
 from data_platform.errors import BackupDamaged
+from data_platform.landing import grammar
+from data_platform.landing.grammar import is_digest, is_number
 from data_platform.warehouses import Inventory, StoredColumn, StoredTable
 
 FORMAT = 1
@@ -125,9 +129,10 @@ class BackupManifest:
             raw = json.loads(data)
             digest = raw.pop("digest")
             manifest = _parse(raw, digest)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            why = str(error) if type(error) is ValueError else type(error).__name__
             raise BackupDamaged(
-                f"The manifest {where} cannot be read ({type(error).__name__}): it is cut short or was altered."
+                f"The manifest {where} cannot be read ({why}): it is cut short or was altered."
                 " Restore from another copy or another day: `data-platform backup list` shows what there is."
             ) from error
         if _digest(raw) != digest or _canonical({**raw, "digest": digest}) != data:
@@ -178,6 +183,7 @@ def _fields(manifest: BackupManifest) -> dict[str, Any]:
 def _parse(raw: Mapping[str, Any], digest: str) -> BackupManifest:
     if raw["format"] != FORMAT:
         raise ValueError("a format this version does not know")
+    _check(raw)
     tables = tuple(
         BackupTable(
             StoredTable(
@@ -207,3 +213,53 @@ def _parse(raw: Mapping[str, Any], digest: str) -> BackupManifest:
             "digest": digest,
         }
     )
+
+
+def _check(raw: Mapping[str, Any]) -> None:
+    """ValueError where a field is not what it should be: its strings go into keys, paths and statements, and
+    whoever may write to the store can make the digest anew."""
+    for name in ("id", "environment", "created_at", "engine"):
+        _must(isinstance(raw[name], str), f"its {name} is no text")
+    _must(is_id(raw["id"]) and re.fullmatch(r"[0-9A-Za-z.-]{1,64}", raw["id"]), "its id is none")
+    for name in ("schemas", "statements", "tables", "files", "ledger"):
+        _must(isinstance(raw[name], list), f"its {name} are no list")
+    for name in ("schemas", "statements"):
+        _must(all(isinstance(text, str) for text in raw[name]), f"its {name} are no texts")
+    objects = [file["object"] for file in raw["files"]]
+    for table in raw["tables"]:
+        objects += table["parts"]
+        _must(
+            is_number(table["rows"]) and is_number(table["fingerprint"], 0, 2**64), "its rows are no number"
+        )
+        shape = table["table"]
+        _must(all(isinstance(shape[name], str) for name in ("schema", "name", "create")), "a table is none")
+        for column in shape["columns"]:
+            _must(
+                isinstance(column["name"], str) and is_column_type(column["type"]), "a column's type is none"
+            )
+            _must(isinstance(column["as_text"], bool), "a column is none")
+    for file in raw["files"]:
+        plain = file.get("plain_bytes")
+        _must(isinstance(file["path"], str) and (plain is None or is_number(plain)), "a file is none")
+    for object_ in objects:
+        key = object_["key"]
+        inside = isinstance(key, str) and key.startswith(f"warehouse/objects/{raw['id']}/")
+        names = key.split("/") if inside else []
+        _must(
+            inside and not any(not n or n.startswith(".") or "\0" in n for n in names),
+            "an object lies elsewhere",
+        )
+        _must(is_number(object_["bytes"]) and is_number(object_["rows"]), "an object has no size")
+        _must(is_digest(object_["sha256"]), "an object has no digest")
+    for head in raw["ledger"]:
+        source, _, name = head["table"].partition("/")
+        _must(grammar.NAME.fullmatch(source) and grammar.NAME.fullmatch(name), "a ledger's table is none")
+        _must(
+            is_number(head["sequence"]) and (head["digest"] == "" or is_digest(head["digest"])),
+            "a head is none",
+        )
+
+
+def _must(holds: Any, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)

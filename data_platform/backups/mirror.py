@@ -54,8 +54,15 @@ def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) 
     written = 0
     for head in heads:
         table = TableId.parse(head.table)
+        before = None
         for sequence in range(1, head.sequence + 1):
             manifest = mirrored.read(table, sequence)
+            if manifest.previous != before:
+                raise BackupDamaged(
+                    f"The ledger of {table} in {archive} is broken: batch {sequence} does not follow the one before."
+                    " Restore from another copy."
+                )
+            before = manifest.digest
             written += store.put_new(manifest_key(table, sequence), manifest.to_json())
         if head.sequence and manifest.digest != head.digest:
             raise BackupDamaged(
@@ -71,6 +78,7 @@ class _Under:
     def __init__(self, store: Store, prefix: str) -> None:
         self._store, self._prefix = store, prefix
         self.url = f"{store.url}/{prefix}"
+        self.folder = store.folder
 
     def put_new(self, key: str, data: bytes) -> bool:
         return self._store.put_new(self._key(key), data)

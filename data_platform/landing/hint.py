@@ -25,7 +25,7 @@ def read(store: Store, key: str) -> dict[str, Any]:
         data = store.read(key)
         fields = json.loads(data)
         del fields["seal"]
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
     return fields if sealed(key, fields) == data else {}
 

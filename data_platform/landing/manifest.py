@@ -12,9 +12,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from data_platform.errors import LedgerBroken
+from data_platform.landing import grammar
 from data_platform.landing import redaction as redactions
 from data_platform.landing.part import Part as Part
 from data_platform.landing.part import canonical
@@ -160,9 +161,11 @@ class Manifest:
             manifest = _parse(raw, digest)
             # The bytes, not only the values: JSON spells one value in several ways.
             whole = _digest(raw) == digest and canonical({**raw, "digest": digest}) == data
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            # what a parser says may quote the manifest; a plain ValueError is the grammar's own sentence
+            why = str(error) if type(error) is ValueError else type(error).__name__
             raise LedgerBroken(
-                f"The manifest {where} cannot be read ({type(error).__name__}): it is cut short or"
+                f"The manifest {where} cannot be read ({why}): it is cut short or"
                 " was altered. Restore it from a copy of the landing store; the batches before it"
                 " are untouched."
             ) from error
@@ -228,6 +231,9 @@ def _parse(raw: Mapping[str, Any], digest: str) -> Manifest:
         raise ValueError("a format this version does not know")
     if (raw["kind"] == "redact") != (raw["redaction"] is not None):
         raise ValueError("a redaction belongs to the kind redact, and to no other")
+    grammar.check(raw, get_args(Kind))
+    if not grammar.is_digest(digest):
+        raise ValueError("its digest is none")
 
     def watermark(w: Mapping[str, Any] | None) -> Watermark | None:
         return None if w is None else Watermark(**w)

@@ -15,6 +15,10 @@ class Store(Protocol):
 
     url: str
 
+    @property
+    def folder(self) -> Path:
+        """Every file that ``local`` and ``scratch`` give lies below it."""
+
     def put_new(self, key: str, data: bytes) -> bool:
         """Create ``key`` durably unless it exists. False when it did: nothing was written.
 

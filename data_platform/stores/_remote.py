@@ -66,6 +66,10 @@ class RemoteStore(ABC):
         self._kept: dict[str, Path] = {}
         """Objects that were put from a scratch folder which is still there."""
 
+    @property
+    def folder(self) -> Path:
+        return self._base
+
     def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         name = self._name(key)
         with self._readable_errors("write", key):

@@ -46,6 +46,10 @@ class LocalStore:
         self.path = Path.cwd() / path
         self.url = self.path.as_uri()
 
+    @property
+    def folder(self) -> Path:
+        return self.path
+
     def put_new(self, key: str, data: bytes) -> bool:
         target = self._path(key)
         with self._readable_errors("write", key):

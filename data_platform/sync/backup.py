@@ -149,7 +149,7 @@ def restore_warehouse(
     """``which`` is ``latest``, a day or an id; ``copy`` the archive. See ``backups.restore.restore``."""
     chosen = archive(platform, copy)
     return restoring.restore(
-        chosen, chosen.chosen(which), into, _open_at(platform), replace=replace, progress=progress
+        chosen, chosen.chosen(which), into, _open_at(platform, chosen), replace=replace, progress=progress
     )
 
 
@@ -169,13 +169,16 @@ def hold_drills(platform: Platform) -> list[RestoreReport]:
     reports = []
     for one in archives(platform):
         with archive(platform).store.scratch() as folder:
-            reports.append(restoring.drill(one, "latest", folder, _open_at(platform)))
+            reports.append(restoring.drill(one, "latest", folder, _open_at(platform, one)))
     return reports
 
 
-def _open_at(platform: Platform) -> restoring.OpenAt:
+def _open_at(platform: Platform, source: Archive) -> restoring.OpenAt:
+    """Opens a warehouse that reaches no file but its own and those that ``source`` gives."""
+
     def open_at(path: Path) -> AbstractContextManager[Warehouse]:
-        return _bounded(platform, path=path.absolute()).open(platform.catalog.root)
+        files = [source.reader.folder]
+        return _bounded(platform, path=path.absolute()).open(platform.catalog.root, files=files)
 
     return open_at
 

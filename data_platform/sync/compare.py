@@ -46,7 +46,7 @@ def audit(platform: Platform, work: Work, plan: Plan) -> Audit:
     table = work.table
     slices = plan.slices or (WHOLE_TABLE,)
     load_pending(platform, table.id)
-    with platform.warehouse(read_only=True) as warehouse:
+    with platform.warehouse(read_only=True, landed=True) as warehouse:
         differing = warehouse.altered(
             table.id,
             [path for path, _ in plan.read.parts],

@@ -24,7 +24,7 @@ def load_pending(
     whatever was loaded before stays.
     """
     results = []
-    with platform.warehouse() as warehouse:
+    with platform.warehouse(landed=True) as warehouse:
         loaded = warehouse.loaded(table)
         sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
         for manifest in platform.ledger.pending(table, sequence, digest):
@@ -42,7 +42,7 @@ def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
     state = platform.ledger.state(table.id)
     if state.head is None:
         return compare({}, {}, {})
-    with platform.warehouse() as warehouse:
+    with platform.warehouse(landed=True) as warehouse:
         loaded = warehouse.loaded(table.id)
     if loaded is None or loaded.sequence < state.head.sequence:
         load_pending(platform, table.id)

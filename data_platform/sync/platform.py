@@ -36,8 +36,13 @@ class Platform:
     ledger: Ledger
     clock: Callable[[], datetime] = utc_now
 
-    def warehouse(self, *, read_only: bool = False) -> AbstractContextManager[Warehouse]:
-        return self.environment.warehouse.open(self.catalog.root, read_only=read_only)
+    def warehouse(
+        self, *, read_only: bool = False, landed: bool = False
+    ) -> AbstractContextManager[Warehouse]:
+        """The warehouse for one piece of work; it reaches no file but its own and, with ``landed``, those that
+        the landing store gives."""
+        files = [self.store.folder] if landed else []
+        return self.environment.warehouse.open(self.catalog.root, read_only=read_only, files=files)
 
     def hash_key(self) -> bytes:
         """The secret under which personal values are hashed; ConfigurationError without one."""

@@ -77,7 +77,9 @@ def rebuild(
 
     def open_at(path: Path) -> AbstractContextManager[Warehouse]:
         elsewhere = {"path": path.absolute()}
-        return platform.environment.warehouse.model_copy(update=elsewhere).open(platform.catalog.root)
+        return platform.environment.warehouse.model_copy(update=elsewhere).open(
+            platform.catalog.root, files=[platform.store.folder]
+        )
 
     with appearing(into, "rebuilding", open_at) as unfinished, open_at(unfinished) as warehouse:
         wanted = platform.catalog.table_ids() if tables is None else dict.fromkeys(tables)

@@ -1,6 +1,6 @@
 """The warehouse's interface; one file an engine beside this one.
 
-An engine loads a batch exactly once, answers queries, describes and exports.
+An engine loads a batch exactly once, answers queries and describes.
 What a batch means is the manifest's; merge SQL is pure and lives in ``merge.py``.
 """
 
@@ -169,9 +169,6 @@ class Warehouse(Protocol):
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]: ...
 
-    def export(self, schema: str, name: str, path: Path) -> int:
-        """Write a relation as Parquet; returns its rows."""
-
     def snapshot(self) -> AbstractContextManager[None]:
         """All that is read in the block is of one instant."""
 
@@ -190,7 +187,8 @@ class Warehouse(Protocol):
         Threads may ask for the fingerprints of rows side by side."""
 
     def restore(self, inventory: Inventory) -> None:
-        """Make every schema and empty table; the warehouse has none yet."""
+        """Make every schema and empty table; the warehouse has none yet. ``WarehouseError`` for a statement that
+        is anything else, whoever wrote it there; so in ``finish_restore``."""
 
     def fill(self, table: StoredTable, parts: Sequence[Path]) -> None:
         """Put the rows of Parquet ``parts`` into an empty table."""

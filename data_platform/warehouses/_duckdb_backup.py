@@ -4,14 +4,16 @@ and the way back into an empty file. What becomes of the rows in between is ``ba
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_platform.column_types import is_direct, is_text_form
 from data_platform.errors import WarehouseError
 from data_platform.fingerprint import literal, parquet_files, quoted
 from data_platform.warehouses import Inventory, StoredColumn, StoredTable
+from data_platform.warehouses._duckdb_connect import run_one
+from data_platform.warehouses._duckdb_restore import syntax_tree, unrestorable, view_body
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,18 +24,6 @@ READ_ROWS = 16_384
 
 _GIVEN = "rows_given"
 """The name that rows from elsewhere have in a query."""
-
-_KEPT = (
-    "BOOLEAN|UUID|TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER|UBIGINT|FLOAT|DOUBLE|VARCHAR|BLOB|DATE"
-    r"|TIMESTAMP|TIMESTAMP WITH TIME ZONE|DECIMAL\(\d+,\d+\)"
-)
-_DIRECT = re.compile(rf"(?:{_KEPT})(?:\[\])*")
-"""Types that Arrow and Parquet hold as they are, and lists of them."""
-_AS_TEXT = re.compile(
-    r"JSON|HUGEINT|UHUGEINT|BIGNUM|VARINT|BIT|INTERVAL|TIME|TIME WITH TIME ZONE|TIMESTAMP_(?:NS|MS|S)|ENUM\(.*\)",
-    re.DOTALL,
-)
-"""Types whose text form comes back as the same value."""
 
 
 def inventory(connection: duckdb.DuckDBPyConnection) -> Inventory:
@@ -70,7 +60,13 @@ def inventory(connection: duckdb.DuckDBPyConnection) -> Inventory:
         "SELECT schema_name, view_name, sql, comment FROM duckdb_views()"
         " WHERE NOT internal AND NOT temporary AND database_name = current_database() ORDER BY 1, 2"
     ).fetchall():
-        made.append(_without_database(connection, create))
+        create = _without_database(connection, create)
+        if why := unrestorable(connection, create):
+            raise WarehouseError(
+                f"The view {schema}.{view} {why}, so a backup cannot bring it back. Make it a dbt model over tables"
+                " of the warehouse, or drop it."
+            )
+        made.append(create)
         if comment is not None:
             statements.append(f"COMMENT ON VIEW {quoted(schema)}.{quoted(view)} IS {literal(comment)}")
     schemas = [
@@ -96,7 +92,6 @@ def read_ordered(
         f"t.{quoted(c.name)}{'::VARCHAR' if c.as_text else ''} AS {quoted(c.name)}" for c in table.columns
     )
     order = ", ".join(f"t.{quoted(c)}" for c in key or [c.name for c in table.columns])  # not of their text
-    connection.execute("SET arrow_lossless_conversion = true")  # a UUID as one: 16 bytes, not 36 letters
     reader = connection.execute(f"SELECT {columns} FROM {_name(table)} t ORDER BY {order}").to_arrow_reader(
         READ_ROWS
     )
@@ -137,38 +132,24 @@ def fingerprint(
 def fill(connection: duckdb.DuckDBPyConnection, table: StoredTable, parts: Sequence[Path]) -> None:
     """The rows of Parquet ``parts`` into the empty table."""
     if parts:
-        columns = ", ".join(f"CAST({quoted(c.name)} AS {c.type})" for c in table.columns)
-        connection.execute(f"INSERT INTO {_name(table)} SELECT {columns} FROM {parquet_files(parts)}")
+        given = [c for c in table.columns if not _is_generated(table, c)]
+        names = ", ".join(quoted(c.name) for c in given)
+        values = ", ".join(f"CAST({quoted(c.name)} AS {c.type})" for c in given)
+        run_one(
+            connection, f"INSERT INTO {_name(table)} ({names}) SELECT {values} FROM {parquet_files(parts)}"
+        )
 
 
-def run_until_done(connection: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
-    """Run ``statements`` in whichever order works: a view may need another one first.
-
-    ``WarehouseError`` names the first that never does.
-    """
-    import duckdb
-
-    left, error = list(statements), ""
-    while left:
-        failed = []
-        for statement in left:
-            try:
-                connection.execute(statement)
-            except duckdb.Error as failure:
-                failed.append(statement)
-                error = error or str(failure).splitlines()[0]
-        if len(failed) == len(left):
-            raise WarehouseError(
-                f"{len(failed)} object(s) of the backup could not be made, first `{failed[0][:80]}`: {error}."
-                " The tables are whole; make the objects by hand or with `dbt build`."
-            )
-        left, error = failed, ""
+def _is_generated(table: StoredTable, column: StoredColumn) -> bool:
+    """Whether the table computes the column. No catalog function tells; DuckDB writes it in its statement."""
+    spelled = (f"{name} {column.type} GENERATED ALWAYS AS(" for name in (column.name, quoted(column.name)))
+    return any(text in table.create for text in spelled)
 
 
 def _column(table: str, name: str, kind: str) -> StoredColumn:
-    if _DIRECT.fullmatch(kind):
+    if is_direct(kind):
         return StoredColumn(name, kind, as_text=False)
-    if _AS_TEXT.fullmatch(kind):
+    if is_text_form(kind):
         return StoredColumn(name, kind, as_text=True)
     raise WarehouseError(
         f"The column {name} of {table} is of the type {kind}, which a backup cannot keep exactly. Make it JSON"
@@ -199,17 +180,15 @@ def _without_database(connection: duckdb.DuckDBPyConnection, create: str) -> str
 
     The statement is parsed and written anew by DuckDB itself; one that it cannot write anew stays.
     """
-    head, found, query = create.partition(" AS ")
-    row = connection.execute(
-        f"SELECT json_serialize_sql({literal(query.rstrip().rstrip(';'))}), current_database()"
-    ).fetchone()
-    assert row is not None
-    tree, database = json.loads(row[0]), row[1]
-    if not found or tree.get("error"):
+    parts = view_body(create)
+    tree = syntax_tree(connection, parts[1]) if parts else None
+    if parts is None or tree is None:
         return create
-    _forget(tree, database)
+    row = connection.execute("SELECT current_database()").fetchone()
+    assert row is not None
+    _forget(tree, row[0])
     again = connection.execute(f"SELECT json_deserialize_sql({literal(json.dumps(tree))}::JSON)").fetchone()
-    return f"{head} AS {again[0]}" if again else create
+    return parts[0] + again[0] if again else create
 
 
 def _forget(node: Any, database: str) -> None:

@@ -6,14 +6,16 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_platform.errors import WarehouseBusy, WarehouseError
+from data_platform.errors import LoadRefused, WarehouseBusy, WarehouseError
+from data_platform.fingerprint import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.5
 _ABANDONED_SECONDS = 3600
 """Making an empty file takes milliseconds; one that old belongs to a process that was killed."""
+_OPENING = threading.Lock()
+"""Connections of one process to one file share one instance: each is either closed or being closed to others."""
+
+
+class _OpenOtherwise(Exception):
+    """This process has the file open with other folders."""
 
 
 def connect(
@@ -32,7 +40,10 @@ def connect(
     wait_seconds: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
+    files: Sequence[Path] = (),
 ) -> duckdb.DuckDBPyConnection:
+    """The file at ``path``, shut off from every other file but those below the folders ``files``, from the
+    network and from changes of its settings."""
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
@@ -52,13 +63,20 @@ def connect(
         try:
             if not read_only and not path.exists():
                 _make(path, settings)
-            return duckdb.connect(str(path), read_only=read_only, config=settings)
+            with _OPENING:
+                connection = duckdb.connect(str(path), read_only=read_only, config=settings)
+                try:
+                    _lock_down(connection, files)
+                except BaseException:
+                    connection.close()
+                    raise
+            return connection
         except OSError as error:
             raise WarehouseError(
                 f"The warehouse at {path} could not be made: {os.strerror(error.errno or 0)}. Check that its folder"
                 " belongs to the user who runs this and that its disk has space, then run again."
             ) from error
-        except duckdb.Error as error:
+        except (duckdb.Error, _OpenOtherwise) as error:
             if not _is_held(error):
                 raise WarehouseError(
                     f"The warehouse at {path} does not open: {str(error).splitlines()[0]}. If the file is damaged,"
@@ -72,6 +90,44 @@ def connect(
                 ) from error
             sleep(min(pause, max(wait_seconds - waited, 0)))
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _lock_down(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    """Close the connection's instance for good: what it may read or write besides its own file lies below
+    ``folders``, nothing is attached or loaded, and no setting changes any more.
+
+    Times are shown in UTC and what goes to Arrow stays lossless, for all its connections.
+    """
+    wanted = sorted({f"{form}/" for folder in folders for form in (folder, folder.resolve())})
+    row = connection.execute(
+        "SELECT current_setting('enable_external_access'), current_setting('allowed_directories'),"
+        " current_setting('temp_directory')"
+    ).fetchone()
+    assert row is not None
+    open_, allowed, scratch = row
+    if not open_:  # another connection of this process was first
+        if sorted(folder for folder in allowed if folder.rstrip("/") != scratch.rstrip("/")) != wanted:
+            raise _OpenOtherwise("this process has it open with a different configuration")
+        return
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute(
+        "SET GLOBAL arrow_lossless_conversion = true"
+    )  # a UUID as one: 16 bytes, not 36 letters
+    connection.execute("SET python_enable_replacements = false")  # or a query reads our own variables
+    connection.execute(f"SET allowed_directories = [{', '.join(map(literal, wanted))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def run_one(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
+    """Run ``sql``, which must be one statement: what was put together of many pieces is never more."""
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise LoadRefused(
+            f"A statement was put together that DuckDB reads as {len(statements)}, so a name or a type in it is not"
+            " what it says. Nothing was run; report it, with the names and types of the table's columns."
+        )
+    return connection.execute(statements[0])
 
 
 def _make(path: Path, settings: Mapping[str, str | bool | int | float | list[str]]) -> None:

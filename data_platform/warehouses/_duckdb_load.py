@@ -11,11 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_platform.column_types import is_column_type
 from data_platform.errors import DuplicateKey, LoadRefused, UnsupportedType
 from data_platform.fingerprint import duckdb_day, quoted
 from data_platform.tables import Column, Slice
 from data_platform.warehouses import LoadableBatch, LoadResult, merge
 from data_platform.warehouses import _duckdb_records as records
+from data_platform.warehouses._duckdb_connect import run_one
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,6 +44,11 @@ def _load(
         raise LoadRefused(
             f"Batch {manifest.sequence} of {manifest.table} is to be loaded as {manifest.load}, which needs a"
             " key, and the table has none. Give it a `key` in the catalog, or the strategy `replace`."
+        )
+    if wrong := [column for column in manifest.columns if not is_column_type(column.type)]:
+        raise LoadRefused(
+            f"Batch {manifest.sequence} of {manifest.table} says that its column {wrong[0].name} is of a type that"
+            " there is not. Restore its manifest from a copy of the landing store."
         )
     if manifest.load == "slice" and not manifest.slices:
         raise LoadRefused(
@@ -130,16 +137,16 @@ def _prepare(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, bat
     connection.execute(records.CREATE)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
     if not replacing and not existing:
-        connection.execute(merge.create_empty(batch))
+        run_one(connection, merge.create_empty(batch))
     elif not replacing:
         for column in new:
-            connection.execute(merge.add_column(batch, column))
+            run_one(connection, merge.add_column(batch, column))
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch) -> LoadResult:
     def run(statement: str) -> int:
         """Execute; the count a DELETE, INSERT or ``SELECT count(*)`` answers with, else 0."""
-        row = connection.execute(statement).fetchone()
+        row = run_one(connection, statement).fetchone()
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
     deleted = vacated = 0
@@ -190,8 +197,8 @@ def _old_day(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> str |
 
 def _check_keys(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> None:
     """Stage the batch's keys; ``DuplicateKey`` when they are not unique or not all there."""
-    connection.execute(merge.stage_keys(batch))
-    total, null, distinct = connection.execute(merge.count_keys(batch)).fetchall()[0]
+    run_one(connection, merge.stage_keys(batch))
+    total, null, distinct = run_one(connection, merge.count_keys(batch)).fetchall()[0]
     if null or distinct != total:
         what = f"is NULL in {null:,} rows" if null else f"repeats in {total - distinct:,} rows"
         raise DuplicateKey(

@@ -51,7 +51,7 @@ def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     if statements[0].type == duckdb.StatementType.EXPLAIN:
         question = _EXPLAIN.sub("", _without_comments(question), count=1)
     tree = _tree(connection, question)
-    called = sorted({call.lower() for call in _table_functions(tree)} - TABLE_FUNCTIONS)
+    called = sorted({call.lower() for call in table_functions(tree)} - TABLE_FUNCTIONS)
     if called:
         raise QueryFailed(
             f"The query did not run: the table function {', '.join(called)} may do more than read this warehouse,"
@@ -85,15 +85,16 @@ def _tree(connection: duckdb.DuckDBPyConnection, question: str) -> Any:
     return tree
 
 
-def _table_functions(node: Any) -> Iterator[str]:
+def table_functions(node: Any) -> Iterator[str]:
+    """The names of those that a parsed statement calls, wherever it does."""
     if isinstance(node, dict):
         if node.get("type") == "TABLE_FUNCTION":
             yield str(node["function"].get("function_name", "?"))
         for value in node.values():
-            yield from _table_functions(value)
+            yield from table_functions(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _table_functions(value)
+            yield from table_functions(value)
 
 
 def _without_comments(sql: str) -> str:

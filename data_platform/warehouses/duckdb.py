@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import WarehouseError
-from data_platform.fingerprint import literal, quoted
+from data_platform.fingerprint import literal
 from data_platform.tables import Column, Fingerprint, Slice, TableId, Tally
 from data_platform.warehouses import (
     Inventory,
@@ -30,6 +30,7 @@ from data_platform.warehouses import _duckdb_backup as backup
 from data_platform.warehouses import _duckdb_compare as compare
 from data_platform.warehouses import _duckdb_infinity as infinity
 from data_platform.warehouses import _duckdb_records as records
+from data_platform.warehouses import _duckdb_restore as restoring
 from data_platform.warehouses._duckdb_connect import connect, readable_errors
 from data_platform.warehouses._duckdb_load import load
 from data_platform.warehouses._duckdb_statement import check_question, not_run
@@ -69,10 +70,12 @@ class DuckDBConfig(BaseModel):
         root: Path,
         read_only: bool = False,
         *,
+        files: Sequence[Path] = (),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Iterator[DuckDBWarehouse]:
-        """The warehouse for one piece of work. ``WarehouseBusy`` when another process holds the
+        """The warehouse for one piece of work. Its statements reach no other file but those below the folders
+        ``files``, and no network. ``WarehouseBusy`` when another process holds the
         file for longer than ``wait_seconds``; ``WarehouseError`` when there is nothing to read."""
         path = root / self.path
         if not read_only:
@@ -87,9 +90,9 @@ class DuckDBConfig(BaseModel):
             wait_seconds=self.wait_seconds,
             clock=clock,
             sleep=sleep,
+            files=files,
         )
         try:
-            connection.execute("SET TimeZone = 'UTC'")
             yield DuckDBWarehouse(connection, path, read_only)
         finally:
             connection.close()
@@ -102,7 +105,6 @@ class DuckDBWarehouse:
         self.connection = connection
         self.path = path
         self.read_only = read_only
-        self._locked_down = False
 
     def loaded(self, table: TableId) -> LoadedBatch | None:
         return next(iter(records.newest(self.connection, table)), None)
@@ -142,11 +144,9 @@ class DuckDBWarehouse:
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
         """Run ``sql`` and fetch at most ``limit`` rows of its result. A warehouse opened
-        ``read_only`` is first shut off from files, the network and its own settings, for good, and
-        answers one question a time (see ``_duckdb_statement``). An infinite date or time is the word
+        ``read_only`` answers one question a time (see ``_duckdb_statement``). An infinite date or time is the word
         ``infinity``. ``parameters`` cost an import of pandas (see ``_duckdb_records``)."""
         if self.read_only:
-            self._lock_down()
             check_question(self.connection, sql)
         described, rows = self._fetch(sql, parameters, limit)
         types = [column[1] for column in described]
@@ -168,16 +168,6 @@ class DuckDBWarehouse:
         except duckdb.Error as error:
             raise not_run(error) from error
 
-    def _lock_down(self) -> None:
-        if self._locked_down:
-            return
-        self.connection.execute(
-            "SET python_enable_replacements = false"
-        )  # or a query reads our own variables
-        self.connection.execute("SET enable_external_access = false")
-        self.connection.execute("SET lock_configuration = true")
-        self._locked_down = True
-
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]:
         wanted = f" AND c.schema_name = {literal(schema)}" if schema is not None else ""
         wanted += f" AND c.table_name = {literal(name)}" if name is not None else ""
@@ -193,23 +183,6 @@ class DuckDBWarehouse:
             Relation(schema_, table, "view" if view else "table", tuple(zip(names, types, strict=True)))
             for schema_, table, view, names, types in rows
         ]
-
-    def export(self, schema: str, name: str, path: Path) -> int:
-        """As the interface says; not after ``query`` on a warehouse opened ``read_only``."""
-        if not records.columns(self.connection, schema, name):
-            raise WarehouseError(
-                f"There is no table or view {schema}.{name} in the warehouse at {self.path}. See what there is"
-                " with `data-platform status`."
-            )
-        if self._locked_down:
-            raise WarehouseError(
-                "A warehouse that a person queries writes no files; open it again to export."
-            )
-        with readable_errors(self.path, f"export {schema}.{name}"):
-            row = self.connection.execute(
-                f"COPY {quoted(schema)}.{quoted(name)} TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
-            ).fetchone()
-        return int(row[0]) if row else 0
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -234,16 +207,13 @@ class DuckDBWarehouse:
 
     def restore(self, inventory: Inventory) -> None:
         with readable_errors(self.path, "make the tables of the backup"):
-            for schema in inventory.schemas:
-                self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-            for table in inventory.tables:
-                self.connection.execute(table.create)
+            restoring.make_tables(self.connection, inventory)
 
     def fill(self, table: StoredTable, parts: Sequence[Path]) -> None:
         with readable_errors(self.path, f"restore {table.schema}.{table.name}"):
             backup.fill(self.connection, table, parts)
 
     def finish_restore(self, inventory: Inventory) -> None:
-        backup.run_until_done(self.connection, inventory.statements)
+        restoring.make_the_rest(self.connection, inventory)
         with readable_errors(self.path, "write the restored tables to disk"):
             self.connection.execute("CHECKPOINT")

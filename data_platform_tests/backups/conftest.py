@@ -92,7 +92,7 @@ class Box:
 
 
 def open_at(path: Path) -> AbstractContextManager[Warehouse]:
-    return DuckDBConfig(path=path, memory_limit="384MB").open(path.parent)
+    return DuckDBConfig(path=path, memory_limit="384MB").open(path.parent, files=[path.parent])
 
 
 @pytest.fixture

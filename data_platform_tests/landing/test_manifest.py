@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from data_platform.errors import LedgerBroken
 from data_platform.landing.manifest import Manifest, Measured, Part
+from data_platform.landing.part import canonical
 from data_platform.tables import Column, Fingerprint, Identity, Slice, Snapshot, TableId, Watermark
 from data_platform_tests.contracts.batches import manifest
 from data_platform_tests.landing.redactions import arbitrary, redaction
@@ -22,31 +26,37 @@ count = st.integers(0, 2**40)
 slices = st.builds(Slice, st.sampled_from(["2026-01-01", "2026-01-02", "null", "all", "0044-03-15 BC"]))
 prints = st.builds(Fingerprint, count, st.integers(0, 2**64 - 1))
 optional_int = st.none() | count
+columns = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
+types = st.sampled_from(["BIGINT", "VARCHAR[]", "DECIMAL(38,9)", "TIMESTAMPTZ", "JSON"])
+digests = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+instants = st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
 watermarks = st.none() | st.builds(
     Watermark, text, st.integers(1, 99), optional_int, st.none() | text, st.none() | text
 )
 data_manifests = st.builds(
     Manifest,
-    table=st.builds(TableId, name, name),
+    table=st.just(TableId("shop", "orders")),
     sequence=st.integers(1, 10**9),
     operation=st.sampled_from(["refresh", "changes", "slice"]),
     load=st.sampled_from(["replace", "merge", "append", "slice"]),
-    key=st.lists(text, max_size=3).map(tuple),
-    partition=st.none() | text,
-    timezone=text,
+    key=st.lists(columns, max_size=3).map(tuple),
+    partition=st.none() | columns,
+    timezone=st.sampled_from(["UTC", "Europe/Berlin", "Etc/GMT+5"]),
     slices=st.lists(slices, max_size=3).map(tuple),
     snapshot=st.builds(Snapshot, text, st.integers(1, 9), optional_int, text, text),
     watermark_before=watermarks,
     watermark_after=watermarks,
-    columns=st.lists(st.builds(Column, text, text, text, st.booleans()), max_size=3).map(tuple),
-    parts=st.lists(st.builds(Part, text, count, count, text), max_size=3).map(tuple),
+    columns=st.lists(st.builds(Column, columns, types, text, st.booleans()), max_size=3).map(tuple),
+    parts=st.lists(
+        st.builds(Part, name.map("shop/orders/batches/{}.parquet".format), count, count, digests), max_size=3
+    ).map(tuple),
     rows=count,
     touched=st.dictionaries(slices, count, max_size=3),
     fingerprints=st.dictionaries(slices, prints, max_size=3),
     measured_whole=st.booleans(),
-    committed_at=text,
-    nonce=text,
-    previous=st.none() | text,
+    committed_at=instants,
+    nonce=name,
+    previous=st.none() | digests,
     kind=st.sampled_from(["data", "checkpoint", "compact"]),
     supersedes=st.lists(count, max_size=2).map(tuple),
     checkpoint=st.none() | st.dictionaries(slices, st.builds(Measured, prints, count), max_size=3),
@@ -139,3 +149,90 @@ def test_a_manifest_of_another_format_is_not_guessed_at() -> None:
 def test_an_unsealed_manifest_is_not_written() -> None:
     with pytest.raises(ValueError, match="sealed"):
         manifest(1).to_json()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("columns", 0, 1), "BIGINT; COPY (SELECT 1) TO '/tmp/x.pth'"),
+        (("columns", 0, 1), 7),
+        (("columns", 0, 0), "a\0b"),
+        (("columns", 0, 0), ""),
+        (("columns", 0, 0), "x" * 300),
+        (("columns", 0, 3), "yes"),
+        (("table",), "../orders"),
+        (("table",), "shop/../orders"),
+        (("table",), "shop/a/b"),
+        (("table",), "shop"),
+        (("load",), "merge; DROP TABLE x"),
+        (("operation",), "anything"),
+        (("kind",), "anything"),
+        (("key",), [["id"]]),
+        (("key",), 7),
+        (("partition",), 7),
+        (("timezone",), "UTC' || (SELECT 1) || '"),
+        (("slices",), ["2026-01-01' OR true --"]),
+        (("slices",), [7]),
+        (("parts",), [["other/table/batches/x.parquet", 1, 1, "0" * 64]]),
+        (("parts",), [["shop/orders/batches/../../../x", 1, 1, "0" * 64]]),
+        (("parts",), [["shop/orders/batches/x'.parquet", 1, 1, "0" * 64]]),
+        (("parts",), [["shop/orders/batches/x", -1, 1, "0" * 64]]),
+        (("parts",), [["shop/orders/batches/x", 1, 1.5, "0" * 64]]),
+        (("parts",), [["shop/orders/batches/x", 1, 1, "0" * 63]]),
+        (("rows",), True),
+        (("rows",), 2**63),
+        (("rows",), 1e300),
+        (("sequence",), 0),
+        (("sequence",), "1"),
+        (("committed_at",), "2026-01-01T00:00:00"),
+        (("committed_at",), "yesterday"),
+        (("nonce",), "../x"),
+        (("previous",), "abc"),
+        (("touched",), {"x": 1}),
+        (("touched",), {"all": "1"}),
+        (("fingerprints",), {"all": [1, -1]}),
+        (("checkpoint",), {"all": [1, 2, "3"]}),
+        (("measured_whole",), 1),
+        (("notes",), [1]),
+        (("redacted_before",), "1"),
+        (("snapshot",), None),
+        (("watermark_after",), {"xmin": 1, "os": "system"}),
+        (("relation",), {"oid": 1}),
+    ],
+)
+def test_a_forged_field_is_refused_by_name_though_the_digest_is_right(
+    path: tuple[Any, ...], value: Any
+) -> None:
+    with pytest.raises(LedgerBroken, match="the/forged/one cannot be read"):
+        Manifest.from_json(_forged(path, value), "the/forged/one")
+
+
+def test_json_made_to_hurt_is_refused() -> None:
+    whole = manifest(1).sealed().to_json()
+    bombs = [
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b"9" * 100_000,
+        b'{"digest":"' + b"0" * 64 + b'"}',
+        b"null",
+        b'"' + b"a" * 1_000_000,
+        whole.replace(b'"sequence":1', b'"sequence":' + b"1" * 5000),
+        whole.replace(b'"rows":0', b'"rows":NaN'),
+        whole.replace(b'"rows":0', b'"rows":1e400'),
+        whole.replace(b'"rows":0', b'"rows":0,"rows":0'),
+        b"\xff\xfe" + whole,
+    ]
+    for bomb in bombs:
+        with pytest.raises(LedgerBroken, match="somewhere"):
+            Manifest.from_json(bomb, "somewhere")
+
+
+def _forged(path: tuple[Any, ...], value: Any) -> bytes:
+    """A manifest with one field altered and its digest made anew."""
+    raw = json.loads(manifest(1, parts=(Part("shop/orders/batches/x", 1, 1, "0" * 64),)).sealed().to_json())
+    del raw["digest"]
+    place = raw
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return canonical({**raw, "digest": hashlib.sha256(canonical(raw)).hexdigest()})

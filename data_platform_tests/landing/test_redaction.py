@@ -304,7 +304,7 @@ def test_a_warehouse_passes_over_a_redaction(tmp_path: Path, key: tuple[str, ...
     passed = first.redacting(redaction(), NONCE).sealed()
     chain.sequence, chain.digest = passed.sequence, passed.digest
     after, more = chain.next("replace", [(1, "2026-01-01", "a", 2)])
-    with DuckDBConfig(kind="duckdb", path=Path("w.duckdb")).open(tmp_path) as warehouse:
+    with DuckDBConfig(kind="duckdb", path=Path("w.duckdb")).open(tmp_path, files=[tmp_path]) as warehouse:
         warehouse.load(first, parts)
         result = warehouse.load(passed, [])
         assert (result.sequence, result.rows_inserted, result.rows_deleted, result.touched) == (2, 0, 0, {})
@@ -333,7 +333,7 @@ def test_a_warehouse_rebuilt_after_a_redaction_lacks_what_was_erased(ledger: Led
     less = parquet(part_key(TABLE, 2, NONCE), rows[1:])
     ledger.redact(first, redaction(Rewritten(1, 0, whole, less)), NONCE)
     ledger.store.delete(whole.key)
-    with DuckDBConfig(kind="duckdb", path=Path("w.duckdb")).open(tmp_path) as warehouse:
+    with DuckDBConfig(kind="duckdb", path=Path("w.duckdb")).open(tmp_path, files=[tmp_path]) as warehouse:
         for batch in ledger.pending(TABLE, 0):
             with ledger.open_parts(batch) as paths:
                 warehouse.load(batch, paths)

@@ -59,7 +59,7 @@ class Counting:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[Counting]:
-    with DuckDBConfig(path=Path("w.duckdb"), threads=1).open(tmp_path) as opened:
+    with DuckDBConfig(path=Path("w.duckdb"), threads=1).open(tmp_path, files=[tmp_path]) as opened:
         chain = Chain(tmp_path / "parts", table=USERS, columns=COLUMNS, key=("user_id",), partition=None)
         opened.load(*chain.next("replace", ROWS))
         yield Counting(opened)
@@ -140,7 +140,7 @@ def test_a_rule_that_cannot_run_leaves_the_others_theirs(warehouse: Counting) ->
 
 
 def test_an_empty_table_passes(tmp_path: Path) -> None:
-    with DuckDBConfig(path=Path("w.duckdb"), threads=1).open(tmp_path) as opened:
+    with DuckDBConfig(path=Path("w.duckdb"), threads=1).open(tmp_path, files=[tmp_path]) as opened:
         chain = Chain(tmp_path / "parts", table=USERS, columns=COLUMNS, key=("user_id",), partition=None)
         opened.load(*chain.next("replace", []))
         results = run(opened, "age >= 0", "null_rate(age) <= 0")
