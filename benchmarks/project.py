@@ -36,6 +36,7 @@ tables:
     cursor: updated_at
     cursor_clock: {clock}
     partition: order_date
+    personal: {personal}
 """
 
 
@@ -45,20 +46,23 @@ class Project:
 
     root: Path
     environ: Mapping[str, str]
+    personal: str = "{attrs: keep, note: keep}"
 
     def declare(self, *, clock: str) -> None:
         """Whose clock sets the cursor: ``database`` allows the clock path, ``application`` none."""
-        (self.root / "catalog" / "sources" / "bench.yaml").write_text(SOURCE.format(clock=clock))
+        (self.root / "catalog" / "sources" / "bench.yaml").write_text(
+            SOURCE.format(clock=clock, personal=self.personal)
+        )
 
     def forget(self) -> None:
         """Remove all that was landed and loaded."""
         shutil.rmtree(self.root / ".data", ignore_errors=True)
 
 
-def make_project(root: Path, url: str) -> Project:
+def make_project(root: Path, url: str, personal: str = Project.personal) -> Project:
     (root / "catalog" / "sources").mkdir(parents=True)
     (root / "catalog" / "platform.yaml").write_text(PLATFORM)
-    project = Project(root, {**plain_environment(), "BENCH_DATABASE_URL": url})
+    project = Project(root, {**plain_environment(), "BENCH_DATABASE_URL": url}, personal)
     project.declare(clock="database")
     return project
 

@@ -20,7 +20,7 @@ TABLE = """
 drop table if exists orders;
 create table orders (
     order_id bigint primary key, quantity int not null, amount numeric(10,2) not null, status text not null,
-    note text, order_date date not null, updated_at timestamptz);
+    label text, order_date date not null, updated_at timestamptz);
 insert into orders
 select n, n % 7, n * 0.37, 'new', 'note ' || n, date '2026-01-01' + (n % 28)::int,
        date_trunc('minute', clock_timestamp()) - interval '5 minutes' - ({rows} - n) * interval '1 minute'
@@ -126,5 +126,5 @@ CASES = (
             "update orders set quantity = 'a dozen' where order_id = 10",
         ),
     ),
-    Case("rename", "rename of a column", _then("alter table orders rename note to remark", TOUCH)),
+    Case("rename", "rename of a column", _then("alter table orders rename label to title", TOUCH)),
 )

@@ -159,7 +159,7 @@ class OwnTool(Tool):
         self.verify = verify
 
     def install(self) -> str:
-        self.project = make_project(self.home / "project", self.url)
+        self.project = make_project(self.home / "project", self.url, personal="{}")
         self.project.declare(clock="application")
         commit = self._git("log", "-1", "--format=%h") or "no commit"
         changed = " with changes" if self._git("status", "--porcelain", "data_platform") else ""

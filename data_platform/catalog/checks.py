@@ -16,7 +16,7 @@ from data_platform.catalog.files import TableBlock
 from data_platform.catalog.mistakes import Report, did_you_mean
 from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.yaml_reader import Path
-from data_platform.privacy.names import looks_personal
+from data_platform.privacy.names import of_name
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
 
 RESERVED_SOURCES = ("data_platform",)
@@ -111,20 +111,35 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
     _check_rules(block, report, base)
     declared = raw.get("personal")
     names = set(declared) if isinstance(declared, Mapping) else set()
+    for column, treatment in block.guesses(raw).items():
+        report.ask(
+            (*base, "personal", column),
+            f"is `{treatment}?`, a guess of `discover`. Confirm it by taking the question mark away, or choose another:"
+            " hash, mask, redact, or keep where the values may land as they are",
+        )
+    relation = _relation_name(block, base)
     for column, path in _named_columns(block, raw):
         if column in (BATCH_ID, LOADED_AT, SOURCE_XMIN) or column.startswith(RULE_PREFIX):
             add(
                 path,
                 f"names `{column}`, which the platform adds to every raw table itself; read a view that renames it",
             )
-        elif column not in names and (reason := looks_personal(column)):
+        elif column not in names and (reason := of_name(column, relation)):
             near = did_you_mean(column, names)
             report.add(
                 (*base, "personal", column),
                 f"is missing. The column `{column}` looks like {reason} and nothing says what becomes of it."
-                f"{near} Declare it under `personal` as hash, mask or redact, or as keep if it is no person's data",
+                f"{near} Declare it under `personal` as hash, mask or redact, or as keep where its values may land as they are",
                 report.document.line((*base, *path)),
             )
+
+
+def _relation_name(block: TableBlock, base: Path) -> str:
+    """The table's name at the source, as far as it is known."""
+    try:
+        return split_relation(block.relation, "")[1] if block.relation else str(base[-1])
+    except ValueError:
+        return str(base[-1])
 
 
 def split_relation(text: str, default_schema: str) -> tuple[str, str]:

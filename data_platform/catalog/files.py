@@ -49,6 +49,12 @@ class TableBlock(TableSettings):
         default=None, description="It is stale when not synced for this many hours; by default the source's."
     )
 
+    def guesses(self, raw: Mapping[str, Any]) -> dict[str, str]:
+        """The treatments that stand with a question mark in the block as written."""
+        personal = raw.get("personal")
+        written = personal if isinstance(personal, Mapping) else {}
+        return {c: t for c, t in self.personal.items() if str(written.get(c, "")).endswith("?")}
+
 
 class SourceFile(SourceSettings):
     """``catalog/sources/<source>.yaml``: one source system."""

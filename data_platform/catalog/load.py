@@ -62,8 +62,9 @@ def load_catalog(root: Path) -> Catalog:
     platform = _read_platform(root, mistakes)
     sources: dict[str, Source] = {}
     named: dict[str, str] = {}
+    questions: list[Mistake] = []
     for path in _source_files(root, mistakes):
-        source = _read_source(path, path.relative_to(root).as_posix(), named, mistakes)
+        source = _read_source(path, path.relative_to(root).as_posix(), named, mistakes, questions)
         if source is not None:
             sources[source.name] = source
     if mistakes or platform is None:
@@ -71,7 +72,13 @@ def load_catalog(root: Path) -> Catalog:
     environments = {
         name: Environment(name=name, **_fields(settings)) for name, settings in platform.environments.items()
     }
-    return Catalog(root=root, environments=environments, privacy=platform.privacy, sources=sources)
+    return Catalog(
+        root=root,
+        environments=environments,
+        privacy=platform.privacy,
+        sources=sources,
+        questions=tuple(str(question) for question in sorted(questions)),
+    )
 
 
 def _read_platform(root: Path, mistakes: list[Mistake]) -> PlatformFile | None:
@@ -108,7 +115,9 @@ def _source_files(root: Path, mistakes: list[Mistake]) -> list[Path]:
     return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
 
 
-def _read_source(path: Path, file: str, named: dict[str, str], mistakes: list[Mistake]) -> Source | None:
+def _read_source(
+    path: Path, file: str, named: dict[str, str], mistakes: list[Mistake], questions: list[Mistake]
+) -> Source | None:
     """``named``: the sources so far and their files."""
     report = _report(path, file, mistakes)
     if report is None:
@@ -132,6 +141,7 @@ def _read_source(path: Path, file: str, named: dict[str, str], mistakes: list[Mi
     head = validated(model, {**data, "tables": {}}, _source_schema, report)
     check_source(data, report, any(block.partition is not None for block in blocks.values()))
     mistakes += report.mistakes.values()
+    questions += report.questions
     if head is None or report.mistakes:
         return None
     return _source(head, blocks)

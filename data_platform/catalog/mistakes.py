@@ -53,15 +53,20 @@ class Mistake:
 
 @dataclass(slots=True)
 class Report:
-    """Collects the mistakes of one file; at most one for a path, the first."""
+    """Collects the mistakes of one file; at most one for a path, the first. ``questions`` are no mistakes:
+    what somebody has to look at once."""
 
     file: str
     document: Document
     mistakes: dict[Path, Mistake] = field(default_factory=dict)
+    questions: list[Mistake] = field(default_factory=list)
 
     def add(self, path: Path, message: str, line: int | None = None) -> None:
         at = self.document.line(path) if line is None else line
         self.mistakes.setdefault(path, Mistake(self.file, at, path_text(path), message))
+
+    def ask(self, path: Path, question: str) -> None:
+        self.questions.append(Mistake(self.file, self.document.line(path), path_text(path), question))
 
     def has(self, path: Path) -> bool:
         """Whether something at ``path``, or in it, is already known to be wrong."""

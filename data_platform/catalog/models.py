@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, WithJsonSchema
 
@@ -50,6 +50,13 @@ def _one_or_more(value: Any) -> Any:
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+def _without_marks(value: Any) -> Any:
+    """``hash?`` is ``hash``, and a guess that nobody has confirmed yet."""
+    if not isinstance(value, dict):
+        return value
+    return {k: v[:-1] if isinstance(v, str) and v.endswith("?") else v for k, v in value.items()}
 
 
 def _one_line(value: Any) -> Any:
@@ -155,10 +162,24 @@ class TableSettings(Model):
         description="Columns to land as text, the source's own text form of their values: for types that"
         " cannot be kept exactly otherwise.",
     )
-    personal: Annotated[Mapping[ColumnName, Treatment], Frozen] = Field(
+    personal: Annotated[
+        Mapping[ColumnName, Treatment],
+        BeforeValidator(_without_marks),
+        Frozen,
+        WithJsonSchema(
+            {
+                "type": "object",
+                "additionalProperties": {
+                    "enum": [*get_args(Treatment), *(f"{t}?" for t in get_args(Treatment))],
+                    "type": "string",
+                },
+            }
+        ),
+    ] = Field(
         default_factory=FrozenDict,
-        description="What becomes of personal columns before anything is written: `hash` (joins still work),"
-        " `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice.",
+        description="What becomes of secrets and personal columns before anything is written: `hash` (joins still"
+        " work), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A"
+        " question mark behind it (`hash?`) marks a guess of `discover` that nobody has confirmed yet.",
     )
     rules: tuple[RuleLine, ...] = Field(
         default=(), description="What must be true of the rows, one line each; each becomes a check."
@@ -272,6 +293,8 @@ class Catalog(Model):
     environments: Annotated[Mapping[str, Environment], Frozen]
     privacy: Privacy = Privacy()
     sources: Annotated[Mapping[str, Source], Frozen]
+    questions: tuple[str, ...] = ()
+    """Guesses that nobody has confirmed yet, each with its file and line."""
 
     def environment(self, name: str) -> Environment:
         """ConfigurationError, with near matches, when there is none."""

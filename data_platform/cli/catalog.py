@@ -37,6 +37,10 @@ def validate(
             "--check-generated", help="Take a generated file that is old or missing for a mistake (for CI)."
         ),
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Take a guess that nobody has confirmed for a mistake (for CI)."),
+    ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
@@ -51,6 +55,7 @@ def validate(
     folder = project(root)
     mistakes: list[str] = []
     notes: list[str] = []
+    questions: list[str] = []
     written: list[str] = []
     outdated: list[str] = []
     sources = tables = 0
@@ -63,6 +68,9 @@ def validate(
         if write:
             written = write_all(catalog)
         outdated = differences(catalog)
+        questions += catalog.questions
+        if strict:
+            mistakes += catalog.questions
         if check_generated:
             mistakes += outdated
         if connect:
@@ -81,6 +89,7 @@ def validate(
                 "tables": tables,
                 "connected": connect,
                 "mistakes": mistakes,
+                "questions": questions,
                 "notes": notes,
                 "outdated": outdated,
                 "written": written,
@@ -91,6 +100,8 @@ def validate(
             say(f"wrote {path}")
         for mistake in mistakes:
             say_error(mistake)
+        for question in () if strict else questions:
+            remark(f"question: {question}")
         for note in notes:
             remark(f"note: {note}")
         if mistakes:

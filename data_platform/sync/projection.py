@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from data_platform.catalog import Table
 from data_platform.errors import PersonalColumnUndeclared, TableMissing, UnsupportedType
-from data_platform.privacy.names import looks_personal
+from data_platform.privacy.names import is_secret, of_column
 from data_platform.privacy.treatments import expression
 from data_platform.quality.rules import Rule
 from data_platform.sources.postgres.extract import Projection
@@ -92,15 +92,7 @@ def check_columns(table: Table, relation: Relation, before: Identity | None = No
                 f"{where}: the partition column {table.partition} is {column.formatted};"
                 " daily partitions need a date or a timestamp."
             )
-    undeclared = {
-        name: reason for name in sorted(names - set(table.personal)) if (reason := looks_personal(name))
-    }
-    if undeclared:
-        listed = ", ".join(f"{name} (looks like {reason})" for name, reason in undeclared.items())
-        raise PersonalColumnUndeclared(
-            f"{where} has columns that look personal and are not declared: {listed}. Nothing was read."
-            " Add each to `personal:` with hash, mask, redact, or keep if it is no person's data."
-        )
+    _check_declared(table, relation, where)
     own = (BATCH_ID, LOADED_AT, SOURCE_XMIN, ROW_ID)
     reserved = [n for n in names if n.lower() in own or n.lower().startswith(RULE_PREFIX)]
     folded: dict[str, str] = {}
@@ -113,6 +105,23 @@ def check_columns(table: Table, relation: Relation, before: Identity | None = No
             f"{where} has columns whose names the warehouse cannot hold: {', '.join(sorted(reserved))}."
             " Rename them at the source, or read a view that does."
         )
+
+
+def _check_declared(table: Table, relation: Relation, where: str) -> None:
+    undeclared = {
+        column.name: reason
+        for column in sorted(relation.columns, key=lambda c: c.name)
+        if column.name not in table.personal and (reason := of_column(relation, column))
+    }
+    if not undeclared:
+        return
+    listed = ", ".join(f"{name} (looks like {reason})" for name, reason in undeclared.items())
+    secrets = any(map(is_secret, undeclared.values()))
+    raise PersonalColumnUndeclared(
+        f"{where} has columns that look like secrets or personal data and are not declared: {listed}. Nothing was"
+        f" read. Under `personal:` of {table.id} say what becomes of each: hash, mask or redact, or `keep` where it"
+        " may land as it is" + ("; secrets are best redacted, or left out with `only`." if secrets else ".")
+    )
 
 
 def _renamed(relation: Relation, before: Identity | None) -> dict[str, str]:

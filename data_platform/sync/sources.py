@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from data_platform.catalog import Source, Table
 from data_platform.errors import DataPlatformError
-from data_platform.privacy.names import looks_personal
+from data_platform.privacy import names
 from data_platform.sources.postgres import discover as postgres
 from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.connection import target
@@ -34,14 +34,13 @@ def discover(environ: Mapping[str, str], *, source: str, url_env: str, schema: s
         url_env=url_env,
         schema=schema,
         today=utc_now().date(),
-        looks_personal=looks_personal,
-        suggest_treatment=suggest_treatment,
+        privacy=postgres.Privacy(names.of_column, names.of_name, suggest_treatment),
     )
 
 
-def suggest_treatment(column: str, reason: str, is_key: bool) -> str:
+def suggest_treatment(column: str, reason: str, joined: bool) -> str:
     """A careful first choice: what one joins on is hashed, phones masked, the rest redacted."""
-    if is_key or reason == "an email address":
+    if joined or reason == "an email address":
         return "hash"
     if reason == "a phone number":
         return "mask"

@@ -42,7 +42,7 @@ CATALOG = {
         "partition": "created_at",
     },
     "items": {"key": ["order_id", "line"], "partition": "shipped_on"},
-    "notes": {"key": "note_id"},
+    "notes": {"key": "note_id", "personal": {"body": "keep"}},
 }
 DAYS = [f"2026-01-{day:02d}" for day in range(1, 9)]
 MAKE = """

@@ -30,6 +30,7 @@ def test_a_valid_catalog(cli: Cli, project: Path) -> None:
         "tables": 4,
         "connected": False,
         "mistakes": [],
+        "questions": [],
         "notes": [],
         "outdated": [],
         "written": [],
@@ -237,3 +238,22 @@ def test_a_path_that_cannot_be_written_is_said_at_once(
 @pytest.mark.parametrize("root", UNUSABLE[1:])
 def test_a_root_that_is_none(cli: Cli, project: Path, root: str) -> None:
     assert cli("status", "--root", root).code == 2
+
+
+def test_a_guess_is_asked_about_until_somebody_confirms_it(cli: Cli, project: Path) -> None:
+    shop = project / "catalog" / "sources" / "shop.yaml"
+    shop.write_text(shop.read_text().replace("supplier_email: hash", "supplier_email: hash?"))
+    line = next(n for n, text in enumerate(shop.read_text().splitlines(), 1) if "hash?" in text)
+    where = f"catalog/sources/shop.yaml:{line}: tables.products.personal.supplier_email: is `hash?`, a guess"
+    asked = cli("validate")
+    assert (asked.code, f"question: {where}" in asked.err) == (0, True), asked.err
+    document = json.loads(cli("validate", "--json").out)
+    assert document["ok"] and document["mistakes"] == [] and document["questions"][0].startswith(where)
+    strict = cli("validate", "--strict")
+    assert (strict.code, strict.err.count(where)) == (2, 1)
+    # it is in force as it stands
+    assert load_catalog(project).source("shop").table("products").personal == {"supplier_email": "hash"}
+    shop.write_text(shop.read_text().replace("hash?", "hash"))
+    assert cli("validate", "--strict").code == 0
+    shop.write_text(shop.read_text().replace("supplier_email: hash", "supplier_email: hide?"))
+    assert "must be one of" in cli("validate").err

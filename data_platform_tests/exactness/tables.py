@@ -36,7 +36,11 @@ class Variant:
 
     def block(self) -> dict[str, Any]:
         """The table's block of the catalog."""
-        block: dict[str, Any] = {"key": "id", "personal": {"email": self.email}, "strategy": self.strategy}
+        block: dict[str, Any] = {
+            "key": "id",
+            "personal": {"email": self.email, "doc": "keep"},
+            "strategy": self.strategy,
+        }
         if self.partitioned:
             block["partition"] = "created_at"
         if self.name != "plain":

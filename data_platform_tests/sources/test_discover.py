@@ -247,6 +247,35 @@ def test_a_large_table_is_cut_into_days_and_personal_columns_are_treated(db: Dat
     ]
 
 
+def test_guesses_about_people_are_questions_and_types_and_keys_are_heard(db: Database) -> None:
+    """What a customer's database has: secrets under many names, and names that only sound like them."""
+    db.execute(
+        "create table taxes (id uuid primary key, rate numeric)",
+        "create table users (id int primary key, login_name text not null unique, passwordhash text, secrets text, invite_token text,"
+        " otp_digest bytea, born_on date, phone bigint, preferences jsonb, token_limit int, sign_in_count int)",
+        "create table lines (id int primary key, tax_id uuid references taxes, owner text references users (login_name),"
+        " product_display_name text, token int unique)",
+        "create table tokens (token int primary key, n int)",
+    )
+    blocks = db.tables()
+    assert blocks["users"]["personal"] == {
+        "login_name": "hash?", "passwordhash": "redact?", "secrets": "redact?", "invite_token": "redact?",
+        "otp_digest": "redact?", "born_on": "redact?", "phone": "mask?", "preferences": "redact?",
+    }  # fmt: skip
+    assert blocks["lines"]["personal"] == {"owner": "hash?"}
+    # a number is no token, whatever it is called; without the type's word the name would be asked about
+    assert blocks["tokens"]["personal"] == {"token": "keep"}
+    platform = db.adopt()
+    assert len(platform.catalog.questions) == 9
+    assert "tables.users.personal.passwordhash" in " ".join(platform.catalog.questions)
+    db.sync(platform)
+    file = db.root / "catalog" / "sources" / "found.yaml"
+    undecided = re.sub(r"\n *invite_token: .*", "", file.read_text())
+    file.write_text(undecided)
+    (report,) = sync_changes(open_platform(db.root, "local", db.environ), "found", ["users"])
+    assert "invite_token (looks like a token)" in str(report.error) and "`keep`" in str(report.error)
+
+
 def test_a_name_of_any_length_and_script(db: Database) -> None:
     """Every table gets a name the catalog takes, its own ones included."""
     names = [

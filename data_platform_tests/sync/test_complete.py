@@ -111,7 +111,7 @@ def test_a_table_without_days_is_audited_whole_once_a_week(project: Project) -> 
         "create table t (id int primary key, v jsonb, f float8, l int[])",
         """insert into t values (1, '{"a": 1}', 'nan', '{1,null}'), (2, null, -0.0, '{}')""",
     )
-    project.catalog({"t": {"key": "id"}})
+    project.catalog({"t": {"key": "id", "personal": {"v": "keep"}}})
     project.good()
     with project.platform().warehouse() as warehouse:
         warehouse.query("""update raw_shop.t set v = '{"a": 2}' where id = 1""")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -114,10 +115,18 @@ def changed(project: Project, table: str, columns: dict[str, Case], source: str 
     return [*(["rows"] if lost or held != len(rows) else []), *differing]
 
 
+def clear(tables: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Their blocks; a type that may hold anything asks for a decision."""
+    return {
+        table: {"key": "line", "personal": dict.fromkeys(columns, "keep")}
+        for table, columns in tables.items()
+    }
+
+
 def test_every_type_lands_exactly_by_a_full_read_and_by_changes(typed: Project) -> None:
     cases = [*SCALARS, *ARRAYS, *DOMAINS, EVERYTHING]
     tables = make_all(typed, cases)
-    typed.catalog({table: {"key": "line"} for table in tables})
+    typed.catalog(clear(tables))
     reports = typed.good()
     for table, columns in tables.items():
         assert reports[table].operation == "refresh"
@@ -139,7 +148,7 @@ def test_every_type_lands_exactly_by_a_full_read_and_by_changes(typed: Project) 
 def test_the_comparison_sees_one_changed_value_of_any_type(typed: Project) -> None:
     """So that its silence above means something."""
     tables = make_all(typed, SCALARS)
-    typed.catalog({table: {"key": "line"} for table in tables}).good()
+    typed.catalog(clear(tables)).good()
     for table, columns in tables.items():
         names = ", ".join(columns)  # the first row's value for another one, or for none
         typed.execute(
@@ -150,7 +159,9 @@ def test_the_comparison_sees_one_changed_value_of_any_type(typed: Project) -> No
 
 def test_every_type_as_text_is_exact_too(typed: Project) -> None:
     tables = make_all(typed, [*SCALARS, *ARRAYS])
-    typed.catalog({t: {"key": "line", "as": dict.fromkeys(columns, "text")} for t, columns in tables.items()})
+    typed.catalog(
+        {t: {**block, "as": dict.fromkeys(tables[t], "text")} for t, block in clear(tables).items()}
+    )
     typed.good()
     for table, columns in tables.items():
         assert changed(typed, table, columns) == []
@@ -181,7 +192,8 @@ def test_a_refused_value_or_type_stops_its_table_alone_and_text_is_the_way_out(t
         )
     strange = make(typed, "strange", [Case(kind, "VARCHAR", (value,)) for kind, value in REFUSED_TYPES])
     typed.execute("create table fine (id int primary key)", "insert into fine values (1)")
-    typed.catalog({**{table: {"key": "line"} for table in [*tables, "strange"]}, "fine": {"key": "id"}})
+    blocks = clear({**{table: ["the x"] for table in tables}, "strange": strange})
+    typed.catalog({**blocks, "fine": {"key": "id"}})
     reports = typed.sync()
     for table, (kind, value, says) in tables.items():
         error = reports[table].error
@@ -194,8 +206,8 @@ def test_a_refused_value_or_type_stops_its_table_alone_and_text_is_the_way_out(t
     assert all(f"{name} ({case.type})" in str(error) for name, case in strange.items())
     assert reports["fine"].error is None
     assert not [part for part in (typed.root / "landing").rglob("*.parquet") if "fine" not in part.parts]
-    as_text = {table: {"key": "line", "as": {"the x": "text"}} for table in tables}
-    as_text["strange"] = {"key": "line", "as": dict.fromkeys(strange, "text")}
+    as_text = {table: {**blocks[table], "as": {"the x": "text"}} for table in tables}
+    as_text["strange"] = {**blocks["strange"], "as": dict.fromkeys(strange, "text")}
     typed.catalog(as_text).good()
     assert changed(typed, "strange", strange) == []
     for table, (kind, _, _) in tables.items():
@@ -266,7 +278,7 @@ def test_no_setting_of_the_server_changes_a_text_form(typed: Project) -> None:
         )
     )  # fmt: skip
     tables = make_all(typed, [*SCALARS, *ARRAYS])
-    typed.catalog({table: {"key": "line"} for table in tables}).good()
+    typed.catalog(clear(tables)).good()
     for table, columns in tables.items():
         assert changed(typed, table, columns) == []
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 Pooled = Callable[..., str]
 
 SQL = """
-create table visits (id int primary key, tenant int, at timestamptz, lasted interval, note text);
+create table visits (id int primary key, tenant int, at timestamptz, lasted interval, label text);
 insert into visits select g, 1 + g % 2, timestamptz '2026-06-01 22:30+00' + g * interval '1 hour',
     interval '1 year 2 mons 3 days 04:05:06', 'n' from generate_series(1, 10) g;
 create table plain (id int primary key, lasted interval, r tstzrange, times timestamptz[], f real, raw bytea);

@@ -118,8 +118,8 @@ class History:
         """Some statements; keys are few, so that those deleted come back, on other days."""
         statements = [self.statement() for _ in range(self.random.randint(6, 14))]
         if number == SYNCS // 3:
-            statements.append("alter table orders add column note text")
-            statements.append("update orders set note = 'seen ' || order_id where order_id % 3 = 0")
+            statements.append("alter table orders add column label text")
+            statements.append("update orders set label = 'seen ' || order_id where order_id % 3 = 0")
         if number == SYNCS // 2:
             statements.append("alter table lines add column grade int default 3")
         if number == SYNCS * 2 // 3:

@@ -27,7 +27,7 @@ from data_platform_tests.sync.conftest import Project
 pytestmark = pytest.mark.slow
 
 BASE = """
-create table {t} (id int primary key, note varchar(10), amount numeric(10,2), n int, at timestamptz);
+create table {t} (id int primary key, label varchar(10), amount numeric(10,2), n int, at timestamptz);
 insert into {t} select g, 'n' || g, g + 0.25, g, timestamptz '2026-01-01 12:00+00' + g % 3 * interval '1 day'
     from generate_series(1, 12) g;
 """
@@ -80,14 +80,14 @@ CASES = [
     Case("added_identity", "alter table {t} add extra int generated always as identity", "anew"),
     Case("wider_int", "alter table {t} alter n type bigint; update {t} set n = 9223372036854775807 where id = 1",
          "anew", "n was integer and is bigint"),
-    Case("wider_text", "alter table {t} alter note type varchar(40)"),
-    Case("wider_to_text", "alter table {t} alter note type text; update {t} set note = repeat('x', 99) where id = 2"),
+    Case("wider_text", "alter table {t} alter label type varchar(40)"),
+    Case("wider_to_text", "alter table {t} alter label type text; update {t} set label = repeat('x', 99) where id = 2"),
     Case("wider_numeric", "alter table {t} alter amount type numeric(14,2); update {t} set amount = 99999999999.99 where id = 1",
          "anew", "amount was numeric(10,2) and is numeric(14,2)"),
     Case("wider_scale", "alter table {t} alter amount type numeric(14,4); update {t} set amount = 1.2345 where id = 1", "anew"),
-    Case("shorter_text", "alter table {t} alter note type varchar(2) using left(note, 2)", "anew"),
-    Case("relabelled", "alter table {t} alter net type inet", "anew", "net was cidr and is inet",
-         create=BASE + "alter table {t} add net cidr default '10.1.2.3/32';"),
+    Case("shorter_text", "alter table {t} alter label type varchar(2) using left(label, 2)", "anew"),
+    Case("relabelled", "alter table {t} alter network type inet", "anew", "network was cidr and is inet",
+         create=BASE + "alter table {t} add network cidr default '10.1.2.3/32';"),
     # values that read otherwise though no row was touched
     Case("label_added", "alter type {t}_mood add value 'great'",
          create="create type {t}_mood as enum ('bad', 'good');" + BASE + "alter table {t} add mood {t}_mood default 'bad';"),
@@ -97,8 +97,8 @@ CASES = [
          create="create type {t}_pair as (a int, b text);" + BASE + "alter table {t} add pair {t}_pair default row(1, 'x');"),
     Case("expression_changed", "alter table {t} alter twice set expression as (n * 3)", "anew", "twice read otherwise",
          create=BASE + "alter table {t} add twice int generated always as (n * 2) virtual;"),
-    Case("view_changed", "create or replace view {t} as select id, note || '!' as note, at from {t}_of", "anew",
-         create=BASE.replace("{t}", "{t}_of") + "create view {t} as select id, note::text, at from {t}_of;"),
+    Case("view_changed", "create or replace view {t} as select id, label || '!' as label, at from {t}_of", "anew",
+         create=BASE.replace("{t}", "{t}_of") + "create view {t} as select id, label::text, at from {t}_of;"),
     # the relation below the name
     Case("truncated", "truncate {t}", "anew", "file was replaced"),
     Case("reloaded", "create table {t}_copy as table {t}; truncate {t}; insert into {t} select * from {t}_copy where id > 3",
@@ -126,12 +126,12 @@ CASES = [
          create=BASE.replace("at timestamptz", "at timestamptz not null")),
     # anything else waits for a person, and says so
     Case("dropped", "alter table {t} drop amount", "waits", "the column amount is gone"),
-    Case("renamed", "alter table {t} rename note to remark", "waits", "note is gone: it is called remark now"),
+    Case("renamed", "alter table {t} rename label to title", "waits", "label is gone: it is called title now"),
     Case("narrowed_int", "alter table {t} alter n type smallint", "waits", "n was INTEGER (integer) and is SMALLINT"),
     Case("narrowed_numeric", "alter table {t} alter amount type numeric(8,2)", "waits", "amount was DECIMAL(10,2)"),
     Case("fewer_integer_digits", "alter table {t} alter amount type numeric(10,4)", "waits", "amount was DECIMAL(10,2)"),
     Case("int_to_text", "alter table {t} alter n type text", "waits", "n was INTEGER (integer) and is VARCHAR (text)"),
-    Case("text_to_int", "alter table {t} alter note type int using substr(note, 2)::int", "waits", "note was VARCHAR"),
+    Case("text_to_int", "alter table {t} alter label type int using substr(label, 2)::int", "waits", "label was VARCHAR"),
     Case("to_unconstrained", "alter table {t} alter amount type numeric", "waits", "is VARCHAR (numeric)"),
     Case("to_double", "alter table {t} alter amount type float8", "waits", "is DOUBLE"),
     Case("zone_added", "alter table {t} alter seen type timestamptz", "waits", "seen was TIMESTAMP (timestamp without",
@@ -140,18 +140,18 @@ CASES = [
     Case("readded_wider", "alter table {t} drop n; alter table {t} add n bigint default 1", "waits", "n was dropped and"),
     Case("swapped", "alter table {t} rename n to tmp; alter table {t} rename m to n; alter table {t} rename tmp to m",
          "waits", "n is gone: it is called m now", create=BASE + "alter table {t} add m int default 3;"),
-    Case("recreated_otherwise", "drop table {t};" + BASE + "alter table {t} drop note", "waits", "note is gone"),
-    Case("many_dropped", "alter table {t} drop n, drop note, drop amount, drop x, add y int", "waits", "and 1 more change",
+    Case("recreated_otherwise", "drop table {t};" + BASE + "alter table {t} drop label", "waits", "label is gone"),
+    Case("many_dropped", "alter table {t} drop n, drop label, drop amount, drop x, add y int", "waits", "and 1 more change",
          create=BASE + "alter table {t} add x int;"),
     # a key that holds no more
     Case("duplicated", "alter table {t} drop constraint {t}_pkey; insert into {t} select 1, 'twin', 1, 1, at from {t} where id = 2",
-         "waits", "1 value(s) stand on more than one row", DuplicateKey, mend="delete from {t} where note = 'twin'"),
+         "waits", "1 value(s) stand on more than one row", DuplicateKey, mend="delete from {t} where label = 'twin'"),
     Case("null_key", "alter table {t} drop constraint {t}_pkey; alter table {t} alter id drop not null;"
          "insert into {t} values (null, 'none', 1, 1, '2026-01-02')",
          "waits", "NULL in it", DuplicateKey, mend="delete from {t} where id is null"),
-    Case("key_moved", "alter table {t} drop constraint {t}_pkey; alter table {t} add primary key (id, note);"
+    Case("key_moved", "alter table {t} drop constraint {t}_pkey; alter table {t} add primary key (id, label);"
          "insert into {t} select id, 'more', n, n, at from {t} where id < 3",
-         "waits", "2 value(s) stand on more", DuplicateKey, block={"key": ["id", "note"]}),
+         "waits", "2 value(s) stand on more", DuplicateKey, block={"key": ["id", "label"]}),
     # what is not there any more
     Case("dropped_table", "drop table {t}", "waits", "{t} is not in the database", TableMissing,
          mend=BASE + "delete from {t} where id > 9", by_itself=True),

@@ -1,7 +1,7 @@
 """Writing a source's YAML from its database: keys, cursors and whose clock sets them, partitions.
 
-It reads pg_catalog only, never a row, and puts a comment where it guessed. The
-name check for personal columns is handed in, for privacy is above this layer.
+It reads pg_catalog only, never a row, and puts a comment where it guessed. What is known of
+personal columns is handed in, for privacy is above this layer.
 """
 
 from __future__ import annotations
@@ -9,13 +9,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from data_platform.errors import SourceError, UnsupportedType
 from data_platform.sources.postgres.connection import Target
-from data_platform.sources.postgres.introspect import KINDS, Relation, list_relations, read_relation
+from data_platform.sources.postgres.introspect import (
+    KINDS,
+    Relation,
+    SourceColumn,
+    list_relations,
+    read_relation,
+)
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sources.postgres.types import plan_columns
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
@@ -62,7 +68,16 @@ _CLOCKS = (
 _MAY_SKIP = re.compile(r"\b(if|case|when|loop|exception|execute)\b", re.IGNORECASE)
 _NOT_CODE = re.compile(r"--[^\n]*|/\*.*?\*/|'[^']*'", re.DOTALL)
 
-LooksPersonal = Callable[[str], str | None]
+
+@dataclass(frozen=True)
+class Privacy:
+    """What is above this layer knows of personal data: why a column looks personal (``looks``), whether it
+    would by its name and its table's alone (``by_name``), and the treatment to begin with for a column, a
+    reason and whether others may join on it."""
+
+    looks: Callable[[Relation, SourceColumn], str | None]
+    by_name: Callable[[str, str], str | None]
+    treatment: Callable[[str, str, bool], str]
 
 
 def discover(
@@ -71,13 +86,10 @@ def discover(
     url_env: str,
     schema: str,
     today: date,
-    looks_personal: LooksPersonal,
-    suggest_treatment: Callable[[str, str, bool], str],
+    privacy: Privacy,
 ) -> str:
     """The YAML of ``catalog/sources/<source>.yaml`` for every table and view of ``schema``.
 
-    ``suggest_treatment`` maps a personal column, its reason and whether it is in the
-    key to a treatment.
     Raises SourceUnreachable, and SourceError for a schema without tables.
     """
     what = f"Reading the schema {schema!r} of {target.source!r}"
@@ -100,7 +112,8 @@ def discover(
         )
     lines = [
         "# yaml-language-server: $schema=../schema/source.schema.json",
-        f"# Written by `data-platform discover` from PostgreSQL {server.split()[0]}. Lines with `guess:` want a look.",
+        f"# Written by `data-platform discover` from PostgreSQL {server.split()[0]}. Lines with `guess:` or a\n"
+        "# question mark want a look; `data-platform validate` lists the question marks.",
         f"source: {target.source}",
         "kind: postgres",
         "connection:",
@@ -114,9 +127,7 @@ def discover(
         if relation.name in left_out:
             blocks.append(f"  # {_scalar(relation.name)} is left out: {left_out[relation.name]}")
             continue
-        blocks += _table(
-            relation, names[relation.name], clocks[relation.name], looks_personal, suggest_treatment
-        )
+        blocks += _table(relation, names[relation.name], clocks[relation.name], privacy)
     if any(line.startswith("    partition:") for line in blocks):
         lines.append(
             f"start: {today.year - 1}-01-01  # guess: the first daily partition; older rows are synced too"
@@ -124,13 +135,7 @@ def discover(
     return "\n".join([*lines, "tables:", *blocks]) + "\n"
 
 
-def _table(
-    relation: Relation,
-    name: str,
-    database_clock: str | None,
-    looks_personal: LooksPersonal,
-    suggest_treatment: Callable[[str, str, bool], str],
-) -> list[str]:
+def _table(relation: Relation, name: str, database_clock: str | None, privacy: Privacy) -> list[str]:
     kind = KINDS[relation.kind]
     lines = [f"  {name}:"]
     if name != relation.name:
@@ -139,9 +144,10 @@ def _table(
         lines.append(f"    description: {_scalar(' '.join(relation.comment.split()))}")
     if relation.children:
         lines.append(f"    # read without the rows of what inherits from it: {_names(relation.children)}")
-    reasons = {c.name: reason for c in relation.columns if (reason := looks_personal(c.name))}
+    reasons = {c.name: reason for c in relation.columns if (reason := privacy.looks(relation, c))}
     key, comment = _key(relation, set(reasons))
-    personal = {c: (reason, suggest_treatment(c, reason, c in key)) for c, reason in reasons.items()}
+    joined = {*key, *relation.references, *(c for unique in relation.unique_keys for c in unique)}
+    personal = {c: (f"{privacy.treatment(c, reason, c in joined)}?", reason) for c, reason in reasons.items()}
     if key:
         lines.append(f"    key: {_flow(key)}{comment}")
     cursor = _cursor(relation) if relation.has_xmin else None
@@ -170,10 +176,18 @@ def _table(
     if text:
         lines.append("    as:  # types whose values only their text form keeps")
         lines += [f"      {_scalar(column)}: text" for column in text]
+    for column in (*key, cursor, partition, *text):
+        if column and column not in personal and privacy.by_name(column, relation.name):
+            personal[column] = (
+                "keep",
+                "only its name looks personal; its type or a foreign key says otherwise",
+            )
     if personal:
-        lines.append("    personal:  # guess: by name; `keep` says that a column is no person's data")
+        lines.append(
+            "    personal:  # take the question mark away once you have decided; `keep` lands it as it is"
+        )
         lines += [
-            f"      {_scalar(c)}: {treatment}  # {reason}" for c, (reason, treatment) in personal.items()
+            f"      {_scalar(c)}: {treatment}  # {reason}" for c, (treatment, reason) in personal.items()
         ]
     if len(lines) == 1:
         lines[0] += " {}"

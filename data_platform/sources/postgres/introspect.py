@@ -7,7 +7,8 @@ Only reading belongs here; what follows from it is decided in ``types.py``,
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from data_platform.errors import TableMissing
@@ -58,7 +59,8 @@ class Relation:
     """``unique_keys`` are the column sets a valid, immediate, whole unique index
     over NOT NULL columns enforces; ``indexed`` the columns some index leads with.
     ``children`` are the tables that inherit from it, as (oid, schema, name): their rows are
-    theirs, and it is read without them."""
+    theirs, and it is read without them. ``references`` are the columns of foreign keys: the table
+    and column that each refers to."""
 
     oid: int
     schema: str
@@ -73,6 +75,7 @@ class Relation:
     comment: str | None = None
     identity: Identity | None = None
     children: tuple[tuple[int, str, str], ...] = ()
+    references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def has_xmin(self) -> bool:
@@ -144,6 +147,17 @@ with recursive below(oid) as (
     union select i.inhrelid from pg_inherits i join below b on i.inhparent = b.oid)
 select c.oid::bigint, n.nspname, c.relname
 from below join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace order by 1
+"""
+
+_REFERENCES = """
+select a.attname, c.relname, f.attname
+from pg_constraint k
+cross join lateral unnest(k.conkey, k.confkey) as pair(own, other)
+join pg_attribute a on a.attrelid = k.conrelid and a.attnum = pair.own
+join pg_class c on c.oid = k.confrelid
+join pg_attribute f on f.attrelid = k.confrelid and f.attnum = pair.other
+where k.conrelid = %s and k.contype = 'f'
+order by k.conname desc
 """
 
 _MEANINGS = """
@@ -225,6 +239,7 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
             _meanings(connection, oid, kind, columns),
         ),
         children=below if kind == "r" else (),
+        references={own: (table, column) for own, table, column in connection.execute(_REFERENCES, (oid,))},
     )
 
 
