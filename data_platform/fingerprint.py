@@ -89,6 +89,31 @@ def duckdb_token(key: Sequence[Column], version: bool = True) -> str:
     return f"({digest} >> 4)::BIGINT"
 
 
+def duckdb_content(columns: Sequence[Column]) -> str:
+    """A digest of all rows in every column, whatever their order, as one VARCHAR: their number, and the
+    sums of both halves of each row's md5. Equal digests are equal rows."""
+    row = f"md5_number(concat({', '.join(_piece(column) for column in columns)}))"
+    halves = f"{row} & 18446744073709551615::UHUGEINT", f"{row} >> 64"
+    sums = ", ".join(f"coalesce(sum(({half})::UBIGINT), 0)" for half in halves)
+    return f"concat_ws(':', count(*), {sums})"
+
+
+def content_rows(digest: str) -> int:
+    """How many rows a digest of ``duckdb_content`` is of."""
+    return int(digest.partition(":")[0])
+
+
+def _piece(column: Column) -> str:
+    """A value as text that tells where it ends and whether it is NULL."""
+    name, kind = quoted(column.name), column.type.upper()
+    text = f"{name}::VARCHAR"
+    if kind == "BLOB":
+        text = f"hex({name})"
+    elif kind.endswith("]") or kind.startswith(("STRUCT", "MAP")):
+        text = f"to_json({name})::VARCHAR"
+    return f"coalesce(length({text}) || ':' || {text}, '~')"
+
+
 def duckdb_day(partition: Column, timezone: str) -> str:
     """The DATE a row belongs to in ``timezone``; NULL where the partition column is.
 

@@ -48,6 +48,11 @@ class TableBlock(TableSettings):
     freshness_hours: Hours | None = Field(
         default=None, description="It is stale when not synced for this many hours; by default the source's."
     )
+    read_every_hours: Hours | None = Field(
+        default=None,
+        description="How often the probe has a relation read in which nothing tells that it changed (a view, a"
+        " materialized view, a foreign table); by default half of its freshness_hours.",
+    )
 
     def guesses(self, raw: Mapping[str, Any]) -> dict[str, str]:
         """The treatments that stand with a question mark in the block as written."""

@@ -187,13 +187,15 @@ def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
     start = head.start or _NO_PARTITIONS
     tables = {}
     for name, block in blocks.items():
+        freshness = block.freshness_hours or head.freshness_hours
         relation = split_relation(block.relation or f'"{name}"', head.schema_)
-        own = _fields(block, without={"relation", "owner", "freshness_hours"})
+        own = _fields(block, without={"relation", "owner", "freshness_hours", "read_every_hours"})
         tables[name] = Table(
             id=TableId(head.source, name),
             relation=relation,
             owner=block.owner or head.owner,
-            freshness_hours=block.freshness_hours or head.freshness_hours,
+            freshness_hours=freshness,
+            read_every_hours=block.read_every_hours or freshness / 2,
             timezone=head.timezone,
             start=start,
             **own,

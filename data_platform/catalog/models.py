@@ -195,6 +195,8 @@ class Table(TableSettings):
     description: str = ""
     owner: str | None = None
     freshness_hours: float
+    read_every_hours: float
+    """Of a relation in which nothing tells that it changed."""
     timezone: str
     """Of its daily partitions, and of a ``timestamp`` without time zone."""
     start: date

@@ -39,6 +39,7 @@ class SyncConfig:
     """For the launchpad; schedules and the probe need none of it."""
 
     refresh: bool
+    audit: bool
     slices: list[str]
 
 
@@ -48,6 +49,11 @@ SYNC_CONFIG = {
         bool,
         default_value=False,
         description="Read the selected tables anew, whole; readers see the old rows until then.",
+    ),
+    "audit": dg.Field(
+        bool,
+        default_value=True,
+        description="With the check `complete`: compare whole rows of a seventh of the days too.",
     ),
     "slices": dg.Field(
         [str],
@@ -149,7 +155,12 @@ def _sync(
     # A table measured in this run is one whose completeness somebody wants to know.
     measured = any(names.COMPLETE in checks.get(t.id, ()) for t in tables)
     yield from sync_changes(
-        platform, source, wanted, refresh=wanted if config.refresh else (), audit=measured
+        platform,
+        source,
+        wanted,
+        refresh=wanted if config.refresh else (),
+        verify=measured,
+        audit=measured and config.audit,
     )
 
 

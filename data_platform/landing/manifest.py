@@ -59,6 +59,9 @@ class Manifest:
     batches older than this field). ``redaction`` is what a batch of the kind ``redact``
     is there for (``redacting``), and ``redacted_before`` the sequence of the last such
     batch before this one, so that all of them are found without reading the chain.
+    ``content`` is a digest of all rows of a batch that replaces the table, ``boundary`` one of the rows
+    that the next read by cursor will find again: where they are read again as they were, nothing has to
+    land (both None where they were not taken).
     ``previous`` is the digest of the manifest before, ``digest`` that of this one
     (all fields but itself).
     """
@@ -92,6 +95,8 @@ class Manifest:
     relation: Identity | None = None
     redaction: Redaction | None = None
     redacted_before: int | None = None
+    content: str | None = None
+    boundary: str | None = None
     format: int = FORMAT
     digest: str = field(default="", compare=False)
 
@@ -140,6 +145,8 @@ class Manifest:
             notes=(),
             redaction=redaction,
             redacted_before=self.last_redaction,
+            content=None,
+            boundary=None,
             digest="",
         )
 
@@ -223,6 +230,8 @@ def _fields(m: Manifest) -> dict[str, Any]:
         else {name: getattr(m.relation, name) for name in Identity.__slots__},
         "redaction": None if m.redaction is None else redactions.to_fields(m.redaction),
         "redacted_before": m.redacted_before,
+        "content": m.content,
+        "boundary": m.boundary,
     }
 
 
@@ -274,6 +283,8 @@ def _parse(raw: Mapping[str, Any], digest: str) -> Manifest:
         relation=None if raw.get("relation") is None else _identity(raw["relation"]),
         redaction=None if raw["redaction"] is None else redactions.from_fields(raw["redaction"]),
         redacted_before=raw["redacted_before"],
+        content=raw.get("content"),
+        boundary=raw.get("boundary"),
         digest=digest,
     )
 

@@ -6,7 +6,7 @@ Nothing is visible before the manifest: parts are put first, the manifest last.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from data_platform.errors import SourceError
@@ -15,12 +15,12 @@ from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.part import sha256_of
 from data_platform.sources.postgres.connection import source_error
 from data_platform.sources.postgres.fingerprint import measure, tally
-from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.postgres.session import SourceSession, changed_since
 from data_platform.sources.postgres.types import from_clause
 from data_platform.sync.decide import ADVANCE_XID_DISTANCE
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import checksum_key, key_enforced
-from data_platform.sync.summarize import summarize
+from data_platform.sync.summarize import Summary, summarize
 from data_platform.sync.work import Plan, Work
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, Tally, Watermark, is_day
 
@@ -47,6 +47,7 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
         with_checksum=whole or decision.load == "slice",
         check_key=not enforced,
         cursor=_landed_cursor(work, plan),
+        with_content=_compares_content(work, plan),
     )
     after = _watermark_after(session, work, plan, summary.cursor)
     measured = _measure(session, work, plan, key, summary.slices)
@@ -57,6 +58,8 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
         and not _must_advance(state.watermark, after)
         and not _relation_changed(work, plan)
     ):
+        return None
+    if _as_landed(session, work, plan, summary, measured, after):
         return None
     assert session.snapshot is not None
     sequence, nonce = state.next_sequence, uuid.uuid4().hex
@@ -89,6 +92,8 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
             previous=state.digest,
             key_enforced=enforced,
             relation=plan.shape.identity,
+            content=summary.content if whole else None,
+            boundary=summary.boundary,
             notes=tuple(dict.fromkeys(work.notes)),
         )
     )
@@ -116,6 +121,48 @@ def _watermark_after(session: SourceSession, work: Work, plan: Plan, cursor: str
         snapshot.xmin if plan.relation.has_xmin else None,
         plan.horizon,
         cursor or (before.cursor if before else None),
+    )
+
+
+def _compares_content(work: Work, plan: Plan) -> bool:
+    """Whether only the rows themselves tell that nothing changed: of what is read whole each time, or by a
+    cursor that finds its last rows again."""
+    return plan.decision.load != "slice" and (work.table.strategy == "replace" or not plan.relation.has_xmin)
+
+
+def _as_landed(
+    session: SourceSession,
+    work: Work,
+    plan: Plan,
+    summary: Summary,
+    measured: Mapping[Slice, Fingerprint],
+    after: Watermark | None,
+) -> bool:
+    """Whether every row that was read stands in the head's batch as it is."""
+    head, before = work.state.head, work.state.watermark
+    if head is None or before is None or after is None or work.table.id.table in work.request.refresh:
+        return False
+    shape = plan.shape
+    same = (head.columns, head.key, head.partition, head.timezone, head.relation) == (
+        shape.columns,
+        shape.key,
+        shape.partition,
+        shape.timezone,
+        shape.identity,
+    )
+    database = (after.system_identifier, after.timeline) == (before.system_identifier, before.timeline)
+    if not same or not database or summary.content is None or _must_advance(before, after):
+        return False
+    if plan.decision.path == "cursor":
+        return summary.content == head.boundary and not measured
+    if plan.decision.load != "replace" or summary.content != head.content:
+        return False
+    if before.xmin is None:
+        return not plan.relation.has_xmin
+    # a row that the next look would find again: its batch carries the watermark past it
+    return not session.execute(
+        f"select 1 from {from_clause(plan.relation)} where {changed_since(before.xmin)} limit 1",
+        what=f"Looking for changes in {plan.relation.schema}.{plan.relation.name}",
     )
 
 

@@ -39,7 +39,8 @@ Path = Literal["whole", "xmin", "clock", "cursor"]
 @dataclass(frozen=True, slots=True)
 class Decision:
     """``predicate`` is server SQL; ``path`` how rows are found; ``measure_whole`` asks
-    for fingerprints of every slice in the same snapshot."""
+    for fingerprints of every slice in the same snapshot. ``blind``: all is read because nothing
+    tells whether anything changed."""
 
     operation: Operation
     load: Load
@@ -47,6 +48,7 @@ class Decision:
     predicate: str
     reasons: tuple[str, ...] = ()
     measure_whole: bool = False
+    blind: bool = False
 
 
 def decide_changes(
@@ -66,13 +68,13 @@ def decide_changes(
 ) -> Decision:
     """The read that cannot miss a row (see docs/sync.md, "The watermark")."""
 
-    def whole(*reasons: str) -> Decision:
-        return Decision("refresh", "replace", "whole", "true", reasons)
+    def whole(*reasons: str, blind: bool = False) -> Decision:
+        return Decision("refresh", "replace", "whole", "true", reasons, blind=blind)
 
     if refresh:
         return whole("a refresh was asked for")
     if strategy == "replace":
-        return whole()
+        return whole(blind=not relation.has_xmin)
     if before is None:
         return whole("first read")
     if before.system_identifier != server.system_identifier:
@@ -113,13 +115,15 @@ def _by_cursor(
     cursor: str | None,
     before: Watermark,
     strategy: Strategy,
-    whole: Callable[[str], Decision],
+    whole: Callable[..., Decision],
 ) -> Decision:
     kind = KINDS[relation.kind]
     if cursor is None:
-        return whole(f"a {kind} has no transaction numbers and no cursor is declared; everything was read")
+        return whole(
+            f"a {kind} has no transaction numbers and no cursor is declared; everything was read", blind=True
+        )
     if before.cursor is None:
-        return whole("no cursor value is known yet; everything was read")
+        return whole("no cursor value is known yet; everything was read", blind=True)
     column = relation.column(cursor)
     predicate = f"{quote(cursor)} >= {literal(before.cursor)}::{column.formatted if column else 'text'}"
     return Decision(

@@ -7,16 +7,19 @@ sensor can run it beside anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
+from data_platform.fingerprint import content_rows
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres.connection import source_error, target
 from data_platform.sources.postgres.fingerprint import measure
+from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.session import SourceSession
-from data_platform.sources.postgres.types import from_clause
-from data_platform.sync.decide import decide_changes
+from data_platform.sources.postgres.types import from_clause, quote
+from data_platform.sync.decide import Decision, decide_changes
 from data_platform.sync.load import remember_failure
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import check_columns, checksum_key
@@ -28,7 +31,7 @@ NO_ROWS = Fingerprint(0, 0)
 @dataclass(frozen=True, slots=True)
 class TableProbe:
     """``moved``: True when a changes read would find something, None when that cannot be told
-    without reading (strategy ``replace``). ``differing`` slices hold something else than when
+    without reading (a view): such a table is to be read at ``due``. ``differing`` slices hold something else than when
     they were last measured, though no changed row explains it: a delete, a silent change. An
     ``error`` is the table's own unless it is ``source_wide``."""
 
@@ -37,6 +40,7 @@ class TableProbe:
     differing: tuple[Slice, ...] = ()
     error: DataPlatformError | None = None
     head_sequence: int = 0
+    due: datetime | None = None
     source_wide: bool = False
 
 
@@ -65,7 +69,10 @@ def probe(
                 observe_activity=any(t.cursor_clock == "database" for t in readable),
             )
             for table in readable:
-                found.append(_probe_table(session, table, states[table.id.table], measure_slices))
+                seen = _probe_table(session, table, states[table.id.table], measure_slices)
+                if seen.moved is None and seen.error is None:
+                    seen = replace(seen, due=_due(platform, table, states[table.id.table]))
+                found.append(seen)
     except DataPlatformError as error:
         told = {p.table for p in found}
         found += [TableProbe(t.id, None, error=error, source_wide=True) for t in readable if t.id not in told]
@@ -83,9 +90,12 @@ def _probe_table(session: SourceSession, table: Table, state: TableState, measur
         relation = session.relations[table.id.table]
         check_columns(table, relation)
         assert session.snapshot is not None
+        strategy = table.strategy
+        if strategy == "replace" and relation.has_xmin:
+            strategy = "merge"  # it is read whole, and its row versions tell when
         decision = decide_changes(
             relation=relation,
-            strategy=table.strategy,
+            strategy=strategy,
             cursor=table.cursor,
             cursor_clock=table.cursor_clock,
             server=session.server,
@@ -96,14 +106,20 @@ def _probe_table(session: SourceSession, table: Table, state: TableState, measur
             refresh=False,
             verify=False,
         )
-        if decision.path == "whole":
-            moved = None if table.strategy == "replace" and state.head else True
-            return TableProbe(table.id, moved, head_sequence=sequence)
         known = state.head.relation if state.head else None
         if known is not None and known != relation.identity:  # made anew, truncated, altered
             return TableProbe(table.id, True, head_sequence=sequence)
         what = f"Looking for changes in {relation.schema}.{relation.name}"
         source = from_clause(relation)
+        if decision.path == "whole":
+            moved = None if state.head and decision.blind else True
+            if moved is None and table.cursor and table.strategy != "replace":  # none was known so far
+                first = f"select 1 from {source} where {quote(table.cursor)} is not null limit 1"
+                moved = True if session.execute(first, what=what) else None
+            return TableProbe(table.id, moved, head_sequence=sequence)
+        if decision.path == "cursor":
+            moved = _moved_by_cursor(session, relation, table, decision, state, what)
+            return TableProbe(table.id, moved, head_sequence=sequence)
         if session.execute(f"select 1 from {source} where {decision.predicate} limit 1", what=what):
             return TableProbe(table.id, True, head_sequence=sequence)
         differing: tuple[Slice, ...] = ()
@@ -123,3 +139,36 @@ def _probe_table(session: SourceSession, table: Table, state: TableState, measur
         return TableProbe(table.id, False, differing, head_sequence=sequence)
     except DataPlatformError as error:
         return TableProbe(table.id, None, error=error, head_sequence=sequence)
+
+
+def _moved_by_cursor(
+    session: SourceSession,
+    relation: Relation,
+    table: Table,
+    decision: Decision,
+    state: TableState,
+    what: str,
+) -> bool | None:
+    """True for rows beyond the last cursor, or another number of rows from it on. As many as landed may
+    still be other rows: only reading them tells."""
+    if state.head is None or state.head.boundary is None:
+        return True
+    column, cursor = relation.column(table.cursor or ""), quote(table.cursor or "")
+    beyond = f"{cursor} > {decision.predicate.removeprefix(f'{cursor} >= ')}"
+    if column is not None and column.base in ("date", "timestamp", "timestamptz"):
+        beyond += f" and isfinite({cursor})"  # an infinity is beyond for ever
+    ((rows, new),) = session.execute(
+        f"select count(*), count(*) filter (where {beyond}) from {from_clause(relation)}"
+        f" where {decision.predicate}",
+        what=what,
+    )
+    return True if new or rows != content_rows(state.head.boundary) else None
+
+
+def _due(platform: Platform, table: Table, state: TableState) -> datetime | None:
+    """When a table in which nothing tells that it changed is to be read again."""
+    look = platform.ledger.last_look(table.id)
+    looks = [datetime.fromisoformat(look)] if look else []
+    if state.head is not None:
+        looks.append(state.head.landed_at)
+    return max(looks) + timedelta(hours=table.read_every_hours) if looks else None

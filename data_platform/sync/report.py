@@ -44,7 +44,7 @@ class TableReport:
         """Whether deletes were seen too: the table was read whole, or compared slice by slice."""
         if self.error is not None:
             return False
-        whole = self.manifest is not None and self.manifest.load == "replace"
+        whole = self.operation == "refresh" or (self.manifest is not None and self.manifest.load == "replace")
         return whole or (self.completeness is not None and self.completeness.passed)
 
     @property

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_platform.errors import DuplicateKey, SourceError
-from data_platform.fingerprint import duckdb_day, duckdb_token, parquet_files, quoted, slice_of_day
+from data_platform.fingerprint import (
+    duckdb_content,
+    duckdb_day,
+    duckdb_token,
+    literal,
+    parquet_files,
+    quoted,
+    slice_of_day,
+)
 from data_platform.sync.decide import Shape
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Slice, TableId
 
@@ -21,13 +29,19 @@ if TYPE_CHECKING:
 SUMMARY_MEMORY = "384MB"
 """Beyond it the check of a key without an index spills beside the parts."""
 
+NO_CONTENT = "0:0:0"
 _TIMES = ("TIMESTAMPTZ", "TIMESTAMP", "DATE")
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
+    """``content`` is a digest of all rows, ``boundary`` one of those whose cursor is not below
+    ``cursor``: the ones that the next read by cursor finds again."""
+
     slices: dict[Slice, Fingerprint]
     cursor: str | None
+    content: str | None = None
+    boundary: str | None = None
 
 
 def summarize(
@@ -39,6 +53,7 @@ def summarize(
     with_checksum: bool,
     check_key: bool,
     cursor: str | None,
+    with_content: bool,
 ) -> Summary:
     """Read what is asked of ``parts``. Checksums are 0 without ``with_checksum``.
 
@@ -46,7 +61,7 @@ def summarize(
     shape, DuplicateKey (naming columns and counts, no values).
     """
     if not parts:
-        return Summary({}, None)
+        return Summary({}, None, NO_CONTENT if with_content else None)
     import duckdb
 
     columns = {c.name: c for c in shape.columns}
@@ -77,7 +92,14 @@ def summarize(
             finite = f"WHERE isfinite({quoted(cursor)})" if columns[cursor].type in _TIMES else ""
             found = engine.execute(f"SELECT max({quoted(cursor)})::VARCHAR FROM {files} {finite}").fetchone()
             greatest = found[0] if found else None
-    return Summary(slices, greatest)
+        digest = f"SELECT {duckdb_content(shape.columns)} FROM {files}"
+        content = str(engine.execute(digest).fetchall()[0][0]) if with_content else None
+        boundary = None
+        if with_content and cursor is not None and greatest is not None:
+            known = f"{literal(greatest)}::{columns[cursor].type}"
+            again = engine.execute(f"{digest} WHERE {quoted(cursor)} >= {known}").fetchall()
+            boundary = str(again[0][0])
+    return Summary(slices, greatest, content, boundary)
 
 
 def _check_shape(

@@ -60,17 +60,19 @@ def test_a_change_asks_for_changes_of_that_table_without_measuring(synced: Proje
     assert "complete" not in {check.name for check in request.asset_check_keys}
 
 
-def test_a_silent_delete_asks_for_its_days_and_running_them_mends_them(synced: Project) -> None:
+def test_a_silent_delete_asks_for_a_reconcile_and_running_it_mends_the_days(synced: Project) -> None:
     synced.execute("DELETE FROM payments WHERE created_at::date BETWEEN '2026-11-03' AND '2026-11-05'")
     data, _ = synced.sensor(PROBE, LATER)
     assert data.run_requests == []
     data, after = synced.sensor(PROBE)
     [request] = data.run_requests
     assert tables(request) == {"payments"}
-    first, last = (request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
-    assert "2026-11-03" <= first <= last <= "2026-11-05"
-    result = synced.sync("payments", tags=dict(request.tags))
+    assert {key.name for key in request.asset_check_keys} >= {"complete"}
+    result = synced.sync("payments", tags=dict(request.tags), run_config=dict(request.run_config))
     assert result.success
+    made = synced.instance.fetch_materializations(dg.AssetKey(["raw", "shop", "payments"]), limit=4)
+    days = {str(record.partition_key) for record in made.records} - {"None"}
+    assert days and days <= {"2026-11-03", "2026-11-04", "2026-11-05"}
     data, _ = synced.sensor(PROBE)
     assert data.run_requests == []
     due = probing.measure_after(after)

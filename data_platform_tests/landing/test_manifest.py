@@ -133,7 +133,7 @@ def test_the_digest_covers_every_field() -> None:
         "touched": {Slice("null"): 1}, "fingerprints": {Slice("null"): Fingerprint(1, 1)}, "measured_whole": True,
         "committed_at": "later", "nonce": "other", "previous": "other", "kind": "redact", "supersedes": (1,),
         "checkpoint": {}, "checkpoint_whole_at": 1, "notes": ("n",), "key_enforced": True, "format": 2,
-        "redaction": redaction(), "redacted_before": 1,
+        "redaction": redaction(), "redacted_before": 1, "content": "1:2:3", "boundary": "1:2:3",
         "relation": Identity(1, 2, (3,), {"id": 1}, {"mood": ("a", "b")}),
     }  # fmt: skip
     assert other.keys() == {f.name for f in fields(Manifest)} - {"digest"}
