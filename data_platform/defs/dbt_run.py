@@ -17,6 +17,7 @@ import dagster as dg
 from packaging.version import Version
 
 from data_platform.defs.dbt_library import DagsterDbtTranslator, DbtCliResource
+from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import PATH_VARIABLE
 from data_platform.defs.materializations import quoted
 from data_platform.sync import Platform
@@ -62,6 +63,17 @@ class Models:
             if node["resource_type"] in ("model", "snapshot", "seed")
         }
 
+    @cached_property
+    def by_relation(self) -> Mapping[tuple[str, str], dg.AssetKey]:
+        """The models' and the sources' keys by schema and name in the warehouse, in lower case."""
+        sources = {
+            (source["schema"].lower(), source["identifier"].lower()): self.translator.get_asset_key(source)
+            for source in self.manifest["sources"].values()
+        }
+        return sources | {
+            (node["schema"].lower(), node["alias"].lower()): key for key, node in self.nodes.items()
+        }
+
     def relation(self, key: dg.AssetKey) -> ModelRelation | None:
         node = self.nodes.get(key)
         return node and ModelRelation(
@@ -96,13 +108,18 @@ def build(
         if missing:
             names = [models.nodes[key]["name"] for key in missing]
             context.log.info(f"building first what is not there yet: {', '.join(names)}")
-            dbt.cli(["build", *WITHOUT_TESTS, "--select", " ".join(names)], manifest=models.manifest).wait()
+            first = dbt.cli(["build", *WITHOUT_TESTS, "--select", " ".join(names)], manifest=models.manifest)
+            lineage = ColumnLineage(models, first.wait().target_path)
             with platform.warehouse(read_only=True) as warehouse:
                 for key in missing:
                     yield dg.AssetMaterialization(
-                        key, metadata=relation_metadata(warehouse, models.relation(key))
+                        key,
+                        metadata=relation_metadata(warehouse, models.relation(key))
+                        | lineage.metadata(warehouse, key),
                     )
-        yield from described(context, dbt.cli(["build"], context=context).stream(), platform, models)
+        invocation = dbt.cli(["build"], context=context)
+        lineage = ColumnLineage(models, invocation.target_path)
+        yield from described(context, invocation.stream(), platform, models, lineage)
 
 
 def not_there(platform: Platform, models: Models, keys: Collection[dg.AssetKey]) -> list[dg.AssetKey]:
@@ -119,9 +136,10 @@ def described(
     events: Iterable[Any],
     platform: Platform,
     models: Models,
+    lineage: ColumnLineage,
 ) -> Iterator[Any]:
-    """dbt's events, once dbt is done and has let go of the file, with rows and columns added.
-    A failed dbt still gets its events reported before the failure is raised."""
+    """dbt's events, once dbt is done and has let go of the file, with rows, columns and
+    what these are made of added. A failed dbt still gets its events reported before the failure is raised."""
     done: list[Any] = []
     failure: Exception | None = None
     try:
@@ -131,10 +149,11 @@ def described(
     if any(isinstance(event, dg.Output) for event in done):
         with platform.warehouse(read_only=True) as warehouse:
             for event in done:
-                relation = None
+                metadata: dict[str, Any] = {}
                 if isinstance(event, dg.Output):
-                    relation = models.relation(context.asset_key_for_output(event.output_name))
-                metadata = relation_metadata(warehouse, relation)
+                    key = context.asset_key_for_output(event.output_name)
+                    metadata = relation_metadata(warehouse, models.relation(key))
+                    metadata |= lineage.metadata(warehouse, key)
                 yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
     else:
         yield from done

@@ -5,6 +5,7 @@ The preview shows landed values: personal columns are treated before anything la
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,6 +106,13 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str
 def rows_as_table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = list(rows[0]) if rows else []
     return markdown_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def quoted_code(name: str) -> str:
+    """A name as code in a cell of a Markdown table, whatever is in it."""
+    text = " ".join(name.split()).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def quoted(identifier: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -12,12 +15,83 @@ pytestmark = pytest.mark.slow
 ORDERS, USERS = dg.AssetKey(["raw", "shop", "orders"]), dg.AssetKey(["raw", "shop", "users"])
 
 
+EXACTLY = {
+    "staging/stg_shop__orders.revenue": ["raw/shop/orders.revenue"],
+    "staging/stg_shop__orders.is_cancelled": ["raw/shop/orders.status"],
+    "staging/stg_shop__order_items.line_amount": [
+        "raw/shop/order_items.quantity",
+        "raw/shop/order_items.unit_price",
+    ],
+    "staging/stg_data_platform__touched_slices.slice_date": ["_data_platform/touched_slices.slice"],
+    "snapshots/users_history.email": ["raw/shop/users.email"],
+    "intermediate/int_shop__refunds.order_created_date": ["staging/stg_shop__orders.created_date"],
+    "marts/daily_revenue.date": [
+        "intermediate/int_shop__refunds.refund_date",
+        "staging/stg_shop__orders.created_date",
+    ],
+    "marts/daily_revenue.total_revenue": [
+        "staging/stg_shop__orders.is_cancelled",
+        "staging/stg_shop__orders.revenue",
+    ],
+    "marts/order_facts.cost_amount": [
+        "staging/stg_shop__order_items.quantity",
+        "staging/stg_shop__products.cost",
+    ],
+    "marts/order_facts.revenue": [
+        *(
+            f"marts/order_totals.{c}"
+            for c in "discount_amount gross_revenue is_cancelled items_amount order_id".split()
+        ),
+        "staging/stg_shop__order_items.line_amount",
+        "staging/stg_shop__order_items.order_item_id",
+    ],
+    "marts/user_dim.email": ["staging/stg_shop__users.email"],
+    "marts/customer_lifetime_value.total_revenue": ["marts/order_totals.gross_revenue"],
+}
+
+
+ADDED_BY_DBT = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
+ROWS_COUNTED = {"line_count", "event_count", "refund_count", "days_active", "order_count"}
+
+
 def failures(result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(str(e.event_specific_data) for e in result.all_events if e.is_step_failure)
 
 
 def partitions(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> list[str | None]:
     return [e.partition for e in result.all_events if e.is_step_materialization and e.asset_key == key]
+
+
+def columns_lead_to_their_sources(project: Project) -> None:
+    """Each model's columns say what they are made of: columns of other assets, or a reason why of none."""
+    metadata: dict[dg.AssetKey, Any] = {}
+    for key in project.repository.asset_graph.get_all_asset_keys():
+        event = project.instance.get_latest_materialization_event(key)
+        if (
+            event
+            and event.asset_materialization
+            and "dagster/column_schema" in event.asset_materialization.metadata
+        ):
+            metadata[key] = event.asset_materialization.metadata
+    columns: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for schema, table, column in project.rows(
+        "SELECT table_schema, table_name, column_name FROM information_schema.columns"
+    ):
+        columns[(*schema.split("_", 1), table) if schema.startswith("raw_") else (schema, table)].add(column)
+    made_of: dict[str, list[str]] = {}
+    for key in (key for key in metadata if key.path[0] != "raw"):
+        lineage = metadata[key]["dagster/column_lineage"].value.deps_by_column
+        assert lineage.keys() == columns[tuple(key.path)]
+        assert "not known" not in metadata[key]["column_lineage"].value
+        for column, deps in lineage.items():
+            assert all(dep.column_name in columns[tuple(dep.asset_key.path)] for dep in deps)
+            made_of[f"{key.to_user_string()}.{column}"] = [
+                f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps
+            ]
+    known = {name: made_of[name] for name in EXACTLY}
+    assert known == EXACTLY
+    of_no_column = {name.partition(".")[2] for name, deps in made_of.items() if not deps}
+    assert of_no_column == ADDED_BY_DBT | ROWS_COUNTED
 
 
 def test_everything_is_green_and_every_materialization_tells_its_story(project: Project) -> None:
@@ -39,6 +113,7 @@ def test_everything_is_green_and_every_materialization_tells_its_story(project: 
     evaluated = {(e.asset_key.path[0], e.check_name) for e in result.get_asset_check_evaluations()}
     assert ("raw", "complete") in evaluated
     assert any(layer == "marts" for layer, _ in evaluated)
+    columns_lead_to_their_sources(project)
     emails = [str(row[0]) for row in project.rows("SELECT email FROM raw_shop.users")]
     users = project.instance.get_latest_materialization_event(USERS).asset_materialization  # type: ignore[union-attr]
     assert users is not None and "@" not in str(users.metadata["preview"].value)
