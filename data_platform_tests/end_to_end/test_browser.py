@@ -193,6 +193,18 @@ def test_everything_materializes_in_one_run(interface: Interface) -> None:
     interface.picture("mart")
 
 
+def test_a_column_leads_to_the_table_at_the_source_it_is_made_of(interface: Interface) -> None:
+    page = interface.open("/assets/marts/daily_revenue")
+    for above, column in (("staging/stg_shop__orders", "total_revenue"), ("raw/shop/orders", "revenue")):
+        page.get_by_role("row", name="column_lineage").get_by_text("Show Markdown").click()
+        table = page.get_by_role("dialog").get_by_role("table")
+        row = table.get_by_role("row").filter(has=page.get_by_text(column, exact=True).first)
+        row.first.wait_for()
+        interface.picture("column_lineage")
+        row.first.get_by_role("link", name=above, exact=True).click()
+        page.wait_for_url(f"**/assets/{above}*")
+
+
 def test_an_unpartitioned_table_materializes_by_its_button(interface: Interface) -> None:
     known = {run["runId"] for run in interface.runs()}
     page = interface.open("/assets/raw/shop/users")
