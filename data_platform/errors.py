@@ -5,6 +5,7 @@
     ├── ConfigurationError      an environment variable or a setting is missing or wrong
     ├── SourceError             a source system or one of its tables
     │   ├── SourceUnreachable       (retryable) no connection, or it was lost
+    │   │   └── TableLocked             another session holds or waits for a lock; we gave way
     │   ├── TableMissing            the table, or a column the catalog names, is not there
     │   ├── SchemaDrift             the table changed in a way that does not flow by itself
     │   ├── UnsupportedType         a column whose values cannot be kept exactly
@@ -73,6 +74,10 @@ class SourceError(DataPlatformError):
 
 class SourceUnreachable(SourceError):
     retryable = True
+
+
+class TableLocked(SourceUnreachable):
+    pass
 
 
 class TableMissing(SourceError):

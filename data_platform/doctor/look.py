@@ -23,7 +23,7 @@ from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
 from data_platform.sources.postgres import limits
 from data_platform.sources.postgres.clock import observe
 from data_platform.sources.postgres.connection import target
-from data_platform.sources.postgres.session import SUPPORTED, SourceSession
+from data_platform.sources.postgres.session import LOOK_SECONDS, SUPPORTED, SourceSession
 from data_platform.stores import Store
 from data_platform.stores.local import LocalStore
 from data_platform.sync import Platform, open_platform
@@ -125,8 +125,12 @@ def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
                 yield _activity(connection, source, head)
                 yield _limits(session, connection, source, head)
             wanted = [(table.id.table, *table.relation) for table in source.tables.values()]
-            session.begin(wanted, observe_activity=False)
-            problems = [f"{source.name}/{table}: {error}" for table, error in session.errors.items()]
+            seen = session.look(wanted, session.permitted, seconds=LOOK_SECONDS)
+            problems = [
+                f"{source.name}/{table}: {found}"
+                for table, found in seen.items()
+                if isinstance(found, DataPlatformError)
+            ]
             yield verdicts.tables(f"{head}: tables", len(wanted), problems)
     except DataPlatformError as error:
         yield failed(head, error)

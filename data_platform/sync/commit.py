@@ -13,9 +13,10 @@ from data_platform.errors import SourceError
 from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.part import sha256_of
-from data_platform.sources.postgres.connection import source_error
 from data_platform.sources.postgres.fingerprint import measure, tally
+from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.session import SourceSession, changed_since
+from data_platform.sources.postgres.steadiness import unsteady
 from data_platform.sources.postgres.types import from_clause
 from data_platform.sync.decide import ADVANCE_XID_DISTANCE
 from data_platform.sync.platform import Platform
@@ -190,10 +191,7 @@ def _measure(
     if decision.load == "replace":
         counted = session.execute(f"select count(*) from {from_clause(relation)}", what=what)
         if counted[0][0] != plan.read.rows:
-            raise SourceError(
-                f"{table.id}: {plan.read.rows:,} rows were read where the snapshot holds {counted[0][0]:,}."
-                " Nothing was committed. Run the sync again; if it repeats, the read is not exact: report it."
-            )
+            raise SourceError(_miscounted(session, work, relation, plan.read.rows, counted[0][0]))
         return dict(landed)
     wanted: Sequence[Slice]
     if work.tallies is not None:
@@ -207,10 +205,7 @@ def _measure(
         return {}
     if not wanted:
         return {}
-    try:
-        measured = measure(session.connection, relation, key, table.partition, table.timezone, wanted)
-    except Exception as error:
-        raise source_error(error, session.conninfo, what=what) from None
+    measured = measure(session.under_snapshot(what), relation, key, table.partition, table.timezone, wanted)
     if decision.load == "slice":
         wrong = sorted(s for s, f in measured.items() if landed.get(s, Fingerprint(0, 0)) != f)
         if wrong:
@@ -221,18 +216,35 @@ def _measure(
     return measured
 
 
+def _miscounted(session: SourceSession, work: Work, relation: Relation, read: int, counted: int) -> str:
+    """What to say of a read whose rows are not as many as the snapshot holds, and of a relation that gives
+    other rows each time it is read, which no snapshot can hold still."""
+    where = f"{relation.schema}.{relation.name}"
+    head = f"{work.table.id}: {read:,} rows were read and {counted:,} counted in one snapshot. Nothing was committed."
+    if relation.has_xmin:
+        return f"{head} Run the sync again; if it repeats, the read is not exact: report it."
+    what = f"Looking for what makes {where} unsteady"
+    causes = unsteady(session.under_snapshot(what), relation)
+    if not causes:
+        again = session.execute(f"select count(*) from {from_clause(relation)}", what=what)
+        if again[0][0] == counted:
+            return f"{head} Run the sync again; if it repeats, the read is not exact: report it."
+    why = f": {' and '.join(causes)}" if causes else ""
+    return (
+        f"{head} {where} gives other rows each time it is read{why}. Keep its rows still at the source: make it a"
+        " materialized view, or write its rows to a table, and read that; or take what changes by itself out of it."
+    )
+
+
 def _tallies(session: SourceSession, work: Work, plan: Plan, what: str) -> dict[Slice, Tally]:
     table = work.table
-    try:
-        return tally(
-            session.connection,
-            plan.relation,
-            table.partition,
-            table.timezone,
-            server_version=session.server.version,
-        )
-    except Exception as error:
-        raise source_error(error, session.conninfo, what=what) from None
+    return tally(
+        session.under_snapshot(what),
+        plan.relation,
+        table.partition,
+        table.timezone,
+        server_version=session.server.version,
+    )
 
 
 def _countable(slice_: Slice) -> bool:

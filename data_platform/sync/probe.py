@@ -1,7 +1,8 @@
 """A look at a source without reading it: which tables moved, which slices differ.
 
 Compares the source with the manifests only; it never opens the warehouse, so a
-sensor can run it beside anything.
+sensor can run it beside anything. Nor is it in anybody's way at the source: a table
+is looked at in a short transaction of its own that waits for no lock.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
 from data_platform.fingerprint import content_rows
 from data_platform.landing.state import TableState
-from data_platform.sources.postgres.connection import source_error, target
+from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.fingerprint import measure
 from data_platform.sources.postgres.introspect import Relation
-from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
 from data_platform.sources.postgres.types import from_clause, quote
 from data_platform.sync.decide import Decision, decide_changes
 from data_platform.sync.load import remember_failure
@@ -64,13 +65,22 @@ def probe(
     try:
         where = target(known.connection, platform.environ, source=source)
         with SourceSession(where) as session:
-            session.begin(
+            session.observe(activity=any(t.cursor_clock == "database" for t in readable))
+            by_name = {t.id.table: t for t in readable}
+            looks = session.look(
                 [(t.id.table, *t.relation) for t in readable],
-                observe_activity=any(t.cursor_clock == "database" for t in readable),
+                lambda name, relation: _probe_table(
+                    session, by_name[name], states[name], relation, measure_slices
+                ),
+                seconds=LOOK_SECONDS,
             )
             for table in readable:
-                seen = _probe_table(session, table, states[table.id.table], measure_slices)
-                if seen.moved is None and seen.error is None:
+                seen = looks[table.id.table]
+                if isinstance(seen, DataPlatformError):
+                    seen = TableProbe(
+                        table.id, None, error=seen, head_sequence=_sequence(states[table.id.table])
+                    )
+                elif seen.moved is None:
                     seen = replace(seen, due=_due(platform, table, states[table.id.table]))
                 found.append(seen)
     except DataPlatformError as error:
@@ -82,63 +92,60 @@ def probe(
     return found
 
 
-def _probe_table(session: SourceSession, table: Table, state: TableState, measure_slices: bool) -> TableProbe:
-    sequence = state.head.sequence if state.head else 0
-    try:
-        if table.id.table in session.errors:
-            raise session.errors[table.id.table]
-        relation = session.relations[table.id.table]
-        check_columns(table, relation)
-        assert session.snapshot is not None
-        strategy = table.strategy
-        if strategy == "replace" and relation.has_xmin:
-            strategy = "merge"  # it is read whole, and its row versions tell when
-        decision = decide_changes(
-            relation=relation,
-            strategy=strategy,
-            cursor=table.cursor,
-            cursor_clock=table.cursor_clock,
-            server=session.server,
-            snapshot=session.snapshot,
-            before=state.watermark,
-            previous_snapshot=state.head.snapshot if state.head else None,
-            observation=session.observation,
-            refresh=False,
-            verify=False,
-        )
-        known = state.head.relation if state.head else None
-        if known is not None and known != relation.identity:  # made anew, truncated, altered
-            return TableProbe(table.id, True, head_sequence=sequence)
-        what = f"Looking for changes in {relation.schema}.{relation.name}"
-        source = from_clause(relation)
-        if decision.path == "whole":
-            moved = None if state.head and decision.blind else True
-            if moved is None and table.cursor and table.strategy != "replace":  # none was known so far
-                first = f"select 1 from {source} where {quote(table.cursor)} is not null limit 1"
-                moved = True if session.execute(first, what=what) else None
-            return TableProbe(table.id, moved, head_sequence=sequence)
-        if decision.path == "cursor":
-            moved = _moved_by_cursor(session, relation, table, decision, state, what)
-            return TableProbe(table.id, moved, head_sequence=sequence)
-        if session.execute(f"select 1 from {source} where {decision.predicate} limit 1", what=what):
-            return TableProbe(table.id, True, head_sequence=sequence)
-        differing: tuple[Slice, ...] = ()
-        if measure_slices and state.measured:
-            key = checksum_key(table, relation)
-            try:
-                now = measure(session.connection, relation, key, table.partition, table.timezone)
-            except Exception as error:
-                raise source_error(error, session.conninfo, what=what) from None
-            differing = tuple(
-                sorted(
-                    slice_
-                    for slice_, measured in state.measured.items()
-                    if now.get(slice_, NO_ROWS) != measured.fingerprint
-                )
+def _probe_table(
+    session: SourceSession, table: Table, state: TableState, relation: Relation, measure_slices: bool
+) -> TableProbe:
+    sequence = _sequence(state)
+    check_columns(table, relation)
+    assert session.snapshot is not None
+    strategy = table.strategy
+    if strategy == "replace" and relation.has_xmin:
+        strategy = "merge"  # it is read whole, and its row versions tell when
+    decision = decide_changes(
+        relation=relation,
+        strategy=strategy,
+        cursor=table.cursor,
+        cursor_clock=table.cursor_clock,
+        server=session.server,
+        snapshot=session.snapshot,
+        before=state.watermark,
+        previous_snapshot=state.head.snapshot if state.head else None,
+        observation=session.observation,
+        refresh=False,
+        verify=False,
+    )
+    known = state.head.relation if state.head else None
+    if known is not None and known != relation.identity:  # made anew, truncated, altered
+        return TableProbe(table.id, True, head_sequence=sequence)
+    what = f"Looking for changes in {relation.schema}.{relation.name}"
+    source = from_clause(relation)
+    if decision.path == "whole":
+        moved = None if state.head and decision.blind else True
+        if moved is None and table.cursor and table.strategy != "replace":  # none was known so far
+            first = f"select 1 from {source} where {quote(table.cursor)} is not null limit 1"
+            moved = True if session.execute(first, what=what) else None
+        return TableProbe(table.id, moved, head_sequence=sequence)
+    if decision.path == "cursor":
+        moved = _moved_by_cursor(session, relation, table, decision, state, what)
+        return TableProbe(table.id, moved, head_sequence=sequence)
+    if session.execute(f"select 1 from {source} where {decision.predicate} limit 1", what=what):
+        return TableProbe(table.id, True, head_sequence=sequence)
+    differing: tuple[Slice, ...] = ()
+    if measure_slices and state.measured:
+        key = checksum_key(table, relation)
+        now = measure(session.under_snapshot(what), relation, key, table.partition, table.timezone)
+        differing = tuple(
+            sorted(
+                slice_
+                for slice_, measured in state.measured.items()
+                if now.get(slice_, NO_ROWS) != measured.fingerprint
             )
-        return TableProbe(table.id, False, differing, head_sequence=sequence)
-    except DataPlatformError as error:
-        return TableProbe(table.id, None, error=error, head_sequence=sequence)
+        )
+    return TableProbe(table.id, False, differing, head_sequence=sequence)
+
+
+def _sequence(state: TableState) -> int:
+    return state.head.sequence if state.head else 0
 
 
 def _moved_by_cursor(

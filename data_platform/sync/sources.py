@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from data_platform.catalog import Source, Table
@@ -12,7 +12,7 @@ from data_platform.sources.postgres import discover as postgres
 from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.introspect import Relation
-from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
 from data_platform.sync.platform import Platform, utc_now
 from data_platform.sync.projection import project
 
@@ -61,24 +61,24 @@ def check_sources(platform: Platform) -> Findings:
 
 
 def check_source(session: SourceSession, source: Source, found: Findings) -> None:
-    """What the tables of one source would meet in a sync, into ``found``. It begins ``session``."""
-    session.begin([(t.id.table, *t.relation) for t in source.tables.values()], observe_activity=False)
-    assert session.snapshot is not None
-    today = session.snapshot.taken_at[:10]
+    """What the tables of one source would meet in a sync, into ``found``."""
+    today = session.observe(activity=False).taken_at[:10]
+    wanted = [(t.id.table, *t.relation) for t in source.tables.values()]
+    seen = session.look(wanted, session.permitted, seconds=LOOK_SECONDS)
+    known = {relation.oid for relation in seen.values() if isinstance(relation, Relation)}
     for table in source.tables.values():
+        relation = seen[table.id.table]
         try:
-            if table.id.table in session.errors:
-                raise session.errors[table.id.table]
-            relation = session.relations[table.id.table]
+            if not isinstance(relation, Relation):
+                raise relation
             project(table, relation, today)
-            found.notes += _not_in_the_catalog(table, relation, session)
+            found.notes += _not_in_the_catalog(table, relation, known)
         except DataPlatformError as error:
             found.mistakes.append(str(error))
 
 
-def _not_in_the_catalog(table: Table, relation: Relation, session: SourceSession) -> list[str]:
+def _not_in_the_catalog(table: Table, relation: Relation, known: Collection[int]) -> list[str]:
     """Tables whose rows a query of ``relation`` shows, and which have no block."""
-    known = {other.oid for other in session.relations.values()}
     absent = [f"{schema}.{name}" for oid, schema, name in relation.children if oid not in known]
     if not absent:
         return []

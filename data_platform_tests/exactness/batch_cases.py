@@ -12,9 +12,10 @@ import pytest
 
 from data_platform.errors import DuplicateKey
 from data_platform.landing.ledger import Ledger
+from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync import run as run_module
 from data_platform.warehouses import merge
-from data_platform_tests.exactness.bench import DAY, Bench, insert, until
+from data_platform_tests.exactness.bench import DAY, Bench, insert
 from data_platform_tests.exactness.oracle import Inexact, warehouse
 from data_platform_tests.exactness.tables import VARIANTS
 
@@ -41,20 +42,22 @@ def truncate_beside_the_read(bench: Bench) -> None:
 
 
 def truncate_before_the_read(bench: Bench) -> None:
-    """A reload that commits while the sync waits for its lock: the table was at no time empty."""
+    """A reload that commits just before the sync gets its lock: the table was at no time empty."""
     bench.start(PLAIN)
     reload = bench.writer()
     reload.execute("truncate plain")
     reload.execute(PLAIN.fill(1, 12).encode())
+    lock, tries = SourceSession._lock, []
 
-    def commit_once_waited_for() -> None:
-        until(bench, "select count(*) from pg_locks where not granted and relation = 'plain'::regclass")
-        reload.commit()
+    def commit_before_the_second(session: SourceSession, wanted: Any) -> Any:
+        tries.append(wanted)
+        if len(tries) == 2:
+            reload.commit()
+        return lock(session, wanted)
 
-    committing = threading.Thread(target=commit_once_waited_for)
-    committing.start()
-    bench.changes(refresh=["plain"])
-    committing.join()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SourceSession, "_lock", commit_before_the_second)
+        bench.changes(refresh=["plain"])
     with warehouse(bench.project.platform()) as query:
         if query("select count(*) from raw_shop.plain") != [(12,)]:
             raise Inexact("a table that was reloaded was read as empty")

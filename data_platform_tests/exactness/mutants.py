@@ -72,15 +72,13 @@ _BEGIN_SNAPSHOT = """            text, xmin, taken, exported = execute(
                 " clock_timestamp(), pg_export_snapshot()"
             ).fetchone()
 """
-_BEGIN_LOCKS = """            for table, schema, relation in wanted:
-                # materialized views and foreign tables cannot be locked
-                if kinds.get(table) in LOCKABLE:
-                    self._lock(table, schema, relation)
-"""
 _OBSERVE = """            if observe_activity:
                 self.observation = observe(self._connection)
 """
-_OBSERVE_BEFORE = textwrap.indent(_OBSERVE, "    ")
+_OBSERVE_BEFORE = """            if observe_activity:
+                with transaction(self._connection, self.settings):
+                    self.observation = observe(self._connection)
+"""
 _PREPARED = """    prepared = connection.execute(
         "select exists (select 1 from pg_prepared_xacts where database = current_database())"
     ).fetchone()[0]
@@ -233,13 +231,19 @@ MUTANTS = (
         "no locks",
         "the tables are locked before the snapshot",
         batch_cases.truncate_beside_the_read,
-        ((SourceSession._lock, 'execute(f"lock table', '(lambda _: None)(f"lock table'),),
+        ((SourceSession._lock_some, 'execute(f"lock table', '(lambda _: None)(f"lock table'),),
     ),
     Mutant(
         "locks after the snapshot",
         "the tables are locked before the snapshot",
         batch_cases.truncate_before_the_read,
-        ((SourceSession.begin, _BEGIN_LOCKS + _BEGIN_SNAPSHOT, _BEGIN_SNAPSHOT + _BEGIN_LOCKS),),
+        (
+            (
+                SourceSession._begin_locked,
+                "            failed = self._lock(",
+                '            execute("select pg_current_snapshot()")\n            failed = self._lock(',
+            ),
+        ),
     ),
     Mutant(
         "readers without the snapshot",

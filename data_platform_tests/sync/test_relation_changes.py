@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from data_platform.errors import DuplicateKey, SourceUnreachable
 from data_platform.landing.part import canonical
-from data_platform.sources.postgres import session
+from data_platform.sources.postgres import locks, session
 from data_platform.sync import check_sources, probe
 from data_platform.sync.sources import Findings
 from data_platform_tests.conftest import Role
@@ -212,16 +212,16 @@ def test_a_table_made_while_the_snapshot_is_taken_waits_for_the_next_sync(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It could not be locked, so nothing would keep a TRUNCATE out of its read."""
-    ask = session.read_kind
+    find = locks.find
 
-    def ask_and_make(connection: Any, schema: str, name: str) -> str | None:
-        kind = ask(connection, schema, name)
+    def find_and_make(connection: Any, wanted: Sequence[session.Wanted]) -> dict[str, locks.Found]:
+        found = find(connection, wanted)
         project.execute(TABLE)
-        return kind
+        return found
 
     project.catalog({"t": {"key": "id"}})
     with monkeypatch.context() as patch:
-        patch.setattr(session, "read_kind", ask_and_make)
+        patch.setattr(locks, "find", find_and_make)
         error = project.sync()["t"].error
     assert isinstance(error, SourceUnreachable) and error.retryable
     assert project.good()["t"].rows == 4

@@ -41,7 +41,8 @@ class PostgresConnection(BaseModel):
         default=30,
         ge=1,
         le=3600,
-        description="How long to wait for the ACCESS SHARE lock that keeps a TRUNCATE out of a read.",
+        description="How long to try for the ACCESS SHARE locks that keep a TRUNCATE out of a read, for all tables"
+        " together; nothing is held meanwhile.",
     )
     connections: int = Field(
         default=2,

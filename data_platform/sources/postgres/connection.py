@@ -6,12 +6,11 @@ poolers drop what is asked for then. Nothing here knows a table.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from data_platform.errors import ConfigurationError, SourceError, SourceUnreachable
+from data_platform.errors import ConfigurationError, SourceUnreachable
 from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.settings import Settings
 from data_platform.sources.postgres.unreachable import cause
@@ -38,7 +37,6 @@ class Target:
             version,
             source=self.source,
             statement_timeout_seconds=self.statement_timeout_seconds,
-            lock_timeout_seconds=self.lock_timeout_seconds,
         )
 
 
@@ -109,61 +107,3 @@ def unreachable(target: Target, error: Exception | str) -> SourceUnreachable:
         f"The database of the source {target.source!r} cannot be reached: {cause(str(error))}."
         f" The URL is in {target.variable}."
     )
-
-
-def redact(message: str, conninfo: str) -> str:
-    """``message`` on one line without the password or the connection string."""
-    from psycopg import conninfo as parser
-
-    password = parser.conninfo_to_dict(conninfo).get("password")
-    text = message.replace(conninfo, "[connection]")
-    if password:
-        text = text.replace(str(password), "[password]")
-    text = re.sub(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", r"\1[password]", text)
-    text = re.sub(r"(postgres(?:ql)?://[^:/@\s]+):[^@\s]+@", r"\1:[password]@", text)
-    return " ".join(text.split()).rstrip(".")
-
-
-IN_THE_WAY_OF_REPLAY = (
-    "the standby ended the read, for which the replay of a TRUNCATE, an ALTER or a vacuum had waited as long as"
-    " max_standby_streaming_delay allows. Nothing was committed; run the sync again. Where it keeps happening,"
-    " raise that setting on the standby."
-)
-
-
-def in_the_way_of_replay(error: Exception) -> bool:
-    return "conflict with recovery" in str(error)
-
-
-def source_error(error: Exception, conninfo: str, *, what: str) -> SourceError:
-    """A readable error for a failed statement; the kind says whether to try again."""
-    import psycopg
-
-    sqlstate = getattr(error, "sqlstate", None)
-    text = _without_detail(redact(str(error), conninfo))
-    lost = isinstance(error, psycopg.OperationalError) and (sqlstate is None or sqlstate[:2] in ("08", "57"))
-    if sqlstate == "57014":
-        return SourceUnreachable(
-            f"{what} took longer than statement_timeout_seconds allows and was cancelled."
-            " Raise the limit in the source's `connection:` or read from a replica (replica_url_env)."
-        )
-    if in_the_way_of_replay(error):
-        return SourceUnreachable(f"{what}: {IN_THE_WAY_OF_REPLAY}")
-    if sqlstate == "55P03":
-        return SourceUnreachable(
-            f"{what} waited longer than lock_timeout_seconds for a lock that another session holds"
-            " (a migration, a TRUNCATE?). It will be read at the next sync."
-        )
-    if sqlstate == "42501":
-        return SourceError(
-            f"{what} is not permitted: {text}. GRANT SELECT on it (and USAGE on its schema) to the sync's user;"
-            " under row-level security the user also needs BYPASSRLS, or rows would be missing silently."
-        )
-    if lost:
-        return SourceUnreachable(f"{what} failed, the connection was lost: {text}. Run the sync again.")
-    return SourceError(f"{what} failed: {text}.")
-
-
-def _without_detail(text: str) -> str:
-    """PostgreSQL's DETAIL and CONTEXT lines may quote values of a row."""
-    return re.split(r"\s(?:DETAIL|CONTEXT|HINT):", text, maxsplit=1)[0]

@@ -13,16 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from data_platform.errors import SourceError, UnsupportedType
+from data_platform.errors import DataPlatformError, SourceError, UnsupportedType
 from data_platform.sources.postgres.connection import Target
-from data_platform.sources.postgres.introspect import (
-    KINDS,
-    Relation,
-    SourceColumn,
-    list_relations,
-    read_relation,
-)
-from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.postgres.introspect import KINDS, Relation, SourceColumn, list_relations
+from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
 from data_platform.sources.postgres.types import plan_columns
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
 
@@ -97,15 +91,16 @@ def discover(
         with session.asking(what) as connection:
             listed = [relation for relation, _ in list_relations(connection, schema)]
             server = str(connection.info.parameter_status("server_version"))
-        relations, clocks = [], {}
-        for name in listed:  # a transaction each: to describe one takes locks that stay to its end
-            with session.asking(what) as connection:
-                relations.append(read_relation(connection, schema, name))
-                clocks[name] = _database_clock(connection, relations[-1])
+        found = session.look(
+            [(name, schema, name) for name in listed], lambda _, relation: relation, seconds=LOOK_SECONDS
+        )
+        relations = [relation for relation in found.values() if isinstance(relation, Relation)]
+        problems = {n: why for n, why in found.items() if isinstance(why, DataPlatformError)}
         with session.asking(what) as connection:
             may_read = "select oid from pg_class where oid = any(%s) and has_table_privilege(oid, 'SELECT')"
             readable = {oid for (oid,) in connection.execute(may_read, ([r.oid for r in relations],))}
-    if not relations:
+            clocks = {r.name: _database_clock(connection, r) for r in relations}
+    if not found:
         raise SourceError(
             f"The schema {schema!r} of the database in {url_env} has no tables that this user may see."
             " Name another with --schema, or GRANT USAGE on it."
@@ -128,6 +123,10 @@ def discover(
             blocks.append(f"  # {_scalar(relation.name)} is left out: {left_out[relation.name]}")
             continue
         blocks += _table(relation, names[relation.name], clocks[relation.name], privacy)
+    blocks += [
+        f"  # {_scalar(relation)} is left out: {' '.join(str(why).split())}"
+        for relation, why in problems.items()
+    ]
     if any(line.startswith("    partition:") for line in blocks):
         lines.append(
             f"start: {today.year - 1}-01-01  # guess: the first daily partition; older rows are synced too"

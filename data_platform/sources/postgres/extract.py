@@ -24,7 +24,7 @@ from data_platform.errors import DataPlatformError, SourceUnreachable
 from data_platform.sources.postgres import pieces
 from data_platform.sources.postgres.connection import unreachable
 from data_platform.sources.postgres.introspect import Leaf, Relation
-from data_platform.sources.postgres.read_errors import connection_lost, does_not_fit, not_kept, readable
+from data_platform.sources.postgres.read_errors import Asked, does_not_fit, not_kept, of_the_engine
 from data_platform.sources.postgres.settings import check_place, place
 from data_platform.sources.postgres.types import from_clause, literal, qualified, quote
 from data_platform.sources.postgres.unreachable import cause
@@ -39,6 +39,7 @@ PAGES_PER_UNIT = 16_384
 small enough that two readers finish close together and a part stays handy."""
 
 READER_MEMORY = "192MB"
+GONE = "The reader's snapshot of the source ended with a statement that failed. Run the sync again."
 PARQUET = (
     "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 4096,"
     " ROW_GROUP_SIZE_BYTES '48MB'"
@@ -175,6 +176,7 @@ class Readers:
     ) -> None:
         self._session, self._conninfo, self._setup = session, session.conninfo, setup
         self._snapshot = None if session.server.standby else session.exported
+        self._asked = Asked(session.target, session.settings, self._snapshot)
         self._connections = connections if self._snapshot is not None else 1
         self._on_progress = on_progress
         self._locks: tuple[str, ...] = ()
@@ -236,7 +238,7 @@ class Readers:
         try:
             while (item := self._work.get()) is not None:
                 if isinstance(item, _Question):
-                    item.put_to(engine, failure)
+                    failure = item.put_to(engine, failure, self._asked) or failure
                     continue
                 read, number = item
                 if failure or read.error or engine is None or self._stopped.is_set():
@@ -262,18 +264,21 @@ class Readers:
         lost: Exception | None = None
         while todo and problem is None and engine is not None:
             unit, path = todo.pop()
+            began = time.monotonic()
             try:
                 parts.append((path, self._copy(engine, read, unit, path)))
                 continue
             except Exception as raised:
                 path.unlink(missing_ok=True)
                 too_large = does_not_fit(raised)
-                problem = readable(raised, read.label, self._conninfo, READER_MEMORY)
-                if connection_lost(raised):
-                    lost = problem
-                    break
-            _close(engine)  # the server's transaction is aborted: join the snapshot anew
+                problem = self._why(raised, read, unit, time.monotonic() - began)
+            # The server's transaction is aborted, or the connection was lost: join the snapshot anew. What
+            # cannot be joined any more is lost to every table; what can was this table's trouble alone.
+            _close(engine)
             engine = None
+            if self._stopped.is_set():
+                lost = problem
+                break
             try:
                 engine = self._open_locked()
                 whole = self._snapshot is not None or not parts  # or the pieces would be of two snapshots
@@ -286,10 +291,18 @@ class Readers:
         read.finish_unit([] if problem else parts, problem)
         return engine, problem, lost
 
+    def _why(self, error: Exception, read: Read, unit: Unit, took: float) -> DataPlatformError:
+        """What to tell of ``error``; who was told to stop asks nobody."""
+        if found := of_the_engine(error, read.label, READER_MEMORY):
+            return found
+        if self._stopped.is_set():
+            return SourceUnreachable(f"{read.label}: the read was stopped.")
+        return self._asked.why(error, _server_sql(read, unit), f"{read.label}: the read", took)
+
     def _open_locked(self) -> duckdb.DuckDBPyConnection:
         """An engine that holds the tables it may come to read. Whoever waits to ALTER one of them meanwhile
         waits for the session that took the snapshot; a reader that came later would queue behind
-        them, and nobody would get on."""
+        them, and nobody would get on. So it waits for none: a table that is not to be had now gives way."""
         engine = self._open()
         blocks = " ".join(
             f"begin lock table {relation} in access share mode nowait; exception when others then null; end;"
@@ -361,10 +374,7 @@ class Readers:
         )
 
     def _copy(self, engine: duckdb.DuckDBPyConnection, read: Read, unit: Unit, path: Path) -> int:
-        columns = ", ".join(
-            f"{p.server} as {quote(p.name)}" for p in read.projections if p.server is not None
-        )
-        server = f"select {columns} from {unit.relation} where {unit.predicate}"
+        server = _server_sql(read, unit)
         engine_columns = ", ".join(f"{p.engine} AS {quote(p.name)}" for p in read.projections)
         suspects = [p for p in read.projections if p.suspect]
         result = engine.execute(
@@ -396,6 +406,11 @@ class Readers:
                 raise not_kept(read.label, p.name, "year")
 
 
+def _server_sql(read: Read, unit: Unit) -> str:
+    columns = ", ".join(f"{p.server} as {quote(p.name)}" for p in read.projections if p.server is not None)
+    return f"select {columns} from {unit.relation} where {unit.predicate}"
+
+
 class _Question:
     """A statement for a reader, and its answer once that one comes to it."""
 
@@ -403,18 +418,23 @@ class _Question:
         self._server = server
         self.answer: Future[list[tuple[Any, ...]]] = Future()
 
-    def put_to(self, engine: duckdb.DuckDBPyConnection | None, failure: Exception | None) -> None:
+    def put_to(
+        self, engine: duckdb.DuckDBPyConnection | None, failure: Exception | None, asked: Asked
+    ) -> Exception | None:
+        """Answer; what keeps the reader from answering any other question, where this one failed."""
+        if failure or engine is None:
+            self.answer.set_exception(failure or SourceUnreachable(GONE))
+            return None
+        began = time.monotonic()
         try:
-            if failure or engine is None:
-                raise failure or SourceUnreachable("The reader of the source is gone. Run the sync again.")
             query = f"SELECT * FROM postgres_query('source', {literal(self._server)})"
             self.answer.set_result(engine.execute(query).fetchall())
         except Exception as error:
-            if connection_lost(error):
-                error = SourceUnreachable(
-                    "The connection to the source was lost, or a standby ended it. Run the sync again."
-                )
-            self.answer.set_exception(error)
+            what = "Asking the source"
+            told = of_the_engine(error, what, READER_MEMORY)
+            self.answer.set_exception(told or asked.why(error, self._server, what, time.monotonic() - began))
+            return SourceUnreachable(GONE)
+        return None
 
 
 def _close(engine: duckdb.DuckDBPyConnection) -> None:

@@ -255,12 +255,6 @@ def _meanings(
     return {name: tuple(sorted(pieces)) for name, pieces in sorted(found.items())}
 
 
-def read_kind(connection: Any, schema: str, name: str) -> str | None:
-    """The relkind of ``schema.name`` without waiting for any lock; None when it is not there."""
-    row = connection.execute(_RELATION, (schema, name)).fetchone()
-    return row[1] if row else None
-
-
 def list_relations(connection: Any, schema: str) -> list[tuple[str, str]]:
     """(name, relkind) of every table and view of ``schema`` that is not itself a partition."""
     return list(

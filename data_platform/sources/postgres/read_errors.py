@@ -1,32 +1,37 @@
-"""Why a read failed, as a person can act on it; never with a value of a row.
+"""Why a read by the engine failed, as a person can act on it; never with a value of a row.
 
-The engine's messages quote statements and values: what is known is said anew, of the rest only
-what stands before the first thing in quotes is kept.
+The engine hands on what PostgreSQL says as text alone: no SQLSTATE, behind a quoted statement, in the server's
+language and with whatever values are in it. So nothing is concluded from that text. The statement is put to the
+server once more, by a connection that tells the SQLSTATE, under the same snapshot. What the server does not
+object to then was of the moment: a connection that was cut, a read that somebody ended.
+
+Two things are read from the engine's text after all: the mark that our own SQL raises, and a full disk, for
+which the engine has no kind of its own.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 
-from data_platform.errors import SourceError, SourceUnreachable, StoreFull, ValueNotKept
-from data_platform.sources.postgres.connection import IN_THE_WAY_OF_REPLAY, in_the_way_of_replay, redact
-from data_platform.sources.postgres.types import NOT_KEPT, quote, refused_value, way_out
+from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, StoreFull, ValueNotKept
+from data_platform.sources.postgres.connection import Target, connect
+from data_platform.sources.postgres.server_errors import IN_THE_WAY_OF_REPLAY, source_error
+from data_platform.sources.postgres.settings import Settings, roll_back
+from data_platform.sources.postgres.types import NOT_KEPT, literal, quote, refused_value, way_out
+
+ASKED_SECONDS_MIN = 5
+"""How long the server may take to say why, at least: twice what the failed read took."""
+NO_REPLY = "the server ended the read, or the connection was cut. Nothing was committed; run the sync again."
 
 
-def readable(error: Exception, label: str, conninfo: str, memory: str) -> Exception:
-    """What to tell of a read of ``label`` that failed in a reader of so much ``memory``."""
-    text = redact(str(error), conninfo)
-    kind = type(error).__name__
-    if isinstance(error, ValueNotKept):
+def of_the_engine(error: Exception, label: str, memory: str) -> DataPlatformError | None:
+    """What to tell of a read that failed in the engine itself, which has so much ``memory``; None where the
+    server has to be asked."""
+    if isinstance(error, DataPlatformError):
         return error
+    text = str(error)
     if found := refused_value(text):
         return not_kept(label, *found)
-    if "invalid byte sequence for encoding" in text or "has no equivalent in encoding" in text:
-        return ValueNotKept(
-            f"{label}: a text holds bytes that are no characters of the database's encoding, or none"
-            " that UTF-8 has. Correct it at the source, or read a view that says what they are:"
-            " `convert_from(textsend(column), 'LATIN1')`."
-        )
     if "No space left" in text:
         return StoreFull(
             f"{label}: the disk of the landing store is full. Nothing was committed; free space"
@@ -38,37 +43,69 @@ def readable(error: Exception, label: str, conninfo: str, memory: str) -> Except
             " are. Read a view that leaves the large column out or cuts it; of a view with rows of 90 kB and"
             " more, its table."
         )
-    if in_the_way_of_replay(error):
-        return SourceUnreachable(f"{label}: {IN_THE_WAY_OF_REPLAY}")
-    if connection_lost(error):
-        return SourceUnreachable(f"{label}: the connection to the source was lost. Run the sync again.")
-    if "canceling statement due to lock timeout" in text:
-        return SourceUnreachable(
-            f"{label}: somebody waits to change the table (ALTER, TRUNCATE) while it was to be read, and"
-            " this sync gave way. Nothing was committed; it will be read at the next sync."
-        )
-    if "canceling statement due to statement timeout" in text:
-        return SourceUnreachable(
-            f"{label}: the read took longer than statement_timeout_seconds and was cancelled."
-        )
-    return SourceError(f"{label}: the read failed ({kind}): {_shorten(text)}.")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How to put a statement to the server again: where, and under which snapshot. A standby's reader has
+    none that could be joined."""
+
+    target: Target
+    settings: Settings
+    snapshot: str | None
+
+    def why(self, error: Exception, statement: str, what: str, took: float) -> DataPlatformError:
+        """Why ``statement`` failed with ``error`` after ``took`` seconds."""
+        import psycopg
+
+        try:
+            connection = connect(self.target)
+        except DataPlatformError as unreachable:
+            return SourceUnreachable(f"{what} failed, for the connection was lost. {unreachable}")
+        bound = max(ASKED_SECONDS_MIN, 2 * took)
+        try:
+            if took >= self.target.statement_timeout_seconds:  # it would take as long again
+                return source_error(psycopg.errors.QueryCanceled(), what=what)
+            connection.execute(b"begin transaction isolation level repeatable read, read only")
+            if self.snapshot is not None:
+                connection.execute(f"set transaction snapshot {literal(self.snapshot)}".encode())
+            connection.execute(
+                f"{self.settings.statement()}; set local statement_timeout = {int(bound * 1000)}".encode()
+            )
+            copied = f"copy ({statement}) to stdout (format binary)".encode()
+            with connection.cursor() as cursor, cursor.copy(copied) as copy:
+                for _ in copy:
+                    pass
+        except psycopg.errors.QueryCanceled:
+            return SourceUnreachable(
+                f"{what} failed, and the server, asked again for the reason, gave none within {bound:.0f} seconds."
+                " Nothing was committed; run the sync again."
+            )
+        except psycopg.Error as said:
+            return source_error(said, what=what, lost=connection.closed)
+        finally:
+            roll_back(connection)
+            connection.close()
+        if _of_the_engine_alone(error):
+            return SourceError(
+                f"{what} failed in the engine ({type(error).__name__}), and the server objects to nothing. The reason"
+                " is not shown since it may hold values. Land columns of unusual types as text"
+                " (`as: {column: text}`) to find which it is."
+            )
+        return SourceUnreachable(f"{what}: {NO_REPLY if self.snapshot else IN_THE_WAY_OF_REPLAY}")
+
+
+def _of_the_engine_alone(error: Exception) -> bool:
+    """Of a kind that no server's answer and no lost connection comes as (those come as any other)."""
+    import duckdb
+
+    own = (duckdb.DataError, duckdb.InternalError, duckdb.NotSupportedError, duckdb.InvalidInputException)
+    return isinstance(error, own)
 
 
 def does_not_fit(error: Exception) -> bool:
     return type(error).__name__ == "OutOfMemoryException"
-
-
-def connection_lost(error: Exception) -> bool:
-    text = str(error)
-    return any(
-        sign in text
-        for sign in (
-            "server closed the connection",
-            "terminating connection",
-            "connection to server",
-            "no connection",
-        )
-    )
 
 
 def not_kept(label: str, column: str, why: str) -> ValueNotKept:
@@ -77,17 +114,3 @@ def not_kept(label: str, column: str, why: str) -> ValueNotKept:
         f"{label}: the column {column} {NOT_KEPT[why]}.{finding} Correct it at the source, or land the"
         f" column as text: {way_out(column)}."
     )
-
-
-_QUOTABLE = re.compile(
-    r"""(?:(?:relation|table|column|schema|type|function|operator|role|database|view) "[^"]*"|[^"'])*""", re.S
-)
-
-
-def _shorten(text: str) -> str:
-    """The engine's message without the statement, up to the first thing in quotes that is not the name
-    of something: it may be a value of a row."""
-    text = re.split(r"(?:\bLINE \d+:|DETAIL:|CONTEXT:|Input:|Failed to execute query)", text, maxsplit=1)[0]
-    said = _QUOTABLE.match(text)
-    kept = said[0] if said else ""
-    return (kept if kept == text else kept + "…").strip()[:300].rstrip(".:")

@@ -10,9 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from data_platform.errors import SourceError
-from data_platform.sources.postgres.connection import source_error
 from data_platform.sources.postgres.introspect import KINDS, Relation
+from data_platform.sources.postgres.server_errors import source_error
 from data_platform.sources.postgres.types import from_clause, quote
 
 SECONDS_MAX = 3
@@ -49,7 +48,7 @@ class Trial:
     extension: str | None = None
 
 
-def try_to_read(connection: Any, conninfo: str, relation: Relation, columns: Collection[str]) -> Trial:
+def try_to_read(connection: Any, relation: Relation, columns: Collection[str]) -> Trial:
     """Read ``columns`` of ``relation`` as a sync would, inside the transaction that ``connection`` is in."""
     populated, policies, extension = connection.execute(_FLAGS, (relation.oid,)).fetchone()
     if not populated:
@@ -74,7 +73,7 @@ def try_to_read(connection: Any, conninfo: str, relation: Relation, columns: Col
     for _ in range(2 if volatile else 1):
         counted = _count(connection, rows)
         if isinstance(counted, Exception):
-            return Trial(_problem(counted, conninfo, relation), extension=extension)
+            return Trial(_problem(counted, relation), extension=extension)
         counts.append(counted)
     if not volatile:
         return Trial(extension=extension)
@@ -102,12 +101,11 @@ def _count(connection: Any, rows: str) -> int | Exception | None:
         return error
 
 
-def _problem(error: Exception, conninfo: str, relation: Relation) -> str | None:
+def _problem(error: Exception, relation: Relation) -> str | None:
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate == _LOCKED or (sqlstate == _CANCELLED and relation.kind != "f"):
         return None  # it is being read, or altered: nothing is wrong with it
     if sqlstate == _CANCELLED:
         return f"the server behind the foreign table did not answer within {SECONDS_MAX} seconds"
     what = f"reading the {KINDS[relation.kind]}"
-    told: SourceError = source_error(error, conninfo, what=what)
-    return str(told).rstrip(".")
+    return str(source_error(error, what=what)).rstrip(".")

@@ -3,33 +3,40 @@
 A session holds the coordinating connection for one sync or probe. Order
 matters and is kept here: the activity is read before the snapshot, the tables
 are locked (ACCESS SHARE) before it too, and everything after reads under it.
+No lock is waited for while another is held: see ``locks.py``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable
+from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, TableLocked
+from data_platform.sources.postgres import locks
 from data_platform.sources.postgres.clock import Observation, observe
-from data_platform.sources.postgres.connection import Target, connect, source_error, unreachable
-from data_platform.sources.postgres.introspect import Relation, read_kind, read_relation
+from data_platform.sources.postgres.connection import Target, connect, unreachable
+from data_platform.sources.postgres.introspect import Relation, read_relation
 from data_platform.sources.postgres.limits import Limit, read_limits
+from data_platform.sources.postgres.server_errors import LOCK_CODES, source_error
 from data_platform.sources.postgres.settings import Place, Settings, place, roll_back, transaction
 from data_platform.sources.postgres.types import quote
-from data_platform.sources.postgres.unreachable import of_a_pooler
 from data_platform.tables import Snapshot
 
 SUPPORTED = range(13, 19)
 NOT_THERE = ("42P01", "3F000")
 """SQLSTATEs of a relation or schema that does not exist."""
-LOCKABLE = ("r", "p", "v")
-"""Kinds of relations that LOCK TABLE takes."""
+LOOK_SECONDS = 5
+"""How long who only looks tries again to look at what is locked, for all tables together."""
+_OVER = object()
+
+Wanted = tuple[str, str, str]
+"""A table's name in the catalog, its schema and its relation."""
+T = TypeVar("T")
 
 _TIMELINE = """
 select case when pg_is_in_recovery() then greatest(
@@ -102,35 +109,22 @@ class SourceSession:
         try:
             with transaction(self._connection, self.settings):
                 yield self._connection
-        except DataPlatformError:
-            raise
         except Exception as error:
-            if said := of_a_pooler(str(error)):
-                raise SourceUnreachable(f"{what} failed: {said}.") from None
-            raise source_error(error, self.conninfo, what=what) from None
+            raise self.failure(error, what) from None
 
-    def begin(self, tables: Iterable[tuple[str, str, str]], *, observe_activity: bool) -> Snapshot:
-        """Lock and describe ``tables`` (name, schema, relation), then take the snapshot.
+    def begin(self, tables: Iterable[Wanted], *, observe_activity: bool) -> Snapshot:
+        """Lock and describe ``tables``, then take the snapshot.
 
         A table that is missing, not permitted or locked lands in ``errors`` and
         does not keep the others from being read.
         """
         wanted = list(tables)
         try:
-            with transaction(self._connection, self.settings):
-                if observe_activity:
+            if observe_activity:
+                with transaction(self._connection, self.settings):
                     self.observation = observe(self._connection)
-                kinds = {
-                    table: read_kind(self._connection, schema, relation) for table, schema, relation in wanted
-                }
             execute = self._connection.execute
-            execute(
-                "begin transaction isolation level repeatable read, read only; " + self.settings.statement()
-            )
-            for table, schema, relation in wanted:
-                # materialized views and foreign tables cannot be locked
-                if kinds.get(table) in LOCKABLE:
-                    self._lock(table, schema, relation)
+            self._begin_locked(wanted)
             text, xmin, taken, exported = execute(
                 "select pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
                 " clock_timestamp(), pg_export_snapshot()"
@@ -140,20 +134,58 @@ class SourceSession:
             for table, schema, relation in wanted:
                 if table not in self.errors:
                     self._describe(table, schema, relation)
-        except DataPlatformError:
-            raise
         except Exception as error:
-            raise source_error(error, self.conninfo, what=f"Taking a snapshot of {self.source!r}") from None
+            raise self.failure(error, f"Taking a snapshot of {self.source!r}") from None
         self.exported = exported
         self._began = time.monotonic()
-        self.snapshot = Snapshot(
-            self.server.system_identifier,
-            self.server.timeline,
-            xmin,
-            text,
-            taken.astimezone(UTC).isoformat(timespec="microseconds"),
-        )
+        self.snapshot = self._snapshot(text, xmin, taken)
         return self.snapshot
+
+    def observe(self, *, activity: bool) -> Snapshot:
+        """The numbers of a snapshot that is not kept, for who only looks."""
+        with self.asking(f"Looking at {self.source!r}") as connection:
+            if activity:
+                self.observation = observe(connection)
+            text, xmin, taken = connection.execute(
+                "select pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+                " clock_timestamp()"
+            ).fetchone()
+        self.snapshot = self._snapshot(text, xmin, taken)
+        return self.snapshot
+
+    def look(
+        self, tables: Iterable[Wanted], act: Callable[[str, Relation], T], *, seconds: float
+    ) -> dict[str, T | DataPlatformError]:
+        """What ``act`` makes of each table and its relation, or why there is nothing.
+
+        A table has a short transaction of its own, which waits for no lock. What is locked is tried again
+        until ``seconds`` have passed for all together. A lost connection is raised: it hits every table.
+        """
+        left = {table: (schema, relation) for table, schema, relation in tables}
+        done: dict[str, T | DataPlatformError] = {}
+        pauses = locks.Patience(seconds).pauses()
+        while True:
+            for table, (schema, relation) in left.items():
+                done[table] = self._look_at(table, schema, relation, act)
+            left = {table: left[table] for table in left if isinstance(done[table], TableLocked)}
+            if not left or next(pauses, _OVER) is _OVER:
+                break
+        for table, who in self._in_the_way([(t, *where) for t, where in left.items()]).items():
+            done[table] = TableLocked(f"{'.'.join(left[table])} is locked: {who}. Try again once it is done.")
+        return done
+
+    def permitted(self, table: str, relation: Relation) -> Relation:
+        """``relation``, where this user may read it as a sync would: for ``look``."""
+        ((may,),) = self.execute(
+            f"select has_table_privilege({int(relation.oid)}::oid, 'SELECT')",
+            what=f"Asking what is permitted on {relation.schema}.{relation.name}",
+        )
+        if not may:
+            raise SourceError(
+                f"Reading {relation.schema}.{relation.name} is not permitted. GRANT SELECT on it (and USAGE on its"
+                " schema) to the sync's user."
+            )
+        return relation
 
     def execute(self, statement: str, *, what: str) -> list[tuple[Any, ...]]:
         """Rows of a statement under the snapshot; a failure leaves the session usable."""
@@ -162,15 +194,16 @@ class SourceSession:
                 return self.reader(statement)
             with self._connection.transaction():  # a savepoint
                 return list(self._connection.execute(statement))
-        except DataPlatformError:
-            raise
         except Exception as error:
-            raise source_error(error, self.conninfo, what=what) from None
+            raise self.failure(error, what) from None
 
-    @property
-    def connection(self) -> Any:
-        """What executes statements under the snapshot that rows are read under."""
-        return self._connection if self.reader is None else _ByReader(self.reader)
+    def failure(self, error: Exception, what: str) -> DataPlatformError:
+        """``error`` as a person can act on it. Whether the connection was lost is the connection's to say."""
+        return source_error(error, what=what, lost=self._connection.closed)
+
+    def under_snapshot(self, what: str) -> Asking:
+        """As a connection, for what asks under the snapshot that rows are read under."""
+        return Asking(self, what)
 
     def read_under(self) -> Snapshot:
         """The snapshot that rows are read under. A standby's reader has one of its own, later than
@@ -189,30 +222,104 @@ class SourceSession:
         """How long the snapshot has been held."""
         return time.monotonic() - self._began
 
-    def _lock(self, table: str, schema: str, relation: str) -> None:
+    def _begin_locked(self, wanted: Sequence[Wanted]) -> None:
+        """A transaction that holds all of ``wanted``; without what was not to be had in time, which is in
+        ``errors``. Between two tries nothing is held."""
+        execute = self._connection.execute
+        seconds = self.target.lock_timeout_seconds
+        pauses = locks.Patience(seconds).pauses()
+        who: dict[str, str] = {}
+        last = False
+        while True:
+            with transaction(self._connection, self.settings):
+                found = locks.find(self._connection, wanted)
+                hidden = {table: f for table, f in found.items() if f.kind in ("v", "m", "f")}
+                busy = locks.in_the_way(
+                    self._connection, hidden, ("m", "f")
+                )  # which LOCK TABLE does not take
+            execute(
+                f"begin transaction isolation level repeatable read, read only; {self.settings.statement()}"
+            )
+            failed = self._lock([w for w in wanted if w[0] in found and found[w[0]].kind in locks.LOCKABLE])
+            blocked = {t for t, error in failed.items() if getattr(error, "sqlstate", None) in LOCK_CODES}
+            blocked |= set(busy)
+            if not blocked or last:
+                break
+            execute("rollback")
+            with transaction(self._connection, self.settings):
+                who.update(locks.in_the_way(self._connection, {t: found[t] for t in blocked}))
+            last = next(pauses, _OVER) is _OVER
+        for table, schema, relation in wanted:
+            if table in blocked:
+                self.errors[table] = TableLocked(
+                    f"{schema}.{relation} could not be locked within lock_timeout_seconds"
+                    f" ({seconds:g} s): {who.get(table, 'another session holds it')}."
+                    " Nothing of it was read; it will be at the next sync."
+                )
+            elif table in failed and getattr(failed[table], "sqlstate", None) not in NOT_THERE:
+                self.errors[table] = self.failure(failed[table], f"Locking {schema}.{relation} to read it")
+
+    def _lock(self, wanted: Sequence[Wanted]) -> Mapping[str, Exception]:
+        """Lock ``wanted`` without waiting for any; those that could not be had, and why."""
+        if not wanted:
+            return {}
+        names = {table: f"{quote(schema)}.{quote(relation)}" for table, schema, relation in wanted}
+        if self._lock_some(names.values()) is None:
+            self._locked = set(names)
+            return {}
+        failed = {t: error for t, name in names.items() if (error := self._lock_some([name])) is not None}
+        self._locked = set(names) - set(failed)
+        return failed
+
+    def _lock_some(self, names: Iterable[str]) -> Exception | None:
         execute = self._connection.execute
         execute("savepoint lock")
+        problem: Exception | None = None
         try:
-            execute(f"lock table {quote(schema)}.{quote(relation)} in access share mode")
-            execute("release savepoint lock")
-            self._locked.add(table)
+            execute(f"lock table {', '.join(names)} in access share mode nowait")
         except Exception as error:
             if self._connection.closed:
                 raise
             execute("rollback to savepoint lock")
-            execute("release savepoint lock")
-            if getattr(error, "sqlstate", None) in NOT_THERE:
-                return  # dropped while we waited: describing it says so better
-            self.errors[table] = source_error(
-                error, self.conninfo, what=f"Locking {schema}.{relation} to read it"
-            )
+            problem = error
+        execute("release savepoint lock")
+        return problem
+
+    def _in_the_way(self, wanted: Sequence[Wanted]) -> dict[str, str]:
+        if not wanted:
+            return {}
+        with self.asking(f"Asking {self.source!r} who holds a lock") as connection:
+            return locks.in_the_way(connection, locks.find(connection, wanted))
+
+    def _look_at(
+        self, table: str, schema: str, relation: str, act: Callable[[str, Relation], T]
+    ) -> T | DataPlatformError:
+        import psycopg
+
+        try:
+            with transaction(self._connection, self.settings, "repeatable read"):
+                return act(table, read_relation(self._connection, schema, relation))
+        except (DataPlatformError, psycopg.Error) as error:
+            problem = self.failure(error, f"Describing {schema}.{relation}")
+            if self._connection.closed:
+                raise problem from None
+            return problem
+
+    def _snapshot(self, text: str, xmin: int, taken: Any) -> Snapshot:
+        return Snapshot(
+            self.server.system_identifier,
+            self.server.timeline,
+            xmin,
+            text,
+            taken.astimezone(UTC).isoformat(timespec="microseconds"),
+        )
 
     def _describe(self, table: str, schema: str, relation: str) -> None:
         execute = self._connection.execute
         execute("savepoint describe")
         try:
             found = read_relation(self._connection, schema, relation)
-            if found.kind in LOCKABLE and table not in self._locked:
+            if found.kind in locks.LOCKABLE and table not in self._locked:
                 raise SourceUnreachable(
                     f"{schema}.{relation} was made while the snapshot was taken, so nothing keeps a change out of"
                     " it. Nothing was read; it will be at the next sync."
@@ -224,7 +331,7 @@ class SourceSession:
             if self._connection.closed:
                 raise
             execute("rollback to savepoint describe")
-            self.errors[table] = source_error(error, self.conninfo, what=f"Describing {schema}.{relation}")
+            self.errors[table] = self.failure(error, f"Describing {schema}.{relation}")
         execute("release savepoint describe")
 
     def _supported_version(self) -> int:
@@ -283,10 +390,11 @@ def changed_since(xmin: int) -> str:
 
 
 @dataclass(frozen=True)
-class _ByReader:
-    """As a connection, for what asks by ``execute`` alone."""
+class Asking:
+    """As a connection, for what asks by ``execute`` alone; ``what`` is being done, should it fail."""
 
-    ask: Callable[[str], list[tuple[Any, ...]]]
+    session: SourceSession
+    what: str
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
-        return self.ask(statement)
+        return self.session.execute(statement, what=self.what)

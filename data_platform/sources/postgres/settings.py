@@ -22,6 +22,9 @@ _TEXT_FORM = "values would land in another text form"
 _ROWS = "rows could be missing without a word"
 _LIMIT = "the limit could end the sync"
 _OURS = "the sync could hold up others for longer than the catalog allows"
+GIVE_WAY_MS = 1
+"""How long a statement of ours waits for a lock: as short as the server allows. Who waits while it holds other locks
+may be half of a deadlock, and the server then ends an application's migration as likely as us (``locks.py``)."""
 
 WANTED: Mapping[str, tuple[str, str]] = {
     "application_name": (APPLICATION_NAME, "our own transactions would be taken for an application's"),
@@ -64,12 +67,10 @@ class Settings:
     source: str
 
     @classmethod
-    def of(
-        cls, version: int, *, source: str, statement_timeout_seconds: int, lock_timeout_seconds: int
-    ) -> Settings:
+    def of(cls, version: int, *, source: str, statement_timeout_seconds: int) -> Settings:
         limits = {
             "statement_timeout": (str(statement_timeout_seconds * 1000), _OURS),
-            "lock_timeout": (str(lock_timeout_seconds * 1000), _OURS),
+            "lock_timeout": (str(GIVE_WAY_MS), _OURS),
         }
         wanted = {n: v for n, v in {**WANTED, **limits}.items() if version >= _SINCE.get(n, 0)}
         return cls(wanted, source)
@@ -118,11 +119,11 @@ class Settings:
 
 
 @contextmanager
-def transaction(connection: Any, settings: Settings) -> Iterator[Any]:
-    """Read-only statements on an autocommit psycopg connection that need no common snapshot."""
-    connection.execute(f"begin transaction isolation level read committed, read only; {settings.statement()}")
+def transaction(connection: Any, settings: Settings, isolation: str = "read committed") -> Iterator[Any]:
+    """Read-only statements on an autocommit psycopg connection, under a snapshot of their own."""
+    connection.execute(f"begin transaction isolation level {isolation}, read only; {settings.statement()}")
     try:
-        settings.check(connection.execute(settings.question()), isolation="read committed")
+        settings.check(connection.execute(settings.question()), isolation=isolation)
         yield connection
     finally:
         roll_back(connection)
