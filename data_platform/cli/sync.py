@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +13,12 @@ import typer
 from data_platform.cli.interrupts import interrupt
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import error_fields, plural, progress, remark, say, say_error, say_json, size
-from data_platform.errors import ConfigurationError, SyncFailed
+from data_platform.errors import ConfigurationError, DataPlatformError, SyncFailed
 from data_platform.tables import NULL_SLICE, Slice, TableId, Watermark, days_between
 
 if TYPE_CHECKING:
     from data_platform.catalog import Catalog
+    from data_platform.quality.evaluated import Evaluated
     from data_platform.sync import Platform, TableReport
 
 SLICES_DAYS_MAX = 36_600
@@ -93,6 +95,7 @@ def sync(
             if not json:
                 tell(report)
 
+    found = rules_found(platform, reports)
     code = exit_code(reports)
     if json:
         say_json(
@@ -100,11 +103,12 @@ def sync(
                 "ok": code == 0,
                 "exit_code": code,
                 "environment": platform.environment.name,
-                "tables": [report_fields(report) for report in reports],
+                "tables": [report_fields(report, found.get(report.table)) for report in reports],
             }
         )
     else:
         tell_errors(reports)
+        tell_rules(found)
         failed = sum(report.error is not None for report in reports)
         rows = sum(report.rows for report in reports)
         remark(f"{plural(len(reports) - failed, 'table')} synced, {failed} failed, {plural(rows, 'row')}.")
@@ -124,6 +128,7 @@ def run(
 ) -> Iterator[TableReport]:
     from data_platform.sync import sync_changes, sync_slices
 
+    platform = replace(platform, rules_with_load=True)
     for source, tables in chosen.items():
         if slices:
             yield from sync_slices(platform, source, tables, slices, progress=on_progress)
@@ -138,6 +143,54 @@ def run(
                 audit=audit,
                 progress=on_progress,
             )
+
+
+def rules_found(platform: Platform, reports: Sequence[TableReport]) -> dict[TableId, Evaluated]:
+    """What the rules say of the tables that this sync loaded; nothing of the others."""
+    wanted = {report.table: report.loaded[-1].sequence for report in reports if report.loaded}
+    if not wanted:
+        return {}
+    from data_platform.quality.evaluated import from_text
+
+    try:
+        with platform.warehouse(read_only=True) as warehouse:
+            recorded = warehouse.recorded_rules()
+    except DataPlatformError as error:  # the tables are synced all the same
+        remark(f"What the rules found could not be read: {error}")
+        return {}
+    return {
+        table: from_text(recorded[table][1], platform.catalog.table(table))
+        for table, sequence in wanted.items()
+        if table in recorded and recorded[table][0] == sequence
+    }
+
+
+def tell_rules(found: Mapping[TableId, Evaluated]) -> None:
+    """The rules that fail. They are about the data, so they change no exit code."""
+    from data_platform.quality.evaluated import failing_lines
+
+    for table, evaluated in found.items():
+        if evaluated.problem:
+            remark(f"{table}: the rules could not be evaluated: {evaluated.problem}")
+        for line in failing_lines(evaluated.failing):
+            remark(f"{table}: {line}")
+
+
+def rule_fields(evaluated: Evaluated | None) -> list[dict[str, Any]] | None:
+    if evaluated is None:
+        return None
+    return [
+        {
+            "rule": result.rule.text,
+            "passed": result.passed,
+            "rows": result.rows,
+            "failing": result.failing,
+            "severity": result.rule.severity,
+            "blocking": result.rule.blocking,
+            "problem": result.problem,
+        }
+        for result in evaluated.rules
+    ]
 
 
 def parse_slices(text: str) -> list[Slice]:
@@ -258,7 +311,7 @@ def tell(report: TableReport) -> None:
         remark(f"  {note}")
 
 
-def report_fields(report: TableReport) -> dict[str, Any]:
+def report_fields(report: TableReport, evaluated: Evaluated | None = None) -> dict[str, Any]:
     """A table of ``sync --json``, as docs/cli.md describes it."""
     manifest, completeness = report.manifest, report.completeness
     return {
@@ -278,6 +331,7 @@ def report_fields(report: TableReport) -> dict[str, Any]:
         "landed_only": report.landed_only,
         "complete": completeness.passed if completeness is not None else None,
         "evidence": completeness.record() if completeness is not None else None,
+        "rules": rule_fields(evaluated),
         "notes": list(report.notes),
         "error": error_fields(report.error) if report.error is not None else None,
     }

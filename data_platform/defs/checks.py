@@ -18,6 +18,7 @@ from data_platform.defs.names import COMPLETE, NEWEST_DATA, raw_key
 from data_platform.errors import DataPlatformError
 from data_platform.quality.completeness import CompletenessReport
 from data_platform.quality.evaluate import RuleResult, evaluate
+from data_platform.quality.evaluated import Evaluated, sentence
 from data_platform.quality.newest import Newest, newest_data
 from data_platform.quality.rules import Rule
 from data_platform.warehouses import Warehouse
@@ -88,6 +89,15 @@ def check_results(
         )
 
 
+def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckResult]:
+    """What the command line's sync found, as a run would report it."""
+    if evaluated.problem:
+        names = [spec.name for spec in check_specs(table) if spec.name != COMPLETE]
+        return [_result(table, name, passed=False, description=evaluated.problem) for name in names]
+    results = [_rule_result(table, result) for result in evaluated.rules]
+    return results + ([_newest_result(table, evaluated.newest)] if evaluated.newest else [])
+
+
 def completeness_results(table: Table, report: Callable[[], CompletenessReport]) -> list[dg.AssetCheckResult]:
     return _guarded(table, [COMPLETE], lambda: [completeness_result(table, report())])
 
@@ -142,7 +152,7 @@ def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
         table,
         result.rule.name,
         passed=result.passed,
-        description=result.problem or f"{result.failing} of {result.rows} rows fail `{result.rule.text}`",
+        description=sentence(result),
         severity=WARN if result.rule.severity == "warn" else ERROR,
         metadata=metadata,
     )

@@ -18,6 +18,7 @@ from data_platform.catalog import Source, Table
 from data_platform.defs import names, partitions
 from data_platform.defs.checks import check_results, check_specs, completeness_results
 from data_platform.defs.event_batches import store_materializations
+from data_platform.defs.last_records import carry_checks, last_materializations
 from data_platform.defs.materializations import (
     batch_metadata,
     batch_tags,
@@ -127,6 +128,9 @@ def _run(
                 done = reports.get(table.id)
                 if done is not None:
                     yield from _materialized(context, platform, warehouse, table, done, days)
+                    # what this run does not evaluate goes on saying what it last found
+                    key = names.raw_key(table.id)
+                    carry_checks(context.instance, last_materializations(context.instance, [key]))
                 yield from check_results(table, checks.get(table.id, ()), warehouse, platform.clock())
     for table in good:
         if names.COMPLETE in checks.get(table.id, ()):

@@ -1,36 +1,44 @@
 """Batches the graph has not seen: what the command line synced, reported as materialized.
 
 The ledger is the truth and the graph follows it: whatever the last materialization
-of a table does not tell of is reported, in order, with the days it touched. A look
-that found nothing is reported too, so that freshness stays true. Reporting twice is
-harmless; nothing is remembered here.
+of a table does not tell of is reported, in order, with the days it touched and with what
+the table's rules found when it was loaded. A look that found nothing moves the time of the
+last materialization, so that freshness stays true and nothing else changes. Reporting
+twice is harmless; the cursor only saves work.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
 from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import names, partitions
+from data_platform.defs.checks import check_specs, recorded_results
 from data_platform.defs.event_batches import store_materializations
-from data_platform.defs.materializations import batch_metadata, batch_tags, version_tags
+from data_platform.defs.last_records import carry_checks, last_materializations, touch
+from data_platform.defs.materializations import batch_metadata, batch_tags, table_metadata, version_tags
 from data_platform.defs.raw import touched_events
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_history import busy_tables
 from data_platform.errors import DataPlatformError
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
+from data_platform.quality.evaluated import Evaluated, from_text
 from data_platform.sync import Platform
 from data_platform.tables import TableId
+from data_platform.warehouses import LoadedBatch, Warehouse
 
 EVERY_SECONDS = 30
 LOOK_TOLERANCE = timedelta(seconds=60)
 BATCHES_MAX = 100
 """Reported one by one up to here; behind by more, the newest stands for all and for every day."""
+CURSOR_SLACK = 1000
+"""Events whose number is this much below the newest one seen may still have come after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,55 +83,107 @@ def news(
 def reporting_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]]) -> dg.SensorDefinition:
     """Runs in every environment: it starts nothing and only tells the graph what is so."""
     tables = catalog.table_ids()
+    checked = {names.raw_key(table) for table in tables}
 
     @dg.sensor(
         name="report_batches",
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reports batches and looks of the command line, so that lineage and freshness stay true.",
+        description="Reports batches and looks of the command line, so that lineage, checks and freshness stay true.",
     )
     def report(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
         opened = platform.open()
         instance = context.instance
-        found = news(opened.ledger, tables, last_seen(instance, tables), busy_tables(instance, whole))
+        last = last_materializations(instance, checked | _checked_assets(context))
+        found = news(opened.ledger, tables, last_seen(last), busy_tables(instance, whole))
         loaded = _loaded(opened, found)
         reported = []
         for item in found:
-            if item.looked_at or loaded.get(item.table, 0) >= item.batches[-1].sequence:
-                tell(instance, opened.catalog, item)
+            held = loaded.get(item.table)
+            if item.looked_at:
+                touch(instance, last[names.raw_key(item.table)], _instant(item.looked_at).timestamp())
+                reported.append(str(item.table))
+            elif held is not None and held.sequence >= item.batches[-1].sequence:
+                tell(instance, opened.catalog, item, held)
                 reported.append(str(item.table))
         if loaded and reported:
             instance.report_runless_asset_event(dg.AssetMaterialization(names.TOUCHED_SLICES))
+        _carry(context, last)
         return dg.SkipReason(f"reported {', '.join(reported)}" if reported else "the graph knows every batch")
 
     return report
 
 
-def last_seen(instance: dg.DagsterInstance, tables: Iterable[TableId]) -> dict[TableId, Seen]:
+def _checked_assets(context: dg.SensorEvaluationContext) -> set[dg.AssetKey]:
+    repository = context.repository_def
+    return {key.asset_key for key in repository.asset_graph.asset_check_keys} if repository else set()
+
+
+def _carry(context: dg.SensorEvaluationContext, last: Mapping[dg.AssetKey, dg.EventLogRecord]) -> None:
+    """Checks that a run did not select go on saying what they last found. Only what was materialized
+    since the last tick is looked at."""
+    cursor = context.cursor or ""
+    seen = int(cursor) if cursor.isdigit() else 0
+    since = seen - CURSOR_SLACK
+    carry_checks(context.instance, {key: one for key, one in last.items() if one.storage_id > since})
+    context.update_cursor(str(max((one.storage_id for one in last.values()), default=seen)))
+
+
+def last_seen(last: Mapping[dg.AssetKey, dg.EventLogRecord]) -> dict[TableId, Seen]:
     found: dict[TableId, Seen] = {}
-    for record in instance.get_asset_records([names.raw_key(table) for table in tables]):
-        last = record.asset_entry.last_materialization_record
-        table = names.table_of(record.asset_entry.asset_key)
-        if last is None or table is None or last.asset_materialization is None:
+    for key, record in last.items():
+        table = names.table_of(key)
+        if table is None or record.asset_materialization is None:
             continue
-        sequence = (last.asset_materialization.tags or {}).get(names.SEQUENCE_TAG, "")
-        at = datetime.fromtimestamp(last.timestamp).astimezone()
+        sequence = (record.asset_materialization.tags or {}).get(names.SEQUENCE_TAG, "")
+        at = datetime.fromtimestamp(record.timestamp).astimezone()
         found[table] = Seen(int(sequence) if sequence.isdigit() else 0, at)
     return found
 
 
-def tell(instance: dg.DagsterInstance, catalog: Catalog, item: News) -> None:
-    """Write ``item`` into the graph as events that belong to no run."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the warehouse holds of a table: up to which batch, what its rules found there, and what
+    a run would show of it."""
+
+    sequence: int
+    evaluated: Evaluated | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def tell(instance: dg.DagsterInstance, catalog: Catalog, item: News, held: Loaded) -> None:
+    """Write ``item`` into the graph as events that belong to no run. The checks come first: what
+    follows the table must not see the new rows before it sees that a blocking rule fails."""
     source = catalog.source(item.table.source)
     table = source.table(item.table.table)
-    if item.looked_at:
-        store_materializations(instance, [_look(instance, table, item.looked_at)])
+    if held.evaluated is not None:
+        for evaluation in _evaluations(table, held.evaluated):
+            instance.report_runless_asset_event(evaluation)
     for manifest in item.batches:
-        store_materializations(instance, _events(source, table, manifest, whole=item.whole))
+        newest = manifest is item.batches[-1]
+        more = held.metadata if newest and manifest.sequence == held.sequence else {}
+        store_materializations(instance, _events(source, table, manifest, whole=item.whole, more=more))
+    carry_checks(instance, last_materializations(instance, [names.raw_key(table.id)]))
+
+
+def _evaluations(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckEvaluation]:
+    blocking = {spec.name: spec.blocking for spec in check_specs(table)}
+    return [
+        dg.AssetCheckEvaluation(
+            asset_key=names.raw_key(table.id),
+            check_name=result.check_name or "",
+            passed=result.passed,
+            metadata={**result.metadata, "evaluated_at": evaluated.at, "reported_from": "the command line"},
+            severity=result.severity,
+            description=result.description,
+            blocking=blocking.get(result.check_name or "", False),
+        )
+        for result in recorded_results(table, evaluated)
+    ]
 
 
 def _events(
-    source: Source, table: Table, manifest: Manifest, *, whole: bool
+    source: Source, table: Table, manifest: Manifest, *, whole: bool, more: Mapping[str, Any]
 ) -> list[dg.AssetMaterialization]:
     """The days first, the table last, as a run reports them."""
     days = partitions.daily(source) if table.partition else None
@@ -132,32 +192,39 @@ def _events(
         *events,
         dg.AssetMaterialization(
             names.raw_key(table.id),
-            metadata={**batch_metadata(manifest, table), "reported_from": "the ledger"},
+            metadata={**batch_metadata(manifest, table), **more, "reported_from": "the ledger"},
             tags={**batch_tags(manifest), **version_tags(manifest)},
         ),
     ]
 
 
-def _look(instance: dg.DagsterInstance, table: Table, looked_at: str) -> dg.AssetMaterialization:
-    """Tags of the last materialization are kept: the data is the same."""
-    record = instance.get_latest_materialization_event(names.raw_key(table.id))
-    last = record.asset_materialization if record else None
-    return dg.AssetMaterialization(
-        names.raw_key(table.id),
-        metadata={"operation": "look", "rows": 0, "looked_at": looked_at, "reported_from": "the ledger"},
-        tags=(last.tags if last else None) or {},
-    )
-
-
-def _loaded(platform: Platform, found: Iterable[News]) -> dict[TableId, int]:
-    """How far the warehouse is: a batch counts once it is loaded. Only asked when there is news."""
-    if not any(item.batches for item in found):
+def _loaded(platform: Platform, found: Iterable[News]) -> dict[TableId, Loaded]:
+    """The tables of ``found`` in the warehouse: a batch counts once it is loaded. Only asked when there is news."""
+    wanted = {item.table for item in found if item.batches}
+    if not wanted:
         return {}
     try:
         with platform.warehouse(read_only=True) as warehouse:
-            return {batch.table: batch.sequence for batch in warehouse.loaded_all()}
+            recorded = warehouse.recorded_rules()
+            return {
+                batch.table: _held(platform, warehouse, batch, recorded.get(batch.table))
+                for batch in warehouse.loaded_all()
+                if batch.table in wanted
+            }
     except DataPlatformError:
         return {}  # busy: the next tick is soon enough
+
+
+def _held(
+    platform: Platform, warehouse: Warehouse, batch: LoadedBatch, recorded: tuple[int, str] | None
+) -> Loaded:
+    table = platform.catalog.table(batch.table)
+    evaluated = from_text(recorded[1], table) if recorded and recorded[0] == batch.sequence else None
+    try:
+        metadata = table_metadata(warehouse, batch.table, batch.batch_id)
+    except DataPlatformError:
+        metadata = {}  # the raw table is gone or changed by hand: the batch is reported all the same
+    return Loaded(batch.sequence, evaluated, metadata)
 
 
 def _instant(text: str) -> datetime:

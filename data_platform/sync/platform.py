@@ -35,6 +35,9 @@ class Platform:
     store: Store
     ledger: Ledger
     clock: Callable[[], datetime] = utc_now
+    rules_with_load: bool = False
+    """Whether a load evaluates the table's rules and keeps what they found. The command line's does; a
+    run of the graph evaluates them itself."""
 
     def warehouse(
         self, *, read_only: bool = False, landed: bool = False

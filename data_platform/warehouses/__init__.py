@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PLATFORM_SCHEMA = "_data_platform"
-"""Holds ``loaded_batches`` and ``touched_slices``: what is loaded, written with each load."""
+"""Holds ``loaded_batches`` and ``touched_slices``, written with each load: what is loaded; and
+``evaluated_rules``: what the rules found when the command line loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,13 @@ class Warehouse(Protocol):
         """Apply one batch in one transaction, its record included. A batch at or below the
         loaded sequence changes nothing when it is the same one; ``LoadRefused`` otherwise,
         and for a batch that does not follow."""
+
+    def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
+        """Keep what the rules of ``table`` found after the load of ``sequence``, in the place of what
+        was kept before."""
+
+    def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:
+        """Of each table, the sequence and the text that ``record_rules`` kept last."""
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         """Per slice, the sequence of the last load that touched it."""

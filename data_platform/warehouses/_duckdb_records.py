@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LOADED = f"{PLATFORM_SCHEMA}.loaded_batches"
 _TOUCHED = f"{PLATFORM_SCHEMA}.touched_slices"
+_EVALUATED = f"{PLATFORM_SCHEMA}.evaluated_rules"
 
 CREATE = f"""
 CREATE SCHEMA IF NOT EXISTS {PLATFORM_SCHEMA};
@@ -28,6 +29,9 @@ CREATE TABLE IF NOT EXISTS {_LOADED} (
     operation VARCHAR, rows_inserted BIGINT, rows_deleted BIGINT);
 CREATE TABLE IF NOT EXISTS {_TOUCHED} (
     source VARCHAR, "table" VARCHAR, slice VARCHAR, sequence BIGINT, rows BIGINT, loaded_at TIMESTAMPTZ);
+"""
+_CREATE_EVALUATED = f"""
+CREATE TABLE IF NOT EXISTS {_EVALUATED} (source VARCHAR, "table" VARCHAR, sequence BIGINT, evaluated VARCHAR);
 """
 
 
@@ -74,6 +78,21 @@ def record(
     connection.execute(
         f"INSERT INTO {_TOUCHED} SELECT {table}, slice, {sequence}, touched, {loaded_at} FROM {touched}"
     )
+
+
+def record_rules(
+    connection: duckdb.DuckDBPyConnection, table: TableId, sequence: int, evaluated: str
+) -> None:
+    values = f"{literal(table.source)}, {literal(table.table)}, {int(sequence)}, {literal(evaluated)}"
+    connection.execute(
+        f"BEGIN TRANSACTION; {_CREATE_EVALUATED} DELETE FROM {_EVALUATED} {_where(table)};"
+        f" INSERT INTO {_EVALUATED} VALUES ({values}); COMMIT"
+    )
+
+
+def recorded_rules(connection: duckdb.DuckDBPyConnection) -> dict[TableId, tuple[int, str]]:
+    rows = _rows(connection, f'SELECT source, "table", sequence, evaluated FROM {_EVALUATED}')
+    return {TableId(source, name): (sequence, text) for source, name, sequence, text in rows}
 
 
 def _batches(connection: duckdb.DuckDBPyConnection, tail: str) -> list[LoadedBatch]:

@@ -116,6 +116,13 @@ class DuckDBWarehouse:
         with readable_errors(self.path, f"load batch {manifest.sequence} of {manifest.table}"):
             return load(self.connection, manifest, parts)
 
+    def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
+        with readable_errors(self.path, f"record what the rules of {table} found"):
+            records.record_rules(self.connection, table, sequence, evaluated)
+
+    def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:
+        return records.recorded_rules(self.connection)
+
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         return records.changed_since(self.connection, table)
 

@@ -106,6 +106,17 @@ def test_raw_rows_carry_their_batch_and_the_manifest_s_time(warehouse: Warehouse
     assert warehouse.loaded_all() == [loaded]
 
 
+def test_what_the_rules_found_is_kept_once_a_table(warehouse: Warehouse, chain: Chain) -> None:
+    assert warehouse.recorded_rules() == {}
+    made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)])
+    warehouse.load(made, parts)
+    for sequence, text in ((1, '{"it\'s": "first"}'), (2, "second")):
+        warehouse.record_rules(TABLE, sequence, text)
+        assert warehouse.recorded_rules() == {TABLE: (sequence, text)}
+    warehouse.record_rules(TableId("shop", "other"), 1, "x")
+    assert warehouse.recorded_rules() == {TABLE: (2, "second"), TableId("shop", "other"): (1, "x")}
+
+
 def test_loading_twice_changes_nothing(warehouse: Warehouse, chain: Chain) -> None:
     batches = [
         chain.next("replace", [(1, "2026-01-01", "a", 10)]),

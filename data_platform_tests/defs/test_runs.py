@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_platform.sync import sync_changes
 from data_platform_tests.defs.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -223,22 +222,3 @@ def test_checks_alone_read_the_warehouse_and_sync_nothing(project: Project) -> N
         warehouse.query("DELETE FROM raw_shop.orders WHERE order_id = 2")
     result = project.check(key)
     assert [e.passed for e in result.get_asset_check_evaluations()] == [False]
-
-
-def test_batches_and_looks_of_the_command_line_reach_the_graph(project: Project) -> None:
-    platform = project.platform()
-    list(sync_changes(platform, "shop", ["orders", "users"]))
-    project.sensor("report_batches")
-    first = project.instance.get_latest_materialization_event(ORDERS)
-    assert first is not None and first.asset_materialization is not None
-    assert first.asset_materialization.metadata["batch_id"].value.startswith("00000001")
-    assert project.instance.get_materialized_partitions(ORDERS)
-    count = len(project.instance.fetch_materializations(USERS, limit=10).records)
-    project.sensor("report_batches", cursor="rubbish")
-    assert len(project.instance.fetch_materializations(USERS, limit=10).records) == count
-
-    project.execute("UPDATE orders SET status = 'paid' WHERE created_at::date = '2025-03-03'")
-    list(sync_changes(platform, "shop", ["orders"]))
-    project.sensor("report_batches")
-    records = project.instance.fetch_materializations(ORDERS, limit=2).records
-    assert [r.partition_key for r in records] == [None, "2025-03-03"]

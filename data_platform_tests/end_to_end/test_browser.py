@@ -305,3 +305,37 @@ def test_a_link_from_elsewhere_opens_its_page_and_a_run_tells_as_it_goes(interfa
         page.get_by_text("RUN_SUCCESS").first.wait_for()
         assert sockets and all(url.startswith(f"ws://127.0.0.1:{interface.port}/") for url in sockets)
         page.close()
+
+
+def test_a_sync_from_the_command_line_leaves_checks_and_preview(interface: Interface) -> None:
+    passing = "segment_in_consumer_business_vip"
+
+    def made_at() -> float:
+        latest = """{assetNodeOrError(assetKey: {path: ["raw", "shop", "users"]}) {... on AssetNode {
+            assetMaterializations(limit: 1) {timestamp}}}}"""
+        [made] = interface.ask(latest)["assetNodeOrError"]["assetMaterializations"]
+        return float(made["timestamp"]) / 1000
+
+    def sync(expected: str) -> None:
+        began = time.time()
+        command = ["data-platform", "sync", "shop/users"]
+        done = subprocess.run(command, env=interface.environ, capture_output=True, text=True, check=True)
+        assert expected in done.stdout + done.stderr
+        wait(lambda: made_at() > began, 120, "the sync to be reported")
+
+    def everything_shows() -> None:
+        page = interface.open("/assets/raw/shop/users?view=overview")
+        for text in ("Row count", "batch_id", "preview", "At the source: text"):
+            page.get_by_text(text, exact=False).first.wait_for()
+        page = interface.open(f"/assets/raw/shop/users?view=checks&checkDetail={passing}")
+        page.get_by_text("Passed").first.wait_for()
+        assert page.get_by_text("Not evaluated").count() == 0
+
+    time.sleep(max(0.0, made_at() + 61 - time.time()))  # a look any sooner is not worth reporting
+    sync("nothing changed")
+    everything_shows()
+    with psycopg.connect(interface.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("update users set age = 200 where user_id = 3")
+    sync("rows fail `age between 0 and 150`")
+    everything_shows()
+    interface.picture("command-line")

@@ -1,0 +1,201 @@
+"""Failed runs as problems, from Dagster's records: one a table or model where the run says which, and what
+ended those that are over. Whether a failure still stands is ``run_problems.py``'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.storage.dagster_run import RunRecord
+
+from data_platform.alerts.incidents import Healing, Problem, incident_key
+from data_platform.alerts.messages import error_summary, is_own
+from data_platform.defs.names import TOLD_BY_CHECKS
+from data_platform.defs.run_problems import RunFact, first_failure, healing_run, standing_failures
+
+LOOK_BACK = timedelta(days=3)
+RUNS_MAX = 200
+STEPS_MAX = 20
+CHECK_FAILED = "DagsterAssetCheckFailedError"
+"""Ends a step whose blocking check failed; the check tells it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """When an asset was last made, and by which run; none where the command line did."""
+
+    at: datetime
+    run_id: str
+    path: str
+
+    @property
+    def link(self) -> str:
+        return f"/runs/{self.run_id}" if self.run_id else f"/assets/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a run says of its failure: a sentence an asset, and one of the first step that names none."""
+
+    assets: dict[str, str] = field(default_factory=dict)
+    step: str | None = None
+
+
+def look_at_runs(
+    instance: dg.DagsterInstance, targets_of_job: Callable[[str], Collection[dg.AssetKey]], now: datetime
+) -> tuple[list[Problem], dict[str, Healing]]:
+    """The failures that stand, and by incident what ended those that do not."""
+    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    wanted = dg.RunsFilter(statuses=finished, updated_after=now - LOOK_BACK)
+    records = instance.get_run_records(wanted, limit=RUNS_MAX)
+    facts = sorted(
+        (_run_fact(record, targets_of_job) for record in records if record.end_time is not None),
+        key=lambda fact: fact.ended,
+        reverse=True,
+    )
+    targets = {dg.AssetKey.from_user_string(t) for fact in facts if fact.failed for t in fact.targets}
+    made = _made(instance, targets) if targets else {}
+    found: list[Problem] = []
+    for fact in standing_failures(facts, {name: one.at for name, one in made.items()}):
+        found += _problems(instance, facts, fact, made)
+    return found, _healed(facts, made)
+
+
+def _problems(
+    instance: dg.DagsterInstance, facts: Sequence[RunFact], fact: RunFact, made: Mapping[str, Made]
+) -> list[Problem]:
+    told = _told(instance, fact.run_id)
+    standing = {
+        name: why for name, why in told.assets.items() if name not in made or made[name].at <= fact.started
+    }
+    found: list[Problem] = []
+    since = first_failure(facts, fact.line)
+    if len(set(standing.values())) == 1 and len(standing) > 1:  # one cause, such as a source that is down
+        found.append(_problem(fact, fact.line, sorted(standing), next(iter(standing.values())), since))
+    else:
+        # one each: what fails later than another is told too, and each recovers by itself
+        for name, why in standing.items():
+            began = first_failure(facts, fact.line, made[name].at if name in made else None)
+            found.append(_problem(fact, _object(name), [name], why, began))
+    if told.step is not None and not standing:
+        found.append(_problem(fact, fact.line, fact.targets, told.step, since))
+    return found
+
+
+def _problem(fact: RunFact, object_: str, where: Collection[str], summary: str, since: datetime) -> Problem:
+    return Problem(
+        kind="run",
+        object=object_,
+        where=", ".join(sorted(where)[:5]) or fact.job,
+        summary=summary,
+        numbers={"run": fact.run_id[:8], "seconds": round((fact.ended - fact.started).total_seconds())},
+        since=since,
+        link=f"/runs/{fact.run_id}",
+    )
+
+
+def _object(asset: str) -> str:
+    """A raw table is called as on the command line: ``shop/orders``."""
+    return asset.removeprefix("raw/")
+
+
+def _healed(facts: Sequence[RunFact], made: Mapping[str, Made]) -> dict[str, Healing]:
+    """By incident: the run of the same line that succeeded, or whatever made the assets since."""
+    found = {incident_key("run", _object(name)): Healing(one.at, one.link) for name, one in made.items()}
+    for line in {fact.line for fact in facts if fact.failed}:
+        key = incident_key("run", line)
+        run = healing_run(facts, line)
+        if run is not None:
+            found[key] = Healing(run.ended, f"/runs/{run.run_id}")
+            continue
+        newest = next(fact for fact in facts if fact.line == line)
+        last = [made[target] for target in newest.targets if target in made]
+        if last:
+            latest = max(last, key=lambda one: one.at)
+            found[key] = Healing(latest.at, latest.link)
+    return found
+
+
+def _told(instance: dg.DagsterInstance, run_id: str) -> Told:
+    records = instance.get_records_for_run(
+        run_id, of_type=DagsterEventType.STEP_FAILURE, limit=STEPS_MAX
+    ).records
+    if not records:
+        return Told(step="The run ended before a step could fail: see its log.")
+    assets: dict[str, str] = {}
+    steps: list[str] = []
+    for record in records:
+        event = record.event_log_entry.dagster_event
+        if event is None:
+            continue
+        named = _named(event)
+        assets |= named or {}
+        if named is None:
+            steps.append(_why(event))
+    return Told(assets, steps[0] if steps else None)
+
+
+def _named(event: DagsterEvent) -> dict[str, str] | None:
+    """Our own sentence about each table or model that a step says it failed on (``raw.py``, ``dbt_run.py``).
+    Empty where the checks tell it; None where the step names nothing."""
+    data = event.step_failure_data
+    if data.error is not None and data.error.cls_name == CHECK_FAILED:
+        return {}
+    step = event.step_key or ""
+    metadata = data.user_failure_data.metadata if data.user_failure_data else None
+    if not metadata or not (step.startswith("sync_") or step.startswith("dbt_")):
+        return None
+    prefix = "raw/" if step.startswith("sync_") else ""
+    return {prefix + name: str(why.value) for name, why in metadata.items() if name != TOLD_BY_CHECKS}
+
+
+def _why(event: DagsterEvent) -> str:
+    """Our own sentence about a failed step; another's message may quote data, so only its kind."""
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    name = (error.cls_name if error else None) or "an error"
+    if error is not None and is_own(name):
+        return error_summary(name, error.message)
+    if error is not None and name == "Failure":
+        return error.message.split(":", 1)[-1].strip()
+    return f"The step {event.step_key} failed with {name}: see the run's log."
+
+
+def _run_fact(record: RunRecord, targets_of_job: Callable[[str], Collection[dg.AssetKey]]) -> RunFact:
+    run = record.dagster_run
+    ended = datetime.fromtimestamp(record.end_time or 0.0, tz=UTC)
+    whole = run.asset_selection is None and run.asset_check_selection is None
+    targets = targets_of_job(run.job_name) if whole else (run.asset_selection or ())
+    names = sorted(key.to_user_string() for key in targets)
+    checks = sorted(key.to_user_string() for key in run.asset_check_selection or ())
+    job = "selected assets" if run.job_name.startswith("__") else run.job_name
+    digest = hashlib.sha256("\n".join([*names, *checks]).encode()).hexdigest()[:8]
+    return RunFact(
+        run_id=run.run_id,
+        job=job,
+        line=job if whole else f"{job} {digest}",
+        targets=frozenset(names),
+        failed=run.status == dg.DagsterRunStatus.FAILURE,
+        started=datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), tz=UTC),
+        ended=ended,
+    )
+
+
+def _made(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> dict[str, Made]:
+    found = {}
+    for record in instance.get_asset_records(list(keys)):
+        last = record.asset_entry.last_materialization_record
+        if last is not None:
+            key = record.asset_entry.asset_key
+            at = datetime.fromtimestamp(last.timestamp, tz=UTC)
+            found[key.to_user_string()] = Made(at, last.run_id, "/".join(key.path))
+    return found

@@ -1,0 +1,133 @@
+"""Dagster's record of an asset's last materialization, and which checks count for it.
+
+Freshness reads the time of the last materialization; a check is shown, and holds back what
+follows, only while its last evaluation belongs to that materialization. Two things follow
+that Dagster has no event for:
+
+- A look that found nothing changes nothing, but counts for freshness. A new materialization
+  would hide every check and all metadata, each look, and fill the event log. ``touch`` moves
+  the time of the last one instead.
+- A check that a run did not select still says what it last found. ``carry_checks`` makes its
+  last evaluation belong to the newest materialization; the time at which it was evaluated stays.
+
+Both write columns that Dagster's SQLite and PostgreSQL storage share. These are names that Dagster
+keeps to itself, which is why its version is pinned; a test reads the result through its own API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+)
+
+FINISHED = [status.value for status in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES]
+
+
+def last_materializations(
+    instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]
+) -> dict[dg.AssetKey, dg.EventLogRecord]:
+    """The last materialization of each of ``keys`` that has one, of a partition or of the whole."""
+    found: dict[dg.AssetKey, dg.EventLogRecord] = {}
+    for record in instance.get_asset_records(list(keys)):
+        last = record.asset_entry.last_materialization_record
+        if last is not None:
+            found[record.asset_entry.asset_key] = last
+    return found
+
+
+def touch(instance: dg.DagsterInstance, last: dg.EventLogRecord, at: float) -> bool:
+    """Let the materialization ``last`` be of the Unix time ``at``; False when another has come since."""
+    from dagster._core.storage.event_log.schema import AssetKeyTable
+    from dagster_shared.serdes import deserialize_value, serialize_value
+
+    key = last.asset_key
+    if key is None or at <= last.timestamp:
+        return False
+    ours = AssetKeyTable.c.asset_key == key.to_string()
+    with _index(instance) as connection:
+        stored = connection.execute(AssetKeyTable.select().where(ours)).mappings().first()
+        text = stored and stored["last_materialization"]
+        record = deserialize_value(text) if text else None
+        if not isinstance(record, dg.EventLogRecord) or record.storage_id != last.storage_id:
+            return False
+        moved = record._replace(event_log_entry=record.event_log_entry._replace(timestamp=at))
+        return bool(
+            connection.execute(
+                AssetKeyTable.update()
+                .where(ours, AssetKeyTable.c.last_materialization == text)
+                .values(last_materialization=serialize_value(moved))
+            ).rowcount
+        )
+
+
+def carry_checks(instance: dg.DagsterInstance, last: Mapping[dg.AssetKey, dg.EventLogRecord]) -> int:
+    """Let the last evaluation of every check of these assets belong to their last materialization.
+    One that is planned is left alone: its own evaluation is to come."""
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+    from sqlalchemy import func, select
+
+    if not last:
+        return 0
+    by_name = {key.to_string(): record for key, record in last.items()}
+    newest = (
+        select(func.max(Table.c.id))
+        .where(Table.c.asset_key.in_(list(by_name)))
+        .group_by(Table.c.asset_key, Table.c.check_name)
+    )
+    wanted = select(
+        Table.c.id, Table.c.asset_key, Table.c.run_id, Table.c.materialization_event_storage_id
+    ).where(Table.c.id.in_(newest), Table.c.execution_status.in_(FINISHED), Table.c.partition.is_(None))
+    carried = 0
+    with _index(instance) as connection:
+        for row in connection.execute(wanted).mappings().all():
+            record = by_name[row["asset_key"]]
+            of_its_run = bool(record.run_id) and row["run_id"] == record.run_id
+            if of_its_run or (row["materialization_event_storage_id"] or 0) >= record.storage_id:
+                continue
+            carried += _retarget(connection, row["id"], record)
+    return carried
+
+
+def _retarget(connection: Any, row: int, last: dg.EventLogRecord) -> int:
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+    from dagster_shared.record import replace
+    from dagster_shared.serdes import deserialize_value, serialize_value
+    from sqlalchemy import select
+
+    ours = Table.c.id == row
+    text = connection.execute(select(Table.c.evaluation_event).where(ours)).scalar()
+    entry = deserialize_value(text, dg.EventLogEntry)
+    event = entry.dagster_event
+    if event is None or not isinstance(event.event_specific_data, dg.AssetCheckEvaluation):
+        return 0
+    evaluation = replace(
+        event.event_specific_data,
+        target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
+            storage_id=last.storage_id, run_id=last.run_id, timestamp=last.timestamp
+        ),
+    )
+    moved = entry._replace(dagster_event=event._replace(event_specific_data=evaluation))
+    return int(
+        connection.execute(
+            Table.update()
+            .where(ours, Table.c.execution_status.in_(FINISHED))
+            .values(evaluation_event=serialize_value(moved), materialization_event_storage_id=last.storage_id)
+        ).rowcount
+    )
+
+
+def _index(instance: dg.DagsterInstance) -> Any:
+    """One transaction on the tables of assets and checks."""
+    from dagster._core.storage.event_log import SqlEventLogStorage
+
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        raise TypeError(f"{type(storage).__name__} keeps no tables: use SQLite or PostgreSQL")
+    return storage.index_transaction()
