@@ -5,11 +5,11 @@ Joins the decision, the rendering and the sending; finding problems is the calle
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from data_platform.alerts.incidents import Problem, decide, delivered, from_cursor, to_cursor
+from data_platform.alerts.incidents import Healing, Problem, decide, delivered, from_cursor, to_cursor
 from data_platform.alerts.messages import posts
 from data_platform.alerts.slack import Channel
 from data_platform.errors import AlertError
@@ -36,10 +36,11 @@ def announce(
     environment: str,
     ui_url: str,
     unknown_kinds: Collection[str] = (),
+    healed: Mapping[str, Healing] | None = None,
 ) -> Announcement:
     """Tell what opened or recovered since ``cursor``. Never raises for a delivery: after the
     first that fails the others wait too, since the same channel would fail them as slowly."""
-    decision = decide(from_cursor(cursor), problems, now, unknown_kinds)
+    decision = decide(from_cursor(cursor), problems, now, unknown_kinds, healed)
     open_, told = decision.open, 0
     error: AlertError | None = None
     for post in posts(decision.messages, environment=environment, ui_url=ui_url):

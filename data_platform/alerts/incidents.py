@@ -52,10 +52,22 @@ class Problem:
 
     @property
     def key(self) -> str:
-        name = self.object
-        if len(name) > OBJECT_CHARACTERS:
-            name = f"{name[:OBJECT_CHARACTERS]}#{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-        return f"{self.kind}:{name}"
+        return incident_key(self.kind, self.object)
+
+
+def incident_key(kind: str, name: str) -> str:
+    """What names an incident: the kind of the problem and its object."""
+    if len(name) > OBJECT_CHARACTERS:
+        name = f"{name[:OBJECT_CHARACTERS]}#{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return f"{kind}:{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """What ended a problem: when, and the path in the UI where it is seen."""
+
+    at: datetime
+    link: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +115,10 @@ def decide(
     problems: Iterable[Problem],
     now: datetime,
     unknown_kinds: Collection[str] = (),
+    healed: Mapping[str, Healing] | None = None,
 ) -> Decision:
-    """What to tell, given what is open and what is wrong at ``now``.
+    """What to tell, given what is open and what is wrong at ``now``. ``healed`` says, by key, what
+    ended a problem where that is known; else it ended at ``now``.
 
     A kind in ``unknown_kinds`` could not be looked at: its incidents stay as they
     are, since not knowing is not a recovery. A problem that comes back before its
@@ -123,7 +137,7 @@ def decide(
         elif incident.problem.kind in unknown_kinds or incident.problem.kind == OVERFLOW_KIND:
             incidents[key] = incident
         else:
-            incidents[key] = replace(incident, recovered_at=incident.recovered_at or now)
+            incidents[key] = _recovered(incident, (healed or {}).get(key), now)
 
     fresh = sorted(
         (problem for key, problem in found.items() if key not in open_), key=lambda p: (p.since, p.key)
@@ -195,6 +209,15 @@ def clip(text: str, characters: int) -> str:
 
 def _continued(before: Problem, now: Problem) -> Problem:
     return clipped(replace(now, since=min(before.since, now.since)))
+
+
+def _recovered(incident: Incident, healing: Healing | None, now: datetime) -> Incident:
+    if incident.recovered_at is not None:
+        return incident
+    problem = incident.problem
+    if healing is None or healing.at < problem.since:  # of an earlier time than this problem
+        return replace(incident, recovered_at=now)
+    return replace(incident, recovered_at=healing.at, problem=clipped(replace(problem, link=healing.link)))
 
 
 def _count_overflow(incidents: dict[str, Incident], beyond: Sequence[Problem], now: datetime) -> None:

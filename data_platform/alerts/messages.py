@@ -20,6 +20,7 @@ from data_platform.alerts.incidents import SUMMARY_CHARACTERS, Message, Number, 
 INCIDENTS_PER_POST = 10
 """Slack takes 50 blocks a message; an incident needs four."""
 FALLBACK_CHARACTERS = 3000
+SECONDS_SHOWN_BELOW = 600
 
 TITLES: dict[str, tuple[str, str]] = {
     "check": ("Check failed", "Check passes again"),
@@ -64,11 +65,16 @@ def error_summary(class_name: str, message: str) -> str:
     """What may be told of an exception: our own messages hold no values of rows, another
     library's may, so of those only the class is named."""
     name = class_name.rsplit(".", 1)[-1]
-    known = getattr(errors, name, None)
-    if isinstance(known, type) and issubclass(known, errors.DataPlatformError):
+    if is_own(name):
         text = re.sub(rf"^\s*(?:[\w.]*\.)?{re.escape(name)}:\s*", "", message).strip()
         return clip(strike_out(" ".join(text.split())), SUMMARY_CHARACTERS)
     return f"{clip(name, 80)}; the run's log has the details."
+
+
+def is_own(class_name: str) -> bool:
+    """Whether an exception's class is one of ours, whose messages hold no values of rows."""
+    known = getattr(errors, class_name.rsplit(".", 1)[-1], None)
+    return isinstance(known, type) and issubclass(known, errors.DataPlatformError)
 
 
 def strike_out(text: str) -> str:
@@ -179,7 +185,10 @@ def _instant(at: datetime) -> str:
 
 
 def _duration(lasted: timedelta) -> str:
-    minutes = max(0, int(lasted.total_seconds() // 60))
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
-    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "under a minute"
+    """In days, hours and minutes; seconds where they matter."""
+    seconds = max(0, round(lasted.total_seconds()))
+    if seconds >= SECONDS_SHOWN_BELOW:
+        seconds -= seconds % 60
+    units = [(seconds // 86_400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min")]
+    parts = [f"{count} {unit}" for count, unit in [*units, (seconds % 60, "s")] if count]
+    return " ".join(parts) or "0 s"

@@ -12,9 +12,10 @@ from dagster._core.scheduler.instigation import InstigatorType
 
 from data_platform.alerts.announce import announce
 from data_platform.alerts.config import ui_address
-from data_platform.alerts.incidents import Problem
+from data_platform.alerts.incidents import Healing, Problem
 from data_platform.alerts.slack import open_channel
 from data_platform.defs import problems
+from data_platform.defs.failed_runs import look_at_runs
 from data_platform.defs.resources import PlatformResource
 
 NAME = "alerts"
@@ -37,7 +38,7 @@ def alert_sensor() -> dg.SensorDefinition:
         if repository is None:
             return dg.SkipReason("the definitions are not loaded")
         now = datetime.now(UTC)
-        found, unknown = look(context, repository, now)
+        found, unknown, healed = look(context, repository, now)
         told = announce(
             context.cursor,
             found,
@@ -46,6 +47,7 @@ def alert_sensor() -> dg.SensorDefinition:
             environment=opened.environment.name,
             ui_url=ui_address(opened.environment.alerts, opened.environ),
             unknown_kinds=unknown,
+            healed=healed,
         )
         context.update_cursor(told.cursor)
         if told.error is not None:
@@ -58,13 +60,20 @@ def alert_sensor() -> dg.SensorDefinition:
 
 def look(
     context: dg.SensorEvaluationContext, repository: dg.RepositoryDefinition, now: datetime
-) -> tuple[list[Problem], set[str]]:
-    """Every problem there is now, and the kinds that could not be looked at."""
+) -> tuple[list[Problem], set[str], dict[str, Healing]]:
+    """Every problem there is now, the kinds that could not be looked at, and what ended others."""
     instance, graph = context.instance, repository.asset_graph
     fresh = [key for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy is not None]
+    healed: dict[str, Healing] = {}
+
+    def runs() -> list[Problem]:
+        standing, ended = look_at_runs(instance, partial(_targets, repository), now)
+        healed.update(ended)
+        return standing
+
     looks: dict[str, Callable[[], Iterable[Problem]]] = {
         "check": lambda: problems.failed_checks(instance, list(graph.asset_check_keys)),
-        "run": lambda: problems.failed_runs(instance, partial(_targets, repository), now),
+        "run": runs,
         "freshness": lambda: problems.stale_assets(instance, fresh),
         "sensor": lambda: problems.failing_ticks(instance, InstigatorType.SENSOR, NAME),
         "schedule": lambda: problems.failing_ticks(instance, InstigatorType.SCHEDULE, NAME),
@@ -78,7 +87,7 @@ def look(
             # Not knowing is no recovery: what is open of this kind stays open.
             context.log.exception(f"could not look at {kind} problems")
             unknown.add(kind)
-    return found, unknown
+    return found, unknown, healed
 
 
 def _targets(repository: dg.RepositoryDefinition, job: str) -> Collection[dg.AssetKey]:

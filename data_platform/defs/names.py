@@ -20,6 +20,9 @@ TOUCHED_SLICES = AssetKey([PLATFORM_SCHEMA, "touched_slices"])
 COMPLETE = "complete"
 NEWEST_DATA = "newest_data"
 
+TOLD_BY_CHECKS = "told_by_checks"
+"""In a failed step's metadata: how many of its failures are asset checks, which are told by themselves."""
+
 SOURCE_TAG = "data_platform/source"
 SEQUENCE_TAG = "data_platform/sequence"
 """On a materialization: the sequence of the newest batch it stands for."""

@@ -39,6 +39,35 @@ def standing_failures(newest_first: Sequence[RunFact], made: Mapping[str, dateti
     return list(standing.values())
 
 
+def failed_in_a_row(newest_first: Sequence[RunFact], line: str) -> list[RunFact]:
+    """The newest runs of ``line`` up to its last success, newest first."""
+    found: list[RunFact] = []
+    for run in newest_first:
+        if run.line == line and not run.failed:
+            break
+        if run.line == line:
+            found.append(run)
+    return found
+
+
+def first_failure(newest_first: Sequence[RunFact], line: str, since: datetime | None = None) -> datetime:
+    """When ``line`` began to fail: the end of its first failed run that began after ``since``."""
+    row = failed_in_a_row(newest_first, line)
+    after = [run for run in row if since is None or run.started >= since]
+    return (after or row)[-1].ended
+
+
+def healing_run(newest_first: Sequence[RunFact], line: str) -> RunFact | None:
+    """The first success of ``line`` after its last failure; None while it has none."""
+    found: RunFact | None = None
+    for run in newest_first:
+        if run.line == line:
+            if run.failed:
+                return found
+            found = run
+    return None
+
+
 def _made_since(targets: Iterable[str], when: datetime, made: Mapping[str, datetime]) -> bool:
     targets = list(targets)
     return bool(targets) and all(target in made and made[target] >= when for target in targets)

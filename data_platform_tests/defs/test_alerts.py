@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,9 +12,24 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    TickData,
+    TickStatus,
+)
 from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._utils.error import serializable_error_info_from_exc_info
+from dagster_shared.error import SerializableErrorInfo
 
+from data_platform.alerts.incidents import SUMMARY_CHARACTERS, from_cursor
+from data_platform.defs import problems
+from data_platform.errors import SourceUnreachable
 from data_platform.sync import sync_changes
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_sensors import a_run_of
@@ -85,6 +101,72 @@ def test_a_failed_check_is_told_once_and_so_is_its_recovery(project: Project, we
     assert len(webhook.texts) == 2
 
 
+def test_planned_evaluations_are_no_recovery_however_many(project: Project, webhook: Receiver) -> None:
+    evaluated(project, passed=False)
+    _, cursor = project.sensor("alerts")
+    job = project.definitions.resolve_implicit_global_asset_job_def()
+    subset = job.get_subset(asset_selection=set(), asset_check_selection={CHECK})
+    for _ in range(7):
+        run = project.instance.create_run_for_job(subset)
+        planned = dg.DagsterEvent(
+            event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+            job_name=run.job_name,
+            event_specific_data=AssetCheckEvaluationPlanned(asset_key=CHECK.asset_key, check_name=CHECK.name),
+        )
+        project.instance.report_dagster_event(planned, run.run_id)
+    records = project.instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=7)
+    assert {record.status.value for record in records} == {"PLANNED"}
+    project.sensor("alerts", cursor)
+    assert len(webhook.texts) == 1
+
+
+def test_a_source_that_is_down_is_told_as_on_the_command_line(
+    project: Project, webhook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_DATABASE_URL", "postgresql://reader:hidden@127.0.0.1:1/shop")
+    with pytest.raises(Exception) as caught:
+        project.sensor("shop_probe")
+    error = serializable_error_info_from_exc_info(
+        (type(caught.value), caught.value, caught.value.__traceback__)
+    )
+    state = a_tick_of(project, "shop_probe", error)
+    [problem] = problems.failing_ticks(project.instance, InstigatorType.SENSOR, "alerts")
+    with pytest.raises(SourceUnreachable) as said:
+        list(sync_or_raise(project))
+    assert problem.object == state.name and problem.summary == " ".join(str(said.value).split())
+    assert "hidden" not in problem.summary and len(problem.summary) <= SUMMARY_CHARACTERS
+
+
+def sync_or_raise(project: Project) -> Iterator[None]:
+    for report in sync_changes(project.platform(), "shop", ["users"]):
+        if report.error is not None:
+            raise report.error
+        yield
+
+
+def a_tick_of(project: Project, sensor: str, error: SerializableErrorInfo) -> InstigatorState:
+    """A running sensor whose last tick failed with ``error``, as the daemon records it."""
+    loaded = InProcessCodeLocationOrigin(
+        LoadableTargetOrigin(executable_path=sys.executable, module_name="data_platform.definitions")
+    )
+    origin = RemoteRepositoryOrigin(loaded, "__repository__").get_instigator_origin(sensor)
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING)
+    project.instance.add_instigator_state(state)
+    now = datetime.now(UTC).timestamp()
+    project.instance.create_tick(
+        TickData(
+            origin.get_id(),
+            sensor,
+            InstigatorType.SENSOR,
+            TickStatus.FAILURE,
+            now,
+            error=error,
+            selector_id=state.selector_id,
+        )
+    )
+    return state
+
+
 def test_what_could_not_be_delivered_is_told_later(project: Project, webhook: Receiver) -> None:
     evaluated(project, passed=False)
     webhook.up = False
@@ -119,6 +201,34 @@ def test_failed_runs_and_stale_assets_are_told_until_mended(project: Project, we
     project.sensor("alerts", cursor)
     text = " ".join(webhook.texts)
     assert "Run succeeds again" in text and "Fresh again" in text
+
+
+def test_a_run_that_failed_twice_recovers_with_the_run_that_mended_it(
+    project: Project, webhook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = project.url
+    monkeypatch.setenv("SHOP_DATABASE_URL", "postgresql://reader:hidden@127.0.0.1:1/shop")
+    failed = [project.sync("users", "products", checks=False) for _ in range(2)]
+    assert not any(result.success for result in failed)
+    ended = [project.instance.get_run_record_by_id(r.run_id).end_time for r in failed]  # type: ignore[union-attr]
+    _, cursor = project.sensor("alerts")
+    [told] = webhook.texts
+    since = datetime.fromtimestamp(ended[0] or 0, tz=UTC)
+    [incident] = from_cursor(cursor).values()
+    assert incident.problem.since == since, "since the first failure"
+    assert failed[1].run_id in told
+    monkeypatch.setenv("SHOP_DATABASE_URL", good)
+    mended = project.sync("users", "products", checks=False)
+    assert mended.success
+    after = project.sync("users", "products", checks=False)  # later, and no part of it
+    assert after.success
+    project.sensor("alerts", cursor)
+    [_, told] = webhook.texts
+    assert "succeeds again" in told and mended.run_id in told
+    assert failed[1].run_id not in told and after.run_id not in told
+    over = project.instance.get_run_record_by_id(mended.run_id).end_time or 0  # type: ignore[union-attr]
+    lasted = round(over - (ended[0] or 0))
+    assert f"(after {lasted // 60} min {lasted % 60} s)" in told or f"(after {lasted} s)" in told
 
 
 def test_without_a_webhook_it_prints(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
