@@ -38,7 +38,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
-	mkdir -p $(DAGSTER_HOME) && cp $< $@
+	mkdir -p -m 700 $(DAGSTER_HOME) && cp $< $@
 
 $(MANIFEST): $(INSTALLED) $(shell find dbt -type f -not -path 'dbt/target/*' -not -path 'dbt/logs/*' 2>/dev/null) catalog/platform.yaml $(wildcard catalog/sources/*.yaml)
 	python -m data_platform.defs.dbt_manifest

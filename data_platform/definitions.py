@@ -16,6 +16,8 @@ def defs() -> dg.Definitions:
     from data_platform.catalog import load_catalog, project_root
     from data_platform.defs.build import build
     from data_platform.defs.orphans import end_with_parent
+    from data_platform.private_files import keep_private
 
     end_with_parent()
+    keep_private()
     return build(load_catalog(project_root()), os.environ.get("DATA_PLATFORM_ENV") or "local")

@@ -96,7 +96,8 @@ def unpack(path: Path, target: Path, plain_bytes: int | None = None) -> None:
     compressed = target.name.endswith(PACKED)
     target = target.with_name(target.name.removesuffix(PACKED))
     written = 0
-    with target.open("xb") as plain:
+    target.touch(mode=0o600, exist_ok=False)
+    with target.open("wb") as plain:
         for block in _blocks(path, compressed):
             written += len(block)
             if written > most:

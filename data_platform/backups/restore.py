@@ -13,6 +13,7 @@ from data_platform.backups.archive import Archive
 from data_platform.backups.instance import unpack
 from data_platform.backups.manifest import BackupManifest, BackupTable
 from data_platform.errors import BackupDamaged, BackupError, DataPlatformError
+from data_platform.private_files import make_private
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.placing import appearing, forget
 
@@ -92,10 +93,10 @@ def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int
     owner = f"The backup {manifest.id} in {archive}"
     for file in manifest.files:  # all of them, before the first is written
         names.inside(into, file.path, owner)
-    into.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(into)
     for file in manifest.files:
         target = names.inside(into, file.path, owner)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private(target.parent)
         with archive.fetched(file.object, file.path) as path:
             unpack(path, target, file.plain_bytes)
     return len(manifest.files)

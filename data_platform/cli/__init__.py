@@ -19,7 +19,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # DuckDB imports pandas whenever a value is bound (1.3 s) unless it cannot; nothing here needs it.
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     from data_platform.cli import interrupts
+    from data_platform.private_files import keep_private
 
+    keep_private()
     try:
         from data_platform.cli.app import run
 

@@ -165,6 +165,7 @@ def discover(
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with target.open("w" if overwrite else "x", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)  # no secret is in it, and an image's other account reads it
             file.write(text)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}.") from None

@@ -47,6 +47,7 @@ def write_all(catalog: Catalog) -> list[str]:
         if not file.is_file() or file.read_text(encoding="utf-8") != wanted:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(wanted, encoding="utf-8")
+            file.chmod(0o644)  # no secret is in it, and an image's other account reads it
             changed.append(path)
     for file in leftovers(catalog):
         file.unlink()

@@ -25,8 +25,10 @@ def main() -> int:
     from data_platform.defs.backup import JOB as BACKUP
     from data_platform.defs.build import build
     from data_platform.defs.jobs import EVERYTHING
+    from data_platform.private_files import keep_private
     from data_platform.sync import open_platform
 
+    keep_private()
     root = project_root()
     load_dotenv(root / ".env", override=False)
     os.environ.setdefault("DAGSTER_HOME", str(root / ".dagster"))

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from data_platform.private_files import keep_private
+
 INSTEAD = {
     "dagster_webserver": "data_platform.defs.webserver",
     "dagster._daemon": "dagster._daemon",
@@ -18,6 +20,7 @@ INSTEAD = {
 
 
 def main() -> None:
+    keep_private()
     dev: Any = import_module("dagster._cli.dev")
     start = dev.open_ipc_subprocess
 

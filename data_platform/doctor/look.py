@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from data_platform.catalog import Catalog, Environment, Source
 from data_platform.doctor import verdicts
+from data_platform.doctor.modes import look_at_modes
 from data_platform.doctor.verdicts import Finding, Variable, failed
 from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
 from data_platform.sources.postgres import limits
@@ -60,6 +61,7 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
     for name, opened in stores(platform):
         yield from look_at_store(name, opened)
     yield from look_at_warehouse(platform)
+    yield look_at_modes(platform, environ)
     yield from look_at_dagster(environ, running)
 
 

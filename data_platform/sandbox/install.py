@@ -61,6 +61,19 @@ def can_walk_to(folder: Path) -> bool:
     return subprocess.run(command, cwd="/", capture_output=True, check=False, **as_user(user)).returncode == 0
 
 
+def make_reachable(folder: Path) -> None:
+    """``folder`` and what is missing above it, closed to others but for the way through, which the server's
+    account takes; whatever the umask is."""
+    mode = 0o700 if unprivileged_user() is None else 0o711
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(mode=0o700, exist_ok=True)
+        new.chmod(mode)
+
+
 def reachable_home(wanted: Path) -> Path:
     """``wanted``, created, when the server's account can reach it; another folder otherwise.
 
@@ -69,14 +82,14 @@ def reachable_home(wanted: Path) -> Path:
     temporary folder.
     """
     wanted = wanted.absolute()
-    wanted.mkdir(parents=True, exist_ok=True)
+    make_reachable(wanted)
     if can_walk_to(wanted):
         return wanted
     name = "data-platform-sandbox-" + hashlib.sha256(str(wanted).encode()).hexdigest()[:12]
     for base in (Path("/var/lib"), Path(tempfile.gettempdir())):
         home = base / name
         try:
-            home.mkdir(mode=0o711, exist_ok=True)
+            make_reachable(home)
         except OSError:
             continue
         if home.stat().st_uid == os.geteuid() and not home.is_symlink() and can_walk_to(home):

@@ -35,6 +35,7 @@ from data_platform.sandbox.install import (
     installation,
     log_excerpt,
     log_tail,
+    make_reachable,
     port_is_free,
     shared_memory_is_roomy,
     unprivileged_user,
@@ -148,7 +149,7 @@ class PostgresServer:
         if self.initialised() and (self.home / "password").exists():
             return
         user = unprivileged_user()
-        self.home.mkdir(parents=True, exist_ok=True)
+        make_reachable(self.home)
         self._check_home()
         building = self.home / "data.new"
         shutil.rmtree(building, ignore_errors=True)
@@ -224,6 +225,7 @@ class PostgresServer:
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         with self.log_path.open("ab") as log:
+            os.fchmod(log.fileno(), 0o600)  # it quotes statements, and with them values
             log.write(LOG_START)
             log.flush()
             try:
@@ -361,7 +363,7 @@ class PostgresServer:
             raise SandboxError(
                 f"{standby.home} already holds a PostgreSQL server; give the standby an empty folder."
             )
-        standby.home.mkdir(parents=True, exist_ok=True)
+        make_reachable(standby.home)
         standby._check_home()
         standby.data_dir.mkdir(mode=0o700)
         user = unprivileged_user()

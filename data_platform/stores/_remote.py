@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_platform.errors import ConfigurationError, LandingError, ObjectDamaged, StoreFull
+from data_platform.private_files import is_own, make_private
 from data_platform.stores._keys import pieces
 from data_platform.stores._scratch import locked_folder, sweep
 
@@ -47,10 +48,16 @@ def checked_prefix(prefix: str) -> str:
     return prefix
 
 
-def scratch_base(root: Path, cache: Path | None) -> Path:
-    """The folder for files on their way; by default one of this user's own among the temporary files."""
+def scratch_base(root: Path, cache: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder for files on their way: the one that is configured, else this user's cache, else one of
+    their own among the temporary files, where nobody else may have been first (``_make_base``)."""
     if cache is not None:
-        return root / cache
+        return (root / cache).resolve()
+    homes = [environ.get("XDG_CACHE_HOME", ""), f"{environ['HOME']}/.cache" if environ.get("HOME") else ""]
+    for home in (Path(name) for name in homes if name.startswith("/")):
+        there = home if home.exists() else home.parent
+        if is_own(there) and os.access(there, os.W_OK | os.X_OK):
+            return home / "data-platform"
     return Path(tempfile.gettempdir()) / f"data-platform-{os.geteuid()}"
 
 
@@ -140,11 +147,13 @@ class RemoteStore(ABC):
 
     def _make_base(self) -> None:
         """The scratch folder, closed to others: what lies in it may be personal."""
-        self._base.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._base.stat().st_uid != os.geteuid():
+        with suppress(FileExistsError):  # a link that leads nowhere
+            make_private(self._base)
+        if not is_own(self._base):
             raise LandingError(
-                f"The folder {self._base} for files on their way to {self.url} belongs to another user."
-                " Name one of your own under `cache` in catalog/platform.yaml."
+                f"The folder {self._base} for files on their way to {self.url} is a link, belongs to another user or"
+                " may be written by others, so what lies in it is not safe. Remove it, close it"
+                f" (`chmod go-rwx {self._base}`), or name one of your own under `cache` in catalog/platform.yaml."
             )
 
     def _disk_error(self, error: OSError, act: str, key: str) -> LandingError:

@@ -11,8 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from data_platform.private_files import is_own
+
 _ABANDONED_SECONDS = 24 * 3600
 """A scratch file that nobody locks may still be new; a day covers the longest single write."""
+
+
+_OURS = ("parts-", "put-")
+"""How the names begin of what is made here; anything else in the folder is somebody else's."""
 
 
 @contextmanager
@@ -31,24 +37,33 @@ def locked_folder(base: Path) -> Iterator[Path]:
 
 
 def sweep(base: Path) -> None:
-    """Remove what killed processes left in ``base``: theirs is the lock that is free."""
+    """Remove what killed processes left in ``base``: theirs is the lock that is free.
+
+    Nothing goes but what was made here, by this account, under our names; nothing is done through a link
+    or in a folder that others may write to.
+    """
+    if not is_own(base):
+        return
     with suppress(FileNotFoundError), os.scandir(base) as entries:
         for entry in entries:
             with suppress(OSError):
-                if entry.is_dir() and _lock_is_free(Path(entry.path) / ".lock"):
-                    shutil.rmtree(entry.path, ignore_errors=True)
-                elif entry.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
-                    if entry.is_file():
-                        Path(entry.path).unlink()
-                    elif not (Path(entry.path) / ".lock").exists():
+                found = entry.stat(follow_symlinks=False)
+                if not entry.name.startswith(_OURS) or found.st_uid != os.geteuid():
+                    continue
+                old = found.st_mtime < time.time() - _ABANDONED_SECONDS
+                if entry.is_dir(follow_symlinks=False):
+                    lock = Path(entry.path) / ".lock"
+                    if _lock_is_free(lock) or (old and not lock.exists()):
                         shutil.rmtree(entry.path, ignore_errors=True)
+                elif old and entry.is_file(follow_symlinks=False):
+                    Path(entry.path).unlink()
 
 
 def _lock_is_free(path: Path) -> bool:
     """Whether the owner of the lock file ``path`` is gone; False while there is no such file."""
     try:
-        handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -79,7 +79,7 @@ class GCSStoreConfig(BaseModel):
     cache: Path | None = Field(
         default=None,
         description="Folder on a local disk for files on their way; a relative path starts at the project's"
-        " folder. By default among the system's temporary files.",
+        " folder. By default in this user's cache (`XDG_CACHE_HOME` or `~/.cache`), else among the system's temporary files.",
     )
 
     def open(self, root: Path, environ: Mapping[str, str] | None = None) -> GCSStore:

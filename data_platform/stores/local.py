@@ -19,6 +19,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import LandingError, StoreFull
+from data_platform.private_files import make_private
 from data_platform.stores._keys import pieces
 from data_platform.stores._scratch import locked_folder, sweep
 
@@ -71,6 +72,7 @@ class LocalStore:
         with self._readable_errors("write", key):
             self._make_folder(target.parent)
             with path.open("rb") as file:
+                os.fchmod(file.fileno(), 0o600)
                 os.fsync(file.fileno())
             try:
                 path.rename(target)
@@ -145,7 +147,7 @@ class LocalStore:
     def _temporary(self, data: bytes, durable: bool) -> Path:
         """``data`` in a new file of the scratch folder."""
         folder = self.path / _SCRATCH
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         handle, name = tempfile.mkstemp(prefix="put-", dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -181,7 +183,7 @@ class LocalStore:
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
-            new.mkdir(exist_ok=True)
+            new.mkdir(mode=0o700, exist_ok=True)
             _sync_folder(new.parent)
 
     @contextmanager

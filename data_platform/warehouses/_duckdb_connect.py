@@ -139,6 +139,7 @@ def _make(path: Path, settings: Mapping[str, str | bool | int | float | list[str
     try:
         new = folder / path.name
         duckdb.connect(str(new), config=dict(settings)).close()
+        new.chmod(0o600)
         try:
             os.link(new, path)
         except FileExistsError:  # another process was faster

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import WarehouseError
 from data_platform.fingerprint import literal
+from data_platform.private_files import make_private
 from data_platform.tables import Column, Fingerprint, Slice, TableId, Tally
 from data_platform.warehouses import (
     Inventory,
@@ -79,7 +80,7 @@ class DuckDBConfig(BaseModel):
         file for longer than ``wait_seconds``; ``WarehouseError`` when there is nothing to read."""
         path = root / self.path
         if not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(path.parent)
         elif not path.exists():
             raise WarehouseError(f"There is no warehouse at {path} yet. Run `data-platform sync` to make it.")
         connection = connect(

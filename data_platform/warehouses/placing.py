@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from data_platform.errors import WarehouseBusy, WarehouseError
+from data_platform.private_files import make_private
 
 Open = Callable[[Path], AbstractContextManager[object]]
 
@@ -16,7 +17,7 @@ def appearing(into: Path, doing: str, open_at: Open) -> Iterator[Path]:
     """A hidden file beside ``into``, to be made in the block and renamed to it at its end; ``doing``
     names it. Nothing stays of it after an error. ``WarehouseBusy`` when somebody works in the file that
     would be replaced: what they wrote afterwards would be lost with it."""
-    into.parent.mkdir(parents=True, exist_ok=True)
+    make_private(into.parent)
     unfinished = into.with_name(f".{into.name}.{doing}")
     forget(unfinished)
     try:

@@ -237,3 +237,20 @@ def test_dagsters_records_are_read_in_a_process_of_their_own(
     )
     (broken,) = look.look_at_dagster(environ, running=True)
     assert broken.state == "fail" and "hunter2" not in broken.found
+
+
+def test_what_other_accounts_may_read_is_told_with_the_way_to_close_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data_platform.doctor import modes
+    from data_platform.sync import open_platform
+
+    platform = open_platform(project, None, {})
+    landing = project / platform.environment.landing.path
+    landing.mkdir(parents=True, exist_ok=True)
+    landing.chmod(0o755)
+    monkeypatch.setattr(modes, "open_to_others", lambda path: bool(path.stat().st_mode & 0o077))
+    found = modes.look_at_modes(platform, {"DAGSTER_HOME": str(project / "nowhere")})
+    assert found.state == "warn" and f"chmod -R go-rwx {landing}" in found.todo
+    landing.chmod(0o700)
+    assert modes.look_at_modes(platform, {"DAGSTER_HOME": str(project / "nowhere")}).state == "ok"

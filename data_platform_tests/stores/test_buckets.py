@@ -142,9 +142,13 @@ def test_opening_imports_no_sdk_reads_no_environment_and_writes_nothing(tmp_path
 
 def test_scratch_files_lie_in_the_cache_or_in_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert scratch_base(tmp_path, Path("cache")) == tmp_path / "cache"
-    own = scratch_base(tmp_path, None)
-    assert str(os.geteuid()) in own.name
-    assert not own.is_relative_to(tmp_path)
+    home = {"HOME": str(tmp_path)}
+    assert scratch_base(tmp_path, None, home) == tmp_path / ".cache/data-platform"
+    xdg = {**home, "XDG_CACHE_HOME": str(tmp_path / "mine")}
+    assert scratch_base(tmp_path, None, xdg) == tmp_path / "mine/data-platform"
+    tmp_path.chmod(0o777)
+    for unsafe in (xdg, {"HOME": "/nonexistent/home"}, {"HOME": "relative"}, {}):
+        assert str(os.geteuid()) in scratch_base(tmp_path, None, unsafe).name
 
 
 @pytest.mark.parametrize("config", [{"access_key_env": "NO_SUCH_KEY", "secret_key_env": "NO_SUCH_SECRET"}])
