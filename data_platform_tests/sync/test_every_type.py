@@ -26,19 +26,7 @@ from data_platform.sandbox.server import PostgresServer
 from data_platform.sources.postgres import extract
 from data_platform.sources.postgres.types import quote
 from data_platform_tests.sync.conftest import HASH_KEY, Project
-from data_platform_tests.sync.type_cases import (
-    ARRAYS,
-    DOMAINS,
-    EVERYTHING,
-    KEYS,
-    NAMES,
-    REFUSED_TYPES,
-    REFUSED_VALUES,
-    SCALARS,
-    SETUP,
-    Case,
-    as_postgres,
-)
+from data_platform_tests.sync.type_cases import NAMES, REFUSED_VALUES, Case, Kinds, as_postgres
 
 pytestmark = pytest.mark.slow
 
@@ -47,11 +35,18 @@ WIDTH = 45
 
 
 @pytest.fixture(scope="module")
-def template(postgres: PostgresServer) -> Iterator[str]:
+def kinds(postgres: PostgresServer, postgres_version: int) -> Kinds:
+    with postgres.connect() as connection:
+        row = connection.execute("select from pg_available_extensions where name = 'vector'").fetchone()
+    return Kinds(postgres_version, vector=row is not None)
+
+
+@pytest.fixture(scope="module")
+def template(postgres: PostgresServer, kinds: Kinds) -> Iterator[str]:
     """A database that has the types of all cases, to copy."""
     name = f"types_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.create_database(name), autocommit=True) as connection:
-        for statement in SETUP:
+        for statement in kinds.setup:
             connection.execute(statement)
     yield name
     postgres.drop_database(name)
@@ -123,8 +118,8 @@ def clear(tables: Mapping[str, Iterable[str]]) -> dict[str, Any]:
     }
 
 
-def test_every_type_lands_exactly_by_a_full_read_and_by_changes(typed: Project) -> None:
-    cases = [*SCALARS, *ARRAYS, *DOMAINS, EVERYTHING]
+def test_every_type_lands_exactly_by_a_full_read_and_by_changes(typed: Project, kinds: Kinds) -> None:
+    cases = [*kinds.scalars, *kinds.arrays, *kinds.domains, kinds.everything]
     tables = make_all(typed, cases)
     typed.catalog(clear(tables))
     reports = typed.good()
@@ -145,9 +140,9 @@ def test_every_type_lands_exactly_by_a_full_read_and_by_changes(typed: Project) 
     assert len({case.type for case in cases}) > 250
 
 
-def test_the_comparison_sees_one_changed_value_of_any_type(typed: Project) -> None:
+def test_the_comparison_sees_one_changed_value_of_any_type(typed: Project, kinds: Kinds) -> None:
     """So that its silence above means something."""
-    tables = make_all(typed, SCALARS)
+    tables = make_all(typed, kinds.scalars)
     typed.catalog(clear(tables)).good()
     for table, columns in tables.items():
         names = ", ".join(columns)  # the first row's value for another one, or for none
@@ -157,8 +152,8 @@ def test_the_comparison_sees_one_changed_value_of_any_type(typed: Project) -> No
         assert changed(typed, table, columns) == [f"{name} {case.type}" for name, case in columns.items()]
 
 
-def test_every_type_as_text_is_exact_too(typed: Project) -> None:
-    tables = make_all(typed, [*SCALARS, *ARRAYS])
+def test_every_type_as_text_is_exact_too(typed: Project, kinds: Kinds) -> None:
+    tables = make_all(typed, [*kinds.scalars, *kinds.arrays])
     typed.catalog(
         {t: {**block, "as": dict.fromkeys(tables[t], "text")} for t, block in clear(tables).items()}
     )
@@ -183,14 +178,16 @@ def test_zero_has_no_sign_but_as_text(project: Project) -> None:
     )
 
 
-def test_a_refused_value_or_type_stops_its_table_alone_and_text_is_the_way_out(typed: Project) -> None:
+def test_a_refused_value_or_type_stops_its_table_alone_and_text_is_the_way_out(
+    typed: Project, kinds: Kinds
+) -> None:
     tables = {f"t{n}": case for n, case in enumerate(REFUSED_VALUES)}
     for table, (kind, value, _) in tables.items():
         typed.execute(
             f'create table {table} (line int primary key, "the x" {kind}, y int)',
             f"insert into {table} values (1, ({value})::{kind}, 5)",
         )
-    strange = make(typed, "strange", [Case(kind, "VARCHAR", (value,)) for kind, value in REFUSED_TYPES])
+    strange = make(typed, "strange", [Case(kind, "VARCHAR", (value,)) for kind, value in kinds.refused_types])
     typed.execute("create table fine (id int primary key)", "insert into fine values (1)")
     blocks = clear({**{table: ["the x"] for table in tables}, "strange": strange})
     typed.catalog({**blocks, "fine": {"key": "id"}})
@@ -241,8 +238,8 @@ def test_a_value_that_turns_up_later_leaves_what_is_landed_alone(project: Projec
 
 
 @pytest.mark.parametrize("treatment", ["hash", "redact", "mask"])
-def test_treatments_see_the_text_form_of_every_type(typed: Project, treatment: str) -> None:
-    tables = make_all(typed, SCALARS)
+def test_treatments_see_the_text_form_of_every_type(typed: Project, treatment: str, kinds: Kinds) -> None:
+    tables = make_all(typed, kinds.scalars)
     tables["refused"] = make(
         typed, "refused", [Case("numeric(9,2)", "", ("'NaN'", "1")), Case("json", "", (r"""'"\ud800"'""",))]
     )
@@ -266,7 +263,7 @@ def test_treatments_see_the_text_form_of_every_type(typed: Project, treatment: s
 
 
 @pytest.mark.usefixtures("thorough")
-def test_no_setting_of_the_server_changes_a_text_form(typed: Project) -> None:
+def test_no_setting_of_the_server_changes_a_text_form(typed: Project, kinds: Kinds) -> None:
     name = typed.url.rpartition("/")[2]
     typed.execute(
         *(
@@ -277,7 +274,7 @@ def test_no_setting_of_the_server_changes_a_text_form(typed: Project) -> None:
             )
         )
     )  # fmt: skip
-    tables = make_all(typed, [*SCALARS, *ARRAYS])
+    tables = make_all(typed, [*kinds.scalars, *kinds.arrays])
     typed.catalog(clear(tables)).good()
     for table, columns in tables.items():
         assert changed(typed, table, columns) == []
@@ -288,8 +285,9 @@ def _encoded(project: Project, postgres: PostgresServer, encoding: str) -> Itera
     """``project`` over a database of another encoding."""
     name, url = f"encoded_{uuid.uuid4().hex[:12]}", project.url
     with postgres.connect() as connection:
+        libc = "locale_provider libc" if connection.info.server_version >= 150_000 else ""
         connection.execute(
-            f"create database {name} encoding '{encoding}' template template0 locale 'C' locale_provider libc"
+            f"create database {name} encoding '{encoding}' template template0 locale 'C' {libc}"
         )
     project.url = postgres.url(name)
     try:
@@ -374,21 +372,23 @@ def test_rows_that_do_not_fit_a_reader_are_read_in_pieces(
         project.execute("update t set x = x || 'ü'")
 
 
-DRAWN = [
-    case
-    for case in (*SCALARS, *ARRAYS, *DOMAINS)
-    if not any(len(v) > 400 or "repeat(" in v for v in case.values)
-]
 EXAMPLES = 4
 """Tables a seed draws; the first of each is a small one."""
 
 
 @st.composite
-def drawn_tables(draw: st.DrawFn) -> tuple[Case, dict[str, Case], list[list[int]], list[list[int]]]:
+def drawn_tables(
+    draw: st.DrawFn, kinds: Kinds
+) -> tuple[Case, dict[str, Case], list[list[int]], list[list[int]]]:
     """A key, columns by name, and two versions of some rows: which value each cell has."""
-    cases = draw(st.lists(st.sampled_from(DRAWN), min_size=1, max_size=14))
+    short = [
+        case
+        for case in (*kinds.scalars, *kinds.arrays, *kinds.domains)
+        if not any(len(v) > 400 or "repeat(" in v for v in case.values)
+    ]
+    cases = draw(st.lists(st.sampled_from(short), min_size=1, max_size=14))
     names = draw(st.permutations(NAMES))[: len(cases)]
-    key = draw(st.sampled_from(KEYS))
+    key = draw(st.sampled_from(kinds.keys))
     cells = st.lists(st.integers(0, 40), min_size=len(cases), max_size=len(cases))
     rows = draw(st.integers(0, 12))
     first = draw(st.lists(cells, min_size=rows, max_size=rows))
@@ -396,7 +396,9 @@ def drawn_tables(draw: st.DrawFn) -> tuple[Case, dict[str, Case], list[list[int]
     return key, dict(zip(names, cases, strict=True)), first, second
 
 
-def test_any_table_of_these_types_stays_exact(typed: Project, seeds: Callable[[int], Sequence[int]]) -> None:
+def test_any_table_of_these_types_stays_exact(
+    typed: Project, seeds: Callable[[int], Sequence[int]], kinds: Kinds
+) -> None:
     """``--seeds N`` draws more of them."""
     done = [0]
 
@@ -426,7 +428,7 @@ def test_any_table_of_these_types_stays_exact(typed: Project, seeds: Callable[[i
         run = settings(
             max_examples=EXAMPLES, database=None, deadline=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck), print_blob=False,
-        )(given(drawn_tables())(stays_exact))  # fmt: skip
+        )(given(drawn_tables(kinds))(stays_exact))  # fmt: skip
         try:
             hypothesis.seed(seed)(run)()
         except Exception as error:

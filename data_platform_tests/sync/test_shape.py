@@ -156,6 +156,7 @@ def test_a_table_of_the_most_columns_there_can_be(project: Project) -> None:
     assert same()
 
 
+@pytest.mark.needs_postgres(18)
 def test_columns_that_the_server_fills_land_with_what_it_filled_in(project: Project) -> None:
     project.execute(
         "create table t (id int generated always as identity primary key, a smallserial, b serial, c bigserial,"

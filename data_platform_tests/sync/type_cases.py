@@ -1,6 +1,7 @@
 """Every PostgreSQL type that a column may have, with values at its edges, and the way back.
 
-``EXACT`` lands whole; ``REFUSED`` names what stops its table and what the message says.
+``Kinds`` are those of one server: what a version does not have yet is left out of them.
+``REFUSED_VALUES`` and ``refused_types`` name what stops its table and what the message says.
 ``as_postgres`` renders a warehouse's value as the text PostgreSQL reads it from, so that
 a test can load it back and let the server compare. Nothing here syncs.
 """
@@ -8,11 +9,11 @@ a test can load it back and let the server compare. Nothing here syncs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 _TYPES = (
-    *(f"create extension {name}" for name in ("hstore", "ltree", "citext", "cube", "seg", "isn", "vector")),
+    *(f"create extension {name}" for name in ("hstore", "ltree", "citext", "cube", "seg", "isn")),
     "create type mood as enum ('sad', 'ok', 'o''k \"so\", so', 'très bien')",
     "create type pair as (a int, b text)",
     'create type nested as (p pair, "q r" pair[], n numeric, t timestamptz)',
@@ -57,6 +58,29 @@ _INSTANTS = (
     "'294247-01-10 04:00:54.775806'",
 )
 _FLOATS = ("'NaN'", "'Infinity'", "'-Infinity'", "0", "0.1", "-1.5")
+
+_SINCE = (
+    (14, r".*multirange", r".*"),
+    (14, r"numeric|numrange", r".*Infinity.*"),
+    (15, r"numeric\((3,-2|38,-5|3,5)\)", r".*"),
+    (15, r"interval", r".*-2562047788:.*"),
+    (17, r"interval", r".*infinity.*"),
+)
+"""(version, type, value), as patterns: what a PostgreSQL server has only since that version."""
+
+
+def _known(cases: Sequence[Case], version: int) -> tuple[Case, ...]:
+    """``cases`` without the values that a server of ``version`` does not take."""
+
+    def known(type_: str, value: str) -> bool:
+        return not any(
+            version < since and re.fullmatch(kind, type_) and re.fullmatch(pattern, value, re.S)
+            for since, kind, pattern in _SINCE
+        )
+
+    kept = [replace(case, values=tuple(v for v in case.values if known(case.type, v))) for case in cases]
+    return tuple(case for case in kept if case.values)
+
 
 SCALARS = (
     _case("boolean", "BOOLEAN", "true", "false"),
@@ -194,8 +218,8 @@ LISTS = {"boolean", "smallint", "integer", "bigint", "text", "varchar", "varchar
 """What lands as a list of its values; other arrays land as text."""
 
 
-def _arrays() -> Iterator[Case]:
-    for case in SCALARS:
+def _arrays(scalars: Sequence[Case]) -> Iterator[Case]:
+    for case in scalars:
         if case.type == "xml":
             continue
         kept = [v for v in case.values if "repeat(" not in v or "1000000" not in v]
@@ -208,12 +232,9 @@ def _arrays() -> Iterator[Case]:
         yield Case(f"{case.type}[]", lands, tuple(values))
 
 
-ARRAYS = tuple(_arrays())
-
-
-def _domains() -> Iterator[tuple[str, Case]]:
+def _domains(scalars: Sequence[Case]) -> Iterator[tuple[str, Case]]:
     """Over each scalar a domain with the statement that makes it, over some of those another one."""
-    for number, case in enumerate(SCALARS):
+    for number, case in enumerate(scalars):
         if case.type == "xml":
             continue
         yield f"create domain d{number} as {case.type}", Case(f"d{number}", case.lands, case.values)
@@ -226,21 +247,6 @@ def _domains() -> Iterator[tuple[str, Case]]:
     yield "create domain texts as text[]", texts
     yield "create domain cash as numeric(10,2)", Case("cash", "DECIMAL(10,2)", ("0.10", "-99999999.99"))
 
-
-DOMAINS = tuple(case for _, case in _domains())
-
-_HELD = [case for case in SCALARS if case.type != "xml"]
-EVERYTHING = Case(
-    "everything",
-    "VARCHAR",
-    tuple(f"row({', '.join(case.sql(n) for case in _HELD)})" for n in range(4)),
-)
-"""A composite type with a field of every scalar."""
-SETUP = (
-    *_TYPES,
-    *(statement for statement, _ in _domains()),
-    f"create type everything as ({', '.join(f'f{n} {case.type}' for n, case in enumerate(_HELD))})",
-)
 
 KEYS = (
     _case("bigint", "BIGINT", *(f"'{n * 10**17}'" for n in range(-8, 8))),
@@ -310,11 +316,34 @@ REFUSED_TYPES = (
     ("cube", "'(0.1,2),(3,4)'"),
     ("seg", "'1.50 .. 2'"),
     ("isbn", "'978-0-393-04002-9'"),
-    ("vector(3)", "'[1,-0.5,3e-20]'"),
     ("lquery", "'a.*{1,2}.b|c'"),
     ("ltxtquery", "'a & !b'"),
 )
 """(type, value) of types nobody vouches for: refused by name until the catalog says text."""
+_VECTOR = ("vector(3)", "'[1,-0.5,3e-20]'")
+"""Of an extension that not every server brings."""
+
+
+class Kinds:
+    """The cases that a server of ``version`` has. ``setup`` makes their types; ``everything`` is a
+    composite type with a field of every scalar."""
+
+    def __init__(self, version: int, *, vector: bool) -> None:
+        self.scalars = _known(SCALARS, version)
+        self.keys = _known(KEYS, version)
+        self.arrays = tuple(_arrays(self.scalars))
+        made = list(_domains(self.scalars))
+        self.domains = tuple(case for _, case in made)
+        held = [case for case in self.scalars if case.type != "xml"]
+        rows = tuple(f"row({', '.join(case.sql(n) for case in held)})" for n in range(4))
+        self.everything = Case("everything", "VARCHAR", rows)
+        self.refused_types = (*REFUSED_TYPES, _VECTOR) if vector else REFUSED_TYPES
+        self.setup = (
+            *(("create extension vector",) if vector else ()),
+            *_TYPES,
+            *(statement for statement, _ in made),
+            f"create type everything as ({', '.join(f'f{n} {case.type}' for n, case in enumerate(held))})",
+        )
 
 
 def as_postgres(column: str, lands: str) -> str:
