@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 
 from data_platform_tests.defs.conftest import Project
@@ -61,6 +62,21 @@ def partitions(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> list[str 
     return [e.partition for e in result.all_events if e.is_step_materialization and e.asset_key == key]
 
 
+def revenue_is_the_sources(project: Project) -> None:
+    """By order, day and user, what the marts call revenue is what the source's own orders say."""
+    for of_source, of_mart in (
+        ("order_id", "SELECT order_id, sum(revenue) FROM marts.order_facts"),
+        ("(created_at AT TIME ZONE 'UTC')::date", "SELECT date, sum(total_revenue) FROM marts.daily_revenue"),
+        ("user_id", "SELECT user_id, sum(total_revenue) FROM marts.customer_lifetime_value"),
+    ):
+        query = f"SELECT {of_source}, sum(revenue) FROM orders WHERE status <> 'cancelled' GROUP BY 1"
+        with psycopg.connect(project.url) as connection:
+            expected = {key: revenue for key, revenue in connection.execute(query) if revenue}
+        actual = {key: revenue for key, revenue in project.rows(f"{of_mart} GROUP BY 1") if revenue}
+        assert actual == expected
+        assert expected
+
+
 def columns_lead_to_their_sources(project: Project) -> None:
     """Each model's columns say what they are made of: columns of other assets, or a reason why of none."""
     metadata: dict[dg.AssetKey, Any] = {}
@@ -113,6 +129,7 @@ def test_everything_is_green_and_every_materialization_tells_its_story(project: 
     assert ("raw", "complete") in evaluated
     assert any(layer == "marts" for layer, _ in evaluated)
     columns_lead_to_their_sources(project)
+    revenue_is_the_sources(project)
     emails = [str(row[0]) for row in project.rows("SELECT email FROM raw_shop.users")]
     users = project.instance.get_latest_materialization_event(USERS).asset_materialization  # type: ignore[union-attr]
     assert users is not None and "@" not in str(users.metadata["preview"].value)
