@@ -1,5 +1,5 @@
 """Servers that tests share: SeaweedFS (a real S3 server), an emulator of Google Cloud Storage, a proxy
-between either and its client that breaks what it is told to, and PgBouncer.
+between either and its client that breaks what it is told to, PgBouncer, and a load balancer.
 
 All listen on loopback only and end with the process that started them.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import http.client
+import itertools
 import json
 import os
 import platform
+import select
 import shutil
 import signal
 import socket
+import socketserver
 import struct
 import subprocess
 import sys
@@ -21,7 +24,7 @@ import sysconfig
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -414,6 +417,37 @@ def pgbouncer(folder: Path, database_url: str, **settings: str) -> Iterator[str]
 
     with _running([program, str(file)], folder, ready, **as_user(unprivileged_user())):
         yield url
+
+
+@contextmanager
+def balancer(ports: Sequence[int]) -> Iterator[int]:
+    """A port of this machine whose connections go to ``ports`` by turns, as through a load balancer."""
+    turns = itertools.cycle(ports)
+
+    class Forward(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((HOST, next(turns))) as upstream:
+                ways = {self.request: upstream, upstream: self.request}
+                while True:
+                    for end in select.select(list(ways), [], [])[0]:
+                        data = end.recv(65_536)
+                        if not data:
+                            return
+                        ways[end].sendall(data)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Either end may hang up."""
+
+    with Server((HOST, 0), Forward) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
 
 
 # ---- fixtures, offered to every test by conftest.py

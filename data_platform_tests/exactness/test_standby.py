@@ -12,9 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from data_platform.errors import SourceUnreachable
+from data_platform.errors import SourceError, SourceUnreachable
 from data_platform_tests.exactness.standby import Standby
 from data_platform_tests.exactness.tables import VARIANTS
+from data_platform_tests.servers import balancer
 from data_platform_tests.sync.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -73,3 +74,22 @@ def test_a_read_that_the_standby_ends_is_told_and_the_next_one_is_whole(
         assert "a standby ended it. Run the sync again" in str(error)
         project.good()
     assert project.rows("select id, status from raw_shop.plain") == [(7, "new")]
+
+
+@pytest.mark.parametrize("standby_first", [True, False])
+def test_servers_behind_one_name_are_noticed_before_a_row_is_read(
+    database: str, standby: Standby, tmp_path: Path, standby_first: bool
+) -> None:
+    """The reader's rows would be older than the snapshot, and what is between never asked for again."""
+    table = VARIANTS[3]
+    with psycopg.connect(database, autocommit=True) as primary:
+        primary.execute(table.create().encode())
+    standby.caught_up()
+    urls = [standby.url(database), database][:: 1 if standby_first else -1]
+    given = [psycopg.conninfo.conninfo_to_dict(url) for url in urls]
+    with balancer([int(one["port"]) for one in given]) as port:
+        project = Project(tmp_path, psycopg.conninfo.make_conninfo(urls[0], port=port))
+        error = project.catalog({"plain": table.block()}).sync()["plain"].error
+    assert isinstance(error, SourceError)
+    assert "several servers" in str(error) and "give the URL of one of them" in str(error)
+    assert not (tmp_path / "warehouse.duckdb").exists()
