@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _STRICTNESS = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
+_KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
+"""The session that holds the snapshot says nothing while readers read. Load balancers and firewalls forget such a
+connection after some minutes, and a system's own keepalives begin after two hours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where ``source`` is read. ``conninfo`` is libpq's string, a secret; ``variable`` names where it is from."""
@@ -68,6 +73,7 @@ def target(config: PostgresConnection, environ: Mapping[str, str], *, source: st
     settings: dict[str, Any] = {
         "connect_timeout": config.connect_timeout_seconds,
         "client_encoding": "utf8",
+        **_KEEPALIVES,
         **given,
         "sslmode": _sslmode(config, given.get("sslmode")),
     }

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from data_platform.sources.postgres.unreachable import of_a_pooler
+
 LIFTED = (
     "statement_timeout",
     "lock_timeout",
@@ -115,3 +117,36 @@ def connection_limits(connection: Any, needed: int) -> list[str]:
             f"The password of the role {role} is valid until {until}. ALTER ROLE ... VALID UNTIL a later day."
         )
     return found
+
+
+_ENDINGS = {
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+    "57P05": "idle_session_timeout",
+    "53400": "temp_file_limit",
+    "72000": "old_snapshot_threshold",
+}
+"""SQLSTATEs that one limit of the server has for itself."""
+_RAISE = {
+    "temp_file_limit": "A superuser raises it: ALTER ROLE ... SET temp_file_limit",
+    "old_snapshot_threshold": "Raise it in the server's configuration, or sync fewer tables at once",
+}
+
+
+def ended_by(error: Exception, limits: Mapping[str, Limit]) -> str | None:
+    """Which limit of the server or of a pooler ended a session or a statement, its value and where it is set, and
+    what to do; None where none did."""
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate == "08P01":
+        found = of_a_pooler(str(error))
+        return found and f"{found}. Nothing was committed; run the sync again."
+    if sqlstate == "57P01":
+        return (
+            "somebody ended the session at the server (pg_terminate_backend), or the server was stopped. Nothing was"
+            " committed; run the sync again. Where it keeps happening, look for a job that ends long transactions."
+        )
+    name = _ENDINGS.get(sqlstate or "")
+    if name is None:
+        return None
+    way_out = _RAISE.get(name, f"Lift it for the sync's user: ALTER ROLE ... SET {name} = 0")
+    return f"the limit {limits.get(name, name)} ended it. {way_out}. Nothing was committed; then run the sync again."

@@ -100,7 +100,8 @@ class SourceSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        roll_back(self._connection)
+        if kind is None and self.pooled:  # or the pooler would close the server's connection
+            roll_back(self._connection)
         self._connection.close()
 
     @contextmanager
