@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from data_platform.errors import SourceError
+from data_platform.errors import SourceError, SourceUnreachable
 from data_platform_tests.sync.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -78,6 +78,7 @@ def test_rows_land_through_a_pooler_as_over_the_direct_line_or_their_table_is_re
     project = reader.through(pooled(reader.url, pool_mode=mode))
     reports = project.sync()
     assert isinstance(reports["visits"].error, SourceError), reports["visits"]
+    assert "BYPASSRLS" in str(reports["visits"].error)
     assert reports["plain"].error is None, reports["plain"].error
     sql = "select * exclude (_loaded_at, _batch_id) from raw_shop.{} order by id"
     pooled_rows = project.rows(sql.format("plain"))
@@ -147,6 +148,26 @@ def test_a_pool_that_allows_no_transaction_is_refused_by_name(reader: Reader, po
     project = reader.through(pooled(reader.url, pool_mode="statement"))
     for report in project.sync().values():
         assert isinstance(report.error, SourceError) and "statement mode" in str(report.error)
+
+
+def test_a_pool_with_too_few_connections_is_told_as_such(reader: Reader, pooled: Pooled) -> None:
+    project = reader.through(
+        pooled(reader.url, pool_mode="transaction", default_pool_size="1", query_wait_timeout="1")
+    )
+    error = project.sync()["plain"].error
+    assert isinstance(error, SourceUnreachable) and "raise the pool's size" in str(error)
+
+
+@pytest.mark.parametrize("limit", ["query_timeout", "idle_transaction_timeout"])
+def test_a_limit_of_the_pooler_that_ends_a_sync_is_named(reader: Reader, pooled: Pooled, limit: str) -> None:
+    reader.as_owner(
+        "create view slow as select id, pg_sleep(0.8) is null as slept from plain",
+        f"grant select on slow to {reader.role}",
+    )
+    project = reader.through(pooled(reader.url, **{limit: "1"}))
+    error = project.catalog({"slow": {"strategy": "replace"}}).sync()["slow"].error
+    assert isinstance(error, SourceUnreachable), error
+    assert f"the pooler's limit {limit} ended it" in str(error) and "SHOW CONFIG" in str(error)
 
 
 def test_a_setting_that_does_not_take_hold_is_refused_by_name(reader: Reader) -> None:

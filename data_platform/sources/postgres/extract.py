@@ -27,7 +27,7 @@ from data_platform.sources.postgres.introspect import Leaf, Relation
 from data_platform.sources.postgres.read_errors import Asked, does_not_fit, not_kept, of_the_engine
 from data_platform.sources.postgres.settings import check_place, place
 from data_platform.sources.postgres.types import from_clause, literal, qualified, quote
-from data_platform.sources.postgres.unreachable import cause
+from data_platform.sources.postgres.unreachable import NO_SERVER_CONNECTION, cause
 
 if TYPE_CHECKING:
     import duckdb
@@ -176,7 +176,7 @@ class Readers:
     ) -> None:
         self._session, self._conninfo, self._setup = session, session.conninfo, setup
         self._snapshot = None if session.server.standby else session.exported
-        self._asked = Asked(session.target, session.settings, self._snapshot)
+        self._asked = Asked(session, self._snapshot)
         self._connections = connections if self._snapshot is not None else 1
         self._on_progress = on_progress
         self._locks: tuple[str, ...] = ()
@@ -365,13 +365,15 @@ class Readers:
         """For a reader that did not come to where it could read."""
         if isinstance(error, DataPlatformError):
             return error
+        what = f"Joining the snapshot of the source {self._session.source!r}"
+        if ended := self._session.ended(what):
+            return ended
         text = str(error).replace(self._conninfo, "")
         if "Unable to connect" in text:
             return unreachable(self._session.target, text)
-        return SourceUnreachable(
-            f"A reader could not join the snapshot of the source {self._session.source!r}: {cause(text)}."
-            " Run the sync again."
-        )
+        if self._session.pooled and "server closed the connection" in text:  # all that the engine passes on
+            text = NO_SERVER_CONNECTION
+        return SourceUnreachable(f"{what} failed: {cause(text)}. Run the sync again.")
 
     def _copy(self, engine: duckdb.DuckDBPyConnection, read: Read, unit: Unit, path: Path) -> int:
         server = _server_sql(read, unit)

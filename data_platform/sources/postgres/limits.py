@@ -127,6 +127,8 @@ _ENDINGS = {
     "72000": "old_snapshot_threshold",
 }
 """SQLSTATEs that one limit of the server has for itself."""
+OF_A_STATEMENT = ("53400", "72000")
+"""Those of them that leave the session as it was."""
 _RAISE = {
     "temp_file_limit": "A superuser raises it: ALTER ROLE ... SET temp_file_limit",
     "old_snapshot_threshold": "Raise it in the server's configuration, or sync fewer tables at once",

@@ -12,12 +12,19 @@ which the engine has no kind of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, StoreFull, ValueNotKept
-from data_platform.sources.postgres.connection import Target, connect
+from data_platform.sources.postgres.connection import connect
 from data_platform.sources.postgres.server_errors import IN_THE_WAY_OF_REPLAY, source_error
-from data_platform.sources.postgres.settings import Settings, roll_back
+from data_platform.sources.postgres.settings import roll_back
 from data_platform.sources.postgres.types import NOT_KEPT, literal, quote, refused_value, way_out
+from data_platform.sources.postgres.unreachable import NO_SNAPSHOT
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from data_platform.sources.postgres.session import SourceSession
 
 ASKED_SECONDS_MIN = 5
 """How long the server may take to say why, at least: twice what the failed read took."""
@@ -51,8 +58,7 @@ class Asked:
     """How to put a statement to the server again: where, and under which snapshot. A standby's reader has
     none that could be joined."""
 
-    target: Target
-    settings: Settings
+    session: SourceSession
     snapshot: str | None
 
     def why(self, error: Exception, statement: str, what: str, took: float) -> DataPlatformError:
@@ -60,18 +66,18 @@ class Asked:
         import psycopg
 
         try:
-            connection = connect(self.target)
+            connection = connect(self.session.target)
         except DataPlatformError as unreachable:
             return SourceUnreachable(f"{what} failed, for the connection was lost. {unreachable}")
         bound = max(ASKED_SECONDS_MIN, 2 * took)
         try:
-            if took >= self.target.statement_timeout_seconds:  # it would take as long again
+            if took >= self.session.target.statement_timeout_seconds:  # it would take as long again
                 return source_error(psycopg.errors.QueryCanceled(), what=what)
             connection.execute(b"begin transaction isolation level repeatable read, read only")
-            if self.snapshot is not None:
-                connection.execute(f"set transaction snapshot {literal(self.snapshot)}".encode())
+            if self.snapshot is not None and not _joined(connection, self.snapshot):
+                return self.session.ended(what) or SourceUnreachable(f"{what} failed: {NO_SNAPSHOT}.")
             connection.execute(
-                f"{self.settings.statement()}; set local statement_timeout = {int(bound * 1000)}".encode()
+                f"{self.session.settings.statement()}; set local statement_timeout = {int(bound * 1000)}".encode()
             )
             copied = f"copy ({statement}) to stdout (format binary)".encode()
             with connection.cursor() as cursor, cursor.copy(copied) as copy:
@@ -83,7 +89,7 @@ class Asked:
                 " Nothing was committed; run the sync again."
             )
         except psycopg.Error as said:
-            return source_error(said, what=what, lost=connection.closed)
+            return source_error(said, what=what, lost=connection.closed, limits=self.session.limits)
         finally:
             roll_back(connection)
             connection.close()
@@ -94,6 +100,17 @@ class Asked:
                 " (`as: {column: text}`) to find which it is."
             )
         return SourceUnreachable(f"{what}: {NO_REPLY if self.snapshot else IN_THE_WAY_OF_REPLAY}")
+
+
+def _joined(connection: psycopg.Connection[Any], snapshot: str) -> bool:
+    """Whether the snapshot is there to be read under: as long as the transaction that took it is."""
+    import psycopg
+
+    try:
+        connection.execute(f"set transaction snapshot {literal(snapshot)}".encode())
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _of_the_engine_alone(error: Exception) -> bool:

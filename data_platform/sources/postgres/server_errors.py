@@ -9,10 +9,11 @@ Whether our connection was lost is never read from an error: who calls knows the
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, TableLocked, ValueNotKept
-from data_platform.sources.postgres.unreachable import of_a_pooler
+from data_platform.sources.postgres.limits import OF_A_STATEMENT, Limit, ended_by
 
 LOST = "the connection to the source was lost. Run the sync again."
 IN_THE_WAY_OF_REPLAY = (
@@ -61,7 +62,6 @@ _REASONS = {
     "55000": ("something that it reads is not ready to be read", _BEHIND),
     "57P01": ("a server that it reads from is shutting down", _LATER),
     "57P03": ("a server that it reads from does not take connections yet", _LATER),
-    "72000": ("its snapshot is too old for the server", _LATER),
     "XX001": (
         "the server says that data of it is damaged",
         "Check that table at the source (`pg_amcheck`) and restore what is lost from a backup.",
@@ -111,17 +111,21 @@ _DO = {
 }
 
 
-def source_error(error: Exception, *, what: str, lost: bool = False) -> DataPlatformError:
+def source_error(
+    error: Exception, *, what: str, lost: bool = False, limits: Mapping[str, Limit] | None = None
+) -> DataPlatformError:
     """A readable error for a failed statement; the kind says whether to try again.
 
-    ``lost``: our own connection is gone, as who holds it found by asking it.
+    ``lost``: our own connection is gone, as who holds it found by asking it. ``limits`` are what the role and the
+    server have set.
     """
     if isinstance(error, DataPlatformError):
         return error
     if lost:
-        said = of_a_pooler(str(error))  # one SQLSTATE for all it says
-        return SourceUnreachable(f"{what} failed: {said}." if said else f"{what} failed: {LOST}")
+        return SourceUnreachable(f"{what} failed: {ended_by(error, limits or {}) or LOST}")
     sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate in OF_A_STATEMENT:
+        return SourceUnreachable(f"{what} failed: {ended_by(error, limits or {})}")
     if sqlstate == "57014":
         return SourceUnreachable(
             f"{what} took longer than statement_timeout_seconds allows and was cancelled."

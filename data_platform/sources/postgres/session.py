@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
 from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, TableLocked
@@ -70,7 +70,7 @@ class SourceSession:
     """Where the snapshot was taken: readers must be there too."""
     pooled: bool
     """Whether a pooler stands between: the server's number of this session's process is another than it was told."""
-    limits: Mapping[str, Limit]
+    limits: Mapping[str, Limit] = MappingProxyType({})
     """What the role and the server have set, which the sync's settings replace in part."""
 
     def __init__(self, target: Target) -> None:
@@ -200,7 +200,17 @@ class SourceSession:
 
     def failure(self, error: Exception, what: str) -> DataPlatformError:
         """``error`` as a person can act on it. Whether the connection was lost is the connection's to say."""
-        return source_error(error, what=what, lost=self._connection.closed)
+        return source_error(error, what=what, lost=self._connection.closed, limits=self.limits)
+
+    def ended(self, what: str) -> DataPlatformError | None:
+        """Why the transaction that holds the snapshot is gone; None where it is there. Readers ask, each in its
+        thread: one statement at a time is the connection's own care."""
+        try:
+            self._connection.execute("select 1")
+        except Exception as error:
+            if self._connection.closed:
+                return self.failure(error, what)
+        return None
 
     def under_snapshot(self, what: str) -> Asking:
         """As a connection, for what asks under the snapshot that rows are read under."""

@@ -6,9 +6,14 @@ in it, and DuckDB's the whole connection string. So their text is looked at and 
 
 from __future__ import annotations
 
+NO_SNAPSHOT = (
+    "the server it reached does not know the snapshot. The session that took it was ended, or the URL's host (a pooler,"
+    " a load balancer) leads to several servers: give the URL of one of them"
+)
+NO_SERVER_CONNECTION = "query_wait_timeout"
 _OF_A_POOLER: tuple[tuple[str, str], ...] = (
     (
-        "query_wait_timeout",
+        NO_SERVER_CONNECTION,
         "the pooler had no server connection to give within its query_wait_timeout. A sync takes one for itself and one"
         " for each of `connections:` at the same time: raise the pool's size, or lower `connections:`",
     ),
@@ -91,8 +96,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
             "cannot import a snapshot",
             '" does not exist',
         ),
-        "the server it reached does not know the snapshot. The session that took it was ended, or the URL's host (a"
-        " pooler, a load balancer) leads to several servers: give the URL of one of them",
+        NO_SNAPSHOT,
     ),
     (
         ("unsupported startup parameter",),
