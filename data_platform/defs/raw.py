@@ -25,6 +25,7 @@ from data_platform.defs.materializations import (
     table_metadata,
     version_tags,
 )
+from data_platform.defs.planned_checks import plan_once
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.sources import owners
 from data_platform.errors import DataPlatformError
@@ -116,6 +117,8 @@ def _run(
     wanted = [t for t in tables if names.raw_key(t.id) in context.selected_asset_keys]
     checks = _selected_checks(context, tables)
     asked = partitions.slices(_partition_keys(context), config.slices) if wanted else []
+    if _partition_keys(context):
+        plan_once(context.instance, context.run_id)
     reports: dict[TableId, TableReport] = {}
     for report in _sync(platform, source, wanted, asked, config, checks):
         reports[report.table] = report
@@ -176,15 +179,19 @@ def _materialized(
     report: TableReport,
     days: dg.DailyPartitionsDefinition | None,
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """The days first and the table last, so that the asset's latest event is the full one."""
+    """The days first and the table last, so that the asset's latest event is the full one.
+
+    A run of partitions reports other days that it touched outside of itself: a backfill counts every
+    partition that its runs report.
+    """
     head = report.manifest or platform.ledger.head(table.id)
     own = set(_partition_keys(context))
     if days and table.partition and report.manifest:
         store_materializations(
             context.instance,
             touched_events(report.manifest, report.touched, days, without=own),
-            context.run,
-            context.op_execution_context.get_step_execution_context().step.key,
+            None if own else context.run,
+            None if own else context.op_execution_context.get_step_execution_context().step.key,
         )
     metadata: dict[str, Any] = {"seconds": round(report.seconds, 3)}
     if head is not None:

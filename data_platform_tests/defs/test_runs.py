@@ -8,7 +8,9 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 
+from data_platform.defs.planned_checks import plan_once
 from data_platform_tests.defs.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -172,6 +174,48 @@ def test_changes_report_the_days_they_touched_and_a_slice_replaces_its_own(proje
     assert project.rows(sql) == [(0,)]
     completeness = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert completeness["complete"]
+
+
+def test_a_run_of_days_counts_its_own_days_and_each_check_once(project: Project) -> None:
+    """A row leaves a day of the run for another one: that one is told, but not as the run's."""
+    assert project.sync("orders", checks=False).success
+    project.execute(
+        "UPDATE orders SET created_at = timestamptz '2026-11-20 12:00+00' WHERE created_at::date = '2026-11-05'"
+    )
+    range_ = {
+        "dagster/asset_partition_range_start": "2026-11-04",
+        "dagster/asset_partition_range_end": "2026-11-06",
+    }
+    result = project.sync("orders", tags=range_)
+    assert result.success, failures(result)
+    records = project.instance.fetch_materializations(ORDERS, limit=10).records
+    mine = [r.partition_key for r in records if r.run_id == result.run_id]
+    assert sorted(map(str, mine)) == ["2026-11-04", "2026-11-05", "2026-11-06"]
+    assert "2026-11-20" in [r.partition_key for r in records if r.run_id != result.run_id]
+
+    # as the daemon plans the checks of such a run: one record for each of its partitions
+    days = project.repository.asset_graph.get(ORDERS).partitions_def
+    assert days is not None
+    subset = days.subset_with_partition_keys(["2026-11-04", "2026-11-05", "2026-11-06"])
+    key = dg.AssetCheckKey(ORDERS, "complete")
+    run = project.instance.create_run_for_job(
+        project.definitions.resolve_job_def("shop_changes"), tags=range_
+    )
+    planned = AssetCheckEvaluationPlanned(
+        asset_key=ORDERS, check_name=key.name, partitions_subset=subset.to_serializable_subset()
+    )
+    event = dg.DagsterEvent(
+        dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value, run.job_name, event_specific_data=planned
+    )
+    project.instance.report_dagster_event(event, run.run_id)
+
+    def history() -> list[tuple[str, str | None]]:
+        found = project.instance.event_log_storage.get_asset_check_execution_history(key, limit=50)
+        return [(r.status.value, r.partition) for r in found if r.run_id == run.run_id]
+
+    assert len(history()) == 3
+    plan_once(project.instance, run.run_id)
+    assert history() == [("PLANNED", None)]
 
 
 def test_partitioned_tables_and_others_are_read_under_one_snapshot(project: Project) -> None:

@@ -158,6 +158,11 @@ def test_a_backfill_of_days_is_one_run(production: Production) -> None:
     assert sorted(str(record.partition_key) for record in made.records) == sorted(DAYS)
     sql = f"SELECT count(*) FROM raw_shop.orders WHERE created_at::DATE = DATE '{DAYS[1]}'"
     assert production.rows(sql) == [(0,)]
+    # one evaluation of each check, and none that is planned for ever
+    history = production.instance.event_log_storage.get_asset_check_execution_history
+    records = history(dg.AssetCheckKey(ORDERS, "complete"), limit=100)
+    mine = [record.status.value for record in records if record.run_id == runs[0].run_id]
+    assert mine == ["SUCCEEDED"]
 
 
 def test_a_killed_run_leaves_no_slot_and_no_lock_and_is_started_again(production: Production) -> None:
