@@ -420,20 +420,24 @@ def pgbouncer(folder: Path, database_url: str, **settings: str) -> Iterator[str]
 
 
 @contextmanager
-def balancer(ports: Sequence[int]) -> Iterator[int]:
-    """A port of this machine whose connections go to ``ports`` by turns, as through a load balancer."""
-    turns = itertools.cycle(ports)
+def balancer(
+    ports: Sequence[int], alters: Callable[[int, bytes], bytes] = lambda number, data: data
+) -> Iterator[int]:
+    """A port of this machine whose connections go to ``ports`` by turns, as through a load balancer.
+    ``alters`` makes of what a client sends on its connection (they are numbered) what the server gets."""
+    turns = enumerate(itertools.cycle(ports))
 
     class Forward(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with socket.create_connection((HOST, next(turns))) as upstream:
+            number, port = next(turns)
+            with socket.create_connection((HOST, port)) as upstream:
                 ways = {self.request: upstream, upstream: self.request}
                 while True:
                     for end in select.select(list(ways), [], [])[0]:
                         data = end.recv(65_536)
                         if not data:
                             return
-                        ways[end].sendall(data)
+                        ways[end].sendall(alters(number, data) if end is self.request else data)
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True

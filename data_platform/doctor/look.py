@@ -158,8 +158,9 @@ def _limits(session: SourceSession, connection: Any, source: Source, head: str) 
     return verdicts.limits(
         f"{head}: limits",
         [str(limit) for limit in limits.lifted(session.limits)],
-        limits.staying(session.limits, standby=session.server.standby),
+        limits.staying(session.limits),
         limits.connection_limits(connection, needed),
+        limits.standby_delays(session.limits) if session.server.standby else "",
     )
 
 

@@ -84,14 +84,18 @@ def pooler(check: str, pooled: bool, connections: int) -> Finding:
     )
 
 
-def limits(check: str, lifted: Sequence[str], staying: Sequence[str], too_low: Sequence[str]) -> Finding:
+def limits(
+    check: str, lifted: Sequence[str], staying: Sequence[str], too_low: Sequence[str], of_a_standby: str = ""
+) -> Finding:
     """``lifted`` do not hold for a sync; ``staying`` may end one; ``too_low`` will."""
     if too_low or staying:
-        return Finding(check, "fail" if too_low else "warn", "\n".join([*too_low, *staying]))
+        return Finding(check, "fail" if too_low else "warn", "\n".join([*too_low, *staying]) + of_a_standby)
     own = "statement_timeout_seconds and lock_timeout_seconds of the catalog"
     if lifted:
-        return Finding(check, "ok", f"{', '.join(lifted)}: a sync's transactions replace them by {own}.")
-    return Finding(check, "ok", f"Nothing but {own} can end a sync.")
+        found = f"{', '.join(lifted)}: a sync's transactions replace them by {own}."
+    else:
+        found = f"No limit of the role, the database or the server ends a sync, only {own}."
+    return Finding(check, "ok", found + of_a_standby)
 
 
 def tables(check: str, wanted: int, problems: Sequence[str]) -> Finding:

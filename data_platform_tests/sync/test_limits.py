@@ -46,6 +46,11 @@ class Limited(Project):
         with psycopg.connect(self.owner, autocommit=True) as connection:
             connection.execute(f"alter role {self.role} {clause}")  # type: ignore[call-overload]
 
+    def make(self, statement: str) -> None:
+        with psycopg.connect(self.owner, autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(f"grant select on all tables in schema public to {self.role}")  # type: ignore[call-overload]
+
     def finding(self, check: str) -> Finding:
         platform = self.platform()
         found = look.look_at_source(platform, platform.catalog.source("shop"))
@@ -91,6 +96,14 @@ def test_limits_that_are_not_the_syncs_to_change_are_named_with_value_and_place(
     text = str(reports["sorted"].error)
     assert isinstance(reports["sorted"].error, SourceError)
     assert "the limit temp_file_limit = 64 kB of the role ended it" in text and "SET temp_file_limit" in text
+
+
+def test_the_catalogs_own_limit_is_named_with_its_value(limited: Limited) -> None:
+    endless = "create view endless as select id, pg_sleep(1) is null as slept from a"
+    limited.make(endless)
+    limited.catalog({"endless": {"strategy": "replace"}}, connection={"statement_timeout_seconds": 1})
+    text = str(limited.sync()["endless"].error)
+    assert "statement_timeout_seconds = 1 s in the source's `connection:`" in text
 
 
 def test_a_role_that_may_have_too_few_connections_is_told_before_the_sync(limited: Limited) -> None:

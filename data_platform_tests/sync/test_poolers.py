@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from data_platform.doctor import look
 from data_platform.errors import SourceError, SourceUnreachable
+from data_platform.sync import discover, probe
+from data_platform_tests.servers import balancer
 from data_platform_tests.sync.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -130,7 +133,12 @@ def test_what_is_left_on_a_pooled_connection_reaches_no_row_and_ours_are_not_lef
     assert {row[1:] for row in made} == {tuple(LEFT.values())}
 
     project = reader.through(url)
-    project.good()
+    project.good(verify=True)
+    assert [p.error for p in probe(project.platform(), "shop", measure_slices=True)] == [None] * 3
+    assert "plain:" in discover({"URL": url}, source="shop", url_env="URL")
+    platform = project.platform()
+    connection = list(look.look_at_source(platform, platform.catalog.source("shop")))[1]
+    assert connection.state == "ok" and "through a pooler" in connection.found
     assert project.rows("select count(*) from raw_shop.mine") == [(3,)]
     assert project.rows("select distinct lasted from raw_shop.plain") == [("1 year 2 mons 3 days 04:05:06",)]
 
@@ -178,3 +186,19 @@ def test_a_setting_that_does_not_take_hold_is_refused_by_name(reader: Reader) ->
         text = str(report.error)
         assert isinstance(report.error, SourceError) and not report.error.retryable
         assert "zero_damaged_pages must be off and is on" in text and "rows could be missing" in text
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["session", "reader"])
+def test_a_set_that_is_not_passed_on_is_noticed_on_every_connection(reader: Reader, number: int) -> None:
+    def keeps_the_default(connection: int, data: bytes) -> bytes:
+        return (
+            data.replace(b"row_security = 'off'", b"row_security =  'on'") if connection == number else data
+        )
+
+    given = psycopg.conninfo.conninfo_to_dict(reader.url)
+    with balancer([int(given["port"])], keeps_the_default) as port:
+        project = reader.through(psycopg.conninfo.make_conninfo(reader.url, port=port))
+        reports = project.catalog(TABLES, connection={"connections": 1}).sync()
+    for report in reports.values():
+        assert isinstance(report.error, SourceError) and not report.error.retryable
+        assert "row_security was set to off and is on, so rows could be missing" in str(report.error)

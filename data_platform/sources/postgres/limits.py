@@ -18,6 +18,8 @@ LIFTED = (
 )
 """The sync sets them for each of its transactions (``settings.py``), whatever the role has."""
 
+STATEMENT = "statement_timeout_seconds"
+"""The catalog's own limit."""
 _STAYING = {
     "temp_file_limit": ("-1", "a sort or a hash of a view that writes more to disk is ended"),
     "old_snapshot_threshold": ("-1", "a read that is older may be ended (`snapshot too old`)"),
@@ -62,9 +64,10 @@ class Limit:
         return f"{self.name} = {self.value}{' ' if self.where else ''}{self.where}"
 
 
-def read_limits(connection: Any) -> dict[str, Limit]:
-    """The limits before the sync's own settings are made, by name."""
-    return {
+def read_limits(connection: Any, statement_timeout_seconds: int) -> dict[str, Limit]:
+    """The limits before the sync's own settings are made, by name, and the catalog's own."""
+    own = Limit(STATEMENT, f"{statement_timeout_seconds} s", "in the source's `connection:`")
+    return {STATEMENT: own} | {
         name: Limit(name, _shown(setting, unit), _SOURCES.get(source, ""))
         for name, setting, unit, source in connection.execute(_LIMITS)
     }
@@ -81,24 +84,25 @@ def lifted(limits: Mapping[str, Limit]) -> list[Limit]:
     return [limits[name] for name in LIFTED if name in limits and limits[name].value != "0"]
 
 
-def staying(limits: Mapping[str, Limit], *, standby: bool) -> list[str]:
+def staying(limits: Mapping[str, Limit]) -> list[str]:
     """What can end a sync and is not the sync's to change, each with what to do."""
-    found = []
-    for name, (none, effect) in _STAYING.items():
-        if name in limits and limits[name].value != none:
-            found.append(
-                f"{limits[name]}: {effect}. Where a sync meets it, raise it (ALTER ROLE ... SET {name} takes a superuser;"
-                " old_snapshot_threshold the server's configuration)."
-            )
-    if standby:
-        delays = [limits[name] for name in _ON_STANDBYS if name in limits and limits[name].value != "-1"]
-        if delays:
-            shown = ", ".join(map(str, delays))
-            found.append(
-                f"{shown}: the standby ends a read that holds its replay up for longer. Raise it there where syncs are"
-                " ended, or set hot_standby_feedback = on."
-            )
-    return found
+    return [
+        f"{limits[name]}: {effect}. Where a sync meets it, raise it (ALTER ROLE ... SET {name} takes a superuser;"
+        " old_snapshot_threshold the server's configuration)."
+        for name, (none, effect) in _STAYING.items()
+        if name in limits and limits[name].value != none
+    ]
+
+
+def standby_delays(limits: Mapping[str, Limit]) -> str:
+    """How long a standby lets a read hold up its replay."""
+    delays = [limits[name] for name in _ON_STANDBYS if name in limits and limits[name].value != "-1"]
+    if not delays:
+        return ""
+    return (
+        f" A standby ends a read that holds its replay up for longer than {', '.join(map(str, delays))}; where that"
+        " keeps happening, raise it there."
+    )
 
 
 def connection_limits(connection: Any, needed: int) -> list[str]:

@@ -72,7 +72,7 @@ class Asked:
         bound = max(ASKED_SECONDS_MIN, 2 * took)
         try:
             if took >= self.session.target.statement_timeout_seconds:  # it would take as long again
-                return source_error(psycopg.errors.QueryCanceled(), what=what)
+                return source_error(psycopg.errors.QueryCanceled(), what=what, limits=self.session.limits)
             connection.execute(b"begin transaction isolation level repeatable read, read only")
             if self.snapshot is not None and not _joined(connection, self.snapshot):
                 return self.session.ended(what) or SourceUnreachable(f"{what} failed: {NO_SNAPSHOT}.")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, TableLocked, ValueNotKept
-from data_platform.sources.postgres.limits import OF_A_STATEMENT, Limit, ended_by
+from data_platform.sources.postgres.limits import OF_A_STATEMENT, STATEMENT, Limit, ended_by
 
 LOST = "the connection to the source was lost. Run the sync again."
 IN_THE_WAY_OF_REPLAY = (
@@ -127,9 +127,10 @@ def source_error(
     if sqlstate in OF_A_STATEMENT:
         return SourceUnreachable(f"{what} failed: {ended_by(error, limits or {})}")
     if sqlstate == "57014":
+        own = (limits or {}).get(STATEMENT, STATEMENT)
         return SourceUnreachable(
-            f"{what} took longer than statement_timeout_seconds allows and was cancelled."
-            " Raise the limit in the source's `connection:` or read from a replica (replica_url_env)."
+            f"{what} took longer than {own} and was cancelled, unless somebody cancelled it (pg_cancel_backend)."
+            " Raise that limit or read from a replica (replica_url_env)."
         )
     if sqlstate == "40001":  # what only reads, and is not serializable, conflicts with nothing but replay
         return SourceUnreachable(f"{what}: {IN_THE_WAY_OF_REPLAY}")

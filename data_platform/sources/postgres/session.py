@@ -364,7 +364,7 @@ class SourceSession:
 
     def _read_limits(self) -> Mapping[str, Limit]:
         try:
-            return read_limits(self._connection)
+            return read_limits(self._connection, self.target.statement_timeout_seconds)
         except Exception as error:
             raise unreachable(self.target, error) from None
 
