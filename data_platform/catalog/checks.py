@@ -117,6 +117,14 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
             f"is `{treatment}?`, a guess of `discover`. Confirm it by taking the question mark away, or choose another:"
             " hash, mask, redact, or keep where the values may land as they are",
         )
+    if block.only and right("only"):
+        for column, path in _named_columns(block, raw):
+            if column not in block.only:
+                add(
+                    path,
+                    f"names `{column}`, which `only` leaves out: nothing of it is read; add it to `only` or take it"
+                    " away here",
+                )
     relation = _relation_name(block, base)
     for column, path in _named_columns(block, raw):
         if column in (BATCH_ID, LOADED_AT, SOURCE_XMIN) or column.startswith(RULE_PREFIX):

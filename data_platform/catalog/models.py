@@ -131,6 +131,14 @@ class TableSettings(Model):
     ] = Field(
         default=(), description="The column, or list of columns, that identify a row: unique and never NULL."
     )
+    only: Annotated[
+        tuple[ColumnName, ...],
+        BeforeValidator(_one_or_more),
+        WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+    ] = Field(
+        default=(),
+        description="The columns that are read; the others stay at the source and need no grant. Default: all.",
+    )
     cursor: ColumnName | None = Field(
         default=None, description="The time column that every change of a row sets, such as `updated_at`."
     )

@@ -24,10 +24,11 @@ from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
 from data_platform.sources.postgres import limits
 from data_platform.sources.postgres.clock import observe
 from data_platform.sources.postgres.connection import target
-from data_platform.sources.postgres.session import LOOK_SECONDS, SUPPORTED, SourceSession
+from data_platform.sources.postgres.session import SUPPORTED, SourceSession
 from data_platform.stores import Store
 from data_platform.stores.local import LocalStore
 from data_platform.sync import Platform, open_platform
+from data_platform.sync.sources import Findings, check_source
 
 PROBE_FOLDER = "_doctor"
 """No table's: their folders start with a source's name, which starts with a letter."""
@@ -126,14 +127,9 @@ def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
                 yield _source_clock(platform, connection, head)
                 yield _activity(connection, source, head)
                 yield _limits(session, connection, source, head)
-            wanted = [(table.id.table, *table.relation) for table in source.tables.values()]
-            seen = session.look(wanted, session.permitted, seconds=LOOK_SECONDS)
-            problems = [
-                f"{source.name}/{table}: {found}"
-                for table, found in seen.items()
-                if isinstance(found, DataPlatformError)
-            ]
-            yield verdicts.tables(f"{head}: tables", len(wanted), problems)
+            told = Findings()
+            check_source(session, source, told)
+            yield verdicts.tables(f"{head}: tables", len(source.tables), told.mistakes, told.notes)
     except DataPlatformError as error:
         yield failed(head, error)
 

@@ -98,10 +98,13 @@ def limits(
     return Finding(check, "ok", found + of_a_standby)
 
 
-def tables(check: str, wanted: int, problems: Sequence[str]) -> Finding:
-    if not problems:
-        return Finding(check, "ok", f"{wanted} tables are there and may be read.")
-    return Finding(check, "fail", "\n".join(problems))
+def tables(check: str, wanted: int, problems: Sequence[str], notes: Sequence[str] = ()) -> Finding:
+    """``problems`` keep tables from being synced; ``notes`` are worth a look."""
+    if problems:
+        return Finding(check, "fail", "\n".join(problems))
+    if notes:
+        return Finding(check, "warn", "\n".join(notes))
+    return Finding(check, "ok", f"{wanted} tables are there and can be read.")
 
 
 def activity(check: str, by_clock: int, sees_all: bool, standby: bool, user: str) -> Finding:

@@ -180,7 +180,9 @@ def compare_shapes(
                     f"a rule on a treated column changed ({new[name].source_type}); everything was read anew"
                 )
             continue
-        if problem := _another_column(name, name in new, before.identity, now.identity):
+        if name not in new and _still_there(name, before.identity, now.identity):
+            refresh.append(f"the catalog leaves the column {name} out now; everything was read anew")
+        elif problem := _another_column(name, name in new, before.identity, now.identity):
             problems.append(problem)
         elif treatment(new[name]) != treatment(column):
             refresh.append(f"the treatment of {name} changed; everything was read anew")
@@ -246,6 +248,13 @@ def carried(before: Identity | None, now: Identity | None) -> Identity | None:
     if before is None or now is None or before.oid != now.oid:
         return before
     return replace(now, storage=before.storage, leaves=before.leaves)
+
+
+def _still_there(name: str, before: Identity | None, now: Identity | None) -> bool:
+    """Whether the relation has a column still that does not land any more: ``only`` leaves it out."""
+    if before is None or now is None or before.oid != now.oid or name not in before.columns:
+        return False
+    return now.columns.get(name) == before.columns[name]
 
 
 def _another_column(name: str, there: bool, before: Identity | None, now: Identity | None) -> str | None:

@@ -6,8 +6,10 @@ into the extraction query's expressions and nowhere else.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from data_platform.catalog import Table
-from data_platform.errors import PersonalColumnUndeclared, TableMissing, UnsupportedType
+from data_platform.errors import PersonalColumnUndeclared, SourceError, TableMissing, UnsupportedType
 from data_platform.privacy.names import is_secret, of_column
 from data_platform.privacy.treatments import expression
 from data_platform.quality.rules import Rule
@@ -39,6 +41,7 @@ def project(
     PersonalColumnUndeclared, UnsupportedType.
     """
     check_columns(table, relation, before)
+    relation = chosen(table, relation)
     plans = plan_columns(relation, table.as_)
     projections, columns = [], []
     for plan in plans:
@@ -59,10 +62,18 @@ def project(
     return projections, Shape(tuple(columns), table.key, table.partition, table.timezone, relation.identity)
 
 
+def chosen(table: Table, relation: Relation) -> Relation:
+    """``relation`` with the columns that are read of it."""
+    if not table.only:
+        return relation
+    return replace(relation, columns=tuple(c for c in relation.columns if c.name in table.only))
+
+
 def check_columns(table: Table, relation: Relation, before: Identity | None = None) -> None:
     names = set(relation.column_names)
     where = f"{table.id} ({relation.schema}.{relation.name})"
     named = {
+        "only": table.only,
         "key": table.key,
         "cursor": [table.cursor] if table.cursor else [],
         "partition": [table.partition] if table.partition else [],
@@ -92,6 +103,9 @@ def check_columns(table: Table, relation: Relation, before: Identity | None = No
                 f"{where}: the partition column {table.partition} is {column.formatted};"
                 " daily partitions need a date or a timestamp."
             )
+    relation = chosen(table, relation)
+    names = set(relation.column_names)
+    _check_granted(table, relation, where)
     _check_declared(table, relation, where)
     own = (BATCH_ID, LOADED_AT, SOURCE_XMIN, ROW_ID)
     reserved = [n for n in names if n.lower() in own or n.lower().startswith(RULE_PREFIX)]
@@ -104,6 +118,19 @@ def check_columns(table: Table, relation: Relation, before: Identity | None = No
         raise UnsupportedType(
             f"{where} has columns whose names the warehouse cannot hold: {', '.join(sorted(reserved))}."
             " Rename them at the source, or read a view that does."
+        )
+
+
+def _check_granted(table: Table, relation: Relation, where: str) -> None:
+    if relation.readable is None:
+        return
+    denied = [name for name in relation.column_names if name not in relation.readable]
+    if denied:
+        granted = [name for name in relation.column_names if name in relation.readable]
+        raise SourceError(
+            f"{where}: this user may not SELECT the column(s) {', '.join(denied)}. Nothing was read, and what has landed"
+            " stays as it is. GRANT SELECT on them to the sync's user, or name under `only` of the table's block the"
+            f" columns to read: {', '.join(granted) or 'none is granted'}."
         )
 
 

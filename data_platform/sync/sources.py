@@ -11,10 +11,12 @@ from data_platform.privacy import names
 from data_platform.sources.postgres import discover as postgres
 from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.connection import target
+from data_platform.sources.postgres.draft import Privacy
 from data_platform.sources.postgres.introspect import Relation
+from data_platform.sources.postgres.readable import Trial, try_to_read
 from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
 from data_platform.sync.platform import Platform, utc_now
-from data_platform.sync.projection import project
+from data_platform.sync.projection import chosen, project
 
 
 @dataclass
@@ -34,7 +36,7 @@ def discover(environ: Mapping[str, str], *, source: str, url_env: str, schema: s
         url_env=url_env,
         schema=schema,
         today=utc_now().date(),
-        privacy=postgres.Privacy(names.of_column, names.of_name, suggest_treatment),
+        privacy=Privacy(names.of_column, names.of_name, suggest_treatment),
     )
 
 
@@ -63,18 +65,29 @@ def check_sources(platform: Platform) -> Findings:
 def check_source(session: SourceSession, source: Source, found: Findings) -> None:
     """What the tables of one source would meet in a sync, into ``found``."""
     today = session.observe(activity=False).taken_at[:10]
-    wanted = [(t.id.table, *t.relation) for t in source.tables.values()]
-    seen = session.look(wanted, session.permitted, seconds=LOOK_SECONDS)
-    known = {relation.oid for relation in seen.values() if isinstance(relation, Relation)}
-    for table in source.tables.values():
-        relation = seen[table.id.table]
-        try:
-            if not isinstance(relation, Relation):
-                raise relation
-            project(table, relation, today)
-            found.notes += _not_in_the_catalog(table, relation, known)
-        except DataPlatformError as error:
-            found.mistakes.append(str(error))
+    tables = source.tables
+
+    def look(name: str, relation: Relation) -> tuple[Relation, Trial]:
+        session.permitted(name, relation)
+        project(tables[name], relation, today)
+        return relation, try_to_read(session, relation, chosen(tables[name], relation).column_names)
+
+    wanted = [(name, *table.relation) for name, table in tables.items()]
+    seen = session.look(wanted, look, seconds=LOOK_SECONDS)
+    known = {one[0].oid for one in seen.values() if not isinstance(one, DataPlatformError)}
+    for name, table in tables.items():
+        one = seen[name]
+        if isinstance(one, DataPlatformError):
+            told = str(one)
+            found.mistakes.append(told if str(table.id) in told else f"{table.id}: {told}")
+            continue
+        relation, trial = one
+        where = f"{table.id} ({relation.schema}.{relation.name})"
+        found.notes += _not_in_the_catalog(table, relation, known)
+        if trial.problem:
+            found.mistakes.append(f"{where} cannot be read: {trial.problem}.")
+        elif trial.note:
+            found.notes.append(f"{where}: {trial.note}.")
 
 
 def _not_in_the_catalog(table: Table, relation: Relation, known: Collection[int]) -> list[str]:

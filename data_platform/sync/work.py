@@ -28,7 +28,7 @@ from data_platform.sync.decide import (
     compare_shapes,
     decide_changes,
 )
-from data_platform.sync.projection import project
+from data_platform.sync.projection import chosen, project
 from data_platform.tables import WHOLE_TABLE, Operation, Slice, Tally
 
 
@@ -218,7 +218,7 @@ def _filled(work: Work, session: SourceSession, relation: Relation) -> list[str]
     with its default, and computes a virtual one, without a new version of any row."""
     assert work.state.head is not None
     known = {c.name for c in work.state.head.columns}
-    new = [c.name for c in relation.columns if c.name not in known]
+    new = [c.name for c in chosen(work.table, relation).columns if c.name not in known]
     if not new:
         return []
     before = work.state.watermark.xmin if work.state.watermark else None
@@ -289,7 +289,8 @@ def _units(session: SourceSession, relation: Relation, decision: Decision) -> li
     relation_sql = from_clause(relation)
     if decision.load == "replace":
         # before PostgreSQL 14 each ctid range would read the whole table
-        return whole_table_units(relation, split=session.server.version >= 14 and not session.server.standby)
+        by_ctid = session.server.version >= 14 and (relation.readable is None or "ctid" in relation.readable)
+        return whole_table_units(relation, split=by_ctid and not session.server.standby)
     if decision.operation == "changes":
         # ends at the first row, so that only a quiet table pays for a scan without a read
         found = session.execute(

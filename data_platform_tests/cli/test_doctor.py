@@ -186,7 +186,9 @@ def test_a_source_is_looked_at_as_a_sync_would(
 ) -> None:
     (project / "catalog" / "sources" / "crm.yaml").unlink()
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("CREATE TABLE products (product_id int PRIMARY KEY, updated_at timestamptz)")
+        connection.execute(
+            "CREATE TABLE products (product_id int PRIMARY KEY, updated_at timestamptz, supplier_email text)"
+        )
         connection.execute("DROP ROLE IF EXISTS doctors_reader")
         connection.execute("CREATE ROLE doctors_reader LOGIN PASSWORD 'only for this test'")
     monkeypatch.setenv("CLI_TEST_SHOP_URL", database)

@@ -23,6 +23,10 @@ KINDS = {
 }
 
 
+ROW_VERSIONS = frozenset(("xmin", "ctid", "tableoid"))
+"""The columns of the system by which changes are found; a grant on columns alone leaves them out."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
     """A column as pg_catalog describes it. ``base`` is the type behind any domain,
@@ -60,7 +64,8 @@ class Relation:
     over NOT NULL columns enforces; ``indexed`` the columns some index leads with.
     ``children`` are the tables that inherit from it, as (oid, schema, name): their rows are
     theirs, and it is read without them. ``references`` are the columns of foreign keys: the table
-    and column that each refers to."""
+    and column that each refers to. ``readable`` are the columns, those of the system included, that this
+    user may SELECT where that is not granted on all of them; None where it is."""
 
     oid: int
     schema: str
@@ -76,10 +81,13 @@ class Relation:
     identity: Identity | None = None
     children: tuple[tuple[int, str, str], ...] = ()
     references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    readable: frozenset[str] | None = None
 
     @property
     def has_xmin(self) -> bool:
-        return self.kind in ("r", "p") and all(leaf.kind == "r" for leaf in self.leaves)
+        if self.kind not in ("r", "p") or any(leaf.kind != "r" for leaf in self.leaves):
+            return False
+        return self.readable is None or self.readable >= ROW_VERSIONS
 
     def column(self, name: str) -> SourceColumn | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -149,6 +157,13 @@ select c.oid::bigint, n.nspname, c.relname
 from below join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace order by 1
 """
 
+_READABLE = """
+select has_table_privilege(c.oid, 'SELECT'),
+       array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and not a.attisdropped
+             and has_column_privilege(c.oid, a.attnum, 'SELECT'))
+from pg_class c where c.oid = %s
+"""
+
 _REFERENCES = """
 select a.attname, c.relname, f.attname
 from pg_constraint k
@@ -204,6 +219,7 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
         if is_primary:
             primary = tuple(names)
     below = tuple(connection.execute(_BELOW, (oid,))) if kind in ("r", "p") else ()
+    everything, some = connection.execute(_READABLE, (oid,)).fetchone()
     leaves: tuple[Leaf, ...] = ()
     if kind in ("r", "p"):
         rows = connection.execute(_LEAVES, (oid,)).fetchall()
@@ -240,6 +256,7 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
         ),
         children=below if kind == "r" else (),
         references={own: (table, column) for own, table, column in connection.execute(_REFERENCES, (oid,))},
+        readable=None if everything else frozenset(some),
     )
 
 

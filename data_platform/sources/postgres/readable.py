@@ -8,33 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from data_platform.sources.postgres.introspect import KINDS, Relation
-from data_platform.sources.postgres.server_errors import source_error
+from data_platform.sources.postgres.server_errors import LOCK_CODES
+from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.postgres.steadiness import unsteady
 from data_platform.sources.postgres.types import from_clause, quote
 
 SECONDS_MAX = 3
-_CANCELLED, _LOCKED = "57014", "55P03"
-"""SQLSTATEs of a statement that took too long, and of one that waited too long for a lock."""
+_CANCELLED = "57014"
+"""SQLSTATE of a statement that took too long."""
 
 _FLAGS = """
 select c.relispopulated, row_security_active(c.oid),
        (select e.extname from pg_depend d join pg_extension e on e.oid = d.refobjid
         where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e' limit 1)
 from pg_class c where c.oid = %s
-"""
-_VOLATILE = """
-with recursive views(oid) as (
-    select %s::oid
-    union
-    select d.refobjid from views v join pg_rewrite r on r.ev_class = v.oid
-    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
-        and d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid
-    join pg_class c on c.oid = d.refobjid and c.relkind = 'v')
-select distinct p.proname from views v join pg_rewrite r on r.ev_class = v.oid
-cross join lateral regexp_matches(r.ev_action::text, ':(?:funcid|opfuncid) (\\d+)', 'g') called
-join pg_proc p on p.oid = called[1]::oid where p.provolatile = 'v' order by 1
 """
 
 
@@ -48,64 +37,57 @@ class Trial:
     extension: str | None = None
 
 
-def try_to_read(connection: Any, relation: Relation, columns: Collection[str]) -> Trial:
-    """Read ``columns`` of ``relation`` as a sync would, inside the transaction that ``connection`` is in."""
-    populated, policies, extension = connection.execute(_FLAGS, (relation.oid,)).fetchone()
+def try_to_read(session: SourceSession, relation: Relation, columns: Collection[str]) -> Trial:
+    """Read ``columns`` of ``relation`` as a sync would; within a transaction of ``session.look``.
+
+    TableLocked where it is locked.
+    """
+    with session.trying(SECONDS_MAX) as connection:
+        populated, policies, extension = connection.execute(_FLAGS, (relation.oid,)).fetchone()
+        unsteady_by = unsteady(connection, relation) if relation.kind == "v" else []
+    problem = None
     if not populated:
-        return Trial(
-            "it was never filled, so reading it fails: REFRESH MATERIALIZED VIEW first", extension=extension
+        problem = "it was never filled, so reading it fails: REFRESH MATERIALIZED VIEW first"
+    elif policies:
+        problem = (
+            "row-level security applies to this user, so rows would be missing: ALTER ROLE ... BYPASSRLS, or read a"
+            " view whose owner sees every row"
         )
-    if policies:
-        return Trial(
-            "row-level security applies to this user, so rows would be missing: ALTER ROLE ... BYPASSRLS, or read"
-            " a view whose owner sees every row",
-            extension=extension,
-        )
-    if not columns:
-        return Trial(extension=extension)
+    if problem or not columns:
+        return Trial(problem, extension=extension)
     listed = ", ".join(map(quote, columns))
-    looked_through = relation.kind in ("v", "m", "f")
-    rows = f"select {listed} from {from_clause(relation)}" + ("" if looked_through else " limit 1")
-    volatile = (
-        [name for (name,) in connection.execute(_VOLATILE, (relation.oid,))] if relation.kind == "v" else []
-    )
-    counts = []
-    for _ in range(2 if volatile else 1):
-        counted = _count(connection, rows)
-        if isinstance(counted, Exception):
-            return Trial(_problem(counted, relation), extension=extension)
-        counts.append(counted)
-    if not volatile:
+    limit = "" if relation.kind in ("v", "m", "f") else " limit 1"
+    rows = f"select {listed} from {from_clause(relation)}{limit}"
+    counts: set[int | None] = set()
+    for _ in range(2 if unsteady_by else 1):
+        try:
+            with session.trying(SECONDS_MAX) as connection:
+                # a row as a whole is computed with every one of its columns
+                counts.add(connection.execute(f"select count(tried) from ({rows}) tried").fetchone()[0])
+        except Exception as error:
+            counts.add(None)
+            if problem := _problem(session, error, relation):
+                return Trial(problem, extension=extension)
+    if not unsteady_by:
         return Trial(extension=extension)
-    called = ", ".join(f"{name}()" for name in volatile[:3])
-    if counts[0] != counts[-1]:
-        problem = f"it calls {called} and holds other rows each time it is read, so that no read can be proven whole"
-        return Trial(
-            f"{problem}: take the function out, or read a materialized view of it", extension=extension
+    causes = " and ".join(unsteady_by)
+    if len(counts) > 1:
+        problem = (
+            f"{causes}, and it holds other rows each time it is read, so that no read can be proven whole"
         )
-    note = f"it calls {called}, so that it may hold something else each time it is read; a sync that sees that refuses it"
+        return Trial(f"{problem}: take that out, or read a materialized view of it", extension=extension)
+    note = f"{causes}, so that it may hold other rows each time it is read; a sync that sees that refuses it"
     return Trial(note=note, extension=extension)
 
 
-def _count(connection: Any, rows: str) -> int | Exception | None:
-    """How many rows there are; None where counting takes too long, or the failure."""
-    try:
-        with connection.transaction(force_rollback=True):  # a savepoint, and its setting with it
-            connection.execute(f"set local statement_timeout = {SECONDS_MAX * 1000}")
-            # a row as a whole is computed with every one of its columns
-            (counted,) = connection.execute(f"select count(tried) from ({rows}) tried").fetchone()
-            return int(counted)
-    except Exception as error:
-        if connection.closed:
-            raise
-        return error
-
-
-def _problem(error: Exception, relation: Relation) -> str | None:
+def _problem(session: SourceSession, error: Exception, relation: Relation) -> str | None:
+    """What ``error`` says against reading ``relation``; None where it only takes long."""
     sqlstate = getattr(error, "sqlstate", None)
-    if sqlstate == _LOCKED or (sqlstate == _CANCELLED and relation.kind != "f"):
-        return None  # it is being read, or altered: nothing is wrong with it
+    if sqlstate == _CANCELLED and relation.kind != "f":
+        return None
     if sqlstate == _CANCELLED:
         return f"the server behind the foreign table did not answer within {SECONDS_MAX} seconds"
-    what = f"reading the {KINDS[relation.kind]}"
-    return str(source_error(error, what=what)).rstrip(".")
+    problem = session.failure(error, f"reading the {KINDS[relation.kind]}")
+    if sqlstate in LOCK_CODES or session.connection_closed:
+        raise problem from None
+    return str(problem).rstrip(".")

@@ -24,7 +24,7 @@ from data_platform.sources.postgres.introspect import Relation, read_relation
 from data_platform.sources.postgres.limits import Limit, read_limits
 from data_platform.sources.postgres.server_errors import LOCK_CODES, source_error
 from data_platform.sources.postgres.settings import Place, Settings, place, roll_back, transaction
-from data_platform.sources.postgres.types import quote
+from data_platform.sources.postgres.types import from_clause, quote
 from data_platform.tables import Snapshot
 
 SUPPORTED = range(13, 19)
@@ -32,11 +32,19 @@ NOT_THERE = ("42P01", "3F000")
 """SQLSTATEs of a relation or schema that does not exist."""
 LOOK_SECONDS = 5
 """How long who only looks tries again to look at what is locked, for all tables together."""
+DENIED = "42501"
 _OVER = object()
 
 Wanted = tuple[str, str, str]
 """A table's name in the catalog, its schema and its relation."""
 T = TypeVar("T")
+
+_SAME_FILE = """
+select coalesce(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true)
+from pg_class c where c.relkind = 'r'
+  and (c.oid = %(oid)s or c.oid in (select relid from pg_partition_tree(%(oid)s)))
+"""
+"""pg_class shows a table's file as of the snapshot, the function the present one."""
 
 _TIMELINE = """
 select case when pg_is_in_recovery() then greatest(
@@ -78,6 +86,7 @@ class SourceSession:
         self.relations: dict[str, Relation] = {}
         self.errors: dict[str, DataPlatformError] = {}
         self._locked: set[str] = set()
+        self._denied: dict[str, DataPlatformError] = {}
         self.observation: Observation | None = None
         self.snapshot: Snapshot | None = None
         self.exported = ""
@@ -177,11 +186,7 @@ class SourceSession:
 
     def permitted(self, table: str, relation: Relation) -> Relation:
         """``relation``, where this user may read it as a sync would: for ``look``."""
-        ((may,),) = self.execute(
-            f"select has_table_privilege({int(relation.oid)}::oid, 'SELECT')",
-            what=f"Asking what is permitted on {relation.schema}.{relation.name}",
-        )
-        if not may:
+        if relation.readable is not None and not relation.readable:
             raise SourceError(
                 f"Reading {relation.schema}.{relation.name} is not permitted. GRANT SELECT on it (and USAGE on its"
                 " schema) to the sync's user."
@@ -197,6 +202,17 @@ class SourceSession:
                 return list(self._connection.execute(statement))
         except Exception as error:
             raise self.failure(error, what) from None
+
+    @contextmanager
+    def trying(self, seconds: float) -> Iterator[Any]:
+        """A connection whose statements may fail and end after ``seconds``; for what ``look`` acts."""
+        with self._connection.transaction(force_rollback=True):  # a savepoint, and its setting with it
+            self._connection.execute(f"set local statement_timeout = {int(seconds * 1000)}")
+            yield self._connection
+
+    @property
+    def connection_closed(self) -> bool:
+        return bool(self._connection.closed)
 
     def failure(self, error: Exception, what: str) -> DataPlatformError:
         """``error`` as a person can act on it. Whether the connection was lost is the connection's to say."""
@@ -268,7 +284,10 @@ class SourceSession:
                     " Nothing of it was read; it will be at the next sync."
                 )
             elif table in failed and getattr(failed[table], "sqlstate", None) not in NOT_THERE:
-                self.errors[table] = self.failure(failed[table], f"Locking {schema}.{relation} to read it")
+                problem = self.failure(failed[table], f"Locking {schema}.{relation} to read it")
+                # where some columns are granted, describing it tells
+                denied = getattr(failed[table], "sqlstate", None) == DENIED
+                (self._denied if denied else self.errors)[table] = problem
 
     def _lock(self, wanted: Sequence[Wanted]) -> Mapping[str, Exception]:
         """Lock ``wanted`` without waiting for any; those that could not be had, and why."""
@@ -325,12 +344,28 @@ class SourceSession:
             taken.astimezone(UTC).isoformat(timespec="microseconds"),
         )
 
+    def _lock_by_reading(self, found: Relation) -> None:
+        """The lock of a table of which some columns alone are granted: LOCK TABLE would need them all. A read
+        takes it after the snapshot, so what a TRUNCATE or a rewrite did in between has to be looked for."""
+        execute = self._connection.execute
+        execute(f"select from {from_clause(found)} limit 0")
+        (same,) = execute(_SAME_FILE, {"oid": found.oid}).fetchone()
+        if not same:
+            raise SourceUnreachable(
+                f"{found.schema}.{found.name} was emptied or rewritten while the snapshot was taken. Nothing was read;"
+                " it will be at the next sync."
+            )
+
     def _describe(self, table: str, schema: str, relation: str) -> None:
         execute = self._connection.execute
         execute("savepoint describe")
         try:
             found = read_relation(self._connection, schema, relation)
-            if found.kind in locks.LOCKABLE and table not in self._locked:
+            if table in self._denied:
+                if not found.readable:
+                    raise self._denied[table]
+                self._lock_by_reading(found)
+            elif found.kind in locks.LOCKABLE and table not in self._locked:
                 raise SourceUnreachable(
                     f"{schema}.{relation} was made while the snapshot was taken, so nothing keeps a change out of"
                     " it. Nothing was read; it will be at the next sync."
