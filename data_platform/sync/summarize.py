@@ -5,11 +5,13 @@ Read from the parts as written, so that it describes what was landed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_platform.engine_errors import first_line
 from data_platform.errors import DuplicateKey, SourceError
 from data_platform.fingerprint import (
     duckdb_content,
@@ -70,7 +72,7 @@ def summarize(
         "preserve_insertion_order": False,
         "temp_directory": str(parts[0].parent),
     }
-    with duckdb.connect(":memory:", config=settings) as engine:
+    with _readable_errors(table), duckdb.connect(":memory:", config=settings) as engine:
         engine.execute("SET TimeZone = 'UTC'")
         files = parquet_files(parts)
         _check_shape(engine, table, files, shape.columns)
@@ -100,6 +102,19 @@ def summarize(
             again = engine.execute(f"{digest} WHERE {quoted(cursor)} >= {known}").fetchall()
             boundary = str(again[0][0])
     return Summary(slices, greatest, content, boundary)
+
+
+@contextmanager
+def _readable_errors(table: TableId) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise SourceError(
+            f"{table}: what was read could not be summarized: {first_line(error)}. Nothing was committed. Run the"
+            " sync again; if it stays, land columns of unusual types as text (`as: {column: text}`)."
+        ) from None
 
 
 def _check_shape(

@@ -14,6 +14,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_platform.engine_errors import first_line
 from data_platform.errors import LoadRefused, WarehouseBusy, WarehouseError
 from data_platform.fingerprint import literal
 
@@ -79,7 +80,7 @@ def connect(
         except (duckdb.Error, _OpenOtherwise) as error:
             if not _is_held(error):
                 raise WarehouseError(
-                    f"The warehouse at {path} does not open: {str(error).splitlines()[0]}. If the file is damaged,"
+                    f"The warehouse at {path} does not open: {first_line(error)}. If the file is damaged,"
                     " move it away and sync: it is rebuilt from the landing store."
                 ) from error
             waited = clock() - start
@@ -198,24 +199,25 @@ def _command(pid: int) -> str:
 
 @contextmanager
 def readable_errors(path: Path, act: str) -> Iterator[None]:
-    """DuckDB's errors as ``WarehouseError``, without the ones that may quote a row's value."""
+    """DuckDB's errors as ``WarehouseError``, without what may quote a row's value. Nor is the engine's error
+    kept as the cause: Dagster writes causes into its records."""
     import duckdb
 
     try:
         yield
     except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
         if isinstance(error, duckdb.TransactionException) and "could not allocate" not in str(error):
-            raise _unreadable(path, act, error) from error
+            raise _unreadable(path, act, error) from None
         raise WarehouseError(
             f"The warehouse at {path} could not {act} within its memory limit. Raise `memory_limit` in"
             " catalog/platform.yaml, to at least 0.6 MB for each column of the table; nothing was changed."
-        ) from error
+        ) from None
     except (duckdb.IOException, duckdb.CatalogException, duckdb.BinderException) as error:
         raise WarehouseError(
-            f"The warehouse at {path} could not {act}: {str(error).splitlines()[0]}. Nothing was changed."
-        ) from error
+            f"The warehouse at {path} could not {act}: {first_line(error)}. Nothing was changed."
+        ) from None
     except duckdb.Error as error:
-        raise _unreadable(path, act, error) from error
+        raise _unreadable(path, act, error) from None
 
 
 def _unreadable(path: Path, act: str, error: Exception) -> WarehouseError:

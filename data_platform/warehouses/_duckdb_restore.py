@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from data_platform.column_types import is_column_type
+from data_platform.engine_errors import first_line
 from data_platform.errors import WarehouseError
 from data_platform.fingerprint import literal, quoted
 from data_platform.warehouses import Inventory, StoredTable
@@ -154,7 +155,7 @@ def _until_done(
                 run(connection, statement)
             except duckdb.Error as failure:
                 failed.append(statement)
-                error = error or str(failure).splitlines()[0]
+                error = error or first_line(failure)
         if len(failed) == len(left):
             raise WarehouseError(
                 f"{len(failed)} object(s) of the backup could not be made, first `{failed[0][:80]}`: {error}."

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from data_platform.engine_errors import said
 from data_platform.errors import QueryFailed
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise not_run(error) from error
+        raise not_run(error) from None
     if not statements:
         raise QueryFailed("The query did not run: there is no statement in it.")
     if len(statements) > 1:
@@ -60,8 +61,8 @@ def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def not_run(error: Exception, length_max: int = 2_000) -> QueryFailed:
-    """The engine's own words, which may quote a value as long as a row."""
-    text = str(error)
+    """The engine's own words, which may quote as much as was asked, and no value of a row."""
+    text = said(error)
     shown = text if len(text) <= length_max else f"{text[:length_max]} … ({len(text):,} characters)"
     return QueryFailed(f"The query did not run: {shown}")
 

@@ -174,7 +174,7 @@ class DuckDBWarehouse:
             )
             return cursor.description or [], cursor.fetchall() if limit is None else cursor.fetchmany(limit)
         except duckdb.Error as error:
-            raise not_run(error) from error
+            raise not_run(error) from None
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]:
         wanted = f" AND c.schema_name = {literal(schema)}" if schema is not None else ""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -35,6 +36,7 @@ from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_sensors import a_run_of
 
 pytestmark = pytest.mark.slow
+ORDERS = dg.AssetKey(["raw", "shop", "orders"])
 CHECK = dg.AssetCheckKey(dg.AssetKey(["raw", "shop", "users"]), "age_between_0_and_150")
 
 
@@ -266,3 +268,32 @@ def test_a_table_that_changed_is_told_by_itself_with_what_to_do(project: Project
     [*_, told] = webhook.texts
     assert len(webhook.texts) == 3 and "succeeds again" in told and "shop/users" in told
     assert "shop/products" not in told
+
+
+def test_no_value_of_a_row_reaches_the_records_or_a_message(
+    project: Project, webhook: Receiver, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A function behind a view puts a row's value into the error it raises."""
+    needle = "needle-of-a-row"
+    _, cursor = project.sensor("alerts")
+    project.execute(
+        "CREATE FUNCTION tell(v text) RETURNS text LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION 'customer % of {needle}', v USING DETAIL = v, TABLE = v; END $$"
+    )
+    project.execute("ALTER TABLE payments RENAME TO payments_of_rows")
+    project.execute(
+        "CREATE VIEW payments AS SELECT payment_id, order_id, user_id, amount, tell(method) AS method, status,"
+        " paid_at, created_at, updated_at FROM payments_of_rows"
+    )
+    result = project.sync("orders", "payments", checks=False)
+    assert not result.success
+    assert ORDERS in {e.asset_key for e in result.all_events if e.is_step_materialization}
+    _, cursor = project.sensor("alerts", cursor)
+    told = " ".join(webhook.texts)
+    assert "shop/payments" in told and "error of its own" in told
+    out, err = capfd.readouterr()
+    assert needle not in told + str(cursor) + out + err
+    home = Path(project.instance.root_directory)
+    held = [path for path in home.rglob("*") if path.is_file() and needle.encode() in path.read_bytes()]
+    assert held == []
+    assert any(b"error of its own" in path.read_bytes() for path in home.rglob("*") if path.is_file())

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from data_platform.cli.app import run as run_cli
-from data_platform.errors import SourceUnreachable
+from data_platform.errors import SourceUnreachable, WarehouseError
 from data_platform.sync import check_sources, probe
 from data_platform_tests.sync.conftest import HASH_KEY, Project
 
@@ -149,6 +149,60 @@ def test_each_cause_is_told_and_no_value(
     silent(" ".join(str(p.error) for p in probe(project.platform(), "shop")))
 
 
+@pytest.mark.needs_postgres(18)  # a virtual generated column
+def test_a_key_that_cannot_be_computed_is_told_without_its_value(project: Project) -> None:
+    """The key is computed by each statement that asks for repeated keys, counts or fingerprints."""
+    project.execute(
+        "create table computed (id int generated always as (v::int) virtual, v text, n int)",
+        "insert into computed (v, n) values ('1', 1), ('2', 2)",
+        "create table fine (id int primary key)",
+    )
+    project.catalog({"computed": {"key": "id"}, "fine": {"key": "id"}}, connection={"connections": 1}).good()
+    project.execute(f"insert into computed (v) values ('{NEEDLE}')", "insert into fine values (1)")
+    attempts: list[dict[str, Any]] = [{}, {"verify": True}, {"refresh": ["computed"]}]
+    for options in attempts:
+        reports = project.sync(**options)
+        error = str(reports["computed"].error)
+        assert "no valid value of the type" in error and "22P02" in error
+        silent(error)
+        assert reports["fine"].error is None
+    for seen in probe(project.platform(), "shop", measure_slices=True):
+        silent(str(seen.error))
+
+
+def test_what_the_engine_says_of_values_is_not_shown(
+    project: Project, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.execute(f"create table t (id int primary key, v text); insert into t values (1, '{NEEDLE}')")
+    project.catalog({"t": {"key": "id"}}).good()
+    monkeypatch.setenv("SHOP_URL", project.url)
+    for expression in (
+        "v::int",
+        "error(v)",
+        "v::timestamp",
+        "strptime(v, '%Y')",
+        f"(id::int + {2**31 - 2})::int * {NUMBER}::int",
+        "list_value(v)[1]::int[]",
+        "json_extract(v, '$.a')",
+    ):
+        for options in ([], ["-f", "json"]):
+            assert (
+                run_cli(
+                    ["query", f"select {expression} from raw_shop.t", "--root", str(project.root), *options]
+                )
+                == 5
+            )
+            out, err = capfd.readouterr()
+            assert "its text is not shown" in err, (expression, err)
+            assert NEEDLE not in out + err, expression
+    with project.platform().warehouse(read_only=True) as warehouse, pytest.raises(WarehouseError) as raised:
+        warehouse.query("select v::int from raw_shop.t")
+    assert raised.value.__cause__ is None and raised.value.__suppress_context__, "Dagster writes causes down"
+    # what holds no value is shown
+    assert run_cli(["query", "select nothing from raw_shop.t", "--root", str(project.root)]) == 5
+    assert "nothing" in capfd.readouterr().err
+
+
 def test_a_statement_under_the_snapshot_that_fails_leaves_the_session_usable(project: Project) -> None:
     """Counting and checksums run on the session: a key that cannot be computed is its own table's trouble."""
     project.execute(
@@ -169,6 +223,7 @@ def test_a_statement_under_the_snapshot_that_fails_leaves_the_session_usable(pro
         assert reports["z"].error is None
 
 
+@pytest.mark.needs_postgres(15)  # security_invoker
 def test_a_policy_that_hides_rows_is_told_as_one(project: Project) -> None:
     name = "clerk_" + project.url.rsplit("/", 1)[-1].split("?")[0]
     owner = project.url
