@@ -11,6 +11,7 @@ import dagster as dg
 from data_platform.backups.config import BackupsConfig
 from data_platform.backups.export import FileToKeep
 from data_platform.backups.instance import postgres_files, sqlite_files
+from data_platform.defs import shown
 from data_platform.defs.names import WAREHOUSE_POOL
 from data_platform.defs.resources import PlatformResource
 from data_platform.sync import backup
@@ -110,7 +111,7 @@ def _backup_asset(
         manifest = report.manifest
         gone = backup.prune(opened) if config.retention.apply else backup.prunable(opened)
         expired = {name: ids for name, ids in gone.items() if ids}
-        where = "\n".join(f"- {backup.archive(opened, name)}" for name in report.stored)
+        where = [backup.archive(opened, name) for name in report.stored]
         yield dg.MaterializeResult(
             metadata={
                 "backup": manifest.id,
@@ -118,7 +119,7 @@ def _backup_asset(
                 "rows": manifest.rows,
                 "bytes": manifest.bytes,
                 "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
-                "stored": dg.MetadataValue.md(where),
+                "stored": shown.lines("archive", where),
                 "removed" if config.retention.apply else "would_be_removed": dg.MetadataValue.json(expired),
             }
         )
@@ -151,11 +152,7 @@ def _drill_asset() -> dg.AssetsDefinition:
                 "rows": sum(report.rows for report in reports),
                 "mismatches": len(mismatches),
                 "backups": dg.MetadataValue.json({report.archive: report.id for report in reports}),
-                **(
-                    {"damage": dg.MetadataValue.md("\n".join(f"- {m}" for m in mismatches))}
-                    if mismatches
-                    else {}
-                ),
+                **({"damage": shown.lines("damage", mismatches)} if mismatches else {}),
             }
         )
         if mismatches:
@@ -185,7 +182,9 @@ def _newest_copy(config: BackupsConfig) -> dg.AssetChecksDefinition:
             metadata[f"{age.archive}_age_hours"] = "none" if hours is None else round(hours, 2)
             what = f"{hours:.1f} hours old" if hours is not None else "no backup"
             lines.append(f"{age.archive}: {what}{f' ({age.problem})' if age.problem else ''}")
-        return dg.AssetCheckResult(passed=passed, description="; ".join(lines), metadata=metadata)
+        return dg.AssetCheckResult(
+            passed=passed, description=shown.description("; ".join(lines)), metadata=metadata
+        )
 
     return newest_copy
 

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.catalog import Table
-from data_platform.defs.materializations import rows_as_table
+from data_platform.defs import shown
 from data_platform.defs.names import COMPLETE, NEWEST_DATA, raw_key
 from data_platform.errors import DataPlatformError
 from data_platform.quality.completeness import CompletenessReport
@@ -35,7 +35,7 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
             rule.name,
             asset=key,
             blocking=rule.blocking,
-            description=f"`{rule.text}`" + (" — stops what follows the table" if rule.blocking else ""),
+            description=shown.code(rule.text) + (" — stops what follows the table" if rule.blocking else ""),
             metadata={"columns": ", ".join(rule.columns), "severity": rule.severity},
         )
         for rule in table.rules
@@ -54,7 +54,7 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
             dg.AssetCheckSpec(
                 NEWEST_DATA,
                 asset=key,
-                description=f"The newest `{table.newest_data.column}` is at most"
+                description=f"The newest {shown.code(table.newest_data.column)} is at most"
                 f" {table.newest_data.max_age_hours:g} hours old.",
             )
         )
@@ -109,16 +109,13 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
         "slices_changed_since_measured": len(report.unmeasured),
     }
     if report.mended:
-        metadata["mended"] = dg.MetadataValue.md(
-            "\n".join(f"- {one}" for one in report.mended[:SLICES_SHOWN])
-        )
+        metadata["mended"] = shown.lines("day", report.mended[:SLICES_SHOWN])
     if audited := report.audit.slices:
         metadata |= {"slices_audited": len(audited), "rows_altered": report.audit.rows_altered}
     if (record := report.record()) is not None:
         metadata["evidence"] = dg.MetadataValue.json(record)
     if report.differing:
-        lines = "\n".join(f"- {difference}" for difference in report.differing[:SLICES_SHOWN])
-        metadata["differing"] = dg.MetadataValue.md(lines)
+        metadata["differing"] = shown.lines("day", report.differing[:SLICES_SHOWN])
         text = f"{len(report.differing)} slice(s) differ from what the source held; the next reconcile reads them again."
     else:
         text = f"{report.matching} slice(s) hold what the source held when they were counted."
@@ -147,7 +144,7 @@ def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
     if result.unknown:
         metadata["rows_landed_before_the_rule"] = result.unknown
     if result.sample:
-        metadata["sample"] = dg.MetadataValue.md(rows_as_table(result.sample))
+        metadata["sample"] = shown.records(result.sample)
     return _result(
         table,
         result.rule.name,
@@ -200,7 +197,7 @@ def _result(
         check_name=name,
         passed=passed,
         severity=severity,
-        description=description,
+        description=shown.description(description),
         metadata=metadata or {},
     )
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from data_platform.defs.materializations import quoted_code
+from data_platform.defs.shown import code_in_cell
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -167,15 +167,15 @@ def _words(deps: Sequence[dg.TableColumnDep], behind: Sequence[ColumnOf]) -> str
         return "its own earlier rows" if behind else "no column: a constant, or rows counted"
     names: dict[dg.AssetKey, list[str]] = {}
     for dep in deps:
-        names.setdefault(dep.asset_key, []).append(quoted_code(dep.column_name))
+        names.setdefault(dep.asset_key, []).append(code_in_cell(dep.column_name))
     return "; ".join(f"{_link(key)}: {', '.join(columns)}" for key, columns in names.items())
 
 
 def _link(key: dg.AssetKey) -> str:
     path = "/".join(quote(part, safe="") for part in key.path)
-    return f"[{quoted_code(key.to_user_string())}](/assets/{path})"
+    return f"[{code_in_cell(key.to_user_string())}](/assets/{path})"
 
 
 def _as_table(rows: Sequence[tuple[str, str]]) -> str:
     lines = ["| column | made of |", "| --- | --- |"]
-    return "\n".join(lines + [f"| {quoted_code(name)} | {words} |" for name, words in rows])
+    return "\n".join(lines + [f"| {code_in_cell(name)} | {words} |" for name, words in rows])

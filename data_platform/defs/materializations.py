@@ -5,8 +5,6 @@ The preview shows landed values: personal columns are treated before anything la
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -16,19 +14,19 @@ from dagster._core.definitions.data_version import (
 )
 
 from data_platform.catalog import Table
+from data_platform.defs import shown
 from data_platform.defs.names import SEQUENCE_TAG
 from data_platform.landing.manifest import Manifest
 from data_platform.tables import BATCH_ID, TableId, Watermark
 from data_platform.warehouses import Warehouse
 
 PREVIEW_ROWS = 5
-PREVIEW_CHARACTERS = 60
 SLICES_SHOWN = 20
 
 
 def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
     """What people see of a batch: how much, from where to where, under which number."""
-    shown = {str(slice_): rows for slice_, rows in sorted(manifest.touched.items())[-SLICES_SHOWN:]}
+    latest = {str(slice_): rows for slice_, rows in sorted(manifest.touched.items())[-SLICES_SHOWN:]}
     metadata: dict[str, Any] = {
         "operation": manifest.operation,
         "rows": manifest.rows,
@@ -38,14 +36,16 @@ def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
         "watermark_before": watermark_text(manifest.watermark_before),
         "watermark_after": watermark_text(manifest.watermark_after),
         "slices_touched": len(manifest.touched),
-        "latest_slices": dg.MetadataValue.json(shown),
+        "latest_slices": dg.MetadataValue.json(latest),
         "dagster/table_name": manifest.table.raw_name,
         "dagster/column_schema": dg.TableSchema(
             columns=[
                 dg.TableColumn(
                     name=column.name,
                     type=column.type,
-                    description=_column_description(column.name, column.source_type, table),
+                    description=shown.description(
+                        _column_description(column.name, column.source_type, table)
+                    ),
                     constraints=dg.TableColumnConstraints(nullable=column.nullable),
                 )
                 for column in manifest.columns
@@ -53,7 +53,7 @@ def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
         ),
     }
     if manifest.notes:
-        metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))
+        metadata["notes"] = shown.lines("note", manifest.notes)
     return metadata
 
 
@@ -90,29 +90,8 @@ def table_metadata(warehouse: Warehouse, table: TableId, batch_id: str | None) -
         sample = warehouse.query(f"{sql} LIMIT {PREVIEW_ROWS}", limit=PREVIEW_ROWS)
     return {
         "dagster/row_count": rows,
-        "preview": dg.MetadataValue.md(markdown_table(sample.columns, sample.rows)),
+        "preview": shown.table(sample.columns, sample.rows),
     }
-
-
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; empty text when there are no columns."""
-    if not columns:
-        return ""
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def rows_as_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = list(rows[0]) if rows else []
-    return markdown_table(columns, [[row[column] for column in columns] for row in rows])
-
-
-def quoted_code(name: str) -> str:
-    """A name as code in a cell of a Markdown table, whatever is in it."""
-    text = " ".join(name.split()).replace("|", "\\|")
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def quoted(identifier: str) -> str:
@@ -121,12 +100,6 @@ def quoted(identifier: str) -> str:
 
 def quoted_name(table: TableId) -> str:
     return f"{quoted(table.raw_schema)}.{quoted(table.table)}"
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else " ".join(str(value).split())
-    text = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return text if len(text) <= PREVIEW_CHARACTERS else text[: PREVIEW_CHARACTERS - 1] + "…"
 
 
 def _column_description(name: str, source_type: str, table: Table) -> str:

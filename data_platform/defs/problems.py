@@ -23,6 +23,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from data_platform.alerts.incidents import Number, Problem
 from data_platform.alerts.messages import error_summary, is_own
+from data_platform.defs import shown
 
 Status = AssetCheckExecutionRecordStatus
 
@@ -57,7 +58,7 @@ def _check_problem(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> 
             plain = value.value
             if isinstance(plain, int | float) and not isinstance(plain, bool):
                 numbers[name.rsplit("/", 1)[-1].replace("_", " ")] = round(plain, 4)
-        summary = evaluation.description or ""
+        summary = shown.plain(evaluation.description or "")
         if evaluation.blocking:
             summary += " What follows the table waits."
     return Problem(

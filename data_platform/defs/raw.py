@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.catalog import Source, Table
-from data_platform.defs import names, partitions
+from data_platform.defs import names, partitions, shown
 from data_platform.defs.checks import check_results, check_specs, completeness_results
 from data_platform.defs.event_batches import store_materializations
 from data_platform.defs.last_records import carry_checks, last_materializations
@@ -91,7 +91,7 @@ def _spec(source: Source, table: Table, days: dg.DailyPartitionsDefinition | Non
     return dg.AssetSpec(
         names.raw_key(table.id),
         deps=[names.source_key(table.id)],
-        description=table.description,
+        description=shown.description(table.description),
         group_name=names.raw_group(source.name),
         owners=owners(table.owner),
         kinds={"parquet", "duckdb"},
@@ -202,7 +202,7 @@ def _materialized(
         metadata |= {"operation": "look", "rows": 0, "bytes": 0, "looked_at": looked_at}
     metadata["reconciled_at"] = platform.ledger.last_reconcile(table.id) or "never"
     if report.notes:
-        metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))
+        metadata["notes"] = shown.lines("note", report.notes)
     yield dg.MaterializeResult(
         asset_key=names.raw_key(table.id),
         metadata=metadata,

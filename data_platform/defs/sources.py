@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from data_platform.catalog import Catalog, Source, Table
+from data_platform.defs import shown
 from data_platform.defs.names import TOUCHED_SLICES, raw_key, source_group, source_key
 from data_platform.warehouses import PLATFORM_SCHEMA
 
@@ -17,7 +18,7 @@ def _spec(source: Source, table: Table) -> dg.AssetSpec:
     schema, name = table.relation
     return dg.AssetSpec(
         source_key(table.id),
-        description=table.description,
+        description=shown.description(table.description),
         group_name=source_group(source.name),
         owners=owners(table.owner),
         kinds={source.kind},

@@ -1,0 +1,77 @@
+"""Text of sources and of others, as the UI may show it. The one place that decides how.
+
+Dagster renders descriptions and its Markdown metadata: an image in them makes the browser of whoever looks
+fetch an address that a row's value or a table's comment has chosen. So rows and lines are shown as tables,
+in which nothing is rendered, and what must be a description has the characters escaped that make a link, an
+image or HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from data_platform.printable import printable, printable_line
+
+CELL_CHARACTERS = 60
+LINE_CHARACTERS = 500
+ESCAPED = r"\\`\[\]<"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.TableMetadataValue:
+    """Rows as they are: every value is text, NULL is empty."""
+    names = [printable_line(name) for name in columns]
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord(
+                {name: _text(value, CELL_CHARACTERS) for name, value in zip(names, row, strict=True)}
+            )
+            for row in rows
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in names]),
+    )
+
+
+def records(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Rows that name their columns, each the same ones."""
+    columns = list(rows[0]) if rows else []
+    return table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def lines(heading: str, texts: Iterable[object]) -> dg.TableMetadataValue:
+    """A list of sentences under ``heading``."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({heading: _text(text, LINE_CHARACTERS)}) for text in texts],
+        schema=dg.TableSchema([dg.TableColumn(heading)]),
+    )
+
+
+def description(text: str | None) -> str | None:
+    """Text for a description: emphasis and lists are rendered, but no link, image, HTML or code, in which an
+    escape would be shown and whose end is a matter of its own."""
+    return None if text is None else re.sub(f"[{ESCAPED}]", r"\\\g<0>", printable(text))
+
+
+def plain(described: str) -> str:
+    """What ``description`` was made of, for where nothing is rendered."""
+    return re.sub(rf"\\([{ESCAPED}])", r"\1", described)
+
+
+def code(text: str) -> str:
+    """Text in which nothing is rendered, inside of a description: a span that its own backticks do not end."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence, pad = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{pad}{printable_line(text)}{pad}{fence}"
+
+
+def code_in_cell(text: str) -> str:
+    """``code`` in a cell of a Markdown table."""
+    return code(" ".join(text.split())).replace("|", "\\|")
+
+
+def _text(value: object, most: int) -> str:
+    text = "" if value is None else printable_line(" ".join(str(value).split()))
+    return text if len(text) <= most else text[: most - 1] + "…"
