@@ -92,7 +92,7 @@ def escape(text: str) -> str:
 
 def link(ui_url: str, path: str) -> str:
     """An absolute URL into the UI that cannot end a Slack link early."""
-    return ui_url.rstrip("/") + "/" + quote(path.lstrip("/"), safe="/?=&%:,+~")
+    return ui_url.rstrip("/") + "/" + quote(path.lstrip("/"), safe="/?=&%:,+~@")
 
 
 def number(value: Number) -> str:

@@ -106,7 +106,7 @@ class SlackChannel:
         answer = self._answer(post.payload)
         if answer.status_code == 400:
             # Blocks that Slack dislikes must not hold up the news, nor every message after it.
-            answer = self._answer({"text": escape(post.text)})
+            answer = self._answer({"text": escape(post.text), "unfurl_links": False, "unfurl_media": False})
         if answer.status_code == 429 or answer.status_code >= 500:
             raise _TryAgain(f"HTTP {answer.status_code}", _retry_after(answer.headers.get("Retry-After")))
         if answer.status_code >= 300:

@@ -15,6 +15,7 @@ from dagster._core.storage.dagster_run import RunRecord
 
 from data_platform.alerts.incidents import Healing, Problem, incident_key
 from data_platform.alerts.messages import error_summary, is_own
+from data_platform.defs import links
 from data_platform.defs.names import TOLD_BY_CHECKS
 from data_platform.defs.run_problems import RunFact, first_failure, healing_run, standing_failures
 
@@ -31,11 +32,11 @@ class Made:
 
     at: datetime
     run_id: str
-    path: str
+    key: dg.AssetKey
 
     @property
     def link(self) -> str:
-        return f"/runs/{self.run_id}" if self.run_id else f"/assets/{self.path}"
+        return links.run(self.run_id) if self.run_id else links.asset(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _problem(fact: RunFact, object_: str, where: Collection[str], summary: str, 
         summary=summary,
         numbers={"run": fact.run_id[:8], "seconds": round((fact.ended - fact.started).total_seconds())},
         since=since,
-        link=f"/runs/{fact.run_id}",
+        link=links.run(fact.run_id),
     )
 
 
@@ -111,7 +112,7 @@ def _healed(facts: Sequence[RunFact], made: Mapping[str, Made]) -> dict[str, Hea
         key = incident_key("run", line)
         run = healing_run(facts, line)
         if run is not None:
-            found[key] = Healing(run.ended, f"/runs/{run.run_id}")
+            found[key] = Healing(run.ended, links.run(run.run_id))
             continue
         newest = next(fact for fact in facts if fact.line == line)
         last = [made[target] for target in newest.targets if target in made]
@@ -197,5 +198,5 @@ def _made(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> dict[s
         if last is not None:
             key = record.asset_entry.asset_key
             at = datetime.fromtimestamp(last.timestamp, tz=UTC)
-            found[key.to_user_string()] = Made(at, last.run_id, "/".join(key.path))
+            found[key.to_user_string()] = Made(at, last.run_id, key)
     return found

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.freshness import FreshnessState
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorType, TickStatus
+from dagster._core.scheduler.instigation import InstigatorType, TickStatus
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
@@ -23,7 +23,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from data_platform.alerts.incidents import Number, Problem
 from data_platform.alerts.messages import error_summary, is_own
-from data_platform.defs import shown
+from data_platform.defs import links, shown
 
 Status = AssetCheckExecutionRecordStatus
 
@@ -68,7 +68,7 @@ def _check_problem(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> 
         summary=summary.strip() or f"The check {key.name} failed.",
         numbers=numbers,
         since=datetime.fromtimestamp(record.create_timestamp, tz=UTC),
-        link=f"/assets/{'/'.join(key.asset_key.path)}?view=checks&checkDetail={key.name}",
+        link=links.check(key),
     )
 
 
@@ -82,7 +82,7 @@ def stale_assets(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) -> I
                 summary="It was not made within the time its freshness policy allows.",
                 numbers={},
                 since=record.updated_at,
-                link=f"/assets/{'/'.join(key.path)}",
+                link=links.asset(key),
             )
 
 
@@ -105,7 +105,7 @@ def failing_ticks(instance: dg.DagsterInstance, kind: InstigatorType, own: str) 
                 summary=_tick_summary(ticks[0].error),
                 numbers={"failures in a row": ticks[0].failure_count} if ticks[0].failure_count > 1 else {},
                 since=datetime.fromtimestamp(ticks[0].timestamp, tz=UTC),
-                link=_tick_link(state),
+                link=links.instigator(state),
             )
 
 
@@ -122,10 +122,3 @@ def _tick_summary(error: SerializableErrorInfo | None) -> str:
     if is_own(error.cls_name):
         return error_summary(error.cls_name, error.message)
     return f"Its last tick failed with {error.cls_name}: see the ticks in the UI."
-
-
-def _tick_link(state: InstigatorState) -> str:
-    repository = state.origin.repository_origin
-    location = repository.code_location_origin.location_name
-    folder = "schedules" if state.instigator_type == InstigatorType.SCHEDULE else "sensors"
-    return f"/locations/{repository.repository_name}@{location}/{folder}/{state.name}"

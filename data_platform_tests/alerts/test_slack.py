@@ -148,7 +148,7 @@ def test_a_refusal_that_echoes_the_url_stays_silent(webhook: Webhook) -> None:
 def test_blocks_that_slack_dislikes_go_out_as_text(webhook: Webhook) -> None:
     webhook.answers = [Answer(400, "invalid_blocks")]
     channel(webhook.url).send(Post(("check:a",), "a < b", {"text": "a", "blocks": [{}]}))
-    assert webhook.received[1] == {"text": "a &lt; b"}
+    assert webhook.received[1] == {"text": "a &lt; b", "unfurl_links": False, "unfurl_media": False}
 
 
 def test_a_redirect_is_not_followed(webhook: Webhook) -> None:

@@ -20,9 +20,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
+from dagster._core.remote_origin import RemoteInstigatorOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+)
 
+from data_platform.alerts.messages import link
+from data_platform.defs import links
 from data_platform_tests.conftest import SHOP_ORDERS
 from data_platform_tests.end_to_end.foreign import foreign_site
 
@@ -121,11 +131,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+COMMENTS = (f"![table](http://{EVIL}/table) <img src=x>", f"![column](http://{EVIL}/column)")
+"""What `discover` could have taken over from comments at a source of somebody else's."""
+
+
+def write_comments(source: Path) -> None:
+    text = source.read_text()
+    for ours, theirs in zip(
+        ("What the shop sells, one row a stock keeping unit.", "Name shown to customers."),
+        COMMENTS,
+        strict=True,
+    ):
+        assert text.count(ours) == 1, ours
+        text = text.replace(ours, json.dumps(theirs))
+    source.write_text(text)
+
+
 @pytest.fixture(scope="module")
 def interface(tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str) -> Iterator[Interface]:
     root = tmp_path_factory.mktemp("project")
     for name in ("catalog", "dbt"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("target", "logs"))
+    write_comments(root / "catalog" / "sources" / "shop.yaml")
     home = root / ".dagster"
     home.mkdir()
     shutil.copy(ROOT / "dagster.yaml", home)
@@ -244,17 +271,63 @@ def test_three_days_are_backfilled_as_one_run(interface: Interface) -> None:
     interface.picture("partitions")
 
 
-def test_a_failed_check_is_seen(interface: Interface) -> None:
-    with psycopg.connect(interface.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
-        connection.execute("update products set price = -1 where product_id = 1")
-    known = {run["runId"] for run in interface.runs()}
-    page = interface.open("/assets/raw/shop/products")
-    page.get_by_role("button", name="Materialize").first.click()
-    interface.wait_for_new_run(known)
-    page = interface.open("/assets/raw/shop/products?view=checks&checkDetail=price_gte_0")
-    page.get_by_text("Failed").first.wait_for()
-    page.get_by_text("1 of 240 rows fail", exact=False).first.wait_for()
-    interface.picture("failed-check")
+def test_a_failed_check_is_seen_and_what_a_source_says_stays_text(interface: Interface) -> None:
+    """A row's value or a table's comment that is an image in Markdown makes no browser ask for it."""
+    with foreign_site() as site:
+        image = f"![k](http://{EVIL}:{site.port}/value)"
+        with psycopg.connect(interface.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("update products set product_name = %s", (image,))
+            connection.execute("update products set price = -1 where product_id = 1")
+        known = {run["runId"] for run in interface.runs()}
+        page = interface.open("/assets/raw/shop/products")
+        page.get_by_role("button", name="Materialize").first.click()
+        interface.wait_for_new_run(known)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page = interface.open("/assets/raw/shop/products?view=checks&checkDetail=price_gte_0")
+        page.get_by_text("Failed").first.wait_for()
+        page.get_by_text("1 of 240 rows fail", exact=False).first.wait_for()
+        interface.picture("failed-check")
+        page = interface.open("/assets/raw/shop/products")
+        for text in (image, *COMMENTS):
+            page.get_by_text(text, exact=False).first.wait_for()
+        page = interface.open("/assets/raw/shop/products?view=events")
+        page.get_by_text(image, exact=False).first.wait_for()
+        assert site.asked == []
+    assert len(asked) > 10
+    assert [url for url in asked if not url.startswith((interface.url, "data:", "blob:"))] == []
+
+
+def test_each_kind_of_link_in_a_message_opens_what_it_is_about(
+    interface: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = dg.AssetCheckKey(dg.AssetKey(["raw", "shop", "products"]), "price_gte_0")
+    monkeypatch.setenv("DAGSTER_HOME", interface.environ["DAGSTER_HOME"])
+    with dg.DagsterInstance.get() as instance:
+        sensor = next(s for s in instance.all_instigator_state() if s.name == "alerts")
+    schedule = InstigatorState(
+        RemoteInstigatorOrigin(sensor.origin.repository_origin, "shop_changes"),
+        InstigatorType.SCHEDULE,
+        InstigatorStatus.RUNNING,
+        ScheduleInstigatorData("0 * * * *"),
+    )
+    run = interface.runs()[0]["runId"]
+    pages = {
+        links.check(price): "price_gte_0",
+        links.asset(price.asset_key): "Latest materialization",
+        links.run(run): "RUN_SUCCESS",
+        links.instigator(sensor): "Sensor in",
+        links.instigator(schedule): "Schedule in",
+        links.LOCATIONS: "Code locations",
+        "/": "Overview",
+    }
+    for path, shown in pages.items():
+        page = interface.page
+        page.goto(link(interface.url, path))
+        page.get_by_text(shown).first.wait_for()
+        page.wait_for_timeout(500)
+        text = page.inner_text("body").lower()
+        assert "not find" not in text and "not found" not in text and "no run found" not in text, path
 
 
 def test_a_page_of_another_origin_starts_nothing_and_reads_nothing(interface: Interface) -> None:
