@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from data_platform.errors import UnsupportedType, ValueNotKept
 from data_platform.printable import printable
 from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn, read_relation
-from data_platform.sources.postgres.read_errors import readable
+from data_platform.sources.postgres.read_errors import of_the_engine
+from data_platform.sources.postgres.server_errors import source_error
 from data_platform.sources.postgres.types import (
     NOT_KEPT,
     ColumnPlan,
@@ -124,7 +125,7 @@ def test_no_statement_says_that_a_value_is_refused(name: str, kind: tuple[str, i
 def test_a_refused_value_names_its_column_whatever_it_is_called(name: str, why: str) -> None:
     said = f'ERROR: invalid input syntax for type json: "value-not-kept:{why}:{name.encode().hex()}:"'
     assert refused_value(said) == (name, why)
-    error = readable(RuntimeError(said), "shop/t", "dbname=x", "1MB")
+    error = of_the_engine(RuntimeError(said), "shop/t", "1MB")
     assert isinstance(error, ValueNotKept)
     assert printable(name) in str(error) and NOT_KEPT[why] in str(error) and way_out(name) in str(error)
 
@@ -146,14 +147,12 @@ SECRET = st.text(st.characters(exclude_characters="\0"), max_size=30).map(lambda
     'ERROR: duplicate key value DETAIL: Key (email)=({}) already exists.',
 ]))  # fmt: skip
 def test_no_error_of_a_read_holds_a_value(secret: str, said: str) -> None:
-    assert "s3cr3t" not in str(readable(RuntimeError(said.format(secret)), "shop/t", "dbname=x", "1MB"))
-
-
-def test_an_error_of_a_read_says_what_it_was_about() -> None:
-    error = readable(
-        RuntimeError('ERROR: permission denied for column "total" of t'), "shop/t", "dbname=x", "1MB"
-    )
-    assert 'permission denied for column "total" of t' in str(error)
+    text = said.format(secret)
+    assert "s3cr3t" not in str(of_the_engine(RuntimeError(text), "shop/t", "1MB"))
+    for kind in ("22P02", "22003", "23505", "42501", "P0001", "XX000", "57014"):
+        error = psycopg.errors.lookup(kind)(text)
+        assert "s3cr3t" not in str(source_error(error, what="Reading shop/t"))
+        assert "s3cr3t" not in str(source_error(error, what="Reading shop/t", lost=True))
 
 
 @pytest.fixture
