@@ -10,7 +10,7 @@ import pytest
 
 from data_platform.doctor import look
 from data_platform.errors import SourceError, SourceUnreachable
-from data_platform.sync import discover, probe
+from data_platform.sync import check_sources, discover, probe
 from data_platform_tests.servers import balancer
 from data_platform_tests.sync.conftest import Project
 
@@ -74,11 +74,22 @@ def reader(project: Project) -> Iterator[Reader]:
     found.as_owner(f"drop owned by {role}", f"drop role {role}")
 
 
+def told_before(project: Project) -> str:
+    """What ``validate --connect`` and ``doctor`` find wrong with the tables; they must find the same."""
+    platform = project.platform()
+    mistakes = check_sources(platform).mistakes
+    doctor = [f for f in look.look_at_source(platform, platform.catalog.source("shop")) if f.state == "fail"]
+    assert len(mistakes) == len(doctor) == 1 and "row-level security" in doctor[0].found
+    return mistakes[0]
+
+
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_rows_land_through_a_pooler_as_over_the_direct_line_or_their_table_is_refused(
     reader: Reader, pooled: Pooled, mode: str
 ) -> None:
     project = reader.through(pooled(reader.url, pool_mode=mode))
+    before = told_before(project)
+    assert "visits" in before and "row-level security" in before and "plain" not in before
     reports = project.sync()
     assert isinstance(reports["visits"].error, SourceError), reports["visits"]
     assert "BYPASSRLS" in str(reports["visits"].error)
