@@ -38,28 +38,32 @@ class Class:
 
 
 _PEOPLE = (
-    "users?|persons?|people|contacts?|customers?|clients?|employees?|staff|members?|patients?|doctors?|nurses?|physicians?"
+    "[a-z]*users?|[a-z]*profiles?|persons?|people|contacts?|customers?|clients?|employees?|staff|members?|patients?|doctors?|nurses?|physicians?"
     "|authors?|leads?|guests?|students?|teachers?|recipients?|drivers?|players?|candidates?|applicants?|subscribers?"
-    "|participants?|attendees?|visitors?|passengers?|admins?|volunteers?|donors?|signers?|owners?|buyers?|sellers?|agents?"
+    "|participants?|attendees?|visitors?|passengers?|admins?|volunteers?|donors?|signers?|owners?|buyers?|sellers?|agents?|partners?|speakers?"
     "|mitglied|mitglieder|kunden?|mitarbeiter|angestellter?|angestellten|personen|autor|autoren|schueler|lehrer|benutzer"
     "|personas?|usuarios?|clientes?|empleados?|alumnos?|estudiantes?|profesores|pacientes?|contactos?|autores"
     "|utenti|utente|clienti|dipendenti|studenti|autori|padroni|pazienti|persone"
     "|utilisateurs?|personnes?|employes?|adherents?|salaries|etudiants?|eleves|artistes?|journaliers?|membres?"
-    "|pessoas?|funcionarios?|alunos?"
+    "|pessoas?|funcionarios?|alunos?|klanten|klant|medewerkers?|gebruikers?|klienci|klient|pracownicy|uzytkownicy"
 )
 _PERSON = (
     "customer|client|user|person|contact|employee|patient|member|guest|recipient|sender|holder|cardholder"
     "|owner|buyer|seller|driver|passenger|student|teacher|manager|agent|billing|shipping|delivery|legal|real"
-    "|account_holder|beneficiary|spouse|mother|father|parent|child|kin|doctor|signer|author|attendee|applicant|candidate"
+    "|account_holder|beneficiary|spouse|mother|father|parent|child|kin|doctor|signer|author|attendee|applicant|candidate|reviewer|requester|assignee|subscriber|insured|policy_?holder"
+    "|guardian|supervisor|participant|visitor|traveller|traveler|nominee|partner|donor|sponsor|creator|editor|receiver|consignee"
+    "|payer|payee|nurse|physician|therapist|coach|player|speaker|organizer|reporter|approver|winner"
 )
-_OF_PEOPLE = re.compile(rf"_({_PEOPLE}|profiles?)(_(entity|entities|table|data|info|details|accounts?))?_$")
+_OF_PEOPLE = re.compile(rf"_({_PEOPLE})(_(entity|entities|table|data|info|details|accounts?))?_$")
 _OF_ADDRESSES = re.compile(
     rf"_(address|addresses|adresse|adressen|direcciones|indirizzi)_$|{_OF_PEOPLE.pattern}"
 )
 _OF_SECRETS = re.compile(
-    r"_(tokens?|api_keys?|credentials?|secrets?|passwords?|user_password)_$|_auth_?token_token_$"
+    r"_(tokens?|api_keys?|credentials?(_entity)?|secrets?|passwords?|second_factors?|(ci|env|environment)_variables?)_$"
 )
-_OF_SESSIONS = re.compile(r"_sessions?_$")
+_OF_SESSIONS = re.compile(r"^_((user|web|http|login|auth|django|app|active)_)*sessions?_$")
+_OF_IDENTITIES = re.compile(r"_(identity|identities|(associated|social|linked|oauth)_accounts?)_$")
+_OF_PATIENTS = re.compile(r"_(patients?|vitals?|encounters?|examinations?|measurements?)_$")
 _NUMBERED = (TEXT, NUMBER)
 _SECRET = (TEXT, BYTES, DOCUMENT)
 
@@ -84,17 +88,20 @@ _CLASSES: tuple[Class, ...] = (
     # ---- secrets, before what they are about: `email_token` is no email address
     _secret(
         "a password",
-        r"passwor[dt]|passwd|passphrase|passcode|kennwort|contrasen[ay]|mot_de_passe|mot_passe",
+        r"passwor[dt]|passwd|passphrase|passcode|kennwort|contrasen[ay]|mot_de_passe|mot_passe|wachtwoord|_(haslo|losenord|sifre|parol)_",
         r"_(pwd|mdp|senha|parola)_|_(user_?)?pass_$|_pass_(crypted|temp|hash|salt|encrypted)_",
     ),
-    _secret("a salt", r"_salt_$"),
+    _secret("a salt", r"_(salt|nonce)_$"),
     _secret("a session", r"_(user_)?session_?(id|key|token|data|state|hash|identifier)_$|^_(sid|sess_?id)_$"),
     _secret("a session", r"^_(data|payload|key|token)_$", table=_OF_SESSIONS),
     _secret(
         "a token",
         r"[a-z]*tokens?_$|_tokens?_(hash|digest|value|secret|encrypted|current|new|old|data|key)_|_jwt_",
     ),
-    _secret("a secret", r"secrets?_|_encrypted_(data|value)_|_pepper_|_cookies?(_value)?_$|_csrf_"),
+    _secret(
+        "a secret",
+        r"secrets?_|_encrypted_(?!e_?mail)|_(slack|discord|teams)_(incoming_)?webhook|_pepper_|_cookies?(_value)?_$|_csrf_",
+    ),
     _secret(
         "a hash of a secret",
         r"(?<!message)(?<!content)(?<!file)(?<!body)(?<!variation)(?<!image)(?<!blob)(?<!ly)_digest_$",
@@ -102,7 +109,7 @@ _CLASSES: tuple[Class, ...] = (
     _secret(
         "a key",
         r"_(api|access|private|secret|encryption|signing|licen[cs]e|master|session|auth|activation|recovery|hmac|deploy"
-        r"|service|confirmation|reset|webhook|server|client)_?keys?_(?!id_)",
+        r"|service|confirmation|reset|webhook|server|client|invite|bounce|push)_?keys?_(?!id_)",
         r"_(api|access|private|secret)_?keys?_$|_key_(hash|p_?256_?dh|auth|secret|encrypted|material)_|_pem_$|_keystore_",
         r"_(mnemonic|seed_phrase|webauthn_id|passkey|connection_string|dsn|credentials?)_$|_credentials?_(data|value|json)_$",
     ),
@@ -117,7 +124,7 @@ _CLASSES: tuple[Class, ...] = (
     _class(
         "an email address",
         r"(?<!_g)e_?mails?_$|_(e_?mails?|e_?mail_?(address|addr|id)(es)?|correo|courriel)_",
-        r"_mail_(address|addr)_|_mail_$",
+        r"_mail_(address|addr)_|_mail_$|_(from|to|cc|bcc|reply_to)_address(es)?_$|_reply_to_$|_e_?mail_from_$",
     ),
     _class(
         "an IP address",
@@ -128,24 +135,26 @@ _CLASSES: tuple[Class, ...] = (
         "a device or browser",
         r"_(user|http|browser|client|comment)_?agents?_|_(mac_?address|mac_addr|imei|imsi|idfa|gaid|advertising_id)_",
         r"_device_?(id|uuid|udid|identifier|serial|fingerprint|number)_$|_browser_(fingerprint|id)_|_fingerprint_(id|hash)_$",
+        r"_(distinct|anonymous|visitor|installation)_id_$",
         families=_NUMBERED,
     ),
     _class(
         "a phone number",
-        r"_(?!i_?phone|head|micro|smart|sax|ear|mega)[a-z]*(phones?|telefono?|telefones?|telefon|telefax)(nummer|nr)?_(?!model|book|plan)",
+        r"_(?!i_?phone|head|micro|smart|sax|ear|mega)[a-z]*(phones?|telefono?|telefones?|telefoon|telefon|telefax)(nummer|nr)?_(?!model|book|plan|code|prefix)",
         r"_(phone_?(no|nr|number)|tel|msisdn|fax|whatsapp|sms_number|celular(es)?|cellulare|movil|rufnummer|handynummer|gsm)_",
         r"_(mobile|cell|mobil|handy)(_(no|nr|num|number|perso|phone))?_$",
         families=_NUMBERED,
     ),
+    _class("a phone number", r"^_(portable|natel)_$", families=_NUMBERED, table=_OF_PEOPLE),
     _class(
         "an insurance or health card number",
         r"_(insurance|medicare|medicaid|nhs|health_?card|medical_record|patient_record|versicherungs?|versicherten)_?(no|nr|num|number|nummer|id|policy|policy_number)_$",
-        r"_(mrn|npi|krankenkassen?(nummer|_nr)|numero_securite_sociale|secu_?sociale)_$",
+        r"_policy_(no|nr|num|number)_$|_(mrn|npi|krankenkassen?(nummer|_nr)|numero_securite_sociale|secu_?sociale)_$",
         families=_NUMBERED,
     ),
     _class(
         "a social security number",
-        r"_(ssn|ssns|ss_number|social_?security(_?(no|nr|number))?|social_insurance(_number)?|national_insurance(_number)?|nino"
+        r"_(ssn|ssns|ssn_?id|sin_?id|ss_number|social_?security(_?(no|nr|number))?|social_insurance(_number)?|national_insurance(_number)?|nino"
         r"|sozialversicherungs?(nummer|_?nr)|svnr|ahv(_?nr|nummer)?|nss)_",
         families=_NUMBERED,
     ),
@@ -164,30 +173,30 @@ _CLASSES: tuple[Class, ...] = (
         r"_(national|citizen|personal|identity|government|nric)_(id|ident|no|nr|num|number|code|card)_",
         r"_(id_card|identity_card|id_number|aadhaar|aadhar|cpf|curp|dni|nif|nie|bsn|pesel|personnummer|personalausweis(nr|nummer)?"
         r"|ausweis(nr|nummer)?|codice_fiscale|fiscal_code|cedula|rut|rfc|cin|cnic|nik|numero_(piece_)?identite"
-        r"|num(ero)?_doc(_id|umento)?|numero_identificacion|carta_identita)_",
+        r"|identification_(id|no|nr|number)|(visa|permit|residence_permit)_(no|nr|number)|rg|num(ero)?_doc(_id|umento)?|numero_identificacion|carta_identita)_",
         families=_NUMBERED,
     ),
     _class(
         "a national identity number",
-        r"^_(documento|matricule|identifier|document_number)_$",
+        r"^_(documento|matricule|identifier|document_number|id_?number)_$",
         families=_NUMBERED,
         table=_OF_PEOPLE,
     ),
     _class(
         "a tax number",
-        r"_(tax_?(id|number|payer_id|code|ident\w*)|tin|itin|steuer_?(id|nummer|nr)|steuerliche_\w+)_$",
+        r"_(tax_?(id|number|payer_id|code|ident\w*|identification_number)|tin|itin|steuer_?(id|nummer|nr)|steuerliche_\w+)_$",
         families=_NUMBERED,
     ),
     _class(
         "a date of birth or death",
         r"_(date_of_birth|dateofbirth|birth_?(date|day|year|month|place)|birth|born(_(on|at|in))?|dob|geburts?(datum|tag|ort|jahr|name)?)_",
-        r"_(fecha_nac\w*|nacimiento|data_nascita|nascita|(date|lieu)_(de_)?naissance|naissance|(data_)?nascimento)_",
+        r"_(geboortedatum|fodelsedatum|data_urodzenia|fecha_nac\w*|nacimiento|data_nascita|nascita|(date|lieu)_(de_)?naissance|naissance|(data_)?nascimento)_",
         r"_(date_of_death|deathdate|death_date|deceased(_at|_on|_date)?|todesdatum)_",
         families=(TEXT, NUMBER, TIME),
     ),
     _class(
         "a bank account",
-        r"_(iban|bank_?account|account_(no|nr|number)|routing_number|sort_code|konto(nummer|nr|inhaber)|cuenta_bancaria|clabe)_",
+        r"_(iban|bank_?account|acc(ount)?_(no|nr|number)|routing_number|sort_code|konto(nummer|nr|inhaber)|cuenta_bancaria|clabe)_",
         families=_NUMBERED,
     ),
     _class(
@@ -198,24 +207,29 @@ _CLASSES: tuple[Class, ...] = (
     ),
     _class(
         "a person's name",
-        r"_(first|last|middle|full|given|family|maiden|sur|fore|christian|birth|preferred|nick)_?names?_",
+        r"_(first|last|middle|full|given|family|maiden|sur|fore|christian|birth|preferred|nick)_?names?_?(phonetic)?_",
+        r"_(voornaam|achternaam|tussenvoegsel|imie|nazwisko|fornamn|efternamn|etternavn|fornavn|soyad|familiya|otchestvo)_",
+        r"_emergency_contact_$",
         r"_(fname|lname|surnames?|vornamen?|nachnamen?|familiennamen?|rufname|prenoms?|apellidos?|sobrenome|cognome|apodo|nome_completo"
         r"|nombre_completo|nom_complet|nom_famille|ap(ellido)?_(paterno|materno)|(card|account)_?holder)_",
-        rf"_({_PERSON})_?(full_?|display_?|nice_?)?names?_$",
-        r"_(user_?name|login_name|screen_name|nicename|acct|comment_author|also_known_as|primer_nombre|segundo_nombre)_$|^_display_name_$",
+        rf"_({_PERSON})_?(full_?|display_?|nice_?|complete_?)?names?_$",
+        r"_(user_?name|login_name|screen_name|nicename|acct|comment_author|also_known_as|primer_nombre|segundo_nombre)_$|^_display_?name_$",
         r"_(?<!last_)(?<!first_)(?<!previous_)login_$",
     ),
     _class(
         "a person's name",
-        r"^_([a-z]_)?(names?|nom|nome|nombres?|pseudo|pseudonym|alias|nick|handle)(_[0-9])?_$",
+        r"^_([a-z]_)?(names?|nom|nome|nombres?|pseudo|pseudonym|alias|nick|handle|(short|complete|alternate)_?name)(_[0-9])?_$",
         table=_OF_PEOPLE,
     ),
     _class(
         "an online account",
         r"_(skype|twitter|facebook|linkedin|instagram|snapchat|telegram|wechat|icq|github|discord|tiktok|jabber|google_?plus"
-        r"|social_?networks?|openid|apple|google|oauth|social)(_?(id|uid|handle|user|profile|profile_url|account|sub))_$",
+        r"|social_?networks?|openid|apple|google|oauth|social)(_?(id|uid|handle|user|user_?name|profile|profile_url|url|account|sub))_$",
         r"_(skype|twitter|facebook|linkedin|instagram|snapchat|telegram|wechat|icq|jabberid|google_?plus|social_?networks?|openid)_$",
-        r"_(provider_account_id|identity_provider_id|provider_(uid|user_id)|ldap_(dn|sid)|external_user_id)_$",
+        r"_(provider_account_id|identity_provider_id|provider_(uid|user_id)|ldap_(dn|sid)|external_user_id|extern_uid)_$",
+    ),
+    _class(
+        "an online account", r"^_(provider_(account_)?id|uid|external_id|subject|sub)_$", table=_OF_IDENTITIES
     ),
     _class(
         "a picture of a person",
@@ -229,21 +243,27 @@ _CLASSES: tuple[Class, ...] = (
         families=(TEXT, BYTES),
         table=_OF_PEOPLE,
     ),
+    _class(
+        "a curriculum vitae",
+        r"_(resume|cv|lebenslauf|cover_letter)(_(url|path|text|file|file_?name))?_$",
+        families=(TEXT, BYTES),
+    ),
     _class("a signature", r"_signature_$|_signature_(image|data)|_typed_signature_", families=(TEXT, BYTES)),
     # ---- where and what a person is
     _class(
         "a postal address",
         r"_(?<!imap_)(?<!smtp_)(?<!server_)(?<!contract_)(?<!wallet_)(?<!web_)(?<!memory_)(address|addresses|addr|adresse|anschrift"
-        r"|direccion|domicilio|domicile|indirizzo|endereco|street|street_?(name|address|number|no)|strasse|calle|hausnummer|haus_?nr"
+        r"|direccion|domicilio|domicile|indirizzo|endereco|bairro|ulica|straatnaam|street|street_?(name|address|number|no)|strasse|calle|hausnummer|haus_?nr"
         r"|house_?(no|number)|apartment)(_?(line)?_?[0-9])?_$",
         r"_(address_?line|addressline)_?[0-9]?_|_(street_)?address_?[0-9]_|_(home|billing|shipping|postal|mailing|residential|street)_address",
         families=_NUMBERED,
     ),
     _class(
         "part of a postal address",
-        r"_(postal_?code|post_?code|zip|zip_?code|plz|postleitzahl|code_postal|codigo_postal|pin_?code)_$",
+        r"_(postal_?code|post_?code|zip|zip_?code|plz|postleitzahl|code_postal|codigo_postal|cep|pin_?code)_$",
         families=_NUMBERED,
     ),
+    _class("part of a postal address", r"^_(cap|cp)_$", families=_NUMBERED, table=_OF_ADDRESSES),
     _class(
         "where a person is",
         r"^_(latitude|longitude|lat|lng|lon|long|geo_?location|coordinates|home_(lat|lng|lon))_$",
@@ -253,40 +273,50 @@ _CLASSES: tuple[Class, ...] = (
     _class("where a person is", r"^_(location|residence|wohnort|hometown)_$", table=_OF_PEOPLE),
     _class(
         "where a person is",
-        r"_coordinates_?(lat|lng|lon|long)_$|_(user|device|last_known)_(lat|lng|lon|latitude|longitude|location)_$",
+        r"_coordinates_?(lat|lng|lon|long)_$|_(user|device|last_known|partner|customer|home)_(lat|lng|lon|latitude|longitude|location)_$",
         families=_NUMBERED,
     ),
     _class(
         "a personal trait",
-        r"_(gender|sex|ethnicity|ethnic_group|race|religion|nationality|citizenship|marital_status|sexual_orientation|caste"
+        r"_(gender|sex|ethnicity|ethnic_group|race|religion|nationality|citizenship|marital(_status)?|veteran(_status)?|immigration_status|sexual_orientation|caste"
         r"|geschlecht|anrede|familienstand|konfession|staatsangehoerigkeit|civilit[ye]|salutation|nationalite|etat_civil|sexe"
         r"|sexo|genero|nacionalidad|estado_civil|sesso|nazionalita|political_(party|affiliation|opinion))_$",
         families=(TEXT, NUMBER, BOOLEAN),
     ),
     _class("a personal trait", r"^_genre_$", table=_OF_PEOPLE),
     _class(
+        "a personal trait", r"^_(children|number_of_children|kids)_$", families=_NUMBERED, table=_OF_PEOPLE
+    ),
+    _class(
         "health data",
-        r"_(diagnos[ei]s|diagnoses|diagnostic_code|icd_?(9|10)?(_?codes?)?|allerg(y|ies)|alergias?|allergien?|medications?|disease"
-        r"|illness|symptoms?|blood_?(type|group|pressure)|tipo_sangre|gruppo_sanguigno|blutgruppe|prescriptions?|vaccin(e|es|ation|ations)"
-        r"|immunizations?|disabilit(y|ies)|handicap|hiv(_status)?|pregnan(t|cy)|smoker|mental_health|medical_(history|notes?|condition|conditions|record)"
+        r"^_(weight|height|bmi|temperature)(_(kg|cm|lbs?|in|m))?_$",
+        families=_NUMBERED,
+        table=_OF_PATIENTS,
+    ),
+    _class(
+        "health data",
+        r"_(diagnos[ei]s(_codes?)?|heart_rate|lab_results?|diagnostic_code|icd_?(9|10)?(_?codes?)?|allerg(y|ies)|alergias?|allergien?|medications?|disease"
+        r"|illness|symptoms?|blood_?(type|group|pressure|sugar)(_(systolic|diastolic))?|tipo_sangre|gruppo_sanguigno|blutgruppe|prescriptions?|vaccin(e|es|ation|ations)"
+        r"|immunizations?|disabilit(y|ies)(_status)?|smoking_status|vaccination_status|handicap|hiv(_status)?|pregnan(t|cy)|smoker|mental_health|medical_(history|notes?|condition|conditions|record)"
         r"|health_(condition|conditions|issues|notes|history|record)|krankheit(en)?)_$",
         families=(TEXT, NUMBER, BOOLEAN),
     ),
     _class(
         "what a person earns or owes",
-        r"_(salary|salaries|salaire|gehalt|salario|stipendio|wages?|stundenlohn|hourly_wage|(annual|monthly|household)_income|credit_score|net_worth)_$",
+        r"_(salary|salaries|salaire|gehalt|salario|stipendio|wages?|stundenlohn|hourly_wage|(gross|net|base|hourly)_pay|(annual|monthly|household)_income|credit_score|net_worth)_$",
         families=_NUMBERED,
     ),
     # ---- what people wrote
     _class(
         "free text",
         r"_(notes?|notiz(en)?|notas?|remarks?|bemerkung(en)?|memo|comments?|comentarios?|commentaires?|kommentare?|observaciones|bio|biograph(y|ie)"
-        r"|biografi[ea]|about_me|feedback|testimonial|transcript|complaint|mensaje|nachricht)(_(private|public|internal|text|body|content|html"
+        r"|biografi[ea]|about_me|feedback|testimonial|transcript|complaint|mensaje|nachricht|narration|opmerking(en)?|uwagi)(_(private|public|internal|text|body|content|html"
         r"|message|raw|cooked|plain))?_$",
         r"_(?<!error_)(?<!status_)(?<!log_)(?<!commit_)(?<!system_)(?<!welcome_)(?<!success_)(?<!default_)messages?_$",
-        r"_(message|reply|review|post|email|chat|answer|custom|comment|note|mail)_(text|body|content|html)_$|^_(body|content|text|answer|reply)_$",
+        r"_(message|reply|review|post|email|chat|answer|custom|comment|note|mail|rendered)_(text|body|content|html)_$|^_(body|content|text|answer|reply|raw|cooked)_$",
         r"_body_(text|html|plain|raw)_$|_(special|delivery|customer|gift)_(instructions?|requests?|message|note)_$|^_reason_$|[a-z]grund_$",
     ),
+    _class("free text", r"^_(description|about|summary|headline|intro|introduction)_$", table=_OF_PEOPLE),
 )
 
 _ABOUT_IT = re.compile(
@@ -303,7 +333,7 @@ _REFERENCE = re.compile(
     r"|session_token|credential)_(id|sk|ref)_$"
 )
 _NOT_ABOUT_IT = re.compile(
-    r"_session_state_$|_blood_?type_$|_etat_civil_$|_marital_status_$|_hiv_status_$|_sms_verification_code_$"
+    r"_session_state_$|_blood_?type_$|_etat_civil_$|_(marital|hiv|veteran|disability|immigration|smoking|vaccination)_status_$|_sms_verification_code_$"
 )
 _NETWORK = re.compile(r"_(network|networks|subnet|gateway|netmask|range|cidr|server|host|dns|broadcast)_")
 _EMAIL = re.compile(r"_(e_?mails?|e_?mail_?(address|addr)(es)?|mail|mail_(address|addr))_")

@@ -61,6 +61,7 @@ NOT_PERSONAL = """
     event_type marketing_opt_in paid_at is_active cost category telemetry hotel intel_id first_order_date last_seen
     last_updated full_price passwordless_enabled cell_count password_changed_at sexton streetwear_category race_condition
     secretary_count card_type hostname surname_count token_limit max_tokens token_type tokens_used token_count
+    phone_code image_url store_name brand_name company_name payment_method encoding digest_frequency
     product_display_name group_display_name error_message message_id weekly_digest content_digest passport_type
 """
 
