@@ -287,8 +287,10 @@ def tell_errors(reports: Sequence[TableReport]) -> None:
 
 
 def tell(report: TableReport) -> None:
-    """One table's line."""
-    name = str(report.table)
+    """One table's line, and what is to be said of it."""
+    from data_platform.sync.decide import FIRST_READ
+
+    name, operation = str(report.table), FIRST_READ if FIRST_READ in report.notes else report.operation
     if report.error is not None:
         say(f"{name}: landed but not loaded" if report.landed_only else f"{name}: failed")
         return
@@ -298,7 +300,7 @@ def tell(report: TableReport) -> None:
         say(f"{name}: nothing changed ({seconds}){loaded}")
     else:
         say(
-            f"{name}: {report.operation}, {plural(report.rows, 'row')}, {size(report.bytes)},"
+            f"{name}: {operation}, {plural(report.rows, 'row')}, {size(report.bytes)},"
             f" batch {manifest.batch_id} ({seconds})"
         )
     completeness = report.completeness
@@ -308,7 +310,8 @@ def tell(report: TableReport) -> None:
             " source in their rows or versions. Replace them with --slices, or the table with --refresh."
         )
     for note in report.notes:
-        remark(f"  {note}")
+        if note != FIRST_READ:  # it stands in the line
+            remark(f"  {note}")
 
 
 def report_fields(report: TableReport, evaluated: Evaluated | None = None) -> dict[str, Any]:

@@ -55,6 +55,8 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
         f"{len(catalog.sources)} sources and {len(catalog.table_ids())} tables; the environment is"
         f" {platform.environment.name}.",
     )
+    if catalog.questions:
+        yield verdicts.guesses(len(catalog.questions))
     yield from verdicts.variables(named_variables(catalog, platform.environment, environ), environ)
     yield hash_key(platform)
     for source in catalog.sources.values():

@@ -98,6 +98,15 @@ def limits(
     return Finding(check, "ok", found + of_a_standby)
 
 
+def guesses(count: int) -> Finding:
+    return Finding(
+        "guesses",
+        "warn",
+        f"{count} treatments of columns are guesses of `discover` that nobody has confirmed.",
+        "`data-platform validate` lists them: take each question mark away, or choose another treatment.",
+    )
+
+
 def tables(check: str, wanted: int, problems: Sequence[str], notes: Sequence[str] = ()) -> Finding:
     """``problems`` keep tables from being synced; ``notes`` are worth a look."""
     if problems:

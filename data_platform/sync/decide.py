@@ -33,6 +33,7 @@ MAX_XID_DISTANCE = 2**31 - 2**24
 ADVANCE_XID_DISTANCE = 2**28
 """A quiet table's watermark is carried forward by an empty batch once it is this far behind."""
 
+FIRST_READ = "first read"
 Path = Literal["whole", "xmin", "clock", "cursor"]
 
 
@@ -76,7 +77,7 @@ def decide_changes(
     if strategy == "replace":
         return whole(blind=not relation.has_xmin)
     if before is None:
-        return whole("first read")
+        return whole(FIRST_READ)
     if before.system_identifier != server.system_identifier:
         return whole("the source is another database than the one read before; everything was read anew")
     if before.timeline != server.timeline:

@@ -87,6 +87,10 @@ def test_what_cannot_be_read_is_said_before_the_first_sync(strange: Project) -> 
     assert {n: b.get("read_every_hours") for n, b in blocks.items()} == {
         "orders": None, "fine": 24, "v_now": 24, "v_own": 24, "mv_full": 24, "partly": 24,
     }  # fmt: skip
+    assert {b.get("freshness_hours") for b in blocks.values()} == {
+        None,
+        48,
+    }  # or it would be stale between reads
     strange.catalog({})
     (strange.root / "catalog" / "sources" / "shop.yaml").write_text(text)
     assert check_sources(strange.platform()).mistakes == []

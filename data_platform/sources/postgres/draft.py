@@ -108,6 +108,7 @@ def table_block(
     elif not relation.has_xmin:
         lines.append(f"    strategy: replace  # a {kind} has no row versions to find changes by")
     if not relation.has_xmin:
+        lines.append(f"    freshness_hours: {2 * READ_EVERY_HOURS}")
         lines.append(
             f"    read_every_hours: {READ_EVERY_HOURS}  # nothing tells when it changed: it is read whole each time"
         )
