@@ -110,6 +110,24 @@ def test_a_migration_that_comes_while_we_read_gets_on(migrated: Project) -> None
     assert migrated.difference("a2", "id, n, extra") == ([], [])
 
 
+def test_a_lock_that_is_wanted_for_a_moment_costs_a_moment(migrated: Project) -> None:
+    """As tools for migrations ask for it: with a short lock_timeout, again and again."""
+    wanted: list[Callable[[], Any]] = []
+    start = run.Readers.start
+
+    def ask_first(self: run.Readers, reads: Any) -> None:
+        wanted.append(in_background(lambda: migrated.execute("set lock_timeout = '400ms'", "truncate a2")))
+        waits_for_a_lock(migrated, f"not {OURS}")
+        start(self, reads)
+
+    migrated.execute(*(f"update {t} set n = n + 1" for t in TABLES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.Readers, "start", ask_first)
+        assert {t: r.rows for t, r in migrated.good().items()} == dict.fromkeys(TABLES, 10)
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        wanted[0]()
+
+
 @contextmanager
 def locked(project: Project, *tables: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(project.url, application_name="deploy 42") as holder:

@@ -13,7 +13,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -24,7 +23,8 @@ from data_platform.errors import DataPlatformError, SourceUnreachable
 from data_platform.sources.postgres import pieces
 from data_platform.sources.postgres.connection import unreachable
 from data_platform.sources.postgres.introspect import Leaf, Relation
-from data_platform.sources.postgres.read_errors import Asked, does_not_fit, not_kept, of_the_engine
+from data_platform.sources.postgres.question import Question
+from data_platform.sources.postgres.read_errors import Asked, Why, does_not_fit, not_kept, of_the_engine
 from data_platform.sources.postgres.settings import check_place, place
 from data_platform.sources.postgres.types import from_clause, literal, qualified, quote
 from data_platform.sources.postgres.unreachable import NO_SERVER_CONNECTION, cause
@@ -39,7 +39,8 @@ PAGES_PER_UNIT = 16_384
 small enough that two readers finish close together and a part stays handy."""
 
 READER_MEMORY = "192MB"
-GONE = "The reader's snapshot of the source ended with a statement that failed. Run the sync again."
+PAUSES_SECONDS = (0.05, 0.2, 0.5, 1.0)
+"""Before each further try of a read that failed for something of the moment. No lock is waited for meanwhile."""
 PARQUET = (
     "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 4096,"
     " ROW_GROUP_SIZE_BYTES '48MB'"
@@ -180,7 +181,7 @@ class Readers:
         self._connections = connections if self._snapshot is not None else 1
         self._on_progress = on_progress
         self._locks: tuple[str, ...] = ()
-        self._work: queue.SimpleQueue[tuple[Read, int] | _Question | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Read, int] | Question | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._all_open = threading.Barrier(1)
         self._stopped = threading.Event()
@@ -206,7 +207,7 @@ class Readers:
     def ask(self, server: str) -> list[tuple[Any, ...]]:
         """The rows of a statement in server SQL under the snapshot of the one reader, after what it has to
         read. Columns of ``numeric`` would lose digits on the way: select them as text."""
-        question = _Question(server)
+        question = Question(server)
         self._work.put(question)
         return question.answer.result()
 
@@ -237,8 +238,8 @@ class Readers:
             self._all_open.wait()  # once a row was read, whoever comes to ALTER a table holds up no reader
         try:
             while (item := self._work.get()) is not None:
-                if isinstance(item, _Question):
-                    failure = item.put_to(engine, failure, self._asked) or failure
+                if isinstance(item, Question):
+                    failure = item.put_to(engine, failure, self._asked, READER_MEMORY) or failure
                     continue
                 read, number = item
                 if failure or read.error or engine is None or self._stopped.is_set():
@@ -262,6 +263,7 @@ class Readers:
         parts: list[tuple[Path, int]] = []
         problem: Exception | None = None
         lost: Exception | None = None
+        tried = 0
         while todo and problem is None and engine is not None:
             unit, path = todo.pop()
             began = time.monotonic()
@@ -271,16 +273,23 @@ class Readers:
             except Exception as raised:
                 path.unlink(missing_ok=True)
                 too_large = does_not_fit(raised)
-                problem = self._why(raised, read, unit, time.monotonic() - began)
+                why = self._why(raised, read, unit, time.monotonic() - began)
+                problem = why.error
             # The server's transaction is aborted, or the connection was lost: join the snapshot anew. What
             # cannot be joined any more is lost to every table; what can was this table's trouble alone.
             _close(engine)
             engine = None
+            if again := self._snapshot is not None and tried < why.tries:
+                self._stopped.wait(PAUSES_SECONDS[tried])
+                tried += 1
             if self._stopped.is_set():
                 lost = problem
                 break
             try:
                 engine = self._open_locked()
+                if again:
+                    todo.append((unit, path))
+                    problem = None
                 whole = self._snapshot is not None or not parts  # or the pieces would be of two snapshots
                 if too_large and whole and (smaller := self._smaller(engine, unit, path)):
                     todo += smaller
@@ -291,12 +300,12 @@ class Readers:
         read.finish_unit([] if problem else parts, problem)
         return engine, problem, lost
 
-    def _why(self, error: Exception, read: Read, unit: Unit, took: float) -> DataPlatformError:
+    def _why(self, error: Exception, read: Read, unit: Unit, took: float) -> Why:
         """What to tell of ``error``; who was told to stop asks nobody."""
         if found := of_the_engine(error, read.label, READER_MEMORY):
-            return found
+            return Why(found)
         if self._stopped.is_set():
-            return SourceUnreachable(f"{read.label}: the read was stopped.")
+            return Why(SourceUnreachable(f"{read.label}: the read was stopped."))
         return self._asked.why(error, _server_sql(read, unit), f"{read.label}: the read", took)
 
     def _open_locked(self) -> duckdb.DuckDBPyConnection:
@@ -411,32 +420,6 @@ class Readers:
 def _server_sql(read: Read, unit: Unit) -> str:
     columns = ", ".join(f"{p.server} as {quote(p.name)}" for p in read.projections if p.server is not None)
     return f"select {columns} from {unit.relation} where {unit.predicate}"
-
-
-class _Question:
-    """A statement for a reader, and its answer once that one comes to it."""
-
-    def __init__(self, server: str) -> None:
-        self._server = server
-        self.answer: Future[list[tuple[Any, ...]]] = Future()
-
-    def put_to(
-        self, engine: duckdb.DuckDBPyConnection | None, failure: Exception | None, asked: Asked
-    ) -> Exception | None:
-        """Answer; what keeps the reader from answering any other question, where this one failed."""
-        if failure or engine is None:
-            self.answer.set_exception(failure or SourceUnreachable(GONE))
-            return None
-        began = time.monotonic()
-        try:
-            query = f"SELECT * FROM postgres_query('source', {literal(self._server)})"
-            self.answer.set_result(engine.execute(query).fetchall())
-        except Exception as error:
-            what = "Asking the source"
-            told = of_the_engine(error, what, READER_MEMORY)
-            self.answer.set_exception(told or asked.why(error, self._server, what, time.monotonic() - began))
-            return SourceUnreachable(GONE)
-        return None
 
 
 def _close(engine: duckdb.DuckDBPyConnection) -> None:

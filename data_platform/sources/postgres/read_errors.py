@@ -14,7 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, StoreFull, ValueNotKept
+from data_platform.errors import (
+    DataPlatformError,
+    SourceError,
+    SourceUnreachable,
+    StoreFull,
+    TableLocked,
+    ValueNotKept,
+)
 from data_platform.sources.postgres.connection import connect
 from data_platform.sources.postgres.server_errors import IN_THE_WAY_OF_REPLAY, source_error
 from data_platform.sources.postgres.settings import roll_back
@@ -28,6 +35,9 @@ if TYPE_CHECKING:
 
 ASKED_SECONDS_MIN = 5
 """How long the server may take to say why, at least: twice what the failed read took."""
+TRIES_IF_LOCKED, TRIES_IF_ENDED = 4, 1
+"""How often a read is tried again under the same snapshot. A lock is often wanted for a moment only, by who gives
+up soon; what the server does not object to was ended once."""
 NO_REPLY = "the server ended the read, or the connection was cut. Nothing was committed; run the sync again."
 
 
@@ -54,6 +64,14 @@ def of_the_engine(error: Exception, label: str, memory: str) -> DataPlatformErro
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """What to tell of a failed read, and how often it is worth another try."""
+
+    error: DataPlatformError
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """How to put a statement to the server again: where, and under which snapshot. A standby's reader has
     none that could be joined."""
@@ -61,8 +79,24 @@ class Asked:
     session: SourceSession
     snapshot: str | None
 
-    def why(self, error: Exception, statement: str, what: str, took: float) -> DataPlatformError:
+    def why(self, error: Exception, statement: str, what: str, took: float) -> Why:
         """Why ``statement`` failed with ``error`` after ``took`` seconds."""
+        if objection := self._objection(statement, what, took):
+            return Why(objection, TRIES_IF_LOCKED if isinstance(objection, TableLocked) else 0)
+        if _of_the_engine_alone(error):
+            return Why(
+                SourceError(
+                    f"{what} failed in the engine ({type(error).__name__}), and the server objects to nothing. The"
+                    " reason is not shown since it may hold values. Land columns of unusual types as text"
+                    " (`as: {column: text}`) to find which it is."
+                )
+            )
+        if self.snapshot is None:  # it cannot be read under again
+            return Why(SourceUnreachable(f"{what}: {IN_THE_WAY_OF_REPLAY}"))
+        return Why(SourceUnreachable(f"{what}: {NO_REPLY}"), TRIES_IF_ENDED)
+
+    def _objection(self, statement: str, what: str, took: float) -> DataPlatformError | None:
+        """What the server has against ``statement`` now."""
         import psycopg
 
         try:
@@ -93,13 +127,7 @@ class Asked:
         finally:
             roll_back(connection)
             connection.close()
-        if _of_the_engine_alone(error):
-            return SourceError(
-                f"{what} failed in the engine ({type(error).__name__}), and the server objects to nothing. The reason"
-                " is not shown since it may hold values. Land columns of unusual types as text"
-                " (`as: {column: text}`) to find which it is."
-            )
-        return SourceUnreachable(f"{what}: {NO_REPLY if self.snapshot else IN_THE_WAY_OF_REPLAY}")
+        return None
 
 
 def _joined(connection: psycopg.Connection[Any], snapshot: str) -> bool:
