@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import psycopg
@@ -81,6 +82,19 @@ def test_time_limits_of_the_role_do_not_end_a_sync(limited: Limited) -> None:
     assert finding.state == "ok"
     for name in TIMES:
         assert name not in known or f"{name} = 200 ms of the role" in finding.found
+
+
+def test_a_sync_that_waits_for_a_lock_outlives_the_limit_of_idle_sessions(limited: Limited) -> None:
+    if not limited.source_rows("select 1 from pg_settings where name = 'idle_session_timeout'"):
+        pytest.skip("there is no such limit before PostgreSQL 14")
+    limited.bind("set idle_session_timeout = '50ms'")
+    limited.catalog({"a": {"key": "id"}}, connection={"lock_timeout_seconds": 30})
+    with psycopg.connect(limited.owner) as migration:
+        migration.execute("lock table a in access exclusive mode")
+        free = threading.Timer(1.5, migration.rollback)
+        free.start()
+        limited.good()
+        free.join()
 
 
 def test_limits_that_are_not_the_syncs_to_change_are_named_with_value_and_place(limited: Limited) -> None:

@@ -138,9 +138,16 @@ def test_what_is_left_on_a_pooled_connection_reaches_no_row_and_ours_are_not_lef
     reader: Reader, pooled: Pooled
 ) -> None:
     reader.as_owner(f"alter role {reader.role} bypassrls")
-    url = pooled(reader.url, pool_mode="transaction", min_pool_size="4", default_pool_size="4")
+    url = pooled(
+        reader.url,
+        pool_mode="transaction",
+        min_pool_size="4",
+        default_pool_size="4",
+        ignore_startup_parameters="",
+    )
     shown = "select pg_backend_pid(), " + ", ".join(f"current_setting('{name}', true)" for name in LEFT)
-    made = on_each(url, [*(f"set {name} = '{value}'" for name, value in LEFT.items()), shown])
+    leave = [f"set {name} = '{value}'" for name, value in LEFT.items()]
+    made = on_each(url, [*leave, "select pg_advisory_lock(pg_backend_pid())", shown])
     assert {row[1:] for row in made} == {tuple(LEFT.values())}
 
     project = reader.through(url)
@@ -153,14 +160,12 @@ def test_what_is_left_on_a_pooled_connection_reaches_no_row_and_ours_are_not_lef
     assert project.rows("select count(*) from raw_shop.mine") == [(3,)]
     assert project.rows("select distinct lasted from raw_shop.plain") == [("1 year 2 mons 3 days 04:05:06",)]
 
-    asked = "select pg_backend_pid(), current_setting('default_transaction_read_only'), current_setting('row_security'),"
-    asked += " current_setting('timezone'), current_setting('intervalstyle'), current_setting('lock_timeout')"
-    after = on_each(url, [asked])
-    assert {row[0] for row in after} == {row[0] for row in made}  # the sync was on them, and they are whole
-    assert {row[1:3] for row in after} == {("off", "on")}
-    assert {row[3] for row in after} <= {"Asia/Tokyo", "America/New_York"}
-    assert {row[4] for row in after} <= {"sql_standard", "iso_8601"}
-    assert {row[5] for row in after} == {"0"}
+    ours = ("default_transaction_read_only", "row_security", "lock_timeout", "intervalstyle", "search_path")
+    asked = ", ".join(f"current_setting('{name}')" for name in ours)
+    locks = "(select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())"
+    after = on_each(url, [f"select pg_backend_pid(), {locks}, {asked}"])
+    assert {row[0] for row in after} == {row[0] for row in made}  # the sync was on them
+    assert {row[1:] for row in after} == {(1, "off", "on", "0", "sql_standard", "elsewhere")}
 
 
 def test_a_pool_that_allows_no_transaction_is_refused_by_name(reader: Reader, pooled: Pooled) -> None:

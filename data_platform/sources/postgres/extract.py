@@ -343,6 +343,10 @@ class Readers:
         try:
             engine.execute("SET TimeZone = 'UTC'")
             engine.execute(f"LOAD {literal(extension_path())}")
+            if self._session.pooled:
+                # The extension's own pool runs DISCARD ALL on what it takes back: in transaction mode that is
+                # another client's connection by then, with that client's advisory locks.
+                engine.execute("SET pg_pool_max_connections = 0")
             engine.execute(f"ATTACH {literal(self._conninfo)} AS source (TYPE postgres, READ_ONLY)")
             for statement, parameters in self._setup:
                 engine.execute(statement, parameters)

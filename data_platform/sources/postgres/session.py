@@ -99,6 +99,7 @@ class SourceSession:
         try:
             self.settings = self.target.settings(self._supported_version())
             self.limits = self._read_limits()
+            self._idle_as_long_as_it_takes()
             with self.asking(f"Asking {self.source!r} who it is"):
                 self.server = self._read_server()
         except BaseException:
@@ -396,6 +397,15 @@ class SourceSession:
                 f" {SUPPORTED.stop - 1} are supported. Upgrade it, or read from a newer replica."
             )
         return int(version)
+
+    def _idle_as_long_as_it_takes(self) -> None:
+        """Between its transactions too, when it waits for a lock outside of any. On a pooled connection it is
+        not the role's limit that counts then, and a setting could stay there for others."""
+        if not self.pooled and "idle_session_timeout" in self.settings.wanted:
+            try:
+                self._connection.execute("set idle_session_timeout = 0")
+            except Exception as error:
+                raise unreachable(self.target, error) from None
 
     def _read_limits(self) -> Mapping[str, Limit]:
         try:
