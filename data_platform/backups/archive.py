@@ -9,16 +9,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
 from data_platform.backups.manifest import BackupManifest, BackupObject, is_id, made_at, made_on
 from data_platform.errors import BackupDamaged, BackupError, BackupMissing, LandingError
+from data_platform.landing import hint
 from data_platform.landing.part import sha256_of
+from data_platform.landing.signing import NOT_SIGNED, Signer
 from data_platform.stores import Store
 
-MANIFESTS, OBJECTS = "warehouse/manifests", "warehouse/objects"
+MANIFESTS, OBJECTS, ADOPTED = "warehouse/manifests", "warehouse/objects", "warehouse/adopted.json"
 
 
 @dataclass
@@ -28,6 +30,7 @@ class Archive:
 
     name: str
     open: Callable[[], Store]
+    signer: Signer = NOT_SIGNED
     store: Store = field(init=False)
     reader: Store = field(init=False)
 
@@ -94,7 +97,35 @@ class Archive:
                 f"{key} in {self} is the manifest of the backup {manifest.id}: it was copied to the wrong place."
                 " Restore from another copy or another day."
             )
+        self._check_signature(manifest, key)
         return manifest
+
+    def adopt(self, manifest: BackupManifest) -> None:
+        """Take a backup that is not signed as if it were: one from before there was a key."""
+        self.signer.ready()
+        known = hint.read(self.reader, ADOPTED, self.signer)
+        hint.write(self.store, ADOPTED, {**known, manifest.id: manifest.digest}, self.signer)
+
+    def unsigned(self, which: str) -> BackupManifest:
+        """``chosen``, whoever wrote it: to be looked at before it is adopted."""
+        return replace(self, signer=NOT_SIGNED).chosen(which)
+
+    def _check_signature(self, manifest: BackupManifest, key: str) -> None:
+        self.signer.ready()
+        if not self.signer.signs or self.signer.accepts("backup", manifest.digest, manifest.signature):
+            return
+        if manifest.signature:
+            raise BackupDamaged(
+                f"{key} in {self} is not signed under the key in {self.signer.variable}: it was forged, or the key is"
+                " another one. Set the right key (`previous_key_env` names the one before), or restore from another"
+                " copy or another day."
+            )
+        if hint.read(self.reader, ADOPTED, self.signer).get(manifest.id) != manifest.digest:
+            raise BackupDamaged(
+                f"{key} in {self} is not signed, though {self.signer.variable} is set: somebody else put it there, or"
+                " it is from before there was a key. Restore from another copy or another day; or, if you know it to"
+                f" be yours, take it with `data-platform backup verify {manifest.id} --sign`."
+            )
 
     def chosen(self, which: str) -> BackupManifest:
         """The backup ``latest``, the last one of a day (2026-11-22), or the one of an id."""

@@ -141,6 +141,7 @@ def store(
         files=tuple(kept),
         ledger=ledger,
     ).sealed()
+    manifest = manifest.signed(archives[0].signer)
     stored, failed = [], {}
     for number, archive in enumerate(archives):
         try:

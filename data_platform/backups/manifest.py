@@ -18,6 +18,7 @@ from data_platform.column_types import is_column_type
 from data_platform.errors import BackupDamaged
 from data_platform.landing import grammar
 from data_platform.landing.grammar import is_digest, is_number
+from data_platform.landing.signing import Signer
 from data_platform.warehouses import Inventory, StoredColumn, StoredTable
 
 FORMAT = 1
@@ -86,6 +87,7 @@ class BackupManifest:
     ledger: tuple[LedgerHead, ...] = ()
     format: int = FORMAT
     digest: str = ""
+    signature: str = ""
 
     @property
     def inventory(self) -> Inventory:
@@ -115,27 +117,32 @@ class BackupManifest:
 
     def sealed(self) -> BackupManifest:
         """This manifest with its digest filled in."""
-        return replace(self, digest=_digest(_fields(self)))
+        return replace(self, digest=_digest(_fields(self)), signature="")
+
+    def signed(self, signer: Signer) -> BackupManifest:
+        """This manifest, sealed, with a signature over its digest; the same without a key."""
+        return replace(self, signature=signer.sign("backup", self.digest))
 
     def to_json(self) -> builtins.bytes:
         if not self.digest:
             raise ValueError("a manifest is sealed before it is written")
-        return _canonical({**_fields(self), "digest": self.digest})
+        return _canonical({**_fields(self), **_proofs(self.digest, self.signature)})
 
     @classmethod
     def from_json(cls, data: builtins.bytes, where: str) -> BackupManifest:
         """Parse and verify; ``BackupDamaged`` names ``where`` when it is cut short or altered."""
         try:
             raw = json.loads(data)
-            digest = raw.pop("digest")
-            manifest = _parse(raw, digest)
+            digest, signature = raw.pop("digest"), raw.pop("signature", "")
+            _must(isinstance(signature, str), "its signature is none")
+            manifest = replace(_parse(raw, digest), signature=signature)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             why = str(error) if type(error) is ValueError else type(error).__name__
             raise BackupDamaged(
                 f"The manifest {where} cannot be read ({why}): it is cut short or was altered."
                 " Restore from another copy or another day: `data-platform backup list` shows what there is."
             ) from error
-        if _digest(raw) != digest or _canonical({**raw, "digest": digest}) != data:
+        if _digest(raw) != digest or _canonical({**raw, **_proofs(digest, signature)}) != data:
             raise BackupDamaged(
                 f"The manifest {where} does not match its own digest: it was altered after it was written."
                 " Restore from another copy or another day: `data-platform backup list` shows what there is."
@@ -176,8 +183,12 @@ def _digest(fields: Mapping[str, Any]) -> str:
 
 def _fields(manifest: BackupManifest) -> dict[str, Any]:
     fields = asdict(manifest)
-    del fields["digest"]
+    del fields["digest"], fields["signature"]
     return fields
+
+
+def _proofs(digest: str, signature: str) -> dict[str, str]:
+    return {"digest": digest, "signature": signature} if signature else {"digest": digest}
 
 
 def _parse(raw: Mapping[str, Any], digest: str) -> BackupManifest:

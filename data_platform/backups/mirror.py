@@ -15,6 +15,7 @@ from data_platform.backups.manifest import LedgerHead
 from data_platform.errors import BackupDamaged
 from data_platform.landing.keys import manifest_key
 from data_platform.landing.ledger import Ledger
+from data_platform.landing.manifest import Manifest
 from data_platform.stores import Store
 from data_platform.tables import TableId
 
@@ -35,7 +36,12 @@ def mirror(ledger: Ledger, archive: Archive, tables: Iterable[TableId]) -> tuple
         known = mirrored.head(table)
         sequence, digest = (known.sequence, known.digest) if known else (0, None)
         for manifest in ledger.since(table, sequence, digest):
-            key, data = manifest_key(table, manifest.sequence), manifest.to_json()
+            key = manifest_key(table, manifest.sequence)
+            data = ledger.store.read(key)  # its very bytes, whichever version wrote them
+            if Manifest.from_json(data, key).digest != manifest.digest:
+                raise BackupDamaged(
+                    f"{key} in {ledger.store.url} changed while it was backed up. Run the backup again."
+                )
             mirrored.store.put_new(key, data)
             if mirrored.store.read(key) != data:
                 raise BackupDamaged(
@@ -63,7 +69,8 @@ def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) 
                     " Restore from another copy."
                 )
             before = manifest.digest
-            written += store.put_new(manifest_key(table, sequence), manifest.to_json())
+            key = manifest_key(table, sequence)
+            written += store.put_new(key, mirrored.store.read(key))
         if head.sequence and manifest.digest != head.digest:
             raise BackupDamaged(
                 f"The ledger of {table} in {archive} is not the one this backup was made with: its batch"

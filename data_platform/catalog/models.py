@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
 from data_platform.errors import ConfigurationError
+from data_platform.landing.signing import SigningConfig
 from data_platform.quality.rules import FORMS, Rule, parse_rule
 from data_platform.sources.kinds import SourceConnection
 from data_platform.stores.kinds import StoreConfig
@@ -282,6 +283,10 @@ class EnvironmentSettings(Model):
     warehouse: WarehouseConfig = Field(description="The warehouse the batches are loaded into.")
     backups: BackupsConfig | None = Field(
         default=None, description="Where each day's verified copy of the warehouse is kept."
+    )
+    signing: SigningConfig = Field(
+        default_factory=SigningConfig,
+        description="The key under which manifests of the ledger and of backups are signed.",
     )
     automation: Literal["running", "stopped"] = Field(
         default="stopped",

@@ -115,6 +115,13 @@ def verify(
         str, typer.Argument(metavar="[BACKUP]", help="`latest`, a day such as 2026-11-22, or an id.")
     ] = "latest",
     copy: CopyOption = None,
+    sign: Annotated[
+        bool,
+        typer.Option(
+            "--sign",
+            help="Where nothing is wrong, take it as signed though it is from before there was a key.",
+        ),
+    ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
@@ -127,8 +134,10 @@ def verify(
     with progress("reading the backup", total=len(archives)) as bars:
         for one in archives:
             try:
-                manifest = one.chosen(which)
+                manifest = one.unsigned(which) if sign else one.chosen(which)
                 problems[one.name] = one.damage(manifest, deep=True)
+                if sign and not problems[one.name]:
+                    one.adopt(manifest)
                 read += manifest.bytes
             except BackupError as error:
                 problems[one.name] = [str(error)]

@@ -14,6 +14,7 @@ import typer
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import plural, progress, remark, say, say_error, say_json, size
 from data_platform.cli.sync import choose
+from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.tables import TableId
 
 if TYPE_CHECKING:
@@ -73,6 +74,14 @@ def verify(
             help="Take the named tables' ledgers as they end now, though more had landed once; reads all.",
         ),
     ] = False,
+    sign: Annotated[
+        bool,
+        typer.Option(
+            "--sign",
+            help="Read the named tables' ledgers whole and, where nothing is wrong, take them as signed though they"
+            " are from before there was a key.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Delete the orphans instead of only counting them.")
     ] = False,
@@ -88,30 +97,51 @@ def verify(
         raise typer.BadParameter("--yes goes with --collect-orphans.")
     if accept_loss and not targets:
         raise typer.BadParameter("--accept-loss goes with the tables whose loss is accepted.")
+    if sign and not targets:
+        raise typer.BadParameter("--sign goes with the tables whose ledgers are taken as signed.")
     start = parse_since(since) if since is not None else None
     platform = open_project(root, environment)
+    if sign and not platform.signer.signs:
+        platform.signer.ready()
+        raise ConfigurationError(
+            f"There is no key to sign with: set the environment variable {platform.signer.variable}"
+            " (`openssl rand -hex 32`)."
+        )
     from data_platform.landing import orphans
     from data_platform.landing.verify import forget
+    from data_platform.landing.verify import sign as sign_table
     from data_platform.landing.verify import verify as verify_table
+    from data_platform.sync.load import loaded_marks
 
     chosen = choose(platform.catalog, targets or ())
     tables = [TableId(source, name) for source, names in chosen.items() for name in names]
     drawn = secrets.randbelow(10**6) if seed is None else seed
     outcomes: list[Outcome] = []
+    marks = {}
+    try:
+        marks = loaded_marks(platform)
+    except WarehouseError as error:
+        remark(f"What the warehouse has loaded was not held against the ledger: {error}")
     with progress("verifying", total=len(tables)) as bars:
         for table in tables:
             name = str(table)
             if accept_loss:
                 forget(platform.ledger, table)
-            found = verify_table(
-                platform.ledger,
-                table,
-                platform.clock(),
-                since=start,
-                sample=sample,
-                seed=drawn,
-                progress=partial(bars.part, name),
-            )
+            advance = partial(bars.part, name)
+            if sign:
+                mark = marks.get(table)
+                found = sign_table(platform.ledger, table, platform.clock(), progress=advance, loaded=mark)
+            else:
+                found = verify_table(
+                    platform.ledger,
+                    table,
+                    platform.clock(),
+                    since=start,
+                    sample=sample,
+                    seed=drawn,
+                    progress=advance,
+                    loaded=None if accept_loss else marks.get(table),
+                )
             collected = None
             if collect_orphans and not found.problems:
                 hours = timedelta(hours=grace)
@@ -156,7 +186,8 @@ def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
     found = outcome.verification
     head = f"{found.table}: {plural(found.manifests, 'manifest')}, {plural(found.parts, 'part')}"
     say(
-        f"{head}, {size(found.bytes)} hashed, {plural(len(found.problems), 'problem')} ({found.seconds:.1f} s)"
+        f"{head}, {size(found.bytes)} hashed, {plural(len(found.problems), 'problem')}, {signed(found)}"
+        f" ({found.seconds:.1f} s)"
     )
     if outcome.orphans is None:
         if asked:
@@ -168,6 +199,12 @@ def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
         say(f"  {what} deleted" if removed else f"  {what} would be deleted with --yes")
     if collected.waiting:
         remark(f"  {plural(len(collected.waiting), 'orphan')} within the grace period")
+
+
+def signed(found: Verification) -> str:
+    if found.signed_from is None:
+        return "not signed"
+    return "signed" if found.signed_from == 1 else f"signed from batch {found.signed_from} on"
 
 
 def tell_problems(outcomes: Sequence[Outcome]) -> None:
@@ -189,6 +226,7 @@ def fields(outcome: Outcome, *, removed: bool) -> dict[str, Any]:
         "parts": found.parts,
         "bytes": found.bytes,
         "seconds": round(found.seconds, 3),
+        "signed_from": found.signed_from,
         "problems": list(found.problems),
         "orphans": None
         if collected is None

@@ -21,6 +21,7 @@ from data_platform.doctor import verdicts
 from data_platform.doctor.modes import look_at_modes
 from data_platform.doctor.verdicts import Finding, Variable, failed
 from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
+from data_platform.landing.signing import SigningConfig
 from data_platform.sources.postgres import limits
 from data_platform.sources.postgres.clock import observe
 from data_platform.sources.postgres.connection import target
@@ -59,6 +60,7 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
         yield verdicts.guesses(len(catalog.questions))
     yield from verdicts.variables(named_variables(catalog, platform.environment, environ), environ)
     yield hash_key(platform)
+    yield ledger_key(platform)
     for source in catalog.sources.values():
         yield from look_at_source(platform, source)
     for name, opened in stores(platform):
@@ -94,7 +96,7 @@ def _named(model: BaseModel, where: str) -> Iterator[Variable]:
             # one with a default may stay unset, and so may the replica's: the primary is read then
             needed = not isinstance(field.default, str) and name != "replica_url_env"
             yield Variable(value, f"{where}.{name}", needed)
-        elif isinstance(value, BaseModel):
+        elif isinstance(value, BaseModel) and not isinstance(value, SigningConfig):  # has a check of its own
             yield from _named(value, f"{where}.{name}")
         elif isinstance(value, Mapping):
             for key, inner in value.items():
@@ -115,6 +117,20 @@ def hash_key(platform: Platform) -> Finding:
     except DataPlatformError as error:
         return failed("hash key", error)
     return verdicts.hash_key(hashed)
+
+
+def ledger_key(platform: Platform) -> Finding:
+    try:
+        platform.signer.ready()
+    except DataPlatformError as error:
+        return failed("ledger key", error)
+    return Finding(
+        "ledger key",
+        "ok",
+        f"Manifests are signed under the key in {platform.signer.variable}."
+        if platform.signer.signs
+        else "Manifests are not signed, which this environment does not ask for.",
+    )
 
 
 def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:

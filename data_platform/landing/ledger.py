@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from data_platform.errors import BatchConflict, LedgerBroken, ObjectDamaged, PartDamaged
-from data_platform.landing import hint, tail
+from data_platform.errors import BatchConflict, ConfigurationError, LedgerBroken, ObjectDamaged, PartDamaged
+from data_platform.landing import hint, tail, words
 from data_platform.landing.keys import hint_key, manifest_key, manifest_sequence, part_sequence
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part, sha256_of
 from data_platform.landing.redaction import KEY_VARIABLE, Redaction, Rewrites, redaction_key
+from data_platform.landing.signing import NOT_SIGNED, Signer
 from data_platform.landing.state import CHECKPOINT_EVERY, TableState, fold
 from data_platform.stores import Store
 from data_platform.tables import TableId
@@ -42,14 +43,44 @@ class Ledger:
     The key of redactions is read from ``environ`` when the first one is met.
     """
 
-    def __init__(self, store: Store, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, store: Store, environ: Mapping[str, str] = os.environ, signer: Signer = NOT_SIGNED
+    ) -> None:
         self.store = store
         self.environ = environ
+        self.signer = signer
 
     def head(self, table: TableId) -> Manifest | None:
-        """The newest manifest: one listing of one key and one read."""
+        """The newest manifest: one listing of one key and one read. Where manifests are signed, so is it, or
+        somebody has taken responsibility for it (``adopt``); by its links it vouches for all before."""
+        self.signer.ready()
         sequence = self.last(table)
-        return self.read(table, sequence) if sequence else None
+        if not sequence:
+            return None
+        manifest = self.read(table, sequence)
+        self._vouched(manifest)
+        return manifest
+
+    def adopt(self, table: TableId) -> None:
+        """Take the chain up to its present head, which is not signed, as if it were. For a ledger from before
+        there was a key; what comes after is signed, and an unsigned batch after it is refused."""
+        sequence = self.last(table)
+        if sequence and not (manifest := self.read(table, sequence)).signature:
+            fields = {"sequence": sequence, "digest": manifest.digest}
+            hint.write(self.store, hint_key(table, "adopted"), fields, self.signer)
+
+    def signed_from(self, table: TableId, last: int) -> int | None:
+        """The first batch up to ``last`` from which on all are signed; None where that one is not. By halving: a
+        chain that is signed once stays so."""
+        low, high = 1, last
+        if not high or not self.read(table, high).signature:
+            return None
+        if self.read(table, low).signature:
+            return low
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.read(table, middle).signature else (middle + 1, high)
+        return low
 
     def last(self, table: TableId) -> int:
         """The sequence of the newest manifest; 0 before the first."""
@@ -73,6 +104,13 @@ class Ledger:
                 f"The manifest {key} belongs to batch {manifest.sequence} of {manifest.table}: it was"
                 " moved or copied to the wrong place. Restore the right one from a copy of the landing"
                 " store."
+            )
+        signed = manifest.signature
+        if signed and self.signer.signs and not self.signer.accepts("manifest", manifest.digest, signed):
+            raise LedgerBroken(
+                f"The manifest {key} is not signed under the key in {self.signer.variable}: it was forged, or the"
+                " key is another one. Nothing is read past it. Set the right key (the one before may be named by"
+                " `previous_key_env`), or restore the manifest from a copy of the landing store."
             )
         return manifest
 
@@ -140,12 +178,14 @@ class Ledger:
         extract again. Committing the same manifest twice is once. ``LedgerBroken`` when the number
         was given to a batch before whose manifest is lost.
         """
+        self.signer.ready()
         manifest = self._linked(manifest).sealed()
+        manifest = replace(manifest, signature=self.signer.sign("manifest", manifest.digest))
         self._rewrites(manifest.table, [manifest] if manifest.redaction else [])  # only a signed one
         key = manifest_key(manifest.table, manifest.sequence)
         self._refuse_lost(manifest, key)
         if self.store.put_new(key, manifest.to_json()):
-            tail.remember(self.store, manifest)
+            tail.remember(self.store, manifest, self.signer)
             return manifest
         standing = self.read(manifest.table, manifest.sequence)
         if standing.nonce == manifest.nonce and standing.digest == manifest.digest:
@@ -189,7 +229,7 @@ class Ledger:
         while sequence is not None:
             manifest = self.read(table, sequence)
             if manifest.redaction is None or (found and sequence >= found[-1].sequence):
-                raise _chain_break(manifest)
+                raise words.chain_break(manifest)
             found.append(manifest)
             sequence = manifest.redacted_before
         found.reverse()
@@ -202,28 +242,28 @@ class Ledger:
 
     def looked(self, table: TableId, at: str) -> None:
         """Remember that a sync looked at ``at`` (ISO, UTC) and found nothing: a hint, no state."""
-        hint.write(self.store, hint_key(table, "looked"), {"at": at})
+        hint.write(self.store, hint_key(table, "looked"), {"at": at}, self.signer)
 
     def last_look(self, table: TableId) -> str | None:
         """The instant of the last ``looked``; None when there is none or it is damaged."""
-        return hint.read(self.store, hint_key(table, "looked")).get("at")
+        return hint.read(self.store, hint_key(table, "looked"), self.signer).get("at")
 
     def reconciled(self, table: TableId, at: str) -> None:
         """Remember that at ``at`` nothing stood in the warehouse that was gone at the source: a hint."""
-        hint.write(self.store, hint_key(table, "reconciled"), {"at": at})
+        hint.write(self.store, hint_key(table, "reconciled"), {"at": at}, self.signer)
 
     def last_reconcile(self, table: TableId) -> str | None:
         """The instant of the last ``reconciled``; None when there is none or it is damaged."""
-        return hint.read(self.store, hint_key(table, "reconciled")).get("at")
+        return hint.read(self.store, hint_key(table, "reconciled"), self.signer).get("at")
 
     def failed(self, table: TableId, at: str, why: str) -> None:
         """Remember that at ``at`` the table could not be read, and ``why``: a hint. It stands until a
         later look or batch."""
-        hint.write(self.store, hint_key(table, "failed"), {"at": at, "why": why})
+        hint.write(self.store, hint_key(table, "failed"), {"at": at, "why": why}, self.signer)
 
     def last_failure(self, table: TableId) -> tuple[str, str] | None:
         """(instant, why) of the last ``failed``; None when there is none or it is damaged."""
-        found = hint.read(self.store, hint_key(table, "failed"))
+        found = hint.read(self.store, hint_key(table, "failed"), self.signer)
         return (found["at"], found["why"]) if found else None
 
     def tables(self, among: Iterable[TableId]) -> list[TableId]:
@@ -272,7 +312,9 @@ class Ledger:
                 continue
             problems = []
             if (before is not None or sequence == 1) and not _follows(before, manifest):
-                problems.append(str(_chain_break(manifest)))
+                problems.append(str(words.chain_break(manifest)))
+            if before is not None and before.signature and not manifest.signature:
+                problems.append(words.unsigned(manifest, "though the one before is"))
             before = manifest
             try:
                 parts = _standing(manifest, rewrites)
@@ -295,18 +337,18 @@ class Ledger:
                 try:
                     path = stack.enter_context(self.store.local(part.key))
                 except KeyError:
-                    raise PartDamaged(_damaged(manifest, part, "is missing")) from None
+                    raise PartDamaged(words.damaged(manifest, part, "is missing")) from None
                 if path.stat().st_size != part.bytes:
-                    raise PartDamaged(_damaged(manifest, part, _size_is(path.stat().st_size, part)))
+                    raise PartDamaged(words.damaged(manifest, part, words.size_is(path.stat().st_size, part)))
                 if not verified and sha256_of(path) != part.sha256:
-                    raise PartDamaged(_damaged(manifest, part, _ALTERED))
+                    raise PartDamaged(words.damaged(manifest, part, words.ALTERED))
                 paths.append(path)
             yield paths
 
     def _refuse_lost(self, manifest: Manifest, key: str) -> None:
         """LedgerBroken where ``manifest`` would take the number of one that is lost: the lost ones could not
         be put back any more."""
-        mark = tail.recall(self.store, manifest.table)
+        mark = tail.recall(self.store, manifest.table, self.signer)
         if mark.sequence < manifest.sequence:
             return
         try:
@@ -315,11 +357,19 @@ class Ledger:
             last = manifest.sequence - 1
             raise LedgerBroken(tail.lost(manifest.table, self.store.url, last, mark)) from None
 
+    def _vouched(self, manifest: Manifest) -> None:
+        """LedgerBroken where ``manifest`` ends a chain that should be signed and is not."""
+        if manifest.signature or not self.signer.signs:
+            return
+        known = hint.read(self.store, hint_key(manifest.table, "adopted"), self.signer)
+        if known != {"sequence": manifest.sequence, "digest": manifest.digest}:
+            raise LedgerBroken(words.unsigned(manifest, f"though {self.signer.variable} is set"))
+
     def _before(self, manifest: Manifest) -> Manifest | None:
         """The manifest before, when the link to it holds."""
         before = None if manifest.sequence == 1 else self.read(manifest.table, manifest.sequence - 1)
         if not _follows(before, manifest):
-            raise _chain_break(manifest)
+            raise words.chain_break(manifest)
         return before
 
     def _readable(self, table: TableId, sequence: int) -> Manifest | None:
@@ -372,7 +422,15 @@ class Ledger:
         before = None if manifest.sequence == 1 else self.read(manifest.table, manifest.sequence - 1)
         manifest = replace(manifest, redacted_before=before.last_redaction if before else None)
         if not _follows(before, manifest):
-            raise _chain_break(manifest)
+            raise words.chain_break(manifest)
+        if before is not None:
+            self._vouched(before)
+            if before.signature and not self.signer.signs:
+                raise ConfigurationError(
+                    f"The ledger of {manifest.table} is signed, and this process has no key to sign batch"
+                    f" {manifest.sequence} with, so nothing was committed. Set the variable that `signing` names in"
+                    " catalog/platform.yaml to the key the other syncs have."
+                )
         if manifest.sequence % CHECKPOINT_EVERY or manifest.measured_whole or before is None:
             return manifest
         measured, whole_at = fold(self._back_from(before))
@@ -412,21 +470,18 @@ class Ledger:
         try:
             size = self.store.size(part.key)
             if size != part.bytes:
-                return _damaged(manifest, part, _size_is(size, part))
+                return words.damaged(manifest, part, words.size_is(size, part))
             if deep:
                 with self.store.local(part.key) as path:
                     if sha256_of(path) != part.sha256:
-                        return _damaged(manifest, part, _ALTERED)
+                        return words.damaged(manifest, part, words.ALTERED)
         except KeyError:
-            return _damaged(manifest, part, "is missing")
+            return words.damaged(manifest, part, "is missing")
         except ObjectDamaged:
-            return _damaged(manifest, part, "does not arrive as the store holds it")
+            return words.damaged(manifest, part, "does not arrive as the store holds it")
         except OSError as error:
-            return _damaged(manifest, part, f"cannot be read ({error.strerror or type(error).__name__})")
+            return words.damaged(manifest, part, f"cannot be read ({error.strerror or type(error).__name__})")
         return None
-
-
-_ALTERED = "does not match its SHA-256: it was altered after it was written"
 
 
 def _follows(before: Manifest | None, manifest: Manifest) -> bool:
@@ -450,22 +505,3 @@ def _standing(manifest: Manifest, rewrites: Rewrites) -> list[Part]:
         *_with_parts(manifest, rewrites).parts,
         *(rewrites.current(manifest.table, part.sequence, part.index, part.new) for part in rewritten),
     ]
-
-
-def _size_is(size: int, part: Part) -> str:
-    return f"has {size:,} bytes instead of {part.bytes:,}: it is cut short or was altered"
-
-
-def _damaged(manifest: Manifest, part: Part, what: str) -> str:
-    return (
-        f"The part {part.key} of batch {manifest.sequence} of {manifest.table} {what}. Restore it from a"
-        f" copy of the landing store, or read the table anew with `sync --refresh {manifest.table}`."
-    )
-
-
-def _chain_break(manifest: Manifest) -> LedgerBroken:
-    return LedgerBroken(
-        f"The manifest of batch {manifest.sequence} of {manifest.table} does not follow the one before:"
-        " one of the two was replaced. Restore the manifests of this table from a copy of the landing"
-        " store."
-    )

@@ -63,7 +63,7 @@ class Manifest:
     that the next read by cursor will find again: where they are read again as they were, nothing has to
     land (both None where they were not taken).
     ``previous`` is the digest of the manifest before, ``digest`` that of this one
-    (all fields but itself).
+    (all fields but itself), and ``signature`` is over the digest; empty where nothing is signed.
     """
 
     table: TableId
@@ -99,6 +99,7 @@ class Manifest:
     boundary: str | None = None
     format: int = FORMAT
     digest: str = field(default="", compare=False)
+    signature: str = field(default="", compare=False)
 
     @property
     def batch_id(self) -> str:
@@ -152,22 +153,24 @@ class Manifest:
 
     def sealed(self) -> Manifest:
         """This manifest with its digest filled in."""
-        return replace(self, digest=_digest(_fields(self)))
+        return replace(self, digest=_digest(_fields(self)), signature="")
 
     def to_json(self) -> builtins.bytes:
         if not self.digest:
             raise ValueError("a manifest is sealed before it is written")
-        return canonical({**_fields(self), "digest": self.digest})
+        return canonical({**_fields(self), **_proofs(self.digest, self.signature)})
 
     @classmethod
     def from_json(cls, data: builtins.bytes, where: str) -> Manifest:
         """Parse and verify; ``LedgerBroken`` names ``where`` when it is cut short or altered."""
         try:
             raw = json.loads(data)
-            digest = raw.pop("digest")
-            manifest = _parse(raw, digest)
+            digest, signature = raw.pop("digest"), raw.pop("signature", "")
+            if not isinstance(signature, str):
+                raise ValueError("its signature is none")
+            manifest = _parse(raw, digest, signature)
             # The bytes, not only the values: JSON spells one value in several ways.
-            whole = _digest(raw) == digest and canonical({**raw, "digest": digest}) == data
+            whole = _digest(raw) == digest and canonical({**raw, **_proofs(digest, signature)}) == data
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             # what a parser says may quote the manifest; a plain ValueError is the grammar's own sentence
             why = str(error) if type(error) is ValueError else type(error).__name__
@@ -182,6 +185,11 @@ class Manifest:
                 " written. Restore it from a copy of the landing store."
             )
         return manifest
+
+
+def _proofs(digest: str, signature: str) -> dict[str, str]:
+    """A manifest that is not signed has no such field, as those from before there were signatures."""
+    return {"digest": digest, "signature": signature} if signature else {"digest": digest}
 
 
 def _digest(fields: Mapping[str, Any]) -> str:
@@ -235,7 +243,7 @@ def _fields(m: Manifest) -> dict[str, Any]:
     }
 
 
-def _parse(raw: Mapping[str, Any], digest: str) -> Manifest:
+def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
     if raw["format"] != FORMAT:
         raise ValueError("a format this version does not know")
     if (raw["kind"] == "redact") != (raw["redaction"] is not None):
@@ -286,6 +294,7 @@ def _parse(raw: Mapping[str, Any], digest: str) -> Manifest:
         content=raw.get("content"),
         boundary=raw.get("boundary"),
         digest=digest,
+        signature=signature,
     )
 
 

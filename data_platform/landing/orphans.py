@@ -120,13 +120,15 @@ def _sized(ledger: Ledger, orphan: Orphan) -> Orphan:
 
 
 def _recall(ledger: Ledger, table: TableId) -> _Look:
-    raw = hint.read(ledger.store, _key(table))
+    raw = hint.read(ledger.store, _key(table), ledger.signer)
     return _Look(raw["reached"], raw["seen"]) if raw else _Look(0, {})
 
 
 def _remember(ledger: Ledger, table: TableId, look: _Look, before: _Look) -> None:
     if look != before:
-        hint.write(ledger.store, _key(table), {"reached": look.reached, "seen": dict(look.seen)})
+        hint.write(
+            ledger.store, _key(table), {"reached": look.reached, "seen": dict(look.seen)}, ledger.signer
+        )
 
 
 def _key(table: TableId) -> str:

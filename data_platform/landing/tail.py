@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from data_platform.errors import LandingError
 from data_platform.landing import hint
+from data_platform.landing.grammar import is_digest, is_number
 from data_platform.landing.manifest import Manifest
+from data_platform.landing.signing import NOT_SIGNED, Signer
 from data_platform.stores import Store
 from data_platform.tables import TableId
 
@@ -26,16 +28,17 @@ class Mark:
     how: str = ""
 
 
-def remember(store: Store, manifest: Manifest) -> None:
+def remember(store: Store, manifest: Manifest, signer: Signer = NOT_SIGNED) -> None:
     """``manifest`` is the newest. A hint that cannot be written does not undo what was committed."""
     with suppress(LandingError):
         fields = {"sequence": manifest.sequence, "digest": manifest.digest}
-        hint.write(store, _key(manifest.table), fields)
+        hint.write(store, _key(manifest.table), fields, signer)
 
 
-def recall(store: Store, table: TableId) -> Mark:
-    raw = hint.read(store, _key(table))
-    return Mark(raw["sequence"], raw["digest"], "was committed") if raw else Mark()
+def recall(store: Store, table: TableId, signer: Signer = NOT_SIGNED) -> Mark:
+    raw = hint.read(store, _key(table), signer)
+    known = is_number(raw.get("sequence")) and is_digest(raw.get("digest"))
+    return Mark(raw["sequence"], raw["digest"], "was committed") if known else Mark()
 
 
 def forget(store: Store, table: TableId) -> None:

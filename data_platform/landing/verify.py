@@ -16,6 +16,7 @@ from datetime import datetime
 
 from data_platform.errors import LedgerBroken
 from data_platform.landing import hint, tail
+from data_platform.landing.grammar import is_number
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.redaction import Rewrites
 from data_platform.landing.tail import Mark
@@ -28,7 +29,7 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True, slots=True)
 class Verification:
     """``since`` is the batch up to which only a sample was looked at, ``last`` the newest one.
-    ``bytes`` were hashed, in ``parts`` parts of ``manifests`` batches."""
+    ``bytes`` were hashed, in ``parts`` parts of ``manifests`` batches; all are signed from ``signed_from`` on."""
 
     table: TableId
     since: int
@@ -38,6 +39,7 @@ class Verification:
     bytes: int
     seconds: float
     problems: tuple[str, ...]
+    signed_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,19 @@ def verify(
     sample: float = 0.05,
     seed: int = 0,
     progress: Progress | None = None,
+    loaded: Mark | None = None,
 ) -> Verification:
     """Look at every batch after ``since`` and at ``sample`` of those before.
 
     ``since`` is a batch, an instant at or after which a batch was committed, or None: the last
-    verification. Its word, and that of the last commit, are always held against the chain. Raises
+    verification. Its word, and that of the last commit, are always held against the chain, and so is
+    ``loaded``, what a warehouse says, which nobody has written who may only write to the store. Raises
     ConfigurationError when there are redactions and no key to check them with, LandingError when the
     store cannot be asked.
     """
     began = time.monotonic()
     known = recall(ledger, table)
-    marks = _marks(ledger, table, known)
+    marks = [*_marks(ledger, table, known), *([loaded] if loaded else [])]
     problems: list[str] = []
     last = _last(ledger, table, problems)
     start = min(last, _start(ledger, table, last, since, marks, problems))
@@ -89,15 +93,37 @@ def verify(
             progress(done, len(chosen))
     if trusted:
         _remember(ledger, table, known, start, last, damaged, now)
-    seconds = time.monotonic() - began
     unique = tuple(dict.fromkeys(problems))
-    return Verification(table, start, last, len(chosen), parts, hashed, seconds, unique)
+    signed_from = None if unique else ledger.signed_from(table, last)
+    seconds = time.monotonic() - began
+    return Verification(table, start, last, len(chosen), parts, hashed, seconds, unique, signed_from)
+
+
+def sign(
+    ledger: Ledger,
+    table: TableId,
+    now: datetime,
+    *,
+    progress: Progress | None = None,
+    loaded: Mark | None = None,
+) -> Verification:
+    """Read everything and, where all is well, take a chain that is not signed as it is (``Ledger.adopt``)."""
+    known = ledger if ledger.signed_from(table, ledger.last(table)) else Ledger(ledger.store, ledger.environ)
+    found = verify(known, table, now, since=0, progress=progress, loaded=loaded)
+    if not found.problems:
+        ledger.adopt(table)
+    return found
 
 
 def recall(ledger: Ledger, table: TableId) -> Verified:
     """How far the last verification found all well; batch 0 when nothing tells."""
-    raw = hint.read(ledger.store, _key(table))
-    return Verified(raw["sequence"], raw["digest"], raw["at"]) if raw else Verified()
+    raw = hint.read(ledger.store, _key(table), ledger.signer)
+    known = (
+        is_number(raw.get("sequence"))
+        and isinstance(raw.get("digest"), str)
+        and isinstance(raw.get("at"), str)
+    )
+    return Verified(raw["sequence"], raw["digest"], raw["at"]) if known else Verified()
 
 
 def forget(ledger: Ledger, table: TableId) -> None:
@@ -116,7 +142,7 @@ def contradictions(ledger: Ledger, table: TableId) -> list[str]:
 def _marks(ledger: Ledger, table: TableId, known: Verified) -> list[Mark]:
     """The newest batch that was verified, and that was committed. Read before the head, which only grows."""
     verified = Mark(known.sequence, known.digest, f"was verified on {known.at}")
-    return [verified, tail.recall(ledger.store, table)]
+    return [verified, tail.recall(ledger.store, table, ledger.signer)]
 
 
 def _contradictions(ledger: Ledger, table: TableId, last: int, marks: Sequence[Mark]) -> list[str]:
@@ -206,7 +232,12 @@ def _remember(
             reached = 0
     if reached > 0 or known.sequence:
         at = now.isoformat(timespec="seconds")
-        hint.write(ledger.store, _key(table), {"sequence": max(reached, 0), "digest": digest, "at": at})
+        hint.write(
+            ledger.store,
+            _key(table),
+            {"sequence": max(reached, 0), "digest": digest, "at": at},
+            ledger.signer,
+        )
 
 
 def _key(table: TableId) -> str:

@@ -16,6 +16,7 @@ from datetime import date
 from typing import Any
 
 from data_platform.landing.manifest import Measured
+from data_platform.landing.signing import NOT_SIGNED, Signer
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, Snapshot, TableId, Tally, is_day
 
 EMPTY = Fingerprint(0, 0)
@@ -52,6 +53,7 @@ class Evidence:
     sequence: int
     head: str
     tallies: Mapping[Slice, Tally]
+    signer: Signer = NOT_SIGNED
 
     @property
     def rows(self) -> int:
@@ -94,10 +96,11 @@ class CompletenessReport:
         return tuple(difference.slice for difference in self.differing)
 
     def record(self) -> dict[str, Any] | None:
-        """The comparison as one sealed JSON object: what was held against what, and what came of it.
+        """The comparison as one JSON object: what was held against what, and what came of it.
 
-        ``seal`` is the SHA-256 of the rest, the digest of the ledger's head among it, which in turn
-        covers every batch before. None where there was no comparison with a snapshot.
+        ``seal`` is the SHA-256 of the rest, the digest of the ledger's head among it, which in turn covers every
+        batch before. It shows that the record is whole; that this platform made it, ``signature`` shows, an HMAC
+        over the seal (null without a key). None where there was no comparison with a snapshot.
         """
         if self.evidence is None:
             return None
@@ -120,12 +123,15 @@ class CompletenessReport:
             "slices_audited": sorted(self.audit.slices),
             "rows_altered": self.audit.rows_altered,
         }
-        return {**record, "seal": seal(record)}
+        digest = seal(record)
+        return {**record, "seal": digest, "signature": evidence.signer.sign("evidence", digest) or None}
 
 
 def seal(record: Mapping[str, Any]) -> str:
     """The seal of a record, which whoever holds one can compute anew."""
-    return hashlib.sha256(_canonical({k: v for k, v in record.items() if k != "seal"})).hexdigest()
+    return hashlib.sha256(
+        _canonical({k: v for k, v in record.items() if k not in ("seal", "signature")})
+    ).hexdigest()
 
 
 def _canonical(value: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -63,7 +63,7 @@ def archives(platform: Platform) -> list[Archive]:
     config = settings(platform)
     kinds = {PRIMARY: config.store, **config.copies}
     return [
-        Archive(name, partial(kind.open, platform.catalog.root, platform.environ))
+        Archive(name, partial(kind.open, platform.catalog.root, platform.environ), platform.signer)
         for name, kind in kinds.items()
     ]
 
@@ -86,6 +86,7 @@ def make_backup(
     The warehouse is held while its tables are written to a scratch folder, and let go
     before anything is sent. A failing copy is in the report, and raised by nobody here.
     """
+    platform.signer.ready()
     everywhere = archives(platform)
     now = platform.clock()
     id_ = backup_id(now, uuid.uuid4().hex)
@@ -133,8 +134,16 @@ def prune(platform: Platform) -> dict[str, list[str]]:
 
 
 def newest(platform: Platform) -> list[CopyAge]:
-    """Of every archive, the newest backup whose manifest and objects are all there."""
-    return [_newest(one) for one in archives(platform)]
+    """Of every archive, the newest backup whose manifest and objects are all there. One that lacks the
+    newest of another archive says so: a copy failed, or somebody took it away."""
+    found = [_newest(one) for one in archives(platform)]
+    latest = max((one.id for one in found if one.id), default=None)
+    return [
+        replace(one, problem=f"it lacks {latest}, which another archive holds")
+        if latest and one.id and one.id < latest and not one.problem
+        else one
+        for one in found
+    ]
 
 
 def restore_warehouse(

@@ -29,7 +29,9 @@ def compare_snapshot(
             )
             return None
         actual = warehouse.tallies(table.id, head.partition, head.timezone)
-    evidence = Evidence(table.id, session.read_under(), head.sequence, head.digest, work.tallies)
+    evidence = Evidence(
+        table.id, session.read_under(), head.sequence, head.digest, work.tallies, platform.signer
+    )
     return compare_tallies(evidence, actual)
 
 

@@ -8,6 +8,7 @@ from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
 from data_platform.fingerprint import keeps_text
 from data_platform.landing.manifest import Manifest
+from data_platform.landing.tail import Mark
 from data_platform.quality.completeness import CompletenessReport, compare
 from data_platform.quality.evaluated import evaluate_table, to_text
 from data_platform.sync.platform import Platform
@@ -37,6 +38,18 @@ def load_pending(
             evaluated = evaluate_table(warehouse, platform.catalog.table(table), platform.clock())
             warehouse.record_rules(table, results[-1].sequence, to_text(evaluated))
     return tuple(results)
+
+
+def loaded_marks(platform: Platform) -> dict[TableId, Mark]:
+    """The batch of each table that the warehouse has loaded last: its record lies where nobody writes who may only
+    write to the landing store, so a ledger that was set back or exchanged contradicts it."""
+    if not (platform.catalog.root / platform.environment.warehouse.path).exists():
+        return {}
+    with platform.warehouse(read_only=True) as warehouse:
+        return {
+            loaded.table: Mark(loaded.sequence, loaded.digest, "was loaded into the warehouse")
+            for loaded in warehouse.loaded_all()
+        }
 
 
 def check_completeness(platform: Platform, table: Table) -> CompletenessReport:

@@ -15,6 +15,7 @@ from pathlib import Path
 from data_platform.catalog import Catalog, Environment, load_catalog, project_root
 from data_platform.errors import ConfigurationError
 from data_platform.landing.ledger import Ledger
+from data_platform.landing.signing import Signer
 from data_platform.stores import Store
 from data_platform.warehouses import Warehouse
 
@@ -47,6 +48,11 @@ class Platform:
         files = [self.store.folder] if landed else []
         return self.environment.warehouse.open(self.catalog.root, read_only=read_only, files=files)
 
+    @property
+    def signer(self) -> Signer:
+        """What signs and checks the manifests of this environment."""
+        return self.ledger.signer
+
     def hash_key(self) -> bytes:
         """The secret under which personal values are hashed; ConfigurationError without one."""
         variable = self.catalog.privacy.hash_key_env
@@ -77,4 +83,5 @@ def open_platform(
         )
     chosen = catalog.environments[name]
     store = chosen.landing.open(catalog.root, environ)
-    return Platform(catalog, chosen, environ, store, Ledger(store, environ))
+    signer = Signer.of(chosen.signing, name, environ)
+    return Platform(catalog, chosen, environ, store, Ledger(store, environ, signer))

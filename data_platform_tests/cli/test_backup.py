@@ -95,3 +95,22 @@ def test_unknown_names_are_said(backed: Path, cli: Cli) -> None:
     cli("backup", "run")
     assert "There are backups of" in cli("restore", "warehouse", "--from", "2001-01-01", "--into", "x").err
     assert "names no backup" in cli("restore", "warehouse", "--from", "today", "--into", "x").err
+
+
+def test_a_backup_from_before_the_key_is_taken_where_nothing_is_wrong(
+    backed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("backup", "run").code == 0
+    monkeypatch.setenv("DATA_PLATFORM_LEDGER_KEY", "a key of a test, long enough to be taken")
+    unsigned = cli("backup", "verify")
+    assert unsigned.code == 8 and "--sign" in unsigned.err
+    damaged = next((backed / ".data/off").rglob("part-00000.parquet"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(b"")
+    assert cli("backup", "verify", "--sign").code == 8
+    assert cli("restore", "warehouse", "--into", "one.duckdb").code == 0, "the primary's was taken"
+    assert cli("restore", "warehouse", "--copy", "off", "--into", "two.duckdb").code == 8
+    damaged.write_bytes(whole)
+    assert cli("backup", "verify", "--sign").code == 0
+    assert cli("restore", "warehouse", "--copy", "off", "--into", "two.duckdb").code == 0
+    assert cli("backup", "run").code == 0 and cli("backup", "verify").code == 0

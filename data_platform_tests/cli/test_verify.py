@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +19,9 @@ from data_platform.errors import LandingError
 from data_platform.landing.keys import manifest_key, part_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.redaction import KEY_VARIABLE
+from data_platform.landing.signing import Signer, SigningConfig
 from data_platform.stores.local import LocalStore
+from data_platform.sync import Platform
 from data_platform_tests.contracts.batches import TABLE
 from data_platform_tests.landing.redactions import ENVIRON, KEY, file_of, land, put_part, redact
 
@@ -47,12 +48,8 @@ def clock() -> Clock:
 def ledger(project: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     """The ledger behind the command; three batches of shop/orders stand in it."""
     ledger = Ledger(LocalStore(project / ".data" / "landing"), ENVIRON)
-    platform = SimpleNamespace(
-        catalog=load_catalog(project),
-        environment=SimpleNamespace(name="local"),
-        ledger=ledger,
-        clock=clock,
-    )
+    catalog = load_catalog(project)
+    platform = Platform(catalog, catalog.environments["local"], ENVIRON, ledger.store, ledger, clock)
     monkeypatch.setattr(module, "open_project", lambda *_: platform)
     for day in range(1, 4):
         land(ledger, committed_at=f"2026-02-{day:02d}T12:00:00+00:00")
@@ -202,3 +199,19 @@ def test_the_json_is_what_the_documentation_says(cli: Cli, ledger: Ledger) -> No
     table = orders(cli("verify", "--collect-orphans", "--grace", "0", "--json"))
     for key in [*document, *table, *table["orphans"], *table["orphans"]["ripe"][0]]:
         assert f"`{key}`" in written, key
+
+
+def test_a_ledger_from_before_the_key_is_taken_when_its_table_is_named(ledger: Ledger, cli: Cli) -> None:
+    assert "not signed" in cli("verify", "shop/orders").out
+    assert cli("verify", "--sign").code == 2
+    refused = cli("verify", "shop/orders", "--sign")
+    assert refused.code == 2 and "no key to sign with" in refused.err
+    key = {"DATA_PLATFORM_LEDGER_KEY": "a key of a test, long enough to be taken"}
+    ledger.signer = Signer.of(SigningConfig(), "local", key)
+    unsigned = cli("verify", "shop/orders")
+    assert unsigned.code == 1 and "verify shop/orders --sign" in unsigned.err
+    assert cli("verify", "shop/orders", "--sign").code == 0
+    assert cli("verify", "shop/orders").code == 0
+    land(ledger, committed_at="2026-02-04T12:00:00+00:00")
+    assert "signed from batch 4 on" in cli("verify", "shop/orders").out
+    assert orders(cli("verify", "shop/orders", "--json"))["signed_from"] == 4

@@ -76,6 +76,7 @@ def production(
         "PYTHONWARNINGS": "always::UserWarning",  # the daemon says by a warning that it found no code server
         "SHOP_DATABASE_URL": url,
         "DATA_PLATFORM_HASH_KEY": "a test's key, long enough to be taken",
+        "DATA_PLATFORM_LEDGER_KEY": "another key of a test, long enough to be taken",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():

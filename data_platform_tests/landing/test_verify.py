@@ -102,7 +102,7 @@ def test_nothing_new_costs_the_same_however_long_the_chain_is(
     store.calls.clear()
     store.opened.clear()
     assert checked(ledger).manifests == 0
-    assert store.calls == {"read": 5, "list": 2, "put_hint": 1}
+    assert store.calls == {"read": 6, "list": 2, "put_hint": 1}
     assert store.opened == []
 
 

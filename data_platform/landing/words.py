@@ -1,0 +1,36 @@
+"""What is said of a ledger that is damaged, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+from data_platform.errors import LedgerBroken
+from data_platform.landing.manifest import Manifest
+from data_platform.landing.part import Part
+
+ALTERED = "does not match its SHA-256: it was altered after it was written"
+
+
+def size_is(size: int, part: Part) -> str:
+    return f"has {size:,} bytes instead of {part.bytes:,}: it is cut short or was altered"
+
+
+def damaged(manifest: Manifest, part: Part, what: str) -> str:
+    return (
+        f"The part {part.key} of batch {manifest.sequence} of {manifest.table} {what}. Restore it from a"
+        f" copy of the landing store, or read the table anew with `sync --refresh {manifest.table}`."
+    )
+
+
+def unsigned(manifest: Manifest, though: str) -> str:
+    return (
+        f"The manifest of batch {manifest.sequence} of {manifest.table} is not signed, {though}: somebody else put"
+        " it there, or it is from before there was a key. Restore the manifests of this table from a copy of the"
+        f" landing store; or, if you know them to be yours, take them with `verify {manifest.table} --sign`."
+    )
+
+
+def chain_break(manifest: Manifest) -> LedgerBroken:
+    return LedgerBroken(
+        f"The manifest of batch {manifest.sequence} of {manifest.table} does not follow the one before:"
+        " one of the two was replaced. Restore the manifests of this table from a copy of the landing"
+        " store."
+    )
