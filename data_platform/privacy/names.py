@@ -12,15 +12,18 @@ from dataclasses import dataclass
 
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
 
-TEXT, NUMBER, TIME, BOOLEAN, DOCUMENT, BYTES = "text", "number", "time", "boolean", "document", "bytes"
+TEXT, NUMBER, TIME, BOOLEAN, DOCUMENT, BYTES, UUID = (
+    "text", "number", "time", "boolean", "document", "bytes", "uuid",
+)  # fmt: skip
 _FAMILIES = {
     **dict.fromkeys("int2 int4 int8 numeric float4 float8 money".split(), NUMBER),
     **dict.fromkeys("date time timetz timestamp timestamptz interval".split(), TIME),
     **dict.fromkeys("json jsonb hstore xml".split(), DOCUMENT),
     "bool": BOOLEAN,
     "bytea": BYTES,
+    "uuid": UUID,
 }
-"""Of PostgreSQL's types; any other is text: an enumeration, a uuid, an address, a type of one's own."""
+"""Of PostgreSQL's types; any other is text: an enumeration, an address, a type of one's own."""
 
 ANY_CONTENT = "a document that may hold anything"
 
@@ -65,7 +68,9 @@ _OF_SESSIONS = re.compile(r"^_((user|web|http|login|auth|django|app|active)_)*se
 _OF_IDENTITIES = re.compile(r"_(identity|identities|(associated|social|linked|oauth)_accounts?)_$")
 _OF_PATIENTS = re.compile(r"_(patients?|vitals?|encounters?|examinations?|measurements?)_$")
 _NUMBERED = (TEXT, NUMBER)
-_SECRET = (TEXT, BYTES, DOCUMENT)
+_SECRET = (TEXT, BYTES, DOCUMENT, UUID)
+_MADE_UP = (TEXT, NUMBER, UUID)
+"""Of what numbers somebody without telling the name: a uuid is never a tax or a passport number."""
 
 
 def _class(
@@ -136,7 +141,7 @@ _CLASSES: tuple[Class, ...] = (
         r"_(user|http|browser|client|comment)_?agents?_|_(mac_?address|mac_addr|imei|imsi|idfa|gaid|advertising_id)_",
         r"_device_?(id|uuid|udid|identifier|serial|fingerprint|number)_$|_browser_(fingerprint|id)_|_fingerprint_(id|hash)_$",
         r"_(distinct|anonymous|visitor|installation)_id_$",
-        families=_NUMBERED,
+        families=_MADE_UP,
     ),
     _class(
         "a phone number",
@@ -227,6 +232,7 @@ _CLASSES: tuple[Class, ...] = (
         r"|social_?networks?|openid|apple|google|oauth|social)(_?(id|uid|handle|user|user_?name|profile|profile_url|url|account|sub))_$",
         r"_(skype|twitter|facebook|linkedin|instagram|snapchat|telegram|wechat|icq|jabberid|google_?plus|social_?networks?|openid)_$",
         r"_(provider_account_id|identity_provider_id|provider_(uid|user_id)|ldap_(dn|sid)|external_user_id|extern_uid)_$",
+        families=(TEXT, UUID),
     ),
     _class(
         "an online account", r"^_(provider_(account_)?id|uid|external_id|subject|sub)_$", table=_OF_IDENTITIES
