@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import DataPlatformError
 from data_platform.printable import printable, printable_json, printable_line
+from data_platform.words import plural as plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -173,15 +174,6 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.3g} {unit}"
         amount /= 1000
     return f"{amount:,.3g} TB"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 table``, ``2 tables``, ``2 batches``."""
-    if count == 1:
-        return f"{count:,} {noun}"
-    if noun.endswith("y"):
-        return f"{count:,} {noun[:-1]}ies"
-    return f"{count:,} {noun}{'es' if noun.endswith(('ch', 's')) else 's'}"
 
 
 def ago(at: datetime | None, now: datetime) -> str:

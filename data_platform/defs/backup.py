@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._utils.schedules import schedule_execution_time_iterator
 
 from data_platform.backups.config import BackupsConfig
 from data_platform.backups.export import FileToKeep
@@ -23,6 +24,8 @@ LAST_GOOD_DRILL = dg.AssetCheckKey(DRILL, "last_good_drill")
 GROUP = "backup"
 JOB = "backup"
 DRILLS_LOOKED_AT = 100
+EVALUATIONS_LOOKED_AT = 1000
+FIRST_MAY_TAKE = timedelta(days=1)
 
 
 def backup_definitions(
@@ -171,11 +174,20 @@ def _newest_copy(config: BackupsConfig) -> dg.AssetChecksDefinition:
         name=NEWEST_COPY.name,
         description=f"In every copy, the newest backup that is all there is at most {config.max_age_hours:g} hours old.",
     )
-    def newest_copy(platform: PlatformResource) -> dg.AssetCheckResult:
+    def newest_copy(
+        context: dg.AssetCheckExecutionContext, platform: PlatformResource
+    ) -> dg.AssetCheckResult:
         opened = platform.open()
         now = opened.clock()
         lines, passed, metadata = [], True, {}
-        for age in backup.newest(opened):
+        ages = backup.newest(opened)
+        if all(age.empty for age in ages):
+            waited = first_due(config.schedule, _began(context.instance, NEWEST_COPY, now))
+            return dg.AssetCheckResult(
+                passed=now <= waited,
+                description=f"No backup has been made yet. The first one is due by {waited:%Y-%m-%d %H:%M} UTC.",
+            )
+        for age in ages:
             hours = age.hours(now)
             good = hours is not None and hours <= config.max_age_hours
             passed &= good
@@ -198,14 +210,36 @@ def _last_good_drill(config: BackupsConfig) -> dg.AssetChecksDefinition:
     def last_good_drill(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         records = context.instance.fetch_materializations(DRILL, limit=DRILLS_LOOKED_AT).records
         good = next((r for r in records if _mismatches(r) == 0), None)
-        days = None if good is None else (datetime.now(UTC).timestamp() - good.timestamp) / 86_400
+        now = datetime.now(UTC)
+        if good is None:
+            waited = first_due(config.drill_schedule, _began(context.instance, LAST_GOOD_DRILL, now))
+            return dg.AssetCheckResult(
+                passed=not records and now <= waited,
+                description="No drill has succeeded yet."
+                + ("" if records else f" The first one is due by {waited:%Y-%m-%d %H:%M} UTC."),
+                metadata={"age_days": "none"},
+            )
+        days = (now.timestamp() - good.timestamp) / 86_400
         return dg.AssetCheckResult(
-            passed=days is not None and days <= config.drill_max_age_days,
-            description="no drill has succeeded yet" if days is None else f"{days:.1f} days ago",
-            metadata={"age_days": "none" if days is None else round(days, 2)},
+            passed=days <= config.drill_max_age_days,
+            description=f"{days:.1f} days ago",
+            metadata={"age_days": round(days, 2)},
         )
 
     return last_good_drill
+
+
+def first_due(cron: str, began: datetime) -> datetime:
+    """Until when the first of what is made by ``cron`` may be waited for: its first time after ``began``, and a day."""
+    times = schedule_execution_time_iterator(began.timestamp(), cron, "UTC")
+    return next(times) + FIRST_MAY_TAKE
+
+
+def _began(instance: dg.DagsterInstance, check: dg.AssetCheckKey, now: datetime) -> datetime:
+    """When ``check`` was first evaluated, as Dagster's records tell; ``now`` if never."""
+    history = instance.event_log_storage.get_asset_check_execution_history(check, limit=EVALUATIONS_LOOKED_AT)
+    first = min((record.create_timestamp for record in history), default=now.timestamp())
+    return datetime.fromtimestamp(first, tz=UTC)
 
 
 def _mismatches(record: dg.EventLogRecord) -> Any:

@@ -94,6 +94,7 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
         profiles_dir=os.fspath(folder),
         target=environment,
         dbt_executable=dbt_manifest.executable(),
+        global_config_flags=["--no-use-colors"],  # a browser shows the codes as they are
     )
 
     @dbt_assets(

@@ -14,8 +14,10 @@ if _hidden:
     sys.modules["dbt"] = None  # type: ignore[assignment]  # to import it then fails as if it were not there
 try:
     from dagster_dbt import (
+        DagsterDbtCliRuntimeError,
         DagsterDbtTranslator,
         DagsterDbtTranslatorSettings,
+        DbtCliInvocation,
         DbtCliResource,
         DbtProject,
         dbt_assets,
@@ -25,8 +27,10 @@ finally:
         del sys.modules["dbt"]
 
 __all__ = [
+    "DagsterDbtCliRuntimeError",
     "DagsterDbtTranslator",
     "DagsterDbtTranslatorSettings",
+    "DbtCliInvocation",
     "DbtCliResource",
     "DbtProject",
     "dbt_assets",

@@ -6,19 +6,27 @@ What the models are and when they run is ``dbt.py``'s and ``automation.py``'s.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from packaging.version import Version
 
-from data_platform.defs.dbt_library import DagsterDbtTranslator, DbtCliResource
+from data_platform.defs.dbt_folders import folder_of, sweep
+from data_platform.defs.dbt_library import (
+    DagsterDbtCliRuntimeError,
+    DagsterDbtTranslator,
+    DbtCliInvocation,
+    DbtCliResource,
+)
 from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import PATH_VARIABLE
+from data_platform.defs.dbt_results import Results, owned, read_results
 from data_platform.defs.materializations import quoted
 from data_platform.sync import Platform
 from data_platform.warehouses import Warehouse
@@ -74,6 +82,12 @@ class Models:
             (node["schema"].lower(), node["alias"].lower()): key for key, node in self.nodes.items()
         }
 
+    @cached_property
+    def tests_apart(self) -> frozenset[str]:
+        """The ids of tests that belong to no model, so that no asset check tells of them."""
+        nodes = self.manifest["nodes"].items()
+        return frozenset(id_ for id_, node in nodes if node["resource_type"] == "test" and not owned(node))
+
     def relation(self, key: dg.AssetKey) -> ModelRelation | None:
         node = self.nodes.get(key)
         return node and ModelRelation(
@@ -103,13 +117,24 @@ def build(
     """Build and test the selected models, after whatever they are made of that is not there yet:
     a model follows its own tables only, and in a new warehouse not all of them have come."""
     path = platform.catalog.root / platform.environment.warehouse.path
+    sweep(context.instance, Path(dbt.project_dir) / "target")
     with environment_variable(PATH_VARIABLE, str(path)):
         missing = not_there(platform, models, models.above(context.selected_asset_keys))
         if missing:
             names = [models.nodes[key]["name"] for key in missing]
             context.log.info(f"building first what is not there yet: {', '.join(names)}")
-            first = dbt.cli(["build", *WITHOUT_TESTS, "--select", " ".join(names)], manifest=models.manifest)
-            lineage = ColumnLineage(models, first.wait().target_path)
+            first = dbt.cli(
+                ["build", *WITHOUT_TESTS, "--select", " ".join(names)],
+                manifest=models.manifest,
+                target_path=folder_of(context.run.run_id, "first"),
+            )
+            try:
+                first.wait()
+            except DagsterDbtCliRuntimeError:
+                raise failure_of(first, models, checks=()) or dg.Failure(
+                    "dbt failed: see its output."
+                ) from None
+            lineage = ColumnLineage(models, first.target_path)
             with platform.warehouse(read_only=True) as warehouse:
                 for key in missing:
                     yield dg.AssetMaterialization(
@@ -118,8 +143,7 @@ def build(
                         | lineage.metadata(warehouse, key),
                     )
         invocation = dbt.cli(["build"], context=context)
-        lineage = ColumnLineage(models, invocation.target_path)
-        yield from described(context, invocation.stream(), platform, models, lineage)
+        yield from described(context, invocation, platform, models)
 
 
 def not_there(platform: Platform, models: Models, keys: Collection[dg.AssetKey]) -> list[dg.AssetKey]:
@@ -133,19 +157,23 @@ def not_there(platform: Platform, models: Models, keys: Collection[dg.AssetKey])
 
 def described(
     context: dg.AssetExecutionContext,
-    events: Iterable[Any],
+    invocation: DbtCliInvocation,
     platform: Platform,
     models: Models,
-    lineage: ColumnLineage,
 ) -> Iterator[Any]:
-    """dbt's events, once dbt is done and has let go of the file, with rows, columns and
-    what these are made of added. A failed dbt still gets its events reported before the failure is raised."""
+    """dbt's events, once dbt is done and has let go of the file, with rows, columns and what these are
+    made of added, and our own words on a failing test. A failed dbt still gets its events reported
+    before the failure is raised, which says nothing of what dbt printed: that may quote rows."""
     done: list[Any] = []
-    failure: Exception | None = None
+    failed = False
     try:
-        done.extend(events)
-    except Exception as error:
-        failure = error
+        done.extend(invocation.stream())
+    except DagsterDbtCliRuntimeError:
+        failed = True
+    lineage = ColumnLineage(models, invocation.target_path)
+    results = read_results(invocation.target_path, models.manifest)
+    checks = {test_id(event) for event in done if isinstance(event, dg.AssetCheckResult)}
+    done = [in_words(event, results) if isinstance(event, dg.AssetCheckResult) else event for event in done]
     if any(isinstance(event, dg.Output) for event in done):
         with platform.warehouse(read_only=True) as warehouse:
             for event in done:
@@ -157,8 +185,35 @@ def described(
                 yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
     else:
         yield from done
-    if failure is not None:
+    if failed and (failure := failure_of(invocation, models, checks)) is not None:
         raise failure
+
+
+def failure_of(invocation: DbtCliInvocation, models: Models, checks: Collection[str]) -> dg.Failure | None:
+    """``checks`` are the ids of the tests that are told as asset checks."""
+    names = {node["unique_id"]: key.to_user_string() for key, node in models.nodes.items()}
+    results = read_results(invocation.target_path, models.manifest)
+    return results.failure(names, checks, models.tests_apart, invocation._error_messages)
+
+
+def test_id(result: dg.AssetCheckResult) -> str:
+    """The id of the dbt test that a check is."""
+    value = (result.metadata or {})["unique_id"]
+    return str(value.value if isinstance(value, dg.MetadataValue) else value)
+
+
+def in_words(result: dg.AssetCheckResult, results: Results) -> dg.AssetCheckResult:
+    said = results.sentences.get(test_id(result))
+    if result.passed or said is None:
+        return result
+    return dg.AssetCheckResult(
+        passed=False,
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=said,
+    )
 
 
 def relation_metadata(warehouse: Warehouse, relation: ModelRelation | None) -> dict[str, Any]:

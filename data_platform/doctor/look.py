@@ -30,6 +30,7 @@ from data_platform.stores import Store
 from data_platform.stores.local import LocalStore
 from data_platform.sync import Platform, open_platform
 from data_platform.sync.sources import Findings, check_source
+from data_platform.words import plural
 
 PROBE_FOLDER = "_doctor"
 """No table's: their folders start with a source's name, which starts with a letter."""
@@ -53,7 +54,7 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
     yield Finding(
         "catalog",
         "ok",
-        f"{len(catalog.sources)} sources and {len(catalog.table_ids())} tables; the environment is"
+        f"{plural(len(catalog.sources), 'source')} and {plural(len(catalog.table_ids()), 'table')}; the environment is"
         f" {platform.environment.name}.",
     )
     if catalog.questions:

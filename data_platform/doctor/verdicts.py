@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from data_platform.words import plural
+
 State = Literal["ok", "warn", "fail"]
 
 CLOCK_WARN = timedelta(seconds=5)
@@ -56,7 +58,13 @@ def variables(named: Collection[Variable], environ: Mapping[str, str]) -> list[F
         )
         for v in missing
     ]
-    return found or [Finding("variables", "ok", f"{len(named)} variables that the catalog names are set.")]
+    return found or [
+        Finding(
+            "variables",
+            "ok",
+            f"{plural(len(named), 'variable')} that the catalog names {'is' if len(named) == 1 else 'are'} set.",
+        )
+    ]
 
 
 def server(check: str, version: int, standby: bool, supported: range) -> Finding:

@@ -132,6 +132,12 @@ class _Run:
             raise SandboxError(
                 f"The connection to the sandbox's database was lost while traffic was played: {str(error).strip()}"
             ) from error
+        except psycopg.Error as error:
+            self.stop.set()
+            raise SandboxError(
+                f"The shop is not as the sandbox made it, so traffic cannot be played: {error.diag.message_primary}."
+                " Undo the change, or bring the sandbox up afresh: `data-platform sandbox up --fresh`."
+            ) from error
         except BaseException:
             self.stop.set()
             raise

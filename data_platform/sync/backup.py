@@ -42,6 +42,8 @@ class CopyAge:
     id: str | None
     made_at: datetime | None
     problem: str = ""
+    empty: bool = False
+    """Whether no backup was ever kept there, or none is kept any more."""
 
     def hours(self, now: datetime) -> float | None:
         return None if self.made_at is None else (now - self.made_at).total_seconds() / 3600
@@ -217,7 +219,11 @@ def _newest(one: Archive) -> CopyAge:
                 note = f"{passed} newer one(s) are damaged" if passed else ""
                 return CopyAge(one.name, id_, made_at(id_), note)
         return CopyAge(
-            one.name, None, None, "every backup in it is damaged" if ids else "it holds no backup yet"
+            one.name,
+            None,
+            None,
+            "every backup in it is damaged" if ids else "it holds no backup yet",
+            not ids,
         )
     except DataPlatformError as error:
         return CopyAge(one.name, None, None, str(error))

@@ -177,6 +177,11 @@ def _is_held(error: Exception) -> bool:
     )
 
 
+def holder(message: str) -> str | None:
+    """Who holds the file, where DuckDB's ``message`` says that somebody does; None for another error."""
+    return _holder(message) if "Could not set lock on file" in message else None
+
+
 def _holder(message: str) -> str:
     """Who holds the file, from DuckDB's message and the process table."""
     found = re.search(r"PID (\d+)", message)

@@ -33,6 +33,7 @@ from data_platform.warehouses import _duckdb_infinity as infinity
 from data_platform.warehouses import _duckdb_records as records
 from data_platform.warehouses import _duckdb_restore as restoring
 from data_platform.warehouses._duckdb_connect import connect, readable_errors
+from data_platform.warehouses._duckdb_connect import holder as holder
 from data_platform.warehouses._duckdb_load import load
 from data_platform.warehouses._duckdb_statement import check_question, not_run
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from data_platform.defs import backup as defs_backup
 from data_platform.defs.backup import BACKUP, DRILL, LAST_GOOD_DRILL, NEWEST_COPY, instance_files
 from data_platform.sync import backup
 from data_platform_tests.defs.conftest import Project
@@ -35,9 +36,17 @@ def checked(project: Project, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
     return evaluation
 
 
-def test_the_day_is_backed_up_drilled_and_watched(project: Project) -> None:
-    assert not checked(project, NEWEST_COPY).passed, "no copy is no pass"
-    assert not checked(project, LAST_GOOD_DRILL).passed
+def test_the_day_is_backed_up_drilled_and_watched(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for check in (
+        NEWEST_COPY,
+        LAST_GOOD_DRILL,
+    ):  # just switched on: the first is waited for, and not for ever
+        found = checked(project, check)
+        assert found.passed and "The first one is due by" in (found.description or "")
+    with monkeypatch.context() as later:
+        later.setattr(defs_backup, "FIRST_MAY_TAKE", timedelta(days=-30))
+        assert not checked(project, NEWEST_COPY).passed, "no copy is no pass"
+        assert not checked(project, LAST_GOOD_DRILL).passed
     assert project.sync("orders", "users", checks=False).success
     result = project.run("backup", partition_key=TODAY)
     assert result.success, failures(result)

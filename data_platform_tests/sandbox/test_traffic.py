@@ -106,3 +106,10 @@ def test_other_databases_are_refused(database: str) -> None:
     with pytest.raises(SandboxError, match="cannot be reached") as error:
         traffic("postgresql://postgres:secret@127.0.0.1:1/shop", seconds=1)
     assert "secret" not in str(error.value)
+
+
+def test_a_shop_that_was_changed_is_refused_in_words(shop_copy: str) -> None:
+    with psycopg.connect(shop_copy, autocommit=True) as connection:
+        connection.execute("ALTER TABLE orders DROP COLUMN status CASCADE")
+    with pytest.raises(SandboxError, match=r"not as the sandbox made it.*status.*sandbox up --fresh"):
+        traffic(shop_copy, seconds=5, rate=50, seed=1)

@@ -1,0 +1,80 @@
+"""What dbt's results say, in sentences without a value of a row. Pure.
+
+A test's own words are made from the manifest; a model's are dbt's, of which only what cannot
+quote a row is kept. Who holds the warehouse's file is said where that is why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from data_platform.warehouses.duckdb import holder
+from data_platform.words import plural
+
+FAILED = ("error", "fail", "runtime error")
+QUOTES_SQL_ONLY = (
+    "Binder Error", "Catalog Error", "Parser Error", "Syntax Error", "IO Error", "Permission Error",
+    "Out of Memory Error", "Not implemented Error", "Dependency Error", "Compilation Error",
+)  # fmt: skip
+"""DuckDB's and dbt's errors about statements and files. Any other may quote a value."""
+_HEAD = re.compile(r"^(Runtime|Database|Compilation|Dependency|Unhandled) Error( in .*)?$")
+_END = re.compile(r"^(LINE \d+:|compiled code at|> in macro|Candidate bindings|\s*\^)")
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def error_sentence(message: str) -> str:
+    """The useful part of dbt's ``message`` about a model that failed."""
+    text = _ESCAPES.sub("", message)
+    held = holder(text)
+    if held is not None:
+        return f"The warehouse is held by {held}. Let it finish, or end it; then this is built again."
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and (not line.strip() or _END.match(line.strip())):
+            break
+        if line.strip() and not _HEAD.match(line.strip()):
+            lines.append(line.strip())
+    said = " ".join(lines) or "dbt gives no reason: see the run's output."
+    safe = said.startswith(QUOTES_SQL_ONLY) or "Compilation Error" in text
+    return said if safe else without_values(said)
+
+
+def without_values(text: str) -> str:
+    """``text`` with everything quoted, and every number, left out: either may be of a row."""
+    text = re.sub(r"'.*'", "'…'", text)
+    text = re.sub(r'".*"', '"…"', text)
+    text = re.sub(r"\bwith value .*? can't\b", "with value … can't", text)
+    text = re.sub(r"\b(value|string|input|key): .*", r"\1: …", text, flags=re.IGNORECASE)
+    return re.sub(r"(?<![\w.])[-+]?\d[\d.,:/-]*", "…", text)
+
+
+def test_sentence(test: Mapping[str, Any], relations: Mapping[str, str], rows: int) -> str:
+    """What the failing ``test``, a node of the manifest, found: ``rows`` of them. ``relations`` are
+    the names of models by id."""
+    about = test.get("test_metadata") or {}
+    arguments = about.get("kwargs") or {}
+    owner = test.get("attached_node") or next(iter(reversed(test["depends_on"]["nodes"])), "")
+    table = relations.get(owner, owner.rsplit(".", 1)[-1])
+    column = test.get("column_name") or arguments.get("column_name") or ""
+    counted = plural(rows, "row")
+    match about.get("name"):
+        case "not_null":
+            return f"{table} has {counted} without {column}."
+        case "unique":
+            return f"{table} has {plural(rows, 'value')} of {column} in more than one row."
+        case "unique_together":
+            columns = ", ".join(arguments.get("columns", ()))
+            return f"{table} has {plural(rows, 'combination')} of {columns} in more than one row."
+        case "accepted_values":
+            return f"{table} has {plural(rows, 'value')} of {column} that nobody expects there."
+        case "relationships":
+            thing = column.removesuffix("_id").replace("_", " ")
+            found = re.search(r"ref\('([^']+)'\)", str(arguments.get("to", "")))
+            where = next((r for r in relations.values() if found and r.endswith(f".{found[1]}")), "")
+            tail = f": {column} is not in {where}" if where else ""
+            return f"{table} has {counted} whose {thing} is missing{tail}."
+        case _:
+            said = " ".join((test.get("description") or "").split())
+            return f"{table}: the test {test['name']} finds {counted}" + (f". {said}" if said else ".")
