@@ -25,6 +25,8 @@ from data_platform.sync.summarize import Summary, summarize
 from data_platform.sync.work import Plan, Work
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, Tally, Watermark, is_day
 
+MAX_SLICES = 50_000
+"""Days of one table: 2.5 MB of each checkpoint, and some twenty seconds of the graph."""
 MAX_MEASURED_DAYS = 7
 """A changes batch that touched at most this many days of an indexed partition column
 measures them on the way: the common case of today and yesterday, for milliseconds."""
@@ -50,6 +52,7 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
         cursor=_landed_cursor(work, plan),
         with_content=_compares_content(work, plan),
     )
+    _refuse_too_many_days(work, summary.slices, whole=whole)
     after = _watermark_after(session, work, plan, summary.cursor)
     measured = _measure(session, work, plan, key, summary.slices)
     if (
@@ -98,6 +101,19 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
             notes=tuple(dict.fromkeys(work.notes)),
         )
     )
+
+
+def _refuse_too_many_days(work: Work, landed: Mapping[Slice, Fingerprint], *, whole: bool) -> None:
+    """A manifest and the graph list a table's days: what holds more than anybody's history is no partition."""
+    table = work.table
+    days = len(landed.keys() if whole else landed.keys() | work.state.measured.keys())
+    if days > MAX_SLICES:
+        raise SourceError(
+            f"{table.id}: its partition column {table.partition} holds {days:,} different days, and at most"
+            f" {MAX_SLICES:,} (137 years of them) are kept apart. Nothing was committed. Choose a column as `partition`"
+            " that says when a row came to be, or leave `partition` out; then read the table with"
+            f" `sync --refresh {table.id}`."
+        )
 
 
 def _landed_cursor(work: Work, plan: Plan) -> str | None:

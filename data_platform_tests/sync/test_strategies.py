@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_platform.errors import DuplicateKey
+from data_platform.errors import DuplicateKey, SourceError
 from data_platform_tests.sync.conftest import COLUMNS, ORDERS, ORDERS_SQL, Project
 
 pytestmark = pytest.mark.slow
@@ -107,3 +107,25 @@ def test_days_are_cut_in_the_time_zone_of_the_table(project: Project) -> None:
     assert dict(project.good()["orders"].touched) == {"2026-01-03": 1}
     assert project.slices(["orders"], "2026-01-03")["orders"].error is None
     assert project.rows("select count(*) from raw_shop.orders") == [(1,)]
+
+
+def test_a_column_of_more_days_than_history_has_is_no_partition(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_platform.sync.commit.MAX_SLICES", 30)
+    project.execute(
+        "create table t (id int primary key, day date)",
+        "insert into t select n, date '1066-10-14' + n from generate_series(1, 30) n",
+    )
+    project.catalog({"t": {"key": "id", "partition": "day"}}).good()
+    project.execute("insert into t values (31, '2066-10-14')")
+    error = project.sync()["t"].error
+    assert isinstance(error, SourceError) and "day holds 31 different days, and at most 30" in str(error)
+    assert "sync --refresh shop/t" in str(error)
+    assert project.rows("select count(*) from raw_shop.t") == [(30,)]
+    project.execute("delete from t where id = 1")
+    project.good(refresh=["t"])
+    project.catalog({"t": {"key": "id"}}).good(refresh=["t"])
+    project.execute("insert into t values (32, '2067-10-14')")
+    project.good()
+    assert project.rows("select count(*) from raw_shop.t") == [(31,)]
