@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 from data_platform.backups.export import FileToKeep
-from data_platform.errors import BackupDamaged, BackupError
+from data_platform.errors import BackupDamaged, BackupError, SourceError
+from data_platform.sources.postgres.settings import Settings
+from data_platform.sources.postgres.urls import WrongURL, parameters
 
 PACKED = ".zst"
 """Ends the path of a file that is compressed in the backup; it is restored without."""
@@ -49,12 +51,25 @@ def postgres_files(url: str, folder: Path) -> list[FileToKeep]:
     Restore them with ``\\copy`` into the tables that Dagster makes in an empty database.
     """
     import psycopg
-    from psycopg import sql
+    from psycopg import conninfo, sql
 
     files = []
     try:
-        with psycopg.connect(url) as connection:
-            connection.execute("set transaction isolation level repeatable read, read only")
+        # Dagster's URL names SQLAlchemy's driver
+        with psycopg.connect(
+            conninfo.make_conninfo(**parameters(url)), autocommit=True, prepare_threshold=None
+        ) as connection:
+            settings = Settings.of(
+                connection.info.server_version // 10_000,
+                source="Dagster's storage",
+                statement_timeout_seconds=0,
+            )
+            # values are kept in text forms that any database reads back as they were
+            connection.execute(
+                f"begin transaction isolation level repeatable read, read only; {settings.statement()}".encode()
+            )
+            settings.check(connection.execute(settings.question().encode()), isolation="repeatable read")
+            connection.execute("set local lock_timeout = '60s'")  # Dagster's own migration may pass by
             tables = connection.execute(
                 "select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE'"
                 " and table_schema not in ('pg_catalog', 'information_schema') order by 1, 2"
@@ -68,6 +83,8 @@ def postgres_files(url: str, folder: Path) -> list[FileToKeep]:
                     for block in copy:
                         file.write(block)
                 files.append(_packed(f"instance/{schema}.{table}.csv", path))
+    except (SourceError, WrongURL) as error:
+        raise BackupError(f"Dagster's storage in PostgreSQL could not be copied: {error}") from None
     except psycopg.Error as error:
         raise BackupError(
             f"Dagster's storage in PostgreSQL could not be copied ({type(error).__name__}). Check that its database is"

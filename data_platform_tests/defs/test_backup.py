@@ -141,17 +141,21 @@ def test_the_schedules_run_what_they_are_for(project: Project) -> None:
     assert result.success and len(result.get_asset_check_evaluations()) == 2
 
 
-def test_dagsters_storage_in_postgresql_is_backed_up(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "scheme", ["postgresql", "postgresql+psycopg2"], ids=["plain", "of deploy/dagster.yaml"]
+)
+def test_dagsters_storage_in_postgresql_is_backed_up(database: str, scheme: str, tmp_path: Path) -> None:
     import psycopg
 
     from data_platform.backups.instance import unpack
 
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("create table runs (id int, body text)")
-        connection.execute("insert into runs values (1, E'a\\nb,\"c\"'), (2, null)")
+        connection.execute("create table runs (id int, body text, at timestamp)")
+        connection.execute("insert into runs values (1, E'a\\nb,\"c\"', '2026-11-12'), (2, null, null)")
+        connection.execute(f"alter database {connection.info.dbname} set datestyle = 'SQL, DMY'")  # type: ignore[arg-type]
 
     class Storage:
-        postgres_url = database
+        postgres_url = database.replace("postgresql", scheme, 1)
 
     class Instance:
         event_log_storage = Storage()
@@ -159,7 +163,7 @@ def test_dagsters_storage_in_postgresql_is_backed_up(database: str, tmp_path: Pa
     (file,) = instance_files(Instance(), tmp_path)  # type: ignore[arg-type]
     assert file.path == "instance/public.runs.csv.zst"
     unpack(file.content, tmp_path / "runs.csv.zst", file.plain_bytes)
-    assert (tmp_path / "runs.csv").read_text() == 'id,body\n1,"a\nb,""c"""\n2,\n'
+    assert (tmp_path / "runs.csv").read_text() == 'id,body,at\n1,"a\nb,""c""",2026-11-12 00:00:00\n2,,\n'
 
 
 @pytest.mark.slow
