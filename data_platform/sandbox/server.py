@@ -374,9 +374,20 @@ class PostgresServer:
         secret.write_text(self.password + "\n")
         self.run(
             "pg_basebackup", "-h", HOST, "-p", str(self.port), "-U", SUPERUSER, "-D", str(standby.data_dir),
-            "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync",
+            "--wal-method=stream", "--checkpoint=fast", "--no-sync",
         )  # fmt: skip
+        standby._follow(self)
         return standby.start()
+
+    def _follow(self, primary: PostgresServer) -> None:
+        """What pg_basebackup would write has options that older servers do not know."""
+        where = f"host={HOST} port={primary.port} user={SUPERUSER} password={self.password}"
+        with (self.data_dir / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = '{where}'\n")
+        signal_file = self.data_dir / "standby.signal"
+        signal_file.touch(mode=0o600)
+        if (user := unprivileged_user()) is not None:
+            os.chown(signal_file, user.pw_uid, user.pw_gid)
 
     def _pid_file_lines(self) -> list[str]:
         try:

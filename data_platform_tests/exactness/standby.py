@@ -40,11 +40,10 @@ class Standby:
         """Stop replaying, or go on."""
         self._replay.execute("select pg_wal_replay_pause()" if back else "select pg_wal_replay_resume()")
         if back:
-            _until(
-                lambda: (
-                    self._replay.execute("select pg_get_wal_replay_pause_state()").fetchone() == ("paused",)
-                )
-            )
+            paused = "select pg_get_wal_replay_pause_state() = 'paused'"
+            if self._replay.info.server_version < 140_000:  # which only tells that it was asked to
+                paused = "select pg_is_wal_replay_paused()"
+            _until(lambda: self._replay.execute(paused).fetchone() == (True,))
 
     @contextmanager
     def held_back(self) -> Iterator[None]:

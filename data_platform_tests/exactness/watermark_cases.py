@@ -104,7 +104,9 @@ def cursor_rounded_below_its_transaction(bench: Bench) -> None:
     late = bench.writer()
     late.autocommit = True
     # the first half of a second is rounded down
-    late.execute("select pg_sleep(1.1 - extract(microseconds from clock_timestamp()) % 1000000 / 1000000)")
+    late.execute(
+        "select pg_sleep(1.1 - extract(microseconds from clock_timestamp())::numeric % 1000000 / 1000000)"
+    )
     late.execute("begin")
     late.execute(insert("rounded", 101).encode())
     bench.execute(insert("rounded", 102))

@@ -96,7 +96,7 @@ def test_another_row_in_the_place_of_the_last_is_read_when_it_is_due(recent: Pro
 def test_a_whole_read_of_the_same_rows_is_a_look(project: Project, kind: str) -> None:
     """200,000 rows, 16 syncs: the landing store does not grow."""
     project.execute(
-        "create table t (id int, name text, note text, at timestamptz, tags text[])",
+        "create table t (id int, name text, label text, at timestamptz, tags text[])",
         "insert into t select g, 'n' || g, nullif('', 'x'), now(), array['a', null] from generate_series(1, 300) g",
         # another order of the same rows each time
         "create view shown as select * from t order by random()"
@@ -114,8 +114,8 @@ def test_a_whole_read_of_the_same_rows_is_a_look(project: Project, kind: str) ->
     refresh = "select 1" if kind == "view" else "refresh materialized view shown"
     for number, change in enumerate(
         (
-            "update t set note = null where id = 7",
-            "update t set name = '', note = 'n8' where id = 8",
+            "update t set label = null where id = 7",
+            "update t set name = '', label = 'n8' where id = 8",
             "delete from t where id = 9",
             "insert into t select * from t where id = 10",
         ),
@@ -125,7 +125,7 @@ def test_a_whole_read_of_the_same_rows_is_a_look(project: Project, kind: str) ->
         assert project.good()["shown"].manifest is not None, change
         assert project.good()["shown"].manifest is None
         assert project.ledger_sequences("shown") == list(range(1, number + 1))
-        sql = "select id, name, note from {} order by all"
+        sql = "select id, name, label from {} order by all"
         assert len(project.rows(sql.format("raw_shop.shown"))) == len(project.source_rows("select id from t"))
 
 
