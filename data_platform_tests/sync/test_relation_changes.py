@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from data_platform.errors import DuplicateKey, SourceUnreachable
 from data_platform.landing.part import canonical
 from data_platform.sources.postgres import locks, session
+from data_platform.sources.postgres.introspect import Relation
 from data_platform.sync import check_sources, probe
 from data_platform.sync.sources import Findings
 from data_platform_tests.conftest import Role
@@ -167,6 +169,28 @@ def test_rows_of_tables_that_inherit_land_once(project: Project) -> None:
         n: r.error for n, r in project.slices(["vehicle", "truck"], "2026-01-02").items()
     } == dict.fromkeys(("vehicle", "truck"))
     is_exact()
+
+
+def test_rows_that_once_landed_with_their_parent_leave_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger of an earlier release holds them in both tables, and its manifest says whose they were."""
+    describe = session.read_relation
+
+    def with_children(connection: Any, schema: str, name: str) -> Relation:
+        found = describe(connection, schema, name)
+        assert found.identity is not None
+        leaves = tuple(oid for oid, _, _ in found.children)
+        return replace(found, children=(), identity=replace(found.identity, leaves=leaves))
+
+    project.execute(INHERITS)
+    project.catalog({"vehicle": {"key": "id"}, "truck": {"key": "id"}})
+    monkeypatch.setattr(session, "read_relation", with_children)
+    assert project.good()["vehicle"].rows == 3
+    monkeypatch.undo()
+    project.good()
+    assert project.rows("select id from raw_shop.vehicle") == [(1,)]
+    assert project.rows("select count(*) from raw_shop.truck") == [(2,)]
 
 
 def test_what_inherits_and_has_no_block_is_told_of(project: Project) -> None:
