@@ -15,6 +15,8 @@ import re
 import sys
 from typing import Any
 
+from data_platform.sources.postgres.unreachable import cause
+
 
 def look() -> dict[str, Any]:
     """The required daemons of the instance in DAGSTER_HOME, and when each was last alive."""
@@ -39,9 +41,11 @@ def look() -> dict[str, Any]:
 
 
 def told(error: BaseException) -> str:
-    """The first line of the cause, without a password."""
+    """The first line of the cause, without a password; a failed connection to PostgreSQL in our own words."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if type(error).__module__.startswith("psycopg"):
+        return cause(str(error))
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:[password]@", lines[0])
 

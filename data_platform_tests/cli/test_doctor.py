@@ -242,6 +242,7 @@ def test_dagsters_records_are_read_in_a_process_of_their_own(
     )
     (broken,) = look.look_at_dagster(environ, running=True)
     assert broken.state == "fail" and "hunter2" not in broken.found
+    assert "nothing listens at the URL's host and port" in broken.found and "127.0.0.1" not in broken.found
 
 
 def test_what_other_accounts_may_read_is_told_with_the_way_to_close_it(
