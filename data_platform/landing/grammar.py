@@ -61,8 +61,27 @@ def check(raw: Mapping[str, Any], kinds: Iterable[str]) -> None:
     for name in ("measured_whole", "key_enforced"):
         _must(isinstance(raw[name], bool), f"{name} is neither true nor false")
     _must(all(isinstance(note, str) for note in raw["notes"]), "a note is no text")
+    _check_reads(raw)
     for name in ("checkpoint_whole_at", "redacted_before"):
         _must(raw[name] is None or is_number(raw[name]), f"{name} is no number")
+
+
+def _check_reads(raw: Mapping[str, Any]) -> None:
+    """What the next read of the source is made of: its numbers and instants go into the question asked there."""
+    snapshot = raw["snapshot"]
+    _must(isinstance(snapshot["text"], str) and _is_instant(snapshot["taken_at"]), "its snapshot is none")
+    for mark in (snapshot, raw["watermark_before"], raw["watermark_after"]):
+        if mark is None:
+            continue
+        _must(
+            isinstance(mark["system_identifier"], str) and is_number(mark["timeline"]), "its server is none"
+        )
+        _must(mark["xmin"] is None or is_number(mark["xmin"], 0, 2**64), "its row versions are no number")
+        _must(mark.get("horizon") is None or _is_instant(mark["horizon"]), "its horizon is no instant")
+        _must(mark.get("cursor") is None or isinstance(mark["cursor"], str), "its cursor is no text")
+    if (relation := raw.get("relation")) is not None:
+        numbers = [relation["oid"], relation["storage"], *relation["leaves"], *relation["columns"].values()]
+        _must(all(map(is_number, numbers)), "its relation's numbers are none")
 
 
 def check_part(part: Any, table: str) -> None:

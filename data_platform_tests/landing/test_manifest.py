@@ -31,7 +31,7 @@ types = st.sampled_from(["BIGINT", "VARCHAR[]", "DECIMAL(38,9)", "TIMESTAMPTZ", 
 digests = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 instants = st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
 watermarks = st.none() | st.builds(
-    Watermark, text, st.integers(1, 99), optional_int, st.none() | text, st.none() | text
+    Watermark, text, st.integers(1, 99), optional_int, st.none() | instants, st.none() | text
 )
 data_manifests = st.builds(
     Manifest,
@@ -43,7 +43,7 @@ data_manifests = st.builds(
     partition=st.none() | columns,
     timezone=st.sampled_from(["UTC", "Europe/Berlin", "Etc/GMT+5"]),
     slices=st.lists(slices, max_size=3).map(tuple),
-    snapshot=st.builds(Snapshot, text, st.integers(1, 9), optional_int, text, text),
+    snapshot=st.builds(Snapshot, text, st.integers(1, 9), optional_int, text, instants),
     watermark_before=watermarks,
     watermark_after=watermarks,
     columns=st.lists(st.builds(Column, columns, types, text, st.booleans()), max_size=3).map(tuple),
@@ -77,6 +77,8 @@ data_manifests = st.builds(
 manifests = data_manifests | st.builds(
     lambda made, redaction: replace(made, kind="redact", redaction=redaction), data_manifests, arbitrary
 )
+
+WATERMARK = {"system_identifier": "1", "timeline": 1, "xmin": 1, "horizon": None, "cursor": None}
 
 
 @given(manifests)
@@ -196,6 +198,14 @@ def test_an_unsealed_manifest_is_not_written() -> None:
         (("notes",), [1]),
         (("redacted_before",), "1"),
         (("snapshot",), None),
+        (("snapshot", "taken_at"), "x"),
+        (("snapshot", "xmin"), "%s'::xid) or true --"),
+        (("watermark_after",), {**WATERMARK, "xmin": "%s'::xid) or true --"}),
+        (("watermark_after",), {**WATERMARK, "xmin": -1}),
+        (("watermark_after",), {**WATERMARK, "horizon": "x"}),
+        (("watermark_before",), {**WATERMARK, "cursor": 7}),
+        (("watermark_before",), {**WATERMARK, "timeline": None}),
+        (("relation",), {"oid": 1, "storage": "x", "leaves": [], "columns": {}, "meanings": {}}),
         (("watermark_after",), {"xmin": 1, "os": "system"}),
         (("relation",), {"oid": 1}),
     ],
