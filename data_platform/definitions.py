@@ -1,7 +1,8 @@
 """Dagster's entry point: what workspace.yaml names, and `dg check defs` loads.
 
 Nothing is read when this module is imported. The definitions come from the catalog
-and dbt's manifest alone, so they load with every source down and no secret set.
+and dbt's manifest alone, so they load with every source down and no secret set. A source whose file
+has a mistake is left out, and stops no other; `defs/watch.py` reports it.
 """
 
 from __future__ import annotations
@@ -20,4 +21,4 @@ def defs() -> dg.Definitions:
 
     end_with_parent()
     keep_private()
-    return build(load_catalog(project_root()), os.environ.get("DATA_PLATFORM_ENV") or "local")
+    return build(load_catalog(project_root(), whole=False), os.environ.get("DATA_PLATFORM_ENV") or "local")

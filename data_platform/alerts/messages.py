@@ -29,6 +29,7 @@ TITLES: dict[str, tuple[str, str]] = {
     "sensor": ("Sensor failing", "Sensor works again"),
     "schedule": ("Schedule failing", "Schedule works again"),
     "location": ("Definitions do not load", "Definitions load again"),
+    "catalog": ("Mistake in the catalog", "Catalog is correct again"),
     "alerts": ("Many problems", "All problems are listed again"),
 }
 OTHER_TITLES = ("Problem", "Recovered")

@@ -52,14 +52,16 @@ def project_root(start: Path | None = None, environ: Mapping[str, str] | None = 
     )
 
 
-def load_catalog(root: Path) -> Catalog:
-    """Everything under ``root/catalog``; CatalogError with every mistake of every file.
+def load_catalog(root: Path, *, whole: bool = True) -> Catalog:
+    """Everything under ``root/catalog``; CatalogError with every mistake of every file. Without
+    ``whole``, a source file with a mistake is left out, and the mistake is in ``left_out``.
 
     Reads no environment variable and connects to nothing.
     """
     root = root.resolve()
     mistakes: list[Mistake] = []
     platform = _read_platform(root, mistakes)
+    readable = not mistakes
     sources: dict[str, Source] = {}
     named: dict[str, str] = {}
     questions: list[Mistake] = []
@@ -67,8 +69,9 @@ def load_catalog(root: Path) -> Catalog:
         source = _read_source(path, path.relative_to(root).as_posix(), named, mistakes, questions)
         if source is not None:
             sources[source.name] = source
-    if mistakes or platform is None:
-        raise CatalogError([str(mistake) for mistake in sorted(mistakes)])
+    told = [str(mistake) for mistake in sorted(mistakes)]
+    if platform is None or not readable or (told and whole):
+        raise CatalogError(told)
     environments = {
         name: Environment(name=name, **_fields(settings)) for name, settings in platform.environments.items()
     }
@@ -78,6 +81,7 @@ def load_catalog(root: Path) -> Catalog:
         privacy=platform.privacy,
         sources=sources,
         questions=tuple(str(question) for question in sorted(questions)),
+        left_out=tuple(told),
     )
 
 

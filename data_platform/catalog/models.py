@@ -310,6 +310,8 @@ class Catalog(Model):
     sources: Annotated[Mapping[str, Source], Frozen]
     questions: tuple[str, ...] = ()
     """Guesses that nobody has confirmed yet, each with its file and line."""
+    left_out: tuple[str, ...] = ()
+    """Mistakes of source files that are not in it, where those were asked for that can be read."""
 
     def environment(self, name: str) -> Environment:
         """ConfigurationError, with near matches, when there is none."""

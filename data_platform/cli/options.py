@@ -86,9 +86,14 @@ def _is_project(folder: Path) -> bool:
         return False
 
 
-def open_project(root: Path | None, environment: str | None) -> Platform:
-    """The platform of the chosen project and environment. Connects to nothing yet."""
+def open_project(root: Path | None, environment: str | None, *, whole: bool = True) -> Platform:
+    """The platform of the chosen project and environment. Connects to nothing yet. Without ``whole``,
+    a source whose file has a mistake is left out, which is said."""
     found = project(root)
+    from data_platform.cli.output import remark
     from data_platform.sync import open_platform
 
-    return open_platform(found, environment, os.environ)
+    platform = open_platform(found, environment, os.environ, whole=whole)
+    for mistake in platform.catalog.left_out:
+        remark(f"Left out until it is corrected: {mistake}", style="yellow")
+    return platform

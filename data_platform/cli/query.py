@@ -59,7 +59,7 @@ def query(
     if not text.strip():
         raise typer.BadParameter("The statement is empty.")
     most = limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
-    platform = open_project(root, environment)
+    platform = open_project(root, environment, whole=False)
     with platform.warehouse(read_only=True) as warehouse:
         # One row more than is shown tells whether there are more.
         result = warehouse.query(text, limit=most + 1 if most else None)

@@ -63,7 +63,7 @@ def status(
 
     No source is contacted: freshness is the time since the last sync that looked.
     """
-    platform = open_project(root, environment)
+    platform = open_project(root, environment, whole=False)
     chosen = choose(platform.catalog, targets or ())
     tables = [TableId(source, name) for source, names in chosen.items() for name in names]
     now = datetime.now(UTC)

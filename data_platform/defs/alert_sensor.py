@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 
-import sys
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -17,9 +16,11 @@ from data_platform.alerts.slack import open_channel
 from data_platform.defs import problems
 from data_platform.defs.failed_runs import look_at_runs
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.surroundings import echo
 
 NAME = "alerts"
 EVERY_SECONDS = 30
+KINDS = frozenset({"check", "run", "freshness", "sensor", "schedule"})
 
 
 def alert_sensor() -> dg.SensorDefinition:
@@ -39,11 +40,13 @@ def alert_sensor() -> dg.SensorDefinition:
             return dg.SkipReason("the definitions are not loaded")
         now = datetime.now(UTC)
         found, unknown, healed = look(context, repository, now)
+        if opened.catalog.left_out:
+            unknown |= KINDS  # what is open about a source that is left out has not recovered
         told = announce(
             context.cursor,
             found,
             now,
-            open_channel(opened.environment.alerts, opened.environ, echo=partial(_echo, context)),
+            open_channel(opened.environment.alerts, opened.environ, echo=partial(echo, context)),
             environment=opened.environment.name,
             ui_url=ui_address(opened.environment.alerts, opened.environ),
             unknown_kinds=unknown,
@@ -94,9 +97,3 @@ def _targets(repository: dg.RepositoryDefinition, job: str) -> Collection[dg.Ass
     if not repository.has_job(job):
         return ()
     return repository.get_job(job).asset_layer.selected_asset_keys
-
-
-def _echo(context: dg.SensorEvaluationContext, text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-    context.log.info(text)

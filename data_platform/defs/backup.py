@@ -100,7 +100,7 @@ def _backup_asset(
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=config.max_age_hours)),
     )
     def warehouse(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
-        opened = platform.open()
+        opened = platform.open(whole=True)  # what was landed of a source that is left out would be missing
         today = opened.clock().astimezone(UTC).date().isoformat()
         asked = sorted(context.partition_keys)
         if asked != [today]:

@@ -6,13 +6,12 @@ configurable: a program, a path or an environment is named by the project's file
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from dotenv import dotenv_values
 
+from data_platform.defs.surroundings import variables
 from data_platform.sync import Platform, open_platform
 
 
@@ -23,11 +22,10 @@ class PlatformHandle:
     root: Path
     environment: str
 
-    def open(self) -> Platform:
-        """The catalog as it is now, its store and its ledger; connects to nothing. Variables come
-        from the environment, and from the project's ``.env`` where the environment is silent."""
-        beside = {name: value for name, value in dotenv_values(self.root / ".env").items() if value}
-        return open_platform(self.root, self.environment, {**beside, **os.environ})
+    def open(self, *, whole: bool = False) -> Platform:
+        """The catalog as it is now, its store and its ledger; connects to nothing. A source whose file
+        has a mistake stops no other, unless the ``whole`` catalog is asked for."""
+        return open_platform(self.root, self.environment, variables(self.root), whole=whole)
 
 
 PlatformResource = dg.ResourceParam[PlatformHandle]

@@ -41,7 +41,7 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
     """Every finding, as it is made. What cannot be looked at without the catalog is left out
     when the catalog is wrong."""
     try:
-        platform = open_platform(root, environment, environ)
+        platform = open_platform(root, environment, environ, whole=False)
     except CatalogError as error:
         yield Finding(
             "catalog", "fail", str(error), "Mend these lines; `data-platform validate` checks them."
@@ -50,6 +50,13 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
     except DataPlatformError as error:
         yield failed("catalog", error)
         return
+    if platform.catalog.left_out:
+        yield Finding(
+            "source files",
+            "fail",
+            "\n".join(platform.catalog.left_out),
+            "Mend these lines: until then their sources are left out. `data-platform validate` checks them.",
+        )
     catalog, running = platform.catalog, platform.environment.automation == "running"
     yield Finding(
         "catalog",

@@ -71,10 +71,13 @@ def open_platform(
     root: Path | None = None,
     environment: str | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
+    whole: bool = True,
 ) -> Platform:
-    """Read the catalog at ``root`` and choose ``environment`` (default: DATA_PLATFORM_ENV, or local)."""
+    """Read the catalog at ``root`` and choose ``environment`` (default: DATA_PLATFORM_ENV, or local).
+    Without ``whole``, sources whose file has a mistake are left out."""
     environ = os.environ if environ is None else environ
-    catalog = load_catalog(root or project_root())
+    catalog = load_catalog(root or project_root(), whole=whole)
     name = environment or environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
     if name not in catalog.environments:
         raise ConfigurationError(

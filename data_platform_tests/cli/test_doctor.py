@@ -173,11 +173,11 @@ def test_it_says_what_fails_and_ends_with_1(project: Path, cli: Cli, monkeypatch
     assert "failed." in told.err
 
 
-def test_a_catalog_with_mistakes_is_the_only_finding(project: Path, cli: Cli) -> None:
-    (project / "catalog" / "sources" / "shop.yaml").write_text("source: shop\nkind: oracle\n")
+def test_a_platform_file_with_mistakes_is_the_only_finding(project: Path, cli: Cli) -> None:
+    (project / "catalog" / "platform.yaml").write_text("environments: {local: {landnig: 1}}\n")
     report = json.loads(cli("doctor", "--json").out)
     assert [one["check"] for one in report["checks"]] == ["catalog"]
-    assert "shop.yaml" in report["checks"][0]["found"]
+    assert "platform.yaml" in report["checks"][0]["found"]
 
 
 @pytest.mark.slow

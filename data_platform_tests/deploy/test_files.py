@@ -74,7 +74,8 @@ def test_what_services_name_of_each_other_is_there() -> None:
     assert len({service["image"] for service in ours}) == 1 and len(ours) == len(SERVICES) - 1
     build = ours[0]["build"]
     assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
-    (location,) = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
+    location, watch = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
+    assert watch["python_module"]["module_name"] == "data_platform.defs.watch"
     assert location["grpc_server"]["host"] in SERVICES
     assert f'"--port", "{location["grpc_server"]["port"]}"' in DOCKERFILE
     assert f'"--location-name", "{location["grpc_server"]["location_name"]}"' in DOCKERFILE

@@ -62,6 +62,7 @@ class Site:
         self.port = server.server_address[1]
         self.pages: dict[str, str] = {}
         self.asked: list[str] = []
+        self.posted: list[str] = []
 
     def attack(self, ui: str) -> str:
         """The path of a page that tries every way to start a run at ``ui``."""
@@ -85,6 +86,11 @@ def foreign_site() -> Iterator[Site]:
             self.send_header("Content-Type", "text/html")
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            site.posted.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
             pass

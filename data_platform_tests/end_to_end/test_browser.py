@@ -34,7 +34,7 @@ from dagster._core.scheduler.instigation import (
 from data_platform.alerts.messages import link
 from data_platform.defs import links
 from data_platform_tests.conftest import SHOP_ORDERS
-from data_platform_tests.end_to_end.foreign import foreign_site
+from data_platform_tests.end_to_end.foreign import Site, foreign_site
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -68,8 +68,9 @@ pytestmark = [
 class Interface:
     """What `make dev` starts in a process of its own, its GraphQL, and a page on it."""
 
-    def __init__(self, root: Path, environ: dict[str, str], port: int, browser: Any) -> None:
+    def __init__(self, root: Path, environ: dict[str, str], port: int, browser: Any, slack: Site) -> None:
         self.root, self.environ, self.port, self.browser = root, environ, port, browser
+        self.slack = slack
         self.page = browser.new_page(viewport={"width": 1600, "height": 1000})
         self.page.set_default_timeout(60_000)
         # an invitation to the community comes up at some moment over everything
@@ -148,7 +149,16 @@ def write_comments(source: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def interface(tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str) -> Iterator[Interface]:
+def slack() -> Iterator[Site]:
+    """Where alerts go."""
+    with foreign_site() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def interface(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str, slack: Site
+) -> Iterator[Interface]:
     root = tmp_path_factory.mktemp("project")
     for name in ("catalog", "dbt"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("target", "logs"))
@@ -165,6 +175,8 @@ def interface(tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str
         "DAGSTER_HOME": str(home),
         "DAGSTER_TELEMETRY_ENABLED": "false",
         "SHOP_DATABASE_URL": url,
+        "SLACK_WEBHOOK_URL": f"http://127.0.0.1:{slack.port}/hook",
+        "DATA_PLATFORM_UI_URL": f"http://127.0.0.1:{port}",
         "DATA_PLATFORM_HASH_KEY": "a test's key, long enough to be taken",
     }
     log = (root / "dagster.log").open("wb")
@@ -189,7 +201,7 @@ def interface(tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str
     try:
         with playwright.sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=BROWSER, args=list(FLAGS))
-            interface = Interface(root, environ, port, browser)
+            interface = Interface(root, environ, port, browser, slack)
             wait(lambda: interface.ask("{version}")["version"], 240, "the UI to answer")
             yield interface
             browser.close()
@@ -412,3 +424,46 @@ def test_a_sync_from_the_command_line_leaves_checks_and_preview(interface: Inter
     sync("rows fail `age between 0 and 150`")
     everything_shows()
     interface.picture("command-line")
+
+
+RELOAD = """
+mutation {reloadRepositoryLocation(repositoryLocationName: "data_platform") {__typename}}
+"""
+LOADED = """
+{workspaceOrError {... on Workspace {locationEntries {name locationOrLoadError {__typename
+  ... on RepositoryLocation {repositories {sensors {name}}}}}}}}
+"""
+
+
+def test_a_mistake_and_definitions_that_do_not_load_are_told(interface: Interface) -> None:
+    """The probe of a source with a mistake is gone after a reload, and after a mistake of a model everything is."""
+
+    def said(text: str) -> bool:
+        return any(text in post for post in interface.slack.posted)
+
+    def sensors() -> set[str]:
+        entries = interface.ask(LOADED)["workspaceOrError"]["locationEntries"]
+        loaded = [entry["locationOrLoadError"].get("repositories", ()) for entry in entries]
+        return {s["name"] for repositories in loaded for r in repositories for s in r["sensors"]}
+
+    source = interface.root / "catalog" / "sources" / "shop.yaml"
+    right = source.read_text()
+    source.write_text(right.replace("    key: product_id", "    kee: product_id"))
+    interface.ask(RELOAD)
+    wait(lambda: said("Mistake in the catalog"), 120, "the mistake to be told")
+    assert said("catalog/sources/shop.yaml") and said("tables.products.kee")
+    assert said(f"{interface.url}/deployment/locations|Open in Dagster")
+    assert {"alerts", "watch", "dbt_follows_raw"} <= sensors() and "shop_probe" not in sensors()
+
+    source.write_text(right)
+    model = interface.root / "dbt" / "models" / "marts" / "broken.sql"
+    model.write_text("select {{ ref('no_such_model') }}")
+    interface.ask(RELOAD)
+    assert sensors() == {"watch"}
+    wait(lambda: said("Catalog is correct again"), 120, "the mistake's end to be told")
+    wait(lambda: said("Definitions do not load"), 240, "definitions that do not load to be told")
+
+    model.unlink()
+    interface.ask(RELOAD)
+    assert "shop_probe" in sensors()
+    wait(lambda: said("Definitions load again"), 240, "definitions that load again to be told")
