@@ -101,5 +101,5 @@ def test_a_table_that_is_gone_leaves_the_others(cli: Cli, shop_project: Path, sh
         connection.execute("drop table events")
     result = cli("sync", "shop/events", "shop/products")
     assert result.code == 1
-    assert "shop/products: refresh" in result.out
+    assert "shop/products: first read" in result.out
     assert "events" in result.err

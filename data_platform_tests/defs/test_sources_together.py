@@ -116,5 +116,5 @@ def test_a_source_that_is_away_stops_no_other(crm: Project, monkeypatch: pytest.
     result = crm.run("everything", asset_selection=RAW)
     assert not result.success
     failed = {event.step_key for event in result.all_events if event.is_step_failure}
-    assert failed == {"sync_crm", "sync_crm_daily"}
+    assert failed == {"sync_crm"}
     assert crm.rows("select count(*) from raw_shop.products") == [(240,)]

@@ -99,7 +99,10 @@ class Relation:
 
 _RELATION = """
 select c.oid, c.relkind::text, greatest(c.reltuples, 0)::bigint, obj_description(c.oid, 'pg_class'),
-       case when c.relkind = 'r' then c.relfilenode::bigint else 0 end
+       case when c.relkind = 'r' then c.relfilenode::bigint else 0 end,
+       case when not has_table_privilege(c.oid, 'SELECT') then
+           array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and not a.attisdropped
+                 and has_column_privilege(c.oid, a.attnum, 'SELECT')) end
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = %s and c.relname = %s and c.relkind in ('r','p','v','m','f')
 """
@@ -157,13 +160,6 @@ select c.oid::bigint, n.nspname, c.relname
 from below join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace order by 1
 """
 
-_READABLE = """
-select has_table_privilege(c.oid, 'SELECT'),
-       array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and not a.attisdropped
-             and has_column_privilege(c.oid, a.attnum, 'SELECT'))
-from pg_class c where c.oid = %s
-"""
-
 _REFERENCES = """
 select a.attname, c.relname, f.attname
 from pg_constraint k
@@ -206,7 +202,7 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
     row = connection.execute(_RELATION, (schema, name)).fetchone()
     if row is None:
         raise TableMissing(_missing(connection, schema, name))
-    oid, kind, estimate, comment, storage = row
+    oid, kind, estimate, comment, storage, granted = row
     columns = tuple(SourceColumn(*c) for c in connection.execute(_COLUMNS, (oid,)))
     unique: list[frozenset[str]] = []
     primary: tuple[str, ...] = ()
@@ -219,7 +215,6 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
         if is_primary:
             primary = tuple(names)
     below = tuple(connection.execute(_BELOW, (oid,))) if kind in ("r", "p") else ()
-    everything, some = connection.execute(_READABLE, (oid,)).fetchone()
     leaves: tuple[Leaf, ...] = ()
     if kind in ("r", "p"):
         rows = connection.execute(_LEAVES, (oid,)).fetchall()
@@ -256,7 +251,7 @@ def read_relation(connection: Any, schema: str, name: str) -> Relation:
         ),
         children=below if kind == "r" else (),
         references={own: (table, column) for own, table, column in connection.execute(_REFERENCES, (oid,))},
-        readable=None if everything else frozenset(some),
+        readable=None if granted is None else frozenset(granted),
     )
 
 
