@@ -148,7 +148,7 @@ def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
         where = target(source.connection, platform.environ, source=source.name)
         with SourceSession(where) as session:
             yield verdicts.server(head, session.server.version, session.server.standby, SUPPORTED)
-            yield verdicts.pooler(f"{head}: connection", session.pooled, source.connection.connections)
+            yield verdicts.pooler(f"{head}: connection", session.pooled, _connections(session, source))
             with session.asking(f"Asking {source.name!r} who may see what") as connection:
                 yield _source_clock(platform, connection, head)
                 yield _activity(connection, source, head)
@@ -175,13 +175,17 @@ def _activity(connection: Any, source: Source, head: str) -> Finding:
     )
 
 
+def _connections(session: SourceSession, source: Source) -> int:
+    """How many a sync holds at once: the session's own and its readers'."""
+    return 1 + (1 if session.server.standby else source.connection.connections)
+
+
 def _limits(session: SourceSession, connection: Any, source: Source, head: str) -> Finding:
-    needed = 1 + (1 if session.server.standby else source.connection.connections)
     return verdicts.limits(
         f"{head}: limits",
         [str(limit) for limit in limits.lifted(session.limits)],
         limits.staying(session.limits),
-        limits.connection_limits(connection, needed),
+        limits.connection_limits(connection, _connections(session, source)),
         limits.standby_delays(session.limits) if session.server.standby else "",
     )
 

@@ -86,7 +86,7 @@ def pooler(check: str, pooled: bool, connections: int) -> Finding:
         check,
         "ok",
         "It leads to the server through a pooler; the settings of a sync are made in each transaction and take hold."
-        f" A sync takes {connections + 1} of the pool's server connections at once, for as long as it reads. The"
+        f" A sync takes {connections} of the pool's server connections at once, for as long as it reads. The"
         " pooler's own limits cannot be seen from here: query_timeout, idle_transaction_timeout and the like must"
         " be 0 or longer than the longest sync.",
     )

@@ -157,6 +157,7 @@ def test_what_is_left_on_a_pooled_connection_reaches_no_row_and_ours_are_not_lef
     platform = project.platform()
     connection = list(look.look_at_source(platform, platform.catalog.source("shop")))[1]
     assert connection.state == "ok" and "through a pooler" in connection.found
+    assert "A sync takes 3 of the pool's server connections" in connection.found
     assert project.rows("select count(*) from raw_shop.mine") == [(3,)]
     assert project.rows("select distinct lasted from raw_shop.plain") == [("1 year 2 mons 3 days 04:05:06",)]
 
