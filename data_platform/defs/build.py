@@ -16,6 +16,7 @@ from data_platform.defs.probe_sensor import probe_sensor
 from data_platform.defs.raw import raw_assets
 from data_platform.defs.reporting import reporting_sensor
 from data_platform.defs.resources import resources
+from data_platform.defs.retention import retention_sensor
 from data_platform.defs.schedules import schedules
 from data_platform.defs.sources import platform_specs, source_specs
 
@@ -44,6 +45,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
             automation_sensor(running=running),
             reporting_sensor(catalog, whole),
             alert_sensor(),
+            retention_sensor(),
         ],
         resources=resources(catalog.root, environment),
         executor=IN_PROCESS,

@@ -2,7 +2,7 @@
 
 `data-platform doctor` runs it in a process of its own, since nothing else there imports Dagster:
 
-    {"error": null, "storage": "DagsterPostgresStorage",
+    {"error": null, "storage": "DagsterPostgresStorage", "bytes": 140000000,
      "daemons": [{"daemon": "SENSOR", "last_heartbeat": 1790000000.0}]}
 
 ``error`` says why the records cannot be read; ``last_heartbeat`` is in Unix seconds, null before the first.
@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from data_platform.sources.postgres.unreachable import cause
@@ -28,6 +30,7 @@ def look() -> dict[str, Any]:
             return {
                 "error": None,
                 "storage": type(instance.event_log_storage).__name__,
+                "bytes": size(instance),
                 "daemons": [
                     {
                         "daemon": name,
@@ -37,7 +40,21 @@ def look() -> dict[str, Any]:
                 ],
             }
     except Exception as error:
-        return {"error": told(error), "storage": None, "daemons": []}
+        return {"error": told(error), "storage": None, "bytes": 0, "daemons": []}
+
+
+def size(instance: Any) -> int:
+    """What the records take: the folder, and the database where there is one."""
+    total = 0
+    for file in Path(instance.root_directory).rglob("*"):
+        with suppress(OSError):  # a log that goes while we look
+            total += file.stat().st_size if file.is_file() else 0
+    if getattr(instance.event_log_storage, "postgres_url", None):
+        from sqlalchemy import text
+
+        with instance.event_log_storage.index_connection() as connection:
+            total += connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
+    return total
 
 
 def told(error: BaseException) -> str:

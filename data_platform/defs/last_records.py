@@ -51,7 +51,7 @@ def touch(instance: dg.DagsterInstance, last: dg.EventLogRecord, at: float) -> b
     if key is None or at <= last.timestamp:
         return False
     ours = AssetKeyTable.c.asset_key == key.to_string()
-    with _index(instance) as connection:
+    with index_transaction(instance) as connection:
         stored = connection.execute(AssetKeyTable.select().where(ours)).mappings().first()
         text = stored and stored["last_materialization"]
         record = deserialize_value(text) if text else None
@@ -85,7 +85,7 @@ def carry_checks(instance: dg.DagsterInstance, last: Mapping[dg.AssetKey, dg.Eve
         Table.c.id, Table.c.asset_key, Table.c.run_id, Table.c.materialization_event_storage_id
     ).where(Table.c.id.in_(newest), Table.c.execution_status.in_(FINISHED), Table.c.partition.is_(None))
     carried = 0
-    with _index(instance) as connection:
+    with index_transaction(instance) as connection:
         for row in connection.execute(wanted).mappings().all():
             record = by_name[row["asset_key"]]
             of_its_run = bool(record.run_id) and row["run_id"] == record.run_id
@@ -123,7 +123,7 @@ def _retarget(connection: Any, row: int, last: dg.EventLogRecord) -> int:
     )
 
 
-def _index(instance: dg.DagsterInstance) -> Any:
+def index_transaction(instance: dg.DagsterInstance) -> Any:
     """One transaction on the tables of assets and checks."""
     from dagster._core.storage.event_log import SqlEventLogStorage
 

@@ -265,7 +265,7 @@ def look_at_dagster(environ: Mapping[str, str], running: bool) -> Iterator[Findi
             "Check that the database is up and that the variables of `storage` are set and right.",
         )
         return
-    yield Finding("Dagster", "ok", f"Its records are in {told['storage']}.")
+    yield verdicts.records(told["storage"], told["bytes"])
     heartbeats = {
         one["daemon"]: datetime.fromtimestamp(one["last_heartbeat"], UTC) if one["last_heartbeat"] else None
         for one in told["daemons"]

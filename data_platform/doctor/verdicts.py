@@ -16,6 +16,8 @@ CLOCK_FAIL = timedelta(minutes=5)
 """Schedules, freshness and the age of data are told by this machine's clock; watermarks are not."""
 DISK_WARN = 5_000_000_000
 DISK_FAIL = 1_000_000_000
+RECORDS_MAX = 5_000_000_000
+"""What is kept of runs by default takes two thirds of it where one starts every minute."""
 HEARTBEAT_MAX = timedelta(minutes=5)
 """A daemon reports every 30 s; one that waits for a slow source may be late."""
 
@@ -212,6 +214,20 @@ def dagster_home(home: str, is_folder: bool, has_settings: bool, running: bool) 
             "Copy deploy/dagster.yaml there, or dagster.yaml on a laptop.",
         )
     return None
+
+
+def records(storage: str, size: int) -> Finding:
+    """Dagster's own records: what keeps them, and how much they take."""
+    found = f"Its records are in {storage} and take {size / 1e9:.1f} GB."
+    if size <= RECORDS_MAX:
+        return Finding("Dagster", "ok", found)
+    return Finding(
+        "Dagster",
+        "warn",
+        found,
+        "See in the UI that the sensor tidy_records is on and its ticks succeed: it removes old runs, events and logs."
+        " A database gives freed space back with `VACUUM FULL`, SQLite with `VACUUM`; stop the services first.",
+    )
 
 
 def daemon(last_heartbeats: Mapping[str, datetime | None], now: datetime, running: bool) -> Finding:

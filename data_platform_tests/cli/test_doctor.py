@@ -234,7 +234,9 @@ def test_dagsters_records_are_read_in_a_process_of_their_own(
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     environ = {"DAGSTER_HOME": str(tmp_path)}
     records, daemon = look.look_at_dagster(environ, running=True)
-    assert records.state == "ok" and "Sqlite" in records.found
+    assert records.state == "ok" and "Sqlite" in records.found and "GB" in records.found
+    too_much = verdicts.records("SqliteEventLogStorage", 12_000_000_000)
+    assert too_much.state == "warn" and "12.0 GB" in too_much.found and "tidy_records" in too_much.todo
     assert daemon.state == "fail" and "never ran" in daemon.found
 
     (tmp_path / "dagster.yaml").write_text(

@@ -64,6 +64,7 @@ def test_in_production_everything_runs_and_locally_only_what_starts_nothing(mani
     assert {name for name, status in local["sensors"].items() if status == "RUNNING"} == {
         "alerts",
         "report_batches",
+        "tidy_records",
     }
     assert set(production["sensors"].values()) == {"RUNNING"}
     assert all(schedule.endswith("RUNNING") for schedule in production["schedules"].values())
