@@ -32,7 +32,11 @@ def compare_snapshot(
     evidence = Evidence(
         table.id, session.read_under(), head.sequence, head.digest, work.tallies, platform.signer
     )
-    return compare_tallies(evidence, actual)
+    found = compare_tallies(evidence, actual)
+    if found.passed and session.snapshot is not None:
+        with platform.warehouse(landed=True) as warehouse:
+            warehouse.record_read(table.id, session.snapshot.taken_at, reconciled=True)
+    return found
 
 
 def due_today(platform: Platform, table: Table, report: CompletenessReport) -> tuple[Slice, ...]:

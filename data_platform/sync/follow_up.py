@@ -32,7 +32,7 @@ def follow_up(platform: Platform, request: Request, table: Table, report: TableR
     if request.slices is not None and any(result.vacated for result in report.loaded):
         # rows left without their cursor telling, perhaps: the xmin scan is the proof
         moved = yield Request(by_clock=False)
-        report = _joined(report, moved, "rows had left the slices read, so changes were read too")
+        report = joined(report, moved, "rows had left the slices read, so changes were read too")
     if report.error is not None or not request.mend or not (request.verify or report.completeness):
         return report
     try:
@@ -53,7 +53,7 @@ def _verified(platform: Platform, request: Request, table: Table, report: TableR
             report = yield from _read_again(table, report, found)
         if report.error is None:
             look = yield Request(verify=True, mend=False)
-            report = replace(_joined(report, look), completeness=look.completeness)
+            report = replace(joined(report, look), completeness=look.completeness)
     found = report.completeness
     if report.error is None and found is not None:
         if request.audit and found.passed:
@@ -69,7 +69,7 @@ def _read_again(table: Table, report: TableReport, found: CompletenessReport) ->
         Request(slices=tuple(differing)) if readable else Request(refresh=frozenset([table.id.table]))
     )
     shown = ", ".join(sorted(differing)[:5]) + (", …" if len(differing) > 5 else "")
-    return _joined(
+    return joined(
         report, repair, f"{len(differing)} slice(s) differed from the source ({shown}) and were read again"
     )
 
@@ -85,11 +85,12 @@ def _audited(
     note = f"whole rows of {len(slices)} slice(s) were compared"
     if look.audit is not None and (altered := look.audit.rows_altered):
         note += f"; {altered:,} were not the source's though their version was, and were read again"
-    report = _joined(report, look, note)
+    report = joined(report, look, note)
     return report, found if look.audit is None else replace(found, audit=look.audit)
 
 
-def _joined(first: TableReport, then: TableReport, note: str = "") -> TableReport:
+def joined(first: TableReport, then: TableReport, note: str = "") -> TableReport:
+    """Two reads of one table as one report."""
     return replace(
         first,
         error=then.error,

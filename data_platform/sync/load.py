@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
@@ -16,13 +17,21 @@ from data_platform.tables import Column, TableId
 from data_platform.warehouses import LoadResult
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A read under the snapshot of ``snapshot_at`` (the source's clock); ``reconciled``: deletes showed too."""
+
+    snapshot_at: str
+    reconciled: bool
+
+
 def load_pending(
-    platform: Platform, table: TableId, *, fresh: Manifest | None = None
+    platform: Platform, table: TableId, *, fresh: Manifest | None = None, looked: Look | None = None
 ) -> tuple[LoadResult, ...]:
     """Load every landed batch of ``table`` that the warehouse lacks, strictly by sequence.
 
     ``fresh`` is a batch this process has just written and hashed: its parts are
-    not hashed again. Raises PartDamaged, LedgerBroken, WarehouseBusy, LoadRefused;
+    not hashed again. ``looked`` is a read that found nothing new to land. Raises PartDamaged, LedgerBroken, WarehouseBusy, LoadRefused;
     whatever was loaded before stays.
     """
     results = []
@@ -33,6 +42,8 @@ def load_pending(
             verified = fresh is not None and manifest.nonce == fresh.nonce
             with platform.ledger.open_parts(manifest, verified=verified) as parts:
                 results.append(warehouse.load(manifest, parts))
+        if looked is not None and (results or loaded):
+            warehouse.record_read(table, looked.snapshot_at, reconciled=looked.reconciled)
         if results and platform.rules_with_load:
             # before anybody else can open the file: the graph finds a batch with what its rules say of it
             evaluated = evaluate_table(warehouse, platform.catalog.table(table), platform.clock())

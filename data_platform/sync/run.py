@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 from data_platform.catalog import Table
 from data_platform.errors import BatchConflict, DataPlatformError, SourceError
@@ -26,8 +27,8 @@ from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.commit import commit
 from data_platform.sync.compare import audit, compare_snapshot
-from data_platform.sync.follow_up import MAX_ATTEMPTS, FollowUp, follow_up
-from data_platform.sync.load import load_pending, remember_failure
+from data_platform.sync.follow_up import MAX_ATTEMPTS, FollowUp, follow_up, joined
+from data_platform.sync.load import Look, load_pending, remember_failure
 from data_platform.sync.platform import Platform
 from data_platform.sync.report import TableReport, touched
 from data_platform.sync.work import Request, Work, prepare
@@ -59,7 +60,8 @@ def sync_changes(
     of a seventh of the slices. A table's failure is in its report, never raised.
     """
     request = Request(frozenset(refresh), verify or audit, audit=audit)
-    yield from _rounds(platform, request, _choose(platform, source, tables), progress)
+    reports = _rounds(platform, request, _choose(platform, source, tables), progress)
+    yield from _verified_together(platform, reports) if request.verify else reports
 
 
 def sync_slices(
@@ -106,6 +108,30 @@ def _rounds(
             return
         answers = _attempt(platform, asked, None)
         asked = {}
+
+
+def _verified_together(platform: Platform, reports: Iterator[TableReport]) -> Iterator[TableReport]:
+    """``reports``; where some tables were mended, the others are looked at once more after that.
+
+    A parent's row is taken out under a later snapshot than the one in which its children were counted:
+    only another look tells that none of these went with it. What such a look finds is the next reconcile's.
+    """
+    held: list[TableReport] = []
+    mended = False
+    for report in reports:
+        found = report.completeness
+        if found is not None and found.passed and not found.mended and report.error is None:
+            held.append(report)
+        else:
+            mended |= found is not None and bool(found.mended)
+            yield report
+    again = {report.table: Request(verify=True, mend=False) for report in held if mended}
+    looks = {look.table: look for look in _attempt(platform, again, None)}
+    for report in held:
+        look = looks.get(report.table)
+        if look is not None and look.error is None:
+            report = replace(joined(report, look), completeness=report.completeness)
+        yield report
 
 
 def _remember(platform: Platform, report: TableReport) -> None:
@@ -237,13 +263,21 @@ def _finish(platform: Platform, session: SourceSession, work: Work) -> TableRepo
             manifest = commit(platform, session, work, work.plan)
             if manifest is None:
                 platform.ledger.looked(work.table.id, platform.clock().isoformat(timespec="microseconds"))
-        loaded = load_pending(platform, work.table.id, fresh=manifest)
+        loaded = load_pending(platform, work.table.id, fresh=manifest, looked=_look(session, work, manifest))
         compared = compare_snapshot(platform, session, work, manifest) if work.tallies is not None else None
         work.seconds += time.monotonic() - began
         return _report(work, manifest=manifest, loaded=loaded, completeness=compared, audit=audited)
     except DataPlatformError as error:
         work.seconds += time.monotonic() - began
         return _report(work, manifest=manifest, error=error)
+
+
+def _look(session: SourceSession, work: Work, manifest: Manifest | None) -> Look | None:
+    """The read as one that found nothing new; None for a batch, whose load tells, and for slices."""
+    assert work.plan is not None and session.snapshot is not None
+    if manifest is not None or work.plan.decision.load == "slice":
+        return None
+    return Look(session.snapshot.taken_at, work.plan.decision.load == "replace")
 
 
 def _reshaped(work: Work) -> bool:

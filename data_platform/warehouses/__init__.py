@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from data_platform.tables import Column, Fingerprint, Load, Operation, Slice, TableId, Tally
+from data_platform.tables import Column, Fingerprint, Load, Operation, Slice, Snapshot, TableId, Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PLATFORM_SCHEMA = "_data_platform"
 """Holds ``loaded_batches`` and ``touched_slices``, written with each load: what is loaded; and
-``evaluated_rules``: what the rules found when the command line loaded."""
+``evaluated_rules``: what the rules found when the command line loaded; and ``table_reads``: by the source's
+clock, up to when a table was read, up to when its deletes are known, and when it last lost rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ class LoadableBatch(Protocol):
     def rows(self) -> int: ...
     @property
     def committed_at(self) -> str: ...
+    @property
+    def snapshot(self) -> Snapshot: ...
 
 
 class Warehouse(Protocol):
@@ -140,6 +143,10 @@ class Warehouse(Protocol):
         """Apply one batch in one transaction, its record included. A batch at or below the
         loaded sequence changes nothing when it is the same one; ``LoadRefused`` otherwise,
         and for a batch that does not follow."""
+
+    def record_read(self, table: TableId, snapshot_at: str, *, reconciled: bool) -> None:
+        """Keep that a read of ``table`` at the source's instant ``snapshot_at`` brought nothing new, and
+        whether deletes would have been seen too. A load keeps this of its batch by itself."""
 
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
         """Keep what the rules of ``table`` found after the load of ``sequence``, in the place of what

@@ -117,7 +117,7 @@ def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> 
 def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
     """A redaction holds no rows: it is only written down as loaded, so that the next batch follows it."""
     nothing = "(SELECT NULL::VARCHAR AS slice, 0 AS touched WHERE false)"
-    connection.execute(records.CREATE)
+    records.prepare(connection)
     connection.execute("BEGIN")
     try:
         records.record(connection, manifest, 0, 0, nothing)
@@ -134,7 +134,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, bat
     replacing = manifest.load == "replace"
     existing = {} if replacing else records.columns(connection, batch.table.raw_schema, batch.table.table)
     new = merge.additions(batch.table, existing, batch.columns)
-    connection.execute(records.CREATE)
+    records.prepare(connection)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
     if not replacing and not existing:
         run_one(connection, merge.create_empty(batch))
@@ -150,6 +150,7 @@ def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
     deleted = vacated = 0
+    lost = False
     if manifest.load == "replace":
         if batch.key and not manifest.key_enforced:
             _check_keys(connection, batch)
@@ -157,6 +158,7 @@ def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch
         if old is not None:
             deleted = run(f"SELECT count(*) FROM {batch.target}")
             run(f"CREATE OR REPLACE TEMP TABLE {merge.GONE} AS SELECT {old} AS d FROM {batch.target}")
+            lost = deleted > 0 and _lost(connection, batch)
         for statement in merge.replace_table(batch):
             run(statement)
         inserted = run(f"SELECT count(*) FROM {batch.target}")
@@ -171,6 +173,7 @@ def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch
             _check_keys(connection, batch)
         run(merge.collect_gone(batch, manifest.slices if manifest.load == "slice" else ()))
         vacated = run(f"SELECT count(*) FROM {merge.GONE} WHERE NOT back")
+        lost = vacated > 0
         run(merge.stage_touched(batch, batch.rows(), merge.GONE))
         deleted = run(merge.delete_gone(batch))
         inserted = run(merge.insert(batch, batch.rows()))
@@ -179,9 +182,19 @@ def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch
             f"Batch {manifest.sequence} of {manifest.table} promises {manifest.rows:,} rows and its parts hold"
             f" {inserted:,}. Nothing was loaded; verify the landing store."
         )
-    records.record(connection, manifest, inserted, deleted, merge.TOUCHED)
+    records.record(connection, manifest, inserted, deleted, merge.TOUCHED, lost=lost)
     rows = connection.execute(f"SELECT slice, touched FROM {merge.TOUCHED} ORDER BY slice").fetchall()
     return LoadResult(manifest.sequence, deleted, inserted, {Slice(s): n for s, n in rows}, vacated)
+
+
+def _lost(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> bool:
+    """Whether the table about to be replaced holds a key that the batch does not; without a key of the
+    same types on both sides, that cannot be ruled out."""
+    existing = records.columns(connection, batch.table.raw_schema, batch.table.table)
+    if not batch.key or merge.retyped(batch, existing):
+        return True
+    row = connection.execute(f"SELECT EXISTS ({merge.keys_not_in_batch(batch)})").fetchone()
+    return bool(row and row[0])
 
 
 def _old_day(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> str | None:

@@ -20,19 +20,29 @@ if TYPE_CHECKING:
 
 _LOADED = f"{PLATFORM_SCHEMA}.loaded_batches"
 _TOUCHED = f"{PLATFORM_SCHEMA}.touched_slices"
+_READS = f"{PLATFORM_SCHEMA}.table_reads"
 _EVALUATED = f"{PLATFORM_SCHEMA}.evaluated_rules"
 
 CREATE = f"""
 CREATE SCHEMA IF NOT EXISTS {PLATFORM_SCHEMA};
 CREATE TABLE IF NOT EXISTS {_LOADED} (
     source VARCHAR, "table" VARCHAR, sequence BIGINT, batch_id VARCHAR, digest VARCHAR, loaded_at TIMESTAMPTZ,
-    operation VARCHAR, rows_inserted BIGINT, rows_deleted BIGINT);
+    operation VARCHAR, rows_inserted BIGINT, rows_deleted BIGINT, snapshot_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS {_READS} (
+    source VARCHAR, "table" VARCHAR, read_at TIMESTAMPTZ, reconciled_at TIMESTAMPTZ, lost_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS {_TOUCHED} (
     source VARCHAR, "table" VARCHAR, slice VARCHAR, sequence BIGINT, rows BIGINT, loaded_at TIMESTAMPTZ);
 """
 _CREATE_EVALUATED = f"""
 CREATE TABLE IF NOT EXISTS {_EVALUATED} (source VARCHAR, "table" VARCHAR, sequence BIGINT, evaluated VARCHAR);
 """
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make what is missing, in a warehouse of an earlier version too."""
+    connection.execute(CREATE)
+    if "snapshot_at" not in columns(connection, PLATFORM_SCHEMA, "loaded_batches"):
+        connection.execute(f"ALTER TABLE {_LOADED} ADD COLUMN snapshot_at TIMESTAMPTZ")
 
 
 def columns(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> dict[str, str]:
@@ -66,18 +76,72 @@ def changed_since(connection: duckdb.DuckDBPyConnection, table: TableId) -> Mapp
 
 
 def record(
-    connection: duckdb.DuckDBPyConnection, batch: LoadableBatch, inserted: int, deleted: int, touched: str
+    connection: duckdb.DuckDBPyConnection,
+    batch: LoadableBatch,
+    inserted: int,
+    deleted: int,
+    touched: str,
+    *,
+    lost: bool = False,
 ) -> None:
-    """Write down a load, in its own transaction; ``touched`` names a table of (slice, touched)."""
+    """Write down a load, in its own transaction; ``touched`` names a table of (slice, touched), ``lost``
+    says that keys went which the batch did not bring back."""
     table = f"{literal(batch.table.source)}, {literal(batch.table.table)}"
     sequence, loaded_at = int(batch.sequence), f"{literal(batch.committed_at)}::TIMESTAMPTZ"
     connection.execute(
-        f"INSERT INTO {_LOADED} VALUES ({table}, {sequence}, {literal(batch.batch_id)},"
-        f" {literal(batch.digest)}, {loaded_at}, {literal(batch.operation)}, {int(inserted)}, {int(deleted)})"
+        f'INSERT INTO {_LOADED} (source, "table", sequence, batch_id, digest, loaded_at, operation,'
+        f" rows_inserted, rows_deleted, snapshot_at) VALUES ({table}, {sequence}, {literal(batch.batch_id)},"
+        f" {literal(batch.digest)}, {loaded_at}, {literal(batch.operation)}, {int(inserted)}, {int(deleted)},"
+        f" {literal(batch.snapshot.taken_at)}::TIMESTAMPTZ)"
     )
+    if batch.kind == "data":
+        whole = batch.load == "replace"
+        _note(
+            connection,
+            batch.table,
+            batch.snapshot.taken_at,
+            read=batch.load != "slice",
+            reconciled=whole,
+            lost=lost,
+        )
     connection.execute(
         f"INSERT INTO {_TOUCHED} SELECT {table}, slice, {sequence}, touched, {loaded_at} FROM {touched}"
     )
+
+
+def record_read(
+    connection: duckdb.DuckDBPyConnection, table: TableId, snapshot_at: str, *, reconciled: bool
+) -> None:
+    connection.execute("BEGIN TRANSACTION")
+    try:
+        connection.execute(CREATE)
+        _note(connection, table, snapshot_at, read=True, reconciled=reconciled, lost=False)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _note(
+    connection: duckdb.DuckDBPyConnection,
+    table: TableId,
+    snapshot_at: str,
+    *,
+    read: bool,
+    reconciled: bool,
+    lost: bool,
+) -> None:
+    """Move on what is known of ``table``, by the source's own clock: greatest() passes over NULLs."""
+    at = f"{literal(snapshot_at)}::TIMESTAMPTZ"
+    values = {"read_at": read, "reconciled_at": reconciled, "lost_at": lost}
+    moved = ", ".join(f"{name} = greatest({name}, {at})" for name, known in values.items() if known)
+    new = ", ".join(at if known else "NULL" for known in values.values())
+    if moved:
+        connection.execute(f"UPDATE {_READS} SET {moved} {_where(table)}")
+        connection.execute(
+            f"INSERT INTO {_READS} SELECT {literal(table.source)}, {literal(table.table)}, {new}"
+            f" WHERE NOT EXISTS (SELECT 1 FROM {_READS} {_where(table)})"
+        )
 
 
 def record_rules(

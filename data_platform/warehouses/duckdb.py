@@ -118,6 +118,10 @@ class DuckDBWarehouse:
         with readable_errors(self.path, f"load batch {manifest.sequence} of {manifest.table}"):
             return load(self.connection, manifest, parts)
 
+    def record_read(self, table: TableId, snapshot_at: str, *, reconciled: bool) -> None:
+        with readable_errors(self.path, f"record that {table} was read"):
+            records.record_read(self.connection, table, snapshot_at, reconciled=reconciled)
+
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
         with readable_errors(self.path, f"record what the rules of {table} found"):
             records.record_rules(self.connection, table, sequence, evaluated)

@@ -189,6 +189,20 @@ def stage_held(batch: Batch) -> str:
     )
 
 
+def retyped(batch: Batch, existing: Mapping[str, str]) -> bool:
+    """Whether a key column is not, or not of its type, among the ``existing`` columns."""
+    types = {column.name: column.type for column in batch.columns}
+    return any(name not in existing or _type(existing[name]) != _type(types[name]) for name in batch.key)
+
+
+def keys_not_in_batch(batch: Batch) -> str:
+    """Rows of the target whose key the batch does not bring."""
+    return (
+        f"SELECT 1 FROM (SELECT {batch.keys()} FROM {batch.target}) t"
+        f" ANTI JOIN (SELECT {batch.keys()} FROM {batch.rows()}) k ON {batch.same_key('t', 'k')}"
+    )
+
+
 def absent_rows(batch: Batch) -> str:
     """The batch's rows whose key the target does not hold, as a FROM item."""
     held = " AND ".join(f"h.k{n} = b.{quoted(name)}" for n, name in enumerate(batch.key))

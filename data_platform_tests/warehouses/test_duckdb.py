@@ -234,7 +234,7 @@ def test_a_kill_in_the_middle_of_a_load_leaves_the_batch_before(loaded: Path) ->
         "from data_platform_tests.contracts.batches import Chain\n"
         "root = Path(sys.argv[1]); chain = Chain(root / 'killed')\n"
         "chain.sequence, chain.digest = 1, sys.argv[2]\n"
-        "records.record = lambda *a: os.kill(os.getpid(), 9)\n"
+        "records.record = lambda *a, **k: os.kill(os.getpid(), 9)\n"
         "with DuckDBConfig(path='data/warehouse.duckdb').open(root, files=[root]) as warehouse:\n"
         "    warehouse.load(*chain.next('merge', [(1, '2026-01-02', 'b', 2)]))\n"
     )
