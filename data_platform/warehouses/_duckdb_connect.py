@@ -165,6 +165,8 @@ def _unfinished(path: Path) -> str:
 
 
 def _is_held(error: Exception) -> bool:
+    # DuckDB has one kind of error for all files, and no question for this: asking the system who has locked the file
+    # would open it, and closing it again would give up a lock that this very process has.
     text = str(error)
     # the last: of a thread that is just letting go of it
     return any(

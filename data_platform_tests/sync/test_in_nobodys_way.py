@@ -16,7 +16,7 @@ from data_platform.errors import TableLocked
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.locks import Patience
 from data_platform.sources.postgres.session import SourceSession
-from data_platform.sync import check_sources, probe, run
+from data_platform.sync import check_sources, discover, probe, run
 from data_platform_tests.sync.conftest import Project
 from data_platform_tests.sync.test_schema_changes import (
     OURS,
@@ -193,8 +193,8 @@ def test_what_lock_table_does_not_take_is_not_waited_for_either(migrated: Projec
 
 
 def test_a_probe_is_in_nobodys_way(migrated: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("probe", "sources"):
-        monkeypatch.setattr(import_module(f"data_platform.sync.{name}"), "LOOK_SECONDS", 0.2)
+    for name in ("sync.probe", "sync.sources", "sources.postgres.discover"):
+        monkeypatch.setattr(import_module(f"data_platform.{name}"), "LOOK_SECONDS", 0.2)
     held: list[list[str]] = []
     waited: list[list[str]] = []
     execute, done = SourceSession.execute, threading.Event()
@@ -222,6 +222,7 @@ def test_a_probe_is_in_nobodys_way(migrated: Project, monkeypatch: pytest.Monkey
         watching.start()
         found = {p.table.table: p for p in probe(migrated.platform(), "shop", measure_slices=True)}
         mistakes = check_sources(migrated.platform()).mistakes
+        drafted = discover({"SHOP_URL": migrated.url}, source="shop", url_env="SHOP_URL")
         done.set()
         watching.join()
         alter("a1")(migration)  # nothing of the probe's is left that it could wait for
@@ -232,4 +233,5 @@ def test_a_probe_is_in_nobodys_way(migrated: Project, monkeypatch: pytest.Monkey
     assert isinstance(error, TableLocked) and f"process number {pid}" in str(error)
     assert [found[t].moved for t in ("a1", "a3", "a4")] == [False] * 3
     assert len(mistakes) == 1 and "public.a2 is locked" in mistakes[0]
+    assert "  # a2 is left out: public.a2 is locked: " in drafted and "  a1:\n    key: id\n" in drafted
     assert [p.error for p in probe(migrated.platform(), "shop")] == [None] * 4
