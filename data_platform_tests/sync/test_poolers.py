@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -219,3 +220,19 @@ def test_a_set_that_is_not_passed_on_is_noticed_on_every_connection(reader: Read
     for report in reports.values():
         assert isinstance(report.error, SourceError) and not report.error.retryable
         assert "row_security was set to off and is on, so rows could be missing" in str(report.error)
+
+
+def test_a_reader_that_cannot_connect_says_nothing_of_the_url(reader: Reader) -> None:
+    """The engine's message holds the whole connection string."""
+    password = "Q@ZX:J7/9%QXZ"
+    reader.as_owner(f"alter role {reader.role} password '{password}'")
+    given = psycopg.conninfo.conninfo_to_dict(reader.url)
+    with balancer([int(given["port"]), 1]) as port:  # nothing listens there, where the reader is sent
+        url = f"postgresql://{reader.role}:{quote(password, safe='')}@127.0.0.1:{port}/{given['dbname']}"
+        reports = reader.through(url).catalog(TABLES, connection={"connections": 1}).sync()
+    for report in reports.values():
+        text = str(report.error)
+        assert isinstance(report.error, SourceUnreachable) and "closed the connection" in text
+        for piece in (password[i : i + 4] for i in range(len(password) - 3)):
+            assert piece not in text
+        assert str(port) not in text and reader.role not in text
