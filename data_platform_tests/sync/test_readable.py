@@ -55,9 +55,7 @@ NOT_READ = {
     "a_remote": "foreign table",
     "denied": "may not SELECT",
 }
-EXTENSIONS = dict.fromkeys(
-    ("pg_stat_statements", "pg_stat_statements_info"), "belongs to the extension pg_stat_statements"
-)
+EXTENSIONS = {"pg_stat_statements": "belongs to the extension pg_stat_statements"}
 
 
 @pytest.fixture
