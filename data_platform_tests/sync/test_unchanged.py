@@ -185,6 +185,34 @@ def test_a_table_with_row_versions_comes_to_rest_though_a_transaction_was_open(p
     assert project.good()["nokey"].manifest is None
 
 
+def test_the_warehouse_knows_up_to_when_a_table_was_read_and_when_it_lost_rows(project: Project) -> None:
+    """By the source's clock: what the dbt test `relationships` goes by."""
+
+    def known() -> tuple[Any, ...]:
+        (row,) = project.rows("select read_at, reconciled_at, lost_at from _data_platform.table_reads")
+        return row
+
+    project.execute("create table t (id int primary key)", "insert into t values (1), (2)")
+    project.catalog({"t": {"key": "id"}}).good()
+    first = known()
+    assert first[0] == first[1] and first[2] is None
+    project.good()
+    looked = known()
+    assert looked[0] > first[0] and looked[1:] == first[1:]
+    project.good(refresh=["t"])
+    again = known()
+    assert again[1] > first[1] and again[2] is None, "every key came back"
+    project.execute("delete from t where id = 1")
+    project.good()
+    assert known()[1:] == again[1:], "changes see no delete"
+    project.good(refresh=["t"])
+    assert known()[0] == known()[1] == known()[2]
+    project.execute("delete from t where id = 2")
+    lost = known()[2]
+    project.good(verify=True)
+    assert lost < known()[2] < known()[1], "mended under one snapshot, compared under a later one"
+
+
 PIECES: tuple[tuple[str, Any], ...] = (
     ("VARCHAR, VARCHAR", [("ab", "c"), ("a", "bc"), ("abc", ""), ("abc", None), (None, "abc"), ("1:a", "b")]),
     ("VARCHAR[], VARCHAR", [(["a", "b"], ""), (["a, b"], ""), (["NULL"], ""), ([None], ""), ([], ""), (None, "")]),
