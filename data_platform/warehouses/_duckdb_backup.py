@@ -78,7 +78,31 @@ def inventory(connection: duckdb.DuckDBPyConnection) -> Inventory:
     ]
     version = connection.execute("SELECT version()").fetchone()
     assert version is not None
-    return Inventory(f"duckdb {version[0].lstrip('v')}", tuple(schemas), tuple(tables), (*made, *statements))
+    return Inventory(
+        f"duckdb {version[0].lstrip('v')}",
+        tuple(schemas),
+        tuple(_parents_first(connection, tables)),
+        (*made, *statements),
+    )
+
+
+def _parents_first(connection: duckdb.DuckDBPyConnection, tables: Sequence[StoredTable]) -> list[StoredTable]:
+    """``tables`` in their order, but each after those that its foreign keys name: so they are made and filled."""
+    named: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for schema, table, parent in connection.execute(
+        "SELECT schema_name, table_name, referenced_table FROM duckdb_constraints()"
+        " WHERE constraint_type = 'FOREIGN KEY' AND database_name = current_database()"
+    ).fetchall():
+        if parent != table:  # one may name itself
+            named.setdefault((schema, table), set()).add((schema, parent))
+    ordered: list[StoredTable] = []
+    left = list(tables)
+    while left:
+        waiting = {(table.schema, table.name) for table in left}
+        ready = [t for t in left if not named.get((t.schema, t.name), set()) & waiting] or left
+        ordered += ready
+        left = [table for table in left if table not in ready]
+    return ordered
 
 
 def read_ordered(

@@ -119,6 +119,25 @@ def test_views_of_every_form_come_back(box: Box) -> None:
         assert box.rows(ask, restored) == box.rows(ask), name
 
 
+def test_tables_that_name_one_another_are_filled_parents_first(box: Box) -> None:
+    box.execute(
+        "create table raw_shop.z_parent (id int primary key, up int references raw_shop.z_parent (id))",
+        "create table raw_shop.m_child (id int primary key, parent int references raw_shop.z_parent (id))",
+        "create table raw_shop.a_grandchild (child int references raw_shop.m_child (id))",
+        "insert into raw_shop.z_parent values (1, null)",
+        "insert into raw_shop.m_child values (2, 1)",
+        "insert into raw_shop.a_grandchild values (2)",
+    )
+    names = [table.label for table in box.back_up().manifest.tables]
+    assert (
+        names.index("raw_shop.z_parent")
+        < names.index("raw_shop.m_child")
+        < names.index("raw_shop.a_grandchild")
+    )
+    box.restore()
+    assert box.rows("select child from raw_shop.a_grandchild", box.root / "restored.duckdb") == [(2,)]
+
+
 def _forge(box: Box, manifest: BackupManifest) -> None:
     path = box.root / "primary" / MANIFESTS / f"{manifest.id}.json"
     path.write_bytes(manifest.sealed().to_json())
