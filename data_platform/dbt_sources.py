@@ -7,10 +7,10 @@ line's (``data-platform validate --write``).
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
+from data_platform.printable import yaml_quoted, yaml_scalar
 from data_platform.tables import BATCH_ID, LOADED_AT
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ MARK = "# Generated from catalog/sources by `data-platform validate --write`: ch
 """The first line of each file: one without it is somebody's own and is left alone."""
 STAGING = "dbt/models/staging"
 
-_NOT_PLAIN = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}  # YAML 1.1 takes them for no text
 _LANDED_AS = {
     "hash": "Landed as a keyed hash: equal values have equal hashes.",
     "mask": "Landed masked: a phone number's country and last two digits.",
@@ -91,10 +90,13 @@ def _description(text: str, indent: str) -> list[str]:
 
 
 def _word(name: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name.lower() not in _NOT_PLAIN
-    return name if plain else _text(name)
+    return yaml_scalar(_rendered_as(name))
 
 
 def _text(text: str) -> str:
-    """A YAML scalar (JSON is one). dbt renders descriptions with Jinja, so its braces are parted."""
-    return json.dumps(re.sub(r"\{(?=[{%#])", "{ ", text), ensure_ascii=False)
+    return yaml_quoted(_rendered_as(text))
+
+
+def _rendered_as(text: str) -> str:
+    """What dbt, which renders names and descriptions with Jinja, makes ``text`` of, as it stands."""
+    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)

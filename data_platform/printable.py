@@ -11,11 +11,12 @@ import re
 
 _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
-    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"  # direction, line breaks, byte order
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff"  # direction, line breaks, byte order
     "\ud800-\udfff"  # lone surrogates, which no stream takes
     "\U000e0000-\U000e007f]"  # invisible tags
 )
 _ACTING_IN_A_LINE = re.compile(_ACTING.pattern[:-1] + "\t\n]")
+_NO_TEXT_IN_YAML = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -33,6 +34,25 @@ def printable_line(text: str) -> str:
 def printable_json(text: str) -> str:
     """JSON with those characters as JSON's own escapes: the same document, safe to look at."""
     return _ACTING.sub(_json_escape, text) if _ACTING.search(text) else text
+
+
+def yaml_scalar(text: str) -> str:
+    """``text`` as YAML, in quotes unless every reader takes the bare word for that text."""
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", text) and text.lower() not in _NO_TEXT_IN_YAML
+    return text if plain else yaml_quoted(text)
+
+
+def yaml_quoted(text: str) -> str:
+    """``text`` as a double-quoted scalar of YAML, on one line and of characters that one can see. JSON's own
+    escapes do not do: YAML takes a line separator for a line's end, refuses control characters, and knows no
+    pairs of surrogates."""
+    return '"' + "".join(map(_yaml_escape, text)) + '"'
+
+
+def _yaml_escape(character: str) -> str:
+    if character in '\\"':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -19,10 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data_platform.defs.dbt_environment import passed_on
 from data_platform.errors import ConfigurationError
 
 PARSED_FOLDERS = ("models", "macros", "snapshots", "seeds", "tests", "analyses")
 PARSED_FILES = ("dbt_project.yml", "packages.yml", "dependencies.yml", "selectors.yml")
+PROFILES = "profiles.yml"
 SUFFIXES = (".sql", ".yml", ".yaml", ".md", ".csv", ".py")
 DIGEST_NAME = "manifest.files.sha256"
 PATH_VARIABLE = "DATA_PLATFORM_DUCKDB_PATH"
@@ -47,7 +49,7 @@ def executable() -> str:
 def digest_of_files(project: Path) -> str:
     """SHA-256 over the names and bytes of every file that dbt parses; a few milliseconds."""
     digest = hashlib.sha256()
-    for path in _parsed(project):
+    for path in _digested(project):
         digest.update(path.relative_to(project).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -121,7 +123,7 @@ def _parse(project: Path, environment: str, warehouse: Path | None) -> None:
             environment,
         ],
         cwd=project,
-        env={**os.environ, **path, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        env={**passed_on(parsed(project), os.environ), **path, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
         capture_output=True,
         text=True,
         check=False,
@@ -137,7 +139,14 @@ def record(root: Path, digest: str | None = None) -> None:
     manifest_path(root).with_name(DIGEST_NAME).write_text(digest + "\n")
 
 
-def _parsed(project: Path) -> Iterator[Path]:
+def parsed(project: Path) -> Iterator[Path]:
+    """The files of a project that dbt reads, its profiles too."""
+    if (project / PROFILES).is_file():
+        yield project / PROFILES
+    yield from _digested(project)
+
+
+def _digested(project: Path) -> Iterator[Path]:
     for name in PARSED_FILES:
         if (project / name).is_file():
             yield project / name
@@ -152,7 +161,7 @@ def _newer_than_files(path: Path, project: Path) -> bool:
     written = path.stat().st_mtime
     digest = path.with_name(DIGEST_NAME)
     return (not digest.exists() or digest.stat().st_mtime < written) and all(
-        file.stat().st_mtime < written for file in _parsed(project)
+        file.stat().st_mtime < written for file in _digested(project)
     )
 
 

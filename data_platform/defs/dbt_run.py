@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 from packaging.version import Version
 
+from data_platform.defs.dbt_environment import only, passed_on
 from data_platform.defs.dbt_folders import folder_of, sweep
 from data_platform.defs.dbt_library import (
     DagsterDbtCliRuntimeError,
@@ -25,7 +26,7 @@ from data_platform.defs.dbt_library import (
     DbtCliResource,
 )
 from data_platform.defs.dbt_lineage import ColumnLineage
-from data_platform.defs.dbt_manifest import PATH_VARIABLE
+from data_platform.defs.dbt_manifest import PATH_VARIABLE, parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
 from data_platform.defs.materializations import quoted
 from data_platform.sync import Platform
@@ -45,6 +46,11 @@ class DbtCli(DbtCliResource):
     @cached_property
     def _cli_version(self) -> Version:
         return Version(version("dbt-core"))
+
+    def cli(self, *args: Any, **arguments: Any) -> DbtCliInvocation:
+        """As ever, but dbt's process is given no secret that the project does not name."""
+        with only(passed_on(parsed(Path(self.project_dir)), os.environ)):
+            return super().cli(*args, **arguments)
 
     def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
         return None

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from data_platform.errors import SourceError
+from data_platform.printable import printable_line, yaml_scalar
 from data_platform.sources.postgres.connection import Target
 from data_platform.sources.postgres.draft import (
     Privacy,
@@ -19,7 +20,6 @@ from data_platform.sources.postgres.draft import (
     granted,
     identifiers,
     left_out,
-    scalar,
     table_block,
 )
 from data_platform.sources.postgres.introspect import Relation, list_relations
@@ -79,19 +79,19 @@ def discover(target: Target, *, url_env: str, schema: str, today: date, privacy:
         )
     lines = [
         "# yaml-language-server: $schema=../schema/source.schema.json",
-        f"# Written by `data-platform discover` from PostgreSQL {server.split()[0]}. Lines with `guess:` or a",
+        f"# Written by `data-platform discover` from PostgreSQL {printable_line(server.split()[0])}. Lines with `guess:` or a",
         "# question mark want a look; `data-platform validate` lists the question marks.",
         f"source: {target.source}",
         "kind: postgres",
         "connection:",
         f"  url_env: {url_env}",
-        f"schema: {scalar(schema)}",
+        f"schema: {yaml_scalar(schema)}",
     ]
     names = identifiers([name for name in found if not left[name]])
     blocks: list[str] = []
     for name, why in left.items():
         if why:
-            blocks.append(f"  # {scalar(name)} is left out: {' '.join(why.split())}")
+            blocks.append(f"  # {yaml_scalar(name)} is left out: {printable_line(' '.join(why.split()))}")
         else:
             one = found[name]
             blocks += table_block(one.relation, names[name], one.clock, privacy, one.trial.note)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from data_platform.errors import UnsupportedType
+from data_platform.printable import printable_line, yaml_scalar
 from data_platform.sources.postgres.introspect import KINDS, ROW_VERSIONS, Relation, SourceColumn
 from data_platform.sources.postgres.types import plan_columns
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
@@ -66,11 +67,11 @@ def table_block(
     kind = KINDS[relation.kind]
     lines = [f"  {name}:"]
     if name != relation.name:
-        lines.append(f"    relation: {scalar(_relation(relation.name))}")
+        lines.append(f"    relation: {yaml_scalar(_relation(relation.name))}")
     if relation.comment:
-        lines.append(f"    description: {scalar(' '.join(relation.comment.split()))}")
+        lines.append(f"    description: {yaml_scalar(' '.join(relation.comment.split()))}")
     if note:
-        lines.append(f"    # {note}")
+        lines.append(f"    # {printable_line(note)}")
     if relation.children:
         lines.append(f"    # read without the rows of what inherits from it: {_names(relation.children)}")
     if relation.readable is not None:
@@ -84,7 +85,7 @@ def table_block(
         lines.append(f"    key: {_flow(key)}{comment}")
     cursor = cursor_of(relation) if relation.has_xmin else None
     if cursor and cursor not in personal:
-        lines.append(f"    cursor: {scalar(cursor)}")
+        lines.append(f"    cursor: {yaml_scalar(cursor)}")
         if database_clock == cursor:
             lines.append("    cursor_clock: database  # a trigger sets it on every insert and update")
         else:
@@ -94,10 +95,10 @@ def table_block(
     partition = _partition(relation, set(personal)) if key else None
     if partition:
         if relation.rows_estimate >= SMALL_TABLE_ROWS:
-            lines.append(f"    partition: {scalar(partition)}  # guess: the time a row came to be")
+            lines.append(f"    partition: {yaml_scalar(partition)}  # guess: the time a row came to be")
         else:
             lines.append(
-                f"    # partition: {scalar(partition)}  # worth it from about {SMALL_TABLE_ROWS:,} rows on"
+                f"    # partition: {yaml_scalar(partition)}  # worth it from about {SMALL_TABLE_ROWS:,} rows on"
             )
     if not key:
         why = "no unique, NOT NULL key was found" if relation.kind in ("r", "p") else f"a {kind} has no key"
@@ -115,7 +116,7 @@ def table_block(
     text = _columns_as_text(relation)
     if text:
         lines.append("    as:  # types whose values only their text form keeps")
-        lines += [f"      {scalar(column)}: text" for column in text]
+        lines += [f"      {yaml_scalar(column)}: text" for column in text]
     for column in (*key, cursor, partition, *text):
         if column and column not in personal and privacy.by_name(column, relation.name):
             personal[column] = (
@@ -127,7 +128,7 @@ def table_block(
             "    personal:  # take the question mark away once you have decided; `keep` lands it as it is"
         )
         lines += [
-            f"      {scalar(c)}: {treatment}  # {reason}" for c, (treatment, reason) in personal.items()
+            f"      {yaml_scalar(c)}: {treatment}  # {reason}" for c, (treatment, reason) in personal.items()
         ]
     if len(lines) == 1:
         lines[0] += " {}"
@@ -136,7 +137,7 @@ def table_block(
 
 def _names(relations: Sequence[tuple[int, str, str]]) -> str:
     """At most three of them, on one line of a comment."""
-    shown = ", ".join(scalar(name) for _, _, name in relations[:3])
+    shown = ", ".join(yaml_scalar(name) for _, _, name in relations[:3])
     return shown + (f" and {len(relations) - 3} more" if len(relations) > 3 else "")
 
 
@@ -242,36 +243,14 @@ def _identifier(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def scalar(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", text) and text.lower() not in (
-        "null",
-        "true",
-        "false",
-        "yes",
-        "no",
-        "on",
-        "off",
-        "y",
-        "n",
-    ):
-        return text
-    return '"' + "".join(_escaped(character) for character in text) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '\\"':
-        return "\\" + character
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
-
-
 def _relation(name: str) -> str:
     """A relation's name for the catalog, where a dot outside of double quotes ends the schema."""
     return '"' + name.replace('"', '""') + '"' if "." in name or name.startswith('"') else name
 
 
 def _list(names: Sequence[str]) -> str:
-    return "[" + ", ".join(scalar(n) for n in names) + "]"
+    return "[" + ", ".join(yaml_scalar(n) for n in names) + "]"
 
 
 def _flow(names: list[str]) -> str:
-    return scalar(names[0]) if len(names) == 1 else _list(names)
+    return yaml_scalar(names[0]) if len(names) == 1 else _list(names)

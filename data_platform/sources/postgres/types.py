@@ -14,6 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from data_platform.errors import UnsupportedType
+from data_platform.printable import yaml_scalar
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
 
 _EXACT = {
@@ -53,7 +54,6 @@ _EARLIEST = "4714-01-01 (BC)"
 _FALSE_INFINITIES = ("294247-01-10 04:00:54.775807", "294247-01-10 04:00:54.775809")
 """Two microseconds that wrap into the very numbers by which the engine knows infinity and -infinity."""
 _MARK = "value-not-kept"
-_WORDS_OF_YAML = frozenset("null true false yes no on off y n".split())
 
 NOT_KEPT = {
     "nan": "holds NaN, which no DECIMAL can keep",
@@ -197,10 +197,7 @@ def refused_value(message: str) -> tuple[str, str] | None:
 
 def way_out(name: str) -> str:
     """What to write in the catalog to land a column as text: one line of YAML."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name.lower() in _WORDS_OF_YAML:
-        plain = name.replace("\\", "\\\\").replace('"', '\\"')
-        name = '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
-    return f"`as: {{{name}: text}}`"
+    return f"`as: {{{yaml_scalar(name)}: text}}`"
 
 
 def _text(column: SourceColumn) -> ColumnPlan:
