@@ -37,8 +37,12 @@ def said(error: Exception) -> str:
     kind = type(error).__name__
     if kind in _WITHOUT_VALUES:
         return str(error).strip()
-    reason = _KINDS.get(kind, "the engine failed while it worked on rows")
-    return f"{reason} ({kind}; its text is not shown, as it may hold a value)"
+    return f"{reason(kind)} ({kind}; its text is not shown, as it may hold a value)"
+
+
+def reason(kind: str) -> str:
+    """What an error of this class is about, where its text may hold a value."""
+    return _KINDS.get(kind, "the engine failed while it worked on rows")
 
 
 def first_line(error: Exception) -> str:

@@ -5,14 +5,16 @@ What the models are and when they run is ``dbt.py``'s and ``automation.py``'s.
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import dagster as dg
 from packaging.version import Version
@@ -28,6 +30,7 @@ from data_platform.defs.dbt_library import (
 from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import PATH_VARIABLE, parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
+from data_platform.defs.dbt_words import output
 from data_platform.defs.materializations import quoted
 from data_platform.sync import Platform
 from data_platform.warehouses import Warehouse
@@ -135,7 +138,8 @@ def build(
                 target_path=folder_of(context.run.run_id, "first"),
             )
             try:
-                first.wait()
+                with output_without_values():
+                    first.wait()
             except DagsterDbtCliRuntimeError:
                 raise failure_of(first, models, checks=()) or dg.Failure(
                     "dbt failed: see its output."
@@ -173,7 +177,8 @@ def described(
     done: list[Any] = []
     failed = False
     try:
-        done.extend(invocation.stream())
+        with output_without_values():
+            done.extend(invocation.stream())
     except DagsterDbtCliRuntimeError:
         failed = True
     lineage = ColumnLineage(models, invocation.target_path)
@@ -239,6 +244,25 @@ def relation_metadata(warehouse: Warehouse, relation: ModelRelation | None) -> d
         count = f"SELECT count(*) FROM {quoted(relation.schema)}.{quoted(relation.name)}"
         metadata["dagster/row_count"] = int(warehouse.query(count).rows[0][0])
     return metadata
+
+
+@contextmanager
+def output_without_values() -> Iterator[None]:
+    """What dbt prints goes into the run's output, but not what may be of a row. dagster-dbt writes an event at a time."""
+    with redirect_stdout(_Output(sys.stdout)):
+        yield
+
+
+class _Output(io.TextIOBase):
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(output(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 @contextmanager

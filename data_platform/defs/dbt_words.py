@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from data_platform.engine_errors import reason
+from data_platform.printable import printable
 from data_platform.warehouses.duckdb import holder
 from data_platform.words import plural
 
@@ -21,12 +23,15 @@ QUOTES_SQL_ONLY = (
 """DuckDB's and dbt's errors about statements and files. Any other may quote a value."""
 _HEAD = re.compile(r"^(Runtime|Database|Compilation|Dependency|Unhandled) Error( in .*)?$")
 _END = re.compile(r"^(LINE \d+:|compiled code at|> in macro|Candidate bindings|\s*\^)")
+_ENGINES = re.compile(r"\b([A-Z][a-z]+(?: [A-Za-z]+){0,2}) Error: ")
+"""How the engine begins a message."""
+_COLUMN = re.compile(r"when casting from source column (\w+)\s*(?:LINE \d+:.*)?\Z", re.DOTALL)
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def error_sentence(message: str) -> str:
     """The useful part of dbt's ``message`` about a model that failed."""
-    text = _ESCAPES.sub("", message)
+    text = printable(_ESCAPES.sub("", message))
     held = holder(text)
     if held is not None:
         return f"The warehouse is held by {held}. Let it finish, or end it; then this is built again."
@@ -37,17 +42,29 @@ def error_sentence(message: str) -> str:
         if line.strip() and not _HEAD.match(line.strip()):
             lines.append(line.strip())
     said = " ".join(lines) or "dbt gives no reason: see the run's output."
-    safe = said.startswith(QUOTES_SQL_ONLY) or "Compilation Error" in text
-    return said if safe else without_values(said)
+    dbts_own = not lines or text.lstrip().startswith("Compilation Error")
+    return said if dbts_own or said.startswith(QUOTES_SQL_ONLY) else _without_values(text)
 
 
-def without_values(text: str) -> str:
-    """``text`` with everything quoted, and every number, left out: either may be of a row."""
-    text = re.sub(r"'.*'", "'…'", text)
-    text = re.sub(r'".*"', '"…"', text)
-    text = re.sub(r"\bwith value .*? can't\b", "with value … can't", text)
-    text = re.sub(r"\b(value|string|input|key): .*", r"\1: …", text, flags=re.IGNORECASE)
-    return re.sub(r"(?<![\w.])[-+]?\d[\d.,:/-]*", "…", text)
+def output(text: str) -> str:
+    """What dbt prints, for the run's output: an error of the engine that may quote a row is told by its kind."""
+    text = printable(_ESCAPES.sub("", text))
+    found = _ENGINES.search(text)
+    if found is None or f"{found[1]} Error" in QUOTES_SQL_ONLY:
+        return text
+    return f"{text[: found.start()]}{_without_values(text)}\n"
+
+
+def _without_values(text: str) -> str:
+    """An error's kind, and the column where the engine names one. A value may hold anything, a quote or an empty
+    line too, so nothing is cut out of the text: what is not known to be a name is not shown."""
+    found = _ENGINES.search(text)
+    if found is None:
+        return "dbt failed with an error whose text may quote a row: see the log in its folder under `dbt/target`."
+    name = "".join(word.capitalize() for word in found[1].split()) + "Exception"
+    column = _COLUMN.search(text)
+    where = f", in the source column {column[1]}" if column else ""
+    return f"{found[1]} Error{where}: {reason(name)}. Its text is not shown, as it may hold a value."
 
 
 def test_sentence(test: Mapping[str, Any], relations: Mapping[str, str], rows: int) -> str:

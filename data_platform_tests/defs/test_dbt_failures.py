@@ -15,10 +15,11 @@ import duckdb
 import pytest
 
 from data_platform.defs import dbt_folders
-from data_platform.defs.dbt_words import error_sentence
+from data_platform.defs.dbt_words import error_sentence, output
 from data_platform.defs.names import TOLD_BY_CHECKS
 from data_platform_tests.defs.conftest import Project
 
+HIDDEN = "Its text is not shown, as it may hold a value."
 ORDERS = dg.AssetKey(["staging", "stg_shop__orders"])
 OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_items", "products", "users")]
 
@@ -34,19 +35,26 @@ OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_item
         (
             "Runtime Error in model a (m.sql)\n  Conversion Error: Could not convert string 'O'Brien 41' to"
             " INT32 when casting from source column email\n",
-            "Conversion Error: Could not convert string '…' to INT32 when casting from source column email",
+            "Conversion Error, in the source column email: a value cannot be converted to the type asked for."
+            f" `TRY_CAST(… AS …) IS NULL` finds the rows. {HIDDEN}",
         ),
         (
             'Runtime Error\n  Constraint Error: Duplicate key "ssn: 123-45-6789" violates primary key constraint',
-            'Constraint Error: Duplicate key "…" violates primary key constraint',
+            f"Constraint Error: a value breaks a constraint of its table. {HIDDEN}",
         ),
         (
             "Runtime Error\n  Out of Range Error: Overflow in multiplication of INT32 (4111111111111111 * -7)!",
-            "Out of Range Error: Overflow in multiplication of INT32 (… * …)!",
+            f"Out of Range Error: a number is out of the range of its type. {HIDDEN}",
         ),
         (
             "Database Error in model z\n  Invalid Input Error: Malformed JSON at byte 9 of input: ada@x.test",
-            "Invalid Input Error: Malformed JSON at byte … of input: …",
+            f"Invalid Input Error: a function was given a value that it does not take. {HIDDEN}",
+        ),
+        (
+            "Runtime Error in model a (m.sql)\n  Conversion Error: Could not convert string 'Compilation Error' it's"
+            " Ada\n\nWHO' to INT32 when casting from source column a\n\nLINE 3: '1'",
+            "Conversion Error, in the source column a: a value cannot be converted to the type asked for."
+            f" `TRY_CAST(… AS …) IS NULL` finds the rows. {HIDDEN}",
         ),
         ("\x1b[31mCompilation Error in model q (p.sql)\x1b[0m\n  'foo' is undefined", "'foo' is undefined"),
         ("", "dbt gives no reason: see the run's output."),
@@ -54,6 +62,14 @@ OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_item
 )
 def test_what_dbt_says_is_kept_and_values_are_not(message: str, said: str) -> None:
     assert error_sentence(message) == said
+
+
+def test_what_dbt_prints_quotes_no_row() -> None:
+    printed = "12:00:01  1 of 2 ERROR creating sql view model a\n"
+    assert output(printed) == printed
+    assert "Ada" not in output("12:00:01    Conversion Error: Could not convert string 'x\n\nAda' to INT32\n")
+    binder = '12:00:01    Binder Error: Referenced column "x" not found\n\n  LINE 5: x\n'
+    assert output(binder) == binder
 
 
 def test_folders_go_by_number_and_age_and_never_those_at_work() -> None:

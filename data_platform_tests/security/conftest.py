@@ -168,7 +168,7 @@ def _everything(chain: Attacked) -> None:
         "alter table private.t_drift alter s type int using 1",
         "update private.people set n = n + 1",
     )
-    do("sync", "--audit")
+    do("sync", "--audit", "--json")
     for words in (
         "status",
         "status --json",
@@ -185,6 +185,11 @@ def _everything(chain: Attacked) -> None:
     do("backup", "verify")
     do("restore", "warehouse", "--into", str(root / ".data" / "restored.duckdb"))
     do("restore", "files", "--into", str(root / ".data" / "restored"))
+    models = root / "dbt" / "models" / "staging"
+    (models / "every_name.sql").write_text("select * from {{ source('evil', 'wide') }}")
+    (models / "failing.sql").write_text(
+        "{{ config(materialized='table') }} select s::int as n from {{ source('broken', 't_dbt') }}"
+    )
     dbt_manifest.build_manifest(root)
     _graph(chain)
 
@@ -211,6 +216,9 @@ def _graph(chain: Attacked) -> None:
                     asset_check_selection={c for c in checks if c.asset_key.path[1] == source},
                 )
                 job.execute_in_process(instance=instance, raise_on_error=False)
+            models = {key for key in repository.asset_graph.get_all_asset_keys() if key.path[0] == "staging"}
+            job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection=models)
+            job.execute_in_process(instance=instance, raise_on_error=False)
             context = dg.build_sensor_context(
                 instance=instance,
                 repository_def=repository,

@@ -76,6 +76,10 @@ def plant(connection: psycopg.Connection, people: Needles, errors: Needles) -> N
     connection.execute("insert into t_nan values (%s, %s, 'NaN')", (errors["nan key"], errors["nan row"]))
     run("create table t_drift (id text primary key, s text)")
     connection.execute("insert into t_drift values (%s, %s)", (errors["drift key"], errors["drift row"]))
+    run("create table t_dbt (id int primary key, s text)")
+    said = f"it's 'Compilation Error' \n\n{errors['dbt row']}"
+    run("insert into t_dbt select n, '1' from generate_series(1, 50) n")  # more than a preview shows
+    connection.execute("insert into t_dbt values (51, %s)", (said,))
     run("create table t_new (id int primary key, home_address text)")
     connection.execute("insert into t_new values (1, %s)", (errors["new personal column"],))
 
@@ -100,6 +104,7 @@ tables:
   v_null: {key: id}
   t_nan: {key: id}
   t_drift: {key: id}
+  t_dbt: {key: id}
   t_new: {key: id}
 """
 

@@ -23,8 +23,16 @@ from data_platform_tests.security.needles import every_byte
 pytestmark = pytest.mark.slow
 MAY_FAIL = ("validate", "sync", "doctor", "status", "summary", "a run")
 """Tables of the source `broken` are there to fail."""
-KEPT = re.compile(r"^project/\.data/")
-"""Landing, warehouse, backups, and what was restored from them: where rows are meant to be."""
+KEPT = re.compile(r"^project/(\.data|dbt/target/dbt_build-[^/]*)/")
+"""Landing, warehouse, backups, and what was restored from them: where rows are meant to be. And dbt's own log."""
+
+
+Left = list[tuple[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def left(attacked: Attacked) -> Left:
+    return list(every_byte(attacked.home))
 
 
 def said(attacked: Attacked) -> Iterator[tuple[str, bytes]]:
@@ -41,16 +49,22 @@ def test_everything_worked(attacked: Attacked) -> None:
             assert code == 0, f"{words}: {err}{out}"
         assert "Traceback" not in out + err, f"{words}: {err}{out}"
         assert "nobody foresaw" not in err, words
-    first = json.loads(attacked.said["sync --json"][1])
-    failed = {t["table"] for t in first["tables"] if t.get("error")}
+    failed = {
+        table["table"]
+        for words in ("sync --json", "sync --audit --json")
+        for table in json.loads(attacked.said[words][1])["tables"]
+        if table.get("error")
+    }
     assert failed >= {
         f"broken/{name}" for name in ("v_raise", "v_cast", "v_json", "v_domain", "v_twice", "v_null", "t_nan")
     }
-    assert not {table for table in failed if table.startswith("evil/")}, first
+    assert not {table for table in failed if table.startswith("evil/")}
+    graph = attacked.said["a run of the graph"]
+    assert "Conversion Error, in the source column s" in graph[1] + graph[2]
     assert any("Run failed" in post or "Check failed" in post for post in attacked.posts)
 
 
-def test_nothing_was_executed_and_nothing_written_elsewhere(attacked: Attacked) -> None:
+def test_nothing_was_executed_and_nothing_written_elsewhere(attacked: Attacked, left: Left) -> None:
     with psycopg.connect(attacked.url) as connection:
         assert connection.execute("select count(*) from canary").fetchone() == (0,)
     everywhere = list(attacked.home.rglob("*"))
@@ -60,16 +74,16 @@ def test_nothing_was_executed_and_nothing_written_elsewhere(attacked: Attacked) 
     assert not [path for path in (attacked.home / "tmp").rglob("*") if path.is_file()]
     assert {path.name for path in attacked.root.iterdir()} <= {"catalog", "dbt", ".data", ".dagster", "logs"}
     canary = hostile.CANARY_VALUE.encode()
-    assert not [
-        place for place, content in [*said(attacked), *every_byte(attacked.home)] if canary in content
-    ]
+    assert not [place for place, content in [*said(attacked), *left] if canary in content]
 
 
 def test_nothing_acts_on_a_terminal(attacked: Attacked) -> None:
+    """But for csv into a pipe, which is for scripts and exact."""
     acting = {
         place
         for place, content in said(attacked)
-        if hostile.ACTING.search(content.decode(errors="replace")) and "arguments" not in place
+        if hostile.ACTING.search(content.decode(errors="replace"))
+        and not place.startswith(("arguments", "standard output of query from raw_evil.wide -f csv"))
     }
     assert not acting
 
@@ -129,24 +143,24 @@ def test_what_is_shown_as_markup_is_escaped(attacked: Attacked) -> None:
         assert "<!" not in post
 
 
-def test_no_personal_value_is_anywhere(attacked: Attacked) -> None:
+def test_no_personal_value_is_anywhere(attacked: Attacked, left: Left) -> None:
     assert len(attacked.people) == 21
-    assert attacked.people.found([*said(attacked), *every_byte(attacked.home)]) == []
+    assert attacked.people.found([*said(attacked), *left]) == []
 
 
-def test_no_error_tells_a_value(attacked: Attacked) -> None:
-    outside = [one for one in every_byte(attacked.home) if not KEPT.match(one[0])]
+def test_no_error_tells_a_value(attacked: Attacked, left: Left) -> None:
+    outside = [one for one in left if not KEPT.match(one[0])]
     assert attacked.errors.found([*said(attacked), *outside]) == []
 
 
-def test_no_secret_is_anywhere(attacked: Attacked) -> None:
-    assert attacked.secrets.found([*said(attacked), *every_byte(attacked.home)]) == []
+def test_no_secret_is_anywhere(attacked: Attacked, left: Left) -> None:
+    assert attacked.secrets.found([*said(attacked), *left]) == []
 
 
-def test_the_search_finds_what_is_there(attacked: Attacked) -> None:
+def test_the_search_finds_what_is_there(attacked: Attacked, left: Left) -> None:
     """A search that finds nothing anywhere would pass every test above."""
     planted: Any = type(attacked.errors)(drift=attacked.errors["drift key"])
-    found = planted.found(every_byte(attacked.home))
+    found = planted.found(left)
     assert {
         kind for kind in ("landing", "warehouse.duckdb", "backups") if any(kind in place for place in found)
     } == {
@@ -155,4 +169,5 @@ def test_the_search_finds_what_is_there(attacked: Attacked) -> None:
         "backups",
     }
     assert any("decoded" in place for place in found)
+    assert any(b"[redacted]" in content for place, content in left if place.startswith("dagster/"))
     assert os.environ["ATTACKED_URL"]
