@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
 
@@ -85,7 +86,8 @@ def test_dbt_sources_survive_any_text(tmp_path: Path) -> None:
     (table,) = source["tables"]
     assert (source["name"], source["schema"], table["name"]) == ("shop", "raw_shop", "on")
     assert table["config"] == {"meta": {"dagster": {"asset_key": ["raw", "shop", "on"]}}}
-    assert "{{" not in table["description"] and "{%" not in table["description"]
+    described = "a: #b \"c\" {{ var('x') }} {% if %} ü"
+    assert jinja2.Template(table["description"]).render() == described, "dbt renders it"
     columns = {column["name"]: column for column in table["columns"]}
     assert list(columns) == ["Order Date", "no", "email", "phone", "_batch_id", "_loaded_at"]
     assert columns["Order Date"]["quote"] is True
