@@ -35,7 +35,7 @@ def last_materializations(
 ) -> dict[dg.AssetKey, dg.EventLogRecord]:
     """The last materialization of each of ``keys`` that has one, of a partition or of the whole."""
     found: dict[dg.AssetKey, dg.EventLogRecord] = {}
-    for record in instance.get_asset_records(list(keys)):
+    for record in instance.get_asset_records(list(keys)) if keys else ():
         last = record.asset_entry.last_materialization_record
         if last is not None:
             found[record.asset_entry.asset_key] = last

@@ -131,10 +131,10 @@ def _run(
                 done = reports.get(table.id)
                 if done is not None:
                     yield from _materialized(context, platform, warehouse, table, done, days)
-                    # what this run does not evaluate goes on saying what it last found
-                    key = names.raw_key(table.id)
-                    carry_checks(context.instance, last_materializations(context.instance, [key]))
                 yield from check_results(table, checks.get(table.id, ()), warehouse, platform.clock())
+    # what this run does not evaluate goes on saying what it last found
+    made = [names.raw_key(table.id) for table in good if table.id in reports]
+    carry_checks(context.instance, last_materializations(context.instance, made))
     for table in good:
         if names.COMPLETE in checks.get(table.id, ()):
             measured = partial(_completeness, platform, table, reports.get(table.id))

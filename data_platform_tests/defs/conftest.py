@@ -16,6 +16,7 @@ from data_platform.catalog import load_catalog
 from data_platform.defs import dbt_manifest
 from data_platform.defs.build import build
 from data_platform.errors import ConfigurationError
+from data_platform.sandbox.server import PostgresServer
 from data_platform.sync import Platform, open_platform
 
 REPOSITORY = Path(__file__).parents[2]
@@ -114,3 +115,22 @@ def project(
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
     with dg.DagsterInstance.get() as instance:
         yield Project(root, shop_copy, instance, build(load_catalog(root), "local"))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def instance(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """Dagster's records in both of the storages that are supported."""
+    settings = (REPOSITORY / "dagster.yaml").read_text()
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.create_database("retention").replace("postgresql://", "postgresql+psycopg2://")
+        settings = f"storage: {{postgres: {{postgres_url: '{url}'}}}}\ntelemetry: {{enabled: false}}\n"
+    (tmp_path / "dagster.yaml").write_text(settings)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    with dg.DagsterInstance.get() as opened:
+        yield opened
+    if request.param == "postgres":
+        request.getfixturevalue("postgres").drop_database("retention")

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from sqlalchemy import func, select
 
 from data_platform.defs.retention import Limits, tidy
-from data_platform.sandbox.server import PostgresServer
-from data_platform_tests.defs.conftest import REPOSITORY
 
 KEY = dg.AssetKey("table")
 CHECK = dg.AssetCheckKey(KEY, "good")
@@ -28,24 +25,6 @@ def table(context: dg.AssetExecutionContext) -> Iterator[Any]:
     context.log.info("at work")
     passed = context.partition_key != "2026-11-03"
     yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=passed)], tags={"dagster/x": "y"})
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
-def instance(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dg.DagsterInstance]:
-    settings = (REPOSITORY / "dagster.yaml").read_text()
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.create_database("retention").replace("postgresql://", "postgresql+psycopg2://")
-        settings = f"storage: {{postgres: {{postgres_url: '{url}'}}}}\ntelemetry: {{enabled: false}}\n"
-    (tmp_path / "dagster.yaml").write_text(settings)
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
-    with dg.DagsterInstance.get() as opened:
-        yield opened
-    if request.param == "postgres":
-        request.getfixturevalue("postgres").drop_database("retention")
 
 
 def run(instance: dg.DagsterInstance, day: str) -> str:

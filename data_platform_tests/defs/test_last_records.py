@@ -1,0 +1,72 @@
+"""A look moves the time of the last materialization; a check goes on for the newest one. In both storages."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from dagster._core.loader import LoadingContextForTest
+
+from data_platform.defs.last_records import carry_checks, last_materializations, touch
+
+KEY = dg.AssetKey(["raw", "shop", "table"])
+CHECKS = [dg.AssetCheckKey(KEY, name) for name in ("good", "complete")]
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec(KEY)],
+    check_specs=[dg.AssetCheckSpec(check.name, asset=KEY) for check in CHECKS],
+    can_subset=True,
+)
+def sync(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    yield dg.MaterializeResult(asset_key=KEY, metadata={"rows": 1})
+    carry_checks(context.instance, last_materializations(context.instance, [KEY]))
+    for check in sorted(context.selected_asset_check_keys):
+        yield dg.AssetCheckResult(asset_key=KEY, check_name=check.name, passed=check.name == "good")
+
+
+def current(instance: dg.DagsterInstance) -> dict[str, tuple[bool, str, float]]:
+    """Whether the UI shows each check, its result, and when it was evaluated."""
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(CHECKS)
+    return {
+        key.name: (
+            asyncio.run(record.targets_latest_materialization(LoadingContextForTest(instance))),
+            record.status.value,
+            record.create_timestamp,
+        )
+        for key, record in records.items()
+    }
+
+
+def test_what_nothing_evaluates_stays_and_a_look_is_no_event(instance: dg.DagsterInstance) -> None:
+    job = dg.Definitions(assets=[sync]).resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=instance).success
+    first = current(instance)
+    assert {name: (shown, status) for name, (shown, status, _) in first.items()} == {
+        "good": (True, "SUCCEEDED"),
+        "complete": (True, "FAILED"),
+    }
+    some = job.get_subset(asset_selection={KEY}, asset_check_selection={CHECKS[0]})
+    assert some.execute_in_process(instance=instance).success
+    assert current(instance)["complete"] == first["complete"], "its result, and its time"
+
+    stale = last_materializations(instance, [KEY])
+    instance.report_runless_asset_event(dg.AssetMaterialization(KEY))
+    assert not any(shown for shown, _, _ in current(instance).values())
+    assert carry_checks(instance, stale) == 0, "never back to an older one"
+    assert carry_checks(instance, last_materializations(instance, [KEY])) == 2
+    assert all(shown for shown, _, _ in current(instance).values())
+    assert carry_checks(instance, last_materializations(instance, [KEY])) == 0
+
+    last = last_materializations(instance, [KEY])[KEY]
+    events = len(instance.fetch_materializations(KEY, limit=50).records)
+    before = current(instance)
+    assert touch(instance, last, last.timestamp + 500)
+    moved = last_materializations(instance, [KEY])[KEY]
+    assert (moved.storage_id, moved.timestamp) == (last.storage_id, last.timestamp + 500)
+    assert moved.asset_materialization == last.asset_materialization
+    assert current(instance) == before
+    assert len(instance.fetch_materializations(KEY, limit=50).records) == events
+    assert not touch(instance, moved, last.timestamp), "never back in time"
+    instance.report_runless_asset_event(dg.AssetMaterialization(KEY))
+    assert not touch(instance, moved, last.timestamp + 900), "another has come since"
