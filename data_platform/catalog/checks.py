@@ -114,8 +114,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
     for column, treatment in block.guesses(raw).items():
         report.ask(
             (*base, "personal", column),
-            f"is `{treatment}?`, a guess of `discover`. Confirm it by taking the question mark away, or choose another:"
-            " hash, mask, redact, or keep where the values may land as they are",
+            f"is `{treatment}?`, a guess of `discover` that nobody has confirmed",
         )
     if block.only and right("only"):
         for column, path in _named_columns(block, raw):

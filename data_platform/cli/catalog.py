@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +18,19 @@ from data_platform.errors import CatalogError, ConfigurationError
 MISTAKES_EXIT_CODE = CatalogError.exit_code
 SCHEMA_BYTES_MAX = 63
 """PostgreSQL's limit of a name."""
+LEFT_OUT = re.compile(r"^  # (.+?) is left out: ", re.MULTILINE)
+NAMED_MAX = 10
+HOW_TO_CONFIRM = (
+    "take the question mark away, or write another treatment: hash, mask, redact, or keep where the values may land as"
+    " they are. Until then each is treated as guessed."
+)
 
 
 def validate(
+    named: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="With --connect, look at these sources. Default: at all."),
+    ] = None,
     connect: Annotated[
         bool,
         typer.Option("--connect", help="Also look at each database: tables, columns, keys, types, rights."),
@@ -47,8 +57,12 @@ def validate(
 ) -> None:
     """Check the catalog: every mistake at once, each with its file, its path and what to do.
 
-    Without --connect nothing is contacted and no secret is read.
+    Without --connect nothing is contacted and no secret is read. The catalog's files are always checked together.
     """
+    if named and not connect:
+        raise typer.BadParameter(
+            "SOURCE goes with --connect: the catalog's files are always checked together."
+        )
     from data_platform.catalog import load_catalog
     from data_platform.cli.generated import differences, write_all
 
@@ -64,6 +78,8 @@ def validate(
     except CatalogError as error:
         mistakes += error.mistakes
     else:
+        for name in named or ():
+            catalog.source(name)
         sources, tables = len(catalog.sources), len(catalog.table_ids())
         if write:
             written = write_all(catalog)
@@ -77,7 +93,7 @@ def validate(
             from data_platform.sync.sources import check_sources
 
             with progress("looking at the databases"):
-                found = check_sources(open_project(folder, environment))
+                found = check_sources(open_project(folder, environment), named)
             mistakes += found.mistakes
             notes += found.notes
 
@@ -98,21 +114,29 @@ def validate(
     else:
         for path in written:
             say(f"wrote {path}")
-        for mistake in mistakes:
-            say_error(mistake)
         for question in () if strict else questions:
             remark(f"question: {question}")
         for note in notes:
             remark(f"note: {note}")
+        for mistake in mistakes:  # after what may be left for another day
+            say_error(mistake)
+        if questions:
+            remark(f"{plural(len(questions), 'guess')} to confirm: {HOW_TO_CONFIRM}")
         if mistakes:
             remark(f"{plural(len(mistakes), 'mistake')} in the catalog.", style="bold")
         else:
-            seen = " and agrees with the databases" if connect else ""
+            seen = f" and agrees with {the_databases(named)}" if connect else ""
             say(f"The catalog is valid{seen}: {plural(sources, 'source')}, {plural(tables, 'table')}.")
             for difference in outdated:
                 remark(difference)
     if mistakes:
         raise typer.Exit(MISTAKES_EXIT_CODE)
+
+
+def the_databases(named: Collection[str] | None) -> str:
+    return (
+        f"the {plural(len(named), 'database').split()[1]} of {', '.join(named)}" if named else "the databases"
+    )
 
 
 def discover(
@@ -170,7 +194,32 @@ def discover(
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}.") from None
     say(f"wrote {target}")
-    remark("Read its comments, then: data-platform validate --connect --write")
+    tell_draft(text, source)
+
+
+def tell_draft(text: str, source: str) -> None:
+    """What stands in a draft that nobody has read yet, and what comes next."""
+    from data_platform.catalog.yaml_reader import read_yaml
+
+    drafted = read_yaml(text).data
+    tables = drafted.get("tables") or {} if isinstance(drafted, Mapping) else {}
+    left_out = LEFT_OUT.findall(text)
+    guesses = sum(
+        str(treatment).endswith("?")
+        for block in tables.values()
+        for treatment in block.get("personal", {}).values()
+    )
+    if left_out:
+        more = f" and {len(left_out) - NAMED_MAX} more" if len(left_out) > NAMED_MAX else ""
+        remark(
+            f"{plural(len(tables), 'table')} taken, {len(left_out)} left out, each with the reason:"
+            f" {', '.join(left_out[:NAMED_MAX])}{more}."
+        )
+    else:
+        remark(f"{plural(len(tables), 'table')} taken, none left out.")
+    if guesses:
+        remark(f"{plural(guesses, 'guess')} about personal data to confirm: {HOW_TO_CONFIRM}")
+    remark(f"Read its comments, then: data-platform validate {source} --connect --write")
 
 
 def check_names(source: str, url_env: str, schema: str) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from data_platform.quality.evaluated import Evaluated
     from data_platform.sync import Platform, TableReport
 
+EACH_TABLE_MAX = 50
+"""Among more tables, those in which nothing changed get no line of their own: they would hide the others."""
 SLICES_DAYS_MAX = 36_600
 """A century: more is a typing error."""
 
@@ -78,7 +80,9 @@ def sync(
         chosen = only_partitioned(platform.catalog, chosen, explicit=targets or ())
 
     reports: list[TableReport] = []
-    with progress("syncing", total=sum(map(len, chosen.values()))) as bars:
+    total = sum(map(len, chosen.values()))
+    each = total <= EACH_TABLE_MAX
+    with progress("syncing", total=total) as bars:
         for report in run(
             platform,
             chosen,
@@ -92,7 +96,7 @@ def sync(
             reports.append(report)
             bars.part_done(str(report.table))
             bars.step()
-            if not json:
+            if not json and (each or worth_a_line(report)):
                 tell(report)
 
     found = rules_found(platform, reports)
@@ -111,7 +115,10 @@ def sync(
         tell_rules(found)
         failed = sum(report.error is not None for report in reports)
         rows = sum(report.rows for report in reports)
-        remark(f"{plural(len(reports) - failed, 'table')} synced, {failed} failed, {plural(rows, 'row')}.")
+        remark(
+            f"{plural(len(reports) - failed, 'table')} synced, {failed} failed, {plural(rows, 'row')};"
+            f" nothing changed in {sum(map(unchanged, reports)):,}{compared(reports)}."
+        )
     if code:
         raise typer.Exit(code)
 
@@ -284,6 +291,22 @@ def tell_errors(reports: Sequence[TableReport]) -> None:
             failed.setdefault(str(report.error), []).append(str(report.table))
     for why, tables in failed.items():
         say_error(f"{', '.join(tables)}: {why}")
+
+
+def unchanged(report: TableReport) -> bool:
+    return report.error is None and report.manifest is None
+
+
+def worth_a_line(report: TableReport) -> bool:
+    """Whether there is more to say of it than that nothing changed."""
+    complete = report.completeness is None or report.completeness.passed
+    return not unchanged(report) or bool(report.loaded) or bool(report.notes) or not complete
+
+
+def compared(reports: Sequence[TableReport]) -> str:
+    """How many tables were held against their source, and agree."""
+    found = [report.completeness.passed for report in reports if report.completeness is not None]
+    return f"; {sum(found):,} of {len(found):,} compared are complete" if found else ""
 
 
 def tell(report: TableReport) -> None:

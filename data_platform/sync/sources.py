@@ -49,10 +49,17 @@ def suggest_treatment(column: str, reason: str, joined: bool) -> str:
     return "redact"
 
 
-def check_sources(platform: Platform) -> Findings:
-    """What the databases say against the catalog: one line a table that could not be synced."""
+def check_sources(platform: Platform, named: Collection[str] | None = None) -> Findings:
+    """What the databases say against the catalog: one line a table that could not be synced. Of the sources
+    ``named`` alone, where any are."""
     found = Findings()
-    for source in platform.catalog.sources.values():
+    sources = [s for s in platform.catalog.sources.values() if not named or s.name in named]
+    if any("hash" in table.personal.values() for source in sources for table in source.tables.values()):
+        try:
+            platform.hash_key()
+        except DataPlatformError as error:
+            found.mistakes.append(str(error))
+    for source in sources:
         try:
             where = target(source.connection, platform.environ, source=source.name)
             with SourceSession(where) as session:

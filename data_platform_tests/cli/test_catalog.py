@@ -142,6 +142,45 @@ def test_discover_writes_a_catalog_that_is_valid(
 
 
 @pytest.mark.slow
+def test_a_newcomer_looks_at_the_own_source_alone_and_is_told_what_is_missing(
+    cli: Cli, project: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other sources have no URL, and no hash key is set yet."""
+    import psycopg
+
+    with psycopg.connect(database) as connection:
+        connection.execute("create table people (id bigint primary key, email text, phone text)")
+        connection.execute("create table visits (id bigint primary key)")
+        connection.execute("create materialized view later as select 1 as x with no data")
+    monkeypatch.setenv("CLI_TEST_NEW_URL", database)
+    monkeypatch.delenv("CLI_TEST_HASH_KEY", raising=False)
+    written = cli("discover", "--source", "new", "--url-env", "CLI_TEST_NEW_URL", "--write")
+    assert "2 tables taken, 1 left out, each with the reason: later." in written.err
+    assert "2 guesses about personal data to confirm: take the question mark away" in written.err
+    assert "data-platform validate new --connect --write" in written.err
+    result = cli("validate", "new", "--connect", "--write")
+    assert result.code == 2
+    lines = result.err.splitlines()
+    assert [line for line in lines if line.startswith("Error: ")] == [
+        line for line in lines if "CLI_TEST_HASH_KEY is not set" in line
+    ], "and nothing of the sources that were not named"
+    assert [line.split(":")[0] for line in lines].index("Error") > max(
+        n for n, line in enumerate(lines) if line.startswith("question: ")
+    )
+    assert result.err.count("take the question mark away") == 1
+    monkeypatch.setenv("CLI_TEST_HASH_KEY", "k" * 32)
+    checked = cli("validate", "new", "--connect", "--write")
+    assert checked.code == 0, checked.err
+    assert "agrees with the database of new: 3 sources, 6 tables" in checked.out
+
+
+def test_a_source_to_look_at_must_be_there_and_goes_with_connect(cli: Cli, project: Path) -> None:
+    assert "SOURCE goes with --connect" in cli("validate", "crm").err
+    unknown = cli("validate", "cmr", "--connect")
+    assert unknown.code == 2 and "cmr" in unknown.err
+
+
+@pytest.mark.slow
 def test_validate_connect_names_what_the_database_lacks(
     cli: Cli, project: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

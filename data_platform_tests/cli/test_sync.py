@@ -161,6 +161,20 @@ def test_a_good_table_is_shown_beside_a_bad_one(cli: Cli, played: list[TableRepo
     assert "1 table synced, 1 failed" in result.err
 
 
+def test_among_hundreds_of_tables_those_in_which_nothing_changed_are_counted(
+    cli: Cli, played: list[TableReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played += [report(TableId("crm", "contacts")), report(TableId("crm", "orders"))]
+    played += [report(ORDERS, notes=("Read by the clock path.",)), report(PRODUCTS, DuplicateKey("Twice."))]
+    summary = "3 tables synced, 1 failed, 0 rows; nothing changed in 3."
+    result = cli("sync")
+    assert len(result.out.splitlines()) == 4 and summary in result.err
+    monkeypatch.setattr(module, "EACH_TABLE_MAX", 3)  # the catalog has four
+    result = cli("sync")
+    assert result.out.splitlines() == ["shop/orders: nothing changed (0.2 s)", "shop/products: failed"]
+    assert summary in result.err
+
+
 def test_json_is_one_document_whatever_happens(cli: Cli, played: list[TableReport]) -> None:
     played += [report(ORDERS), report(PRODUCTS, DuplicateKey("Twice."))]
     result = cli("sync", "--json")
