@@ -143,6 +143,7 @@ def test_dagster_takes_the_settings(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
     settings, _ = dagster_instance_config(str(tmp_path))
     assert settings["run_monitoring"]["enabled"] and not settings["telemetry"]["enabled"]
+    assert not settings["nux"]["enabled"]
     read = set(re.findall(r"env: (\w+)", (DEPLOY / "dagster.yaml").read_text()))
     assert read == {name for name in SERVICES["code"]["environment"] if "POSTGRES" in name}
 
