@@ -87,7 +87,7 @@ def test_usage_errors_end_with_2(cli: Cli, project: Path) -> None:
 def test_a_typed_error_is_one_paragraph_with_its_code(
     cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def busy(*_: object) -> None:
+    def busy(*_: object, **__: object) -> None:
         raise WarehouseBusy("The warehouse is held by [process] 12. Wait for it, then run again.")
 
     monkeypatch.setattr("data_platform.cli.query.open_project", busy)
@@ -111,7 +111,7 @@ def test_a_typed_error_is_a_document_where_one_was_asked_for(cli: Cli, project: 
 def test_an_unforeseen_error_shows_no_values(
     cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def explode(*_: object) -> None:
+    def explode(*_: object, **__: object) -> None:
         raise ValueError("ada@example.com is not an integer")
 
     monkeypatch.setattr("data_platform.cli.query.open_project", explode)
@@ -123,7 +123,7 @@ def test_an_unforeseen_error_shows_no_values(
 
 
 def test_an_interruption_ends_with_130(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("data_platform.cli.query.open_project", interrupt)

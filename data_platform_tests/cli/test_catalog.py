@@ -224,13 +224,13 @@ NO_SCHEMAS = ["", "x" * 64, "a\nkind: evil", "a\x1bb"]
 )
 def test_discover_looks_at_its_own_words_first(cli: Cli, project: Path, option: str, word: str) -> None:
     """Before it connects or writes; the message says what is allowed and repeats no value."""
-    before = folder_of(project.parent)
+    before = folder_of(project), set(project.parent.iterdir())
     words = {"--source": "found", "--url-env": "FOUND_URL", "--schema": "public", option: word}
     for how in ((), ("--write",), ("--write", "--overwrite"), ("--output", "found.yaml")):
         result = cli("discover", *(part for pair in words.items() for part in pair), *how)
         assert result.code == 2, result.err
         assert f"{option} must be" in result.err and "hunter2" not in result.err
-    assert folder_of(project.parent) == before
+    assert (folder_of(project), set(project.parent.iterdir())) == before
 
 
 def test_discover_writes_over_nothing(cli: Cli, project: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def ledger(project: Path, warehouse: FakeWarehouse, monkeypatch: pytest.MonkeyPa
         ledger=ledger,
         warehouse=opened,
     )
-    monkeypatch.setattr(module, "open_project", lambda *_: platform)
+    monkeypatch.setattr(module, "open_project", lambda *_, **__: platform)
     return ledger
 
 

@@ -137,7 +137,7 @@ def played(monkeypatch: pytest.MonkeyPatch, catalog: Catalog) -> list[TableRepor
         yield from reports
 
     platform = SimpleNamespace(catalog=catalog, environment=SimpleNamespace(name="local"))
-    monkeypatch.setattr(module, "open_project", lambda *_: platform)
+    monkeypatch.setattr(module, "open_project", lambda *_, **__: platform)
     monkeypatch.setattr(module, "run", run)
     return reports
 

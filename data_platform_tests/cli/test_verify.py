@@ -50,7 +50,7 @@ def ledger(project: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ledg
     ledger = Ledger(LocalStore(project / ".data" / "landing"), ENVIRON)
     catalog = load_catalog(project)
     platform = Platform(catalog, catalog.environments["local"], ENVIRON, ledger.store, ledger, clock)
-    monkeypatch.setattr(module, "open_project", lambda *_: platform)
+    monkeypatch.setattr(module, "open_project", lambda *_, **__: platform)
     for day in range(1, 4):
         land(ledger, committed_at=f"2026-02-{day:02d}T12:00:00+00:00")
     return ledger
