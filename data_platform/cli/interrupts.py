@@ -47,5 +47,6 @@ def watched() -> Iterator[Interrupt]:
     try:
         yield interrupt
     finally:
+        interrupt.came = False
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
