@@ -309,7 +309,7 @@ def next_steps(found: Summary, ui_url: str, *, backed_up: bool = False) -> list[
         (f"{me} status", "how far each table is, and whether it is fresh"),
         (
             f"{me} discover --url-env MY_DATABASE_URL --source mine --write",
-            "your own database: read the YAML it drafts, then sync",
+            "your own database: read the YAML it drafts, confirm its question marks, then sync",
         ),
     ]
     return steps
