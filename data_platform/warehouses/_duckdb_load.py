@@ -5,7 +5,6 @@ The statements are ``merge.py``'s.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,14 +21,10 @@ from data_platform.warehouses._duckdb_connect import run_one
 if TYPE_CHECKING:
     import duckdb
 
-_LOADING = threading.Lock()
-"""The file keeps other processes out, but not a second thread: both would find the batch not loaded yet,
-and inserts alone never conflict, so that its new rows would stand there twice."""
-
 
 def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
     """``Warehouse.load`` over an open connection; DuckDB's own errors pass through."""
-    with _LOADING:
+    with records.WRITING:
         return _load(connection, manifest, parts)
 
 

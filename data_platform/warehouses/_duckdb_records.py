@@ -7,6 +7,7 @@ more than the rest of a sync that finds nothing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch
 
 if TYPE_CHECKING:
     import duckdb
+
+WRITING = threading.Lock()
+"""Held by who writes. The file keeps other processes out, but not a second thread: both would find a batch not loaded
+yet, and inserts alone never conflict, so that its new rows would stand there twice; updates of one row do conflict."""
 
 _LOADED = f"{PLATFORM_SCHEMA}.loaded_batches"
 _TOUCHED = f"{PLATFORM_SCHEMA}.touched_slices"

@@ -119,11 +119,11 @@ class DuckDBWarehouse:
             return load(self.connection, manifest, parts)
 
     def record_read(self, table: TableId, snapshot_at: str, *, reconciled: bool) -> None:
-        with readable_errors(self.path, f"record that {table} was read"):
+        with readable_errors(self.path, f"record that {table} was read"), records.WRITING:
             records.record_read(self.connection, table, snapshot_at, reconciled=reconciled)
 
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
-        with readable_errors(self.path, f"record what the rules of {table} found"):
+        with readable_errors(self.path, f"record what the rules of {table} found"), records.WRITING:
             records.record_rules(self.connection, table, sequence, evaluated)
 
     def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:

@@ -184,7 +184,7 @@ def test_every_type_of_the_server_has_a_rule_or_is_refused_by_name(
         except UnsupportedType as error:
             assert one.name in str(error)
             refused.add(one.name)
-    assert len(found.columns) > 150
+    assert len(found.columns) > 140  # of PostgreSQL 13
     assert refused <= REFUSED
     assert {"int4", "numeric", "_text", "int4range", "_int4range", "tsvector"} & refused == set()
 

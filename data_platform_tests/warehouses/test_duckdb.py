@@ -199,6 +199,33 @@ def test_a_view_over_a_raw_table_survives_its_refresh(loaded: Path) -> None:
         assert warehouse.query("SELECT * FROM raw_shop.seen").rows == [(7,)]
 
 
+def test_threads_write_down_one_table_side_by_side(tmp_path: Path) -> None:
+    """Two syncs of one table that find nothing: updates of one row by two transactions conflict."""
+    table, failures = TableId("shop", "orders"), []
+    start = threading.Barrier(4)
+
+    def note(number: int) -> None:
+        start.wait()
+        for n in range(60):
+            try:
+                with CONFIG.open(tmp_path, files=[tmp_path]) as warehouse:
+                    at = f"2026-01-01T00:{n:02}:00+00:00"
+                    warehouse.record_read(table, at, reconciled=False)
+                    warehouse.record_rules(table, n, str(number))
+            except BaseException as error:
+                failures.append(error)
+
+    with CONFIG.open(tmp_path, files=[tmp_path]) as warehouse:
+        warehouse.load(*Chain(tmp_path, table=table).next("replace", []))
+        threads = [threading.Thread(target=note, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert warehouse.recorded_rules().keys() == {table}
+
+
 def test_threads_load_tables_side_by_side(tmp_path: Path) -> None:
     failures: list[BaseException] = []
     start = threading.Barrier(4)
