@@ -19,7 +19,8 @@
     │   ├── ObjectDamaged           (retryable) other bytes arrived than were sent
     │   ├── BatchConflict           (retryable) another writer committed this sequence first
     │   ├── LedgerBroken            a manifest is missing, altered or out of order
-    │   └── PartDamaged             a part file is missing, short or altered
+    │   ├── PartDamaged             a part file is missing, short or altered
+    │   └── PartExpired             a part that the catalog's rule has deleted
     ├── BackupError             a backup, a restore, a drill
     │   ├── BackupMissing           no backup of that day, or none at all
     │   └── BackupDamaged           a manifest or an object is missing, short or altered
@@ -133,6 +134,10 @@ class LedgerBroken(LandingError):
 
 
 class PartDamaged(LandingError):
+    pass
+
+
+class PartExpired(LandingError):
     pass
 
 

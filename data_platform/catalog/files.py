@@ -53,6 +53,13 @@ class TableBlock(TableSettings):
         description="How often the probe has a relation read in which nothing tells that it changed (a view, a"
         " materialized view, a foreign table); by default half of its freshness_hours.",
     )
+    keep_replaced_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_600,
+        description="How many days landed rows are kept that a later whole read replaced; by default for ever."
+        " `verify --collect-replaced --yes` deletes them; the table can then not be rebuilt as of a day before.",
+    )
 
     def guesses(self, raw: Mapping[str, Any]) -> dict[str, str]:
         """The treatments that stand with a question mark in the block as written."""

@@ -206,6 +206,8 @@ class Table(TableSettings):
     freshness_hours: float
     read_every_hours: float
     """Of a relation in which nothing tells that it changed."""
+    keep_replaced_days: int | None = None
+    """How long parts are kept that a whole read replaced; None is for ever."""
     timezone: str
     """Of its daily partitions, and of a ``timestamp`` without time zone."""
     start: date

@@ -19,6 +19,7 @@ from data_platform.tables import TableId
 
 if TYPE_CHECKING:
     from data_platform.landing.orphans import Collection
+    from data_platform.landing.replaced import Replaced
     from data_platform.landing.verify import Verification
 
 SAMPLE = 0.05
@@ -29,10 +30,12 @@ DAMAGED = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """One table's; ``orphans`` is None where they were not asked for, or its ledger is damaged."""
+    """One table's; ``orphans`` is None where they were not asked for, or its ledger is damaged, and ``replaced``
+    also where the catalog has no rule for the table."""
 
     verification: Verification
     orphans: Collection | None
+    replaced: Replaced | None
 
 
 def verify(
@@ -67,6 +70,14 @@ def verify(
         float,
         typer.Option("--grace", metavar="HOURS", min=0, help="Delete orphans first seen this long ago."),
     ] = GRACE_HOURS,
+    collect_replaced: Annotated[
+        bool,
+        typer.Option(
+            "--collect-replaced",
+            help="Also find parts that a whole read replaced longer ago than the table's keep_replaced_days;"
+            " --yes deletes them.",
+        ),
+    ] = False,
     accept_loss: Annotated[
         bool,
         typer.Option(
@@ -83,7 +94,7 @@ def verify(
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Delete the orphans instead of only counting them.")
+        bool, typer.Option("--yes", help="Delete what is collected instead of only counting it.")
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
@@ -93,8 +104,8 @@ def verify(
 
     Everything since the last verification, and a sample of what is older.
     """
-    if yes and not collect_orphans:
-        raise typer.BadParameter("--yes goes with --collect-orphans.")
+    if yes and not (collect_orphans or collect_replaced):
+        raise typer.BadParameter("--yes goes with --collect-orphans or --collect-replaced.")
     if accept_loss and not targets:
         raise typer.BadParameter("--accept-loss goes with the tables whose loss is accepted.")
     if sign and not targets:
@@ -107,7 +118,7 @@ def verify(
             f"There is no key to sign with: set the environment variable {platform.signer.variable}"
             " (`openssl rand -hex 32`)."
         )
-    from data_platform.landing import orphans
+    from data_platform.landing import orphans, replaced
     from data_platform.landing.verify import forget
     from data_platform.landing.verify import sign as sign_table
     from data_platform.landing.verify import verify as verify_table
@@ -146,7 +157,12 @@ def verify(
             if collect_orphans and not found.problems:
                 hours = timedelta(hours=grace)
                 collected = orphans.collect(platform.ledger, table, platform.clock(), hours, remove=yes)
-            outcomes.append(Outcome(found, collected))
+            expired = None
+            days = platform.catalog.table(table).keep_replaced_days
+            if collect_replaced and days is not None and not found.problems:
+                keep = timedelta(days=days)
+                expired = replaced.collect(platform.ledger, table, platform.clock(), keep, remove=yes)
+            outcomes.append(Outcome(found, collected, expired))
             bars.part_done(name)
             bars.step()
             if not json:
@@ -189,6 +205,10 @@ def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
         f"{head}, {size(found.bytes)} hashed, {plural(len(found.problems), 'problem')}, {signed(found)}"
         f" ({found.seconds:.1f} s)"
     )
+    if outcome.replaced is not None and outcome.replaced.parts:
+        what = f"{plural(len(outcome.replaced.parts), 'replaced part')}, {size(outcome.replaced.bytes)}"
+        kept = f"; it can be rebuilt as of {outcome.replaced.kept_since:%Y-%m-%d %H:%M} UTC or later"
+        say(f"  {what} deleted{kept}" if removed else f"  {what} would be deleted with --yes{kept}")
     if outcome.orphans is None:
         if asked:
             remark("  orphans are left alone while the table is damaged")
@@ -216,7 +236,7 @@ def tell_problems(outcomes: Sequence[Outcome]) -> None:
 
 def fields(outcome: Outcome, *, removed: bool) -> dict[str, Any]:
     """A table of ``verify --json``, as docs/cli.md describes it."""
-    found, collected = outcome.verification, outcome.orphans
+    found, collected, expired = outcome.verification, outcome.orphans, outcome.replaced
     return {
         "table": str(found.table),
         "ok": not found.problems,
@@ -234,6 +254,15 @@ def fields(outcome: Outcome, *, removed: bool) -> dict[str, Any]:
             "ripe": [asdict(orphan) for orphan in collected.ripe],
             "waiting": [asdict(orphan) for orphan in collected.waiting],
             "unlanded": list(collected.unlanded),
+            "deleted": removed,
+        },
+        "replaced": None
+        if expired is None
+        else {
+            "kept_from": expired.kept_from,
+            "kept_since": expired.kept_since.isoformat() if expired.kept_since else None,
+            "parts": len(expired.parts),
+            "bytes": expired.bytes,
             "deleted": removed,
         },
     }

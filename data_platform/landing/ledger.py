@@ -14,8 +14,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from data_platform.errors import BatchConflict, ConfigurationError, LedgerBroken, ObjectDamaged, PartDamaged
-from data_platform.landing import hint, tail, words
+from data_platform.errors import (
+    BatchConflict,
+    ConfigurationError,
+    LedgerBroken,
+    ObjectDamaged,
+    PartDamaged,
+    PartExpired,
+)
+from data_platform.landing import hint, replaced, tail, words
 from data_platform.landing.keys import hint_key, manifest_key, manifest_sequence, part_sequence
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part, sha256_of
@@ -301,6 +308,7 @@ class Ledger:
         """Look at the batches ``sequences``, ascending: each manifest, its link to the one before, and
         its parts as ``rewrites`` says that they stand. ``deep`` hashes them."""
         before: Manifest | None = None
+        kept_from = replaced.kept_from(self.store, table, self.signer)
         for sequence in sequences:
             if before is None or before.sequence != sequence - 1:
                 before = self._readable(table, sequence - 1)
@@ -316,6 +324,9 @@ class Ledger:
             if before is not None and before.signature and not manifest.signature:
                 problems.append(words.unsigned(manifest, "though the one before is"))
             before = manifest
+            if sequence < kept_from:
+                yield Checked(sequence, manifest, tuple(problems))
+                continue
             try:
                 parts = _standing(manifest, rewrites)
             except LedgerBroken as error:
@@ -329,7 +340,7 @@ class Ledger:
     @contextmanager
     def open_parts(self, manifest: Manifest, verified: bool = False) -> Iterator[list[Path]]:
         """The batch's parts as local files. ``PartDamaged`` names the table, the batch and the part
-        that is missing, short or altered. ``verified`` says that this process has just written
+        that is missing, short or altered; ``PartExpired`` the batch whose parts the catalog's rule deleted. ``verified`` says that this process has just written
         and hashed them, so that only their sizes are compared."""
         with ExitStack() as stack:
             paths = []
@@ -337,6 +348,9 @@ class Ledger:
                 try:
                     path = stack.enter_context(self.store.local(part.key))
                 except KeyError:
+                    kept_from = replaced.kept_from(self.store, manifest.table, self.signer)
+                    if manifest.sequence < kept_from:
+                        raise PartExpired(words.expired(manifest, kept_from)) from None
                     raise PartDamaged(words.damaged(manifest, part, "is missing")) from None
                 if path.stat().st_size != part.bytes:
                     raise PartDamaged(words.damaged(manifest, part, words.size_is(path.stat().st_size, part)))

@@ -20,6 +20,14 @@ def damaged(manifest: Manifest, part: Part, what: str) -> str:
     )
 
 
+def expired(manifest: Manifest, kept_from: int) -> str:
+    return (
+        f"The parts of batch {manifest.sequence} of {manifest.table} were deleted by the rule `keep_replaced_days`:"
+        f" batch {kept_from} had replaced the whole table. Choose an instant at or after that batch was committed;"
+        " what was before can be restored from a backup."
+    )
+
+
 def unsigned(manifest: Manifest, though: str) -> str:
     return (
         f"The manifest of batch {manifest.sequence} of {manifest.table} is not signed, {though}: somebody else put"

@@ -48,9 +48,12 @@ def clock() -> Clock:
 def ledger(project: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     """The ledger behind the command; three batches of shop/orders stand in it."""
     ledger = Ledger(LocalStore(project / ".data" / "landing"), ENVIRON)
-    catalog = load_catalog(project)
-    platform = Platform(catalog, catalog.environments["local"], ENVIRON, ledger.store, ledger, clock)
-    monkeypatch.setattr(module, "open_project", lambda *_, **__: platform)
+
+    def opened(*_: object, **__: object) -> Platform:
+        catalog = load_catalog(project)
+        return Platform(catalog, catalog.environments["local"], ENVIRON, ledger.store, ledger, clock)
+
+    monkeypatch.setattr(module, "open_project", opened)
     for day in range(1, 4):
         land(ledger, committed_at=f"2026-02-{day:02d}T12:00:00+00:00")
     return ledger
@@ -86,6 +89,28 @@ def test_nothing_landed_is_whole(cli: Cli, project: Path) -> None:
     assert result.code == 0, result.err
     assert result.out.count("0 manifests") == 4
     assert not (project / ".data").exists()
+
+
+def test_replaced_parts_go_by_the_table_s_rule(cli: Cli, project: Path, ledger: Ledger) -> None:
+    nothing = orders(cli("verify", "shop", "--collect-replaced", "--yes", "--json"))
+    assert nothing["replaced"] is None, "the table has no rule"
+    file = project / "catalog" / "sources" / "shop.yaml"
+    file.write_text(
+        file.read_text().replace("    key: order_id\n", "    key: order_id\n    keep_replaced_days: 10\n", 1)
+    )
+    land(ledger, load="replace", operation="refresh", committed_at="2026-02-10T12:00:00+00:00")
+    counted = cli("verify", "shop/orders", "--collect-replaced")
+    assert "6 replaced parts" in counted.out and "would be deleted with --yes" in counted.out
+    done = orders(cli("verify", "shop/orders", "--collect-replaced", "--yes", "--json"))
+    assert done["replaced"] == {
+        "kept_from": 4,
+        "kept_since": "2026-02-10T12:00:00+00:00",
+        "parts": 6,
+        "bytes": done["replaced"]["bytes"],
+        "deleted": True,
+    }
+    assert cli("verify", "--since", "0").code == 0
+    assert cli("verify", "--yes").code == 2
 
 
 def test_since_a_day_or_a_batch(cli: Cli, ledger: Ledger) -> None:

@@ -15,7 +15,15 @@ from random import Random
 import duckdb
 import pytest
 
-from data_platform.errors import ConfigurationError, LedgerBroken, PartDamaged, WarehouseBusy, WarehouseError
+from data_platform.errors import (
+    ConfigurationError,
+    LedgerBroken,
+    PartDamaged,
+    PartExpired,
+    WarehouseBusy,
+    WarehouseError,
+)
+from data_platform.landing import replaced
 from data_platform.landing.keys import manifest_key
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.sandbox.server import PostgresServer
@@ -305,6 +313,30 @@ def test_what_came_before_the_table_was_replaced_is_not_read(shop: Project, tmp_
     assert rows_of(tmp_path / "now.duckdb") == rows_of(shop.root / "warehouse.duckdb") != whole
     with pytest.raises(PartDamaged, match="of batch 1 of shop/orders is missing"):
         rebuild(alone(shop), tmp_path / "past.duckdb", at=landed_at(shop, 3))
+
+
+def test_what_a_rule_gave_up_is_refused_by_name_and_the_days_it_keeps_are_not(
+    project: Project, tmp_path: Path
+) -> None:
+    project.execute("create table t (id int)", "insert into t values (1)")
+    project.catalog({"t": {"strategy": "replace", "keep_replaced_days": 1}}).good()
+    table, landed = TableId("shop", "t"), []
+    for value in (2, 3):
+        landed.append(datetime.now(UTC))
+        project.execute(f"insert into t values ({value})")
+        project.good()
+    platform = project.platform()
+    later = landed[1] + timedelta(days=1)
+    assert replaced.collect(platform.ledger, table, later, timedelta(days=1), remove=True).kept_from == 2
+    rebuild(platform, tmp_path / "then.duckdb", at=landed[1])
+    assert len(rows_of(tmp_path / "then.duckdb")["t"][1]) == 2
+    with pytest.raises(PartExpired, match="keep_replaced_days"):
+        rebuild(platform, tmp_path / "before.duckdb", at=landed[0])
+    assert not (tmp_path / "before.duckdb").exists()
+    rebuild(platform, tmp_path / "now.duckdb")
+    assert rows_of(tmp_path / "now.duckdb") == rows_of(tmp_path / "warehouse.duckdb")
+    project.execute("insert into t values (4)")
+    assert project.good(verify=True)["t"].manifest is not None
 
 
 def test_damage_is_named_and_leaves_no_file(shop: Project, tmp_path: Path) -> None:
