@@ -128,6 +128,33 @@ def test_a_lock_that_is_wanted_for_a_moment_costs_a_moment(migrated: Project) ->
         wanted[0]()
 
 
+def test_a_lock_that_is_gone_when_the_server_is_asked_who_held_it_costs_a_moment_too(
+    migrated: Project,
+) -> None:
+    wanted: list[Callable[[], Any]] = []
+    asked = []
+    start, why = run.Readers.start, run.Readers._why
+
+    def ask_first(self: run.Readers, reads: Any) -> None:
+        wanted.append(in_background(lambda: migrated.execute("set lock_timeout = '1500ms'", "truncate a2")))
+        waits_for_a_lock(migrated, f"not {OURS}")
+        start(self, reads)
+
+    def gone_by_then(self: run.Readers, *failed: Any) -> Any:
+        asked.append(failed)
+        if len(asked) == 2:  # the first time it was found in the way
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                wanted[0]()
+        return why(self, *failed)
+
+    migrated.execute(*(f"update {t} set n = n + 1" for t in TABLES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.Readers, "start", ask_first)
+        patch.setattr(run.Readers, "_why", gone_by_then)
+        assert {t: r.rows for t, r in migrated.good().items()} == dict.fromkeys(TABLES, 10)
+    assert len(asked) == 2
+
+
 @contextmanager
 def locked(project: Project, *tables: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(project.url, application_name="deploy 42") as holder:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -263,7 +264,9 @@ class Readers:
         parts: list[tuple[Path, int]] = []
         problem: Exception | None = None
         lost: Exception | None = None
-        tried = 0
+        tried: Counter[int] = (
+            Counter()
+        )  # a lock may be gone when the server is asked who held it: each counts apart
         while todo and problem is None and engine is not None:
             unit, path = todo.pop()
             began = time.monotonic()
@@ -279,9 +282,9 @@ class Readers:
             # cannot be joined any more is lost to every table; what can was this table's trouble alone.
             _close(engine)
             engine = None
-            if again := self._snapshot is not None and tried < why.tries:
-                self._stopped.wait(PAUSES_SECONDS[tried])
-                tried += 1
+            if again := self._snapshot is not None and tried[why.tries] < why.tries:
+                self._stopped.wait(PAUSES_SECONDS[min(tried.total(), len(PAUSES_SECONDS) - 1)])
+                tried[why.tries] += 1
             if self._stopped.is_set():
                 lost = problem
                 break
