@@ -9,6 +9,7 @@ where manifests are. Where it is lost, the parts look lost until the rule is app
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -57,12 +58,14 @@ def collect(ledger: Ledger, table: TableId, now: datetime, keep: timedelta, *, r
             break
     if whole is None:
         return Replaced(known, None)
-    parts = []
+    parts, size = [], 0
     for key in ledger.store.list(f"{table}/batches"):
         sequence = part_sequence(table, key)
         if sequence is not None and sequence < whole.sequence:
-            parts.append(key)
-    found = Replaced(whole.sequence, whole.landed_at, tuple(parts), sum(map(ledger.store.size, parts)))
+            with suppress(KeyError):  # another collector was faster
+                size += ledger.store.size(key)
+                parts.append(key)
+    found = Replaced(whole.sequence, whole.landed_at, tuple(parts), size)
     if remove:
         if whole.sequence > 1:
             fields = {"sequence": whole.sequence, "at": now.isoformat(timespec="seconds")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,6 +124,21 @@ def test_a_kill_between_the_hint_and_the_last_part_leaves_nothing_to_mend(
     assert problems(ledger) == ()
     assert len(collect(ledger, 25, 10).parts) == 1
     assert len(ledger.store.list(f"{TABLE}/batches")) == 4
+
+
+def test_two_collectors_do_not_meet_in_an_error(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = ledger.store.list
+
+    def while_another_deletes(prefix: str, **options: Any) -> list[str]:
+        keys = list(listed(prefix, **options))
+        if prefix.endswith("/batches"):
+            ledger.store.delete(keys[0])
+        return keys
+
+    monkeypatch.setattr(ledger.store, "list", while_another_deletes)
+    assert len(collect(ledger, 25, 10).parts) == 1
+    monkeypatch.undo()
+    assert problems(ledger) == ()
 
 
 def test_a_lost_hint_is_loud_and_the_rule_writes_it_again(ledger: Ledger) -> None:
