@@ -9,6 +9,7 @@ operating systems. Starting and stopping is in ``server.py``.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -19,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -143,23 +145,35 @@ def runnable(install: Path, copy: Path) -> Path:
                 ) from error
     if not runs(copy):
         raise SandboxError(
-            f"PostgreSQL's programs do not run from {install}, nor from a copy in {copy}. "
+            f"PostgreSQL's programs do not run from {install}, nor from a copy in {copy} ({why_not(copy)}). "
             f"Try {copy / 'bin' / 'postgres'} --version by hand; the folder may be mounted noexec."
         )
     return copy
 
 
 def runs(install: Path) -> bool:
-    try:
-        command = [str(install / "bin" / "postgres"), "--version"]
-        return (
-            subprocess.run(
-                command, cwd="/", capture_output=True, check=False, **as_user(unprivileged_user())
-            ).returncode
-            == 0
-        )
-    except OSError:
-        return False
+    return not why_not(install)
+
+
+BUSY_SECONDS_MAX = 10.0
+
+
+def why_not(install: Path) -> str:
+    """Why the server's account cannot run the programs of ``install``; empty when it can."""
+    command = [str(install / "bin" / "postgres"), "--version"]
+    give_up_at = time.monotonic() + BUSY_SECONDS_MAX
+    while True:
+        try:
+            done = subprocess.run(
+                command, cwd="/", capture_output=True, text=True, check=False, **as_user(unprivileged_user())
+            )
+        except OSError as error:
+            # What was just copied is open for writing still in a child that another thread starts.
+            if error.errno not in (errno.ETXTBSY, errno.EAGAIN) or time.monotonic() > give_up_at:
+                return str(error)
+            time.sleep(0.05)
+        else:
+            return "" if done.returncode == 0 else done.stderr.strip() or f"it ended with {done.returncode}"
 
 
 def free_port() -> int:

@@ -250,7 +250,7 @@ def test_the_sensor_follows_the_shop(graph: GraphProject, files: list[Path]) -> 
     graph.execute("delete from order_items where ordered_at < '2010-12-02'")
     assert tick(graph, cursor)[0] == [], "not before the next measurement"
     (result,), cursor = tick(graph, None)
-    assert result.dagster_run.tags["dagster/asset_partition_range_start"] == "2010-12-01"
+    assert result.dagster_run.tags["data_platform/operation"] == "reconcile"
     assert dict(graph.rows(REVENUE)) == {
         day: total for day, total in so_far.revenue.items() if day != "2010-12-01"
     }
