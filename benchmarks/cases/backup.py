@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.case import Say, Wanted, new_result
 from benchmarks.measure import BenchmarkError, Figures, measure
 from benchmarks.project import DATA_PLATFORM, PLATFORM, plain_environment
-from benchmarks.report import Result
+from benchmarks.report import Limit, Result
 
+CASES = {
+    "backup-copy": ("plain copy of a backup's objects, with SHA-256", ()),
+    "backup-engine": ("the engine's own COPY of the rows, sorted, unproven", ()),
+    "backup": ("backup run: export, store, read back", (Limit("ratio_to_copy", 2.0), Limit("peak_mb", 1000))),
+    "backup-verify": ("backup verify: every byte read and hashed", (Limit("ratio_to_copy", 2.0),)),
+    "restore-engine": ("the engine's own load of those objects, unproven", ()),
+    "restore": ("restore warehouse, proven equal", (Limit("ratio_to_copy", 2.0), Limit("peak_mb", 1000))),
+}
 BACKUPS = """\
     backups: {store: {kind: local, path: .data/backups}, start: 2026-01-01}
 """
@@ -55,32 +64,36 @@ with duckdb.connect(file, config=config) as connection:
 """
 
 
-def backup_results(
-    results: dict[str, Result], rows: int, repeat: int, say: Callable[[str], None]
-) -> Iterator[Result]:
-    """``results`` by the names of ``BACKUP_CASES``; each repetition is held against a plain copy made
-    just before it."""
+def results(wanted: Wanted) -> Iterator[Result]:
+    """All are run when any of them is wanted: each needs the one before. Each repetition is held against
+    a plain copy made just before it."""
+    names = wanted.of(CASES)
+    if not names:
+        return
+    made = {name: new_result(CASES, name) for name in CASES}
     with tempfile.TemporaryDirectory(prefix="data-platform-bench-backup-") as name:
         root = Path(name)
         try:
-            size = _make_warehouse(root, rows)
-            say(f"A warehouse of {rows:,} rows, {size / 1e6:,.0f} MB.")
-            for number in range(repeat):
-                _once(root, results, number, say)
+            size = _make_warehouse(root, wanted.rows)
+            wanted.say(f"A warehouse of {wanted.rows:,} rows, {size / 1e6:,.0f} MB.")
+            for number in range(wanted.repeat):
+                _once(root, made, number, wanted.say)
         except BenchmarkError as error:
-            results["backup"].error = str(error)
-        objects = sum(p.stat().st_size for p in (root / ".data/backups").rglob("*.parquet")) / max(repeat, 1)
-        for result in results.values():
+            made["backup"].error = str(error)
+        objects = sum(p.stat().st_size for p in (root / ".data/backups").rglob("*.parquet")) / max(
+            wanted.repeat, 1
+        )
+        for result in made.values():
             seconds = result.median().get("wall_seconds")
             if seconds:
                 result.notes.append(
                     f"{objects / seconds / 1e6:,.0f} MB/s of the backup's {objects / 1e6:,.0f} MB; the warehouse is"
-                    f" {size / 1e6:,.0f} MB, {rows:,} rows"
+                    f" {size / 1e6:,.0f} MB, {wanted.rows:,} rows"
                 )
-        yield from results.values()
+        yield from (result for result in made.values() if result.name in names)
 
 
-def _once(root: Path, results: dict[str, Result], number: int, say: Callable[[str], None]) -> None:
+def _once(root: Path, results: dict[str, Result], number: int, say: Say) -> None:
     made = _run(root, [DATA_PLATFORM, "backup", "run"])
     newest = sorted((root / ".data/backups/warehouse/objects").iterdir())[-1]
     copied = _run(root, [sys.executable, "-c", COPY, str(newest), str(root / f"copy-{number}")])

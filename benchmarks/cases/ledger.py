@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import resource
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from statistics import median
 
+from benchmarks.case import Wanted, new_result
 from benchmarks.measure import Figures
+from benchmarks.report import Limit, Result
 from data_platform.landing.keys import FOLDER_MAX, manifest_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Measured
@@ -17,9 +21,35 @@ from data_platform.landing.state import CHECKPOINT_EVERY
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Column, Fingerprint, Slice, Snapshot, TableId, Watermark, days_between
 
+CASES = {
+    "ledger": ("the state of a table read from 100,000 batches", (Limit("wall_seconds", 0.1),)),
+}
+BATCHES = 100_007
+"""As far behind the last checkpoint as a head can be."""
+REPEAT_MIN = 21
+"""A reading takes milliseconds: its median wants more of them than that of a sync."""
 TABLE = TableId("bench", "orders")
 DAYS = 730
 COLUMNS = tuple(Column(f"column_{n:02d}", "VARCHAR", "text") for n in range(20))
+
+
+def results(wanted: Wanted) -> Iterator[Result]:
+    """In this process: a start would hide the figure."""
+    if not wanted.of(CASES):
+        return
+    result = new_result(CASES, "ledger")
+    wanted.say(f"Making a ledger of {BATCHES:,} batches.")
+    with tempfile.TemporaryDirectory(prefix="data-platform-bench-ledger-") as name:
+        store = build_chain(Path(name), BATCHES)
+        for _ in range(max(wanted.repeat, REPEAT_MIN)):
+            result.repetitions.append(read_state(store, BATCHES))
+    milliseconds = [1000 * figures.wall_seconds for figures in result.repetitions]
+    result.notes.append(
+        f"{median(milliseconds):.1f} ms of at most 100 ms, the slowest of {len(milliseconds)}"
+        f" {max(milliseconds):.1f} ms"
+    )
+    wanted.say(f"{result.title}: {median(milliseconds):.1f} ms")
+    yield result
 
 
 def build_chain(root: Path, batches: int) -> LocalStore:
