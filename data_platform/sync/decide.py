@@ -14,7 +14,8 @@ from typing import Literal
 from data_platform.errors import SchemaDrift
 from data_platform.sources.postgres import clock
 from data_platform.sources.postgres.introspect import KINDS, Relation
-from data_platform.sources.postgres.session import Server, changed_since
+from data_platform.sources.postgres.server import Server
+from data_platform.sources.postgres.session import changed_since
 from data_platform.sources.postgres.types import literal, quote
 from data_platform.tables import (
     RULE_PREFIX,

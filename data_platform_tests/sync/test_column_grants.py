@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import psycopg
 import pytest
 
 from data_platform.errors import CatalogError, SourceError
-from data_platform.sources.postgres import session
+from data_platform.sources.postgres import together
 from data_platform.sync import check_sources, probe
 from data_platform.sync.sources import discover
 from data_platform_tests.conftest import Role
@@ -87,16 +88,16 @@ def test_a_table_that_is_emptied_under_the_snapshot_is_not_read_as_empty(
 ) -> None:
     """No lock can be taken before the snapshot where columns alone are granted."""
     granted.catalog(ONLY).good()
-    describe = session.read_relation
+    describe = together.read_relations
 
-    def describe_after(connection: psycopg.Connection, schema: str, name: str) -> object:
-        if name == "account":
+    def describe_after(connection: psycopg.Connection, wanted: Sequence[tuple[str, str]]) -> object:
+        if ("public", "account") in wanted:
             emptying = threading.Thread(target=project.execute, args=("truncate account",))
             emptying.start()
             emptying.join()
-        return describe(connection, schema, name)
+        return describe(connection, wanted)
 
-    monkeypatch.setattr(session, "read_relation", describe_after)
+    monkeypatch.setattr(together, "read_relations", describe_after)
     error = granted.sync()["account"].error
     assert error is not None and error.retryable and "was emptied or rewritten" in str(error)
     assert granted.rows("select count(*) from raw_shop.account") == [(2,)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from data_platform.errors import SchemaDrift
 from data_platform.sources.postgres.clock import Observation
 from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn
-from data_platform.sources.postgres.session import Server
+from data_platform.sources.postgres.server import Server
 from data_platform.sync.decide import (
     MAX_XID_DISTANCE,
     Decision,

@@ -12,7 +12,7 @@ import pytest
 
 from data_platform.errors import DuplicateKey, SourceUnreachable
 from data_platform.landing.part import canonical
-from data_platform.sources.postgres import locks, session
+from data_platform.sources.postgres import locks, together
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sync import check_sources, probe
 from data_platform.sync.sources import Findings
@@ -175,17 +175,19 @@ def test_rows_that_once_landed_with_their_parent_leave_it(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger of an earlier release holds them in both tables, and its manifest says whose they were."""
-    describe = session.read_relation
+    describe = together.read_relations
 
-    def with_children(connection: Any, schema: str, name: str) -> Relation:
-        found = describe(connection, schema, name)
-        assert found.identity is not None
-        leaves = tuple(oid for oid, _, _ in found.children)
-        return replace(found, children=(), identity=replace(found.identity, leaves=leaves))
+    def with_children(connection: Any, wanted: Sequence[tuple[str, str]]) -> list[Relation]:
+        described = []
+        for found in describe(connection, wanted):
+            assert isinstance(found, Relation) and found.identity is not None
+            leaves = tuple(oid for oid, _, _ in found.children)
+            described.append(replace(found, children=(), identity=replace(found.identity, leaves=leaves)))
+        return described
 
     project.execute(INHERITS)
     project.catalog({"vehicle": {"key": "id"}, "truck": {"key": "id"}})
-    monkeypatch.setattr(session, "read_relation", with_children)
+    monkeypatch.setattr(together, "read_relations", with_children)
     assert project.good()["vehicle"].rows == 3
     monkeypatch.undo()
     project.good()
@@ -238,7 +240,7 @@ def test_a_table_made_while_the_snapshot_is_taken_waits_for_the_next_sync(
     """It could not be locked, so nothing would keep a TRUNCATE out of its read."""
     find = locks.find
 
-    def find_and_make(connection: Any, wanted: Sequence[session.Wanted]) -> dict[str, locks.Found]:
+    def find_and_make(connection: Any, wanted: Sequence[together.Wanted]) -> dict[str, locks.Found]:
         found = find(connection, wanted)
         project.execute(TABLE)
         return found

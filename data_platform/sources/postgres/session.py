@@ -17,13 +17,15 @@ from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
 from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, TableLocked
-from data_platform.sources.postgres import locks
+from data_platform.sources.postgres import locks, together
 from data_platform.sources.postgres.clock import Observation, observe
 from data_platform.sources.postgres.connection import Target, connect, unreachable
-from data_platform.sources.postgres.introspect import Relation, read_relation
+from data_platform.sources.postgres.introspect import Relation, read_relations
 from data_platform.sources.postgres.limits import Limit, read_limits
+from data_platform.sources.postgres.server import read_server
 from data_platform.sources.postgres.server_errors import LOCK_CODES, source_error
 from data_platform.sources.postgres.settings import Place, Settings, place, roll_back, transaction
+from data_platform.sources.postgres.together import Wanted
 from data_platform.sources.postgres.types import from_clause, quote
 from data_platform.tables import Snapshot
 
@@ -35,8 +37,6 @@ LOOK_SECONDS = 5
 DENIED = "42501"
 _OVER = object()
 
-Wanted = tuple[str, str, str]
-"""A table's name in the catalog, its schema and its relation."""
 T = TypeVar("T")
 
 _SAME_FILE = """
@@ -45,27 +45,6 @@ from pg_class c where c.relkind = 'r'
   and (c.oid = %(oid)s or c.oid in (select relid from pg_partition_tree(%(oid)s)))
 """
 """pg_class shows a table's file as of the snapshot, the function the present one."""
-
-_TIMELINE = """
-select case when pg_is_in_recovery() then greatest(
-        (select timeline_id from pg_control_checkpoint()),
-        (select min_recovery_end_timeline from pg_control_recovery()),
-        (select received_tli from pg_stat_wal_receiver))
-    else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int end
-"""
-"""The log that is written now says it. The control file tells the timeline of the last checkpoint, and the
-first one after a failover may take minutes: until then every number of a transaction that was lost with
-the old primary would be taken for one that is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """``system_identifier`` names the cluster and the database in it."""
-
-    version: int
-    system_identifier: str
-    timeline: int
-    standby: bool
 
 
 class SourceSession:
@@ -101,7 +80,7 @@ class SourceSession:
             self.limits = self._read_limits()
             self._idle_as_long_as_it_takes()
             with self.asking(f"Asking {self.source!r} who it is"):
-                self.server = self._read_server()
+                self.server = read_server(self._connection)
         except BaseException:
             self._connection.close()
             raise
@@ -142,9 +121,7 @@ class SourceSession:
             ).fetchone()
             self.settings.check(execute(self.settings.question()), isolation="repeatable read")
             self.place = place(execute)
-            for table, schema, relation in wanted:
-                if table not in self.errors:
-                    self._describe(table, schema, relation)
+            self._describe([w for w in wanted if w[0] not in self.errors])
         except Exception as error:
             raise self.failure(error, f"Taking a snapshot of {self.source!r}") from None
         self.exported = exported
@@ -199,10 +176,25 @@ class SourceSession:
         try:
             if self.reader is not None:
                 return self.reader(statement)
-            with self._connection.transaction():  # a savepoint
-                return list(self._connection.execute(statement))
+            return together.ask(self._connection, [statement])[0]
         except Exception as error:
             raise self.failure(error, what) from None
+
+    def execute_each(
+        self, statements: Mapping[str, str], *, what: Callable[[str], str]
+    ) -> dict[str, list[tuple[Any, ...]] | DataPlatformError]:
+        """By name, the rows of each of ``statements`` under the snapshot, or its failure, of ``what(name)``.
+
+        Those that are sent together have their ``statement_timeout`` each, and fail each by itself.
+        """
+        found: dict[str, list[tuple[Any, ...]] | DataPlatformError] = {}
+        name = next(iter(statements), "")
+        try:
+            for name, rows in together.ask_each(self._connection, statements):
+                found[name] = self.failure(rows, what(name)) if isinstance(rows, Exception) else rows
+        except Exception as error:
+            raise self.failure(error, what(name)) from None
+        return found
 
     @contextmanager
     def trying(self, seconds: float) -> Iterator[Any]:
@@ -329,7 +321,10 @@ class SourceSession:
 
         try:
             with transaction(self._connection, self.settings, "repeatable read"):
-                return act(table, read_relation(self._connection, schema, relation))
+                (found,) = read_relations(self._connection, [(schema, relation)])
+                if isinstance(found, DataPlatformError):
+                    raise found
+                return act(table, found)
         except (DataPlatformError, psycopg.Error) as error:
             problem = self.failure(error, f"Describing {schema}.{relation}")
             if self._connection.closed:
@@ -357,29 +352,34 @@ class SourceSession:
                 " it will be at the next sync."
             )
 
-    def _describe(self, table: str, schema: str, relation: str) -> None:
-        execute = self._connection.execute
-        execute("savepoint describe")
-        try:
-            found = read_relation(self._connection, schema, relation)
-            if table in self._denied:
-                if not found.readable:
-                    raise self._denied[table]
-                self._lock_by_reading(found)
-            elif found.kind in locks.LOCKABLE and table not in self._locked:
-                raise SourceUnreachable(
-                    f"{schema}.{relation} was made while the snapshot was taken, so nothing keeps a change out of"
-                    " it. Nothing was read; it will be at the next sync."
-                )
-            self.relations[table] = found
-        except DataPlatformError as error:
-            self.errors[table] = error
-        except Exception as error:
-            if self._connection.closed:
-                raise
-            execute("rollback to savepoint describe")
-            self.errors[table] = self.failure(error, f"Describing {schema}.{relation}")
-        execute("release savepoint describe")
+    def _describe(self, wanted: Sequence[Wanted]) -> None:
+        for (table, schema, relation), found in together.describe(self._connection, wanted):
+            problem = found if isinstance(found, Exception) else self._not_held(table, found)
+            if problem is None and not isinstance(found, Exception):
+                self.relations[table] = found
+            elif isinstance(problem, DataPlatformError):
+                self.errors[table] = problem
+            elif problem is not None:
+                self.errors[table] = self.failure(problem, f"Describing {schema}.{relation}")
+
+    def _not_held(self, table: str, found: Relation) -> Exception | None:
+        """Why ``found`` cannot be read as it is described: nothing keeps a change out of it."""
+        if table in self._denied:
+            if not found.readable:
+                return self._denied[table]
+            try:
+                with together.savepoint(self._connection):
+                    self._lock_by_reading(found)
+            except Exception as error:
+                if self._connection.closed:
+                    raise
+                return error
+        elif found.kind in locks.LOCKABLE and table not in self._locked:
+            return SourceUnreachable(
+                f"{found.schema}.{found.name} was made while the snapshot was taken, so nothing keeps a change out of"
+                " it. Nothing was read; it will be at the next sync."
+            )
+        return None
 
     def _supported_version(self) -> int:
         """Asked before all else, as it tells which settings there are. A pooler shows by the number of the
@@ -412,28 +412,6 @@ class SourceSession:
             return read_limits(self._connection, self.target.statement_timeout_seconds)
         except Exception as error:
             raise unreachable(self.target, error) from None
-
-    def _read_server(self) -> Server:
-        version, database, name, standby = self._connection.execute(
-            "select current_setting('server_version_num')::int / 10000, oid::bigint, datname,"
-            " pg_is_in_recovery() from pg_database where datname = current_database()"
-        ).fetchone()
-        # some hosts hide the control file; the database's own number must do
-        system = self._first_answer("select system_identifier from pg_control_system()") or name
-        timeline = self._first_answer(_TIMELINE, "select timeline_id from pg_control_checkpoint()") or 0
-        return Server(version, f"{system}/{database}", timeline, standby)
-
-    def _first_answer(self, *statements: str) -> Any:
-        """The value of the first statement that this server lets us ask; None when there is none."""
-        from psycopg import errors
-
-        for statement in statements:
-            try:
-                with self._connection.transaction():  # a savepoint
-                    return self._connection.execute(statement).fetchone()[0]
-            except (errors.InsufficientPrivilege, errors.UndefinedFunction, errors.FeatureNotSupported):
-                continue
-        return None
 
 
 def changed_since(xmin: int) -> str:
