@@ -210,16 +210,7 @@ def _start_reading(
     progress: Progress | None,
 ) -> Readers:
     scratch = stack.enter_context(platform.store.scratch())
-    for work in works:
-        began = time.monotonic()
-        try:
-            if work.error is None:
-                if "hash" in work.table.personal.values():
-                    platform.hash_key()
-                work.plan = prepare(work, work.request, session, scratch)
-        except DataPlatformError as error:
-            work.error = error
-        work.seconds += time.monotonic() - began
+    prepare(works, session, scratch, hash_key=platform.hash_key)
     reads = [w.plan.read for w in works if w.plan is not None]
     hashes = any(w.plan and "hash" in w.table.personal.values() for w in works)
     readers = Readers(

@@ -6,16 +6,19 @@ state into units of work. Reading them is the source's, committing ``commit.py``
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError, DuplicateKey, TableMissing
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres import clock
-from data_platform.sources.postgres.extract import Read, Unit, whole_table_units
+from data_platform.sources.postgres.extract import Projection, Read, Unit, whole_table_units
 from data_platform.sources.postgres.fingerprint import slice_predicate
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.session import SourceSession, changed_since
@@ -30,6 +33,9 @@ from data_platform.sync.decide import (
 )
 from data_platform.sync.projection import chosen, project
 from data_platform.tables import WHOLE_TABLE, Operation, Slice, Tally
+
+SMALL_PAGES = 1_000
+"""8 MB, which a scan looks through in some ten milliseconds: what costs more is asked by itself."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +90,64 @@ class Plan:
     read: Read
 
 
-def prepare(work: Work, request: Request, session: SourceSession, scratch: Path) -> Plan:
-    """Decide what to read of one table and lay it out as units of work.
+def prepare(
+    works: Sequence[Work], session: SourceSession, scratch: Path, *, hash_key: Callable[[], bytes]
+) -> None:
+    """Decide what to read of each table and lay it out as units of work, into its ``plan``.
 
-    Raises what keeps this table from being read: it is missing, drifted, has a
-    type or a personal column nothing is said about.
+    What keeps a table from being read is its work's ``error``: it is missing, drifted, has a
+    type or a personal column nothing is said about. All tables are asked at once whether they changed.
     """
+    drafts: dict[str, Draft] = {}
+    for work in (work for work in works if work.error is None):
+        with _of_its_own(work):
+            if "hash" in work.table.personal.values():
+                hash_key()
+            drafts[work.table.id.table] = _draft(work, work.request, session)
+    found = _changed(drafts, session)
+    for work in (work for work in works if work.error is None):
+        with _of_its_own(work):
+            draft, name = drafts[work.table.id.table], work.table.id.table
+            changed = found.get(name)
+            if isinstance(changed, DataPlatformError):
+                raise changed
+            work.plan = _plan(work, draft, changed is None or bool(changed), session, scratch / name)
+
+
+@contextmanager
+def _of_its_own(work: Work) -> Iterator[None]:
+    """What the block does for ``work``: its time, and its failure."""
+    began = time.monotonic()
+    try:
+        yield
+    except DataPlatformError as error:
+        work.error = error
+    work.seconds += time.monotonic() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is decided of one table before it is asked for changes."""
+
+    relation: Relation
+    projections: Sequence[Projection]
+    shape: Shape
+    decision: Decision
+
+    @property
+    def question(self) -> str | None:
+        """Asks whether there is anything to read; it ends at the first row, so that only a quiet table pays
+        for a scan without a read. None where that is known."""
+        if self.decision.load == "replace" or self.decision.operation != "changes":
+            return None
+        return f"select 1 from {from_clause(self.relation)} where {self.decision.predicate} limit 1"
+
+    @property
+    def is_small(self) -> bool:
+        return self.relation.has_xmin and sum(leaf.pages for leaf in self.relation.leaves) < SMALL_PAGES
+
+
+def _draft(work: Work, request: Request, session: SourceSession) -> Draft:
     table = work.table
     name_ = table.id.table
     if name_ in session.errors:
@@ -100,24 +158,51 @@ def prepare(work: Work, request: Request, session: SourceSession, scratch: Path)
     projections, shape = project(table, relation, session.snapshot.taken_at[:10], known)
     decision = _decide(work, request, session, relation)
     decision = _reshaped(work, request, session, relation, shape, decision)
-    units = _units(session, relation, decision)
+    return Draft(relation, projections, shape, decision)
+
+
+def _changed(
+    drafts: Mapping[str, Draft], session: SourceSession
+) -> Mapping[str, Sequence[tuple[Any, ...]] | DataPlatformError]:
+    """By name, the answer of each draft that has a question. What may take long, or may fail, is asked by itself:
+    where one of those asked together fails, the others of them are asked again."""
+    asked = {name: question for name, draft in drafts.items() if (question := draft.question)}
+    small = [name for name in asked if drafts[name].is_small]
+
+    def what(name: str) -> str:
+        relation = drafts[name].relation
+        return f"Looking for changes in {relation.schema}.{relation.name}"
+
+    found: dict[str, Sequence[tuple[Any, ...]] | DataPlatformError] = {}
+    for names in (small, *([name] for name in asked if not drafts[name].is_small)):
+        try:
+            found |= session.execute_each({name: asked[name] for name in names}, what=what)
+        except DataPlatformError as error:  # the connection is lost
+            found |= dict.fromkeys(names, error)
+    return found
+
+
+def _plan(work: Work, draft: Draft, changed: bool, session: SourceSession, folder: Path) -> Plan:
+    table, request, relation = work.table, work.request, draft.relation
+    shape, decision = draft.shape, draft.decision
+    units = _units(session, relation, decision) if changed else []
     if units:
         _check_key(session, table, relation, decision)
+        folder.mkdir()
     if decision.operation == "slice":
+        known = work.state.head.relation if work.state.head else None
         shape = replace(shape, identity=carried(known, shape.identity))
     work.compare = request.slices is None and (request.verify or decision.measure_whole)
     work.notes += decision.reasons
     if decision.load == "replace" and relation.children:
         work.notes.append(inherited(relation))
-    folder = scratch / name_
-    folder.mkdir()
     return Plan(
         relation=relation,
         shape=shape,
         decision=decision,
         slices=(request.slices or ()) if decision.load == "slice" else (),
         horizon=_horizon(work, session, relation),
-        read=Read(str(table.id), projections, units, folder, relation.rows_estimate),
+        read=Read(str(table.id), draft.projections, units, folder, relation.rows_estimate),
     )
 
 
@@ -291,14 +376,6 @@ def _units(session: SourceSession, relation: Relation, decision: Decision) -> li
         # before PostgreSQL 14 each ctid range would read the whole table
         by_ctid = session.server.version >= 14 and (relation.readable is None or "ctid" in relation.readable)
         return whole_table_units(relation, split=by_ctid and not session.server.standby)
-    if decision.operation == "changes":
-        # ends at the first row, so that only a quiet table pays for a scan without a read
-        found = session.execute(
-            f"select 1 from {relation_sql} where {decision.predicate} limit 1",
-            what=f"Looking for changes in {relation.schema}.{relation.name}",
-        )
-        if not found:
-            return []
     return [Unit(relation_sql, decision.predicate)]
 
 
