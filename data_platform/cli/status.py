@@ -19,6 +19,7 @@ from data_platform.errors import LandingError, WarehouseError
 from data_platform.tables import TableId
 
 if TYPE_CHECKING:
+    from data_platform.landing.looks import Looks
     from data_platform.landing.manifest import Manifest
     from data_platform.sync import Platform
 
@@ -69,7 +70,8 @@ def status(
     now = datetime.now(UTC)
     with progress("reading the ledger"):
         loaded, trouble = ask_warehouse(platform, tables)
-        found = [look(platform, table, loaded, now) for table in tables]
+        looks = platform.ledger.looks()
+        found = [look(platform, table, loaded, now, looks) for table in tables]
     if json:
         say_json(
             {
@@ -115,13 +117,17 @@ def quoted(name: str) -> str:
 
 
 def look(
-    platform: Platform, table: TableId, loaded: Mapping[TableId, Loaded] | None, now: datetime
+    platform: Platform,
+    table: TableId,
+    loaded: Mapping[TableId, Loaded] | None,
+    now: datetime,
+    looks: Looks,
 ) -> TableStatus:
     freshness = timedelta(hours=platform.catalog.table(table).freshness_hours)
     mine = loaded.get(table) if loaded is not None else None
     try:
         head = platform.ledger.head(table)
-        hint = platform.ledger.last_look(table)
+        hint = looks.last(table)
         reconciled = platform.ledger.last_reconcile(table)
         failed = platform.ledger.last_failure(table)
     except LandingError as error:

@@ -65,6 +65,7 @@ def news(
 ) -> list[News]:
     """What the graph lacks. A table that runs now is left out: its run reports it."""
     found: list[News] = []
+    looks = ledger.looks()
     for table in tables:
         if table in busy:
             continue
@@ -75,7 +76,7 @@ def news(
             whole = known is None or behind > BATCHES_MAX
             batches = (head,) if whole or known is None else tuple(ledger.since(table, known.sequence))
             found.append(News(table, batches, whole))
-        elif known and (look := ledger.last_look(table)) and _instant(look) > known.at + LOOK_TOLERANCE:
+        elif known and (look := looks.last(table)) and _instant(look) > known.at + LOOK_TOLERANCE:
             found.append(News(table, looked_at=look))
     return found
 

@@ -22,7 +22,7 @@ from data_platform.errors import (
     PartDamaged,
     PartExpired,
 )
-from data_platform.landing import hint, replaced, tail, words
+from data_platform.landing import hint, looks, replaced, tail, words
 from data_platform.landing.keys import hint_key, manifest_key, manifest_sequence, part_sequence
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part, sha256_of
@@ -249,11 +249,19 @@ class Ledger:
 
     def looked(self, table: TableId, at: str) -> None:
         """Remember that a sync looked at ``at`` (ISO, UTC) and found nothing: a hint, no state."""
-        hint.write(self.store, hint_key(table, "looked"), {"at": at}, self.signer)
+        self.looked_together([table], at)
+
+    def looked_together(self, tables: Collection[TableId], at: str) -> None:
+        """``looked``, of all ``tables`` of one sync."""
+        looks.remember(self.store, tables, at, self.signer)
 
     def last_look(self, table: TableId) -> str | None:
         """The instant of the last ``looked``; None when there is none or it is damaged."""
-        return hint.read(self.store, hint_key(table, "looked"), self.signer).get("at")
+        return self.looks().last(table)
+
+    def looks(self) -> looks.Looks:
+        """The last look at each of many tables."""
+        return looks.Looks(self.store, self.signer)
 
     def reconciled(self, table: TableId, at: str) -> None:
         """Remember that at ``at`` nothing stood in the warehouse that was gone at the source: a hint."""

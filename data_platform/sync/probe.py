@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
 from data_platform.fingerprint import content_rows
+from data_platform.landing.looks import Looks
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.fingerprint import measure
@@ -62,6 +63,7 @@ def probe(
         except DataPlatformError as error:
             found.append(TableProbe(table.id, None, error=error))
     readable = [t for t in chosen if t.id.table in states]
+    recall = platform.ledger.looks()
     try:
         where = target(known.connection, platform.environ, source=source)
         with SourceSession(where) as session:
@@ -81,7 +83,7 @@ def probe(
                         table.id, None, error=seen, head_sequence=_sequence(states[table.id.table])
                     )
                 elif seen.moved is None:
-                    seen = replace(seen, due=_due(platform, table, states[table.id.table]))
+                    seen = replace(seen, due=_due(table, states[table.id.table], recall))
                 found.append(seen)
     except DataPlatformError as error:
         told = {p.table for p in found}
@@ -172,9 +174,9 @@ def _moved_by_cursor(
     return True if new or rows != content_rows(state.head.boundary) else None
 
 
-def _due(platform: Platform, table: Table, state: TableState) -> datetime | None:
+def _due(table: Table, state: TableState, recall: Looks) -> datetime | None:
     """When a table in which nothing tells that it changed is to be read again."""
-    look = platform.ledger.last_look(table.id)
+    look = recall.last(table.id)
     looks = [datetime.fromisoformat(look)] if look else []
     if state.head is not None:
         looks.append(state.head.landed_at)
