@@ -21,7 +21,7 @@ from data_platform.sources.postgres.types import from_clause
 from data_platform.sync.decide import ADVANCE_XID_DISTANCE
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import checksum_key, key_enforced
-from data_platform.sync.summarize import Summary, summarize
+from data_platform.sync.summarize import Engine, Summary, summarize
 from data_platform.sync.work import Plan, Work
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, Tally, Watermark, is_day
 
@@ -32,8 +32,10 @@ MAX_MEASURED_DAYS = 7
 measures them on the way: the common case of today and yesterday, for milliseconds."""
 
 
-def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -> Manifest | None:
-    """Commit what ``plan`` read; None where nothing changed and there is nothing to say.
+def commit(
+    platform: Platform, session: SourceSession, work: Work, plan: Plan, engine: Engine
+) -> Manifest | None:
+    """Commit what ``plan`` read; None where nothing changed and there is nothing to say. ``engine`` reads the parts.
 
     Raises BatchConflict when another writer took the sequence, DuplicateKey,
     and SourceError when the parts are not what the snapshot holds.
@@ -51,6 +53,7 @@ def commit(platform: Platform, session: SourceSession, work: Work, plan: Plan) -
         check_key=not enforced,
         cursor=_landed_cursor(work, plan),
         with_content=_compares_content(work, plan),
+        engine=engine,
     )
     _refuse_too_many_days(work, summary.slices, whole=whole)
     after = _watermark_after(session, work, plan, summary.cursor)

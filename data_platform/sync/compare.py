@@ -10,10 +10,11 @@ from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.work import Plan, Work
 from data_platform.tables import WHOLE_TABLE, Slice
+from data_platform.warehouses import Warehouse
 
 
 def compare_snapshot(
-    platform: Platform, session: SourceSession, work: Work, manifest: Manifest | None
+    platform: Platform, session: SourceSession, work: Work, manifest: Manifest | None, warehouse: Warehouse
 ) -> CompletenessReport | None:
     """The warehouse, loaded up to this sync's batch, against the tallies of its snapshot.
 
@@ -21,22 +22,15 @@ def compare_snapshot(
     """
     table, head = work.table, manifest or work.state.head
     assert head is not None and work.tallies is not None
-    with platform.warehouse(read_only=True) as warehouse:
-        loaded = warehouse.loaded(table.id)
-        if loaded is None or loaded.digest != head.digest:
-            work.notes.append(
-                "another sync loaded a later batch meanwhile, so this snapshot was not compared"
-            )
-            return None
-        actual = warehouse.tallies(table.id, head.partition, head.timezone)
+    loaded = warehouse.loaded(table.id)
+    if loaded is None or loaded.digest != head.digest:
+        work.notes.append("another sync loaded a later batch meanwhile, so this snapshot was not compared")
+        return None
+    actual = warehouse.tallies(table.id, head.partition, head.timezone)
     evidence = Evidence(
         table.id, session.read_under(), head.sequence, head.digest, work.tallies, platform.signer
     )
-    found = compare_tallies(evidence, actual)
-    if found.passed and session.snapshot is not None:
-        with platform.warehouse(landed=True) as warehouse:
-            warehouse.record_read(table.id, session.snapshot.taken_at, reconciled=True)
-    return found
+    return compare_tallies(evidence, actual)
 
 
 def due_today(platform: Platform, table: Table, report: CompletenessReport) -> tuple[Slice, ...]:
@@ -47,19 +41,18 @@ def due_today(platform: Platform, table: Table, report: CompletenessReport) -> t
     return due(table.id, report.evidence.tallies, platform.clock().date())
 
 
-def audit(platform: Platform, work: Work, plan: Plan) -> Audit:
+def audit(platform: Platform, work: Work, plan: Plan, warehouse: Warehouse) -> Audit:
     """The whole rows that were just read, against the warehouse's."""
     table = work.table
     slices = plan.slices or (WHOLE_TABLE,)
-    load_pending(platform, table.id)
-    with platform.warehouse(read_only=True, landed=True) as warehouse:
-        differing = warehouse.altered(
-            table.id,
-            [path for path, _ in plan.read.parts],
-            plan.shape.columns,
-            plan.shape.key,
-            plan.shape.partition,
-            plan.shape.timezone,
-            slices,
-        )
+    load_pending(platform, table.id, warehouse=warehouse)
+    differing = warehouse.altered(
+        table.id,
+        [path for path, _ in plan.read.parts],
+        plan.shape.columns,
+        plan.shape.key,
+        plan.shape.partition,
+        plan.shape.timezone,
+        slices,
+    )
     return Audit(slices, differing)

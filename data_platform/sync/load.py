@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
@@ -14,40 +13,41 @@ from data_platform.quality.completeness import CompletenessReport, compare
 from data_platform.quality.evaluated import evaluate_table, to_text
 from data_platform.sync.platform import Platform
 from data_platform.tables import Column, TableId
-from data_platform.warehouses import LoadResult
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A read under the snapshot of ``snapshot_at`` (the source's clock); ``reconciled``: deletes showed too."""
-
-    snapshot_at: str
-    reconciled: bool
+from data_platform.warehouses import LoadedBatch, LoadResult, Warehouse
 
 
 def load_pending(
-    platform: Platform, table: TableId, *, fresh: Manifest | None = None, looked: Look | None = None
+    platform: Platform,
+    table: TableId,
+    *,
+    fresh: Manifest | None = None,
+    head: Manifest | None = None,
+    warehouse: Warehouse | None = None,
+    known: LoadedBatch | None = None,
 ) -> tuple[LoadResult, ...]:
     """Load every landed batch of ``table`` that the warehouse lacks, strictly by sequence.
 
-    ``fresh`` is a batch this process has just written and hashed: its parts are
-    not hashed again. ``looked`` is a read that found nothing new to land. Raises PartDamaged, LedgerBroken, WarehouseBusy, LoadRefused;
-    whatever was loaded before stays.
+    ``fresh`` is a batch this process has just written and hashed: its parts are not hashed again. Without one
+    and with ``head`` being what was ``known`` as loaded when ``warehouse`` was opened, nothing is asked: what
+    another process lands meanwhile is its own to load, or the next sync's. Raises PartDamaged, LedgerBroken,
+    WarehouseBusy, LoadRefused; whatever was loaded before stays.
     """
+    if warehouse is None:
+        with platform.warehouse(landed=True) as opened:
+            return load_pending(platform, table, fresh=fresh, warehouse=opened)
+    if fresh is None and head is not None and known is not None and known.digest == head.digest:
+        return ()
     results = []
-    with platform.warehouse(landed=True) as warehouse:
-        loaded = warehouse.loaded(table)
-        sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
-        for manifest in platform.ledger.pending(table, sequence, digest):
-            verified = fresh is not None and manifest.nonce == fresh.nonce
-            with platform.ledger.open_parts(manifest, verified=verified) as parts:
-                results.append(warehouse.load(manifest, parts))
-        if looked is not None and (results or loaded):
-            warehouse.record_read(table, looked.snapshot_at, reconciled=looked.reconciled)
-        if results and platform.rules_with_load:
-            # before anybody else can open the file: the graph finds a batch with what its rules say of it
-            evaluated = evaluate_table(warehouse, platform.catalog.table(table), platform.clock())
-            warehouse.record_rules(table, results[-1].sequence, to_text(evaluated))
+    loaded = warehouse.loaded(table)
+    sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
+    for manifest in platform.ledger.pending(table, sequence, digest):
+        verified = fresh is not None and manifest.nonce == fresh.nonce
+        with platform.ledger.open_parts(manifest, verified=verified) as parts:
+            results.append(warehouse.load(manifest, parts))
+    if results and platform.rules_with_load:
+        # before anybody else can open the file: the graph finds a batch with what its rules say of it
+        evaluated = evaluate_table(warehouse, platform.catalog.table(table), platform.clock())
+        warehouse.record_rules(table, results[-1].sequence, to_text(evaluated))
     return tuple(results)
 
 

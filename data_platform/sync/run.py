@@ -11,35 +11,28 @@ by the next sync.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from data_platform.catalog import Table
-from data_platform.errors import BatchConflict, DataPlatformError, SourceError
-from data_platform.landing.manifest import Manifest
+from data_platform.errors import BatchConflict, DataPlatformError
 from data_platform.landing.state import TableState
 from data_platform.privacy.treatments import session_setup
-from data_platform.quality.completeness import Audit, CompletenessReport
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession
-from data_platform.sync.commit import commit
-from data_platform.sync.compare import audit, compare_snapshot
+from data_platform.sync.finish import Finish, reported
 from data_platform.sync.follow_up import MAX_ATTEMPTS, FollowUp, follow_up, joined
-from data_platform.sync.load import Look, load_pending, remember_failure
+from data_platform.sync.load import remember_failure
 from data_platform.sync.platform import Platform
-from data_platform.sync.report import TableReport, touched
+from data_platform.sync.report import TableReport
+from data_platform.sync.summarize import Engine
 from data_platform.sync.work import Request, Work, prepare
 from data_platform.tables import Slice, TableId
-from data_platform.warehouses import LoadResult
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its rows read so far and the estimate of all (0: not known)."""
-
-SNAPSHOT_SECONDS_MAX = 30 * 60
-"""An open snapshot holds back vacuum at the source; past this age every report says so."""
 
 
 def sync_changes(
@@ -167,15 +160,12 @@ def _pass(
         with ExitStack() as stack:
             session = _open(platform, works, stack)
             readers = _start_reading(platform, session, works, stack, progress)
-            for work in works:
-                report = _finish(platform, session, work)
-                work.reported = True
-                yield report
+            yield from Finish(platform, session, stack.enter_context(Engine())).reports(works)
             readers.join()
     except DataPlatformError as error:  # what hits the whole source hits each of its tables
         for work in works:
             if not work.reported:
-                yield _report(work, error=work.error or error)
+                yield reported(work, error=work.error or error)
 
 
 def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Work]:
@@ -224,83 +214,6 @@ def _start_reading(
     if session.server.standby:
         session.reader = readers.ask
     return readers
-
-
-def _finish(platform: Platform, session: SourceSession, work: Work) -> TableReport:
-    """Wait for one table's read, commit its batch, load what is pending, and say what was done."""
-    manifest: Manifest | None = None
-    began = time.monotonic()
-    try:
-        if work.error is not None:
-            raise work.error
-        assert work.plan is not None
-        read = work.plan.read
-        read.done.wait()
-        work.seconds += read.seconds
-        began = time.monotonic()
-        if isinstance(read.error, DataPlatformError):
-            raise read.error
-        if read.error is not None:
-            raise SourceError(f"{work.table.id}: the read failed ({type(read.error).__name__}).")
-        if session.age_seconds > SNAPSHOT_SECONDS_MAX:
-            work.notes.append(
-                f"the snapshot was held for {session.age_seconds / 60:.0f} minutes, which keeps vacuum from"
-                " cleaning the source; read from a replica or in smaller groups of tables"
-            )
-        audited = None
-        if work.request.slices and work.request.audit and not _reshaped(work):
-            audited = audit(platform, work, work.plan)
-        if audited is None or audited.differing:
-            manifest = commit(platform, session, work, work.plan)
-            if manifest is None:
-                platform.ledger.looked(work.table.id, platform.clock().isoformat(timespec="microseconds"))
-        loaded = load_pending(platform, work.table.id, fresh=manifest, looked=_look(session, work, manifest))
-        compared = compare_snapshot(platform, session, work, manifest) if work.tallies is not None else None
-        work.seconds += time.monotonic() - began
-        return _report(work, manifest=manifest, loaded=loaded, completeness=compared, audit=audited)
-    except DataPlatformError as error:
-        work.seconds += time.monotonic() - began
-        return _report(work, manifest=manifest, error=error)
-
-
-def _look(session: SourceSession, work: Work, manifest: Manifest | None) -> Look | None:
-    """The read as one that found nothing new; None for a batch, whose load tells, and for slices."""
-    assert work.plan is not None and session.snapshot is not None
-    if manifest is not None or work.plan.decision.load == "slice":
-        return None
-    return Look(session.snapshot.taken_at, work.plan.decision.load == "replace")
-
-
-def _reshaped(work: Work) -> bool:
-    """Whether slices were asked for and the whole table was read, since its shape changed."""
-    assert work.plan is not None
-    return work.plan.decision.load != ("slice" if work.table.partition else "replace")
-
-
-def _report(
-    work: Work,
-    *,
-    manifest: Manifest | None = None,
-    loaded: tuple[LoadResult, ...] = (),
-    completeness: CompletenessReport | None = None,
-    audit: Audit | None = None,
-    error: DataPlatformError | None = None,
-) -> TableReport:
-    before = work.state.watermark
-    return TableReport(
-        table=work.table.id,
-        operation=work.operation,
-        seconds=work.seconds,
-        manifest=manifest,
-        error=error,
-        watermark_before=before,
-        watermark_after=manifest.watermark_after if manifest else before,
-        touched=touched(loaded),
-        loaded=loaded,
-        completeness=completeness,
-        audit=audit,
-        notes=tuple(dict.fromkeys(work.notes)),
-    )
 
 
 def _advance(progress: Progress, estimates: dict[str, int]) -> Callable[[str, int], None]:

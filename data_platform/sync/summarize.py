@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from data_platform.engine_errors import first_line
 from data_platform.errors import DuplicateKey, SourceError
@@ -46,6 +46,49 @@ class Summary:
     boundary: str | None = None
 
 
+class Engine:
+    """A DuckDB in memory that the summaries of one sync share: to make one takes longer than to summarize a small
+    table. It is opened for the first of them, and anew after an error, which may have broken it for all."""
+
+    def __init__(self) -> None:
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def connected(self, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        """What does not fit into ``SUMMARY_MEMORY`` is spilled into the ``scratch`` of whoever came first."""
+        if self._connection is None:
+            self._connection = _connect(scratch)
+        try:
+            yield self._connection
+        except BaseException:
+            self.close()
+            raise
+
+
+def _connect(scratch: Path) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": SUMMARY_MEMORY,
+        "preserve_insertion_order": False,
+        "temp_directory": str(scratch),
+    }
+    connection = duckdb.connect(":memory:", config=settings)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 def summarize(
     table: TableId,
     parts: Sequence[Path],
@@ -56,6 +99,7 @@ def summarize(
     check_key: bool,
     cursor: str | None,
     with_content: bool,
+    engine: Engine,
 ) -> Summary:
     """Read what is asked of ``parts``. Checksums are 0 without ``with_checksum``.
 
@@ -64,25 +108,17 @@ def summarize(
     """
     if not parts:
         return Summary({}, None, NO_CONTENT if with_content else None)
-    import duckdb
-
     columns = {c.name: c for c in shape.columns}
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": SUMMARY_MEMORY,
-        "preserve_insertion_order": False,
-        "temp_directory": str(parts[0].parent),
-    }
-    with _readable_errors(table), duckdb.connect(":memory:", config=settings) as engine:
-        engine.execute("SET TimeZone = 'UTC'")
+    with _readable_errors(table), engine.connected(parts[0].parent) as connection:
         files = parquet_files(parts)
-        _check_shape(engine, table, files, shape.columns)
+        _check_shape(connection, table, files, shape.columns)
         if check_key and shape.key:
-            _check_key(engine, table, files, shape.key)
+            _check_key(connection, table, files, shape.key)
         token = f"sum({duckdb_token([columns[k] for k in checksum_key])})" if with_checksum else "0"
         partition = columns[shape.partition] if shape.partition else None
         day = duckdb_day(partition, shape.timezone) if partition else "NULL::DATE"
         grouped = f"SELECT {day} AS day, count(*) AS n, {token} AS checksum FROM {files} GROUP BY 1"
-        rows = engine.execute(f"SELECT {slice_of_day('day')}, n, checksum FROM ({grouped})").fetchall()
+        rows = connection.execute(f"SELECT {slice_of_day('day')}, n, checksum FROM ({grouped})").fetchall()
         empty = NULL_SLICE if partition else WHOLE_TABLE
         slices = {
             Slice(empty if name is None else name): Fingerprint(n, int(checksum or 0) % 2**64)
@@ -92,14 +128,16 @@ def summarize(
         if cursor is not None and isinstance(columns.get(cursor), Column):
             # an infinity would be the greatest for ever, and no later row would be found
             finite = f"WHERE isfinite({quoted(cursor)})" if columns[cursor].type in _TIMES else ""
-            found = engine.execute(f"SELECT max({quoted(cursor)})::VARCHAR FROM {files} {finite}").fetchone()
+            found = connection.execute(
+                f"SELECT max({quoted(cursor)})::VARCHAR FROM {files} {finite}"
+            ).fetchone()
             greatest = found[0] if found else None
         digest = f"SELECT {duckdb_content(shape.columns)} FROM {files}"
-        content = str(engine.execute(digest).fetchall()[0][0]) if with_content else None
+        content = str(connection.execute(digest).fetchall()[0][0]) if with_content else None
         boundary = None
         if with_content and cursor is not None and greatest is not None:
             known = f"{literal(greatest)}::{columns[cursor].type}"
-            again = engine.execute(f"{digest} WHERE {quoted(cursor)} >= {known}").fetchall()
+            again = connection.execute(f"{digest} WHERE {quoted(cursor)} >= {known}").fetchall()
             boundary = str(again[0][0])
     return Summary(slices, greatest, content, boundary)
 

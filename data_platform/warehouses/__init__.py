@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PLATFORM_SCHEMA = "_data_platform"
-"""Holds ``loaded_batches`` and ``touched_slices``, written with each load: what is loaded; and
-``evaluated_rules``: what the rules found when the command line loaded; and ``table_reads``: by the source's
+"""Holds ``loaded_batches``, ``loaded_tables`` (the newest of each table) and ``touched_slices``, written with each
+load: what is loaded; and ``evaluated_rules``: what the rules found when the command line loaded; and ``table_reads``: by the source's
 clock, up to when a table was read, up to when its deletes are known, and when it last lost rows."""
 
 
@@ -32,6 +32,15 @@ class LoadedBatch:
     batch_id: str
     digest: str
     loaded_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A read of ``table`` at the source's instant ``at`` (ISO); ``reconciled``: deletes would have been seen too."""
+
+    table: TableId
+    at: str
+    reconciled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +153,9 @@ class Warehouse(Protocol):
         loaded sequence changes nothing when it is the same one; ``LoadRefused`` otherwise,
         and for a batch that does not follow."""
 
-    def record_read(self, table: TableId, snapshot_at: str, *, reconciled: bool) -> None:
-        """Keep that a read of ``table`` at the source's instant ``snapshot_at`` brought nothing new, and
-        whether deletes would have been seen too. A load keeps this of its batch by itself."""
+    def record_reads(self, looks: Sequence[Look]) -> None:
+        """Keep, in one transaction, of reads that brought nothing new when they were; at most one of each
+        table. A load keeps this of its batch by itself."""
 
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
         """Keep what the rules of ``table`` found after the load of ``sequence``, in the place of what

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     import duckdb
 
 
+_DROP_STAGED = "; ".join(
+    f"DROP TABLE IF EXISTS temp.{name}" for name in (merge.KEYS, merge.HELD, merge.GONE, merge.TOUCHED)
+)
+
+
 def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
-    """``Warehouse.load`` over an open connection; DuckDB's own errors pass through."""
+    """``Warehouse.load`` over an open connection whose records are prepared; DuckDB's own errors pass through."""
     with records.WRITING:
         return _load(connection, manifest, parts)
 
@@ -71,8 +76,7 @@ def _load(
         raise
     finally:
         with suppress(Exception):
-            for name in (merge.KEYS, merge.HELD, merge.GONE, merge.TOUCHED):
-                connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
+            connection.execute(_DROP_STAGED)
     return result
 
 
@@ -84,10 +88,10 @@ def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> 
             f"Batch {sequence} of {table} is of the kind {manifest.kind}, which this version cannot load."
             " Install the version that wrote it."
         )
-    newest = next(iter(records.newest(connection, table)), None)
+    newest = next(iter(records.newest(connection, table, known=True)), None)
     reached = newest.sequence if newest else 0
     if sequence <= reached:
-        same = records.at(connection, table, sequence)
+        same = newest if sequence == reached else records.at(connection, table, sequence)
         if same is not None and same.digest == manifest.digest:
             return False
         raise LoadRefused(
@@ -112,7 +116,6 @@ def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> 
 def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
     """A redaction holds no rows: it is only written down as loaded, so that the next batch follows it."""
     nothing = "(SELECT NULL::VARCHAR AS slice, 0 AS touched WHERE false)"
-    records.prepare(connection)
     connection.execute("BEGIN")
     try:
         records.record(connection, manifest, 0, 0, nothing)
@@ -129,7 +132,6 @@ def _prepare(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, bat
     replacing = manifest.load == "replace"
     existing = {} if replacing else records.columns(connection, batch.table.raw_schema, batch.table.table)
     new = merge.additions(batch.table, existing, batch.columns)
-    records.prepare(connection)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
     if not replacing and not existing:
         run_one(connection, merge.create_empty(batch))

@@ -1,5 +1,9 @@
 """What a DuckDB warehouse knows of itself: which batches are loaded, what they touched, its columns.
 
+``loaded_batches`` grows with each load, for good. What each load and each look asks, the newest batch of a table,
+stands in ``loaded_tables`` too, a row a table, written in the same transaction. An earlier version of this program
+writes the former alone: the numbers of batches then differ, and the latter is made anew.
+
 Values stand in the statements as quoted literals. Binding a single one makes the
 DuckDB module import pandas and pyarrow to look for their types: 2.5 CPU-seconds,
 more than the rest of a sync that finds nothing.
@@ -8,13 +12,13 @@ more than the rest of a sync that finds nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from data_platform.fingerprint import literal
+from data_platform.fingerprint import literal, quoted
 from data_platform.tables import Slice, TableId
-from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch
+from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch, Look
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,8 +28,10 @@ WRITING = threading.Lock()
 yet, and inserts alone never conflict, so that its new rows would stand there twice; updates of one row do conflict."""
 
 _LOADED = f"{PLATFORM_SCHEMA}.loaded_batches"
+_NEWEST = f"{PLATFORM_SCHEMA}.loaded_tables"
 _TOUCHED = f"{PLATFORM_SCHEMA}.touched_slices"
 _READS = f"{PLATFORM_SCHEMA}.table_reads"
+_INSTANTS = ("read_at", "reconciled_at", "lost_at")
 _EVALUATED = f"{PLATFORM_SCHEMA}.evaluated_rules"
 
 CREATE = f"""
@@ -33,6 +39,9 @@ CREATE SCHEMA IF NOT EXISTS {PLATFORM_SCHEMA};
 CREATE TABLE IF NOT EXISTS {_LOADED} (
     source VARCHAR, "table" VARCHAR, sequence BIGINT, batch_id VARCHAR, digest VARCHAR, loaded_at TIMESTAMPTZ,
     operation VARCHAR, rows_inserted BIGINT, rows_deleted BIGINT, snapshot_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS {_NEWEST} (
+    source VARCHAR, "table" VARCHAR, sequence BIGINT, batch_id VARCHAR, digest VARCHAR, loaded_at TIMESTAMPTZ,
+    batches BIGINT);
 CREATE TABLE IF NOT EXISTS {_READS} (
     source VARCHAR, "table" VARCHAR, read_at TIMESTAMPTZ, reconciled_at TIMESTAMPTZ, lost_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS {_TOUCHED} (
@@ -48,22 +57,39 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(CREATE)
     if "snapshot_at" not in columns(connection, PLATFORM_SCHEMA, "loaded_batches"):
         connection.execute(f"ALTER TABLE {_LOADED} ADD COLUMN snapshot_at TIMESTAMPTZ")
+    if not newest_is_known(connection):
+        connection.execute(
+            f'BEGIN TRANSACTION; DELETE FROM {_NEWEST}; INSERT INTO {_NEWEST} SELECT source, "table", max(sequence),'
+            " arg_max(batch_id, sequence), arg_max(digest, sequence), arg_max(loaded_at, sequence), count(*)"
+            f" FROM {_LOADED} GROUP BY ALL; COMMIT"
+        )
 
 
 def columns(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> dict[str, str]:
-    """Names and types of a relation's columns, in order; empty when there is none."""
-    return dict(
-        connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database()"
-            f" AND schema_name = {literal(schema)} AND table_name = {literal(name)} ORDER BY column_index"
-        ).fetchall()
+    """Names and types of a relation's columns, in order; empty when there is none. Asked of that relation alone:
+    ``duckdb_columns()`` goes through those of all tables."""
+    described = _rows(connection, f"DESCRIBE {quoted(schema)}.{quoted(name)}")
+    return {row[0]: row[1] for row in described}
+
+
+def newest_is_known(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether ``loaded_tables`` speaks of all that ``loaded_batches`` holds; its rows are counted, not read."""
+    found = _rows(
+        connection,
+        f"SELECT (SELECT count(*) FROM {_LOADED}) = (SELECT coalesce(sum(batches), 0) FROM {_NEWEST})",
     )
+    return bool(found and found[0][0])
 
 
-def newest(connection: duckdb.DuckDBPyConnection, table: TableId | None = None) -> list[LoadedBatch]:
-    """The newest loaded batch of ``table``, or of every table."""
+def newest(
+    connection: duckdb.DuckDBPyConnection, table: TableId | None = None, *, known: bool
+) -> list[LoadedBatch]:
+    """The newest loaded batch of ``table``, or of every table; ``known`` is what ``newest_is_known`` said."""
+    if known:
+        return _batches(connection, _NEWEST, f'{_where(table)} ORDER BY source, "table"')
     return _batches(
         connection,
+        _LOADED,
         f'{_where(table)} QUALIFY row_number() OVER (PARTITION BY source, "table" ORDER BY sequence DESC) = 1'
         ' ORDER BY source, "table"',
     )
@@ -71,7 +97,7 @@ def newest(connection: duckdb.DuckDBPyConnection, table: TableId | None = None) 
 
 def at(connection: duckdb.DuckDBPyConnection, table: TableId, sequence: int) -> LoadedBatch | None:
     """The batch loaded as ``sequence``; None when that one was never loaded."""
-    found = _batches(connection, f"{_where(table)} AND sequence = {int(sequence)}")
+    found = _batches(connection, _LOADED, f"{_where(table)} AND sequence = {int(sequence)}")
     return found[0] if found else None
 
 
@@ -93,60 +119,53 @@ def record(
     says that keys went which the batch did not bring back."""
     table = f"{literal(batch.table.source)}, {literal(batch.table.table)}"
     sequence, loaded_at = int(batch.sequence), f"{literal(batch.committed_at)}::TIMESTAMPTZ"
+    newest = f"{sequence}, {literal(batch.batch_id)}, {literal(batch.digest)}, {loaded_at}"
     connection.execute(
         f'INSERT INTO {_LOADED} (source, "table", sequence, batch_id, digest, loaded_at, operation,'
-        f" rows_inserted, rows_deleted, snapshot_at) VALUES ({table}, {sequence}, {literal(batch.batch_id)},"
-        f" {literal(batch.digest)}, {loaded_at}, {literal(batch.operation)}, {int(inserted)}, {int(deleted)},"
-        f" {literal(batch.snapshot.taken_at)}::TIMESTAMPTZ)"
+        f" rows_inserted, rows_deleted, snapshot_at) VALUES ({table}, {newest}, {literal(batch.operation)},"
+        f" {int(inserted)}, {int(deleted)}, {literal(batch.snapshot.taken_at)}::TIMESTAMPTZ)"
+    )
+    connection.execute(
+        f"MERGE INTO {_NEWEST} AS n USING (VALUES ({table}, {newest}))"
+        ' v(source, "table", sequence, batch_id, digest, loaded_at)'
+        ' ON n.source = v.source AND n."table" = v."table"'
+        " WHEN MATCHED THEN UPDATE SET sequence = v.sequence, batch_id = v.batch_id, digest = v.digest,"
+        " loaded_at = v.loaded_at, batches = n.batches + 1"
+        ' WHEN NOT MATCHED THEN INSERT VALUES (v.source, v."table", v.sequence, v.batch_id, v.digest, v.loaded_at, 1)'
     )
     if batch.kind == "data":
-        whole = batch.load == "replace"
-        _note(
-            connection,
-            batch.table,
-            batch.snapshot.taken_at,
-            read=batch.load != "slice",
-            reconciled=whole,
-            lost=lost,
-        )
+        look = Look(batch.table, batch.snapshot.taken_at, reconciled=batch.load == "replace")
+        _note(connection, [look], read=batch.load != "slice", lost=lost)
     connection.execute(
         f"INSERT INTO {_TOUCHED} SELECT {table}, slice, {sequence}, touched, {loaded_at} FROM {touched}"
     )
 
 
-def record_read(
-    connection: duckdb.DuckDBPyConnection, table: TableId, snapshot_at: str, *, reconciled: bool
-) -> None:
-    connection.execute("BEGIN TRANSACTION")
-    try:
-        connection.execute(CREATE)
-        _note(connection, table, snapshot_at, read=True, reconciled=reconciled, lost=False)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+def record_reads(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look]) -> None:
+    """One transaction and one statement, however many tables were looked at."""
+    connection.execute(CREATE)
+    _note(connection, looks, read=True, lost=False)
 
 
-def _note(
-    connection: duckdb.DuckDBPyConnection,
-    table: TableId,
-    snapshot_at: str,
-    *,
-    read: bool,
-    reconciled: bool,
-    lost: bool,
-) -> None:
-    """Move on what is known of ``table``, by the source's own clock: greatest() passes over NULLs."""
-    at = f"{literal(snapshot_at)}::TIMESTAMPTZ"
-    values = {"read_at": read, "reconciled_at": reconciled, "lost_at": lost}
-    moved = ", ".join(f"{name} = greatest({name}, {at})" for name, known in values.items() if known)
-    new = ", ".join(at if known else "NULL" for known in values.values())
-    if moved:
-        connection.execute(f"UPDATE {_READS} SET {moved} {_where(table)}")
+def _note(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look], *, read: bool, lost: bool) -> None:
+    """Move on what is known of the tables, by the source's own clock: greatest() passes over NULLs."""
+    rows = ", ".join(
+        f"({literal(look.table.source)}, {literal(look.table.table)}, {_at(look, read)},"
+        f" {_at(look, look.reconciled)}, {_at(look, lost)})"
+        for look in looks
+        if read or look.reconciled or lost
+    )
+    if rows:
+        moved = ", ".join(f"{name} = greatest(r.{name}, v.{name})" for name in _INSTANTS)
         connection.execute(
-            f"INSERT INTO {_READS} SELECT {literal(table.source)}, {literal(table.table)}, {new}"
-            f" WHERE NOT EXISTS (SELECT 1 FROM {_READS} {_where(table)})"
+            f'MERGE INTO {_READS} AS r USING (VALUES {rows}) v(source, "table", {", ".join(_INSTANTS)})'
+            f' ON r.source = v.source AND r."table" = v."table" WHEN MATCHED THEN UPDATE SET {moved}'
+            f' WHEN NOT MATCHED THEN INSERT VALUES (v.source, v."table", {", ".join(f"v.{n}" for n in _INSTANTS)})'
         )
+
+
+def _at(look: Look, known: bool) -> str:
+    return f"{literal(look.at)}::TIMESTAMPTZ" if known else "NULL::TIMESTAMPTZ"
 
 
 def record_rules(
@@ -164,10 +183,10 @@ def recorded_rules(connection: duckdb.DuckDBPyConnection) -> dict[TableId, tuple
     return {TableId(source, name): (sequence, text) for source, name, sequence, text in rows}
 
 
-def _batches(connection: duckdb.DuckDBPyConnection, tail: str) -> list[LoadedBatch]:
+def _batches(connection: duckdb.DuckDBPyConnection, relation: str, tail: str) -> list[LoadedBatch]:
     rows = _rows(
         connection,
-        f'SELECT source, "table", sequence, batch_id, digest, epoch_us(loaded_at) FROM {_LOADED} {tail}',
+        f'SELECT source, "table", sequence, batch_id, digest, epoch_us(loaded_at) FROM {relation} {tail}',
     )
     return [
         LoadedBatch(TableId(source, name), sequence, batch_id, digest, _iso(microseconds))

@@ -23,6 +23,7 @@ from data_platform.warehouses import (
     LoadableBatch,
     LoadedBatch,
     LoadResult,
+    Look,
     QueryResult,
     Relation,
     StoredTable,
@@ -107,20 +108,30 @@ class DuckDBWarehouse:
         self.connection = connection
         self.path = path
         self.read_only = read_only
+        self._prepared = self._newest_known = False
 
     def loaded(self, table: TableId) -> LoadedBatch | None:
-        return next(iter(records.newest(self.connection, table)), None)
+        return next(iter(self._newest(table)), None)
 
     def loaded_all(self) -> list[LoadedBatch]:
-        return records.newest(self.connection)
+        return self._newest()
+
+    def _newest(self, table: TableId | None = None) -> list[LoadedBatch]:
+        # once it is, it stays so: nobody else has the file meanwhile, and our own loads keep it so
+        self._newest_known = self._newest_known or records.newest_is_known(self.connection)
+        return records.newest(self.connection, table, known=self._newest_known)
 
     def load(self, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
         with readable_errors(self.path, f"load batch {manifest.sequence} of {manifest.table}"):
+            if not self._prepared:
+                with records.WRITING:
+                    records.prepare(self.connection)
+                self._prepared = True
             return load(self.connection, manifest, parts)
 
-    def record_read(self, table: TableId, snapshot_at: str, *, reconciled: bool) -> None:
-        with readable_errors(self.path, f"record that {table} was read"), records.WRITING:
-            records.record_read(self.connection, table, snapshot_at, reconciled=reconciled)
+    def record_reads(self, looks: Sequence[Look]) -> None:
+        with readable_errors(self.path, f"record that {len(looks)} tables were read"), records.WRITING:
+            records.record_reads(self.connection, looks)
 
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
         with readable_errors(self.path, f"record what the rules of {table} found"), records.WRITING:

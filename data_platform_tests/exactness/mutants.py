@@ -368,7 +368,7 @@ MUTANTS = (
         "two threads load at once",
         "a batch is loaded once",
         batch_cases.loaded_by_another_thread,
-        ((_duckdb_load.load, "with _LOADING:", "with suppress():"),),
+        ((_duckdb_load.load, "with records.WRITING:", "with suppress():"),),
     ),
     # ---- completeness
     Mutant(

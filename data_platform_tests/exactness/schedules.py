@@ -20,6 +20,7 @@ from data_platform.errors import SourceUnreachable
 from data_platform.sources.postgres import session as session_module
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync import TableReport
+from data_platform.sync import finish as finish_module
 from data_platform.sync import run as run_module
 from data_platform_tests.exactness.oracle import Inexact, Oracle, warehouse
 from data_platform_tests.exactness.tables import DAYS, KEYS, VARIANTS, Variant, change
@@ -382,7 +383,7 @@ class Schedule:
                 self.log.append(f"   -- {point}")
                 step()
 
-        observe, commit, load = session_module.observe, run_module.commit, run_module.load_pending
+        observe, commit, load = session_module.observe, finish_module.commit, finish_module.load_pending
 
         def observed(*arguments: Any) -> Any:
             seen = observe(*arguments)
@@ -421,6 +422,6 @@ class Schedule:
             patch.setattr(session_module, "observe", observed)
             patch.setattr(SourceSession, "begin", frozen)
             patch.setattr(run_module, "_start_reading", started)
-            patch.setattr(run_module, "commit", committing)
-            patch.setattr(run_module, "load_pending", loading)
+            patch.setattr(finish_module, "commit", committing)
+            patch.setattr(finish_module, "load_pending", loading)
             yield

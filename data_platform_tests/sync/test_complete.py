@@ -10,8 +10,8 @@ import pytest
 
 from data_platform.quality.completeness import ROTATION_DAYS, CompletenessReport, seal
 from data_platform.sync import TableReport, sync_changes
+from data_platform.sync import finish as finish_module
 from data_platform.sync import follow_up as follow_up_module
-from data_platform.sync import run as run_module
 from data_platform.tables import SOURCE_XMIN, Slice
 from data_platform_tests.sync.conftest import COLUMNS, Project
 
@@ -141,7 +141,7 @@ def test_rows_that_moved_on_meanwhile_are_no_alarm(orders: Project, monkeypatch:
 def test_a_later_batch_of_another_sync_makes_it_compare_anew(
     orders: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compare = run_module.compare_snapshot
+    compare = finish_module.compare_snapshot
     raced: list[bool] = []
 
     def race(*arguments: Any) -> Any:
@@ -151,7 +151,7 @@ def test_a_later_batch_of_another_sync_makes_it_compare_anew(
             orders.good()
         return compare(*arguments)
 
-    monkeypatch.setattr(run_module, "compare_snapshot", race)
+    monkeypatch.setattr(finish_module, "compare_snapshot", race)
     report, found = verified(orders)
     assert found.passed
     assert found.mended == ()

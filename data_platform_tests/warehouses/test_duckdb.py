@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from data_platform.errors import QueryFailed, WarehouseBusy, WarehouseError
 from data_platform.tables import TableId
+from data_platform.warehouses import Look
 from data_platform.warehouses.duckdb import DuckDBConfig
 from data_platform_tests.contracts.batches import TABLE, Chain
 
@@ -210,7 +211,7 @@ def test_threads_write_down_one_table_side_by_side(tmp_path: Path) -> None:
             try:
                 with CONFIG.open(tmp_path, files=[tmp_path]) as warehouse:
                     at = f"2026-01-01T00:{n:02}:00+00:00"
-                    warehouse.record_read(table, at, reconciled=False)
+                    warehouse.record_reads([Look(table, at, reconciled=False)])
                     warehouse.record_rules(table, n, str(number))
             except BaseException as error:
                 failures.append(error)
@@ -224,6 +225,47 @@ def test_threads_write_down_one_table_side_by_side(tmp_path: Path) -> None:
             thread.join()
         assert failures == []
         assert warehouse.recorded_rules().keys() == {table}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "DROP TABLE _data_platform.loaded_tables",
+        "UPDATE _data_platform.loaded_tables SET sequence = 1, batches = 1, batch_id = 'x', digest = 'x'",
+    ],
+    ids=["from before there was one", "written by an earlier version since"],
+)
+def test_the_newest_batch_is_found_whoever_wrote_the_records(tmp_path: Path, before: str) -> None:
+    chain = Chain(tmp_path / "parts")
+    batches = [chain.next("merge", [(n, "2026-01-01", "a", 1)]) for n in range(4)]
+    with CONFIG.open(tmp_path, files=[tmp_path]) as warehouse:
+        for batch in batches[:3]:
+            warehouse.load(*batch)
+        known = warehouse.loaded_all()
+        warehouse.query(before)
+    with CONFIG.open(tmp_path, read_only=True) as warehouse:
+        assert warehouse.loaded_all() == known
+        assert [warehouse.loaded(TABLE)] == known
+    with CONFIG.open(tmp_path, files=[tmp_path]) as warehouse:
+        assert warehouse.load(*batches[2]).rows_inserted == 0, "it is loaded already"
+        warehouse.load(*batches[3])
+        newest = warehouse.loaded(TABLE)
+        assert newest is not None
+        assert newest.sequence == 4
+        held = warehouse.query("SELECT sequence, batch_id, digest, batches FROM _data_platform.loaded_tables")
+        assert held.rows == [(4, newest.batch_id, batches[3][0].digest, 4)]
+
+
+def test_looks_at_many_tables_are_kept_at_once(tmp_path: Path) -> None:
+    looks = [Look(TableId("shop", f"t{n}"), "2026-01-02T00:00:00+00:00", reconciled=n == 1) for n in range(3)]
+    with CONFIG.open(tmp_path, files=[tmp_path]) as warehouse:
+        warehouse.record_reads(looks)
+        warehouse.record_reads([Look(looks[0].table, "2026-01-01T00:00:00+00:00", reconciled=True)])
+        found = warehouse.query(
+            "SELECT \"table\", strftime(read_at, '%d'), strftime(reconciled_at, '%d'), lost_at"
+            " FROM _data_platform.table_reads ORDER BY 1"
+        )
+    assert found.rows == [("t0", "02", "01", None), ("t1", "02", "02", None), ("t2", "02", None, None)]
 
 
 def test_threads_load_tables_side_by_side(tmp_path: Path) -> None:

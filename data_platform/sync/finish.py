@@ -1,0 +1,285 @@
+"""From the reads to the reports: a table is committed once it is read, and loaded with those that wait too.
+
+To open the warehouse's file and to close it costs what its whole catalog is large, so one opening is for all
+tables that were committed meanwhile. How long one waits for others, how much lies there then, and how long an
+opening keeps everybody else out, are bounded. What fails is its own table's alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from data_platform.errors import DataPlatformError, LoadRefused, SourceError, WarehouseError
+from data_platform.landing.manifest import Manifest
+from data_platform.quality.completeness import Audit, CompletenessReport
+from data_platform.sources.postgres.session import SourceSession
+from data_platform.sync.commit import commit
+from data_platform.sync.compare import audit, compare_snapshot
+from data_platform.sync.load import load_pending
+from data_platform.sync.platform import Platform
+from data_platform.sync.report import TableReport, touched
+from data_platform.sync.summarize import Engine
+from data_platform.sync.work import Work
+from data_platform.tables import TableId
+from data_platform.warehouses import LoadedBatch, LoadResult, Look, Warehouse
+
+SNAPSHOT_SECONDS_MAX = 30 * 60
+"""An open snapshot holds back vacuum at the source; past this age every report says so."""
+
+GROUP_SECONDS = 2.0
+"""What is committed is loaded after so long at the latest, whoever else is still being read."""
+GROUP_BYTES = 16 * 2**20
+"""A group that landed so much is loaded at once: opening costs little beside that."""
+OPENING_SHARE = 20
+"""A group also waits so many times as long as the last opening and closing took."""
+HOLD_SECONDS = 5.0
+"""After so long in one opening the next table is loaded in another, so that a query gets at the file."""
+
+
+@dataclass
+class Finishing:
+    """One table that was read; ``audited`` is asked before its batch is committed, where it is an audit's."""
+
+    work: Work
+    manifest: Manifest | None = None
+    error: DataPlatformError | None = None
+    audited: Audit | None = None
+    loaded: tuple[LoadResult, ...] = ()
+    completeness: CompletenessReport | None = None
+    look: Look | None = None
+
+    @property
+    def is_audit(self) -> bool:
+        work = self.work
+        return bool(work.request.slices and work.request.audit and self.error is None and not _reshaped(work))
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """What fails in the block is this table's failure; the time is what its work took."""
+        began = time.monotonic()
+        try:
+            yield
+        except DataPlatformError as error:
+            self.error = error
+        finally:
+            self.work.seconds += time.monotonic() - began
+
+    def report(self) -> TableReport:
+        self.work.reported = True
+        if self.error is not None:
+            return reported(self.work, manifest=self.manifest, error=self.error)
+        return reported(
+            self.work,
+            manifest=self.manifest,
+            loaded=self.loaded,
+            completeness=self.completeness,
+            audit=self.audited,
+        )
+
+
+Act = Callable[[Warehouse, Finishing], None]
+
+
+class Finish:
+    """The tables of one pass on their way from their reads to their reports."""
+
+    def __init__(self, platform: Platform, session: SourceSession, engine: Engine) -> None:
+        self.platform, self.session, self.engine = platform, session, engine
+        self._looked: list[TableId] = []
+        self._opening_seconds = 0.0
+
+    def reports(self, works: Sequence[Work]) -> Iterator[TableReport]:
+        """In the order of ``works``."""
+        group: list[Finishing] = []
+        began = landed = 0.0
+        try:
+            for work in works:
+                if group and not self._comes(work, began):
+                    yield from self._load(group)
+                    group = []
+                if not group:
+                    began, landed = time.monotonic(), 0
+                group.append(one := self._committed(work))
+                landed += one.manifest.bytes if one.manifest else 0
+                if landed >= GROUP_BYTES:
+                    yield from self._load(group)
+                    group = []
+            yield from self._load(group)
+        finally:
+            self._remember_looks()
+
+    def _comes(self, work: Work, began: float) -> bool:
+        """Whether ``work`` is read in time to be loaded with the group that ``began`` then."""
+        until = began + max(GROUP_SECONDS, OPENING_SHARE * self._opening_seconds)
+        left = until - time.monotonic()
+        if left <= 0 or work.error is not None or work.plan is None:
+            return left > 0
+        return work.plan.read.done.wait(left)
+
+    def _committed(self, work: Work) -> Finishing:
+        """Wait for one table's read and commit its batch."""
+        one = Finishing(work, error=work.error)
+        if work.error is not None:
+            return one
+        assert work.plan is not None
+        work.plan.read.done.wait()
+        work.seconds += work.plan.read.seconds
+        with one.at_work():
+            self._check_read(work)
+            if not one.is_audit:
+                self._land(one)
+        return one
+
+    def _check_read(self, work: Work) -> None:
+        assert work.plan is not None
+        error = work.plan.read.error
+        if isinstance(error, DataPlatformError):
+            raise error
+        if error is not None:
+            raise SourceError(f"{work.table.id}: the read failed ({type(error).__name__}).")
+        if self.session.age_seconds > SNAPSHOT_SECONDS_MAX:
+            work.notes.append(
+                f"the snapshot was held for {self.session.age_seconds / 60:.0f} minutes, which keeps vacuum from"
+                " cleaning the source; read from a replica or in smaller groups of tables"
+            )
+
+    def _land(self, one: Finishing) -> None:
+        assert one.work.plan is not None
+        one.manifest = commit(self.platform, self.session, one.work, one.work.plan, self.engine)
+        if one.manifest is None:
+            self._looked.append(one.work.table.id)
+
+    def _remember_looks(self) -> None:
+        at = self.platform.clock().isoformat(timespec="microseconds")
+        with suppress(DataPlatformError):  # hints, and the tables are told of by now
+            self.platform.ledger.looked_together(self._looked, at)
+
+    def _load(self, group: Sequence[Finishing]) -> Iterator[TableReport]:
+        """The reports of ``group``, once those that are done are closed to us and open to everybody else."""
+        if audits := [one for one in group if one.is_audit]:
+            for done in self._opened(audits, lambda _: self._audit):
+                for one in done:
+                    if one.audited is not None and one.audited.differing:
+                        with one.at_work():
+                            self._land(one)
+        for done in self._opened(group, self._loading):
+            yield from (one.report() for one in done)
+
+    def _opened(
+        self, group: Sequence[Finishing], begin: Callable[[Warehouse], Act]
+    ) -> Iterator[list[Finishing]]:
+        """What ``begin`` makes of an opened warehouse is called with each table that has not failed, in as few
+        openings as ``HOLD_SECONDS`` allows; yields the tables of each opening when it is closed."""
+        waiting = deque(group)
+        while waiting:
+            done: list[Finishing] = []
+            began, worked = time.monotonic(), sum(one.work.seconds for one in group)
+            try:
+                if any(one.error is None for one in waiting):
+                    with self.platform.warehouse(landed=True) as warehouse:
+                        act = begin(warehouse)
+                        while waiting and (not done or time.monotonic() - began < HOLD_SECONDS):
+                            done.append(one := waiting.popleft())
+                            if one.error is not None:
+                                continue
+                            with one.at_work():
+                                act(warehouse, one)
+                            if isinstance(one.error, WarehouseError) and not isinstance(
+                                one.error, LoadRefused
+                            ):
+                                break  # an engine that is broken is broken for this table alone
+                        _record_looks(warehouse, done)
+            except DataPlatformError as error:  # it could not be opened, for any of them
+                for one in waiting:
+                    one.error = one.error or error
+            if not done or all(one.error is not None for one in waiting):
+                done += waiting
+                waiting.clear()
+            self._charge(done, time.monotonic() - began, sum(one.work.seconds for one in group) - worked)
+            yield done
+
+    def _charge(self, done: Sequence[Finishing], took: float, worked: float) -> None:
+        """What opening and closing took is each table's, to equal parts."""
+        self._opening_seconds = max(took - worked, 0.0)
+        for one in done:
+            one.work.seconds += self._opening_seconds / len(done)
+
+    def _audit(self, warehouse: Warehouse, one: Finishing) -> None:
+        assert one.work.plan is not None
+        one.audited = audit(self.platform, one.work, one.work.plan, warehouse)
+
+    def _loading(self, warehouse: Warehouse) -> Act:
+        known = {batch.table: batch for batch in warehouse.loaded_all()}
+
+        def load(warehouse: Warehouse, one: Finishing) -> None:
+            self._load_one(warehouse, one, known.get(one.work.table.id))
+
+        return load
+
+    def _load_one(self, warehouse: Warehouse, one: Finishing, known: LoadedBatch | None) -> None:
+        work = one.work
+        one.loaded = load_pending(
+            self.platform,
+            work.table.id,
+            fresh=one.manifest,
+            head=work.state.head,
+            warehouse=warehouse,
+            known=known,
+        )
+        assert work.plan is not None and self.session.snapshot is not None
+        look = Look(work.table.id, self.session.snapshot.taken_at, work.plan.decision.load == "replace")
+        # a batch's load tells by itself; a slice is no look at its table
+        if one.manifest is None and work.plan.decision.load != "slice" and (known or one.loaded):
+            one.look = look
+        if work.tallies is not None:
+            one.completeness = compare_snapshot(self.platform, self.session, work, one.manifest, warehouse)
+            if one.completeness is not None and one.completeness.passed:
+                one.look = Look(look.table, look.at, reconciled=True)
+
+
+def _record_looks(warehouse: Warehouse, done: Sequence[Finishing]) -> None:
+    looks = [one.look for one in done if one.look is not None]
+    if not looks:
+        return
+    try:
+        warehouse.record_reads(looks)
+    except DataPlatformError as error:
+        for one in done:
+            if one.look is not None:
+                one.error = one.error or error
+
+
+def _reshaped(work: Work) -> bool:
+    """Whether slices were asked for and the whole table was read, since its shape changed."""
+    assert work.plan is not None
+    return work.plan.decision.load != ("slice" if work.table.partition else "replace")
+
+
+def reported(
+    work: Work,
+    *,
+    manifest: Manifest | None = None,
+    loaded: tuple[LoadResult, ...] = (),
+    completeness: CompletenessReport | None = None,
+    audit: Audit | None = None,
+    error: DataPlatformError | None = None,
+) -> TableReport:
+    before = work.state.watermark
+    return TableReport(
+        table=work.table.id,
+        operation=work.operation,
+        seconds=work.seconds,
+        manifest=manifest,
+        error=error,
+        watermark_before=before,
+        watermark_after=manifest.watermark_after if manifest else before,
+        touched=touched(loaded),
+        loaded=loaded,
+        completeness=completeness,
+        audit=audit,
+        notes=tuple(dict.fromkeys(work.notes)),
+    )
