@@ -7,7 +7,7 @@ its age: the last materialization of each asset and of each of its days, and the
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,8 +26,10 @@ RUNS_MAX = 1500
 EVALUATION_HOURS = 6
 """Dagster keeps what its automation thought of each asset for 30 days, whatever ``retention`` says."""
 RUNS_AT_A_TIME = 50
+EVALUATIONS_AT_A_TIME = 2000
 SECONDS_MAX = 25.0
 """Dagster ends a tick after 60 s; the next one goes on."""
+MADE = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def tidy(instance: dg.DagsterInstance, now: datetime, limits: Limits | None = No
     if schedules.supports_auto_materialize_asset_evaluations:
         schedules.purge_asset_evaluations((now - timedelta(hours=limits.evaluation_hours)).timestamp())
     cutoff = now - timedelta(days=limits.run_days)
-    _remove_check_evaluations(instance, cutoff)
+    _remove_check_evaluations(instance, cutoff, began + SECONDS_MAX / 2)
     _remove_events(instance, [""], before=cutoff)  # of the command line: they belong to no run
     _sweep_logs(instance, cutoff)
     removed = 0
@@ -82,16 +84,21 @@ def tidy(instance: dg.DagsterInstance, now: datetime, limits: Limits | None = No
 
 
 def _old_runs(instance: dg.DagsterInstance, cutoff: datetime, runs_max: int) -> list[str]:
-    """The oldest finished runs that may go, a few at a time."""
-    old = dg.RunsFilter(statuses=FINISHED_STATUSES, updated_before=cutoff)
-    found = [
-        r.dagster_run.run_id for r in instance.get_run_records(old, limit=RUNS_AT_A_TIME, ascending=True)
-    ]
-    too_many = instance.get_runs_count() - runs_max
-    if len(found) < RUNS_AT_A_TIME and too_many > 0:
-        finished = dg.RunsFilter(statuses=FINISHED_STATUSES)
-        more = instance.get_run_records(finished, limit=min(too_many, RUNS_AT_A_TIME), ascending=True)
-        found = list(dict.fromkeys([*found, *(r.dagster_run.run_id for r in more)]))
+    """The oldest finished runs that may go, a few at a time. By number alone: the record of a run names every table
+    and check that it was asked for."""
+    from dagster._core.storage.runs.schema import RunsTable as Runs
+    from sqlalchemy import func, select
+
+    storage: Any = instance.run_storage
+    finished = Runs.c.status.in_([status.value for status in FINISHED_STATUSES])
+    oldest = select(Runs.c.run_id).where(finished).order_by(Runs.c.id)
+    old = oldest.where(Runs.c.update_timestamp < _naive(cutoff)).limit(RUNS_AT_A_TIME)
+    with storage.connect() as connection:
+        found = [row[0] for row in connection.execute(old)]
+        too_many = connection.execute(select(func.count(Runs.c.id))).scalar_one() - runs_max
+        if len(found) < RUNS_AT_A_TIME and too_many > 0:
+            more = connection.execute(oldest.limit(min(too_many, RUNS_AT_A_TIME)))
+            found = list(dict.fromkeys([*found, *(row[0] for row in more)]))
     return found[:RUNS_AT_A_TIME]
 
 
@@ -101,28 +108,21 @@ def _remove_events(
     """The events of ``runs`` but the last materialization of each asset and day."""
     from dagster._core.storage.event_log.schema import AssetEventTagsTable as Tags
     from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
-    from sqlalchemy import and_, delete, exists, or_, select
+    from sqlalchemy import and_, delete, or_, select
 
     if not runs:
         return
     doomed: Any = Events.c.run_id.in_(list(runs))
     if before is not None:
-        doomed = and_(doomed, Events.c.timestamp < before.astimezone(UTC).replace(tzinfo=None))
-    newer = Events.alias("newer")
-    made = dg.DagsterEventType.ASSET_MATERIALIZATION.value
-    same_day = or_(
-        newer.c.partition == Events.c.partition,
-        and_(newer.c.partition.is_(None), Events.c.partition.is_(None)),
-    )
+        doomed = and_(doomed, Events.c.timestamp < _naive(before))
+    # one probe of an index each: the days of an asset, and what belongs to no day
+    same_day = _newer(lambda newer: newer.c.partition == Events.c.partition)
+    same_whole = _newer(lambda newer: newer.c.partition.is_(None))
     last = select(Events.c.id).where(
         doomed,
-        Events.c.dagster_event_type == made,
-        ~exists().where(
-            newer.c.asset_key == Events.c.asset_key,
-            newer.c.dagster_event_type == made,
-            newer.c.id > Events.c.id,
-            same_day,
-        ),
+        _found_by_run(Events.c.dagster_event_type) == MADE,
+        or_(Events.c.partition.is_(None), ~same_day),
+        or_(Events.c.partition.is_not(None), ~same_whole),
     )
     with index_transaction(instance) as connection:
         kept = [row[0] for row in connection.execute(last)]
@@ -133,20 +133,63 @@ def _remove_events(
         _remove_from_file(instance, "", before)
 
 
-def _remove_check_evaluations(instance: dg.DagsterInstance, cutoff: datetime) -> None:
-    """Old ones but the last of each check, and the last that finished."""
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
-    from sqlalchemy import delete, func, select
+def _newer(same: Callable[[Any], Any]) -> Any:
+    """Whether a newer materialization of the same asset is the ``same``."""
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+    from sqlalchemy import exists
 
-    each = (Table.c.asset_key, Table.c.check_name, Table.c.partition)
-    last = select(func.max(Table.c.id)).group_by(*each)
-    finished = last.where(Table.c.execution_status.in_(FINISHED))
+    newer = Events.alias()
+    return exists().where(
+        newer.c.asset_key == Events.c.asset_key,
+        newer.c.dagster_event_type == MADE,
+        newer.c.id > Events.c.id,
+        same(newer),
+    )
+
+
+def _found_by_run(event_type: Any) -> Any:
+    """``event_type`` as no index knows it: a planner would walk every event of the type for those of a few runs."""
+    from sqlalchemy import func
+
+    return func.coalesce(event_type, "")
+
+
+def _remove_check_evaluations(instance: dg.DagsterInstance, cutoff: datetime, until: float) -> None:
+    """Old ones but the last of each check, and the last that finished. From the oldest on, and no further than they
+    reach: their numbers ascend with time."""
+    after: int | None = 0
+    while after is not None and time.monotonic() < until:
+        after = _remove_some_evaluations(instance, cutoff, after)
+
+
+def _remove_some_evaluations(instance: dg.DagsterInstance, cutoff: datetime, after: int) -> int | None:
+    """Of the next evaluations; returns the last one looked at, None where the next is not old."""
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+    from sqlalchemy import delete, exists, or_, select
+
+    newer = Table.alias("newer")
+    superseded = exists().where(
+        newer.c.asset_key == Table.c.asset_key,
+        newer.c.check_name == Table.c.check_name,
+        newer.c.partition.is_not_distinct_from(Table.c.partition),
+        newer.c.id > Table.c.id,
+        or_(Table.c.execution_status.not_in(FINISHED), newer.c.execution_status.in_(FINISHED)),
+    )
+    following = select(Table.c.id, Table.c.create_timestamp).where(Table.c.id > after)
     with index_transaction(instance) as connection:
-        kept = {row[0] for query in (last, finished) for row in connection.execute(query)}
-        old = select(Table.c.id).where(Table.c.create_timestamp < cutoff.astimezone(UTC).replace(tzinfo=None))
-        going = [row[0] for row in connection.execute(old) if row[0] not in kept]
-        for start in range(0, len(going), 500):
-            connection.execute(delete(Table).where(Table.c.id.in_(going[start : start + 500])))
+        looked = connection.execute(following.order_by(Table.c.id).limit(EVALUATIONS_AT_A_TIME)).all()
+        old = [row[0] for row in looked if row[1] < _naive(cutoff)]
+        if old:
+            going = select(Table.c.id).where(Table.c.id > after, Table.c.id.in_(old), superseded)
+            connection.execute(
+                delete(Table).where(Table.c.id.in_([row[0] for row in connection.execute(going)]))
+            )
+    return looked[-1][0] if looked and old and len(looked) == EVALUATIONS_AT_A_TIME else None
+
+
+def _naive(instant: datetime) -> datetime:
+    """As Dagster's tables hold it: UTC without saying so."""
+    return instant.astimezone(UTC).replace(tzinfo=None)
 
 
 def _remove_files(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -168,9 +211,7 @@ def _remove_from_file(instance: dg.DagsterInstance, run_id: str, before: datetim
         return
     storage: Any = instance.event_log_storage
     with storage.run_connection(run_id) as connection:
-        connection.execute(
-            delete(Events).where(Events.c.timestamp < before.astimezone(UTC).replace(tzinfo=None))
-        )
+        connection.execute(delete(Events).where(Events.c.timestamp < _naive(before)))
 
 
 def _own_file(instance: dg.DagsterInstance, run_id: str) -> Path | None:
