@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
@@ -14,7 +15,8 @@ from data_platform.alerts.config import ui_address
 from data_platform.alerts.incidents import Healing, Problem
 from data_platform.alerts.slack import open_channel
 from data_platform.defs import problems
-from data_platform.defs.failed_runs import look_at_runs
+from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
+from data_platform.defs.latest_checks import LatestChecks
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.surroundings import echo
 
@@ -23,8 +25,17 @@ EVERY_SECONDS = 30
 KINDS = frozenset({"check", "run", "freshness", "sensor", "schedule"})
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the ticks of a process need not read again. Losing it costs a slower tick."""
+
+    runs: FinishedRuns = field(default_factory=FinishedRuns)
+    checks: LatestChecks = field(default_factory=LatestChecks)
+
+
 def alert_sensor() -> dg.SensorDefinition:
     """Its cursor holds the open incidents; one that cannot be read is told again."""
+    memory = Memory()
 
     @dg.sensor(
         name=NAME,
@@ -39,7 +50,7 @@ def alert_sensor() -> dg.SensorDefinition:
         if repository is None:
             return dg.SkipReason("the definitions are not loaded")
         now = datetime.now(UTC)
-        found, unknown, healed = look(context, repository, now)
+        found, unknown, healed = look(context, repository, now, memory)
         if opened.catalog.left_out:
             unknown |= KINDS  # what is open about a source that is left out has not recovered
         told = announce(
@@ -62,7 +73,7 @@ def alert_sensor() -> dg.SensorDefinition:
 
 
 def look(
-    context: dg.SensorEvaluationContext, repository: dg.RepositoryDefinition, now: datetime
+    context: dg.SensorEvaluationContext, repository: dg.RepositoryDefinition, now: datetime, memory: Memory
 ) -> tuple[list[Problem], set[str], dict[str, Healing]]:
     """Every problem there is now, the kinds that could not be looked at, and what ended others."""
     instance, graph = context.instance, repository.asset_graph
@@ -70,12 +81,12 @@ def look(
     healed: dict[str, Healing] = {}
 
     def runs() -> list[Problem]:
-        standing, ended = look_at_runs(instance, partial(_targets, repository), now)
+        standing, ended = look_at_runs(instance, memory.runs, partial(_targets, repository), now)
         healed.update(ended)
         return standing
 
     looks: dict[str, Callable[[], Iterable[Problem]]] = {
-        "check": lambda: problems.failed_checks(instance, list(graph.asset_check_keys)),
+        "check": lambda: problems.failed_checks(memory.checks.failed(instance, graph.asset_check_keys, now)),
         "run": runs,
         "freshness": lambda: problems.stale_assets(instance, fresh),
         "sensor": lambda: problems.failing_ticks(instance, InstigatorType.SENSOR, NAME),

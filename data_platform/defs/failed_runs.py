@@ -5,6 +5,7 @@ ended those that are over. Whether a failure still stands is ``run_problems.py``
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,9 @@ from data_platform.defs.run_problems import RunFact, first_failure, healing_run,
 
 LOOK_BACK = timedelta(days=3)
 RUNS_MAX = 200
+RECORDS_AT_A_TIME = 20
 STEPS_MAX = 20
+SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 CHECK_FAILED = "DagsterAssetCheckFailedError"
 """Ends a step whose blocking check failed; the check tells it."""
 
@@ -47,18 +50,53 @@ class Told:
     step: str | None = None
 
 
+class FinishedRuns:
+    """The runs that ended lately, each read once: a run of many tables names every one of them and all of their
+    checks, so reading it takes longer than everything else that a look asks for."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, RunFact] = {}
+
+    def newest_first(
+        self,
+        instance: dg.DagsterInstance,
+        targets_of_job: Callable[[str], Collection[dg.AssetKey]],
+        now: datetime,
+    ) -> list[RunFact]:
+        """Those of the last days; none where none of them failed, for then nothing stands and nothing was mended."""
+        since = now - LOOK_BACK
+        newest = instance.get_run_ids(
+            dg.RunsFilter(statuses=[SUCCESS, FAILURE], updated_after=since), limit=RUNS_MAX
+        )
+        failed = set(
+            instance.get_run_ids(dg.RunsFilter(statuses=[FAILURE], updated_after=since), limit=RUNS_MAX)
+        )
+        if failed.isdisjoint(newest):
+            return []
+        self._known = {
+            run_id: fact
+            for run_id in newest
+            if (fact := self._known.get(run_id)) is not None and fact.failed == (run_id in failed)
+        }
+        unknown = [run_id for run_id in newest if run_id not in self._known]
+        for start in range(0, len(unknown), RECORDS_AT_A_TIME):
+            wanted = dg.RunsFilter(run_ids=unknown[start : start + RECORDS_AT_A_TIME])
+            for record in instance.get_run_records(wanted):
+                if record.end_time is not None:
+                    fact = _run_fact(record, targets_of_job)
+                    self._known[fact.run_id] = fact
+        known = [self._known[run_id] for run_id in newest if run_id in self._known]
+        return sorted(known, key=lambda fact: fact.ended, reverse=True)
+
+
 def look_at_runs(
-    instance: dg.DagsterInstance, targets_of_job: Callable[[str], Collection[dg.AssetKey]], now: datetime
+    instance: dg.DagsterInstance,
+    runs: FinishedRuns,
+    targets_of_job: Callable[[str], Collection[dg.AssetKey]],
+    now: datetime,
 ) -> tuple[list[Problem], dict[str, Healing]]:
     """The failures that stand, and by incident what ended those that do not."""
-    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    wanted = dg.RunsFilter(statuses=finished, updated_after=now - LOOK_BACK)
-    records = instance.get_run_records(wanted, limit=RUNS_MAX)
-    facts = sorted(
-        (_run_fact(record, targets_of_job) for record in records if record.end_time is not None),
-        key=lambda fact: fact.ended,
-        reverse=True,
-    )
+    facts = runs.newest_first(instance, targets_of_job, now)
     targets = {dg.AssetKey.from_user_string(t) for fact in facts if fact.failed for t in fact.targets}
     made = _made(instance, targets) if targets else {}
     found: list[Problem] = []
@@ -176,7 +214,7 @@ def _run_fact(record: RunRecord, targets_of_job: Callable[[str], Collection[dg.A
     ended = datetime.fromtimestamp(record.end_time or 0.0, tz=UTC)
     whole = run.asset_selection is None and run.asset_check_selection is None
     targets = targets_of_job(run.job_name) if whole else (run.asset_selection or ())
-    names = sorted(key.to_user_string() for key in targets)
+    names = sorted(sys.intern(key.to_user_string()) for key in targets)
     checks = sorted(key.to_user_string() for key in run.asset_check_selection or ())
     job = "selected assets" if run.job_name.startswith("__") else run.job_name
     digest = hashlib.sha256("\n".join([*names, *checks]).encode()).hexdigest()[:8]
@@ -185,7 +223,7 @@ def _run_fact(record: RunRecord, targets_of_job: Callable[[str], Collection[dg.A
         job=job,
         line=job if whole else f"{job} {digest}",
         targets=frozenset(names),
-        failed=run.status == dg.DagsterRunStatus.FAILURE,
+        failed=run.status == FAILURE,
         started=datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), tz=UTC),
         ended=ended,
     )

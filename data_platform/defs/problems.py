@@ -8,39 +8,24 @@ our own sentences do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.freshness import FreshnessState
 from dagster._core.scheduler.instigation import InstigatorType, TickStatus
-from dagster._core.storage.asset_check_execution_record import (
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-    AssetCheckExecutionRecord,
-    AssetCheckExecutionRecordStatus,
-)
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 from dagster_shared.error import SerializableErrorInfo
 
 from data_platform.alerts.incidents import Number, Problem
 from data_platform.alerts.messages import error_summary, is_own
 from data_platform.defs import links, shown
 
-Status = AssetCheckExecutionRecordStatus
 
-
-def failed_checks(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]) -> Iterator[Problem]:
-    storage = instance.event_log_storage
-    latest = storage.get_latest_asset_check_execution_by_key(keys)
-    for key, record in latest.items():
-        evaluated: AssetCheckExecutionRecord | None = record
-        if record.status == Status.PLANNED:
-            # Running, or skipped: the last evaluation holds, however many were planned since.
-            finished = storage.get_asset_check_execution_history(
-                key, limit=1, cursor=record.id, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
-            )
-            evaluated = finished[0] if finished else None
-        if evaluated is not None and evaluated.status == Status.FAILED:
-            yield _check_problem(key, evaluated)
+def failed_checks(records: Mapping[dg.AssetCheckKey, AssetCheckExecutionRecord]) -> Iterator[Problem]:
+    """One for each failed evaluation of ``records`` (``latest_checks.py``)."""
+    for key, record in records.items():
+        yield _check_problem(key, record)
 
 
 def _check_problem(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> Problem:

@@ -9,7 +9,7 @@ import pytest
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
 from data_platform.defs import probing
-from data_platform.defs.failed_runs import look_at_runs
+from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
 from data_platform.sync import sync_changes
 from data_platform.tables import TableId
 from data_platform_tests.defs.conftest import Project
@@ -105,7 +105,7 @@ def test_a_dropped_column_is_an_incident_while_only_the_probe_looks(synced: Proj
     assert not synced.sync("products").success
     [problem] = [
         problem
-        for problem in look_at_runs(synced.instance, lambda _: (), datetime.now(UTC))[0]
+        for problem in look_at_runs(synced.instance, FinishedRuns(), lambda _: (), datetime.now(UTC))[0]
         if problem.object == "shop/products"
     ]
     assert "product_name" in problem.summary

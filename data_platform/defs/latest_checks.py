@@ -1,0 +1,137 @@
+"""Which checks fail now, at the cost of what was written since the last look.
+
+Dagster's own question for the latest evaluation of each check reads its whole history, and every event with it.
+Here the evaluations that count are known by number: only newer ones are asked for, and whether those that were
+planned have been evaluated. Now and then everything is asked anew, for memory is only a saving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
+
+from data_platform.defs.last_records import FINISHED, index_transaction
+
+ANEW_EVERY = timedelta(minutes=10)
+NUMBER_SLACK = 1000
+"""Evaluations whose number is this much below the newest one seen may have been committed after it."""
+AT_A_TIME = 500
+FAILED = AssetCheckExecutionRecordStatus.FAILED.value
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An evaluation, or one that is planned: its number, and what it says."""
+
+    id: int
+    key: dg.AssetCheckKey
+    status: str
+
+    @property
+    def finished(self) -> bool:
+        return self.status in FINISHED
+
+
+@dataclass
+class LatestChecks:
+    """``_rows`` are the last finished evaluation of each check, and what was planned after it."""
+
+    _rows: dict[int, _Row] = field(default_factory=dict)
+    _keys: frozenset[dg.AssetCheckKey] = frozenset()
+    _reached: int = 0
+    _anew_at: datetime | None = None
+
+    def failed(
+        self, instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey], now: datetime
+    ) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord]:
+        """The checks of ``keys`` whose last finished evaluation failed, however many were planned since."""
+        known = self._anew_at is not None and now < self._anew_at and self._keys == frozenset(keys)
+        if not (known and self._follow(instance)):
+            self._ask_anew(instance, frozenset(keys))
+            self._anew_at = now + ANEW_EVERY
+        failed = {row.id: row.key for row in _that_count(self._rows.values()) if row.status == FAILED}
+        return _records(instance, failed)
+
+    def _follow(self, instance: dg.DagsterInstance) -> bool:
+        """Look at what is new and again at what is known; False where some of that is gone."""
+        from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+
+        with index_transaction(instance) as connection:
+            new = _rows(connection, Table.c.id > self._reached - NUMBER_SLACK, self._keys)
+            again = []
+            ids = sorted(self._rows)
+            for start in range(0, len(ids), AT_A_TIME):
+                again += _rows(connection, Table.c.id.in_(ids[start : start + AT_A_TIME]), self._keys)
+        if len(again) < len(ids):
+            return False
+        self._keep([*again, *new])
+        return True
+
+    def _ask_anew(self, instance: dg.DagsterInstance, keys: frozenset[dg.AssetCheckKey]) -> None:
+        from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+        from sqlalchemy import func, select
+
+        self._rows, self._keys = {}, keys
+        latest = select(func.max(Table.c.id)).group_by(Table.c.asset_key, Table.c.check_name)
+        with index_transaction(instance) as connection:
+            self._reached = connection.execute(select(func.max(Table.c.id))).scalar() or 0
+            found = _rows(connection, Table.c.id.in_(latest), keys)
+        for row in list(found):
+            if not row.finished:
+                before = instance.event_log_storage.get_asset_check_execution_history(
+                    row.key, limit=1, cursor=row.id, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+                )
+                found += [_Row(one.id, row.key, one.status.value) for one in before]
+        self._keep(found)
+
+    def _keep(self, rows: Collection[_Row]) -> None:
+        last = {row.key: row.id for row in _that_count(rows)}
+        self._rows = {row.id: row for row in rows if row.id >= last.get(row.key, 0)}
+        self._reached = max([self._reached, *self._rows])
+
+
+def _that_count(rows: Collection[_Row]) -> Collection[_Row]:
+    """The last finished one of each check."""
+    return {row.key: row for row in sorted(rows, key=lambda row: row.id) if row.finished}.values()
+
+
+def _rows(connection: Any, which: Any, keys: Collection[dg.AssetCheckKey]) -> list[_Row]:
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+    from sqlalchemy import select
+
+    columns = select(Table.c.id, Table.c.asset_key, Table.c.check_name, Table.c.execution_status)
+    assets: dict[str, dg.AssetKey | None] = {}
+    found = []
+    for number, asset, name, status in connection.execute(columns.where(which)):
+        if asset not in assets:
+            assets[asset] = dg.AssetKey.from_db_string(asset)
+        owner = assets[asset]
+        if owner is not None and (key := dg.AssetCheckKey(owner, name)) in keys:
+            found.append(_Row(number, key, status))
+    return found
+
+
+def _records(
+    instance: dg.DagsterInstance, wanted: Mapping[int, dg.AssetCheckKey]
+) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord]:
+    """The evaluations ``wanted``, with their events."""
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+    from sqlalchemy import select
+
+    ids, found = sorted(wanted), {}
+    with index_transaction(instance) as connection:
+        for start in range(0, len(ids), AT_A_TIME):
+            chosen = select(Table).where(Table.c.id.in_(ids[start : start + AT_A_TIME]))
+            for row in connection.execute(chosen).mappings():
+                key = wanted[row["id"]]
+                found[key] = AssetCheckExecutionRecord.from_db_row(dict(row), key=key)
+    return found
