@@ -5,12 +5,13 @@ from __future__ import annotations
 import dagster as dg
 
 from data_platform.catalog import Catalog
+from data_platform.defs import linear
 from data_platform.defs.alert_sensor import alert_sensor
 from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
-from data_platform.defs.jobs import IN_PROCESS, jobs, whole_jobs
+from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
 from data_platform.defs.names import raw_key
 from data_platform.defs.probe_sensor import probe_sensor
 from data_platform.defs.raw import raw_assets
@@ -18,14 +19,16 @@ from data_platform.defs.reporting import reporting_sensor
 from data_platform.defs.resources import resources
 from data_platform.defs.retention import retention_sensor
 from data_platform.defs.schedules import schedules
-from data_platform.defs.sources import platform_specs, source_specs
+from data_platform.defs.sources import platform_specs, source_assets
 
 
 def build(catalog: Catalog, environment: str) -> dg.Definitions:
     """Everything the graph holds in ``environment``. Connects to nothing and reads no secret."""
+    linear.install()
     running = catalog.environment(environment).automation == "running"
     sources = list(catalog.sources.values())
     whole = whole_jobs(catalog)
+    targets = {source.name: tables_target(source) for source in sources}
     gates = frozenset(
         raw_key(table.id)
         for source in sources
@@ -34,14 +37,18 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     )
     own = dg.Definitions(
         assets=[
-            *(spec for source in sources for spec in source_specs(source)),
+            *map(source_assets, sources),
             *(assets for source in sources for assets in raw_assets(source)),
             *platform_specs(catalog),
         ],
         jobs=jobs(catalog, running=running),
-        schedules=[schedule for source in sources for schedule in schedules(source, running=running)],
+        schedules=[
+            schedule
+            for source in sources
+            for schedule in schedules(source, targets[source.name], running=running)
+        ],
         sensors=[
-            *(probe_sensor(source, whole, running=running) for source in sources),
+            *(probe_sensor(source, targets[source.name], whole, running=running) for source in sources),
             automation_sensor(running=running),
             reporting_sensor(catalog, whole),
             alert_sensor(),

@@ -61,6 +61,11 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     return specs
 
 
+def check_names(table: Table) -> list[str]:
+    """Of ``check_specs``, in their order."""
+    return [*(rule.name for rule in table.rules), COMPLETE, *([NEWEST_DATA] if table.newest_data else [])]
+
+
 def check_results(
     table: Table, selected: Collection[str], warehouse: Warehouse, now: datetime
 ) -> Iterator[dg.AssetCheckResult]:
@@ -92,7 +97,7 @@ def check_results(
 def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckResult]:
     """What the command line's sync found, as a run would report it."""
     if evaluated.problem:
-        names = [spec.name for spec in check_specs(table) if spec.name != COMPLETE]
+        names = [name for name in check_names(table) if name != COMPLETE]
         return [_result(table, name, passed=False, description=evaluated.problem) for name in names]
     results = [_rule_result(table, result) for result in evaluated.rules]
     return results + ([_newest_result(table, evaluated.newest)] if evaluated.newest else [])
@@ -205,5 +210,9 @@ def _result(
 def check_keys(tables: Iterable[Table], *, completeness: bool) -> list[dg.AssetCheckKey]:
     """The checks of ``tables``; without ``completeness`` only those that cost one scan of raw."""
     return [
-        spec.key for table in tables for spec in check_specs(table) if completeness or spec.name != COMPLETE
+        dg.AssetCheckKey(key, name)
+        for table in tables
+        for key in (raw_key(table.id),)
+        for name in check_names(table)
+        if completeness or name != COMPLETE
     ]

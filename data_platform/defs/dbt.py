@@ -5,6 +5,7 @@ dbt runs by itself, after any change of a raw table: see ``automation.py``.
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -42,9 +43,18 @@ class Translator(DagsterDbtTranslator):
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         return layer(dbt_resource_props)
 
-    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition[Any]:
+    def get_automation_condition(
+        self, dbt_resource_props: Mapping[str, Any]
+    ) -> dg.AutomationCondition[Any] | None:
+        if dbt_resource_props["resource_type"] == "source":
+            return None  # no asset of dbt's
         raw = self._raw_ancestors.get(dbt_resource_props["unique_id"], frozenset())
         return follow_raw_changes(raw & self._gates)
+
+    def _colliding_source_keys(self, manifest: Mapping[str, Any], project: Any) -> set[dg.AssetKey]:
+        """Dagster's own makes everything that it would show of each source, to look at its key."""
+        seen = Counter(self.get_asset_key(source) for source in manifest["sources"].values())
+        return {key for key, times in seen.items() if times > 1}
 
     @cached_property
     def _raw_ancestors(self) -> Mapping[str, frozenset[dg.AssetKey]]:

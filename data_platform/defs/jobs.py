@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.assets.job.asset_job import build_asset_job, get_asset_graph_for_job
+from dagster._core.definitions.target import ANONYMOUS_ASSET_JOB_PREFIX
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from data_platform.catalog import Catalog, Source
@@ -77,6 +78,15 @@ def _source_job(source: Source) -> Any:
         description=f"Read what changed in {source.name}.",
         tags={names.SOURCE_TAG: source.name},
         executor_def=IN_PROCESS,
+    )
+
+
+def tables_target(source: Source) -> Any:
+    """What the sensor and the schedules of a source start, whatever tables and checks they choose: one hidden job.
+    Dagster makes one of its own for each of them otherwise, and every process resolves them all."""
+    return dg.define_asset_job(
+        f"{ANONYMOUS_ASSET_JOB_PREFIX}_{source.name}",
+        selection=dg.AssetSelection.assets(*(names.raw_key(table.id) for table in source.tables.values())),
     )
 
 

@@ -7,15 +7,17 @@ records of each that nothing ever fulfils, which its history shows as *Skipped*.
 from __future__ import annotations
 
 import dagster as dg
-import sqlalchemy as sa
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 
 def plan_once(instance: dg.DagsterInstance, run_id: str) -> None:
     """Of the records planned for each partition of the run keep one a check, as one without a partition:
     what the evaluation will be written into."""
+    # Half a CPU-s of imports that loading the definitions does not need.
+    import sqlalchemy as sa
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         return

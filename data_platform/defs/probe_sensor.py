@@ -7,6 +7,7 @@ ask for is ``probing.py``'s decision.
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -22,14 +23,15 @@ EVERY_SECONDS = 60
 
 
 def probe_sensor(
-    source: Source, whole: Mapping[str, Collection[TableId]], *, running: bool
+    source: Source, target: Any, whole: Mapping[str, Collection[TableId]], *, running: bool
 ) -> dg.SensorDefinition:
-    """``whole`` maps jobs that run without a selection of assets to their tables."""
+    """``target`` is the job of the source's tables, ``whole`` maps jobs that run without a selection of assets to
+    their tables."""
     tables = [table.id for table in source.tables.values()]
 
     @dg.sensor(
         name=f"{source.name}_probe",
-        target=dg.AssetSelection.assets(*(names.raw_key(t) for t in tables)),
+        target=target,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
         description=f"Looks whether the tables of {source.name} moved and syncs those that did; every"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 
 from data_platform.catalog import Source
@@ -9,13 +11,14 @@ from data_platform.defs import names
 from data_platform.defs.checks import check_keys
 
 
-def schedules(source: Source, *, running: bool) -> list[dg.ScheduleDefinition]:
-    """``<source>_changes`` and ``<source>_reconcile``, where the catalog gives them a time."""
+def schedules(source: Source, target: Any, *, running: bool) -> list[dg.ScheduleDefinition]:
+    """``<source>_changes`` and ``<source>_reconcile``, where the catalog gives them a time. ``target`` is the
+    job of the source's tables."""
     times = {"changes": source.schedule, "reconcile": source.reconcile}
-    return [_schedule(source, operation, cron, running) for operation, cron in times.items() if cron]
+    return [_schedule(source, target, operation, cron, running) for operation, cron in times.items() if cron]
 
 
-def _schedule(source: Source, operation: str, cron: str, running: bool) -> dg.ScheduleDefinition:
+def _schedule(source: Source, target: Any, operation: str, cron: str, running: bool) -> dg.ScheduleDefinition:
     tables = list(source.tables.values())
     keys = [names.raw_key(table.id) for table in tables]
     measured = operation == "reconcile"
@@ -24,7 +27,7 @@ def _schedule(source: Source, operation: str, cron: str, running: bool) -> dg.Sc
         name=f"{source.name}_{operation}",
         cron_schedule=cron,
         execution_timezone="UTC",
-        target=dg.AssetSelection.assets(*keys),
+        target=target,
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
         description="Reads what changed, measures every day at the source and mends what differs."
         if measured
