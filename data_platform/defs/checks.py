@@ -28,6 +28,27 @@ ERROR = dg.AssetCheckSeverity.ERROR
 WARN = dg.AssetCheckSeverity.WARN
 
 
+class CheckResult(dg.AssetCheckResult):
+    """A result that names its check. Dagster's own looks through all checks of the op for each, to tell which
+    it is: for 2,000 tables 4 ms a check."""
+
+    def to_asset_check_evaluation(self, step_context: Any) -> dg.AssetCheckEvaluation:
+        assert self.asset_key is not None
+        assert self.check_name is not None
+        key = dg.AssetCheckKey(self.asset_key, self.check_name)
+        step = step_context.job_def.asset_layer.get_assets_def_for_node(step_context.node_handle)
+        return dg.AssetCheckEvaluation(
+            asset_key=self.asset_key,
+            check_name=self.check_name,
+            passed=self.passed,
+            metadata=self.metadata,
+            target_materialization_data=self._get_target_materialization_data(step_context, key),
+            severity=self.severity,
+            description=self.description,
+            blocking=step.get_spec_for_check_key(key).blocking,
+        )
+
+
 def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     key = raw_key(table.id)
     specs = [
@@ -197,7 +218,7 @@ def _result(
     severity: dg.AssetCheckSeverity = ERROR,
     metadata: dict[str, Any] | None = None,
 ) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
+    return CheckResult(
         asset_key=raw_key(table.id),
         check_name=name,
         passed=passed,

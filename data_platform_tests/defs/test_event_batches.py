@@ -1,14 +1,17 @@
 """Storing materializations together leaves the same records as storing them one by one."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
-from data_platform.defs.event_batches import store_materializations
-from data_platform.defs.sqlite_storage import BatchingSqliteEventLogStorage
+from data_platform.defs.event_batches import _entry, store_materializations
+from data_platform.defs.sqlite_storage import FILES_OPEN, BatchingSqliteEventLogStorage
 
 KEY = dg.AssetKey(["raw", "shop", "orders"])
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
@@ -137,3 +140,76 @@ def test_one_asset_at_a_time(sqlite: dg.DagsterInstance) -> None:
     with pytest.raises(ValueError, match="one asset at a time"):
         store_materializations(sqlite, [EVENTS[0], dg.AssetMaterialization("other")])
     store_materializations(sqlite, [])
+
+
+@pytest.fixture
+def batching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster.yaml").write_text(yaml_of_batches())
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def storage_of(instance: dg.DagsterInstance) -> BatchingSqliteEventLogStorage:
+    storage = instance.event_log_storage
+    assert isinstance(storage, BatchingSqliteEventLogStorage)
+    return storage
+
+
+def test_files_stay_open_but_not_more_than_a_few(batching: dg.DagsterInstance) -> None:
+    opened: list[object] = []
+
+    def count(*_: object) -> None:
+        opened.append(None)
+
+    runs = [batching.create_run_for_job(dg.GraphDefinition(name="empty").to_job()) for _ in range(6)]
+    sa.event.listen(sa.pool.QueuePool, "connect", count)
+    try:
+        for _ in range(3):
+            for run in runs[:3]:
+                store_materializations(batching, EVENTS, run, "sync_shop")
+        assert len(opened) <= 4
+        for run in runs:
+            store_materializations(batching, EVENTS, run, "sync_shop")
+    finally:
+        sa.event.remove(sa.pool.QueuePool, "connect", count)
+    assert len(storage_of(batching)._files) == FILES_OPEN
+    assert [len(batching.all_logs(run.run_id)) for run in runs] == [16, 16, 16, 4, 4, 4]
+
+
+def test_a_file_that_was_removed_is_made_anew(batching: dg.DagsterInstance) -> None:
+    storage = storage_of(batching)
+    run = batching.create_run_for_job(dg.GraphDefinition(name="empty").to_job())
+    store_materializations(batching, EVENTS[:1], run, "sync_shop")
+    for file in Path(storage.path_for_shard(run.run_id)).parent.glob(f"{run.run_id}.db*"):
+        file.unlink()
+    store_materializations(batching, EVENTS[1:], run, "sync_shop")
+    assert len(batching.all_logs(run.run_id)) == len(EVENTS) - 1
+
+
+def test_another_process_reads_and_writes_meanwhile(batching: dg.DagsterInstance) -> None:
+    batching.report_runless_asset_event(EVENTS[0])
+    script = (
+        "import dagster as dg\n"
+        "with dg.DagsterInstance.get() as instance:\n"
+        f"    key = dg.AssetKey({KEY.path!r})\n"
+        "    print(len(instance.fetch_materializations(key, limit=9).records))\n"
+        "    instance.report_runless_asset_event(dg.AssetMaterialization(key, partition='2026-11-09'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    batching.report_runless_asset_event(EVENTS[1])
+    assert batching.get_materialized_partitions(KEY) == {*DAYS[:2], "2026-11-09"}
+
+
+def test_a_batch_that_fails_leaves_nothing(batching: dg.DagsterInstance) -> None:
+    """Dagster stores its events one by one then."""
+    storage = storage_of(batching)
+    run = batching.create_run_for_job(dg.GraphDefinition(name="empty").to_job())
+    good = [_entry(event, run, "sync_shop") for event in EVENTS]
+    with pytest.raises(AttributeError):
+        storage.store_event_batch([*good, None])  # type: ignore[list-item]
+    assert (batching.all_logs(run.run_id), batching.get_materialized_partitions(KEY)) == ([], set())
+    storage.store_event_batch(good)
+    assert len(batching.all_logs(run.run_id)) == len(EVENTS)

@@ -9,11 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.assets.job import asset_job
-from dagster._core.definitions.decorators import decorator_assets_definition_builder as builder
+from dagster_shared.record import replace
 
 from data_platform.catalog import load_catalog
 from data_platform.defs import linear
 from data_platform.defs.build import build
+from data_platform.defs.checks import CheckResult
 from data_platform_tests.defs.conftest import REPOSITORY
 
 FIRST, SECOND, LATER = dg.AssetKey("first"), dg.AssetKey("second"), dg.AssetKey("later")
@@ -63,10 +64,55 @@ def test_the_dependencies_of_ops_are_the_same(manifest: Path) -> None:
 def test_each_is_put_in_once(manifest: Path) -> None:
     for _ in range(2):
         build(load_catalog(REPOSITORY), "local")
-    for module, name in ((asset_job, linear.NODE_DEPS), (builder, linear.CHECK_TARGETS)):
-        put = getattr(module, name)
+    for owner, name, _ in linear.REPLACED:
+        put = getattr(owner, name)
         assert put.__module__ == linear.__name__
-        assert put.__closure__[0].cell_contents.__module__ == module.__name__
+        assert put.__closure__[0].cell_contents.__module__ != linear.__name__
+
+
+def test_a_table_before_what_it_is_made_of_is_refused() -> None:
+    linear.install()
+
+    @dg.multi_asset(specs=[dg.AssetSpec(FIRST), dg.AssetSpec(SECOND, deps=[FIRST])])
+    def wrong() -> Iterator[Any]:
+        yield dg.MaterializeResult(asset_key=SECOND)
+        yield dg.MaterializeResult(asset_key=FIRST)
+
+    with pytest.raises(dg.DagsterInvariantViolationError, match="was yielded before its"):
+        dg.materialize([wrong])
+
+
+def evaluated_with(result: type[dg.AssetCheckResult]) -> dg.AssetsDefinition:
+    @dg.multi_asset(specs=[dg.AssetSpec(FIRST), dg.AssetSpec(SECOND)], check_specs=specs())
+    def made() -> Iterator[Any]:
+        for key, passed in ((FIRST, False), (SECOND, True)):
+            yield dg.MaterializeResult(asset_key=key)
+            yield result(
+                asset_key=key,
+                check_name="own",
+                passed=passed,
+                metadata={"rows": 3},
+                severity=dg.AssetCheckSeverity.WARN,
+                description="said",
+            )
+
+    return made
+
+
+def test_a_result_is_evaluated_as_dagsters_own() -> None:
+    seen = []
+    for result in (dg.AssetCheckResult, CheckResult):
+        with dg.DagsterInstance.ephemeral() as instance:
+            run = dg.materialize([evaluated_with(result)], instance=instance)
+            found = run.get_asset_check_evaluations()
+            for one in found:
+                target = one.target_materialization_data
+                [last] = instance.fetch_materializations(one.asset_key, limit=2).records
+                assert target is not None
+                assert (target.run_id, target.storage_id) == (run.run_id, last.storage_id)
+            seen.append([replace(one, target_materialization_data=None) for one in found])
+    assert seen[0] == seen[1]
+    assert [one.blocking for one in seen[0]] == [True, False]
 
 
 def test_a_check_of_an_asset_of_nobody_is_refused(manifest: Path) -> None:
