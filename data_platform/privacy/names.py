@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
 
@@ -415,6 +416,7 @@ _BY_TYPE = {
 _SECRET_REASONS = frozenset(one.reason for one in _CLASSES if one.secret)
 
 
+@lru_cache(maxsize=4096)  # most tables have an `id`, a `status`, a `created_at`
 def _words(column: str) -> str:
     """``customerEmail2`` -> ``_customer_email_2_``; accents are left out."""
     plain = unicodedata.normalize("NFKD", column.replace("ß", "ss"))

@@ -1,13 +1,14 @@
 """A look at a source without reading it: which tables moved, which slices differ.
 
 Compares the source with the manifests only; it never opens the warehouse, so a
-sensor can run it beside anything. Nor is it in anybody's way at the source: a table
-is looked at in a short transaction of its own that waits for no lock.
+sensor can run it beside anything. Nor is it in anybody's way at the source: tables
+are looked at in short transactions that wait for no lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -25,6 +26,7 @@ from data_platform.sync.decide import Decision, decide_changes
 from data_platform.sync.load import remember_failure
 from data_platform.sync.platform import Platform
 from data_platform.sync.projection import check_columns, checksum_key
+from data_platform.sync.work import is_small
 from data_platform.tables import Fingerprint, Slice, TableId
 
 NO_ROWS = Fingerprint(0, 0)
@@ -68,14 +70,7 @@ def probe(
         where = target(known.connection, platform.environ, source=source)
         with SourceSession(where) as session:
             session.observe(activity=any(t.cursor_clock == "database" for t in readable))
-            by_name = {t.id.table: t for t in readable}
-            looks = session.look(
-                [(t.id.table, *t.relation) for t in readable],
-                lambda name, relation: _probe_table(
-                    session, by_name[name], states[name], relation, measure_slices
-                ),
-                seconds=LOOK_SECONDS,
-            )
+            looks = _look(session, readable, states, measure_slices)
             for table in readable:
                 seen = looks[table.id.table]
                 if isinstance(seen, DataPlatformError):
@@ -94,16 +89,41 @@ def probe(
     return found
 
 
-def _probe_table(
-    session: SourceSession, table: Table, state: TableState, relation: Relation, measure_slices: bool
-) -> TableProbe:
-    sequence = _sequence(state)
+def _look(
+    session: SourceSession, tables: Sequence[Table], states: Mapping[str, TableState], measure_slices: bool
+) -> Mapping[str, TableProbe | DataPlatformError]:
+    """What each table is found to be. Most are small and quiet and are asked together, the others one by one."""
+    by_name = {t.id.table: t for t in tables}
+    wanted = [(t.id.table, *t.relation) for t in tables]
+
+    def simple(name: str, relation: Relation) -> str | None:
+        with suppress(DataPlatformError):  # told when it is looked at by itself
+            decision = _decide(session, by_name[name], states[name], relation)
+            known = states[name].head
+            same = known is None or known.relation in (None, relation.identity)
+            if same and decision.path not in ("whole", "cursor") and is_small(relation):
+                return _question(relation, decision)
+        return None
+
+    looks: dict[str, TableProbe | DataPlatformError] = {}
+    if not measure_slices:
+        for name, rows in session.glance(wanted, simple).items():
+            looks[name] = TableProbe(by_name[name].id, bool(rows), head_sequence=_sequence(states[name]))
+    looks |= session.look(
+        [w for w in wanted if w[0] not in looks],
+        lambda name, relation: _probe_table(session, by_name[name], states[name], relation, measure_slices),
+        seconds=LOOK_SECONDS,
+    )
+    return looks
+
+
+def _decide(session: SourceSession, table: Table, state: TableState, relation: Relation) -> Decision:
     check_columns(table, relation)
     assert session.snapshot is not None
     strategy = table.strategy
     if strategy == "replace" and relation.has_xmin:
         strategy = "merge"  # it is read whole, and its row versions tell when
-    decision = decide_changes(
+    return decide_changes(
         relation=relation,
         strategy=strategy,
         cursor=table.cursor,
@@ -116,6 +136,17 @@ def _probe_table(
         refresh=False,
         verify=False,
     )
+
+
+def _question(relation: Relation, decision: Decision) -> str:
+    return f"select 1 from {from_clause(relation)} where {decision.predicate} limit 1"
+
+
+def _probe_table(
+    session: SourceSession, table: Table, state: TableState, relation: Relation, measure_slices: bool
+) -> TableProbe:
+    sequence = _sequence(state)
+    decision = _decide(session, table, state, relation)
     known = state.head.relation if state.head else None
     if known is not None and known != relation.identity:  # made anew, truncated, altered
         return TableProbe(table.id, True, head_sequence=sequence)
@@ -130,7 +161,7 @@ def _probe_table(
     if decision.path == "cursor":
         moved = _moved_by_cursor(session, relation, table, decision, state, what)
         return TableProbe(table.id, moved, head_sequence=sequence)
-    if session.execute(f"select 1 from {source} where {decision.predicate} limit 1", what=what):
+    if session.execute(_question(relation, decision), what=what):
         return TableProbe(table.id, True, head_sequence=sequence)
     differing: tuple[Slice, ...] = ()
     if measure_slices and state.measured:

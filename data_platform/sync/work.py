@@ -142,9 +142,10 @@ class Draft:
             return None
         return f"select 1 from {from_clause(self.relation)} where {self.decision.predicate} limit 1"
 
-    @property
-    def is_small(self) -> bool:
-        return self.relation.has_xmin and sum(leaf.pages for leaf in self.relation.leaves) < SMALL_PAGES
+
+def is_small(relation: Relation) -> bool:
+    """Whether a question about its row versions is answered at once, and by the server itself."""
+    return relation.has_xmin and sum(leaf.pages for leaf in relation.leaves) < SMALL_PAGES
 
 
 def _draft(work: Work, request: Request, session: SourceSession) -> Draft:
@@ -167,14 +168,14 @@ def _changed(
     """By name, the answer of each draft that has a question. What may take long, or may fail, is asked by itself:
     where one of those asked together fails, the others of them are asked again."""
     asked = {name: question for name, draft in drafts.items() if (question := draft.question)}
-    small = [name for name in asked if drafts[name].is_small]
+    small = [name for name in asked if is_small(drafts[name].relation)]
 
     def what(name: str) -> str:
         relation = drafts[name].relation
         return f"Looking for changes in {relation.schema}.{relation.name}"
 
     found: dict[str, Sequence[tuple[Any, ...]] | DataPlatformError] = {}
-    for names in (small, *([name] for name in asked if not drafts[name].is_small)):
+    for names in (small, *([name] for name in asked if not is_small(drafts[name].relation))):
         try:
             found |= session.execute_each({name: asked[name] for name in names}, what=what)
         except DataPlatformError as error:  # the connection is lost

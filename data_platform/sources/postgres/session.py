@@ -34,6 +34,8 @@ NOT_THERE = ("42P01", "3F000")
 """SQLSTATEs of a relation or schema that does not exist."""
 LOOK_SECONDS = 5
 """How long who only looks tries again to look at what is locked, for all tables together."""
+LOOKED_AT_ONCE = 100
+"""Tables that one transaction looks at: who comes to ALTER one of them meanwhile waits for some milliseconds."""
 DENIED = "42501"
 _OVER = object()
 
@@ -161,6 +163,30 @@ class SourceSession:
         for table, who in self._in_the_way([(t, *where) for t, where in left.items()]).items():
             done[table] = TableLocked(f"{'.'.join(left[table])} is locked: {who}. Try again once it is done.")
         return done
+
+    def glance(
+        self, tables: Sequence[Wanted], question: Callable[[str, Relation], str | None]
+    ) -> dict[str, list[tuple[Any, ...]]]:
+        """By name, the answer to ``question`` (a statement) about each of many tables.
+
+        ``LOOKED_AT_ONCE`` of them share a transaction of some milliseconds that waits for no lock. What has no
+        question, or could not be described or asked, is left out: ``look`` tells why.
+        """
+        found: dict[str, list[tuple[Any, ...]]] = {}
+        for start in range(0, len(tables), LOOKED_AT_ONCE):
+            some = tables[start : start + LOOKED_AT_ONCE]
+            try:
+                with transaction(self._connection, self.settings, "repeatable read"):
+                    described = together.describe(self._connection, some)
+                    known = {w[0]: one for w, one in described if isinstance(one, Relation)}
+                    asked = {name: sql for name, one in known.items() if (sql := question(name, one))}
+                    answers = dict(together.ask_each(self._connection, asked))
+            except Exception as error:
+                if self._connection.closed:
+                    raise self.failure(error, f"Looking at {self.source!r}") from None
+                continue
+            found |= {name: rows for name, rows in answers.items() if not isinstance(rows, Exception)}
+        return found
 
     def permitted(self, table: str, relation: Relation) -> Relation:
         """``relation``, where this user may read it as a sync would: for ``look``."""
