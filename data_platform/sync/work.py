@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,11 +18,18 @@ from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError, DuplicateKey, TableMissing
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres import clock
-from data_platform.sources.postgres.extract import Projection, Read, Unit, whole_table_units
+from data_platform.sources.postgres.extract import Projection, Read
 from data_platform.sources.postgres.fingerprint import slice_predicate
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.session import SourceSession, changed_since
 from data_platform.sources.postgres.types import from_clause, quote
+from data_platform.sources.postgres.units import (
+    NOTHING_KNOWN,
+    Sample,
+    Unit,
+    sample_question,
+    whole_table_units,
+)
 from data_platform.sync.decide import (
     Decision,
     Shape,
@@ -186,7 +193,7 @@ def _changed(
 def _plan(work: Work, draft: Draft, changed: bool, session: SourceSession, folder: Path) -> Plan:
     table, request, relation = work.table, work.request, draft.relation
     shape, decision = draft.shape, draft.decision
-    units = _units(session, relation, decision) if changed else []
+    units = _units(session, table, relation, decision) if changed else []
     if units:
         _check_key(session, table, relation, decision)
         folder.mkdir()
@@ -371,13 +378,26 @@ def _missing(work: Work, session: SourceSession, error: DataPlatformError) -> Da
     )
 
 
-def _units(session: SourceSession, relation: Relation, decision: Decision) -> list[Unit]:
+def _units(session: SourceSession, table: Table, relation: Relation, decision: Decision) -> list[Unit]:
     relation_sql = from_clause(relation)
     if decision.load == "replace":
         # before PostgreSQL 14 each ctid range would read the whole table
         by_ctid = session.server.version >= 14 and (relation.readable is None or "ctid" in relation.readable)
-        return whole_table_units(relation, split=by_ctid and not session.server.standby)
+        split = by_ctid and not session.server.standby
+        sample = _sample(session, table, relation) if split else NOTHING_KNOWN
+        return whole_table_units(relation, split=split, sample=sample)
     return [Unit(relation_sql, decision.predicate)]
+
+
+def _sample(session: SourceSession, table: Table, relation: Relation) -> Sample:
+    """How long some rows are. Where the server objects, the read itself will tell why."""
+    question = sample_question(relation, chosen(table, relation).columns)
+    if question is None:
+        return NOTHING_KNOWN
+    with suppress(DataPlatformError):
+        found = session.execute(question, what=f"Looking how long rows of {table.id} are")
+        return Sample(*found[0])
+    return NOTHING_KNOWN
 
 
 def _horizon(work: Work, session: SourceSession, relation: Relation) -> str | None:

@@ -372,6 +372,28 @@ def test_rows_that_do_not_fit_a_reader_are_read_in_pieces(
         project.execute("update t set x = x || 'ü'")
 
 
+def test_documents_are_read_at_once_in_units_that_fit(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2,500 of 16 kB, in a heap of 20 pages. Read 2,048 at a time they would not fit; no read is tried in vain."""
+    cut: list[str] = []
+    real = extract.pieces.predicates
+    monkeypatch.setattr(extract.pieces, "predicates", lambda *args: cut.append(args[1]) or real(*args))
+    project.execute(
+        "create table t (id int primary key, doc jsonb)",
+        "insert into t select n, (select jsonb_agg(md5(n || '-' || k)) from generate_series(1, 450) k)"
+        " from generate_series(1, 2500) n",
+        "analyze t",
+    )
+    project.catalog({"t": {"key": "id", "personal": {"doc": "keep"}}})
+    manifest = project.good()["t"].manifest
+    assert manifest is not None and 3 <= len(manifest.parts) <= 5 and not cut
+    landed = project.rows("select id, strlen(doc), md5(doc) from raw_shop.t order by id")
+    assert landed == project.source_rows(
+        "select id, octet_length(doc::text), md5(doc::text) from t order by id"
+    )
+
+
 EXAMPLES = 4
 """Tables a seed draws; the first of each is a small one."""
 

@@ -23,21 +23,17 @@ from typing import TYPE_CHECKING, Any
 from data_platform.errors import DataPlatformError, SourceUnreachable
 from data_platform.sources.postgres import pieces
 from data_platform.sources.postgres.connection import unreachable
-from data_platform.sources.postgres.introspect import Leaf, Relation
 from data_platform.sources.postgres.question import Question
 from data_platform.sources.postgres.read_errors import Asked, Why, does_not_fit, not_kept, of_the_engine
 from data_platform.sources.postgres.settings import check_place, place
-from data_platform.sources.postgres.types import from_clause, literal, qualified, quote
+from data_platform.sources.postgres.types import literal, quote
+from data_platform.sources.postgres.units import Unit
 from data_platform.sources.postgres.unreachable import NO_SERVER_CONNECTION, cause
 
 if TYPE_CHECKING:
     import duckdb
 
     from data_platform.sources.postgres.session import SourceSession
-
-PAGES_PER_UNIT = 16_384
-"""128 MB of heap: a unit is large enough to make its start-up (about 30 ms) vanish and
-small enough that two readers finish close together and a part stays handy."""
 
 READER_MEMORY = "192MB"
 PAUSES_SECONDS = (0.05, 0.2, 0.5, 1.0)
@@ -61,14 +57,6 @@ class Projection:
     server: str | None
     engine: str
     suspect: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One part to read: the FROM clause's relation and a predicate, in server SQL."""
-
-    relation: str
-    predicate: str
 
 
 @dataclass
@@ -117,34 +105,6 @@ class Read:
         self._left = len(self.units)
         if not self.units:
             self.done.set()
-
-
-def whole_table_units(relation: Relation, *, split: bool) -> list[Unit]:
-    """Units that cover every row once. ``split`` allows ctid ranges (PostgreSQL 14+ scans
-    just the range; before, each range would read the whole table)."""
-    if not relation.leaves:
-        return [Unit(from_clause(relation), "true")]
-    units: list[Unit] = []
-    for leaf in relation.leaves:
-        itself = (leaf.schema, leaf.name) == (relation.schema, relation.name)
-        units.extend(
-            _leaf_units(
-                leaf, from_clause(relation) if itself else qualified(leaf.schema, leaf.name), split=split
-            )
-        )
-    return units
-
-
-def _leaf_units(leaf: Leaf, relation: str, *, split: bool) -> list[Unit]:
-    if leaf.kind != "r" or not split or leaf.pages <= PAGES_PER_UNIT // 8:
-        return [Unit(relation, "true")]
-    count = max(2, -(-leaf.pages // PAGES_PER_UNIT))
-    step = -(-leaf.pages // count)
-    bounds = [
-        f"ctid >= '({n * step},0)'::tid and ctid < '({(n + 1) * step},0)'::tid" for n in range(count - 1)
-    ]
-    # the last range is open: the size is the file's before the snapshot
-    return [Unit(relation, b) for b in [*bounds, f"ctid >= '({(count - 1) * step},0)'::tid"]]
 
 
 @cache

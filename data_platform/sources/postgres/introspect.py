@@ -50,12 +50,15 @@ class SourceColumn:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A relation that holds rows itself: the table, or one leaf of a partitioned one."""
+    """A relation that holds rows itself: the table, or one leaf of a partitioned one. ``rows`` is the
+    server's estimate, 0 where it has none; ``toast_bytes`` is what is stored beside the heap."""
 
     schema: str
     name: str
     kind: str
     pages: int
+    rows: int = 0
+    toast_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,8 @@ from pg_index i where i.indrelid in ({oids}) and i.indislive order by i.indexrel
 _LEAVES = """
 select w.oid, n.nspname, c.relname, c.relkind::text,
        case when c.relkind = 'r' then pg_relation_size(c.oid) / current_setting('block_size')::int else 0 end,
-       has_table_privilege(c.oid, 'SELECT'), greatest(c.reltuples, 0)::bigint
+       has_table_privilege(c.oid, 'SELECT'), greatest(c.reltuples, 0)::bigint,
+       case when c.reltoastrelid <> 0 then pg_relation_size(c.reltoastrelid) else 0 end
 from (select oid from pg_class where oid in ({oids}) and (relkind = 'p' or relispartition)) w
 cross join lateral pg_partition_tree(w.oid) t
 join pg_class c on c.oid = t.relid join pg_namespace n on n.oid = c.relnamespace
@@ -157,7 +161,8 @@ where t.isleaf
 """
 
 _PAGES = """
-select oid, pg_relation_size(oid) / current_setting('block_size')::int
+select oid, pg_relation_size(oid) / current_setting('block_size')::int, greatest(reltuples, 0)::bigint,
+       case when reltoastrelid <> 0 then pg_relation_size(reltoastrelid) else 0 end
 from pg_class where oid in ({oids}) and relkind = 'r'
 """
 
@@ -267,9 +272,9 @@ class _About:
         if kind == "p":
             estimate = sum(r[5] for r in rows)
         if kind == "r" and not rows:
-            leaves = (Leaf(schema, name, "r", self._pages[oid][0][0]),)
+            leaves = (Leaf(schema, name, "r", *self._pages[oid][0]),)
         elif kind in ("r", "p") and all(r[4] for r in rows):
-            leaves = tuple(Leaf(*r[:4]) for r in rows)
+            leaves = tuple(Leaf(*r[:4], *r[5:]) for r in rows)
         elif kind in ("r", "p"):  # a leaf we may not read by itself is still read through its parent
             leaves = tuple(Leaf(schema, name, r[2], 0) for r in rows[:1])
         return Relation(
