@@ -12,12 +12,14 @@ import dagster as dg
 
 @dg.definitions
 def defs() -> dg.Definitions:
+    import atexit
     import gc
     import os
 
     # Definitions are objects that stay, more than a million for 2,000 tables: looking through all of them again
     # and again for some that could go was a third of the time that loading takes. 700, 10, 10 by default.
     gc.set_threshold(50_000, 10, 10)
+    atexit.register(gc.freeze)  # nor once more for nothing when the process ends
 
     from data_platform.catalog import load_catalog, project_root
     from data_platform.defs.build import build

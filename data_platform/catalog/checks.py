@@ -246,7 +246,8 @@ def _check_rules(block: TableBlock, report: Report, base: Path) -> None:
 
 
 def _count(report: Report, base: Path) -> int:
-    return sum(path[: len(base) + 1] == (*base, "rules") for path in report.mistakes)
+    rules = (*base, "rules")
+    return sum(path[: len(rules)] == rules for path in report.mistakes) if report.has(rules) else 0
 
 
 def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:

@@ -60,17 +60,20 @@ class Report:
     document: Document
     mistakes: dict[Path, Mistake] = field(default_factory=dict)
     questions: list[Mistake] = field(default_factory=list)
+    _wrong: set[Path] = field(default_factory=set)
+    """The paths of the mistakes, and all around them."""
 
     def add(self, path: Path, message: str, line: int | None = None) -> None:
         at = self.document.line(path) if line is None else line
         self.mistakes.setdefault(path, Mistake(self.file, at, path_text(path), message))
+        self._wrong.update(path[:length] for length in range(len(path) + 1))
 
     def ask(self, path: Path, question: str) -> None:
         self.questions.append(Mistake(self.file, self.document.line(path), path_text(path), question))
 
     def has(self, path: Path) -> bool:
         """Whether something at ``path``, or in it, is already known to be wrong."""
-        return any(known[: len(path)] == path for known in self.mistakes)
+        return path in self._wrong
 
 
 def path_text(path: Path) -> str:
@@ -104,7 +107,7 @@ def find_secrets(report: Report, value: Any, path: Path = ()) -> None:
                 " Put the value into the environment, for example in .env, and the variable's name here"
                 + ("; a secret that was in a file should be changed" if "secret" in what else ""),
             )
-        elif _PASSWORD_IN_URL.search(value) or _WEBHOOK_URL.search(value):
+        elif "://" in value and (_PASSWORD_IN_URL.search(value) or _WEBHOOK_URL.search(value)):
             report.add(
                 path,
                 "holds a URL with a secret in it. Put it into an environment variable and name that with a"
@@ -121,11 +124,12 @@ def validated(
     fields still see what is right; None when the rest is not enough. ``schema``
     is the model's JSON Schema, made only when something is wrong.
     """
-    rest = copy.deepcopy(data)
+    rest = data
     for attempt in range(4):  # a left-out part may leave its parent incomplete, and so on
         try:
             return model.model_validate(rest)
         except ValidationError as error:
+            rest = copy.deepcopy(data) if attempt == 0 else rest
             wrong: list[Path] = []
             for details in error.errors(include_url=False, include_input=False):
                 path = _place(details["loc"], rest)

@@ -39,6 +39,87 @@ class Document:
 
 def read_yaml(text: str) -> Document:
     """Never raises: what cannot be read is in ``mistakes`` and absent from ``data``."""
+    return _read_plain(text) or _read_any(text)
+
+
+def _read_plain(text: str) -> Document | None:
+    """A file without mistakes, aliases and anything else that is seldom, in one pass over what the parser tells;
+    None for every other. All that is built stays within the bounds, for it stops at the first that passes one."""
+    root: Any = None
+    lines: dict[Path, int] = {}
+    within: Any = None
+    path: Path = ()
+    key: str | None = None
+    above: list[tuple[Any, Path]] = []
+    values = documents = 0
+    loader = None
+    try:
+        loader = _Loader(text)
+        while loader.check_event():
+            event = loader.get_event()
+            kind = type(event)
+            if kind in _ENDS:
+                within, path = above.pop()
+                continue
+            if kind not in _BEGINNINGS:
+                documents += kind is yaml.DocumentStartEvent
+                if kind is yaml.AliasEvent or documents > 1:
+                    return None
+                continue
+            values += 1
+            if event.anchor or event.tag or values > VALUES_MAX:
+                return None
+            if type(within) is dict and key is None:
+                if kind is not yaml.ScalarEvent or event.value in within or event.value == "<<":
+                    return None
+                key = event.value
+                within[key] = None
+                lines[(*path, key)] = _line(event)
+                continue
+            value = _scalar(loader, event) if kind is yaml.ScalarEvent else _BEGINNINGS[kind]()
+            inner: Path
+            if key is not None:
+                inner = (*path, key)
+                within[key], key = value, None
+            elif above:
+                inner = (*path, len(within))
+                lines[inner] = _line(event)
+                within.append(value)
+            else:
+                inner, root = (), value
+            if kind is not yaml.ScalarEvent:
+                above.append((within, path))
+                if len(above) > DEPTH_MAX:
+                    return None
+                within, path = value, inner
+    except (yaml.YAMLError, ValueError, OverflowError):
+        return None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return Document(root, lines)
+
+
+_BEGINNINGS: dict[type, Any] = {
+    yaml.ScalarEvent: None,
+    yaml.MappingStartEvent: dict,
+    yaml.SequenceStartEvent: list,
+}
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+
+
+def _scalar(loader: Any, event: Any) -> Any:
+    if event.implicit == (False, True):  # quoted
+        return event.value
+    tag = loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+    if tag == "tag:yaml.org,2002:str":
+        return event.value
+    return loader.construct_object(
+        yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark, event.style)
+    )
+
+
+def _read_any(text: str) -> Document:
     loader = None
     try:
         if (line := _too_deep(text)) is not None:

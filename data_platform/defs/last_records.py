@@ -16,7 +16,8 @@ keeps to itself, which is why its version is pinned; a test reads the result thr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -40,6 +41,50 @@ def last_materializations(
         if last is not None:
             found[record.asset_entry.asset_key] = last
     return found
+
+
+class LastMaterializations:
+    """The same, asked again and again by one process: only what another has come for is read anew.
+
+    To read one takes a millisecond, most of it for its metadata; of 2,000 tables few have moved since the last tick.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bytes, dg.EventLogRecord]] = {}
+
+    def of(
+        self, instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]
+    ) -> dict[dg.AssetKey, dg.EventLogRecord]:
+        stored = {key: _stored(text, details) for key, text, details in _rows(instance, keys)}
+        found: dict[dg.AssetKey, dg.EventLogRecord] = {}
+        for key, digest in stored.items():
+            known = self._known.get(key.to_string())
+            if known is not None and known[0] == digest:
+                found[key] = known[1]
+        # what came in between is read once more by the next look, since its digest is another
+        anew = last_materializations(instance, [key for key in stored if key not in found])
+        self._known = {key.to_string(): (stored[key], one) for key, one in {**found, **anew}.items()}
+        return {**found, **anew}
+
+
+def _rows(
+    instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]
+) -> Iterator[tuple[dg.AssetKey, str, str]]:
+    from dagster._core.storage.event_log.schema import AssetKeyTable as Table
+    from sqlalchemy import select
+
+    by_name = {key.to_string(): key for key in keys}
+    wanted = select(Table.c.asset_key, Table.c.last_materialization, Table.c.asset_details)
+    with index_transaction(instance) as connection:
+        rows = connection.execute(wanted.where(Table.c.last_materialization.is_not(None))).all()
+    for name, text, details in rows:
+        if name in by_name:
+            yield by_name[name], text, details or ""
+
+
+def _stored(text: str, details: str) -> bytes:
+    """``details`` say when the asset was wiped."""
+    return hashlib.blake2b(f"{details}\0{text}".encode(), digest_size=16).digest()
 
 
 def touch(instance: dg.DagsterInstance, last: dg.EventLogRecord, at: float) -> bool:

@@ -114,10 +114,11 @@ def _run(
     tables: Sequence[Table],
     days: dg.DailyPartitionsDefinition | None,
 ) -> Iterator[Any]:
-    wanted = [t for t in tables if names.raw_key(t.id) in context.selected_asset_keys]
+    selected, keys = context.selected_asset_keys, _partition_keys(context)
+    wanted = [t for t in tables if names.raw_key(t.id) in selected]
     checks = _selected_checks(context, tables)
-    asked = partitions.slices(_partition_keys(context), config.slices) if wanted else []
-    if _partition_keys(context):
+    asked = partitions.slices(keys, config.slices) if wanted else []
+    if keys:
         plan_once(context.instance, context.run_id)
     reports: dict[TableId, TableReport] = {}
     for report in _sync(platform, source, wanted, asked, config, checks):
@@ -130,7 +131,7 @@ def _run(
             for table in good:
                 done = reports.get(table.id)
                 if done is not None:
-                    yield from _materialized(context, platform, warehouse, table, done, days)
+                    yield from _materialized(context, platform, warehouse, table, done, days, keys)
                 yield from check_results(table, checks.get(table.id, ()), warehouse, platform.clock())
     # what this run does not evaluate goes on saying what it last found
     made = [names.raw_key(table.id) for table in good if table.id in reports]
@@ -178,14 +179,15 @@ def _materialized(
     table: Table,
     report: TableReport,
     days: dg.DailyPartitionsDefinition | None,
+    keys: Sequence[str],
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The days first and the table last, so that the asset's latest event is the full one.
 
-    A run of partitions reports other days that it touched outside of itself: a backfill counts every
+    A run of partitions (its ``keys``) reports other days that it touched outside of itself: a backfill counts every
     partition that its runs report.
     """
     head = report.manifest or platform.ledger.head(table.id)
-    own = set(_partition_keys(context))
+    own = set(keys)
     if days and table.partition and report.manifest:
         store_materializations(
             context.instance,

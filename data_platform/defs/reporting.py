@@ -20,7 +20,12 @@ from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import names, partitions
 from data_platform.defs.checks import check_specs, recorded_results
 from data_platform.defs.event_batches import store_materializations
-from data_platform.defs.last_records import carry_checks, last_materializations, touch
+from data_platform.defs.last_records import (
+    LastMaterializations,
+    carry_checks,
+    last_materializations,
+    touch,
+)
 from data_platform.defs.materializations import batch_metadata, batch_tags, table_metadata, version_tags
 from data_platform.defs.raw import touched_events
 from data_platform.defs.resources import PlatformResource
@@ -69,11 +74,12 @@ def news(
     for table in tables:
         if table in busy:
             continue
-        head = ledger.head(table)
         known = seen.get(table)
-        behind = head.sequence - (known.sequence if known else 0) if head else 0
-        if head and (behind > 0 or known is None):
-            whole = known is None or behind > BATCHES_MAX
+        last = ledger.last(table)
+        if last and (known is None or last > known.sequence):
+            head = ledger.head(table)
+            assert head is not None
+            whole = known is None or head.sequence - known.sequence > BATCHES_MAX
             batches = (head,) if whole or known is None else tuple(ledger.since(table, known.sequence))
             found.append(News(table, batches, whole))
         elif known and (look := looks.last(table)) and _instant(look) > known.at + LOOK_TOLERANCE:
@@ -85,6 +91,7 @@ def reporting_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]])
     """Runs in every environment: it starts nothing and only tells the graph what is so."""
     tables = catalog.table_ids()
     checked = {names.raw_key(table) for table in tables}
+    known = LastMaterializations()
 
     @dg.sensor(
         name="report_batches",
@@ -95,7 +102,7 @@ def reporting_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]])
     def report(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
         opened = platform.open()
         instance = context.instance
-        last = last_materializations(instance, checked | _checked_assets(context))
+        last = known.of(instance, checked | _checked_assets(context))
         found = news(opened.ledger, tables, last_seen(last), busy_tables(instance, whole))
         loaded = _loaded(opened, found)
         reported = []

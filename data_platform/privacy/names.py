@@ -392,12 +392,20 @@ def _recognise(column: str, table: str, type_: str | None) -> Class | None:
         and not words.startswith(("_national_", "_citizen_"))
     ):
         return None
-    known = [c for c in _CLASSES if family is None or family in c.families]
-    if not _is_about(words):
-        for one in known:
-            if one.pattern.search(words) and (one.table is None or one.table.search(of_table)):
-                return one
+    for one in _matching(words, family):
+        if one.table is None or one.table.search(of_table):
+            return one
     return _DOCUMENT if family == DOCUMENT else None
+
+
+@lru_cache(maxsize=4096)
+def _matching(words: str, family: str | None) -> tuple[Class, ...]:
+    """The classes that a column of this name is of, whatever its table. A company's columns have the same names
+    again and again."""
+    if _is_about(words):
+        return ()
+    known = (c for c in _CLASSES if family is None or family in c.families)
+    return tuple(one for one in known if one.pattern.search(words))
 
 
 def _is_about(words: str) -> bool:

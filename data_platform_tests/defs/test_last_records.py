@@ -5,9 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster._core.loader import LoadingContextForTest
 
-from data_platform.defs.last_records import carry_checks, last_materializations, touch
+from data_platform.defs import last_records
+from data_platform.defs.last_records import (
+    LastMaterializations,
+    carry_checks,
+    last_materializations,
+    touch,
+)
 
 KEY = dg.AssetKey(["raw", "shop", "table"])
 CHECKS = [dg.AssetCheckKey(KEY, name) for name in ("good", "complete")]
@@ -70,3 +77,37 @@ def test_what_nothing_evaluates_stays_and_a_look_is_no_event(instance: dg.Dagste
     assert not touch(instance, moved, last.timestamp), "never back in time"
     instance.report_runless_asset_event(dg.AssetMaterialization(KEY))
     assert not touch(instance, moved, last.timestamp + 900), "another has come since"
+
+
+def test_only_what_has_moved_is_read_anew(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is what a look without a memory reads."""
+    read: list[list[dg.AssetKey]] = []
+
+    def counted(instance: dg.DagsterInstance, keys: list[dg.AssetKey]) -> dict[dg.AssetKey, Any]:
+        read.append(keys)
+        return last_materializations(instance, keys)
+
+    monkeypatch.setattr(last_records, "last_materializations", counted)
+    other, never = dg.AssetKey(["raw", "shop", "other"]), dg.AssetKey(["raw", "shop", "never"])
+    known = LastMaterializations()
+
+    def look() -> list[dg.AssetKey]:
+        assert known.of(instance, [KEY, other, never]) == last_materializations(instance, [KEY, other, never])
+        return read.pop()
+
+    for key in (KEY, other, dg.AssetKey("of nobody")):
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata={"rows": 1}))
+    assert sorted(look()) == [other, KEY]
+    assert look() == []
+    instance.report_runless_asset_event(dg.AssetMaterialization(other))
+    assert look() == [other]
+    last = last_materializations(instance, [KEY])[KEY]
+    assert touch(instance, last, last.timestamp + 500)
+    assert look() == [KEY]
+    instance.wipe_assets([other])
+    look()
+    assert look() in ([], [other])
+    instance.report_runless_asset_event(dg.AssetMaterialization(other))
+    assert look() == [other]
