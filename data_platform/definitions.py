@@ -19,13 +19,14 @@ def defs() -> dg.Definitions:
     # Definitions are objects that stay, more than a million for 2,000 tables: looking through all of them again
     # and again for some that could go was a third of the time that loading takes. 700, 10, 10 by default.
     gc.set_threshold(50_000, 10, 10)
+    atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)  # nor once more for nothing when the process ends
 
-    from data_platform.catalog import load_catalog, project_root
-    from data_platform.defs.build import build
+    from data_platform.catalog import project_root
+    from data_platform.defs.loaded import loaded
     from data_platform.defs.orphans import end_with_parent
     from data_platform.private_files import keep_private
 
     end_with_parent()
     keep_private()
-    return build(load_catalog(project_root(), whole=False), os.environ.get("DATA_PLATFORM_ENV") or "local")
+    return loaded(project_root(), os.environ.get("DATA_PLATFORM_ENV") or "local")

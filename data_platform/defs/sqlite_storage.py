@@ -13,13 +13,13 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dagster import Field, StringSource
 from dagster._core.errors import DagsterHomeNotSetError
-from dagster._core.events import ASSET_EVENTS
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
@@ -29,6 +29,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 BATCH_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE = "1000"
+INDEXED = {*ASSET_EVENTS, *ASSET_CHECK_EVENTS}
+"""What the common file holds too."""
 FILES_OPEN = 4
 """The common one, and those of the newest runs."""
 
@@ -49,6 +51,8 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._files: OrderedDict[str, _File] = OrderedDict()
         self._held: dict[str, Connection] = {}
+        self._outputs: list[EventLogEntry] = []
+        self._tables: set[str] = set()
         self._process = os.getpid()
         super().__init__(base_dir, inst_data)
         self._db_lock: Any = threading.RLock()
@@ -61,6 +65,8 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             if held is not None:
                 yield held
                 return
+            if self._outputs and not self._held:
+                self._store_outputs()
             with self._engine(shard).connect() as connection, connection.begin():
                 self._held[shard] = connection
                 try:
@@ -97,9 +103,19 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             self._files.pop(oldest).engine.dispose()
         return file.engine
 
+    def has_table(self, table_name: str) -> bool:
+        """Asked for each event of a check; a table that is there stays."""
+        if table_name not in self._tables:
+            with self.index_connection() as connection:
+                if not connection.dialect.has_table(connection, table_name):
+                    return False
+            self._tables.add(table_name)
+        return True
+
     def dispose(self) -> None:
         super().dispose()
         with self._db_lock:
+            self._store_outputs()
             while self._files:
                 self._files.popitem()[1].engine.dispose()
 
@@ -112,6 +128,33 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> BatchingSqliteEventLogStorage:
         return cls(config_value.get("base_dir") or _default_folder(), inst_data)
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """In one transaction a file. That a step has an output is a line of the run's log and nothing else: it
+        waits for what comes right after it, which is what the output is, or for whoever reads."""
+        with self._db_lock:
+            if event.is_dagster_event and event.dagster_event_type == DagsterEventType.STEP_OUTPUT:
+                if self._outputs and self._outputs[0].run_id != event.run_id:
+                    self._store_outputs()
+                self._outputs.append(event)
+                return
+            self._store_with_outputs(event)
+
+    def _store_with_outputs(self, event: EventLogEntry) -> None:
+        if self._outputs and self._outputs[0].run_id != event.run_id:
+            self._store_outputs()
+        before, self._outputs = self._outputs, []
+        indexed = event.is_dagster_event and event.dagster_event_type in INDEXED
+        with self.run_connection(event.run_id), self.index_connection() if indexed else nullcontext():
+            for one in (*before, event):
+                super().store_event(one)
+
+    def _store_outputs(self) -> None:
+        waiting, self._outputs = self._outputs, []
+        if waiting:
+            with self.run_connection(waiting[0].run_id):
+                for one in waiting:
+                    super().store_event(one)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """In order, in one transaction a file."""

@@ -14,7 +14,8 @@ import pytest
 
 from data_platform.catalog import load_catalog
 from data_platform.defs.build import build
-from data_platform_tests.defs.conftest import REPOSITORY
+from data_platform.defs.loaded import loaded
+from data_platform_tests.defs.conftest import REPOSITORY, copy_project
 
 pytestmark = pytest.mark.slow
 SNAPSHOT = Path(__file__).with_name("definitions.json")
@@ -119,3 +120,18 @@ def test_importing_the_entry_point_reads_nothing() -> None:
         [sys.executable, "-W", "ignore", "-c", script], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_process_builds_them_once_until_what_they_are_made_of_changes(
+    manifest: Path, tmp_path: Path
+) -> None:
+    root = copy_project(tmp_path)
+    first = loaded(root, "local")
+    assert loaded(root, "local") is first
+    production = loaded(root, "prod")
+    assert production is not first
+    assert loaded(root, "prod") is production
+    shop = root / "catalog/sources/shop.yaml"
+    shop.write_text(shop.read_text().replace("  users:\n", "  people:\n    relation: users\n", 1))
+    changed = loaded(root, "prod").get_repository_def().asset_graph.get_all_asset_keys()
+    assert dg.AssetKey(["raw", "shop", "people"]) in changed

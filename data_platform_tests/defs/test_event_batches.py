@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandle
 
 from data_platform.defs.event_batches import _entry, store_materializations
 from data_platform.defs.sqlite_storage import FILES_OPEN, BatchingSqliteEventLogStorage
@@ -213,3 +214,73 @@ def test_a_batch_that_fails_leaves_nothing(batching: dg.DagsterInstance) -> None
     assert (batching.all_logs(run.run_id), batching.get_materialized_partitions(KEY)) == ([], set())
     storage.store_event_batch(good)
     assert len(batching.all_logs(run.run_id)) == len(EVENTS)
+
+
+TABLES = [dg.AssetKey(f"table{n}") for n in range(3)]
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec(key) for key in TABLES],
+    check_specs=[dg.AssetCheckSpec(name, asset=key) for key in TABLES for name in ("good", "bad")],
+)
+def tables() -> Iterator[Any]:
+    for key in TABLES:
+        yield dg.MaterializeResult(asset_key=key, metadata={"rows": 1})
+        for name in ("good", "bad"):
+            yield dg.AssetCheckResult(asset_key=key, check_name=name, passed=name == "good")
+
+
+def run_of_tables(instance: dg.DagsterInstance) -> list[tuple[Any, ...]]:
+    """The run's whole log in order, and what is known of each check."""
+    job = dg.Definitions(assets=[tables]).resolve_implicit_global_asset_job_def()
+    run = job.execute_in_process(instance=instance)
+    logged = [
+        (e.dagster_event.event_type_value, str(e.dagster_event.asset_key), e.step_key)
+        for e in instance.all_logs(run.run_id)
+        if e.dagster_event and not e.dagster_event.is_engine_event
+    ]
+    checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        [dg.AssetCheckKey(key, name) for key in TABLES for name in ("good", "bad")]
+    )
+    return [*logged, *((str(key), record.status.value) for key, record in sorted(checks.items()))]
+
+
+def test_a_run_of_many_tables_is_recorded_as_by_the_default(
+    batching: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    commits: list[object] = []
+
+    def count(*_: object) -> None:
+        commits.append(None)
+
+    sa.event.listen(sa.Engine, "commit", count)
+    try:
+        found = run_of_tables(batching)
+        ours = len(commits)
+        (tmp_path / "other").mkdir()
+        with dg.DagsterInstance.local_temp(str(tmp_path / "other")) as other:
+            assert found == run_of_tables(other)
+    finally:
+        sa.event.remove(sa.Engine, "commit", count)
+    assert [kind for kind, *_ in found].count("STEP_OUTPUT") == 9
+    assert 2 * ours < len(commits) - ours
+
+
+def test_an_output_that_nothing_follows_is_read_and_kept(
+    batching: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    run = batching.create_run_for_job(dg.GraphDefinition(name="empty").to_job())
+    storage = storage_of(batching)
+    output = _entry(EVENTS[0], run, "sync_shop")
+    output = output._replace(
+        dagster_event=output.get_dagster_event()._replace(
+            event_type_value="STEP_OUTPUT",
+            event_specific_data=StepOutputData(StepOutputHandle("sync_shop", "result")),
+        )
+    )
+    storage.store_event(output)
+    assert len(batching.all_logs(run.run_id)) == 1
+    storage.store_event(output)
+    storage.dispose()
+    with dg.DagsterInstance.get() as again:
+        assert len(again.all_logs(run.run_id)) == 2

@@ -108,6 +108,5 @@ def test_only_what_has_moved_is_read_anew(
     assert look() == [KEY]
     instance.wipe_assets([other])
     look()
-    assert look() in ([], [other])
     instance.report_runless_asset_event(dg.AssetMaterialization(other))
     assert look() == [other]
