@@ -33,7 +33,7 @@ from data_platform.defs.dbt_results import Results, owned, read_results
 from data_platform.defs.dbt_words import output
 from data_platform.defs.materializations import quoted
 from data_platform.sync import Platform
-from data_platform.warehouses import Warehouse
+from data_platform.warehouses import Relation, Warehouse
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
@@ -146,10 +146,11 @@ def build(
                 ) from None
             lineage = ColumnLineage(models, first.target_path)
             with platform.warehouse(read_only=True) as warehouse:
+                there = relations(warehouse)
                 for key in missing:
                     yield dg.AssetMaterialization(
                         key,
-                        metadata=relation_metadata(warehouse, models.relation(key))
+                        metadata=relation_metadata(warehouse, models.relation(key), there)
                         | lineage.metadata(warehouse, key),
                     )
         invocation = dbt.cli(["build"], context=context)
@@ -187,11 +188,12 @@ def described(
     done = [in_words(event, results) if isinstance(event, dg.AssetCheckResult) else event for event in done]
     if any(isinstance(event, dg.Output) for event in done):
         with platform.warehouse(read_only=True) as warehouse:
+            there = relations(warehouse)
             for event in done:
                 metadata: dict[str, Any] = {}
                 if isinstance(event, dg.Output):
                     key = context.asset_key_for_output(event.output_name)
-                    metadata = relation_metadata(warehouse, models.relation(key))
+                    metadata = relation_metadata(warehouse, models.relation(key), there)
                     metadata |= lineage.metadata(warehouse, key)
                 yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
     else:
@@ -227,14 +229,20 @@ def in_words(result: dg.AssetCheckResult, results: Results) -> dg.AssetCheckResu
     )
 
 
-def relation_metadata(warehouse: Warehouse, relation: ModelRelation | None) -> dict[str, Any]:
-    """Columns, and rows of what is no view; nothing where the model is not there."""
-    found = warehouse.describe(relation.schema, relation.name) if relation else []
-    if relation is None or not found:
+def relations(warehouse: Warehouse) -> Mapping[tuple[str, str], Relation]:
+    """By schema and name, in lower case. To describe one takes the engine as long as to describe all."""
+    return {(found.schema.lower(), found.name.lower()): found for found in warehouse.describe()}
+
+
+def relation_metadata(
+    warehouse: Warehouse, relation: ModelRelation | None, there: Mapping[tuple[str, str], Relation]
+) -> dict[str, Any]:
+    """Columns, and rows of what is no view; nothing where the model is not ``there``."""
+    found = there.get((relation.schema.lower(), relation.name.lower())) if relation else None
+    if relation is None or found is None:
         return {}
     columns = [
-        dg.TableColumn(name, type_, relation.descriptions.get(name) or None)
-        for name, type_ in found[0].columns
+        dg.TableColumn(name, type_, relation.descriptions.get(name) or None) for name, type_ in found.columns
     ]
     metadata: dict[str, Any] = {
         "dagster/table_name": f"{relation.schema}.{relation.name}",

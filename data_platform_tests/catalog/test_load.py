@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from data_platform.catalog import Catalog, load_catalog, project_root
-from data_platform.errors import ConfigurationError
+from data_platform.errors import CatalogError, ConfigurationError
 from data_platform.tables import TableId
 from data_platform_tests.catalog.documents import PLATFORM, SOURCE, write
 
@@ -106,3 +106,21 @@ def test_loading_needs_no_heavy_import() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_it_is_read_again_when_a_byte_of_it_is_another(tmp_path: Path) -> None:
+    root = write(tmp_path, "  orders: {key: id}\n")
+    first = load_catalog(root)
+    assert load_catalog(root) is first
+    assert load_catalog(root, whole=False) is not first
+    write(tmp_path, "  orders: {key: nr}\n")
+    second = load_catalog(root)
+    assert second.table(TableId("shop", "orders")).key == ("nr",)
+    write(tmp_path, "  orders: {key: [}\n")
+    with pytest.raises(CatalogError):
+        load_catalog(root)
+    write(tmp_path, "  orders: {key: id}\n")
+    assert load_catalog(root) == first
+    (root / "catalog/sources/late.yml").write_text("")
+    with pytest.raises(CatalogError, match="rename it"):
+        load_catalog(root)
