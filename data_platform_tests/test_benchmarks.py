@@ -10,6 +10,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.case import Wanted
 from benchmarks.cases import NAMES
+from benchmarks.cases.narrow import CASES as NARROW_CASES
 from benchmarks.cases.table import CASES as TABLE_CASES
 from benchmarks.measure import BenchmarkError, Figures, measure
 from benchmarks.project import plain_environment
@@ -36,6 +37,15 @@ def test_every_case_of_the_table_is_measured(tmp_path: Path) -> None:
             assert verdict["met"] == (verdict["value"] <= verdict["at_most"])
     full = next(result for result in report["results"] if result["name"] == "full")
     assert len(full["ratios_to_copy"]) == 1
+
+
+@pytest.mark.slow
+def test_narrow_rows_are_loaded_beside_a_copy(tmp_path: Path) -> None:
+    only = [word for name in NARROW_CASES for word in ("--only", name)]
+    main(["--rows", str(ROWS), "--repeat", "1", "--json", str(tmp_path / "out.json"), *only])
+    copy, full = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert [copy["error"], full["error"]] == [None, None]
+    assert len(copy["repetitions"]) == len(full["ratios_to_copy"]) == 1
 
 
 def test_limits_are_held_against_medians() -> None:

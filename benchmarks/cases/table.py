@@ -18,10 +18,10 @@ from benchmarks.source import Source, running
 
 CASES = {
     "copy": ("psql: COPY orders TO STDOUT (binary) > /dev/null", ()),
-    "full": ("full load: PostgreSQL, Parquet, DuckDB", (Limit("ratio_to_copy", 1.6), Limit("peak_mb", 800))),
-    "changes": ("1% updated + 1% inserted, by clock", (Limit("wall_seconds", 2.5),)),
-    "unchanged": ("nothing changed, by clock", (Limit("wall_seconds", 1.5),)),
-    "unchanged-xmin": ("nothing changed, by xmin scan", (Limit("wall_seconds", 2.0),)),
+    "full": ("full load: PostgreSQL, Parquet, DuckDB", (Limit("ratio_to_copy", 1.4), Limit("peak_mb", 800))),
+    "changes": ("1% updated + 1% inserted, by clock", (Limit("wall_seconds", 1.5),)),
+    "unchanged": ("nothing changed, by clock", (Limit("wall_seconds", 0.7),)),
+    "unchanged-xmin": ("nothing changed, by xmin scan", (Limit("wall_seconds", 1.0),)),
     "changes-xmin": ("1% updated + 1% inserted, by xmin scan", ()),
     "verify": ("every slice compared: --verify over a sync without", (Limit("total_cpu_seconds", 2.0),)),
 }
