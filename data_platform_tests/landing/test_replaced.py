@@ -10,7 +10,7 @@ import pytest
 
 from data_platform.errors import PartDamaged, PartExpired
 from data_platform.landing import orphans, replaced
-from data_platform.landing.keys import hint_key
+from data_platform.landing.keys import hint_key, manifest_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.replaced import Replaced
 from data_platform.landing.signing import Signer
@@ -158,3 +158,67 @@ def test_a_hint_of_somebody_without_the_key_hides_nothing(tmp_path: Path) -> Non
     replaced.hint.write(store, hint_key(TABLE, "kept"), {"sequence": 2, "at": "now"}, stranger.signer)
     store.delete(signed.read(TABLE, 1).parts[0].key)
     assert any("batch 1" in problem for problem in problems(signed))
+
+
+def reads(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, act: Any) -> tuple[Any, int]:
+    """What ``act`` returns, and how many manifests it read."""
+    count = 0
+    ours = Ledger.read
+
+    def counting(self: Ledger, *arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        return ours(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "read", counting)
+        return act(), count
+
+
+def test_looking_again_costs_what_is_new_in_the_chain(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(30, 70):
+        land(ledger, day, "merge")
+    _, first = reads(ledger, monkeypatch, lambda: collect(ledger, 70, 65, remove=False))
+    assert first > 40
+    for day in range(70, 73):
+        found, again = reads(ledger, monkeypatch, lambda: collect(ledger, 73, 65, remove=False))
+        assert found == Replaced(1, START, (), 0) and again <= 4
+        land(ledger, day, "merge")
+
+
+@pytest.mark.parametrize("lost", [None, "damaged", "forged"])
+def test_what_the_hint_tells_is_what_the_chain_tells(ledger: Ledger, lost: str | None) -> None:
+    """Whatever the rule said before, however the chain grew since, and where the hint is not what was written."""
+    other = Ledger(ledger.store, {}, ledger.signer)
+    rules = [(21, 1), (25, 10), (25, 30), (31, 5), (31, 20), (45, 12), (45, 40), (60, 1), (60, 30), (80, 5)]
+    key = hint_key(TABLE, "wholes")
+    for number, (day, keep) in enumerate(rules):
+        if lost == "damaged":
+            ledger.store.put_hint(key, b"{}")
+        elif lost == "forged":
+            ledger.store.put_hint(key, ledger.store.read(key).replace(b"1", b"2") if number else b"[]")
+        found = collect(ledger, day, keep, remove=False)
+        ledger.store.delete(key)
+        assert collect(other, day, keep, remove=False) == found
+        if number % 2:
+            ledger.store.delete(key)
+            collect(ledger, day, keep, remove=False)
+        land(ledger, day, "replace" if number % 3 == 0 else "merge")
+        if number == 7:
+            collect(ledger, day, keep)
+    assert problems(ledger) == ()
+
+
+def test_a_hint_of_another_chain_is_not_believed(tmp_path: Path) -> None:
+    """The ledger was set back to a copy, and grew on."""
+    ledger = Ledger(LocalStore(tmp_path), {})
+    for day in (0, 10):
+        land(ledger, day, "replace")
+    collect(ledger, 11, 30, remove=False)
+    ledger.store.delete(manifest_key(TABLE, 2))
+    ledger.store.delete(f"{TABLE}/tail.json")
+    for day in (12, 13, 14):
+        land(ledger, day, "merge")
+    assert collect(ledger, 50, 5, remove=False) == Replaced(1, START, (), 0)
