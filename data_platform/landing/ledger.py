@@ -156,9 +156,10 @@ class Ledger:
         found: list[Manifest] = []
         passed: list[Manifest] = []
         for manifest in self.newest_first(table):
-            passed.append(manifest)
+            if manifest.redaction:
+                passed.append(manifest)
             if found or instant is None or manifest.landed_at <= instant:
-                found.append(manifest)
+                found.append(_to_load(manifest, found))
                 if manifest.load == "replace":
                     break
         return self._standing(table, found[::-1], passed[::-1])
@@ -407,7 +408,7 @@ class Ledger:
         for manifest in self.newest_first(table):
             if manifest.sequence <= sequence:
                 break
-            found.append(manifest)
+            found.append(manifest if whole else _to_load(manifest, found))
             if not whole and manifest.load == "replace":
                 break
         found.reverse()
@@ -509,6 +510,13 @@ class Ledger:
 def _follows(before: Manifest | None, manifest: Manifest) -> bool:
     named = (manifest.previous, manifest.redacted_before)
     return named == ((before.digest, before.last_redaction) if before else (None, None))
+
+
+def _to_load(manifest: Manifest, newer: Sequence[Manifest]) -> Manifest:
+    """``manifest`` without what loading does not need, and with the columns of the ones after it where they are the
+    same: a long chain is held at once, and a checkpoint is as large as the table has slices."""
+    columns = newer[-1].columns if newer and newer[-1].columns == manifest.columns else manifest.columns
+    return replace(manifest, columns=columns, checkpoint=None)
 
 
 def _with_parts(manifest: Manifest, rewrites: Rewrites) -> Manifest:

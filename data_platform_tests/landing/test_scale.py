@@ -199,3 +199,11 @@ def test_a_long_chain_on_a_disk_is_not_walked(
     assert len(reads) <= CHECKPOINT_EVERY
     assert 0 < counted["folders"] <= 3
     assert 0 < counted["names"] <= 1000 + batches // 1000 + 2
+
+
+def test_what_waits_to_be_loaded_is_held_without_what_loading_does_not_need(ledger: Ledger) -> None:
+    head = grow(ledger, 3 * CHECKPOINT_EVERY)
+    assert head.checkpoint is not None
+    for held in (ledger.pending(TABLE, 0), ledger.until(TABLE, None)):
+        assert [m.digest for m in held] == [m.digest for m in ledger.since(TABLE, 0)]
+        assert all(m.checkpoint is None and m.columns is held[-1].columns for m in held)
