@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from data_platform.landing.looks import Looks
     from data_platform.landing.manifest import Manifest
     from data_platform.sync import Platform
+    from data_platform.warehouses import Warehouse
+
+COUNTED_AT_A_TIME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +102,24 @@ def ask_warehouse(
         with platform.warehouse(read_only=True) as warehouse:
             sequences = {batch.table: batch.sequence for batch in warehouse.loaded_all()}
             wanted = [table for table in tables if table in sequences]
-            counts: dict[TableId, int] = {}
-            if wanted:
-                # Counting needs no scan: DuckDB keeps each table's row count.
-                sql = " union all ".join(
-                    f"select {number}, count(*) from {quoted(table.raw_schema)}.{quoted(table.table)}"
-                    for number, table in enumerate(wanted)
-                )
-                counts = {wanted[number]: rows for number, rows in warehouse.query(sql).rows}
+            counts = count_rows(warehouse, wanted)
     except WarehouseError as error:
         return None, error
     return {table: Loaded(sequences[table], counts[table]) for table in wanted}, None
+
+
+def count_rows(warehouse: Warehouse, tables: Sequence[TableId]) -> dict[TableId, int]:
+    """Rows of each table, many in one statement. Counting needs no scan: DuckDB keeps each table's row count. But
+    planning 2,000 counts at once takes it three times as long as planning them in portions."""
+    counts: dict[TableId, int] = {}
+    for start in range(0, len(tables), COUNTED_AT_A_TIME):
+        some = tables[start : start + COUNTED_AT_A_TIME]
+        sql = " union all ".join(
+            f"select {number}, count(*) from {quoted(table.raw_schema)}.{quoted(table.table)}"
+            for number, table in enumerate(some)
+        )
+        counts |= {some[number]: rows for number, rows in warehouse.query(sql).rows}
+    return counts
 
 
 def quoted(name: str) -> str:
