@@ -125,13 +125,11 @@ def record(
         f" rows_inserted, rows_deleted, snapshot_at) VALUES ({table}, {newest}, {literal(batch.operation)},"
         f" {int(inserted)}, {int(deleted)}, {literal(batch.snapshot.taken_at)}::TIMESTAMPTZ)"
     )
-    connection.execute(
-        f"MERGE INTO {_NEWEST} AS n USING (VALUES ({table}, {newest}))"
-        ' v(source, "table", sequence, batch_id, digest, loaded_at)'
-        ' ON n.source = v.source AND n."table" = v."table"'
-        " WHEN MATCHED THEN UPDATE SET sequence = v.sequence, batch_id = v.batch_id, digest = v.digest,"
-        " loaded_at = v.loaded_at, batches = n.batches + 1"
-        ' WHEN NOT MATCHED THEN INSERT VALUES (v.source, v."table", v.sequence, v.batch_id, v.digest, v.loaded_at, 1)'
+    _update_or_insert(
+        connection,
+        f"UPDATE {_NEWEST} SET sequence = {sequence}, batch_id = {literal(batch.batch_id)},"
+        f" digest = {literal(batch.digest)}, loaded_at = {loaded_at}, batches = batches + 1 {_where(batch.table)}",
+        f"INSERT INTO {_NEWEST} VALUES ({table}, {newest}, 1)",
     )
     if batch.kind == "data":
         look = Look(batch.table, batch.snapshot.taken_at, reconciled=batch.load == "replace")
@@ -149,19 +147,35 @@ def record_reads(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look]) -
 
 def _note(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look], *, read: bool, lost: bool) -> None:
     """Move on what is known of the tables, by the source's own clock: greatest() passes over NULLs."""
-    rows = ", ".join(
-        f"({literal(look.table.source)}, {literal(look.table.table)}, {_at(look, read)},"
-        f" {_at(look, look.reconciled)}, {_at(look, lost)})"
-        for look in looks
-        if read or look.reconciled or lost
-    )
-    if rows:
-        moved = ", ".join(f"{name} = greatest(r.{name}, v.{name})" for name in _INSTANTS)
+    known = [look for look in looks if read or look.reconciled or lost]
+    rows = [
+        f"{literal(look.table.source)}, {literal(look.table.table)}, {_at(look, read)}, {_at(look, look.reconciled)},"
+        f" {_at(look, lost)}"
+        for look in known
+    ]
+    if len(rows) == 1:
+        instants = zip(_INSTANTS, (read, known[0].reconciled, lost), strict=True)
+        moved = ", ".join(f"{n} = greatest({n}, {_at(known[0], seen)})" for n, seen in instants if seen)
+        _update_or_insert(
+            connection,
+            f"UPDATE {_READS} SET {moved} {_where(known[0].table)}",
+            f"INSERT INTO {_READS} VALUES ({rows[0]})",
+        )
+    elif rows:
+        values = ", ".join(f"({row})" for row in rows)
+        moved = ", ".join(f"{n} = greatest(r.{n}, v.{n})" for n in _INSTANTS)
         connection.execute(
-            f'MERGE INTO {_READS} AS r USING (VALUES {rows}) v(source, "table", {", ".join(_INSTANTS)})'
+            f'MERGE INTO {_READS} AS r USING (VALUES {values}) v(source, "table", {", ".join(_INSTANTS)})'
             f' ON r.source = v.source AND r."table" = v."table" WHEN MATCHED THEN UPDATE SET {moved}'
             f' WHEN NOT MATCHED THEN INSERT VALUES (v.source, v."table", {", ".join(f"v.{n}" for n in _INSTANTS)})'
         )
+
+
+def _update_or_insert(connection: duckdb.DuckDBPyConnection, update: str, insert: str) -> None:
+    """The row of one table: half of what MERGE takes to be planned."""
+    row = connection.execute(update).fetchone()
+    if row is None or not row[0]:
+        connection.execute(insert)
 
 
 def _at(look: Look, known: bool) -> str:
@@ -172,9 +186,11 @@ def record_rules(
     connection: duckdb.DuckDBPyConnection, table: TableId, sequence: int, evaluated: str
 ) -> None:
     values = f"{literal(table.source)}, {literal(table.table)}, {int(sequence)}, {literal(evaluated)}"
-    connection.execute(
-        f"BEGIN TRANSACTION; {_CREATE_EVALUATED} DELETE FROM {_EVALUATED} {_where(table)};"
-        f" INSERT INTO {_EVALUATED} VALUES ({values}); COMMIT"
+    connection.execute(_CREATE_EVALUATED)
+    _update_or_insert(
+        connection,
+        f"UPDATE {_EVALUATED} SET sequence = {int(sequence)}, evaluated = {literal(evaluated)} {_where(table)}",
+        f"INSERT INTO {_EVALUATED} VALUES ({values})",
     )
 
 
