@@ -52,6 +52,9 @@ def connect(
         "preserve_insertion_order": False,
         # strings load in two thirds of the time and scan in a quarter; older DuckDBs cannot open the file
         "storage_compatibility_version": "latest",
+        # A commit of more than this goes into the file at once; one of less by way of the log. DuckDB counts 16 bytes
+        # for a text of any length, so that by its own 16 MB a gigabyte of long texts is written to the log first.
+        "checkpoint_threshold": "2MB",
         "autoinstall_known_extensions": False,  # nothing is downloaded at run time
         "autoload_known_extensions": False,
     }

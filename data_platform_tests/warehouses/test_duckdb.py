@@ -331,3 +331,14 @@ def test_a_query_that_fails_in_a_load_echoes_no_value(tmp_path: Path) -> None:
         warehouse.load(replace(made, columns=columns).sealed(), parts)
     assert "secret" not in str(caught.value)
     assert os.fspath(tmp_path / CONFIG.path) in str(caught.value)
+
+
+def test_long_texts_are_committed_into_the_file_and_not_by_way_of_the_log(tmp_path: Path) -> None:
+    """The engine counts 16 bytes for a text of any length, so that it would write all of them to the log first."""
+    with CONFIG.open(tmp_path) as warehouse:
+        warehouse.connection.execute(
+            "CREATE TABLE t AS SELECT i, i AS a, i AS b, i AS c, repeat(md5(i::VARCHAR), 20) AS x FROM range(60000) r(i)"
+        )
+        log = warehouse.path.with_name(f"{warehouse.path.name}.wal")
+        assert not log.exists() or log.stat().st_size < 10_000
+        assert warehouse.query("SELECT count(*), sum(strlen(x)) FROM t").rows == [(60_000, 60_000 * 640)]
