@@ -17,7 +17,7 @@ from data_platform.sandbox.server import PostgresServer
 
 CASES = {
     "wide-copy": ("psql: COPY documents TO STDOUT (binary) > /dev/null", ()),
-    "wide": ("50,000 documents of 20 kB: full load", (Limit("ratio_to_copy", 2.5), Limit("peak_mb", 900))),
+    "wide": ("50,000 documents of 20 kB: full load", (Limit("ratio_to_copy", 2.5), Limit("peak_mb", 950))),
     "wide-changes": ("1% of the documents updated, by clock", ()),
 }
 ROWS = 50_000
