@@ -49,7 +49,7 @@ def results(wanted: Wanted) -> Iterator[Result]:
         }.items():
             if case in names:
                 yield run()
-        yield from peer_cases(source, Path(name), wanted.peers, wanted.peer_timeout, wanted.say)
+        yield from peer_cases(source, Path(name), tuple(wanted.peers), wanted.peer_timeout, wanted.say)
 
 
 class _Bench:
