@@ -20,7 +20,7 @@ from dagster._core.storage.asset_check_execution_record import (
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.runs import SqlRunStorage
 from sqlalchemy import event, text
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
 from data_platform.defs.latest_checks import ANEW_EVERY, LatestChecks
@@ -112,14 +112,14 @@ def counted() -> Iterator[Callable[[], int]]:
         steps += 1
         return 0
 
-    def connected(connection: Any, _: Any) -> None:
-        connection.set_progress_handler(step, 10)
+    def begun(connection: Connection) -> None:  # the files stay open: there is no new connection to wait for
+        connection.connection.dbapi_connection.set_progress_handler(step, 10)  # type: ignore[union-attr]
 
-    event.listen(Engine, "connect", connected)
+    event.listen(Engine, "begin", begun)
     try:
         yield lambda: steps
     finally:
-        event.remove(Engine, "connect", connected)
+        event.remove(Engine, "begin", begun)
 
 
 def cost(act: Callable[[], object]) -> int:
