@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC
 from typing import Any
 
 import dagster as dg
@@ -41,6 +42,29 @@ def last_materializations(
         if last is not None:
             found[record.asset_entry.asset_key] = last
     return found
+
+
+def newest_of_run(
+    instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """The newest materialization of ``key`` where it is of the run ``run_id``: a row of the log's index, without
+    the event."""
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Table
+    from sqlalchemy import select
+
+    ours = (
+        Table.c.asset_key == key.to_string(),
+        Table.c.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+    )
+    columns = select(Table.c.id, Table.c.run_id, Table.c.timestamp)
+    with index_transaction(instance) as connection:
+        row = connection.execute(columns.where(*ours).order_by(Table.c.id.desc()).limit(1)).first()
+    if row is None or row[1] != run_id:
+        return None
+    stored_at = row[2].replace(tzinfo=UTC)  # the column keeps UTC and says no zone
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=row[0], run_id=run_id, timestamp=stored_at.timestamp()
+    )
 
 
 class LastMaterializations:

@@ -128,11 +128,18 @@ def _run(
     good = [t for t in tables if t.id not in failures and (t.id in reports or checks.get(t.id))]
     if good:
         with platform.warehouse(read_only=True) as warehouse:
+            loaded = {batch.table for batch in warehouse.loaded_all()}
             for table in good:
                 done = reports.get(table.id)
                 if done is not None:
                     yield from _materialized(context, platform, warehouse, table, done, days, keys)
-                yield from check_results(table, checks.get(table.id, ()), warehouse, platform.clock())
+                yield from check_results(
+                    table,
+                    checks.get(table.id, ()),
+                    warehouse,
+                    platform.clock(),
+                    loaded=table.id in loaded,
+                )
     # what this run does not evaluate goes on saying what it last found
     made = [names.raw_key(table.id) for table in good if table.id in reports]
     carry_checks(context.instance, last_materializations(context.instance, made))

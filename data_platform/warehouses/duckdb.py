@@ -35,6 +35,7 @@ from data_platform.warehouses import _duckdb_records as records
 from data_platform.warehouses import _duckdb_restore as restoring
 from data_platform.warehouses._duckdb_connect import connect, readable_errors
 from data_platform.warehouses._duckdb_connect import holder as holder
+from data_platform.warehouses._duckdb_describe import describe_one
 from data_platform.warehouses._duckdb_load import load
 from data_platform.warehouses._duckdb_statement import check_question, not_run
 
@@ -193,6 +194,10 @@ class DuckDBWarehouse:
             raise not_run(error) from None
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]:
+        if schema is not None and name is not None:
+            found = describe_one(self.connection, schema, name)
+            if found is not None:
+                return [found]
         wanted = f" AND c.schema_name = {literal(schema)}" if schema is not None else ""
         wanted += f" AND c.table_name = {literal(name)}" if name is not None else ""
         rows = self.connection.execute(

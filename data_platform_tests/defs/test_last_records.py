@@ -9,6 +9,7 @@ import pytest
 from dagster._core.loader import LoadingContextForTest
 
 from data_platform.defs import last_records
+from data_platform.defs.checks import CheckResult
 from data_platform.defs.last_records import (
     LastMaterializations,
     carry_checks,
@@ -43,6 +44,39 @@ def current(instance: dg.DagsterInstance) -> dict[str, tuple[bool, str, float]]:
         )
         for key, record in records.items()
     }
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec(KEY, skippable=True)],
+    check_specs=[dg.AssetCheckSpec(check.name, asset=KEY) for check in CHECKS],
+    can_subset=True,
+)
+def ours(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    if KEY in context.selected_asset_keys:
+        context.instance.report_runless_asset_event(dg.AssetMaterialization(KEY))
+        yield dg.MaterializeResult(asset_key=KEY)
+    for check in sorted(context.selected_asset_check_keys):
+        yield CheckResult(asset_key=KEY, check_name=check.name, passed=True)
+
+
+def test_a_result_of_ours_belongs_to_the_newest_materialization(instance: dg.DagsterInstance) -> None:
+    job = dg.Definitions(assets=[ours]).resolve_implicit_global_asset_job_def()
+    checks_alone = job.get_subset(asset_selection=set(), asset_check_selection=set(CHECKS))
+    result = checks_alone.execute_in_process(instance=instance)
+    assert [e.target_materialization_data for e in result.get_asset_check_evaluations()] == [None, None]
+    of_the_run = job.execute_in_process(instance=instance)
+    last = last_materializations(instance, [KEY])[KEY]
+    assert last.run_id == of_the_run.run_id
+    for result in (of_the_run, checks_alone.execute_in_process(instance=instance)):
+        for evaluation in result.get_asset_check_evaluations():
+            target = evaluation.target_materialization_data
+            assert target is not None
+            assert (target.storage_id, target.run_id) == (last.storage_id, last.run_id)
+            assert target.timestamp == pytest.approx(last.timestamp, abs=1e-5)
+        assert all(shown for shown, _, _ in current(instance).values())
+    instance.report_runless_asset_event(dg.AssetMaterialization(KEY))
+    checks_alone.execute_in_process(instance=instance)
+    assert all(shown for shown, _, _ in current(instance).values()), "of the newest, whoever made it"
 
 
 def test_what_nothing_evaluates_stays_and_a_look_is_no_event(instance: dg.DagsterInstance) -> None:

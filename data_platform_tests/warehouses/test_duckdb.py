@@ -191,6 +191,25 @@ def test_views_are_described_as_views(loaded: Path) -> None:
         assert {r.schema for r in warehouse.describe()} == {"_data_platform", "raw_shop"}
 
 
+def test_one_relation_is_described_as_among_all(loaded: Path) -> None:
+    with CONFIG.open(loaded, files=[loaded]) as warehouse:
+        for statement in (
+            "CREATE TABLE raw_shop.\"o'd\"\"d\" (m ENUM('a', 'b'), j JSON, d DECIMAL(10,2), t TIMESTAMPTZ, l INTEGER[3],"
+            ' s STRUCT("x y" DATE, n VARCHAR[]))',
+            'CREATE VIEW raw_shop.seen AS SELECT * FROM raw_shop."o\'d""d"',
+            "CREATE TABLE raw_shop.gone (id INTEGER)",
+            "CREATE VIEW raw_shop.broken AS SELECT * FROM raw_shop.gone",
+            "DROP TABLE raw_shop.gone",
+        ):
+            warehouse.query(statement)
+        everything = warehouse.describe()
+        assert {"o'd\"d", "seen", "broken"} < {one.name for one in everything}
+        for one in everything:
+            assert warehouse.describe(one.schema, one.name) == [one]
+        assert warehouse.describe("raw_shop", "gone") == []
+        assert warehouse.describe("nowhere", "orders") == []
+
+
 def test_a_view_over_a_raw_table_survives_its_refresh(loaded: Path) -> None:
     chain = Chain(loaded / "more")
     with CONFIG.open(loaded, files=[loaded]) as warehouse:
