@@ -7,7 +7,7 @@ its age: the last materialization of each asset and of each of its days, and the
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,8 @@ EVALUATION_HOURS = 6
 """Dagster keeps what its automation thought of each asset for 30 days, whatever ``retention`` says."""
 RUNS_AT_A_TIME = 50
 EVALUATIONS_AT_A_TIME = 2000
+KEPT_AT_A_TIME = 10_000
+"""SQLite takes 32,766 values in a statement unless it was built for more."""
 SECONDS_MAX = 25.0
 """Dagster ends a tick after 60 s; the next one goes on."""
 MADE = dg.DagsterEventType.ASSET_MATERIALIZATION.value
@@ -125,12 +127,27 @@ def _remove_events(
         or_(Events.c.partition.is_not(None), ~same_whole),
     )
     with index_transaction(instance) as connection:
-        kept = [row[0] for row in connection.execute(last)]
-        going = and_(doomed, Events.c.id.not_in(kept)) if kept else doomed
-        connection.execute(delete(Tags).where(Tags.c.event_id.in_(select(Events.c.id).where(going))))
-        connection.execute(delete(Events).where(going))
+        kept = [row[0] for row in connection.execute(last.order_by(Events.c.id))]
+        for between in _all_but(kept):
+            going = and_(doomed, between)
+            connection.execute(delete(Tags).where(Tags.c.event_id.in_(select(Events.c.id).where(going))))
+            connection.execute(delete(Events).where(going))
     if before is not None:
         _remove_from_file(instance, "", before)
+
+
+def _all_but(kept: Sequence[int]) -> Iterator[Any]:
+    """Conditions that together mean every event but those ``kept``, in ascending order: a statement may name only so
+    many values, and tables of many days keep more."""
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+    from sqlalchemy import and_
+
+    after = 0
+    while len(kept) > KEPT_AT_A_TIME:
+        some, kept = kept[:KEPT_AT_A_TIME], kept[KEPT_AT_A_TIME:]
+        yield and_(Events.c.id > after, Events.c.id < some[-1], Events.c.id.not_in(some))
+        after = some[-1]
+    yield and_(Events.c.id > after, Events.c.id.not_in(kept))
 
 
 def _newer(same: Callable[[Any], Any]) -> Any:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from sqlalchemy import func, select
 
+from data_platform.defs import retention
+from data_platform.defs.event_batches import store_materializations
 from data_platform.defs.retention import Limits, tidy
 
 KEY = dg.AssetKey("table")
@@ -94,3 +97,24 @@ def test_the_oldest_go_where_there_are_too_many_and_never_one_at_work(tmp_path: 
         assert {r.run_id for r in instance.get_runs()} == {at_work.run_id, runs[-1]}
         assert tidy(instance, datetime.now(UTC) + LATER) == 1
         assert [r.run_id for r in instance.get_runs()] == [at_work.run_id]
+
+
+def test_more_days_may_be_kept_than_a_statement_can_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line reports every day of a table as an event of no run; of old ones, the last of a day stays."""
+    monkeypatch.setattr(retention, "KEPT_AT_A_TIME", 7)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        days = DAYS.get_partition_keys()
+        for told in (days, days[5:], ["2026-11-01"]):
+            store_materializations(instance, [dg.AssetMaterialization(KEY, partition=day) for day in told])
+            instance.report_runless_asset_event(dg.AssetMaterialization(KEY))
+        last = instance.event_log_storage.get_latest_storage_id_by_partition(
+            KEY, dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        tidy(instance, datetime.now(UTC) + LATER)
+        after = instance.event_log_storage.get_latest_storage_id_by_partition(
+            KEY, dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        assert after == last and len(last) == len(days) > 2 * retention.KEPT_AT_A_TIME
+        assert count(instance, SqlEventLogStorageTable) == len(days) + 1
