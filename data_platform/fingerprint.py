@@ -78,12 +78,21 @@ def duckdb_token(key: Sequence[Column], version: bool = True) -> str:
     Sum it (DuckDB sums BIGINT as HUGEINT) and take that modulo 2**64. NULLs count as
     empty text; ``version`` says whether the rows carry ``_source_xmin``.
     """
+    return duckdb_turned(duckdb_digest(key, version))
+
+
+def duckdb_digest(key: Sequence[Column], version: bool = True) -> str:
+    """What ``duckdb_turned`` makes a token of: the first eight bytes of a row's md5 in reverse order, as UBIGINT."""
     xmin = duckdb_text(Column(SOURCE_XMIN, "BIGINT", "xid8")) if version else "''"
     pieces = [duckdb_text(column) for column in key] or ["''"]
     joined = ", chr(31), ".join([*pieces, xmin])  # concat() takes NULL for ''
-    # The first eight bytes of the digest, which md5_number holds in reverse order, turned round by
-    # swapping ever larger halves: 40% less than the way through hexadecimal text.
-    digest = f"(md5_number(concat({joined})) & 18446744073709551615::UHUGEINT)::UBIGINT"
+    return f"(md5_number(concat({joined})) & 18446744073709551615::UHUGEINT)::UBIGINT"
+
+
+def duckdb_turned(digest: str) -> str:
+    """The token of ``digest``, which stands in it eight times: of few rows, a column is planned in less time than
+    the whole expression is."""
+    # Turned round by swapping ever larger halves: 40% less than the way through hexadecimal text.
     for mask, bits in ((0x00FF00FF00FF00FF, 8), (0x0000FFFF0000FFFF, 16), (0x00000000FFFFFFFF, 32)):
         digest = f"((({digest} & {mask}::UBIGINT) * {1 << bits}::UBIGINT) | (({digest} >> {bits}) & {mask}::UBIGINT))"
     return f"({digest} >> 4)::BIGINT"

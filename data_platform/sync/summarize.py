@@ -16,7 +16,8 @@ from data_platform.errors import DuplicateKey, SourceError
 from data_platform.fingerprint import (
     duckdb_content,
     duckdb_day,
-    duckdb_token,
+    duckdb_digest,
+    duckdb_turned,
     literal,
     parquet_files,
     quoted,
@@ -52,6 +53,8 @@ class Engine:
 
     def __init__(self) -> None:
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self.types: dict[str, str] = {}
+        """DuckDB's own name of each type that a table was planned with."""
 
     def __enter__(self) -> Self:
         return self
@@ -111,13 +114,15 @@ def summarize(
     columns = {c.name: c for c in shape.columns}
     with _readable_errors(table), engine.connected(parts[0].parent) as connection:
         files = parquet_files(parts)
-        _check_shape(connection, table, files, shape.columns)
+        _check_shape(connection, table, files, shape.columns, engine.types)
         if check_key and shape.key:
             _check_key(connection, table, files, shape.key)
-        token = f"sum({duckdb_token([columns[k] for k in checksum_key])})" if with_checksum else "0"
+        digest = duckdb_digest([columns[k] for k in checksum_key]) if with_checksum else "NULL"
+        checksum = f"sum({duckdb_turned('digest')})" if with_checksum else "0"
         partition = columns[shape.partition] if shape.partition else None
         day = duckdb_day(partition, shape.timezone) if partition else "NULL::DATE"
-        grouped = f"SELECT {day} AS day, count(*) AS n, {token} AS checksum FROM {files} GROUP BY 1"
+        landed = f"SELECT {day} AS day, {digest} AS digest FROM {files}"
+        grouped = f"SELECT day, count(*) AS n, {checksum} AS checksum FROM ({landed}) GROUP BY 1"
         rows = connection.execute(f"SELECT {slice_of_day('day')}, n, checksum FROM ({grouped})").fetchall()
         empty = NULL_SLICE if partition else WHOLE_TABLE
         slices = {
@@ -156,11 +161,18 @@ def _readable_errors(table: TableId) -> Iterator[None]:
 
 
 def _check_shape(
-    engine: duckdb.DuckDBPyConnection, table: TableId, files: str, columns: Sequence[Column]
+    engine: duckdb.DuckDBPyConnection,
+    table: TableId,
+    files: str,
+    columns: Sequence[Column],
+    types: dict[str, str],
 ) -> None:
-    """A batch that is not what its manifest will say could be committed, but never loaded."""
-    planned = ", ".join(f"NULL::{c.type} AS {quoted(c.name)}" for c in columns)
-    expected = [row[:2] for row in engine.execute(f"DESCRIBE SELECT {planned}").fetchall()]
+    """A batch that is not what its manifest will say could be committed, but never loaded. ``types`` are those that
+    are known by now, and grows."""
+    if new := sorted({c.type for c in columns} - types.keys()):
+        described = engine.execute(f"DESCRIBE SELECT {', '.join(f'NULL::{kind}' for kind in new)}").fetchall()
+        types |= {kind: row[1] for kind, row in zip(new, described, strict=True)}
+    expected = {(c.name, types[c.type]) for c in columns}
     found = [row[:2] for row in engine.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()]
     wrong = [f"{name} ({kind})" for name, kind in found if (name, kind) not in expected]
     if wrong or len(found) != len(expected):
