@@ -34,11 +34,13 @@ def load_pending(
     """
     if warehouse is None:
         with platform.warehouse(landed=True) as opened:
-            return load_pending(platform, table, fresh=fresh, warehouse=opened)
+            known = opened.loaded(table)
+            return load_pending(platform, table, fresh=fresh, warehouse=opened, known=known)
     if fresh is None and head is not None and known is not None and known.digest == head.digest:
         return ()
     results = []
-    loaded = warehouse.loaded(table)
+    # with a fresh batch the caller knows; what a thread has loaded since then is met again and passed over
+    loaded = known if fresh is not None else warehouse.loaded(table)
     sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
     for manifest in platform.ledger.pending(table, sequence, digest):
         verified = fresh is not None and manifest.nonce == fresh.nonce

@@ -5,7 +5,7 @@ The statements are ``merge.py``'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-_DROP_STAGED = "; ".join(
-    f"DROP TABLE IF EXISTS temp.{name}" for name in (merge.KEYS, merge.HELD, merge.GONE, merge.TOUCHED)
-)
+_DROP_STAGED = "; ".join(f"DROP TABLE IF EXISTS temp.{name}" for name in (merge.KEYS, merge.HELD, merge.GONE))
 
 
 def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
@@ -65,18 +63,22 @@ def _load(
         manifest.batch_id,
         manifest.committed_at,
     )
-    _prepare(connection, manifest, batch)
+    existing = _prepare(connection, manifest, batch)
+    checks_key = bool(batch.key) and not (manifest.load == "replace" and manifest.key_enforced)
     connection.execute("BEGIN")
     try:
-        result = _apply(connection, manifest, batch)
+        if checks_key:
+            _check_keys(connection, batch)
+        result = _apply(connection, manifest, batch, existing)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(Exception):  # the transaction may have ended with the error
             connection.execute("ROLLBACK")
         raise
     finally:
-        with suppress(Exception):
-            connection.execute(_DROP_STAGED)
+        if existing or checks_key or manifest.load != "replace":
+            with suppress(Exception):
+                connection.execute(_DROP_STAGED)
     return result
 
 
@@ -115,10 +117,9 @@ def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> 
 
 def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
     """A redaction holds no rows: it is only written down as loaded, so that the next batch follows it."""
-    nothing = "(SELECT NULL::VARCHAR AS slice, 0 AS touched WHERE false)"
     connection.execute("BEGIN")
     try:
-        records.record(connection, manifest, 0, 0, nothing)
+        records.record(connection, manifest, 0, 0)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(Exception):  # the transaction may have ended with the error
@@ -127,51 +128,60 @@ def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -
     return LoadResult(manifest.sequence, 0, 0, {}, 0)
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch) -> None:
-    """Everything additive and idempotent, outside the transaction: schemas, tables, columns."""
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch
+) -> dict[str, str]:
+    """Everything additive and idempotent, outside the transaction: schemas, tables, columns. The columns, names and
+    types, that the table had before; none where there was no table. Nobody else changes it meanwhile."""
     replacing = manifest.load == "replace"
-    existing = {} if replacing else records.columns(connection, batch.table.raw_schema, batch.table.table)
-    new = merge.additions(batch.table, existing, batch.columns)
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
+    existing = records.columns(connection, batch.table.raw_schema, batch.table.table)
+    new = merge.additions(batch.table, {} if replacing else existing, batch.columns)
+    if not existing:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
     if not replacing and not existing:
         run_one(connection, merge.create_empty(batch))
     elif not replacing:
         for column in new:
             run_one(connection, merge.add_column(batch, column))
+    return existing
 
 
-def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch) -> LoadResult:
+def _apply(
+    connection: duckdb.DuckDBPyConnection,
+    manifest: LoadableBatch,
+    batch: merge.Batch,
+    existing: Mapping[str, str],
+) -> LoadResult:
     def run(statement: str) -> int:
-        """Execute; the count a DELETE, INSERT or ``SELECT count(*)`` answers with, else 0."""
+        """Execute; the count a DELETE, INSERT, CREATE TABLE AS or ``SELECT count(*)`` answers with, else 0."""
         row = run_one(connection, statement).fetchone()
         return int(row[0]) if row and isinstance(row[0], int) else 0
+
+    def note(touched: str) -> dict[Slice, int]:
+        return records.record_touched(connection, manifest, touched)
 
     deleted = vacated = 0
     lost = False
     if manifest.load == "replace":
-        if batch.key and not manifest.key_enforced:
-            _check_keys(connection, batch)
-        old = _old_day(connection, batch)
-        if old is not None:
+        if existing:
             deleted = run(f"SELECT count(*) FROM {batch.target}")
+            old = _old_day(batch, existing)
             run(f"CREATE OR REPLACE TEMP TABLE {merge.GONE} AS SELECT {old} AS d FROM {batch.target}")
-            lost = deleted > 0 and _lost(connection, batch)
-        for statement in merge.replace_table(batch):
+            lost = deleted > 0 and _lost(connection, batch, existing)
+            run(f"DROP TABLE IF EXISTS {batch.replacement}")
+        inserted = run(merge.create_table(batch, batch.replacement if existing else batch.target))
+        for statement in merge.swap_in(batch) if existing else ():
             run(statement)
-        inserted = run(f"SELECT count(*) FROM {batch.target}")
-        run(merge.stage_touched(batch, batch.target, merge.GONE if old is not None else None))
+        touched = note(merge.touched(batch, batch.target, merge.GONE if existing else None))
     elif manifest.load == "append":
-        _check_keys(connection, batch)
         run(merge.stage_held(batch))
-        run(merge.stage_touched(batch, merge.absent_rows(batch), None))
+        touched = note(merge.touched(batch, merge.absent_rows(batch), None))
         inserted = run(merge.insert(batch, merge.absent_rows(batch)))
     else:
-        if batch.key:
-            _check_keys(connection, batch)
         run(merge.collect_gone(batch, manifest.slices if manifest.load == "slice" else ()))
         vacated = run(f"SELECT count(*) FROM {merge.GONE} WHERE NOT back")
         lost = vacated > 0
-        run(merge.stage_touched(batch, batch.rows(), merge.GONE))
+        touched = note(merge.touched(batch, batch.rows(), merge.GONE))
         deleted = run(merge.delete_gone(batch))
         inserted = run(merge.insert(batch, batch.rows()))
     if inserted != manifest.rows and manifest.load != "append":
@@ -179,26 +189,21 @@ def _apply(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch
             f"Batch {manifest.sequence} of {manifest.table} promises {manifest.rows:,} rows and its parts hold"
             f" {inserted:,}. Nothing was loaded; verify the landing store."
         )
-    records.record(connection, manifest, inserted, deleted, merge.TOUCHED, lost=lost)
-    rows = connection.execute(f"SELECT slice, touched FROM {merge.TOUCHED} ORDER BY slice").fetchall()
-    return LoadResult(manifest.sequence, deleted, inserted, {Slice(s): n for s, n in rows}, vacated)
+    records.record(connection, manifest, inserted, deleted, lost=lost)
+    return LoadResult(manifest.sequence, deleted, inserted, touched, vacated)
 
 
-def _lost(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> bool:
+def _lost(connection: duckdb.DuckDBPyConnection, batch: merge.Batch, existing: Mapping[str, str]) -> bool:
     """Whether the table about to be replaced holds a key that the batch does not; without a key of the
     same types on both sides, that cannot be ruled out."""
-    existing = records.columns(connection, batch.table.raw_schema, batch.table.table)
     if not batch.key or merge.retyped(batch, existing):
         return True
     row = connection.execute(f"SELECT EXISTS ({merge.keys_not_in_batch(batch)})").fetchone()
     return bool(row and row[0])
 
 
-def _old_day(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> str | None:
-    """The day of a row of the table about to be replaced, as SQL; None when there is no table."""
-    existing = records.columns(connection, batch.table.raw_schema, batch.table.table)
-    if not existing:
-        return None
+def _old_day(batch: merge.Batch, existing: Mapping[str, str]) -> str:
+    """The day of a row of the table about to be replaced, as SQL."""
     if batch.partition is not None and batch.partition in existing:
         with suppress(UnsupportedType):  # it was no day then: its rows leave the slice `null`
             return duckdb_day(Column(batch.partition, existing[batch.partition], ""), batch.timezone)

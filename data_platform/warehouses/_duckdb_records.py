@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from data_platform.fingerprint import literal, quoted
 from data_platform.tables import Slice, TableId
 from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch, Look
+from data_platform.warehouses._duckdb_connect import run_one
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,7 +48,7 @@ CREATE TABLE IF NOT EXISTS {_READS} (
 CREATE TABLE IF NOT EXISTS {_TOUCHED} (
     source VARCHAR, "table" VARCHAR, slice VARCHAR, sequence BIGINT, rows BIGINT, loaded_at TIMESTAMPTZ);
 """
-_CREATE_EVALUATED = f"""
+CREATE_EVALUATED = f"""
 CREATE TABLE IF NOT EXISTS {_EVALUATED} (source VARCHAR, "table" VARCHAR, sequence BIGINT, evaluated VARCHAR);
 """
 
@@ -111,32 +112,50 @@ def record(
     batch: LoadableBatch,
     inserted: int,
     deleted: int,
-    touched: str,
     *,
     lost: bool = False,
 ) -> None:
-    """Write down a load, in its own transaction; ``touched`` names a table of (slice, touched), ``lost``
-    says that keys went which the batch did not bring back."""
-    table = f"{literal(batch.table.source)}, {literal(batch.table.table)}"
-    sequence, loaded_at = int(batch.sequence), f"{literal(batch.committed_at)}::TIMESTAMPTZ"
+    """Write down a load, in its own transaction; ``lost`` says that keys went which the batch did not bring back."""
+    table, sequence, loaded_at = _identity(batch)
     newest = f"{sequence}, {literal(batch.batch_id)}, {literal(batch.digest)}, {loaded_at}"
     connection.execute(
         f'INSERT INTO {_LOADED} (source, "table", sequence, batch_id, digest, loaded_at, operation,'
         f" rows_inserted, rows_deleted, snapshot_at) VALUES ({table}, {newest}, {literal(batch.operation)},"
         f" {int(inserted)}, {int(deleted)}, {literal(batch.snapshot.taken_at)}::TIMESTAMPTZ)"
     )
-    _update_or_insert(
-        connection,
-        f"UPDATE {_NEWEST} SET sequence = {sequence}, batch_id = {literal(batch.batch_id)},"
-        f" digest = {literal(batch.digest)}, loaded_at = {loaded_at}, batches = batches + 1 {_where(batch.table)}",
-        f"INSERT INTO {_NEWEST} VALUES ({table}, {newest}, 1)",
-    )
+    insert = f"INSERT INTO {_NEWEST} VALUES ({table}, {newest}, 1)"
+    if sequence == 1:  # is loaded only where no batch is: there is no row of the table yet
+        connection.execute(insert)
+    else:
+        _update_or_insert(
+            connection,
+            f"UPDATE {_NEWEST} SET sequence = {sequence}, batch_id = {literal(batch.batch_id)},"
+            f" digest = {literal(batch.digest)}, loaded_at = {loaded_at}, batches = batches + 1 {_where(batch.table)}",
+            insert,
+        )
     if batch.kind == "data":
         look = Look(batch.table, batch.snapshot.taken_at, reconciled=batch.load == "replace")
         _note(connection, [look], read=batch.load != "slice", lost=lost)
-    connection.execute(
-        f"INSERT INTO {_TOUCHED} SELECT {table}, slice, {sequence}, touched, {loaded_at} FROM {touched}"
-    )
+
+
+def record_touched(
+    connection: duckdb.DuckDBPyConnection, batch: LoadableBatch, touched: str
+) -> dict[Slice, int]:
+    """Write down the slices a load touches, in its own transaction, and say which; ``touched`` is a query of
+    (slice, touched). One statement for both: small tables take longer to be planned than to be counted."""
+    table, sequence, loaded_at = _identity(batch)
+    rows = run_one(
+        connection,
+        f"INSERT INTO {_TOUCHED} SELECT {table}, slice, {sequence}, touched, {loaded_at} FROM ({touched})"
+        " RETURNING slice, rows",
+    ).fetchall()
+    return {Slice(slice_): count for slice_, count in sorted(rows)}
+
+
+def _identity(batch: LoadableBatch) -> tuple[str, int, str]:
+    """A batch's source and table, its sequence and when it was loaded, as SQL."""
+    table = f"{literal(batch.table.source)}, {literal(batch.table.table)}"
+    return table, int(batch.sequence), f"{literal(batch.committed_at)}::TIMESTAMPTZ"
 
 
 def record_reads(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look]) -> None:
@@ -186,7 +205,6 @@ def record_rules(
     connection: duckdb.DuckDBPyConnection, table: TableId, sequence: int, evaluated: str
 ) -> None:
     values = f"{literal(table.source)}, {literal(table.table)}, {int(sequence)}, {literal(evaluated)}"
-    connection.execute(_CREATE_EVALUATED)
     _update_or_insert(
         connection,
         f"UPDATE {_EVALUATED} SET sequence = {int(sequence)}, evaluated = {literal(evaluated)} {_where(table)}",

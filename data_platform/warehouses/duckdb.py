@@ -109,7 +109,7 @@ class DuckDBWarehouse:
         self.connection = connection
         self.path = path
         self.read_only = read_only
-        self._prepared = self._newest_known = False
+        self._prepared = self._newest_known = self._evaluated_known = False
 
     def loaded(self, table: TableId) -> LoadedBatch | None:
         return next(iter(self._newest(table)), None)
@@ -136,6 +136,9 @@ class DuckDBWarehouse:
 
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
         with readable_errors(self.path, f"record what the rules of {table} found"), records.WRITING:
+            if not self._evaluated_known:
+                self.connection.execute(records.CREATE_EVALUATED)
+                self._evaluated_known = True
             records.record_rules(self.connection, table, sequence, evaluated)
 
     def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:

@@ -25,8 +25,8 @@ from data_platform.tables import (
     TableId,
 )
 
-KEYS, HELD, GONE, TOUCHED = "_batch_keys", "_batch_held", "_batch_gone", "_batch_touched"
-"""The temporary tables: keys of the batch; those the target holds; target rows to delete; counts."""
+KEYS, HELD, GONE = "_batch_keys", "_batch_held", "_batch_gone"
+"""The temporary tables: keys of the batch; those the target holds; target rows to delete."""
 
 _DAY = re.compile(r"-?infinity|\d{4,}-\d\d-\d\d( BC)?")
 _ALIASES = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ", "TEXT": "VARCHAR", "INT": "INTEGER", "BOOL": "BOOLEAN"}
@@ -133,11 +133,14 @@ def additions(table: TableId, existing: Mapping[str, str], columns: Sequence[Col
     return [column for name, column in landed.items() if name not in existing]
 
 
-def replace_table(batch: Batch) -> list[str]:
-    """Build the new table beside the old one and swap: until the commit readers see the old."""
+def create_table(batch: Batch, name: str) -> str:
+    """A new table of the batch's rows; it answers with their number."""
+    return f"CREATE TABLE {name} AS SELECT *, {_stamp(batch)} FROM {batch.rows()}"
+
+
+def swap_in(batch: Batch) -> list[str]:
+    """The replacement in the place of the table: until the commit readers see the old."""
     return [
-        f"DROP TABLE IF EXISTS {batch.replacement}",
-        f"CREATE TABLE {batch.replacement} AS SELECT *, {_stamp(batch)} FROM {batch.rows()}",
         f"DROP TABLE IF EXISTS {batch.target}",
         f"ALTER TABLE {batch.replacement} RENAME TO {quoted(batch.table.table)}",
     ]
@@ -215,18 +218,19 @@ def insert(batch: Batch, rows: str) -> str:
     return f"INSERT INTO {batch.target} ({into}) SELECT {', '.join(names)}, {_stamp(batch)} FROM {rows}"
 
 
-def stage_touched(batch: Batch, came: str | None, went: str | None) -> str:
-    """Stage, per slice, the greater of the rows that came and the rows that went. ``came`` and
+def touched(batch: Batch, came: str, went: str | None) -> str:
+    """``slice``, ``touched``: per slice, the greater of the rows that came and the rows that went. ``came`` and
     ``went`` are FROM items with the table's columns, ``went`` may be ``GONE`` itself."""
-    counts = []
-    if came is not None:
-        counts.append(f"SELECT {batch.day()} AS d, count(*) AS came, 0 AS went FROM {came} GROUP BY 1")
-    if went is not None:
-        day = "d" if went == GONE else batch.day()
-        counts.append(f"SELECT {day} AS d, 0 AS came, count(*) AS went FROM {went} GROUP BY 1")
+    if went is None and batch.partition is None:  # nothing to group: half the time where rows are few
+        return f"SELECT {batch.slice_name('')} AS slice, count(*) AS touched FROM {came} HAVING count(*) > 0"
+    counts = [f"SELECT {batch.day()} AS d, count(*) AS came, 0 AS went FROM {came} GROUP BY 1"]
+    if went is None:
+        return f"SELECT {batch.slice_name('d')} AS slice, came AS touched FROM ({counts[0]})"
+    day = "d" if went == GONE else batch.day()
+    counts.append(f"SELECT {day} AS d, 0 AS came, count(*) AS went FROM {went} GROUP BY 1")
     return (
-        f"CREATE OR REPLACE TEMP TABLE {TOUCHED} AS SELECT {batch.slice_name('d')} AS slice,"
-        f" greatest(sum(came), sum(went))::BIGINT AS touched FROM ({' UNION ALL '.join(counts)}) GROUP BY d"
+        f"SELECT {batch.slice_name('d')} AS slice, greatest(sum(came), sum(went))::BIGINT AS touched"
+        f" FROM ({' UNION ALL '.join(counts)}) GROUP BY d"
     )
 
 

@@ -176,15 +176,15 @@ def loaded_by_another_thread(bench: Bench) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finish_module, "load_pending", lambda *_, **__: ())
         bench.good(bench.project.sync())  # it lands, and is not loaded yet
-    meeting, stage = threading.Barrier(2, timeout=1), merge.stage_touched
+    meeting, touched = threading.Barrier(2, timeout=1), merge.touched
 
     def met(batch: merge.Batch, *arguments: Any) -> str:
         with suppress(threading.BrokenBarrierError):  # where one waits for the other to be done
             meeting.wait()
-        return stage(batch, *arguments)
+        return touched(batch, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "stage_touched", met)
+        patch.setattr(merge, "touched", met)
         with ThreadPoolExecutor(2) as threads:
             done = [threads.submit(bench.project.sync) for _ in range(2)]
     for report in (report for sync in done for report in sync.result().values()):

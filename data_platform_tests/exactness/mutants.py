@@ -267,8 +267,7 @@ MUTANTS = (
                 " ' WHERE t.id = b.id AND t.updated_at > b.updated_at))'\n"
                 "        rows = run(f'SELECT count(*) FROM {newer}')\n"
                 "        if rows != manifest.rows:\n"
-                "            records.record(connection, manifest, 0, 0,"
-                " '(SELECT NULL::VARCHAR AS slice, 0 AS touched WHERE false)')\n"
+                "            records.record(connection, manifest, 0, 0)\n"
                 "            return LoadResult(manifest.sequence, 0, 0, {}, 0)\n"
                 "        run(merge.collect_gone(",
             ),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -273,6 +274,38 @@ def test_the_newest_batch_is_found_whoever_wrote_the_records(tmp_path: Path, bef
         assert newest.sequence == 4
         held = warehouse.query("SELECT sequence, batch_id, digest, batches FROM _data_platform.loaded_tables")
         assert held.rows == [(4, newest.batch_id, batches[3][0].digest, 4)]
+
+
+class Counting:
+    """A connection that remembers what it was given to execute."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection, self.executed = connection, []
+
+    def execute(self, statement: Any) -> Any:
+        self.executed.append(statement)
+        return self.connection.execute(statement)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+
+@pytest.mark.parametrize(("enforced", "statements"), [(True, 11), (False, 14)])
+def test_what_a_first_load_asks_of_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enforced: bool, statements: int
+) -> None:
+    """Of a small table, each statement takes longer to be planned than to be run. Nothing is staged of a table that
+    is not there and of a key that the source enforces."""
+    with CONFIG.open(tmp_path, files=[tmp_path]) as warehouse:
+        warehouse.load(*Chain(tmp_path / "other", table=TableId("shop", "other")).next("replace", []))
+        rows = [(1, "2026-01-01", "a", 1), (2, None, "b", 1)]
+        manifest, parts = Chain(tmp_path / "parts").next("replace", rows)
+        counting = Counting(warehouse.connection)
+        monkeypatch.setattr(warehouse, "connection", counting)
+        result = warehouse.load(replace(manifest, key_enforced=enforced), parts)
+        assert (result.rows_inserted, dict(result.touched)) == (2, {"2026-01-01": 1, "null": 1})
+        assert len(counting.executed) == statements
+        assert warehouse.changed_since(TABLE) == {"2026-01-01": 1, "null": 1}
 
 
 def test_looks_at_many_tables_are_kept_at_once(tmp_path: Path) -> None:
