@@ -23,10 +23,12 @@ def defs() -> dg.Definitions:
     atexit.register(gc.freeze)  # nor once more for nothing when the process ends
 
     from data_platform.catalog import project_root
+    from data_platform.defs import migrations
     from data_platform.defs.loaded import loaded
     from data_platform.defs.orphans import end_with_parent
     from data_platform.private_files import keep_private
 
     end_with_parent()
     keep_private()
+    migrations.install()
     return loaded(project_root(), os.environ.get("DATA_PLATFORM_ENV") or "local")

@@ -55,9 +55,11 @@ class Silence:
 
 @dg.definitions
 def defs() -> dg.Definitions:
+    from data_platform.defs import migrations
     from data_platform.private_files import keep_private
 
     keep_private()
+    migrations.install()
     return dg.Definitions(sensors=[watch_sensor(Silence())])
 
 
