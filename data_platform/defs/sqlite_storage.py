@@ -112,6 +112,15 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             self._tables.add(table_name)
         return True
 
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        """Asked for each event of an asset, of the tables' definition each time."""
+        column = f"asset_keys.{column_name}"
+        if column not in self._tables:
+            if not super()._has_asset_key_col_on_connection(conn, column_name):
+                return False
+            self._tables.add(column)
+        return True
+
     def dispose(self) -> None:
         super().dispose()
         with self._db_lock:
