@@ -132,6 +132,15 @@ def postgres_version(postgres: PostgresServer) -> int:
 
 
 @pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """What a command closes to others, called in this process, it closes for its own test."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(autouse=True)
 def _needs_postgres(request: pytest.FixtureRequest) -> None:
     """Skips what is marked ``needs_postgres(18)`` on an older server."""
     marker = request.node.get_closest_marker("needs_postgres")
