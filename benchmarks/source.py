@@ -78,19 +78,25 @@ class Source:
 
 
 @contextmanager
-def running(rows: int) -> Iterator[Source]:
-    """A server in a temporary folder with ``rows`` orders, vacuumed; stopped and removed at the end."""
+def serving(database: str = "bench") -> Iterator[tuple[PostgresServer, str]]:
+    """A server in a temporary folder and the URL of an empty database; stopped and removed at the end."""
     with tempfile.TemporaryDirectory(prefix="data-platform-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # the server runs as an unprivileged account
         server = PostgresServer(folder / "server", settings=SETTINGS)
         try:
             server.start()
-            url = server.create_database("bench")
-            fill(url, rows)
-            yield Source(server, url, rows)
+            yield server, server.create_database(database)
         finally:
             server.stop(immediate=True)
+
+
+@contextmanager
+def running(rows: int) -> Iterator[Source]:
+    """A server with ``rows`` orders, vacuumed."""
+    with serving() as (server, url):
+        fill(url, rows)
+        yield Source(server, url, rows)
 
 
 def fill(url: str, rows: int) -> None:

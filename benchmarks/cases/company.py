@@ -18,7 +18,7 @@ from benchmarks.company import JOB, RUN_TABLES, SENSOR, VARIABLE, declare, fill
 from benchmarks.measure import BenchmarkError, Figures, measure
 from benchmarks.project import DATA_PLATFORM, copy_repository
 from benchmarks.report import Limit, Result
-from benchmarks.source import SETTINGS
+from benchmarks.source import serving
 from data_platform.sandbox.server import PostgresServer
 
 CASES = {
@@ -50,7 +50,8 @@ def results(wanted: Wanted) -> Iterator[Result]:
             yield result
     rest = [name for name in names if name != "definitions-2000"]
     if rest:
-        with _project(RUN_TABLES) as (root, environ), _server() as (server, url):
+        with _project(RUN_TABLES) as (root, environ), serving("company") as (server, url):
+            fill(url, RUN_TABLES)
             found = {name: new_result(CASES, name) for name in rest}
             _run_and_tick(found, root, {**environ, VARIABLE: url}, server, wanted)
             yield from found.values()
@@ -108,21 +109,6 @@ def _project(tables: int) -> Iterator[tuple[Path, dict[str, str]]]:
         ):
             measure(command, environ=environ, cwd=root)
         yield root, environ
-
-
-@contextmanager
-def _server() -> Iterator[tuple[PostgresServer, str]]:
-    with tempfile.TemporaryDirectory(prefix="data-platform-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)  # the server runs as an unprivileged account
-        server = PostgresServer(folder / "server", settings=SETTINGS)
-        try:
-            server.start()
-            url = server.create_database("company")
-            fill(url, RUN_TABLES)
-            yield server, url
-        finally:
-            server.stop(immediate=True)
 
 
 @contextmanager

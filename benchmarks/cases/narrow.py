@@ -9,11 +9,10 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.case import Wanted, new_result
-from benchmarks.measure import BenchmarkError, Figures, measure
-from benchmarks.project import DATA_PLATFORM, Project, make_project
+from benchmarks.loading import Loading
+from benchmarks.project import make_project
 from benchmarks.report import Limit, Result
-from benchmarks.source import SETTINGS
-from data_platform.sandbox.server import PostgresServer
+from benchmarks.source import serving
 
 CASES = {
     "narrow-copy": ("psql: COPY of 20M rows of four columns (binary) > /dev/null", ()),
@@ -51,14 +50,16 @@ def results(wanted: Wanted) -> Iterator[Result]:
         return
     rows = ROWS_TO_ORDERS * wanted.rows
     wanted.say(f"Making {rows:,} narrow rows on a PostgreSQL server of their own.")
-    with tempfile.TemporaryDirectory(prefix="data-platform-bench-narrow-") as folder:
-        Path(folder).chmod(0o711)  # the server runs as an unprivileged account
-        with PostgresServer(Path(folder) / "server", settings=SETTINGS) as server:
-            url = server.create_database("bench")
-            _fill(url, rows)
-            project = make_project(Path(folder) / "project", url)
-            (project.root / "catalog" / "sources" / "bench.yaml").write_text(SOURCE)
-            yield from _copy_and_full(server, url, project, wanted)
+    with (
+        serving() as (server, url),
+        tempfile.TemporaryDirectory(prefix="data-platform-bench-narrow-") as folder,
+    ):
+        _fill(url, rows)
+        project = make_project(Path(folder) / "project", url)
+        (project.root / "catalog" / "sources" / "bench.yaml").write_text(SOURCE)
+        copy, full = new_result(CASES, "narrow-copy"), new_result(CASES, "narrow")
+        Loading(server, url, project, "readings").in_turn(copy, full, wanted.repeat, wanted.say)
+        yield from (copy, full)
 
 
 def _fill(url: str, rows: int) -> None:
@@ -69,24 +70,3 @@ def _fill(url: str, rows: int) -> None:
             connection.execute("alter table readings add primary key (reading_id)")
         connection.execute("vacuum (analyze) readings")
         connection.execute("checkpoint")
-
-
-def _copy_and_full(server: PostgresServer, url: str, project: Project, wanted: Wanted) -> list[Result]:
-    """In turn, so that whatever else the machine does slows both alike."""
-    copy, full = new_result(CASES, "narrow-copy"), new_result(CASES, "narrow")
-    psql = [str(server.install / "bin" / "psql"), url, "-Xqc", "COPY readings TO STDOUT (FORMAT binary)"]
-
-    def run(*command: str) -> Figures:
-        return measure(command, environ=project.environ, cwd=project.root, server_pid=server.pid())
-
-    try:
-        run(*psql)  # reads the table into memory; not counted
-        for _ in range(wanted.repeat):
-            copy.repetitions.append(run(*psql))
-            project.forget()
-            full.repetitions.append(run(DATA_PLATFORM, "sync"))
-            full.compare(copy.repetitions[-1])
-            wanted.say(f"full load of narrow rows: {full.ratios[-1]:.2f} x COPY")
-    except BenchmarkError as error:
-        full.error = str(error)
-    return [copy, full]

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.case import Wanted, new_result
-from benchmarks.measure import BenchmarkError, Figures, measure
+from benchmarks.loading import Loading
+from benchmarks.measure import BenchmarkError
 from benchmarks.peers import peer_cases
-from benchmarks.project import DATA_PLATFORM, Project, make_project
+from benchmarks.project import Project, make_project
 from benchmarks.report import Limit, Result
 from benchmarks.source import Source, running
 
@@ -56,23 +57,13 @@ class _Bench:
     def __init__(self, source: Source, project: Project, wanted: Wanted) -> None:
         self.source, self.project = source, project
         self.repeat, self.say = wanted.repeat, wanted.say
+        self.loading = Loading(source.server, source.url, project, "orders")
         self._loaded = False
 
     def copy_and_full(self) -> list[Result]:
-        """In turn, so that whatever else the machine does slows both alike."""
         copy, full = new_result(CASES, "copy"), new_result(CASES, "full")
-        copy.notes.append(f"psql is {self._psql()[0]}")
-        self._copy()  # reads the table into memory; not counted
-        try:
-            for _ in range(self.repeat):
-                copy.repetitions.append(self._copy())
-                self.project.forget()
-                full.repetitions.append(self._sync())
-                full.compare(copy.repetitions[-1])
-                self.say(f"full load: {full.ratios[-1]:.2f} x COPY")
-            self._loaded = True
-        except BenchmarkError as error:
-            full.error = str(error)
+        copy.notes.append(f"psql is {self.loading.psql}")
+        self._loaded = self.loading.in_turn(copy, full, self.repeat, self.say)
         return [copy, full]
 
     def changes(self) -> Result:
@@ -94,11 +85,11 @@ class _Bench:
         try:
             self._prepare()
             self.project.declare(clock=clock)
-            self._sync()  # not counted: what an earlier case left, and the first run of this path
+            self.loading.sync()  # not counted: what an earlier case left, and the first run of this path
             for _ in range(self.repeat):
                 if before:
                     before()
-                result.repetitions.append(self._sync())
+                result.repetitions.append(self.loading.sync())
                 self.say(f"{result.title}: {result.repetitions[-1].wall_seconds:.2f} s")
         except BenchmarkError as error:
             result.error = str(error)
@@ -110,9 +101,9 @@ class _Bench:
         try:
             self._prepare()
             self.project.declare(clock="database")
-            self._sync("--verify")  # not counted: it measures what no batch has
+            self.loading.sync("--verify")  # not counted: it measures what no batch has
             for _ in range(self.repeat):
-                plain, verified = self._sync(), self._sync("--verify")
+                plain, verified = self.loading.sync(), self.loading.sync("--verify")
                 result.repetitions.append(verified.over(plain))
                 self.say(f"{result.title}: {result.repetitions[-1].total_cpu_seconds:.2f} CPU-s")
         except BenchmarkError as error:
@@ -123,22 +114,5 @@ class _Bench:
         if not self._loaded:
             self.project.forget()
             self.project.declare(clock="database")
-            self._sync()
+            self.loading.sync()
             self._loaded = True
-
-    def _sync(self, *options: str) -> Figures:
-        return measure(
-            [DATA_PLATFORM, "sync", *options],
-            environ=self.project.environ,
-            cwd=self.project.root,
-            server_pid=self.source.server.pid(),
-        )
-
-    def _copy(self) -> Figures:
-        command = [*self._psql(), self.source.url, "-Xqc", "COPY orders TO STDOUT (FORMAT binary)"]
-        return measure(
-            command, environ=self.project.environ, cwd=self.project.root, server_pid=self.source.server.pid()
-        )
-
-    def _psql(self) -> list[str]:
-        return [str(self.source.server.install / "bin" / "psql")]

@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.case import Wanted, new_result
-from benchmarks.measure import BenchmarkError, Figures, measure
-from benchmarks.project import DATA_PLATFORM, PLATFORM, Project, plain_environment
+from benchmarks.loading import Loading
+from benchmarks.measure import BenchmarkError
+from benchmarks.project import PLATFORM, Project, plain_environment
 from benchmarks.report import Limit, Result
-from benchmarks.source import SETTINGS
-from data_platform.sandbox.server import PostgresServer
+from benchmarks.source import serving
 
 CASES = {
     "wide-copy": ("psql: COPY documents TO STDOUT (binary) > /dev/null", ()),
@@ -57,15 +57,18 @@ def results(wanted: Wanted) -> Iterator[Result]:
     if not names:
         return
     wanted.say(f"Making {ROWS:,} documents on a PostgreSQL server of their own.")
-    with tempfile.TemporaryDirectory(prefix="data-platform-bench-wide-") as folder:
-        Path(folder).chmod(0o711)  # the server runs as an unprivileged account
-        with PostgresServer(Path(folder) / "server", settings=SETTINGS) as server:
-            url = server.create_database("bench")
-            fill(url, ROWS)
-            bench = _Bench(server, url, make_project(Path(folder) / "project", url), wanted)
-            yield from (r for r in bench.copy_and_full() if r.name in names or r.name == "wide-copy")
-            if "wide-changes" in names:
-                yield bench.changes()
+    with (
+        serving() as (server, url),
+        tempfile.TemporaryDirectory(prefix="data-platform-bench-wide-") as folder,
+    ):
+        fill(url, ROWS)
+        loading = Loading(server, url, make_project(Path(folder) / "project", url), "documents")
+        copy, full = copy_and_full(loading, wanted)
+        yield copy
+        if "wide" in names:
+            yield full
+        if "wide-changes" in names:
+            yield changes(loading, wanted)
 
 
 def fill(url: str, rows: int) -> None:
@@ -84,53 +87,27 @@ def make_project(root: Path, url: str) -> Project:
     return Project(root, {**plain_environment(), "BENCH_DATABASE_URL": url})
 
 
-class _Bench:
-    def __init__(self, server: PostgresServer, url: str, project: Project, wanted: Wanted) -> None:
-        self.server, self.url, self.project = server, url, project
-        self.repeat, self.say = wanted.repeat, wanted.say
-
-    def copy_and_full(self) -> list[Result]:
-        """In turn, so that whatever else the machine does slows both alike."""
-        copy, full = new_result(CASES, "wide-copy"), new_result(CASES, "wide")
-        self._copy()  # reads the table into memory; not counted
-        try:
-            for _ in range(self.repeat):
-                copy.repetitions.append(self._copy())
-                self.project.forget()
-                full.repetitions.append(self._sync())
-                full.compare(copy.repetitions[-1])
-                self.say(f"full load of documents: {full.ratios[-1]:.2f} x COPY")
-            file = self.project.root / ".data" / "warehouse.duckdb"
-            parts = list((self.project.root / ".data" / "landing").rglob("*.parquet"))
-            full.notes.append(
-                f"{len(parts)} parts of {sum(p.stat().st_size for p in parts) / 1e6:,.0f} MB,"
-                f" a warehouse of {file.stat().st_size / 1e6:,.0f} MB"
-            )
-        except BenchmarkError as error:
-            full.error = str(error)
-        return [copy, full]
-
-    def changes(self) -> Result:
-        result = new_result(CASES, "wide-changes")
-        try:
-            for number in range(self.repeat):
-                with psycopg.connect(self.url, autocommit=True) as connection:
-                    connection.execute(CHANGE.format(number=number).encode())
-                    connection.execute("checkpoint")
-                result.repetitions.append(self._sync())
-                self.say(f"{result.title}: {result.repetitions[-1].wall_seconds:.2f} s")
-        except BenchmarkError as error:
-            result.error = str(error)
-        return result
-
-    def _copy(self) -> Figures:
-        psql = str(self.server.install / "bin" / "psql")
-        return self._measured([psql, self.url, "-Xqc", "COPY documents TO STDOUT (FORMAT binary)"])
-
-    def _sync(self) -> Figures:
-        return self._measured([DATA_PLATFORM, "sync"])
-
-    def _measured(self, command: list[str]) -> Figures:
-        return measure(
-            command, environ=self.project.environ, cwd=self.project.root, server_pid=self.server.pid()
+def copy_and_full(loading: Loading, wanted: Wanted) -> tuple[Result, Result]:
+    copy, full = new_result(CASES, "wide-copy"), new_result(CASES, "wide")
+    if loading.in_turn(copy, full, wanted.repeat, wanted.say):
+        stored = loading.project.root / ".data"
+        parts = [part.stat().st_size for part in (stored / "landing").rglob("*.parquet")]
+        full.notes.append(
+            f"{len(parts)} parts of {sum(parts) / 1e6:,.0f} MB,"
+            f" a warehouse of {(stored / 'warehouse.duckdb').stat().st_size / 1e6:,.0f} MB"
         )
+    return copy, full
+
+
+def changes(loading: Loading, wanted: Wanted) -> Result:
+    result = new_result(CASES, "wide-changes")
+    try:
+        for number in range(wanted.repeat):
+            with psycopg.connect(loading.url, autocommit=True) as connection:
+                connection.execute(CHANGE.format(number=number).encode())
+                connection.execute("checkpoint")
+            result.repetitions.append(loading.sync())
+            wanted.say(f"{result.title}: {result.repetitions[-1].wall_seconds:.2f} s")
+    except BenchmarkError as error:
+        result.error = str(error)
+    return result
