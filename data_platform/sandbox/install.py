@@ -9,7 +9,6 @@ operating systems. Starting and stopping is in ``server.py``.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,7 +19,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -155,25 +153,16 @@ def runs(install: Path) -> bool:
     return not why_not(install)
 
 
-BUSY_SECONDS_MAX = 10.0
-
-
 def why_not(install: Path) -> str:
     """Why the server's account cannot run the programs of ``install``; empty when it can."""
     command = [str(install / "bin" / "postgres"), "--version"]
-    give_up_at = time.monotonic() + BUSY_SECONDS_MAX
-    while True:
-        try:
-            done = subprocess.run(
-                command, cwd="/", capture_output=True, text=True, check=False, **as_user(unprivileged_user())
-            )
-        except OSError as error:
-            # What was just copied is open for writing still in a child that another thread starts.
-            if error.errno not in (errno.ETXTBSY, errno.EAGAIN) or time.monotonic() > give_up_at:
-                return str(error)
-            time.sleep(0.05)
-        else:
-            return "" if done.returncode == 0 else done.stderr.strip() or f"it ended with {done.returncode}"
+    try:
+        done = subprocess.run(
+            command, cwd="/", capture_output=True, text=True, check=False, **as_user(unprivileged_user())
+        )
+    except OSError as error:
+        return str(error)
+    return "" if done.returncode == 0 else done.stderr.strip() or f"it ended with {done.returncode}"
 
 
 def free_port() -> int:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,19 +196,6 @@ def test_programs_are_copied_when_their_folder_is_closed(
     assert runs(copy)
     before = copy.stat().st_ino
     assert install.installation(target).stat().st_ino == before
-
-
-def test_a_program_that_is_being_written_is_waited_for(server_folder: Path) -> None:
-    """A child that another thread starts holds what was just copied open until it runs its own program."""
-    program = server_folder / "written" / "bin" / "postgres"
-    install.make_reachable(program.parent)
-    shutil.copy("/bin/true", program)
-    program.chmod(0o755)
-    held = program.open("ab")
-    timer = threading.Timer(0.3, held.close)
-    timer.start()
-    assert install.why_not(program.parent.parent) == ""
-    timer.join()
 
 
 def test_why_programs_do_not_run_is_told(server_folder: Path) -> None:
