@@ -85,11 +85,6 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
         """Nothing wrong is known of these keys, so that no mistake is told twice."""
         return not any(report.has((*base, key)) for key in keys)
 
-    if block.relation is not None and right("relation"):
-        try:
-            split_relation(block.relation, "")
-        except ValueError as error:
-            add(("relation",), str(error))
     if right("key", "strategy") and not _misspelled_key(raw, report, base):
         if not block.key and block.strategy != "replace":
             why = "replaces rows by key" if block.strategy == "merge" else "only adds keys that are absent"
@@ -101,13 +96,11 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
         for position, column in enumerate(block.key):
             if column in block.key[:position]:
                 add(("key", position), f"names the column `{column}` twice")
-    if "cursor_clock" in raw and block.cursor is None and right("cursor", "cursor_clock"):
-        add(
-            ("cursor_clock",),
-            "says who sets the cursor, and there is no `cursor`; name the column or leave this out",
-        )
     _check_treatments(block, add)
-    _check_text(block, add)
+    well_formed = {key for key in raw if right(key)}
+    if right("cursor"):
+        for path, message in block.mistakes(block, well_formed):
+            add(path, message)
     _check_rules(block, report, base)
     declared = raw.get("personal")
     names = set(declared) if isinstance(declared, Mapping) else set()
@@ -124,7 +117,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
                     f"names `{column}`, which `only` leaves out: nothing of it is read; add it to `only` or take it"
                     " away here",
                 )
-    relation = _relation_name(block, base)
+    relation = block.name_at_source(str(base[-1]))
     for column, path in _named_columns(block, raw):
         if column in (BATCH_ID, LOADED_AT, SOURCE_XMIN) or column.startswith(RULE_PREFIX):
             add(
@@ -139,42 +132,6 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
                 f"{near} Declare it under `personal` as hash, mask or redact, or as keep where its values may land as they are",
                 report.document.line((*base, *path)),
             )
-
-
-def _relation_name(block: TableBlock, base: Path) -> str:
-    """The table's name at the source, as far as it is known."""
-    try:
-        return split_relation(block.relation, "")[1] if block.relation else str(base[-1])
-    except ValueError:
-        return str(base[-1])
-
-
-def split_relation(text: str, default_schema: str) -> tuple[str, str]:
-    """``schema.name`` or ``name`` -> (schema, name); double quotes keep a dot inside a name.
-
-    ValueError when it has more parts, or an empty one.
-    """
-    parts: list[str] = []
-    rest = text
-    while True:
-        if rest.startswith('"'):
-            end = rest.find('"', 1)
-            while end != -1 and rest[end : end + 2] == '""':
-                end = rest.find('"', end + 2)
-            part, rest = (rest[1:end].replace('""', '"'), rest[end + 1 :]) if end > 0 else ("", "")
-        else:
-            part, dot, tail = rest.partition(".")
-            rest = dot + tail
-        parts.append(part)
-        if not rest.startswith("."):
-            break
-        rest = rest[1:]
-    if rest or len(parts) > 2 or not all(parts):
-        raise ValueError(
-            "must be `schema.name` or `name`; a name with a dot in it stands in double quotes:"
-            " 'public.\"daily.orders\"'"
-        )
-    return (default_schema, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
 
 
 def _timezone_problem(name: str) -> str | None:
@@ -218,15 +175,6 @@ def _check_treatments(block: TableBlock, add: Any) -> None:
             )
 
 
-def _check_text(block: TableBlock, add: Any) -> None:
-    for column in (block.partition, block.newest_data.column if block.newest_data else None):
-        if column in block.as_:
-            add(
-                ("as", column),
-                "lands as text, but a time is needed: it is the column of `partition` or `newest_data`",
-            )
-
-
 def _check_rules(block: TableBlock, report: Report, base: Path) -> None:
     """The positions in ``block`` are those of the file only where no rule was left out."""
     positions = iter(
@@ -260,7 +208,7 @@ def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[
         yield block.partition, ("partition",)
     if block.newest_data is not None:
         yield block.newest_data.column, ("newest_data", "column")
-    for key, named in (("columns", block.columns), ("as", block.as_), ("personal", block.personal)):
+    for key, named in {"columns": block.columns, **block.named_columns(), "personal": block.personal}.items():
         for column in named:
             yield column, (key, column)
     for rule in block.rules:

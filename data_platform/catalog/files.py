@@ -15,32 +15,28 @@ from pydantic import BeforeValidator, Field, create_model
 from data_platform.catalog.models import (
     NAME,
     NAME_LENGTH_MAX,
-    ColumnName,
     EnvironmentSettings,
-    Frozen,
-    FrozenDict,
     Hours,
-    Model,
     Owner,
     Privacy,
     SourceSettings,
     TableSettings,
     Text,
 )
-from data_platform.sources.kinds import CONNECTIONS, SourceConnection
+from data_platform.sources.kind import Connection, SourceKeys, TableKeys
+from data_platform.sources.kinds import kind_of
+from data_platform.yaml_fields import Frozen, FrozenDict, Model
 
 Name = Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH_MAX)]
 
 
-class TableBlock(TableSettings):
+def _empty_block(value: Any) -> Any:
+    return {} if value is None else value
+
+
+class TableBlock(TableSettings, TableKeys):
     """A table. An empty block is one that is read whole; most have a key."""
 
-    relation: ColumnName | None = Field(
-        default=None,
-        max_length=127,
-        description="The table or view in the source, as `schema.name` or `name`, spelled exactly as there;"
-        " a name with a dot in it stands in double quotes. By default the block's own name.",
-    )
     description: Text = Field(default="", description="What a row is.")
     owner: Owner | None = Field(
         default=None, description="Who answers for it; by default the source's owner."
@@ -67,8 +63,14 @@ class TableBlock(TableSettings):
         written = personal if isinstance(personal, Mapping) else {}
         return {c: t for c, t in self.personal.items() if str(written.get(c, "")).endswith("?")}
 
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns that must land as times."""
+        newest = self.newest_data.column if self.newest_data else None
+        return tuple(column for column in (self.partition, newest) if column)
 
-class SourceFile(SourceSettings):
+
+class SourceFile(SourceSettings, SourceKeys):
     """``catalog/sources/<source>.yaml``: one source system."""
 
     source: Name = Field(
@@ -76,13 +78,13 @@ class SourceFile(SourceSettings):
         " `raw/<source>/`."
     )
     kind: str = Field(description="What kind of system it is.")
-    connection: SourceConnection = Field(description="How it is reached.")
+    connection: Connection = Field(description="How it is reached.")
     start: date | None = Field(
         default=None,
         description="The first daily partition, as 2024-01-31; needed when a table has a `partition`. Earlier rows"
         " are synced and counted too.",
     )
-    tables: Mapping[Name, Annotated[TableBlock, BeforeValidator(lambda v: {} if v is None else v)]] = Field(
+    tables: Mapping[Name, Annotated[TableBlock, BeforeValidator(_empty_block)]] = Field(
         description="Its tables, a block each. The block's name is the table's in the warehouse.",
         min_length=1,
     )
@@ -100,15 +102,34 @@ class PlatformFile(Model):
 
 
 @cache
+def table_block(kind: str) -> type[TableBlock]:
+    """The model of a table's block in a source file of ``kind``."""
+    known = kind_of(kind)
+    bases: Any = (known.table_keys, TableBlock)
+    block: type[TableBlock] = create_model(
+        f"{kind.title()}TableBlock", __base__=bases, __doc__=TableBlock.__doc__
+    )
+    return block
+
+
+@cache
 def source_file(kind: str) -> type[SourceFile]:
-    """The model of a source file of ``kind``, one of ``CONNECTIONS``."""
+    """The model of a source file of ``kind``, one of ``sources.kinds.MODULES``."""
+    known = kind_of(kind)
+    tables = SourceFile.model_fields["tables"]
     fields: dict[str, Any] = {
         "kind": (Literal[kind], Field(description=SourceFile.model_fields["kind"].description)),
-        "connection": (CONNECTIONS[kind], Field(description="How it is reached.")),
+        "connection": (known.connection, Field(description="How it is reached.")),
+        "tables": (
+            Mapping[Name, Annotated[table_block(kind), BeforeValidator(_empty_block)]],  # type: ignore[misc]
+            Field(description=tables.description, min_length=1),
+        ),
     }
-    return create_model(
-        f"{kind.title()}SourceFile", __base__=SourceFile, __doc__=SourceFile.__doc__, **fields
+    bases: Any = (known.source_keys, SourceFile)
+    file: type[SourceFile] = create_model(
+        f"{kind.title()}SourceFile", __base__=bases, __doc__=SourceFile.__doc__, **fields
     )
+    return file
 
 
 @cache

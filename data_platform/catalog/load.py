@@ -6,7 +6,7 @@ import gc
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -14,14 +14,24 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from data_platform.catalog.checks import check_environment, check_source, check_table, split_relation
-from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head
+from data_platform.catalog.checks import check_environment, check_source, check_table
+from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head, table_block
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, find_secrets, validated
-from data_platform.catalog.models import NAME, NAME_LENGTH_MAX, Catalog, Environment, Source, Table
-from data_platform.catalog.schema import json_schemas, node_at
+from data_platform.catalog.models import (
+    NAME,
+    NAME_LENGTH_MAX,
+    Catalog,
+    Environment,
+    EnvironmentSettings,
+    Source,
+    SourceSettings,
+    Table,
+    TableSettings,
+)
+from data_platform.catalog.schema import json_schemas, node_at, source_schema
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
-from data_platform.sources.kinds import CONNECTIONS
+from data_platform.sources.kinds import MODULES
 from data_platform.tables import TableId
 
 PLATFORM_FILE = "catalog/platform.yaml"
@@ -118,7 +128,8 @@ def _load(root: Path, whole: bool) -> Catalog:
     if platform is None or not readable or (told and whole):
         raise CatalogError(told)
     environments = {
-        name: Environment(name=name, **_fields(settings)) for name, settings in platform.environments.items()
+        name: Environment(name=name, **_fields(settings, EnvironmentSettings))
+        for name, settings in platform.environments.items()
     }
     return Catalog(
         root=root,
@@ -179,15 +190,14 @@ def _read_source(
                 ("source",), f"the source `{name}` is also in {named[name]}: two sources need two names"
             )
         named.setdefault(name, file)
-    known = isinstance(kind, str) and kind in CONNECTIONS
-    if isinstance(kind, str) and not known:
+    if isinstance(kind, str) and kind not in MODULES:
         report.add(
             ("kind",),
-            f"is not a kind of source.{did_you_mean(kind, CONNECTIONS)} Known: {', '.join(CONNECTIONS)}",
+            f"is not a kind of source.{did_you_mean(kind, MODULES)} Known: {', '.join(MODULES)}",
         )
-    model = source_head(kind if isinstance(kind, str) and known else next(iter(CONNECTIONS)))
-    blocks = _read_blocks(data.get("tables"), report)
-    head = validated(model, {**data, "tables": {}}, _source_schema, report)
+    known = kind if isinstance(kind, str) and kind in MODULES else next(iter(MODULES))
+    blocks = _read_blocks(data.get("tables"), known, report)
+    head = validated(source_head(known), {**data, "tables": {}}, lambda: source_schema(known), report)
     check_source(data, report, any(block.partition is not None for block in blocks.values()))
     mistakes += report.mistakes.values()
     questions += report.questions
@@ -196,7 +206,7 @@ def _read_source(
     return _source(head, blocks)
 
 
-def _read_blocks(tables: Any, report: Report) -> dict[str, TableBlock]:
+def _read_blocks(tables: Any, kind: str, report: Report) -> dict[str, TableBlock]:
     """Each table by itself; a name that cannot be one is a mistake and still checked within."""
     if tables is None or tables == {}:
         if not report.has(("tables",)):
@@ -208,6 +218,7 @@ def _read_blocks(tables: Any, report: Report) -> dict[str, TableBlock]:
         report.add(("tables",), "must be a block a table, each under the table's name")
         return {}
     blocks = {}
+    model = table_block(kind)
     for name, raw in tables.items():
         base = ("tables", name)
         if not re.fullmatch(NAME, name) or len(name) > NAME_LENGTH_MAX:
@@ -216,19 +227,15 @@ def _read_blocks(tables: Any, report: Report) -> dict[str, TableBlock]:
                 f"a table's name here is at most {NAME_LENGTH_MAX} lower-case letters, digits and single"
                 " underscores, starting with a letter; write the name it has in the source under `relation`",
             )
-        block = validated(TableBlock, {} if raw is None else raw, _table_schema, report, base)
+        block = validated(model, {} if raw is None else raw, lambda: _table_schema(kind), report, base)
         if block is not None:
             check_table(block, raw if isinstance(raw, dict) else {}, report, base)
             blocks[name] = block
     return blocks
 
 
-def _source_schema() -> Mapping[str, Any]:
-    return json_schemas()["source.schema.json"]
-
-
-def _table_schema() -> Mapping[str, Any]:
-    whole = _source_schema()
+def _table_schema(kind: str) -> Mapping[str, Any]:
+    whole = source_schema(kind)
     return {**node_at(whole, ("tables", "any")), "$defs": whole["$defs"]}
 
 
@@ -237,20 +244,26 @@ def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
     tables = {}
     for name, block in blocks.items():
         freshness = block.freshness_hours or head.freshness_hours
-        relation = split_relation(block.relation or f'"{name}"', head.schema_)
-        own = _fields(block, without={"relation", "owner", "freshness_hours", "read_every_hours"})
         tables[name] = Table(
             id=TableId(head.source, name),
-            relation=relation,
+            settings=block.settings(name, head),
+            description=block.description,
             owner=block.owner or head.owner,
             freshness_hours=freshness,
             read_every_hours=block.read_every_hours or freshness / 2,
             timezone=head.timezone,
             start=start,
-            **own,
+            keep_replaced_days=block.keep_replaced_days,
+            **_fields(block, TableSettings),
         )
-    shared = _fields(head, without={"source", "kind", "start", "tables"})
-    return Source(name=head.source, kind=head.kind, start=start, tables=tables, **shared)
+    return Source(
+        name=head.source,
+        kind=head.kind,
+        connection=head.connection,
+        start=start,
+        tables=tables,
+        **_fields(head, SourceSettings),
+    )
 
 
 def _report(path: Path, file: str, mistakes: list[Mistake]) -> Report | None:
@@ -275,6 +288,6 @@ def _report(path: Path, file: str, mistakes: list[Mistake]) -> Report | None:
     return report
 
 
-def _fields(model: BaseModel, without: Collection[str] = ()) -> dict[str, Any]:
-    """The fields of a model as they are, not dumped."""
-    return {name: getattr(model, name) for name in type(model).model_fields if name not in without}
+def _fields(given: BaseModel, model: type[BaseModel]) -> dict[str, Any]:
+    """What ``given`` has of the fields of ``model``, as it is, not dumped."""
+    return {name: getattr(given, name) for name in model.model_fields}

@@ -8,43 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, WithJsonSchema
+from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema
 
 from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.landing.signing import SigningConfig
 from data_platform.quality.rules import FORMS, Rule, parse_rule
-from data_platform.sources.kinds import SourceConnection
+from data_platform.sources.kind import Connection, KindSettings
 from data_platform.stores.kinds import StoreConfig
 from data_platform.tables import Strategy, TableId, Treatment
 from data_platform.warehouses.kinds import WarehouseConfig
+from data_platform.yaml_fields import VARIABLE, ColumnName, Frozen, FrozenDict, Model
 
-K = TypeVar("K")
 V = TypeVar("V")
 NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 """Of sources, tables and environments: safe in schema names, asset keys and paths. Two underscores
 in a row would blur where the source ends in ``stg_<source>__<table>``."""
 NAME_LENGTH_MAX = 48
-VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-
-
-class FrozenDict(dict[K, V]):
-    """A dict nobody changes: a Catalog is shared by everything that runs."""
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("the catalog is frozen")
-
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FrozenDict, (dict(self),)
-
-
-def _freeze(value: Mapping[K, V]) -> Mapping[K, V]:
-    return FrozenDict(value)
 
 
 def _one_or_more(value: Any) -> Any:
@@ -64,9 +47,6 @@ def _one_line(value: Any) -> Any:
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
-Frozen = AfterValidator(_freeze)
-ColumnName = Annotated[str, Field(min_length=1, max_length=63)]
-"""As the source spells it, capitals included. 63 bytes is PostgreSQL's limit."""
 Text = Annotated[str, BeforeValidator(_one_line)]
 Owner = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:[A-Za-z0-9_.-]+)$")
@@ -109,10 +89,6 @@ RuleLine = Annotated[
 ]
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
 class NewestData(Model):
     """A check of how old the newest data is, whatever the time of the last sync."""
 
@@ -143,11 +119,6 @@ class TableSettings(Model):
     cursor: ColumnName | None = Field(
         default=None, description="The time column that every change of a row sets, such as `updated_at`."
     )
-    cursor_clock: Literal["database", "application"] = Field(
-        default="application",
-        description="Who sets the cursor. `database` (a trigger that sets it on every update) lets a sync read"
-        " by the cursor's index; with `application` it scans for changed row versions instead.",
-    )
     partition: ColumnName | None = Field(
         default=None,
         description="The date or time column that cuts the table into daily partitions. Leave it out for"
@@ -164,12 +135,6 @@ class TableSettings(Model):
     columns: Annotated[Mapping[ColumnName, Text], Frozen] = Field(
         default_factory=FrozenDict,
         description="What columns mean, name by name. It may leave columns out; all of them are synced.",
-    )
-    as_: Annotated[Mapping[ColumnName, Literal["text"]], Frozen] = Field(
-        default_factory=FrozenDict,
-        alias="as",
-        description="Columns to land as text, the source's own text form of their values: for types that"
-        " cannot be kept exactly otherwise.",
     )
     personal: Annotated[
         Mapping[ColumnName, Treatment],
@@ -199,8 +164,8 @@ class Table(TableSettings):
     """One table of a source, with what it inherits from the source resolved."""
 
     id: TableId
-    relation: tuple[str, str]
-    """(schema, name) in the source."""
+    settings: InstanceOf[KindSettings]
+    """What only its source's kind must know."""
     description: str = ""
     owner: str | None = None
     freshness_hours: float
@@ -229,12 +194,6 @@ class SourceSettings(Model):
     owner: Owner | None = Field(
         default=None, description="Who answers for it: an email address, or `team:` and a team's name."
     )
-    schema_: str = Field(
-        default="public",
-        min_length=1,
-        alias="schema",
-        description="The schema its tables are in unless they say otherwise (`relation`).",
-    )
     timezone: str = Field(
         default="UTC",
         description="Time zone of the daily partitions, and of `timestamp` columns without one: an IANA name"
@@ -260,7 +219,7 @@ class Source(SourceSettings):
 
     name: str
     kind: str
-    connection: SourceConnection
+    connection: InstanceOf[Connection]
     start: date
     tables: Annotated[Mapping[str, Table], Frozen]
 

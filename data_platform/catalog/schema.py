@@ -12,7 +12,7 @@ from typing import Any
 
 from data_platform.catalog.files import PlatformFile, source_file
 from data_platform.catalog.yaml_reader import Path
-from data_platform.sources.kinds import CONNECTIONS
+from data_platform.sources.kinds import MODULES
 
 SCHEMA_FOLDER = "catalog/schema"
 
@@ -20,16 +20,33 @@ SCHEMA_FOLDER = "catalog/schema"
 @cache
 def json_schemas() -> dict[str, dict[str, Any]]:
     """File name under ``catalog/schema/`` -> JSON Schema (draft 2020-12)."""
-    kinds = [_schema_of(source_file(kind)) for kind in CONNECTIONS]
-    source = kinds[0]
-    if len(kinds) > 1:
-        definitions: dict[str, Any] = {}
-        for kind in kinds:
-            definitions |= kind.pop("$defs", {})
-        source = {"oneOf": kinds, "$defs": definitions}
     return {
         "platform.schema.json": {**_DIALECT, **_schema_of(PlatformFile), "title": "catalog/platform.yaml"},
-        "source.schema.json": {**_DIALECT, **source, "title": "catalog/sources/*.yaml"},
+        "source.schema.json": {**_DIALECT, **_any_source(), "title": "catalog/sources/*.yaml"},
+    }
+
+
+@cache
+def source_schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema of a source file of ``kind``."""
+    return _schema_of(source_file(kind))
+
+
+def _any_source() -> dict[str, Any]:
+    """The schemas of all kinds as one, told apart by ``kind``."""
+    if len(MODULES) == 1:
+        return source_schema(next(iter(MODULES)))
+    definitions: dict[str, Any] = {}
+    mapping: dict[str, str] = {}
+    for kind in MODULES:
+        whole = dict(source_schema(kind))
+        definitions |= whole.pop("$defs", {})
+        definitions[name := f"{kind.title()}SourceFile"] = whole
+        mapping[kind] = f"#/$defs/{name}"
+    return {
+        "discriminator": {"propertyName": "kind", "mapping": mapping},
+        "oneOf": [{"$ref": reference} for reference in mapping.values()],
+        "$defs": definitions,
     }
 
 

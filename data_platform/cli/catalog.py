@@ -225,7 +225,8 @@ def tell_draft(text: str, source: str) -> None:
 def check_names(source: str, url_env: str, schema: str) -> None:
     """What the words would make in the catalog, before anything is looked at."""
     from data_platform.catalog.checks import RESERVED_SOURCES
-    from data_platform.catalog.models import NAME, NAME_LENGTH_MAX, VARIABLE
+    from data_platform.catalog.models import NAME, NAME_LENGTH_MAX
+    from data_platform.yaml_fields import VARIABLE
 
     if not re.fullmatch(NAME, source) or len(source) > NAME_LENGTH_MAX or source in RESERVED_SOURCES:
         raise ConfigurationError(

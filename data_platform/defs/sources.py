@@ -16,14 +16,13 @@ def source_assets(source: Source) -> dg.AssetsDefinition:
 
 
 def _spec(source: Source, table: Table) -> dg.AssetSpec:
-    schema, name = table.relation
     return dg.AssetSpec(
         source_key(table.id),
         description=shown.description(table.description),
         group_name=source_group(source.name),
         owners=owners(table.owner),
         kinds={source.kind},
-        metadata={"dagster/table_name": f"{schema}.{name}"},
+        metadata={"dagster/table_name": table.settings.place},
     )
 
 

@@ -24,6 +24,7 @@ from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
 from data_platform.landing.signing import SigningConfig
 from data_platform.sources.postgres import limits
 from data_platform.sources.postgres.clock import observe
+from data_platform.sources.postgres.config import connection_of, settings_of
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.session import SUPPORTED, SourceSession
 from data_platform.stores import Store
@@ -145,7 +146,7 @@ def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
     """Connection, clock, rights and tables, as one sync would meet them."""
     head = f"source {source.name}"
     try:
-        where = target(source.connection, platform.environ, source=source.name)
+        where = target(connection_of(source.connection), platform.environ, source=source.name)
         with SourceSession(where) as session:
             yield verdicts.server(head, session.server.version, session.server.standby, SUPPORTED)
             yield verdicts.pooler(f"{head}: connection", session.pooled, _connections(session, source))
@@ -169,7 +170,7 @@ def _source_clock(platform: Platform, connection: Any, head: str) -> Finding:
 def _activity(connection: Any, source: Source, head: str) -> Finding:
     seen = observe(connection)
     (user,) = connection.execute("select current_user").fetchone()
-    by_clock = sum(table.cursor_clock == "database" for table in source.tables.values())
+    by_clock = sum(settings_of(table).cursor_clock == "database" for table in source.tables.values())
     return verdicts.activity(
         f"{head}: pg_read_all_stats", by_clock, seen.sees_all_activity, seen.standby, user
     )
@@ -177,7 +178,7 @@ def _activity(connection: Any, source: Source, head: str) -> Finding:
 
 def _connections(session: SourceSession, source: Source) -> int:
     """How many a sync holds at once: the session's own and its readers'."""
-    return 1 + (1 if session.server.standby else source.connection.connections)
+    return 1 + (1 if session.server.standby else connection_of(source.connection).connections)
 
 
 def _limits(session: SourceSession, connection: Any, source: Source, head: str) -> Finding:

@@ -17,6 +17,7 @@ from data_platform.errors import DataPlatformError
 from data_platform.fingerprint import content_rows
 from data_platform.landing.looks import Looks
 from data_platform.landing.state import TableState
+from data_platform.sources.postgres.config import connection_of, settings_of
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.fingerprint import measure
 from data_platform.sources.postgres.introspect import Relation
@@ -67,9 +68,9 @@ def probe(
     readable = [t for t in chosen if t.id.table in states]
     recall = platform.ledger.looks()
     try:
-        where = target(known.connection, platform.environ, source=source)
+        where = target(connection_of(known.connection), platform.environ, source=source)
         with SourceSession(where) as session:
-            session.observe(activity=any(t.cursor_clock == "database" for t in readable))
+            session.observe(activity=any(settings_of(t).cursor_clock == "database" for t in readable))
             looks = _look(session, readable, states, measure_slices)
             for table in readable:
                 seen = looks[table.id.table]
@@ -94,7 +95,7 @@ def _look(
 ) -> Mapping[str, TableProbe | DataPlatformError]:
     """What each table is found to be. Most are small and quiet and are asked together, the others one by one."""
     by_name = {t.id.table: t for t in tables}
-    wanted = [(t.id.table, *t.relation) for t in tables]
+    wanted = [(t.id.table, *settings_of(t).relation) for t in tables]
 
     def simple(name: str, relation: Relation) -> str | None:
         with suppress(DataPlatformError):  # told when it is looked at by itself
@@ -127,7 +128,7 @@ def _decide(session: SourceSession, table: Table, state: TableState, relation: R
         relation=relation,
         strategy=strategy,
         cursor=table.cursor,
-        cursor_clock=table.cursor_clock,
+        cursor_clock=settings_of(table).cursor_clock,
         server=session.server,
         snapshot=session.snapshot,
         before=state.watermark,

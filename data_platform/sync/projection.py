@@ -42,7 +42,7 @@ def project(
     """
     check_columns(table, relation, before)
     relation = chosen(table, relation)
-    plans = plan_columns(relation, table.as_)
+    plans = plan_columns(relation, table.settings.as_text)
     projections, columns = [], []
     for plan in plans:
         treatment = table.personal.get(plan.name, "keep")
@@ -78,7 +78,7 @@ def check_columns(table: Table, relation: Relation, before: Identity | None = No
         "cursor": [table.cursor] if table.cursor else [],
         "partition": [table.partition] if table.partition else [],
         "personal": table.personal,
-        "as": table.as_,
+        "as": table.settings.as_text,
         "columns": table.columns,
         "rules": [column for rule in table.rules for column in rule.columns],
     }
@@ -175,7 +175,7 @@ def checksum_key(table: Table, relation: Relation) -> tuple[str, ...]:
         name
         for name in table.key
         if table.personal.get(name, "keep") == "keep"
-        and name not in table.as_
+        and name not in table.settings.as_text
         and (column := relation.column(name)) is not None
         and keeps_checksum(column)
     )

@@ -19,6 +19,7 @@ from data_platform.catalog import Table
 from data_platform.errors import BatchConflict, DataPlatformError
 from data_platform.landing.state import TableState
 from data_platform.privacy.treatments import session_setup
+from data_platform.sources.postgres.config import connection_of, settings_of
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession
@@ -183,11 +184,13 @@ def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Wo
 
 def _open(platform: Platform, works: Sequence[Work], stack: ExitStack) -> SourceSession:
     source = platform.catalog.source(works[0].table.id.source)
-    where = target(source.connection, platform.environ, source=source.name)
+    where = target(connection_of(source.connection), platform.environ, source=source.name)
     session = stack.enter_context(SourceSession(where))
     session.begin(
-        [(w.table.id.table, *w.table.relation) for w in works if w.error is None],
-        observe_activity=any(w.table.cursor_clock == "database" and w.request.slices is None for w in works),
+        [(w.table.id.table, *settings_of(w.table).relation) for w in works if w.error is None],
+        observe_activity=any(
+            settings_of(w.table).cursor_clock == "database" and w.request.slices is None for w in works
+        ),
     )
     return session
 
@@ -205,7 +208,7 @@ def _start_reading(
     hashes = any(w.plan and "hash" in w.table.personal.values() for w in works)
     readers = Readers(
         session,
-        connections=platform.catalog.source(works[0].table.id.source).connection.connections,
+        connections=connection_of(platform.catalog.source(works[0].table.id.source).connection).connections,
         setup=session_setup(platform.hash_key()) if hashes else (),
         on_progress=progress and _advance(progress, {r.label: r.rows_estimate for r in reads}),
     )

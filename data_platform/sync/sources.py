@@ -9,7 +9,7 @@ from data_platform.catalog import Source, Table
 from data_platform.errors import DataPlatformError
 from data_platform.privacy import names
 from data_platform.sources.postgres import discover as postgres
-from data_platform.sources.postgres.config import PostgresConnection
+from data_platform.sources.postgres.config import PostgresConnection, connection_of, settings_of
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.draft import Privacy
 from data_platform.sources.postgres.introspect import Relation
@@ -61,7 +61,7 @@ def check_sources(platform: Platform, named: Collection[str] | None = None) -> F
             found.mistakes.append(str(error))
     for source in sources:
         try:
-            where = target(source.connection, platform.environ, source=source.name)
+            where = target(connection_of(source.connection), platform.environ, source=source.name)
             with SourceSession(where) as session:
                 check_source(session, source, found)
         except DataPlatformError as error:
@@ -79,7 +79,7 @@ def check_source(session: SourceSession, source: Source, found: Findings) -> Non
         project(tables[name], relation, today)
         return relation, try_to_read(session, relation, chosen(tables[name], relation).column_names)
 
-    wanted = [(name, *table.relation) for name, table in tables.items()]
+    wanted = [(name, *settings_of(table).relation) for name, table in tables.items()]
     seen = session.look(wanted, look, seconds=LOOK_SECONDS)
     known = {one[0].oid for one in seen.values() if not isinstance(one, DataPlatformError)}
     for name, table in tables.items():

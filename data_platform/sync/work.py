@@ -18,6 +18,7 @@ from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError, DuplicateKey, TableMissing
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres import clock
+from data_platform.sources.postgres.config import settings_of
 from data_platform.sources.postgres.extract import Projection, Read
 from data_platform.sources.postgres.fingerprint import slice_predicate
 from data_platform.sources.postgres.introspect import Relation
@@ -238,7 +239,7 @@ def _decide(work: Work, request: Request, session: SourceSession, relation: Rela
         relation=relation,
         strategy=table.strategy,
         cursor=table.cursor,
-        cursor_clock=table.cursor_clock,
+        cursor_clock=settings_of(table).cursor_clock,
         server=session.server,
         snapshot=session.snapshot,
         before=state.watermark,
@@ -365,7 +366,7 @@ def _missing(work: Work, session: SourceSession, error: DataPlatformError) -> Da
         f" where c.oid = {int(known.oid)}",
         what=f"Looking for {work.table.id} under another name",
     )
-    wanted = ".".join(work.table.relation)
+    wanted = work.table.settings.place
     if not found:
         return TableMissing(
             f"{error} The table that was read before is gone; what has landed of it stays. Should"
@@ -402,11 +403,13 @@ def _sample(session: SourceSession, table: Table, relation: Relation) -> Sample:
 
 def _horizon(work: Work, session: SourceSession, relation: Relation) -> str | None:
     table = work.table
-    if session.observation is None or table.cursor_clock != "database" or not relation.has_xmin:
+    if session.observation is None or settings_of(table).cursor_clock != "database" or not relation.has_xmin:
         return None
     before = work.state.watermark
     previous = datetime.fromisoformat(before.horizon) if before and before.horizon else None
-    verdict = clock.horizon(session.observation, relation, table.cursor, table.cursor_clock, previous)
+    verdict = clock.horizon(
+        session.observation, relation, table.cursor, settings_of(table).cursor_clock, previous
+    )
     if verdict.refusals:
         work.notes.append(
             f"the clock path is not taken ({'; '.join(verdict.refusals)}); the xmin scan serves"

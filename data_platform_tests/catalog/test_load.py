@@ -13,6 +13,7 @@ import pytest
 
 from data_platform.catalog import Catalog, load_catalog, project_root
 from data_platform.errors import CatalogError, ConfigurationError
+from data_platform.sources.postgres.config import settings_of
 from data_platform.tables import TableId
 from data_platform_tests.catalog.documents import PLATFORM, SOURCE, write
 
@@ -41,13 +42,17 @@ def test_a_table_has_what_it_inherits(tmp_path: Path) -> None:
 """
     shop = load_catalog(write(tmp_path, tables, source=source)).source("shop")
     orders, daily, lines = (shop.table(name) for name in ("orders", "daily", "lines"))
-    assert orders.relation == ("sales", "orders")
+    assert settings_of(orders).relation == ("sales", "orders")
     assert (orders.owner, orders.freshness_hours, orders.timezone) == ("team:data", 12, "Europe/Berlin")
     assert orders.start == date(2024, 11, 1)
-    assert (orders.strategy, orders.cursor_clock, orders.key) == ("merge", "application", ("id",))
-    assert daily.relation == ("mart", "daily.orders")
+    assert (orders.strategy, settings_of(orders).cursor_clock, orders.key) == (
+        "merge",
+        "application",
+        ("id",),
+    )
+    assert settings_of(daily).relation == ("mart", "daily.orders")
     assert (daily.owner, daily.freshness_hours) == ("a@b.example", 1.5)
-    assert lines.relation == ("sales", "Order Lines")
+    assert settings_of(lines).relation == ("sales", "Order Lines")
     assert lines.key == ("order_id", "line")
 
 

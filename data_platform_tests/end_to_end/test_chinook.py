@@ -17,6 +17,7 @@ import pytest
 from psycopg import sql
 
 from data_platform.cli.app import run
+from data_platform.sources.postgres.config import settings_of
 from data_platform.sync import Platform, open_platform
 from data_platform_tests.end_to_end.shared_data import shared_data
 
@@ -124,7 +125,7 @@ def test_from_discover_to_a_warehouse_equal_to_the_source(
     blocks = platform.catalog.source("chinook").tables
     for table, records in chinook.items():
         block = blocks[snake(table)]
-        assert (block.key, block.relation) == (key_of(table), ("public", table))
+        assert (block.key, settings_of(block).relation) == (key_of(table), ("public", table))
         treatments = {c: PERSONAL[c] for c in records[0] if c in PERSONAL}
         assert dict(block.personal) == treatments, table
         landed = rows(platform, table, list(records[0]))

@@ -210,8 +210,8 @@ MUTANTS = (
         watermark_cases.application_clock,
         (
             (clock.refusals, 'if cursor_clock != "database":', "if False:"),
-            (work._horizon, 'table.cursor_clock != "database"', "False"),
-            (run._open, 'w.table.cursor_clock == "database"', "True"),
+            (work._horizon, 'settings_of(table).cursor_clock != "database"', "False"),
+            (run._open, 'settings_of(w.table).cursor_clock == "database"', "True"),
         ),
     ),
     Mutant(

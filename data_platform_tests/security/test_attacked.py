@@ -16,6 +16,7 @@ from psycopg import sql
 from data_platform.catalog import load_catalog
 from data_platform.dbt_sources import sources_path
 from data_platform.defs import dbt_manifest
+from data_platform.sources.postgres.config import settings_of
 from data_platform_tests.security import hostile
 from data_platform_tests.security.conftest import SCHEMA, Attacked
 from data_platform_tests.security.needles import every_byte
@@ -124,7 +125,7 @@ def test_values_come_back_exactly(attacked: Attacked) -> None:
             described = dict(warehouse.describe(table.id.raw_schema, name)[0].columns)
             columns = [c for c in described if not c.startswith("_") and table.treatment(c) == "keep"]
             listed = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in columns)
-            relation = sql.Identifier(*table.relation)
+            relation = sql.Identifier(*settings_of(table).relation)
             query = sql.SQL("select {} from {} order by 1").format(listed, relation)
             expected = connection.execute(query).fetchall()
             quoted = ", ".join('"' + c.replace('"', '""') + '"::text' for c in columns)

@@ -14,6 +14,7 @@ from psycopg import sql
 from data_platform.catalog import load_catalog
 from data_platform.cli.generated import write_all
 from data_platform.dbt_sources import sources_path
+from data_platform.sources.postgres.config import settings_of
 from data_platform.sync import open_platform, sync_changes
 from data_platform.sync.sources import discover
 from data_platform_tests.security import hostile
@@ -50,7 +51,10 @@ def test_a_schema_of_any_names(
         platform = open_platform(root, "local", environ)
         failed = {str(r.table): str(r.error) for r in sync_changes(platform, "found") if r.error}
         assert not failed, f"seed {seed}: {failed}"
-        assert {t.relation[1] for t in catalog.sources["found"].tables.values()} == {"wide", *tables}, seed
+        assert {settings_of(t).relation[1] for t in catalog.sources["found"].tables.values()} == {
+            "wide",
+            *tables,
+        }, seed
         with psycopg.connect(database) as connection, platform.warehouse(read_only=True) as warehouse:
             for table in catalog.sources["found"].tables.values():
                 described = dict(warehouse.describe(table.id.raw_schema, table.id.table)[0].columns)
@@ -59,7 +63,7 @@ def test_a_schema_of_any_names(
                 ]
                 listed = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in kept)
                 query = sql.SQL("select {} from {} order by 1").format(
-                    listed, sql.Identifier(*table.relation)
+                    listed, sql.Identifier(*settings_of(table).relation)
                 )
                 quoted = ", ".join('"' + c.replace('"', '""') + '"::text' for c in kept)
                 found = warehouse.query(f"select {quoted} from raw_found.{table.id.table} order by 1").rows

@@ -1,28 +1,36 @@
-"""What a catalog file may say under ``connection`` of a PostgreSQL source. Connecting is ``connection.py``'s."""
+"""What a catalog file may say of a PostgreSQL source and its tables. Connecting is ``connection.py``'s."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+from data_platform.sources.kind import (
+    CommonKeys,
+    Connection,
+    HasSettings,
+    KindSettings,
+    SourceKeys,
+    TableKeys,
+)
+from data_platform.yaml_fields import VARIABLE, ColumnName, Frozen, FrozenDict
 
 
-class PostgresConnection(BaseModel):
+class PostgresConnection(Connection):
     """How a PostgreSQL database, 13 to 18, is reached. URLs are secrets: only the names of the
     environment variables that hold them stand here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     url_env: str = Field(
-        pattern=_VARIABLE,
+        pattern=VARIABLE,
         description="Environment variable that holds the database's URL"
         " (postgresql://user:password@host:5432/database), read when it is used.",
     )
     replica_url_env: str | None = Field(
         default=None,
-        pattern=_VARIABLE,
+        pattern=VARIABLE,
         description="Environment variable that holds the URL of a streaming replica. Where it is set,"
         " the replica is read instead of the primary.",
     )
@@ -50,3 +58,109 @@ class PostgresConnection(BaseModel):
         le=32,
         description="How many connections may read side by side, and tables with them.",
     )
+
+
+def split_relation(text: str, default_schema: str) -> tuple[str, str]:
+    """``schema.name`` or ``name`` -> (schema, name); double quotes keep a dot inside a name.
+
+    ValueError when it has more parts, or an empty one.
+    """
+    parts: list[str] = []
+    rest = text
+    while True:
+        if rest.startswith('"'):
+            end = rest.find('"', 1)
+            while end != -1 and rest[end : end + 2] == '""':
+                end = rest.find('"', end + 2)
+            part, rest = (rest[1:end].replace('""', '"'), rest[end + 1 :]) if end > 0 else ("", "")
+        else:
+            part, dot, tail = rest.partition(".")
+            rest = dot + tail
+        parts.append(part)
+        if not rest.startswith("."):
+            break
+        rest = rest[1:]
+    if rest or len(parts) > 2 or not all(parts):
+        raise ValueError(
+            "must be `schema.name` or `name`; a name with a dot in it stands in double quotes:"
+            " 'public.\"daily.orders\"'"
+        )
+    return (default_schema, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _relation(text: str | None) -> str | None:
+    if text is not None:
+        split_relation(text, "")
+    return text
+
+
+class PostgresSourceKeys(SourceKeys):
+    schema_: str = Field(
+        default="public",
+        min_length=1,
+        alias="schema",
+        description="The schema its tables are in unless they say otherwise (`relation`).",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTable(KindSettings):
+    """``relation`` is (schema, name) in the database, ``cursor_clock`` whose clock sets the cursor."""
+
+    relation: tuple[str, str] = ("", "")
+    cursor_clock: str = "application"
+
+
+def connection_of(connection: Connection) -> PostgresConnection:
+    """The connection of a source of this kind."""
+    return cast(PostgresConnection, connection)
+
+
+def settings_of(table: HasSettings) -> PostgresTable:
+    """The settings of a table of this kind."""
+    return cast(PostgresTable, table.settings)
+
+
+class PostgresTableKeys(TableKeys):
+    relation: Annotated[ColumnName | None, AfterValidator(_relation)] = Field(
+        default=None,
+        max_length=127,
+        description="The table or view in the source, as `schema.name` or `name`, spelled exactly as there;"
+        " a name with a dot in it stands in double quotes. By default the block's own name.",
+    )
+    cursor_clock: Literal["database", "application"] = Field(
+        default="application",
+        description="Who sets the cursor. `database` (a trigger that sets it on every update) lets a sync read"
+        " by the cursor's index; with `application` it scans for changed row versions instead.",
+    )
+    as_: Annotated[Mapping[ColumnName, Literal["text"]], Frozen] = Field(
+        default_factory=FrozenDict,
+        alias="as",
+        description="Columns to land as text, the source's own text form of their values: for types that"
+        " cannot be kept exactly otherwise.",
+    )
+
+    def named_columns(self) -> Mapping[str, Collection[str]]:
+        return {"as": self.as_}
+
+    def mistakes(
+        self, common: CommonKeys, written: Collection[str]
+    ) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if "cursor_clock" in written and common.cursor is None:
+            yield (
+                ("cursor_clock",),
+                "says who sets the cursor, and there is no `cursor`; name the column or leave this out",
+            )
+        for column in common.times:
+            if column in self.as_:
+                yield (
+                    ("as", column),
+                    "lands as text, but a time is needed: it is the column of `partition` or `newest_data`",
+                )
+
+    def name_at_source(self, name: str) -> str:
+        return split_relation(self.relation, "")[1] if self.relation else name
+
+    def settings(self, name: str, source: PostgresSourceKeys) -> PostgresTable:
+        relation = split_relation(self.relation, source.schema_) if self.relation else (source.schema_, name)
+        return PostgresTable(".".join(relation), tuple(self.as_), relation, self.cursor_clock)

@@ -1,0 +1,78 @@
+"""What a kind of source says of itself, before anything of it connects: its name and the YAML it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from data_platform.yaml_fields import Model
+
+
+class Connection(Model):
+    """How a source of one kind is reached: what stands under ``connection``. Secrets are named by the environment
+    variables that hold them, with keys that end in ``_env``."""
+
+
+class SourceKeys(Model):
+    """The keys of a source's file that only one kind has."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindSettings:
+    """What only one kind of source must know of a table, resolved. ``place`` is what the source calls the table,
+    for people; ``as_text`` are the columns that land in a text form which is the source's own."""
+
+    place: str
+    as_text: tuple[str, ...] = ()
+
+
+class HasSettings(Protocol):
+    """The catalog's ``Table`` is one."""
+
+    @property
+    def settings(self) -> KindSettings: ...
+
+
+class CommonKeys(Protocol):
+    """What a table's block of any kind says, as far as a kind's own keys hang on it."""
+
+    @property
+    def cursor(self) -> str | None: ...
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns that must land as times."""
+
+
+class TableKeys(Model):
+    """The keys of a table's block that only one kind has."""
+
+    def named_columns(self) -> Mapping[str, Collection[str]]:
+        """By key, the columns that it names."""
+        return {}
+
+    def mistakes(
+        self, common: CommonKeys, written: Collection[str]
+    ) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What does not fit together, as (path in the block, what to do); ``written`` are the keys of the block as
+        far as nothing else is wrong with them."""
+        yield from ()
+
+    def name_at_source(self, name: str) -> str:
+        """What the source calls the table of the block ``name``, without what is around it."""
+        return name
+
+    def settings(self, name: str, source: Any) -> KindSettings:
+        """The settings of the block ``name`` in the file of ``source`` (the kind's own ``SourceKeys``)."""
+        return KindSettings(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of source. ``title`` is its name in sentences."""
+
+    name: str
+    title: str
+    connection: type[Connection]
+    source_keys: type[SourceKeys] = SourceKeys
+    table_keys: type[TableKeys] = TableKeys
