@@ -95,7 +95,7 @@ _CLASSES: tuple[Class, ...] = (
     _secret(
         "a password",
         r"passwor[dt]|passwd|passphrase|passcode|kennwort|contrasen[ay]|mot_de_passe|mot_passe|wachtwoord|_(haslo|losenord|sifre|parol)_",
-        r"_(pwd|mdp|senha|parola)_|_(user_?)?pass_$|_pass_(crypted|temp|hash|salt|encrypted)_",
+        r"_(pwd|mdp|senha|parola)_|_pw(_(hash|salt|encrypted))?_$|_(user_?)?pass_$|_pass_(crypted|temp|hash|salt|encrypted)_",
     ),
     _secret("a salt", r"_(salt|nonce)_$"),
     _secret("a session", r"_(user_)?session_?(id|key|token|data|state|hash|identifier)_$|^_(sid|sess_?id)_$"),
@@ -103,6 +103,7 @@ _CLASSES: tuple[Class, ...] = (
     _secret(
         "a token",
         r"[a-z]*tokens?_$|_tokens?_(hash|digest|value|secret|encrypted|current|new|old|data|key)_|_jwt_",
+        r"_bearer_$|_magic_links?_$",
     ),
     _secret(
         "a secret",
@@ -118,12 +119,14 @@ _CLASSES: tuple[Class, ...] = (
         r"|service|confirmation|reset|webhook|server|client|invite|bounce|push)_?keys?_(?!id_)",
         r"_(api|access|private|secret)_?keys?_$|_key_(hash|p_?256_?dh|auth|secret|encrypted|material)_|_pem_$|_keystore_",
         r"_(mnemonic|seed_phrase|webauthn_id|passkey|connection_string|dsn|credentials?)_$|_credentials?_(data|value|json)_$",
+        r"_ssh_keys?_$|_service_account_(json|info|file)_$",
+        r"_(database|db|postgres|postgresql|mysql|mongo|mongodb|redis|amqp|jdbc|smtp|connection)_ur[il]s?_$",
     ),
     _secret(
         "a one-time code",
         r"_(otp|totp|mfa|two_?factor|2_fa)_(seed|code|codes|backup|recovery|key|backup_codes|hash)_|^_(otp|totp)_$",
         r"_(backup|recovery|scratch|verification|access|activation|confirmation|one_?time|invite|invitation|pairing|sms|auth"
-        r"|authorization|login|unlock|security)_codes?_$|_pin(_?code|_hash|_number)?_$",
+        r"|authorization|login|unlock|security|device)_codes?_$|_security_answers?_|_pin(_?code|_hash|_number)?_$",
     ),
     _secret("a key", r"^_(key|value|hash|secret|data)_$", table=_OF_SECRETS),
     # ---- who a person is

@@ -98,6 +98,9 @@ class DuckDBConfig(BaseModel):
         )
         try:
             yield DuckDBWarehouse(connection, path, read_only)
+        except BaseException:
+            connection.interrupt()  # Ctrl-C leaves a statement running, and closing would wait for its end
+            raise
         finally:
             connection.close()
 

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -92,3 +93,34 @@ def test_a_sync_is_interrupted_at_any_instant(
     assert interrupted
     assert project.good()["big"].error is None
     assert project.rows("select count(*), sum(id) from raw_shop.big") == [(300_000, 300_000 * 300_001 // 2)]
+
+
+@pytest.mark.slow
+def test_a_statement_that_takes_hours_ends_with_the_command(project: Project) -> None:
+    """The engine's threads work on when Python leaves it, and closing the warehouse waits for them."""
+    project.execute("create table t (id int primary key)")
+    project.catalog({"t": {"key": "id"}}).good()
+    endless = "select count(*) from range(100000000000) a where a.range * a.range % 7 = 3"
+    begin = (
+        "from data_platform.warehouses import duckdb\n"
+        "fetch = duckdb.DuckDBWarehouse._fetch\n"
+        "def fetching(*given): print('begun', flush=True); return fetch(*given)\n"
+        "duckdb.DuckDBWarehouse._fetch = fetching\n"
+        f"from data_platform.cli import main; main(['query', {endless!r}])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", begin],
+        env={**os.environ, "DATA_PLATFORM_HOME": str(project.root), "DATA_PLATFORM_ENV": "local"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        time.sleep(0.5)  # for the engine's threads to be at work
+        process.send_signal(signal.SIGINT)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out, err) == (130, "", f"Error: {MESSAGE}\n")

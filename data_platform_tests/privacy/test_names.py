@@ -36,12 +36,14 @@ PERSONAL = {
     "an IP address": "ip ip_address client_ip last_login_ip ipaddress ipv4 remote_addr",
     "a bank account": "iban account_number bank_account",
     "a payment card": "card_number credit_card cc_number cvv",
-    "a password": "password password_hash PasswordHash passwordhash user_pass encrypted_password resetPasswordToken",
-    "a token": "token access_token confirmation_token invite_tokens accesstoken reset_token_hash email_change_token_new",
+    "a password": "password password_hash PasswordHash passwordhash user_pass encrypted_password resetPasswordToken pw"
+    " pw_hash",
+    "a token": "token access_token confirmation_token invite_tokens accesstoken reset_token_hash email_change_token_new"
+    " bearer magic_link",
     "a secret": "secret secrets client_secret otp_secret webhookSecret",
     "a hash of a secret": "token_sha_digest otp_digest",
-    "a key": "api_key private_key activation_key",
-    "a one-time code": "backup_codes otp_code totp pin_code",
+    "a key": "api_key private_key activation_key ssh_key service_account_json database_url redisUrl smtp_uri",
+    "a one-time code": "backup_codes otp_code totp pin_code device_code security_answer",
     "a session": "session_id session_key user_session_id",
     "a personal trait": "gender religion nationality ethnicity",
     "a device or browser": "mac_address imei user_agent userAgent device_id",
