@@ -238,7 +238,7 @@ def test_a_column_leads_to_the_table_at_the_source_it_is_made_of(interface: Inte
         table = page.get_by_role("dialog").get_by_role("table")
         row = table.get_by_role("row").filter(has=page.get_by_text(column, exact=True).first)
         row.first.wait_for()
-        interface.picture("column_lineage")
+        interface.picture("column-lineage")
         row.first.get_by_role("link", name=above, exact=True).click()
         page.wait_for_url(f"**/assets/{above}*")
 
