@@ -5,11 +5,15 @@ of a table does not tell of is reported, in order, with the days it touched and 
 the table's rules found when it was loaded. A look that found nothing moves the time of the
 last materialization, so that freshness stays true and nothing else changes. Reporting
 twice is harmless; the cursor only saves work.
+
+A tick asks the warehouse, and only once its file has changed; of the ledger it reads what is to be told. It stops
+telling after ``TELL_SECONDS``: what is left is still news at the next one.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +24,7 @@ from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import names, partitions
 from data_platform.defs.checks import check_specs, recorded_results
 from data_platform.defs.event_batches import store_materializations
+from data_platform.defs.holdings import Holdings, KnownHoldings
 from data_platform.defs.last_records import (
     LastMaterializations,
     carry_checks,
@@ -40,6 +45,10 @@ from data_platform.warehouses import LoadedBatch, Warehouse
 
 EVERY_SECONDS = 30
 LOOK_TOLERANCE = timedelta(seconds=60)
+TELL_SECONDS = 20
+"""After these a tick tells no further batch: Dagster ends a tick after 60 s, and 10,000 days take 10."""
+TABLES_AT_ONCE = 50
+"""So many are described by one opening of the warehouse, none of it in vain where the time is over."""
 BATCHES_MAX = 100
 """Reported one by one up to here; behind by more, the newest stands for all and for every day."""
 CURSOR_SLACK = 1000
@@ -56,42 +65,48 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What to report of a table: batches, oldest first, or a look that found nothing.
-    ``whole``: the batches left out before them touched days that nobody tells any more."""
+    """The batches to report of a table, oldest first. ``whole``: those left out before them touched days that
+    nobody tells any more."""
 
     table: TableId
-    batches: tuple[Manifest, ...] = ()
+    batches: tuple[Manifest, ...]
     whole: bool = False
-    looked_at: str | None = None
 
 
-def news(
-    ledger: Ledger, tables: Iterable[TableId], seen: Mapping[TableId, Seen], busy: Collection[TableId]
-) -> list[News]:
-    """What the graph lacks. A table that runs now is left out: its run reports it."""
-    found: list[News] = []
-    looks = ledger.looks()
+def stirred(
+    holdings: Holdings, tables: Iterable[TableId], seen: Mapping[TableId, Seen], busy: Collection[TableId]
+) -> list[TableId]:
+    """The tables of which the warehouse holds a batch or a look that the graph lacks. One that runs now is left
+    out: its run reports it."""
+    found = []
     for table in tables:
-        if table in busy:
-            continue
-        known = seen.get(table)
-        last = ledger.last(table)
-        if last and (known is None or last > known.sequence):
-            head = ledger.head(table)
-            assert head is not None
-            whole = known is None or head.sequence - known.sequence > BATCHES_MAX
-            batches = (head,) if whole or known is None else tuple(ledger.since(table, known.sequence))
-            found.append(News(table, batches, whole))
-        elif known and (look := looks.last(table)) and _instant(look) > known.at + LOOK_TOLERANCE:
-            found.append(News(table, looked_at=look))
+        known, look = seen.get(table), holdings.reads.get(table)
+        looked = known is not None and look is not None and _instant(look) > known.at + LOOK_TOLERANCE
+        if table not in busy and (looked or _is_behind(holdings, table, known)):
+            found.append(table)
     return found
+
+
+def _is_behind(holdings: Holdings, table: TableId, known: Seen | None) -> bool:
+    return holdings.sequences.get(table, 0) > (known.sequence if known else 0)
+
+
+def news(ledger: Ledger, loaded: int, table: TableId, known: Seen | None) -> News | None:
+    """What the graph lacks of a table that is ``loaded`` up to this batch, as the ledger tells it."""
+    head = ledger.head(table)
+    if head is None or head.sequence < loaded:
+        return None  # the ledger lost what is loaded: the next sync and `verify` say so
+    if known is None or loaded - known.sequence > BATCHES_MAX:
+        newest = head if head.sequence == loaded else ledger.since(table, loaded - 1)[0]
+        return News(table, (newest,), whole=True)
+    return News(table, tuple(one for one in ledger.since(table, known.sequence) if one.sequence <= loaded))
 
 
 def reporting_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]]) -> dg.SensorDefinition:
     """Runs in every environment: it starts nothing and only tells the graph what is so."""
     tables = catalog.table_ids()
     checked = {names.raw_key(table) for table in tables}
-    known = LastMaterializations()
+    known, held = LastMaterializations(), KnownHoldings()
 
     @dg.sensor(
         name="report_batches",
@@ -100,26 +115,55 @@ def reporting_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]])
         description="Reports batches and looks of the command line, so that lineage, checks and freshness stay true.",
     )
     def report(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
+        until = time.monotonic() + TELL_SECONDS
         opened = platform.open()
         instance = context.instance
         last = known.of(instance, checked | _checked_assets(context))
-        found = news(opened.ledger, tables, last_seen(last), busy_tables(instance, whole))
-        loaded = _loaded(opened, found)
-        reported = []
-        for item in found:
-            held = loaded.get(item.table)
-            if item.looked_at:
-                touch(instance, last[names.raw_key(item.table)], _instant(item.looked_at).timestamp())
-                reported.append(str(item.table))
-            elif held is not None and held.sequence >= item.batches[-1].sequence:
-                tell(instance, opened.catalog, item, held)
-                reported.append(str(item.table))
-        if loaded and reported:
-            instance.report_runless_asset_event(dg.AssetMaterialization(names.TOUCHED_SLICES))
+        seen, holdings = last_seen(last), held.of(opened)
+        found = stirred(holdings, tables, seen, busy_tables(instance, whole))
+        reported: list[str] = []
+        begun = 0
+        while begun < len(found) and (not begun or time.monotonic() < until):
+            some = found[begun : begun + TABLES_AT_ONCE]
+            begun += _report_some(instance, opened, holdings, some, last, until, reported)
         _carry(context, last)
         return dg.SkipReason(f"reported {', '.join(reported)}" if reported else "the graph knows every batch")
 
     return report
+
+
+def _report_some(
+    instance: dg.DagsterInstance,
+    opened: Platform,
+    holdings: Holdings,
+    tables: Sequence[TableId],
+    last: Mapping[dg.AssetKey, dg.EventLogRecord],
+    until: float,
+    reported: list[str],
+) -> int:
+    """Tell of ``tables`` in their order until the time is over, but of the first at least one batch. Adds to
+    ``reported`` what was told of; returns how many tables were looked at."""
+    seen = last_seen(last)
+    behind = {table for table in tables if _is_behind(holdings, table, seen.get(table))}
+    loaded = _loaded(opened, behind)
+    batches = False
+    looked = 0
+    for table in tables:
+        looked += 1
+        if table not in behind:
+            touch(instance, last[names.raw_key(table)], _instant(holdings.reads[table]).timestamp())
+            reported.append(str(table))
+        elif table in loaded and (
+            item := news(opened.ledger, holdings.sequences[table], table, seen.get(table))
+        ):
+            tell(instance, opened.catalog, item, loaded[table], until)
+            reported.append(str(table))
+            batches = True
+        if time.monotonic() >= until:
+            break
+    if batches:
+        instance.report_runless_asset_event(dg.AssetMaterialization(names.TOUCHED_SLICES))
+    return looked
 
 
 def _checked_assets(context: dg.SensorEvaluationContext) -> set[dg.AssetKey]:
@@ -159,17 +203,19 @@ class Loaded:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def tell(instance: dg.DagsterInstance, catalog: Catalog, item: News, held: Loaded) -> None:
-    """Write ``item`` into the graph as events that belong to no run. The checks come first: what
-    follows the table must not see the new rows before it sees that a blocking rule fails."""
+def tell(instance: dg.DagsterInstance, catalog: Catalog, item: News, held: Loaded, until: float) -> None:
+    """Write ``item`` into the graph as events that belong to no run, of several batches those that begin before
+    ``until`` (monotonic seconds). The checks come first: what follows the table must not see the new rows before it
+    sees that a blocking rule fails."""
     source = catalog.source(item.table.source)
     table = source.table(item.table.table)
     if held.evaluated is not None:
         for evaluation in _evaluations(table, held.evaluated):
             instance.report_runless_asset_event(evaluation)
-    for manifest in item.batches:
-        newest = manifest is item.batches[-1]
-        more = held.metadata if newest and manifest.sequence == held.sequence else {}
+    for number, manifest in enumerate(item.batches):
+        if number and time.monotonic() >= until:
+            break
+        more = held.metadata if manifest.sequence == held.sequence else {}
         store_materializations(instance, _events(source, table, manifest, whole=item.whole, more=more))
     carry_checks(instance, last_materializations(instance, [names.raw_key(table.id)]))
 
@@ -206,9 +252,8 @@ def _events(
     ]
 
 
-def _loaded(platform: Platform, found: Iterable[News]) -> dict[TableId, Loaded]:
-    """The tables of ``found`` in the warehouse: a batch counts once it is loaded. Only asked when there is news."""
-    wanted = {item.table for item in found if item.batches}
+def _loaded(platform: Platform, wanted: Collection[TableId]) -> dict[TableId, Loaded]:
+    """The tables ``wanted`` in the warehouse: a batch counts once it is loaded."""
     if not wanted:
         return {}
     try:

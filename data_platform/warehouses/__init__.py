@@ -157,6 +157,9 @@ class Warehouse(Protocol):
         """Keep, in one transaction, of reads that brought nothing new when they were; at most one of each
         table. A load keeps this of its batch by itself."""
 
+    def reads(self) -> Mapping[TableId, str]:
+        """When each table was read last, as loads and ``record_reads`` keep it (ISO)."""
+
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
         """Keep what the rules of ``table`` found after the load of ``sequence``, in the place of what
         was kept before."""

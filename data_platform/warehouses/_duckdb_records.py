@@ -164,6 +164,14 @@ def record_reads(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look]) -
     _note(connection, looks, read=True, lost=False)
 
 
+def reads(connection: duckdb.DuckDBPyConnection) -> dict[TableId, str]:
+    """When each table was read last, by the source's clock (ISO, UTC)."""
+    rows = _rows(
+        connection, f'SELECT source, "table", epoch_us(read_at) FROM {_READS} WHERE read_at IS NOT NULL'
+    )
+    return {TableId(source, name): _iso(microseconds) for source, name, microseconds in rows}
+
+
 def _note(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look], *, read: bool, lost: bool) -> None:
     """Move on what is known of the tables, by the source's own clock: greatest() passes over NULLs."""
     known = [look for look in looks if read or look.reconciled or lost]

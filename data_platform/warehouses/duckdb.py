@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,6 +67,16 @@ class DuckDBConfig(BaseModel):
     wait_seconds: float = Field(
         default=30, ge=0, description="How long to wait while another process holds the file."
     )
+
+    def stamp(self, root: Path) -> tuple[tuple[int, int, int], ...]:
+        """Another one once the file, or its log, was written again; nothing is opened."""
+        path = root / self.path
+        found = []
+        for file in (path, path.with_name(f"{path.name}.wal")):
+            with suppress(FileNotFoundError):
+                at = file.stat()
+                found.append((at.st_mtime_ns, at.st_size, at.st_ino))
+        return tuple(found)
 
     @contextmanager
     def open(
@@ -136,6 +146,9 @@ class DuckDBWarehouse:
     def record_reads(self, looks: Sequence[Look]) -> None:
         with readable_errors(self.path, f"record that {len(looks)} tables were read"), records.WRITING:
             records.record_reads(self.connection, looks)
+
+    def reads(self) -> Mapping[TableId, str]:
+        return records.reads(self.connection)
 
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
         with readable_errors(self.path, f"record what the rules of {table} found"), records.WRITING:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,8 +13,10 @@ from dagster._core.loader import LoadingContextForTest
 from typer.testing import CliRunner
 
 from data_platform.cli.app import app
-from data_platform.defs import reporting
+from data_platform.defs import holdings, reporting
+from data_platform.stores.local import LocalStore
 from data_platform.sync import sync_changes
+from data_platform.warehouses.duckdb import DuckDBConfig
 from data_platform_tests.defs.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -145,3 +149,58 @@ def test_batches_of_the_command_line_reach_the_graph(project: Project) -> None:
     project.sensor("report_batches")
     records = project.instance.fetch_materializations(ORDERS, limit=2).records
     assert [r.partition_key for r in records] == [None, "2025-03-03"]
+
+
+def test_a_quiet_tick_asks_no_store_and_opens_no_warehouse(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many tables there are; and what has moved is read of its own chain alone."""
+    monkeypatch.setattr(holdings, "SETTLED_SECONDS", 0)
+    asked: Counter[str] = Counter()
+
+    def counted(owner: Any, name: str) -> None:
+        act = getattr(owner, name)
+
+        def counting(self: Any, *arguments: Any, **named: Any) -> Any:
+            asked[f"{name} {arguments[0]}" if owner is LocalStore else name] += 1
+            return act(self, *arguments, **named)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    list(sync_changes(project.platform(), "shop", ["orders", "users"]))
+    project.sensor("report_batches")
+    for owner, name in ((LocalStore, "list"), (LocalStore, "read"), (DuckDBConfig, "open")):
+        counted(owner, name)
+    project.sensor("report_batches")
+    assert not asked
+
+    project.execute("UPDATE users SET age = 30 WHERE user_id = 3")
+    list(sync_changes(project.platform(), "shop", ["orders", "users"]))
+    asked.clear()
+    data, _ = project.sensor("report_batches")
+    assert "shop/users" in data.skip_message
+    assert asked["open"] == 2
+    del asked["open"]
+    assert asked and all("shop/users/manifests" in key for key in asked)
+
+
+def test_a_tick_that_takes_too_long_goes_on_at_the_next(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "TELL_SECONDS", 0)
+    platform = project.platform()
+    list(sync_changes(platform, "shop", ["orders", "users"]))
+    project.sensor("report_batches")
+    project.sensor("report_batches")
+    for age in (31, 32, 33):
+        project.execute(f"UPDATE users SET age = {age} WHERE user_id = 3")
+        list(sync_changes(platform, "shop", ["users"]))
+    told = []
+    for _ in range(4):
+        project.sensor("report_batches")
+        record = last(project, USERS)
+        assert record.asset_materialization is not None
+        told.append((record.asset_materialization.tags or {})["data_platform/sequence"])
+    assert told == ["2", "3", "4", "4"]
+    assert len(project.instance.fetch_materializations(USERS, limit=10).records) == 4
+    assert project.instance.get_latest_materialization_event(ORDERS) is not None

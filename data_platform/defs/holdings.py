@@ -1,0 +1,60 @@
+"""What the warehouse holds of every table, asked once its file has changed and not at each tick.
+
+No request goes to the landing store: a load leaves in the warehouse which batch it was and when the source
+was read, and so does a read that found nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from data_platform.errors import DataPlatformError
+from data_platform.sync import Platform
+from data_platform.tables import TableId
+
+SETTLED_SECONDS = 2.0
+"""A file written later than this before it was looked at may be written again within the same instant of its clock."""
+WAIT_SECONDS = 5.0
+"""A tick does not wait for whoever holds the file: the next one is soon enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """``sequences`` are the newest loaded batches, ``reads`` when tables were read last (ISO, the source's clock)."""
+
+    sequences: Mapping[TableId, int] = field(default_factory=dict)
+    reads: Mapping[TableId, str] = field(default_factory=dict)
+
+
+class KnownHoldings:
+    """The holdings, asked again and again by one process."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._stamp: object = None
+        self._known = Holdings()
+
+    def of(self, platform: Platform) -> Holdings:
+        """While another process holds the file, what was known before."""
+        stamp = platform.environment.warehouse.stamp(platform.catalog.root)
+        if stamp and stamp == self._stamp:
+            return self._known
+        now = self._clock()
+        try:
+            self._known = _asked(platform) if stamp else Holdings()
+        except DataPlatformError:
+            return self._known
+        written = max((modified for modified, *_ in stamp), default=0) / 1e9
+        self._stamp = stamp if written < now - SETTLED_SECONDS else None
+        return self._known
+
+
+def _asked(platform: Platform) -> Holdings:
+    config = platform.environment.warehouse
+    soon = config.model_copy(update={"wait_seconds": min(config.wait_seconds, WAIT_SECONDS)})
+    with soon.open(platform.catalog.root, read_only=True) as warehouse:
+        return Holdings(
+            {batch.table: batch.sequence for batch in warehouse.loaded_all()}, dict(warehouse.reads())
+        )
