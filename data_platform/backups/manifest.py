@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -174,7 +174,8 @@ def made_on(id_: str) -> str:
 
 
 def _canonical(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_shallow)
+    return text.encode()
 
 
 def _digest(fields: Mapping[str, Any]) -> str:
@@ -182,9 +183,12 @@ def _digest(fields: Mapping[str, Any]) -> str:
 
 
 def _fields(manifest: BackupManifest) -> dict[str, Any]:
-    fields = asdict(manifest)
-    del fields["digest"], fields["signature"]
-    return fields
+    return {name: value for name, value in _shallow(manifest).items() if name not in ("digest", "signature")}
+
+
+def _shallow(part: Any) -> dict[str, Any]:
+    """The fields of a dataclass as they are; what they hold is met by the encoder itself, which copies nothing."""
+    return {name: getattr(part, name) for name in part.__dataclass_fields__}
 
 
 def _proofs(digest: str, signature: str) -> dict[str, str]:

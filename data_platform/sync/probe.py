@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError
 from data_platform.fingerprint import content_rows
+from data_platform.landing.ledger import Ledger
 from data_platform.landing.looks import Looks
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres.config import connection_of, settings_of
@@ -62,7 +63,7 @@ def probe(
     found: list[TableProbe] = []
     for table in chosen:
         try:
-            states[table.id.table] = platform.ledger.state(table.id)
+            states[table.id.table] = _state(platform.ledger, table.id, measure_slices)
         except DataPlatformError as error:
             found.append(TableProbe(table.id, None, error=error))
     readable = [t for t in chosen if t.id.table in states]
@@ -88,6 +89,14 @@ def probe(
         if seen.error is not None and not seen.source_wide:
             remember_failure(platform, seen.table, seen.error)
     return found
+
+
+def _state(ledger: Ledger, table: TableId, measure_slices: bool) -> TableState:
+    """Where nothing is measured, the head alone tells: one object is read, whatever the fingerprints before it are."""
+    if measure_slices:
+        return ledger.state(table)
+    head = ledger.head(table)
+    return TableState(head, head.watermark_after, head.columns) if head else TableState()
 
 
 def _look(

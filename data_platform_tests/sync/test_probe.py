@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data_platform.stores.local import LocalStore
 from data_platform.sync import probe
 from data_platform_tests.sync.conftest import ORDERS, ORDERS_SQL, Project
 
@@ -53,3 +54,26 @@ def test_an_unreachable_source_is_an_error_of_each_table(project: Project) -> No
     project.url = "postgresql://nobody:x@127.0.0.1:1/none"
     project.catalog({"a": {"key": "id"}, "b": {"key": "id"}})
     assert all(p.error is not None for p in probe(project.platform(), "shop"))
+
+
+def test_a_look_reads_one_manifest_a_table_and_a_measurement_the_chain(
+    orders: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for status in ("a", "b", "c"):
+        orders.execute(f"update orders set status = '{status}' where order_id = 1")
+        orders.good()
+    asked: list[str] = []
+    read = LocalStore.read
+
+    def counting(self: LocalStore, key: str) -> bytes:
+        asked.append(key)
+        return read(self, key)
+
+    monkeypatch.setattr(LocalStore, "read", counting)
+    manifests = []
+    for measure in (False, True):
+        asked.clear()
+        (seen,) = probe(orders.platform(), "shop", measure_slices=measure)
+        assert (seen.moved, seen.head_sequence) == (False, 4)
+        manifests.append(sum("/manifests/" in key for key in asked))
+    assert manifests == [1, 4]
