@@ -17,6 +17,7 @@ from data_platform.errors import SourceError, SourceUnreachable
 from data_platform.privacy.treatments import hash_value
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sources.postgres import draft
+from data_platform.sources.postgres.config import settings_of
 from data_platform.sync import Platform, TableReport, open_platform, sync_changes
 from data_platform.sync.sources import check_sources, discover
 
@@ -94,7 +95,8 @@ def test_a_tricky_schema_syncs_as_it_was_written(db: Database) -> None:
     """Names that need quotes, in YAML and in SQL, no keys, views, partitions and odd types at once."""
     db.execute(TRICKY)
     platform = db.adopt(SCHEMA)
-    relations = {name: table.relation[1] for name, table in platform.catalog.source("found").tables.items()}
+    tables = platform.catalog.source("found").tables
+    relations = {name: settings_of(table).relation[1] for name, table in tables.items()}
     with psycopg.connect(db.url) as connection:
         there = connection.execute(
             "select relname from pg_class c where relnamespace = %s::regnamespace and relkind in ('r', 'p', 'v', 'm')"
@@ -289,7 +291,7 @@ def test_a_name_of_any_length_and_script(db: Database) -> None:
     ]
     db.execute(*(f'create table "{name}" (id int primary key)' for name in names))
     relations = db.adopt().catalog.source("found").tables.values()
-    assert {table.relation[1] for table in relations} == set(names)
+    assert {settings_of(table).relation[1] for table in relations} == set(names)
 
 
 def test_the_table_of_a_name_keeps_it_and_another_gets_a_number(db: Database) -> None:
@@ -301,7 +303,8 @@ def test_the_table_of_a_name_keeps_it_and_another_gets_a_number(db: Database) ->
         "create view order_items as select 1 as n",
         'create table "ORDERS" (id int primary key)',
     )
-    relations = {n: t.relation[1] for n, t in db.adopt().catalog.source("found").tables.items()}
+    tables = db.adopt().catalog.source("found").tables
+    relations = {name: settings_of(table).relation[1] for name, table in tables.items()}
     assert relations == {
         "orders": "orders",
         "orders_2": "ORDERS",
