@@ -11,7 +11,8 @@
     │   ├── UnsupportedType         a column whose values cannot be kept exactly
     │   ├── ValueNotKept            one value that its column's rule cannot keep exactly
     │   ├── PersonalColumnUndeclared  a column looks personal and nothing is said about it
-    │   └── DuplicateKey            the declared key is null or not unique
+    │   ├── DuplicateKey            the declared key is null or not unique
+    │   └── PositionLost            the source cannot go on from where it was read
     ├── LandingError            the landing store, or another store of objects
     │   ├── StoreFull               no space left
     │   ├── StoreRefused            wrong or expired credentials, no permission, no such bucket
@@ -102,6 +103,10 @@ class PersonalColumnUndeclared(SourceError):
 
 
 class DuplicateKey(SourceError):
+    pass
+
+
+class PositionLost(SourceError):
     pass
 
 

@@ -6,7 +6,7 @@ a file or knows a dialect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal, NewType
@@ -16,6 +16,9 @@ LOADED_AT = "_loaded_at"
 SOURCE_XMIN = "_source_xmin"
 RULE_PREFIX = "_rule_"
 """A rule on a treated personal column lands as the boolean ``_rule_<name>``."""
+
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+"""What JSON can hold."""
 
 Treatment = Literal["hash", "mask", "redact", "keep"]
 Strategy = Literal["merge", "append", "replace"]
@@ -104,51 +107,39 @@ VERSIONS_MODULUS = 2**32
 
 
 @dataclass(frozen=True, slots=True)
-class Watermark:
-    """How far a table has been read.
+class Position:
+    """Up to where a table was read, in its source's own words.
 
-    Every row whose 32-bit ``xmin`` is not before ``xmin`` (modulo 2**32) may be
-    new; ``xmin`` itself is 64 bits wide. ``horizon`` is the clock path's: rows
-    whose cursor is at or after this ISO instant may be new; None where the clock
-    path was not provably safe. ``cursor`` is the greatest declared cursor value
-    seen, for relations that have no xmin (the weaker promise).
+    ``value`` is understood by that source alone: nobody else compares or computes with it. It means something on
+    the ``system`` it is of (``Snapshot.system``) and on no other. ``text`` is for people.
     """
 
-    system_identifier: str
-    timeline: int
-    xmin: int | None
-    horizon: str | None = None
-    cursor: str | None = None
+    system: str
+    value: Mapping[str, Json]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The source snapshot a batch was read under; ``taken_at`` is the source's clock, ISO UTC."""
+    """As of when a source was read. ``system`` names the one instance of it that was (a cluster, its database and
+    timeline; an account): another one is read whole. ``text`` is the source's own name of the instant, and
+    ``taken_at`` its clock then, ISO UTC."""
 
-    system_identifier: str
-    timeline: int
-    xmin: int | None
+    system: str
     text: str
     taken_at: str
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Which relation a batch was read from, in the source's own numbers.
+class Layout:
+    """How a table's rows are told apart: by ``key``, into the slices of ``partition`` (days in ``timezone``),
+    and by ``version``, the landed column that says which version of a row one is. None where there is no such
+    column."""
 
-    They tell apart what names, types and row versions cannot: a table made anew under an old
-    name, a column dropped and added again, a partition attached with rows of its own.
-    ``storage`` is the number of the table's file (0 where it has none), ``leaves`` are the
-    partitions below it, ``columns`` each column's number. ``meanings`` is what else a
-    column's values hang on, as digests: an enum's labels, a composite's attributes, a virtual
-    column's expression; under ``""`` a view's text.
-    """
-
-    oid: int
-    storage: int
-    leaves: tuple[int, ...]
-    columns: Mapping[str, int]
-    meanings: Mapping[str, tuple[str, ...]]
+    key: tuple[str, ...]
+    partition: str | None
+    timezone: str
+    version: str | None
 
 
 def days_between(first: date, last: date) -> list[Slice]:

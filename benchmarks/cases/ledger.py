@@ -19,7 +19,7 @@ from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Measured
 from data_platform.landing.state import CHECKPOINT_EVERY
 from data_platform.stores.local import LocalStore
-from data_platform.tables import Column, Fingerprint, Slice, Snapshot, TableId, Watermark, days_between
+from data_platform.tables import Column, Fingerprint, Position, Slice, Snapshot, TableId, days_between
 
 CASES = {
     "ledger": ("the state of a table read from 100,000 batches", (Limit("wall_seconds", 0.1),)),
@@ -30,6 +30,7 @@ REPEAT_MIN = 21
 """A reading takes milliseconds: its median wants more of them than that of a sync."""
 TABLE = TableId("bench", "orders")
 DAYS = 730
+SYSTEM = "7000000000000000001/5@1"
 COLUMNS = tuple(Column(f"column_{n:02d}", "VARCHAR", "text") for n in range(20))
 
 
@@ -86,6 +87,10 @@ def read_state(store: LocalStore, batches: int) -> Figures:
     return Figures(wall, cpu, peak / (1e6 if sys.platform == "darwin" else 1e3))
 
 
+def _position(xmin: int) -> Position:
+    return Position(SYSTEM, {"xmin": xmin, "horizon": None, "cursor": None}, f"xmin {xmin}")
+
+
 def _batch(
     sequence: int, at: str, previous: str | None, day: Slice, checkpoint: Mapping[Slice, Measured] | None
 ) -> Manifest:
@@ -98,9 +103,9 @@ def _batch(
         partition="column_01",
         timezone="UTC",
         slices=(),
-        snapshot=Snapshot("7000000000000000001", 1, 700 + sequence, f"{700 + sequence}:", at),
-        watermark_before=Watermark("7000000000000000001", 1, 699 + sequence),
-        watermark_after=Watermark("7000000000000000001", 1, 700 + sequence),
+        snapshot=Snapshot(SYSTEM, f"{700 + sequence}:", at),
+        position_before=_position(699 + sequence),
+        position_after=_position(700 + sequence),
         columns=COLUMNS,
         parts=(),
         rows=0,

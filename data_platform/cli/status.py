@@ -14,7 +14,7 @@ import typer
 
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import ago, plural, progress, remark, say, say_error, say_json, say_table
-from data_platform.cli.sync import choose, watermark_fields
+from data_platform.cli.sync import choose, position_fields
 from data_platform.errors import LandingError, WarehouseError
 from data_platform.tables import TableId
 
@@ -184,7 +184,7 @@ def status_fields(one: TableStatus) -> dict[str, Any]:
         "committed_at": head.committed_at if head else None,
         "batch_rows": head.rows if head else None,
         "batch_bytes": head.bytes if head else None,
-        "watermark": watermark_fields(head.watermark_after) if head else None,
+        "watermark": position_fields(head.position_after) if head else None,
         "rows": one.loaded.rows if one.loaded else None,
         "loaded_sequence": one.loaded.sequence if one.loaded else None,
         "behind": one.behind,
@@ -202,7 +202,7 @@ HEADINGS: tuple[tuple[str, Callable[[TableStatus, datetime], str]], ...] = (
     ("rows", lambda one, now: f"{one.loaded.rows:,}" if one.loaded else "-"),
     ("last batch", lambda one, now: last_batch(one.head)),
     ("batch rows", lambda one, now: f"{one.head.rows:,}" if one.head else "-"),
-    ("watermark", lambda one, now: watermark_text(one.head)),
+    ("watermark", lambda one, now: position_text(one.head)),
     ("loaded", lambda one, now: loaded_text(one)),
     ("last look", lambda one, now: ago(one.looked_at, now)),
     ("reconciled", lambda one, now: ago(one.reconciled_at, now)),
@@ -233,15 +233,8 @@ def last_batch(head: Manifest | None) -> str:
     return f"{head.sequence} {head.operation}" if head else "-"
 
 
-def watermark_text(head: Manifest | None) -> str:
-    if head is None or head.watermark_after is None:
-        return "-"
-    mark = head.watermark_after
-    if mark.horizon is not None:
-        return f"xmin {mark.xmin}, clock {mark.horizon[:19].replace('T', ' ')}"
-    if mark.xmin is not None:
-        return f"xmin {mark.xmin}"
-    return f"cursor {mark.cursor}" if mark.cursor is not None else "-"
+def position_text(head: Manifest | None) -> str:
+    return "-" if head is None or head.position_after is None else head.position_after.text
 
 
 def loaded_text(one: TableStatus) -> str:

@@ -14,7 +14,7 @@ from data_platform.cli.interrupts import interrupt
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import error_fields, plural, progress, remark, say, say_error, say_json, size
 from data_platform.errors import ConfigurationError, DataPlatformError, SyncFailed
-from data_platform.tables import NULL_SLICE, Slice, TableId, Watermark, days_between
+from data_platform.tables import NULL_SLICE, Position, Slice, TableId, days_between
 
 if TYPE_CHECKING:
     from data_platform.catalog import Catalog
@@ -350,8 +350,8 @@ def report_fields(report: TableReport, evaluated: Evaluated | None = None) -> di
         "rows": report.rows,
         "bytes": report.bytes,
         "seconds": round(report.seconds, 3),
-        "watermark_before": watermark_fields(report.watermark_before),
-        "watermark_after": watermark_fields(report.watermark_after),
+        "watermark_before": position_fields(report.position_before),
+        "watermark_after": position_fields(report.position_after),
         "touched": dict(report.touched),
         "loaded_sequences": [load.sequence for load in report.loaded],
         "landed_only": report.landed_only,
@@ -363,7 +363,5 @@ def report_fields(report: TableReport, evaluated: Evaluated | None = None) -> di
     }
 
 
-def watermark_fields(watermark: Watermark | None) -> dict[str, Any] | None:
-    if watermark is None:
-        return None
-    return {"xmin": watermark.xmin, "horizon": watermark.horizon, "cursor": watermark.cursor}
+def position_fields(position: Position | None) -> dict[str, Any] | None:
+    return None if position is None else dict(position.value)

@@ -18,7 +18,7 @@ from data_platform.defs import shown
 from data_platform.defs.names import SEQUENCE_TAG
 from data_platform.fingerprint import literal
 from data_platform.landing.manifest import Manifest
-from data_platform.tables import BATCH_ID, TableId, Watermark
+from data_platform.tables import BATCH_ID, Position, TableId
 from data_platform.warehouses import Warehouse
 
 PREVIEW_ROWS = 5
@@ -34,8 +34,8 @@ def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
         "bytes": manifest.bytes,
         "batch_id": manifest.batch_id,
         "snapshot_taken_at": manifest.snapshot.taken_at,
-        "watermark_before": watermark_text(manifest.watermark_before),
-        "watermark_after": watermark_text(manifest.watermark_after),
+        "watermark_before": position_text(manifest.position_before),
+        "watermark_after": position_text(manifest.position_after),
         "slices_touched": len(manifest.touched),
         "latest_slices": dg.MetadataValue.json(latest),
         "dagster/table_name": manifest.table.raw_name,
@@ -68,15 +68,8 @@ def version_tags(manifest: Manifest) -> dict[str, str]:
     return {DATA_VERSION_TAG: manifest.batch_id, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
 
 
-def watermark_text(watermark: Watermark | None) -> str:
-    if watermark is None:
-        return "none"
-    parts = [
-        f"xmin {watermark.xmin}" if watermark.xmin is not None else "",
-        f"horizon {watermark.horizon}" if watermark.horizon else "",
-        f"cursor {watermark.cursor}" if watermark.cursor else "",
-    ]
-    return ", ".join(part for part in parts if part) or "none"
+def position_text(position: Position | None) -> str:
+    return "none" if position is None else position.text
 
 
 def table_metadata(warehouse: Warehouse, table: TableId, batch_id: str | None) -> dict[str, Any]:

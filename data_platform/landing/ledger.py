@@ -165,7 +165,7 @@ class Ledger:
         return self._standing(table, found[::-1], passed[::-1])
 
     def state(self, table: TableId) -> TableState:
-        """The head, its watermark and columns, and the folded fingerprints."""
+        """The head, its position and columns, and the folded fingerprints."""
         head: Manifest | None = None
 
         def remembering_head() -> Iterator[Manifest]:
@@ -177,7 +177,7 @@ class Ledger:
         measured, whole_at = fold(remembering_head())
         if head is None:
             return TableState()
-        return TableState(head, head.watermark_after, head.columns, measured, whole_at)
+        return TableState(head, head.position_after, head.columns, measured, whole_at)
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Seal ``manifest`` and create it; returns what is now in the ledger.

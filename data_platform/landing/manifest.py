@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from data_platform import __version__
 from data_platform.errors import LedgerBroken
-from data_platform.landing import grammar
+from data_platform.landing import format_1, grammar
 from data_platform.landing import redaction as redactions
 from data_platform.landing.part import Part as Part
 from data_platform.landing.part import canonical
@@ -23,16 +24,19 @@ from data_platform.landing.redaction import Redaction
 from data_platform.tables import (
     Column,
     Fingerprint,
-    Identity,
+    Json,
+    Layout,
     Load,
     Operation,
+    Position,
     Slice,
     Snapshot,
     TableId,
-    Watermark,
 )
 
-FORMAT = 1
+FORMAT = 2
+"""What is written. Format 1 is read too: see ``format_1.py``."""
+WRITTEN_BY = f"data_platform {__version__}"
 Kind = Literal["data", "checkpoint", "compact", "redact"]
 
 
@@ -55,8 +59,10 @@ class Manifest:
     reading the state never walks far back, and ``checkpoint_whole_at`` the sequence
     of the last whole measurement before it. ``key_enforced`` says that a unique
     index at the source held the key unique and not null in the snapshot, so that
-    nobody need check it again. ``relation`` tells which relation was read (None in
-    batches older than this field). ``redaction`` is what a batch of the kind ``redact``
+    nobody need check it again. ``identity`` tells, in the source's own words, which table was read (None in
+    batches older than this field). ``version`` and ``deleted`` name the landed columns that say which version
+    of a row one is, and that it is a deleted row's (None where there is none). ``written_by`` is the version of
+    the platform, empty in format 1. ``redaction`` is what a batch of the kind ``redact``
     is there for (``redacting``), and ``redacted_before`` the sequence of the last such
     batch before this one, so that all of them are found without reading the chain.
     ``content`` is a digest of all rows of a batch that replaces the table, ``boundary`` one of the rows
@@ -75,8 +81,8 @@ class Manifest:
     timezone: str
     slices: tuple[Slice, ...]
     snapshot: Snapshot
-    watermark_before: Watermark | None
-    watermark_after: Watermark | None
+    position_before: Position | None
+    position_after: Position | None
     columns: tuple[Column, ...]
     parts: tuple[Part, ...]
     rows: int
@@ -92,11 +98,14 @@ class Manifest:
     checkpoint_whole_at: int | None = None
     notes: tuple[str, ...] = ()
     key_enforced: bool = False
-    relation: Identity | None = None
+    identity: Mapping[str, Json] | None = None
+    version: str | None = None
+    deleted: str | None = None
     redaction: Redaction | None = None
     redacted_before: int | None = None
     content: str | None = None
     boundary: str | None = None
+    written_by: str = WRITTEN_BY
     format: int = FORMAT
     digest: str = field(default="", compare=False)
     signature: str = field(default="", compare=False)
@@ -108,6 +117,10 @@ class Manifest:
     @property
     def bytes(self) -> int:
         return sum(part.bytes for part in self.parts)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.key, self.partition, self.timezone, self.version)
 
     @property
     def landed_at(self) -> datetime:
@@ -132,7 +145,7 @@ class Manifest:
             operation="changes",
             load="merge",
             slices=(),
-            watermark_before=self.watermark_after,
+            position_before=self.position_after,
             parts=(),
             rows=0,
             touched={},
@@ -148,6 +161,8 @@ class Manifest:
             redacted_before=self.last_redaction,
             content=None,
             boundary=None,
+            written_by=WRITTEN_BY,
+            format=FORMAT,
             digest="",
         )
 
@@ -158,6 +173,8 @@ class Manifest:
     def to_json(self) -> builtins.bytes:
         if not self.digest:
             raise ValueError("a manifest is sealed before it is written")
+        if self.format != FORMAT:
+            raise ValueError("a manifest of an earlier format stays as it was written")
         return canonical({**_fields(self), **_proofs(self.digest, self.signature)})
 
     @classmethod
@@ -168,9 +185,11 @@ class Manifest:
             digest, signature = raw.pop("digest"), raw.pop("signature", "")
             if not isinstance(signature, str):
                 raise ValueError("its signature is none")
-            manifest = _parse(raw, digest, signature)
             # The bytes, not only the values: JSON spells one value in several ways.
             whole = _digest(raw) == digest and canonical({**raw, **_proofs(digest, signature)}) == data
+            if whole and grammar.is_number(raw["format"], FORMAT + 1):
+                raise _later(raw, where)
+            manifest = _parse(raw, digest, signature)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             # what a parser says may quote the manifest; a plain ValueError is the grammar's own sentence
             why = str(error) if type(error) is ValueError else type(error).__name__
@@ -197,8 +216,8 @@ def _digest(fields: Mapping[str, Any]) -> str:
 
 
 def _fields(m: Manifest) -> dict[str, Any]:
-    def watermark(w: Watermark | None) -> dict[str, Any] | None:
-        return None if w is None else {name: getattr(w, name) for name in Watermark.__slots__}
+    def position(p: Position | None) -> dict[str, Any] | None:
+        return None if p is None else {"system": p.system, "value": p.value, "text": p.text}
 
     def prints(p: Mapping[Slice, Fingerprint]) -> dict[str, list[int]]:
         return {s: [f.rows, f.checksum] for s, f in p.items()}
@@ -215,8 +234,8 @@ def _fields(m: Manifest) -> dict[str, Any]:
         "timezone": m.timezone,
         "slices": list(m.slices),
         "snapshot": {name: getattr(m.snapshot, name) for name in Snapshot.__slots__},
-        "watermark_before": watermark(m.watermark_before),
-        "watermark_after": watermark(m.watermark_after),
+        "position_before": position(m.position_before),
+        "position_after": position(m.position_after),
         "columns": [[c.name, c.type, c.source_type, c.nullable] for c in m.columns],
         "parts": [[p.key, p.rows, p.bytes, p.sha256] for p in m.parts],
         "rows": m.rows,
@@ -233,9 +252,10 @@ def _fields(m: Manifest) -> dict[str, Any]:
         "checkpoint_whole_at": m.checkpoint_whole_at,
         "notes": list(m.notes),
         "key_enforced": m.key_enforced,
-        "relation": None
-        if m.relation is None
-        else {name: getattr(m.relation, name) for name in Identity.__slots__},
+        "identity": m.identity,
+        "version": m.version,
+        "deleted": m.deleted,
+        "written_by": m.written_by,
         "redaction": None if m.redaction is None else redactions.to_fields(m.redaction),
         "redacted_before": m.redacted_before,
         "content": m.content,
@@ -244,19 +264,22 @@ def _fields(m: Manifest) -> dict[str, Any]:
 
 
 def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
-    if raw["format"] != FORMAT:
-        raise ValueError("a format this version does not know")
+    written = raw["format"]
+    if written == 1:
+        raw = format_1.to_format_2(raw)
+    elif written != FORMAT:
+        raise ValueError("its format is none")
     if (raw["kind"] == "redact") != (raw["redaction"] is not None):
         raise ValueError("a redaction belongs to the kind redact, and to no other")
     grammar.check(raw, get_args(Kind))
     if not grammar.is_digest(digest):
         raise ValueError("its digest is none")
 
-    def watermark(w: Mapping[str, Any] | None) -> Watermark | None:
-        return None if w is None else Watermark(**w)
+    def position(p: Mapping[str, Any] | None) -> Position | None:
+        return None if p is None else Position(**p)
 
     return Manifest(
-        format=raw["format"],
+        format=written,
         kind=raw["kind"],
         table=TableId.parse(raw["table"]),
         sequence=raw["sequence"],
@@ -267,8 +290,8 @@ def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
         timezone=raw["timezone"],
         slices=tuple(Slice(s) for s in raw["slices"]),
         snapshot=Snapshot(**raw["snapshot"]),
-        watermark_before=watermark(raw["watermark_before"]),
-        watermark_after=watermark(raw["watermark_after"]),
+        position_before=position(raw["position_before"]),
+        position_after=position(raw["position_after"]),
         columns=tuple(Column(*c) for c in raw["columns"]),
         parts=tuple(Part(*p) for p in raw["parts"]),
         rows=raw["rows"],
@@ -288,21 +311,25 @@ def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
         checkpoint_whole_at=raw["checkpoint_whole_at"],
         notes=tuple(raw["notes"]),
         key_enforced=raw["key_enforced"],
-        relation=None if raw.get("relation") is None else _identity(raw["relation"]),
+        identity=raw["identity"],
+        version=raw["version"],
+        deleted=raw["deleted"],
+        written_by=raw["written_by"],
         redaction=None if raw["redaction"] is None else redactions.from_fields(raw["redaction"]),
         redacted_before=raw["redacted_before"],
-        content=raw.get("content"),
-        boundary=raw.get("boundary"),
+        content=raw["content"],
+        boundary=raw["boundary"],
         digest=digest,
         signature=signature,
     )
 
 
-def _identity(raw: Mapping[str, Any]) -> Identity:
-    return Identity(
-        raw["oid"],
-        raw["storage"],
-        tuple(raw["leaves"]),
-        raw["columns"],
-        {name: tuple(pieces) for name, pieces in raw["meanings"].items()},
+def _later(raw: Mapping[str, Any], where: str) -> LedgerBroken:
+    """For a manifest that is whole, of a format that this version cannot know."""
+    writer = raw.get("written_by")
+    named = writer if isinstance(writer, str) and grammar.is_word(writer) else "a later version"
+    return LedgerBroken(
+        f"The manifest {where} is of format {raw['format']} and was written by {named}; this is {WRITTEN_BY}, which"
+        f" reads formats 1 to {FORMAT}. Nothing is wrong with it: run this with the version that wrote it, or a later"
+        " one."
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from data_platform.landing.manifest import Manifest, Measured
-from data_platform.tables import Column, Slice, Watermark
+from data_platform.tables import Column, Position, Slice
 
 CHECKPOINT_EVERY = 8
 """Every so many sequences a manifest repeats the folded state, so that reading it takes at most
@@ -24,7 +24,7 @@ class TableState:
     """
 
     head: Manifest | None = None
-    watermark: Watermark | None = None
+    position: Position | None = None
     columns: tuple[Column, ...] = ()
     measured: Mapping[Slice, Measured] = field(default_factory=dict)
     measured_whole_at: int | None = None

@@ -15,6 +15,7 @@ from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.part import sha256_of
 from data_platform.sources.postgres.fingerprint import measure, tally
 from data_platform.sources.postgres.introspect import Relation
+from data_platform.sources.postgres.position import Watermark
 from data_platform.sources.postgres.session import SourceSession, changed_since
 from data_platform.sources.postgres.steadiness import unsteady
 from data_platform.sources.postgres.types import from_clause
@@ -23,7 +24,7 @@ from data_platform.sync.platform import Platform
 from data_platform.sync.projection import checksum_key, key_enforced
 from data_platform.sync.summarize import Engine, Summary, summarize
 from data_platform.sync.work import Plan, Work
-from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, Tally, Watermark, is_day
+from data_platform.tables import NULL_SLICE, SOURCE_XMIN, WHOLE_TABLE, Fingerprint, Slice, Tally, is_day
 
 MAX_SLICES = 50_000
 """Days of one table: 2.5 MB of each checkpoint, and some twenty seconds of the graph."""
@@ -62,7 +63,7 @@ def commit(
         not plan.read.rows
         and decision.operation == "changes"
         and not measured
-        and not _must_advance(state.watermark, after)
+        and not _must_advance(work.watermark, after)
         and not _relation_changed(work, plan)
     ):
         return None
@@ -85,9 +86,9 @@ def commit(
             partition=plan.shape.partition,
             timezone=plan.shape.timezone,
             slices=plan.slices,
-            snapshot=session.snapshot,
-            watermark_before=state.watermark,
-            watermark_after=after,
+            snapshot=session.snapshot.to_snapshot(),
+            position_before=state.position,
+            position_after=after.to_position() if after else None,
             columns=plan.shape.columns,
             parts=tuple(parts),
             rows=plan.read.rows,
@@ -98,7 +99,8 @@ def commit(
             nonce=nonce,
             previous=state.digest,
             key_enforced=enforced,
-            relation=plan.shape.identity,
+            identity=plan.shape.identity.to_json() if plan.shape.identity else None,
+            version=SOURCE_XMIN,
             content=summary.content if whole else None,
             boundary=summary.boundary,
             notes=tuple(dict.fromkeys(work.notes)),
@@ -128,7 +130,7 @@ def _landed_cursor(work: Work, plan: Plan) -> str | None:
 
 
 def _watermark_after(session: SourceSession, work: Work, plan: Plan, cursor: str | None) -> Watermark | None:
-    before, snapshot = work.state.watermark, session.snapshot
+    before, snapshot = work.watermark, session.snapshot
     assert snapshot is not None
     if plan.decision.operation == "slice":
         if before and before.xmin is not None and snapshot.xmin is not None and snapshot.xmin < before.xmin:
@@ -159,11 +161,11 @@ def _as_landed(
     after: Watermark | None,
 ) -> bool:
     """Whether every row that was read stands in the head's batch as it is."""
-    head, before = work.state.head, work.state.watermark
+    head, before = work.state.head, work.watermark
     if head is None or before is None or after is None or work.table.id.table in work.request.refresh:
         return False
     shape = plan.shape
-    same = (head.columns, head.key, head.partition, head.timezone, head.relation) == (
+    same = (head.columns, head.key, head.partition, head.timezone, work.known) == (
         shape.columns,
         shape.key,
         shape.partition,
@@ -188,8 +190,7 @@ def _as_landed(
 
 def _relation_changed(work: Work, plan: Plan) -> bool:
     """Whether the source's relation is not what the ledger says: told once, with or without rows."""
-    known = work.state.head.relation if work.state.head else None
-    return known is not None and known != plan.shape.identity
+    return work.known is not None and work.known != plan.shape.identity
 
 
 def _must_advance(before: Watermark | None, after: Watermark | None) -> bool:

@@ -28,7 +28,12 @@ def compare_snapshot(
         return None
     actual = warehouse.tallies(table.id, head.partition, head.timezone)
     evidence = Evidence(
-        table.id, session.read_under(), head.sequence, head.digest, work.tallies, platform.signer
+        table.id,
+        session.read_under().to_snapshot(),
+        head.sequence,
+        head.digest,
+        work.tallies,
+        platform.signer,
     )
     return compare_tallies(evidence, actual)
 

@@ -13,20 +13,20 @@ from typing import Literal
 
 from data_platform.errors import SchemaDrift
 from data_platform.sources.postgres import clock
+from data_platform.sources.postgres.identity import Identity
 from data_platform.sources.postgres.introspect import KINDS, Relation
+from data_platform.sources.postgres.position import Seen, Watermark
 from data_platform.sources.postgres.server import Server
 from data_platform.sources.postgres.session import changed_since
 from data_platform.sources.postgres.types import literal, quote
 from data_platform.tables import (
     RULE_PREFIX,
     Column,
-    Identity,
     Load,
     Operation,
     Snapshot,
     Strategy,
     TableId,
-    Watermark,
 )
 
 MAX_XID_DISTANCE = 2**31 - 2**24
@@ -60,7 +60,7 @@ def decide_changes(
     cursor: str | None,
     cursor_clock: str,
     server: Server,
-    snapshot: Snapshot,
+    snapshot: Seen,
     before: Watermark | None,
     previous_snapshot: Snapshot | None,
     observation: clock.Observation | None,

@@ -268,15 +268,15 @@ def reported(
     audit: Audit | None = None,
     error: DataPlatformError | None = None,
 ) -> TableReport:
-    before = work.state.watermark
+    before = work.state.position
     return TableReport(
         table=work.table.id,
         operation=work.operation,
         seconds=work.seconds,
         manifest=manifest,
         error=error,
-        watermark_before=before,
-        watermark_after=manifest.watermark_after if manifest else before,
+        position_before=before,
+        position_after=manifest.position_after if manifest else before,
         touched=touched(loaded),
         loaded=loaded,
         completeness=completeness,

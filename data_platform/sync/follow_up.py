@@ -95,7 +95,7 @@ def joined(first: TableReport, then: TableReport, note: str = "") -> TableReport
         first,
         error=then.error,
         manifest=then.manifest or first.manifest,
-        watermark_after=then.watermark_after or first.watermark_after,
+        position_after=then.position_after or first.position_after,
         touched=touched(first.loaded + then.loaded),
         loaded=first.loaded + then.loaded,
         notes=tuple(dict.fromkeys(n for n in (*first.notes, note, *then.notes) if n)),

@@ -21,7 +21,9 @@ from data_platform.landing.state import TableState
 from data_platform.sources.postgres.config import connection_of, settings_of
 from data_platform.sources.postgres.connection import target
 from data_platform.sources.postgres.fingerprint import measure
+from data_platform.sources.postgres.identity import identity
 from data_platform.sources.postgres.introspect import Relation
+from data_platform.sources.postgres.position import watermark
 from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
 from data_platform.sources.postgres.types import from_clause, quote
 from data_platform.sync.decide import Decision, decide_changes
@@ -96,7 +98,7 @@ def _state(ledger: Ledger, table: TableId, measure_slices: bool) -> TableState:
     if measure_slices:
         return ledger.state(table)
     head = ledger.head(table)
-    return TableState(head, head.watermark_after, head.columns) if head else TableState()
+    return TableState(head, head.position_after, head.columns) if head else TableState()
 
 
 def _look(
@@ -110,7 +112,7 @@ def _look(
         with suppress(DataPlatformError):  # told when it is looked at by itself
             decision = _decide(session, by_name[name], states[name], relation)
             known = states[name].head
-            same = known is None or known.relation in (None, relation.identity)
+            same = known is None or identity(by_name[name].id, known.identity) in (None, relation.identity)
             if same and decision.path not in ("whole", "cursor") and is_small(relation):
                 return _question(relation, decision)
         return None
@@ -140,7 +142,7 @@ def _decide(session: SourceSession, table: Table, state: TableState, relation: R
         cursor_clock=settings_of(table).cursor_clock,
         server=session.server,
         snapshot=session.snapshot,
-        before=state.watermark,
+        before=watermark(table.id, state.position),
         previous_snapshot=state.head.snapshot if state.head else None,
         observation=session.observation,
         refresh=False,
@@ -157,7 +159,7 @@ def _probe_table(
 ) -> TableProbe:
     sequence = _sequence(state)
     decision = _decide(session, table, state, relation)
-    known = state.head.relation if state.head else None
+    known = identity(table.id, state.head.identity) if state.head else None
     if known is not None and known != relation.identity:  # made anew, truncated, altered
         return TableProbe(table.id, True, head_sequence=sequence)
     what = f"Looking for changes in {relation.schema}.{relation.name}"

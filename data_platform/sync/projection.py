@@ -15,10 +15,11 @@ from data_platform.privacy.treatments import expression
 from data_platform.quality.rules import Rule
 from data_platform.sources.postgres.extract import Projection
 from data_platform.sources.postgres.fingerprint import keeps_checksum
+from data_platform.sources.postgres.identity import Identity
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.types import ColumnPlan, plan_columns, quote
 from data_platform.sync.decide import Shape, treated
-from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN, Column, Identity
+from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN, Column
 
 ROW_ID = "rowid"
 """By which the warehouse deletes what a batch replaces: a column of this name would hide it."""

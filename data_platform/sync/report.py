@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from data_platform.errors import DataPlatformError
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import Audit, CompletenessReport
-from data_platform.tables import Operation, Slice, TableId, Watermark
+from data_platform.tables import Operation, Position, Slice, TableId
 from data_platform.warehouses import LoadResult
 
 
@@ -23,8 +23,8 @@ class TableReport:
     seconds: float
     manifest: Manifest | None = None
     error: DataPlatformError | None = None
-    watermark_before: Watermark | None = None
-    watermark_after: Watermark | None = None
+    position_before: Position | None = None
+    position_after: Position | None = None
     touched: Mapping[Slice, int] = field(default_factory=dict)
     loaded: tuple[LoadResult, ...] = ()
     completeness: CompletenessReport | None = None

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from data_platform.catalog import Table
-from data_platform.errors import DataPlatformError, DuplicateKey, TableMissing
+from data_platform.errors import DataPlatformError, DuplicateKey, PositionLost, TableMissing
 from data_platform.landing.state import TableState
 from data_platform.sources.postgres import clock
 from data_platform.sources.postgres.config import settings_of
 from data_platform.sources.postgres.extract import Projection, Read
 from data_platform.sources.postgres.fingerprint import slice_predicate
+from data_platform.sources.postgres.identity import Identity, identity
 from data_platform.sources.postgres.introspect import Relation
+from data_platform.sources.postgres.position import Watermark, watermark
 from data_platform.sources.postgres.session import SourceSession, changed_since
 from data_platform.sources.postgres.types import from_clause, quote
 from data_platform.sources.postgres.units import (
@@ -84,6 +86,23 @@ class Work:
     @property
     def operation(self) -> Operation:
         return self.plan.decision.operation if self.plan else self.request.operation
+
+    @property
+    def known(self) -> Identity | None:
+        """The relation that was read last. PostgreSQL's; so is ``watermark``."""
+        with self._unless_refreshed():
+            return identity(self.table.id, self.state.head.identity) if self.state.head else None
+        return None
+
+    @property
+    def watermark(self) -> Watermark | None:
+        with self._unless_refreshed():
+            return watermark(self.table.id, self.state.position)
+        return None
+
+    def _unless_refreshed(self) -> suppress:
+        """A table that is read anew needs nothing of what was known."""
+        return suppress(*((PositionLost,) if self.table.id.table in self.request.refresh else ()))
 
 
 @dataclass
@@ -163,7 +182,7 @@ def _draft(work: Work, request: Request, session: SourceSession) -> Draft:
         raise _missing(work, session, session.errors[name_])
     assert session.snapshot is not None
     relation = session.relations[name_]
-    known = work.state.head.relation if work.state.head else None
+    known = work.known
     projections, shape = project(table, relation, session.snapshot.taken_at[:10], known)
     decision = _decide(work, request, session, relation)
     decision = _reshaped(work, request, session, relation, shape, decision)
@@ -199,7 +218,7 @@ def _plan(work: Work, draft: Draft, changed: bool, session: SourceSession, folde
         _check_key(session, table, relation, decision)
         folder.mkdir()
     if decision.operation == "slice":
-        known = work.state.head.relation if work.state.head else None
+        known = work.known
         shape = replace(shape, identity=carried(known, shape.identity))
     work.compare = request.slices is None and (request.verify or decision.measure_whole)
     work.notes += decision.reasons
@@ -242,7 +261,7 @@ def _decide(work: Work, request: Request, session: SourceSession, relation: Rela
         cursor_clock=settings_of(table).cursor_clock,
         server=session.server,
         snapshot=session.snapshot,
-        before=state.watermark,
+        before=work.watermark,
         previous_snapshot=state.head.snapshot if state.head else None,
         observation=session.observation,
         refresh=table.id.table in request.refresh,
@@ -263,11 +282,11 @@ def _reshaped(
     head, table = work.state.head, work.table
     if head is None or table.id.table in request.refresh:
         return decision
-    before = Shape(head.columns, head.key, head.partition, head.timezone, head.relation)
+    before = Shape(head.columns, head.key, head.partition, head.timezone, work.known)
     filled = () if decision.load == "replace" else _filled(work, session, relation)
     notes, reasons = compare_shapes(table.id, before, shape, filled)
     if decision.load == "replace":
-        work.notes += compare_relations(head.relation, shape.identity).reasons
+        work.notes += compare_relations(work.known, shape.identity).reasons
         return decision
     work.notes += notes
     return _of_relation(work, shape, decision, reasons)
@@ -275,8 +294,7 @@ def _reshaped(
 
 def _of_relation(work: Work, shape: Shape, decision: Decision, reasons: tuple[str, ...]) -> Decision:
     """``decision`` for what became of the relation itself; ``reasons`` ask for a refresh already."""
-    assert work.state.head is not None
-    replaced = compare_relations(work.state.head.relation, shape.identity)
+    replaced = compare_relations(work.known, shape.identity)
     if not reasons and replaced.reasons and work.table.strategy == "append":
         if decision.operation == "slice":
             return decision
@@ -315,7 +333,7 @@ def _filled(work: Work, session: SourceSession, relation: Relation) -> list[str]
     new = [c.name for c in chosen(work.table, relation).columns if c.name not in known]
     if not new:
         return []
-    before = work.state.watermark.xmin if work.state.watermark else None
+    before = work.watermark.xmin if work.watermark else None
     older = "true" if before is None or not relation.has_xmin else f"not ({changed_since(before)})"
     source = from_clause(relation)
     found = session.execute(
@@ -358,7 +376,7 @@ def _check_key(session: SourceSession, table: Table, relation: Relation, decisio
 
 def _missing(work: Work, session: SourceSession, error: DataPlatformError) -> DataPlatformError:
     """``error`` with the name that a missing table goes by now, where it was renamed."""
-    known = work.state.head.relation if work.state.head else None
+    known = work.known
     if known is None or not isinstance(error, TableMissing):
         return error
     found = session.execute(
@@ -405,7 +423,7 @@ def _horizon(work: Work, session: SourceSession, relation: Relation) -> str | No
     table = work.table
     if session.observation is None or settings_of(table).cursor_clock != "database" or not relation.has_xmin:
         return None
-    before = work.state.watermark
+    before = work.watermark
     previous = datetime.fromisoformat(before.horizon) if before and before.horizon else None
     verdict = clock.horizon(
         session.observation, relation, table.cursor, settings_of(table).cursor_clock, previous

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from data_platform.tables import Column, Fingerprint, Load, Operation, Slice, Snapshot, TableId, Tally
+from data_platform.tables import Column, Fingerprint, Layout, Load, Operation, Slice, Snapshot, TableId, Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,6 +138,11 @@ class LoadableBatch(Protocol):
     def committed_at(self) -> str: ...
     @property
     def snapshot(self) -> Snapshot: ...
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def deleted(self) -> str | None:
+        """The boolean column that is true for the row of a key that is gone; None where there is none."""
 
 
 class Warehouse(Protocol):

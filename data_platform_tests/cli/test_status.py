@@ -21,7 +21,7 @@ from data_platform.landing.keys import manifest_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
 from data_platform.stores.local import LocalStore
-from data_platform.tables import Snapshot, TableId, Watermark
+from data_platform.tables import Position, Snapshot, TableId
 from data_platform.warehouses import LoadedBatch, QueryResult
 
 from .conftest import Result
@@ -32,7 +32,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
 def manifest(sequence: int, previous: str | None, committed_at: str) -> Manifest:
-    snapshot = Snapshot("7", 1, 700, "700:701:", committed_at)
+    snapshot = Snapshot("7@1", "700:701:", committed_at)
     return Manifest(
         table=ORDERS,
         sequence=sequence,
@@ -43,8 +43,8 @@ def manifest(sequence: int, previous: str | None, committed_at: str) -> Manifest
         timezone="UTC",
         slices=(),
         snapshot=snapshot,
-        watermark_before=None,
-        watermark_after=Watermark("7", 1, 700, horizon="2026-01-01T00:00:00Z"),
+        position_before=None,
+        position_after=Position("7@1", {"xmin": 700}, "xmin 700, clock 2026-01-01 00:00:00"),
         columns=(),
         parts=(),
         rows=0,

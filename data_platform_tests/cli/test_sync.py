@@ -30,7 +30,7 @@ from data_platform.errors import (
     StoreFull,
 )
 from data_platform.sync.report import TableReport
-from data_platform.tables import TableId, Watermark
+from data_platform.tables import Position, TableId
 
 from .conftest import Result
 
@@ -112,8 +112,8 @@ def test_the_exit_code_tells_some_from_all() -> None:
 
 
 def test_the_json_of_a_table_is_what_the_documentation_says() -> None:
-    mark = Watermark("1", 1, 700, horizon="2026-01-01T00:00:00Z")
-    fields = report_fields(report(error=SourceUnreachable("down"), watermark_before=mark))
+    mark = Position("1@1", {"xmin": 700, "horizon": "2026-01-01T00:00:00Z", "cursor": None}, "xmin 700")
+    fields = report_fields(report(error=SourceUnreachable("down"), position_before=mark))
     assert json.loads(json.dumps(fields)) == fields
     section = DOCS.read_text().partition("## `data-platform sync [")[2].partition("\n## ")[0]
     table = section.partition("| key | meaning |")[2]

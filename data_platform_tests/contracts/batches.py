@@ -11,7 +11,7 @@ import duckdb
 
 from data_platform.fingerprint import literal, quoted
 from data_platform.landing.manifest import Manifest, Part
-from data_platform.tables import Column, Load, Slice, Snapshot, TableId
+from data_platform.tables import SOURCE_XMIN, Column, Load, Position, Slice, Snapshot, TableId
 
 TABLE = TableId("shop", "orders")
 COLUMNS = (
@@ -20,7 +20,7 @@ COLUMNS = (
     Column("note", "VARCHAR", "text"),
     Column("_source_xmin", "BIGINT", "xid8"),
 )
-SNAPSHOT = Snapshot("7000000000000000001", 1, 750, "750:750:", "2026-01-10T00:00:00+00:00")
+SNAPSHOT = Snapshot("7000000000000000001/5@1", "750:750:", "2026-01-10T00:00:00+00:00")
 COMMITTED_AT = "2026-01-10T00:00:01.250000+00:00"
 
 _engine = duckdb.connect(config={"threads": 1})
@@ -47,6 +47,10 @@ def part_of(path: Path, key: str, rows: int) -> Part:
     return Part(key, rows, len(data), hashlib.sha256(data).hexdigest())
 
 
+def position(number: int) -> Position:
+    return Position("7000000000000000001/5@1", {"at": number}, f"at {number}")
+
+
 def manifest(sequence: int, load: Load = "merge", rows: int = 0, **changes: Any) -> Manifest:
     """A plausible manifest of ``TABLE``, not sealed."""
     settings: dict[str, Any] = {
@@ -59,8 +63,8 @@ def manifest(sequence: int, load: Load = "merge", rows: int = 0, **changes: Any)
         "timezone": "UTC",
         "slices": (),
         "snapshot": SNAPSHOT,
-        "watermark_before": None,
-        "watermark_after": None,
+        "position_before": None,
+        "position_after": None,
         "columns": COLUMNS,
         "parts": (),
         "rows": rows,
@@ -71,7 +75,9 @@ def manifest(sequence: int, load: Load = "merge", rows: int = 0, **changes: Any)
         "nonce": f"{sequence:08x}" * 4,
         "previous": None,
     }
-    return Manifest(**(settings | changes))
+    made = settings | changes
+    versioned = any(column.name == SOURCE_XMIN for column in made["columns"])
+    return Manifest(**({"version": SOURCE_XMIN if versioned else None} | made))
 
 
 class Chain:

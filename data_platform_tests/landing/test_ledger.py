@@ -21,8 +21,8 @@ from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Measured
 from data_platform.landing.state import CHECKPOINT_EVERY, TableState, fold
 from data_platform.stores.local import LocalStore
-from data_platform.tables import Fingerprint, Slice, TableId, Watermark
-from data_platform_tests.contracts.batches import TABLE, manifest, part_of
+from data_platform.tables import Fingerprint, Slice, TableId
+from data_platform_tests.contracts.batches import TABLE, manifest, part_of, position
 
 DAYS = [Slice(f"2026-01-{day:02d}") for day in range(1, 5)]
 
@@ -56,13 +56,13 @@ def test_an_empty_ledger(ledger: Ledger) -> None:
     assert ledger.last_look(TABLE) is None
 
 
-def test_the_head_is_the_newest_and_state_is_its_watermark(ledger: Ledger) -> None:
+def test_the_head_is_the_newest_and_state_is_its_position(ledger: Ledger) -> None:
     grow(ledger, 11)
-    newest = grow(ledger, 1, watermark_after=Watermark("1", 1, 900))[0]
+    newest = grow(ledger, 1, position_after=position(900))[0]
     state = ledger.state(TABLE)
     assert ledger.head(TABLE) == newest == state.head
     assert (state.next_sequence, state.digest) == (13, newest.digest)
-    assert state.watermark == Watermark("1", 1, 900)
+    assert state.position == position(900)
     assert state.columns == newest.columns
     assert [m.sequence for m in ledger.since(TABLE, 9)] == [10, 11, 12]
     assert ledger.tables([TABLE, TableId("shop", "users")]) == [TABLE]

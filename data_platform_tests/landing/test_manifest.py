@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,8 @@ from hypothesis import strategies as st
 from data_platform.errors import LedgerBroken
 from data_platform.landing.manifest import Manifest, Measured, Part
 from data_platform.landing.part import canonical
-from data_platform.tables import Column, Fingerprint, Identity, Slice, Snapshot, TableId, Watermark
-from data_platform_tests.contracts.batches import manifest
+from data_platform.tables import Column, Fingerprint, Position, Slice, Snapshot, TableId
+from data_platform_tests.contracts.batches import manifest, position
 from data_platform_tests.landing.redactions import arbitrary, redaction
 
 # Lone surrogates are no text: nothing that was read from a database holds one.
@@ -30,9 +32,13 @@ columns = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\
 types = st.sampled_from(["BIGINT", "VARCHAR[]", "DECIMAL(38,9)", "TIMESTAMPTZ", "JSON"])
 digests = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 instants = st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
-watermarks = st.none() | st.builds(
-    Watermark, text, st.integers(1, 99), optional_int, st.none() | instants, st.none() | text
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | count | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
 )
+json_objects = st.dictionaries(text, json_values, max_size=3)
+positions = st.none() | st.builds(Position, text, json_objects, text)
 data_manifests = st.builds(
     Manifest,
     table=st.just(TableId("shop", "orders")),
@@ -43,9 +49,9 @@ data_manifests = st.builds(
     partition=st.none() | columns,
     timezone=st.sampled_from(["UTC", "Europe/Berlin", "Etc/GMT+5"]),
     slices=st.lists(slices, max_size=3).map(tuple),
-    snapshot=st.builds(Snapshot, text, st.integers(1, 9), optional_int, text, instants),
-    watermark_before=watermarks,
-    watermark_after=watermarks,
+    snapshot=st.builds(Snapshot, text, text, instants),
+    position_before=positions,
+    position_after=positions,
     columns=st.lists(st.builds(Column, columns, types, text, st.booleans()), max_size=3).map(tuple),
     parts=st.lists(
         st.builds(Part, name.map("shop/orders/batches/{}.parquet".format), count, count, digests), max_size=3
@@ -63,22 +69,15 @@ data_manifests = st.builds(
     checkpoint_whole_at=optional_int,
     notes=st.lists(text, max_size=2).map(tuple),
     key_enforced=st.booleans(),
-    relation=st.none()
-    | st.builds(
-        Identity,
-        count,
-        count,
-        st.lists(count, max_size=3).map(tuple),
-        st.dictionaries(text, count, max_size=3),
-        st.dictionaries(text, st.lists(text, max_size=2).map(tuple), max_size=2),
-    ),
+    identity=st.none() | json_objects,
+    written_by=text,
     redacted_before=optional_int,
 )
 manifests = data_manifests | st.builds(
     lambda made, redaction: replace(made, kind="redact", redaction=redaction), data_manifests, arbitrary
 )
 
-WATERMARK = {"system_identifier": "1", "timeline": 1, "xmin": 1, "horizon": None, "cursor": None}
+POSITION = {"system": "1@1", "value": {}, "text": ""}
 
 
 @given(manifests)
@@ -130,22 +129,41 @@ def test_the_digest_covers_every_field() -> None:
     other: dict[str, Any] = {
         "table": TableId("shop", "users"), "sequence": 2, "operation": "refresh", "load": "append", "key": (),
         "partition": None, "timezone": "Europe/Berlin", "slices": (Slice("null"),),
-        "snapshot": replace(sealed.snapshot, timeline=2), "watermark_before": Watermark("1", 1, 2),
-        "watermark_after": Watermark("1", 1, 2), "columns": (), "parts": (Part("k", 1, 1, "s"),), "rows": 1,
+        "snapshot": replace(sealed.snapshot, system="2"), "position_before": position(2),
+        "position_after": position(2), "columns": (), "parts": (Part("k", 1, 1, "s"),), "rows": 1,
         "touched": {Slice("null"): 1}, "fingerprints": {Slice("null"): Fingerprint(1, 1)}, "measured_whole": True,
         "committed_at": "later", "nonce": "other", "previous": "other", "kind": "redact", "supersedes": (1,),
-        "checkpoint": {}, "checkpoint_whole_at": 1, "notes": ("n",), "key_enforced": True, "format": 2,
+        "checkpoint": {}, "checkpoint_whole_at": 1, "notes": ("n",), "key_enforced": True, "format": 3,
         "redaction": redaction(), "redacted_before": 1, "content": "1:2:3", "boundary": "1:2:3",
-        "relation": Identity(1, 2, (3,), {"id": 1}, {"mood": ("a", "b")}),
+        "identity": {"oid": 1}, "version": None, "deleted": "gone", "written_by": "somebody",
     }  # fmt: skip
     assert other.keys() == {f.name for f in fields(Manifest)} - {"digest", "signature"}
     for field, value in other.items():
         assert replace(sealed, **{field: value}).sealed().digest != sealed.digest, field
 
 
-def test_a_manifest_of_another_format_is_not_guessed_at() -> None:
-    with pytest.raises(LedgerBroken):
-        Manifest.from_json(replace(manifest(1), format=2).sealed().to_json(), "somewhere")
+def test_a_later_format_is_refused_with_the_version_that_wrote_it() -> None:
+    with pytest.raises(LedgerBroken, match=r"somewhere is of format 3 and was written by data_platform 9\.1"):
+        Manifest.from_json(_forged(("format",), 3, written_by="data_platform 9.1"), "somewhere")
+    with pytest.raises(LedgerBroken, match="format 7 and was written by a later version"):
+        Manifest.from_json(_forged(("format",), 7, written_by=["x" * 9]), "somewhere")
+
+
+@pytest.mark.parametrize("format_", [0, -1, "2", None, 2.5])
+def test_no_format_is_not_guessed_at(format_: Any) -> None:
+    with pytest.raises(LedgerBroken, match="somewhere cannot be read"):
+        Manifest.from_json(_forged(("format",), format_), "somewhere")
+
+
+def test_the_version_that_writes_is_the_packages_own() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert manifest(1).written_by == f"data_platform {project['version']}"
+
+
+def test_rows_are_told_apart_by_landed_columns() -> None:
+    whole = manifest(1, columns=(*manifest(1).columns, Column("gone", "BOOLEAN", "")), deleted="gone")
+    read = Manifest.from_json(whole.sealed().to_json(), "here")
+    assert (read.version, read.deleted, read.layout.version) == ("_source_xmin", "gone", "_source_xmin")
 
 
 def test_an_unsealed_manifest_is_not_written() -> None:
@@ -199,15 +217,21 @@ def test_an_unsealed_manifest_is_not_written() -> None:
         (("redacted_before",), "1"),
         (("snapshot",), None),
         (("snapshot", "taken_at"), "x"),
-        (("snapshot", "xmin"), "%s'::xid) or true --"),
-        (("watermark_after",), {**WATERMARK, "xmin": "%s'::xid) or true --"}),
-        (("watermark_after",), {**WATERMARK, "xmin": -1}),
-        (("watermark_after",), {**WATERMARK, "horizon": "x"}),
-        (("watermark_before",), {**WATERMARK, "cursor": 7}),
-        (("watermark_before",), {**WATERMARK, "timeline": None}),
-        (("relation",), {"oid": 1, "storage": "x", "leaves": [], "columns": {}, "meanings": {}}),
-        (("watermark_after",), {"xmin": 1, "os": "system"}),
-        (("relation",), {"oid": 1}),
+        (("snapshot", "system"), 7),
+        (("snapshot", "system"), "x" * 1_001),
+        (("snapshot",), {"taken_at": "2026-01-01T00:00:00+00:00", "system": "", "text": "", "os": "system"}),
+        (("position_after",), {**POSITION, "value": "x"}),
+        (("position_after",), {**POSITION, "value": None}),
+        (("position_after",), {**POSITION, "text": "x" * 1_001}),
+        (("position_before",), {**POSITION, "system": None}),
+        (("position_after",), {**POSITION, "os": "system"}),
+        (("position_after",), {"xmin": 1}),
+        (("identity",), [1]),
+        (("identity",), "x"),
+        (("version",), "no_such_column"),
+        (("deleted",), "no_such_column"),
+        (("version",), 7),
+        (("written_by",), None),
     ],
 )
 def test_a_forged_field_is_refused_by_name_though_the_digest_is_right(
@@ -237,12 +261,13 @@ def test_json_made_to_hurt_is_refused() -> None:
             Manifest.from_json(bomb, "somewhere")
 
 
-def _forged(path: tuple[Any, ...], value: Any) -> bytes:
-    """A manifest with one field altered and its digest made anew."""
+def _forged(path: tuple[Any, ...], value: Any, **more: Any) -> bytes:
+    """A manifest with one field altered, or ``more``, and its digest made anew."""
     raw = json.loads(manifest(1, parts=(Part("shop/orders/batches/x", 1, 1, "0" * 64),)).sealed().to_json())
     del raw["digest"]
     place = raw
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = value
+    raw |= more
     return canonical({**raw, "digest": hashlib.sha256(canonical(raw)).hexdigest()})

@@ -25,9 +25,17 @@ from data_platform.landing.redaction import (
 )
 from data_platform.landing.state import CHECKPOINT_EVERY
 from data_platform.stores.local import LocalStore
-from data_platform.tables import Fingerprint, Slice, TableId, Watermark
+from data_platform.tables import Fingerprint, Slice, TableId
 from data_platform.warehouses.duckdb import DuckDBConfig
-from data_platform_tests.contracts.batches import COLUMNS, TABLE, Chain, manifest, part_of, write_part
+from data_platform_tests.contracts.batches import (
+    COLUMNS,
+    TABLE,
+    Chain,
+    manifest,
+    part_of,
+    position,
+    write_part,
+)
 from data_platform_tests.landing.redactions import (
     ENVIRON,
     KEY,
@@ -144,7 +152,7 @@ def test_the_key_is_asked_for_by_name() -> None:
 def test_state_is_what_it_was_before(ledger: Ledger) -> None:
     land(
         ledger,
-        watermark_after=Watermark("1", 1, 700),
+        position_after=position(700),
         measured_whole=True,
         fingerprints={DAY: Fingerprint(4, 5)},
     )
@@ -154,7 +162,7 @@ def test_state_is_what_it_was_before(ledger: Ledger) -> None:
         head = redact(ledger, 1, old=standing)
     after = ledger.state(TABLE)
     assert after.head == head
-    assert (after.watermark, after.columns) == (before.watermark, before.columns)
+    assert (after.position, after.columns) == (before.position, before.columns)
     assert (after.measured, after.measured_whole_at) == (before.measured, before.measured_whole_at)
     assert before.head is not None
     for name in ("snapshot", "committed_at", "key", "partition", "timezone", "key_enforced"):

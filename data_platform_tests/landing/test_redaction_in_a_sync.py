@@ -47,7 +47,7 @@ def test_syncs_go_on_and_a_rebuild_lacks_what_was_erased(
     assert erase(platform, 7, tmp_path).sequence == 2
     assert orders.good()["orders"].manifest is None, "nothing changed at the source"
     after = platform.ledger.state(TABLE)
-    assert (after.watermark, after.measured) == (before.watermark, before.measured)
+    assert (after.position, after.measured) == (before.position, before.measured)
     orders.execute("update orders set status = 'x' where order_id = 1")
     changed = orders.good()["orders"]
     assert (changed.operation, changed.rows) == ("changes", 1)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from data_platform.errors import SchemaDrift
 from data_platform.sources.postgres.clock import Observation
 from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn
+from data_platform.sources.postgres.position import Seen, Watermark
 from data_platform.sources.postgres.server import Server
 from data_platform.sync.decide import (
     MAX_XID_DISTANCE,
@@ -25,7 +26,7 @@ from data_platform.sync.decide import (
     treated,
     treatment,
 )
-from data_platform.tables import RULE_PREFIX, Column, Snapshot, TableId, Watermark
+from data_platform.tables import RULE_PREFIX, Column, TableId
 
 CURSOR = SourceColumn("updated_at", "timestamp with time zone", "timestamptz", "pg_catalog", "b", -1, True)
 TABLE = Relation(
@@ -33,7 +34,7 @@ TABLE = Relation(
 )
 VIEW = replace(TABLE, kind="v", leaves=())
 SERVER = Server(18, "cluster/1", 1, standby=False)
-SNAPSHOT = Snapshot("cluster/1", 1, 5000, "5000:5000:", "2026-01-31T12:00:00.000000+00:00")
+SNAPSHOT = Seen("cluster/1", 1, 5000, "5000:5000:", "2026-01-31T12:00:00.000000+00:00")
 BEFORE = Watermark("cluster/1", 1, 4000, "2026-01-31T11:00:00.000000+00:00")
 SEEN = Observation(datetime(2026, 1, 31, 12, tzinfo=UTC), None, False, False, True, False)
 

@@ -62,8 +62,8 @@ def test_rows_that_are_attached_are_older_than_any_clock(project: Project) -> No
     stamped = PARTS.replace("n int", "n int, updated_at timestamptz not null default now()")
     project.execute(stamped, "create index on t (updated_at)")
     project.catalog({"t": {**PARTS_BLOCK, "cursor": "updated_at", "cursor_clock": "database"}})
-    watermark = project.good()["t"].watermark_after
-    assert watermark is not None and watermark.horizon is not None
+    position = project.good()["t"].position_after
+    assert position is not None and position.value["horizon"] is not None
     project.good()
     project.execute(ATTACH)
     project.good()
@@ -259,12 +259,13 @@ def test_batches_that_do_not_tell_their_relation_are_read(project: Project) -> N
     (project.root / "warehouse.duckdb").unlink()
     (path,) = (project.root / "landing" / "shop" / "t" / "manifests").rglob("*.json")
     old = json.loads(path.read_bytes())
-    del old["relation"], old["digest"]
+    old["identity"] = None
+    del old["digest"]
     old["digest"] = hashlib.sha256(canonical(old)).hexdigest()
     path.write_bytes(canonical(old))
     assert project.good()["t"].manifest is None
     project.execute("update t set n = 9 where id = 1")
     report = project.good()["t"]
     assert report.operation == "changes" and report.manifest is not None
-    assert report.manifest.relation is not None
+    assert report.manifest.identity is not None
     assert ids(project) == [1, 2, 3, 4]

@@ -199,7 +199,7 @@ def test_a_row_that_moved_into_a_slice_leaves_its_old_day(orders: Project) -> No
 
 
 def test_a_slice_sees_deletes_and_leaves_the_watermark(orders: Project) -> None:
-    before = orders.platform().ledger.state(next(iter(orders.good().values())).table).watermark
+    before = orders.platform().ledger.state(next(iter(orders.good().values())).table).position
     orders.execute(
         "delete from orders where order_id in (3, 23)",
         "update orders set status = 'waits' where order_id = 4",
@@ -210,7 +210,7 @@ def test_a_slice_sees_deletes_and_leaves_the_watermark(orders: Project) -> None:
     assert orders.rows("select count(*) from raw_shop.orders where order_id in (3, 23)") == [(0,)]
     first = orders.platform().ledger.read(report.table, 2)
     assert first.operation == "slice"
-    assert first.watermark_after == before
+    assert first.position_after == before
     orders.good()
     exact(orders)
 

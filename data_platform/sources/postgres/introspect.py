@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_platform.errors import TableMissing
-from data_platform.tables import Identity
+from data_platform.sources.postgres.identity import Identity
 
 KINDS = {
     "r": "table",

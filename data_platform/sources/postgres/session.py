@@ -22,12 +22,12 @@ from data_platform.sources.postgres.clock import Observation, observe
 from data_platform.sources.postgres.connection import Target, connect, unreachable
 from data_platform.sources.postgres.introspect import Relation, read_relations
 from data_platform.sources.postgres.limits import Limit, read_limits
+from data_platform.sources.postgres.position import Seen
 from data_platform.sources.postgres.server import read_server
 from data_platform.sources.postgres.server_errors import LOCK_CODES, source_error
 from data_platform.sources.postgres.settings import Place, Settings, place, roll_back, transaction
 from data_platform.sources.postgres.together import Wanted
 from data_platform.sources.postgres.types import from_clause, quote
-from data_platform.tables import Snapshot
 
 SUPPORTED = range(13, 19)
 NOT_THERE = ("42P01", "3F000")
@@ -69,7 +69,7 @@ class SourceSession:
         self._locked: set[str] = set()
         self._denied: dict[str, DataPlatformError] = {}
         self.observation: Observation | None = None
-        self.snapshot: Snapshot | None = None
+        self.snapshot: Seen | None = None
         self.exported = ""
         self.reader: Callable[[str], list[tuple[Any, ...]]] | None = None
         self._connection: Any = None
@@ -104,7 +104,7 @@ class SourceSession:
         except Exception as error:
             raise self.failure(error, what) from None
 
-    def begin(self, tables: Iterable[Wanted], *, observe_activity: bool) -> Snapshot:
+    def begin(self, tables: Iterable[Wanted], *, observe_activity: bool) -> Seen:
         """Lock and describe ``tables``, then take the snapshot.
 
         A table that is missing, not permitted or locked lands in ``errors`` and
@@ -131,7 +131,7 @@ class SourceSession:
         self.snapshot = self._snapshot(text, xmin, taken)
         return self.snapshot
 
-    def observe(self, *, activity: bool) -> Snapshot:
+    def observe(self, *, activity: bool) -> Seen:
         """The numbers of a snapshot that is not kept, for who only looks."""
         with self.asking(f"Looking at {self.source!r}") as connection:
             if activity:
@@ -251,7 +251,7 @@ class SourceSession:
         """As a connection, for what asks under the snapshot that rows are read under."""
         return Asking(self, what)
 
-    def read_under(self) -> Snapshot:
+    def read_under(self) -> Seen:
         """The snapshot that rows are read under. A standby's reader has one of its own, later than
         ``snapshot``; the watermark stays with the earlier one."""
         assert self.snapshot is not None
@@ -357,8 +357,8 @@ class SourceSession:
                 raise problem from None
             return problem
 
-    def _snapshot(self, text: str, xmin: int, taken: Any) -> Snapshot:
-        return Snapshot(
+    def _snapshot(self, text: str, xmin: int, taken: Any) -> Seen:
+        return Seen(
             self.server.system_identifier,
             self.server.timeline,
             xmin,
