@@ -15,7 +15,7 @@ from data_platform.backups.manifest import BackupManifest, BackupTable
 from data_platform.errors import BackupDamaged, BackupError, DataPlatformError
 from data_platform.private_files import make_private
 from data_platform.warehouses import Warehouse
-from data_platform.warehouses.placing import appearing, forget
+from data_platform.warehouses.duckdb.placing import appearing, forget
 
 OpenAt = Callable[[Path], AbstractContextManager[Warehouse]]
 """Opens an empty warehouse of the environment's kind in a file."""

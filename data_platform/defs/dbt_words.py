@@ -12,7 +12,7 @@ from typing import Any
 
 from data_platform.engine_errors import reason
 from data_platform.printable import printable
-from data_platform.warehouses.duckdb import holder
+from data_platform.warehouses.duckdb.warehouse import holder
 from data_platform.words import plural
 
 FAILED = ("error", "fail", "runtime error")

@@ -19,7 +19,7 @@ from data_platform.landing.verify import contradictions
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 from data_platform.warehouses import Inventory, Warehouse
-from data_platform.warehouses.placing import appearing
+from data_platform.warehouses.duckdb.placing import appearing
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its batches loaded so far and how many there are to load."""

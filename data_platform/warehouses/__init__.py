@@ -1,7 +1,7 @@
-"""The warehouse's interface; one file an engine beside this one.
+"""The warehouse's interface; one folder an engine beside this module.
 
 An engine loads a batch exactly once, answers queries and describes.
-What a batch means is the manifest's; merge SQL is pure and lives in ``merge.py``.
+What a batch means is the manifest's; the SQL of a merge is pure and lives in the engine's ``merge.py``.
 """
 
 from __future__ import annotations

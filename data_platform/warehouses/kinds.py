@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from data_platform.warehouses.duckdb import DuckDBConfig
+from data_platform.warehouses.duckdb.warehouse import DuckDBConfig
 
 WarehouseConfig = DuckDBConfig  # join the next kind with `|`; its `kind` tells them apart

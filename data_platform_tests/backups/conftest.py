@@ -17,7 +17,7 @@ from data_platform.backups.manifest import backup_id
 from data_platform.backups.restore import RestoreReport, restore
 from data_platform.stores.local import LocalStore
 from data_platform.warehouses import Warehouse
-from data_platform.warehouses.duckdb import DuckDBConfig
+from data_platform.warehouses.duckdb.warehouse import DuckDBConfig
 
 NOW = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
 SETUP = (

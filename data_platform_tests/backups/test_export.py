@@ -158,7 +158,7 @@ def test_values_that_do_not_come_through_are_seen_before_anything_is_stored(
 def test_a_backup_is_of_one_instant(box: Box) -> None:
     """A writer in the same process commits between two tables: neither shows it."""
     with duckdb.connect(str(box.file)) as writer:
-        from data_platform.warehouses.duckdb import DuckDBWarehouse
+        from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
 
         reader = DuckDBWarehouse(writer.cursor(), box.file, read_only=True)
         with reader.snapshot():

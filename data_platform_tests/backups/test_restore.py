@@ -14,7 +14,7 @@ from data_platform.backups.restore import drill, restore, restore_files
 from data_platform.errors import BackupDamaged, BackupError, BackupMissing
 from data_platform.landing.part import sha256_of
 from data_platform.stores.local import LocalStore
-from data_platform.warehouses.duckdb import DuckDBWarehouse
+from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
 from data_platform_tests.backups.conftest import NOW, Box, open_at
 
 

@@ -32,7 +32,13 @@ PRELOADED = (
     *("_duckdb", "pandas", "pyarrow.dataset", "duckdb_extension_postgres_scanner"),
     *("psycopg", "psycopg_binary", "yaml", "importlib.metadata"),
     *("data_platform.sync", "data_platform.landing.verify", "data_platform.stores.s3"),
-    *("data_platform.warehouses.duckdb", "boto3.session", "boto3.s3.transfer", "botocore.config", "tenacity"),
+    *(
+        "data_platform.warehouses.duckdb.warehouse",
+        "boto3.session",
+        "boto3.s3.transfer",
+        "botocore.config",
+        "tenacity",
+    ),
     "data_platform_tests.chaos.child",
 )
 

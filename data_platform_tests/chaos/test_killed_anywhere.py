@@ -44,7 +44,7 @@ def test_the_points_are_those_where_something_is_touched(world: World, forks: Fo
         "after posix.rename",  # a part does
         "before posix.fsync",
         "after _duckdb.connect",
-        "before _duckdb.execute _duckdb_load.py",  # BEGIN, the merge, COMMIT
+        "before _duckdb.execute load.py",  # BEGIN, the merge, COMMIT
         "before _duckdb.execute extract.py",  # the reader's COPY
         "before psycopg.execute session.py",  # the lock, the snapshot
         "before _io.write",

@@ -15,7 +15,7 @@ from data_platform.errors import DuplicateKey
 from data_platform.landing.ledger import Ledger
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync import finish as finish_module
-from data_platform.warehouses import merge
+from data_platform.warehouses.duckdb import merge
 from data_platform_tests.exactness.bench import DAY, Bench, insert
 from data_platform_tests.exactness.oracle import Inexact, warehouse
 from data_platform_tests.exactness.tables import VARIANTS

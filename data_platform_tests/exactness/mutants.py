@@ -20,7 +20,7 @@ from data_platform.sources.postgres import clock, fingerprint
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession, changed_since
 from data_platform.sync import commit, decide, follow_up, run, summarize, work
-from data_platform.warehouses import _duckdb_load, merge
+from data_platform.warehouses.duckdb import load, merge
 from data_platform_tests.exactness import batch_cases, watermark_cases
 
 Edit = tuple[Callable[..., Any] | tuple[Any, str], str, str]
@@ -261,7 +261,7 @@ MUTANTS = (
         batch_cases.older_transaction_writes_last,
         (
             (
-                _duckdb_load._apply,
+                load._apply,
                 "        run(merge.collect_gone(",
                 "        newer = f'(SELECT b.* FROM {batch.rows()} b WHERE NOT EXISTS (SELECT 1 FROM {batch.target} t'"
                 " ' WHERE t.id = b.id AND t.updated_at > b.updated_at))'\n"
@@ -322,7 +322,7 @@ MUTANTS = (
         (
             (work._check_key, "if nulls or repeated:", "if False:"),
             (summarize._check_key, "if null_rows or twice:", "if False:"),
-            (_duckdb_load._check_keys, "if null or distinct != total:", "if False:"),
+            (load._check_keys, "if null or distinct != total:", "if False:"),
         ),
     ),
     # ---- the ledger
@@ -357,7 +357,7 @@ MUTANTS = (
         batch_cases.loaded_by_another_sync,
         (
             (
-                _duckdb_load._follows,
+                load._follows,
                 "    if sequence <= reached:",
                 "    if sequence <= reached:\n        return True\n    if False:",
             ),
@@ -367,7 +367,7 @@ MUTANTS = (
         "two threads load at once",
         "a batch is loaded once",
         batch_cases.loaded_by_another_thread,
-        ((_duckdb_load.load, "with records.WRITING:", "with suppress():"),),
+        ((load.load, "with records.WRITING:", "with suppress():"),),
     ),
     # ---- completeness
     Mutant(

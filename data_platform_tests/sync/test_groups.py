@@ -12,7 +12,7 @@ import pytest
 
 from data_platform.errors import WarehouseBusy, WarehouseError
 from data_platform.sync import finish, summarize
-from data_platform.warehouses import duckdb as warehouse_module
+from data_platform.warehouses.duckdb import warehouse as warehouse_module
 from data_platform_tests.sync.conftest import Project
 
 Count = Callable[[], tuple[int, int]]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from data_platform.fingerprint import literal, quoted
 from data_platform.tables import Slice, TableId
 from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch, Look
-from data_platform.warehouses._duckdb_connect import run_one
+from data_platform.warehouses.duckdb.connect import run_one
 
 if TYPE_CHECKING:
     import duckdb

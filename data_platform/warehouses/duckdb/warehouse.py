@@ -1,6 +1,6 @@
 """The DuckDB warehouse: one file on a disk of this machine, and the YAML that opens it.
 
-Loading is ``_duckdb_load.py``'s, the pure statements ``merge.py``'s. ``duckdb`` itself
+Loading is ``load.py``'s, the pure statements ``merge.py``'s. ``duckdb`` itself
 is imported when a warehouse is opened, not before.
 """
 
@@ -28,16 +28,13 @@ from data_platform.warehouses import (
     Relation,
     StoredTable,
 )
-from data_platform.warehouses import _duckdb_backup as backup
-from data_platform.warehouses import _duckdb_compare as compare
-from data_platform.warehouses import _duckdb_infinity as infinity
-from data_platform.warehouses import _duckdb_records as records
-from data_platform.warehouses import _duckdb_restore as restoring
-from data_platform.warehouses._duckdb_connect import connect, readable_errors
-from data_platform.warehouses._duckdb_connect import holder as holder
-from data_platform.warehouses._duckdb_describe import describe_one
-from data_platform.warehouses._duckdb_load import load
-from data_platform.warehouses._duckdb_statement import check_question, not_run
+from data_platform.warehouses.duckdb import backup, compare, infinity, records
+from data_platform.warehouses.duckdb import restore as restoring
+from data_platform.warehouses.duckdb.connect import connect, readable_errors
+from data_platform.warehouses.duckdb.connect import holder as holder
+from data_platform.warehouses.duckdb.describe import describe_one
+from data_platform.warehouses.duckdb.load import load
+from data_platform.warehouses.duckdb.statement import check_question, not_run
 
 if TYPE_CHECKING:
     import duckdb
@@ -188,8 +185,8 @@ class DuckDBWarehouse:
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
         """Run ``sql`` and fetch at most ``limit`` rows of its result. A warehouse opened
-        ``read_only`` answers one question a time (see ``_duckdb_statement``). An infinite date or time is the word
-        ``infinity``. ``parameters`` cost an import of pandas (see ``_duckdb_records``)."""
+        ``read_only`` answers one question a time (see ``statement.py``). An infinite date or time is the word
+        ``infinity``. ``parameters`` cost an import of pandas (see ``records.py``)."""
         if self.read_only:
             check_question(self.connection, sql)
         described, rows = self._fetch(sql, parameters, limit)

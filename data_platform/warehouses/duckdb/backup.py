@@ -12,8 +12,8 @@ from data_platform.column_types import is_direct, is_text_form
 from data_platform.errors import WarehouseError
 from data_platform.fingerprint import literal, parquet_files, quoted
 from data_platform.warehouses import Inventory, StoredColumn, StoredTable
-from data_platform.warehouses._duckdb_connect import run_one
-from data_platform.warehouses._duckdb_restore import syntax_tree, unrestorable, view_body
+from data_platform.warehouses.duckdb.connect import run_one
+from data_platform.warehouses.duckdb.restore import syntax_tree, unrestorable, view_body
 
 if TYPE_CHECKING:
     import duckdb

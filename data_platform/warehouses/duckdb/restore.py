@@ -17,7 +17,7 @@ from data_platform.engine_errors import first_line
 from data_platform.errors import WarehouseError
 from data_platform.fingerprint import literal, quoted
 from data_platform.warehouses import Inventory, StoredTable
-from data_platform.warehouses._duckdb_statement import table_functions
+from data_platform.warehouses.duckdb.statement import table_functions
 
 if TYPE_CHECKING:
     import duckdb

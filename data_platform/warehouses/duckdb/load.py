@@ -14,9 +14,9 @@ from data_platform.column_types import is_column_type
 from data_platform.errors import DuplicateKey, LoadRefused, UnsupportedType
 from data_platform.fingerprint import duckdb_day, quoted
 from data_platform.tables import Column, Slice
-from data_platform.warehouses import LoadableBatch, LoadResult, merge
-from data_platform.warehouses import _duckdb_records as records
-from data_platform.warehouses._duckdb_connect import run_one
+from data_platform.warehouses import LoadableBatch, LoadResult
+from data_platform.warehouses.duckdb import merge, records
+from data_platform.warehouses.duckdb.connect import run_one
 
 if TYPE_CHECKING:
     import duckdb

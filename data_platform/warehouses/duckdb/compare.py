@@ -20,7 +20,7 @@ from data_platform.tables import (
     TableId,
     Tally,
 )
-from data_platform.warehouses import _duckdb_records as records
+from data_platform.warehouses.duckdb import records
 
 if TYPE_CHECKING:
     import duckdb

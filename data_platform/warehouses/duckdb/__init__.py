@@ -1,0 +1,1 @@
+"""The DuckDB warehouse: one file on a disk of this machine."""
