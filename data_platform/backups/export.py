@@ -20,7 +20,7 @@ from data_platform.backups.archive import Archive, object_key
 from data_platform.backups.manifest import BackupFile, BackupManifest, BackupObject, BackupTable, LedgerHead
 from data_platform.errors import BackupDamaged, DataPlatformError
 from data_platform.landing.part import sha256_of
-from data_platform.warehouses import Inventory, StoredTable, Warehouse
+from data_platform.warehouses import Archivable, Inventory, StoredTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,7 +69,7 @@ class _Encoded:
 
 
 def export(
-    warehouse: Warehouse,
+    warehouse: Archivable,
     folder: Path,
     id_: str,
     progress: Progress | None = None,
@@ -172,7 +172,7 @@ def _send(archive: Archive, manifest: BackupManifest, paths: dict[str, Path]) ->
 
 
 def _write(
-    warehouse: Warehouse,
+    warehouse: Archivable,
     reader: pa.RecordBatchReader,
     stored: StoredTable,
     folder: Path,
@@ -212,7 +212,7 @@ def _parts(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(batches)
 
 
-def _encode(warehouse: Warehouse, stored: StoredTable, part: pa.Table, path: Path, key: str) -> _Encoded:
+def _encode(warehouse: Archivable, stored: StoredTable, part: pa.Table, path: Path, key: str) -> _Encoded:
     """Write one file, and read it back: every page checked, every row hashed as the table's were."""
     parquet.write(part, path)
     with parquet.checked(path, key) as rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,8 @@ from data_platform.backups.instance import unpack
 from data_platform.backups.manifest import BackupManifest, BackupTable
 from data_platform.errors import BackupDamaged, BackupError, DataPlatformError
 from data_platform.private_files import make_private
-from data_platform.warehouses import Warehouse
-from data_platform.warehouses.duckdb.placing import appearing, forget
+from data_platform.warehouses import Archivable, ArchivableConfig
 
-OpenAt = Callable[[Path], AbstractContextManager[Warehouse]]
-"""Opens an empty warehouse of the environment's kind in a file."""
 Progress = Callable[[str, int], None]
 """Called with a table and its rows, once they are restored."""
 
@@ -41,26 +38,26 @@ class RestoreReport:
 def restore(
     archive: Archive,
     manifest: BackupManifest,
-    into: Path,
-    open_at: OpenAt,
+    into: ArchivableConfig,
+    root: Path,
     *,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> RestoreReport:
-    """Restore into the file ``into``, which appears only once every table was proven equal.
+    """Restore into ``into``, which reaches no file but its own and what ``archive`` gives, and appears only once every table was proven equal.
 
     Every object is hashed before it is read and every table's fingerprint compared
     with the manifest's. Raises BackupDamaged, naming what, and BackupError when
     ``into`` exists and ``replace`` is not said; then nothing was changed.
     """
-    if into.exists() and not replace:
+    if into.exists(root) and not replace:
         raise BackupError(
-            f"{into} exists. Choose another file, or say --replace to put the restored warehouse in its place once"
+            f"{into.place(root)} exists. Choose another name, or say --replace to put the restored warehouse in its place once"
             " it is proven equal to the backup."
         )
     started = time.monotonic()
-    with appearing(into, "restoring", open_at) as unfinished:
-        report = _restore(archive, manifest, unfinished, open_at, started, progress)
+    with into.appearing(root, "restoring", files=[archive.reader.folder]) as warehouse:
+        report = _restore(archive, manifest, warehouse, started, progress)
         if report.mismatches:
             raise BackupDamaged(
                 f"The warehouse restored from {manifest.id} in {archive} is not the one that was backed up:"
@@ -69,21 +66,21 @@ def restore(
     return report
 
 
-def drill(archive: Archive, which: str, folder: Path, open_at: OpenAt) -> RestoreReport:
-    """Restore into a file of ``folder`` that is thrown away. What fails is in the report, not raised."""
+def drill(archive: Archive, which: str, trial: ArchivableConfig, root: Path) -> RestoreReport:
+    """Restore into the new warehouse ``trial``, which is thrown away. What fails is in the report, not raised."""
     started = time.monotonic()
     manifest: BackupManifest | None = None
-    file = folder / "drill.duckdb"
     try:
         manifest = archive.chosen(which)
-        return _restore(archive, manifest, file, open_at, started, None)
+        with trial.open(root, files=[archive.reader.folder]) as warehouse:
+            return _restore(archive, manifest, warehouse, started, None)
     except DataPlatformError as error:
         seconds = time.monotonic() - started
         return RestoreReport(
             manifest.id if manifest else which, archive.name, 0, 0, 0, seconds, (str(error),)
         )
     finally:
-        forget(file)
+        trial.remove(root)
 
 
 def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int:
@@ -105,22 +102,20 @@ def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int
 def _restore(
     archive: Archive,
     manifest: BackupManifest,
-    file: Path,
-    open_at: OpenAt,
+    warehouse: Archivable,
     started: float,
     progress: Progress | None,
 ) -> RestoreReport:
     mismatches = []
-    with open_at(file) as warehouse:
-        engine = warehouse.inventory().engine
-        warehouse.restore(manifest.inventory)
-        for table in manifest.tables:
-            mismatches += _restore_table(
-                archive, manifest, table, warehouse, same_engine=engine == manifest.engine
-            )
-            if progress:
-                progress(table.label, table.rows)
-        warehouse.finish_restore(manifest.inventory)
+    engine = warehouse.inventory().engine
+    warehouse.restore(manifest.inventory)
+    for table in manifest.tables:
+        mismatches += _restore_table(
+            archive, manifest, table, warehouse, same_engine=engine == manifest.engine
+        )
+        if progress:
+            progress(table.label, table.rows)
+    warehouse.finish_restore(manifest.inventory)
     return RestoreReport(
         manifest.id,
         archive.name,
@@ -133,7 +128,12 @@ def _restore(
 
 
 def _restore_table(
-    archive: Archive, manifest: BackupManifest, table: BackupTable, warehouse: Warehouse, *, same_engine: bool
+    archive: Archive,
+    manifest: BackupManifest,
+    table: BackupTable,
+    warehouse: Archivable,
+    *,
+    same_engine: bool,
 ) -> list[str]:
     expected = (table.rows, table.fingerprint)
     by_today = 0

@@ -13,9 +13,10 @@ from data_platform.backups.config import BackupsConfig
 from data_platform.backups.export import FileToKeep
 from data_platform.backups.instance import postgres_files, sqlite_files
 from data_platform.defs import shown
-from data_platform.defs.names import WAREHOUSE_POOL
+from data_platform.defs.names import pool
 from data_platform.defs.resources import PlatformResource
 from data_platform.sync import backup
+from data_platform.warehouses import WarehouseConfig
 
 BACKUP = dg.AssetKey(["backup", "warehouse"])
 DRILL = dg.AssetKey(["restore_drill", "warehouse"])
@@ -29,7 +30,7 @@ FIRST_MAY_TAKE = timedelta(days=1)
 
 
 def backup_definitions(
-    config: BackupsConfig, copied: Iterable[dg.AssetKey], *, running: bool
+    config: BackupsConfig, warehouse: WarehouseConfig, copied: Iterable[dg.AssetKey], *, running: bool
 ) -> dg.Definitions:
     """``copied`` are the assets whose tables the warehouse holds."""
     days = dg.DailyPartitionsDefinition(start_date=config.start.isoformat(), timezone="UTC", end_offset=1)
@@ -77,7 +78,7 @@ def backup_definitions(
         return dg.RunRequest()
 
     return dg.Definitions(
-        assets=[_backup_asset(config, days, copied), _drill_asset()],
+        assets=[_backup_asset(config, pool(warehouse), days, copied), _drill_asset(warehouse.kind)],
         asset_checks=[_newest_copy(config), _last_good_drill(config)],
         jobs=[made],
         schedules=[daily, drill, ages],
@@ -85,14 +86,17 @@ def backup_definitions(
 
 
 def _backup_asset(
-    config: BackupsConfig, days: dg.DailyPartitionsDefinition, copied: Iterable[dg.AssetKey]
+    config: BackupsConfig,
+    slot: str | None,
+    days: dg.DailyPartitionsDefinition,
+    copied: Iterable[dg.AssetKey],
 ) -> dg.AssetsDefinition:
     @dg.asset(
         key=BACKUP,
         # A backup holds every day there is. Days of two time zones could not be matched, and nothing would load.
         deps=[dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping()) for key in sorted(copied)],
         partitions_def=days,
-        pool=WAREHOUSE_POOL,
+        pool=slot,
         group_name=GROUP,
         kinds={"parquet"},
         description="Every table, view and comment of the warehouse, the landing ledger and Dagster's own storage, in"
@@ -136,13 +140,13 @@ def _backup_asset(
     return warehouse
 
 
-def _drill_asset() -> dg.AssetsDefinition:
+def _drill_asset(engine: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=DRILL,
         deps=[BACKUP],
         group_name=GROUP,
-        kinds={"duckdb"},
-        description="The newest backup of every copy restored into a file that is thrown away, and every table's"
+        kinds={engine},
+        description="The newest backup of every copy restored into a warehouse that is thrown away, and every table's"
         " fingerprint compared.",
     )
     def warehouse(platform: PlatformResource) -> Iterator[Any]:

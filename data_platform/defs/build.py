@@ -25,7 +25,8 @@ from data_platform.defs.sources import platform_specs, source_assets
 def build(catalog: Catalog, environment: str) -> dg.Definitions:
     """Everything the graph holds in ``environment``. Connects to nothing and reads no secret."""
     linear.install()
-    running = catalog.environment(environment).automation == "running"
+    chosen = catalog.environment(environment)
+    running, warehouse = chosen.automation == "running", chosen.warehouse
     sources = list(catalog.sources.values())
     whole = whole_jobs(catalog)
     targets = {source.name: tables_target(source) for source in sources}
@@ -38,8 +39,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     own = dg.Definitions(
         assets=[
             *map(source_assets, sources),
-            *(assets for source in sources for assets in raw_assets(source)),
-            *platform_specs(catalog),
+            *(assets for source in sources for assets in raw_assets(source, warehouse)),
+            *platform_specs(catalog, warehouse),
         ],
         jobs=jobs(catalog, running=running),
         schedules=[
@@ -59,8 +60,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     )
     modelled = dbt_definitions(catalog, environment, gates)
     parts = [own, modelled]
-    backups = catalog.environment(environment).backups
-    if backups is not None:
+    if chosen.backups is not None and warehouse.traits.archive:
         copied = [raw_key(table) for table in catalog.table_ids()] + model_keys(modelled)
-        parts.append(backup_definitions(backups, copied, running=running))
+        parts.append(backup_definitions(chosen.backups, warehouse, copied, running=running))
     return with_freshness(dg.Definitions.merge(*parts), catalog)

@@ -21,7 +21,7 @@ from data_platform.defs.dbt_library import (
     DbtProject,
     dbt_assets,
 )
-from data_platform.defs.names import WAREHOUSE_POOL
+from data_platform.defs.names import pool
 from data_platform.defs.resources import PlatformResource
 
 LAYERS = ("staging", "intermediate", "marts", "snapshots")
@@ -92,8 +92,8 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
     folder = dbt_manifest.dbt_folder(catalog.root)
     project = DbtProject(folder, profiles_dir=folder, target=environment)
     if project.preparer.using_dagster_dev() and not dbt_manifest.fresh(catalog.root):
-        warehouse = catalog.root / catalog.environment(environment).warehouse.path
-        dbt_manifest.build_manifest(catalog.root, environment, warehouse)
+        variables = catalog.environment(environment).warehouse.dbt_variables(catalog.root)
+        dbt_manifest.build_manifest(catalog.root, environment, variables)
     manifest = dbt_manifest.load_manifest(catalog.root)
 
     translator = Translator(manifest, gates)
@@ -112,7 +112,7 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
         name="dbt_build",
         project=project,
         dagster_dbt_translator=translator,
-        pool=WAREHOUSE_POOL,
+        pool=pool(catalog.environment(environment).warehouse),
     )
     def dbt_build(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
         yield from dbt_run.build(context, cli, platform.open(), models)

@@ -15,7 +15,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,6 @@ PARSED_FILES = ("dbt_project.yml", "packages.yml", "dependencies.yml", "selector
 PROFILES = "profiles.yml"
 SUFFIXES = (".sql", ".yml", ".yaml", ".md", ".csv", ".py")
 DIGEST_NAME = "manifest.files.sha256"
-PATH_VARIABLE = "DATA_PLATFORM_DUCKDB_PATH"
-"""What ``dbt/profiles.yml`` reads the warehouse's file from."""
 BUILD = "Build it with `make manifest`"
 
 
@@ -85,10 +83,12 @@ def fresh(root: Path) -> bool:
     return known == digest_of_files(project) or _newer_than_files(path, project)
 
 
-def build_manifest(root: Path, environment: str = "local", warehouse: Path | None = None) -> Path:
+def build_manifest(
+    root: Path, environment: str = "local", variables: Mapping[str, str] | None = None
+) -> Path:
     """Run ``dbt parse`` and record what the manifest was built from. Connects to nothing.
 
-    With the ``environment`` and the ``warehouse`` file of the runs to come, dbt takes over in
+    With the ``environment`` and the ``variables`` of the runs to come, dbt takes over in
     each what it parsed here; otherwise it parses everything again (5 CPU-s).
 
     Processes that want it at once take turns, and all but the first find it done.
@@ -102,13 +102,12 @@ def build_manifest(root: Path, environment: str = "local", warehouse: Path | Non
         if manifest_path(root).exists() and recorded.exists() and recorded.read_text().strip() == digest:
             manifest_path(root).touch()  # newer than the files, as `make` wants it
             return manifest_path(root)
-        _parse(project, environment, warehouse)
+        _parse(project, environment, variables or {})
         record(root, digest)
     return manifest_path(root)
 
 
-def _parse(project: Path, environment: str, warehouse: Path | None) -> None:
-    path = {PATH_VARIABLE: str(warehouse)} if warehouse else {}
+def _parse(project: Path, environment: str, variables: Mapping[str, str]) -> None:
     folder = str(project)
     done = subprocess.run(
         [
@@ -123,7 +122,11 @@ def _parse(project: Path, environment: str, warehouse: Path | None) -> None:
             environment,
         ],
         cwd=project,
-        env={**passed_on(parsed(project), os.environ), **path, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        env={
+            **passed_on(parsed(project), os.environ),
+            **variables,
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -170,7 +173,8 @@ def main() -> None:
 
     catalog = load_catalog(project_root())
     environment = catalog.environment(os.environ.get("DATA_PLATFORM_ENV") or "local")
-    built = build_manifest(catalog.root, environment.name, catalog.root / environment.warehouse.path)
+    variables = environment.warehouse.dbt_variables(catalog.root)
+    built = build_manifest(catalog.root, environment.name, variables)
     sys.stdout.write(f"{built}\n")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.defs.dbt_words import FAILED, error_sentence, test_sentence
+from data_platform.defs.dbt_words import FAILED, HeldBy, error_sentence, test_sentence
 from data_platform.defs.names import TOLD_BY_CHECKS
 from data_platform.words import plural
 
@@ -32,13 +32,13 @@ class Results:
         """How the run fails. A sentence a model stands in its metadata, so that each is told by itself;
         tests that are asset checks of this run (their ids are ``checks``) are told by these. ``apart``
         are the tests that are checks of no run. dbt runs tests of models that nobody selected too: these
-        are left to their own models' runs. ``names`` are the assets by id; ``said`` is what dbt printed
-        as errors, for when it got to no model at all."""
+        are left to their own models' runs. ``names`` are the assets by id; ``said`` are the sentences for what dbt
+        printed as errors, for when it got to no model at all."""
         models = {names[id_]: self.sentences[id_] for id_ in self.failed if id_ in names}
         others = {f"test {id_.split('.')[2]}": self.sentences[id_] for id_ in self.failed & set(apart)}
         tests = self.failed & (set(apart) | set(checks))
         if not self.failed:
-            why = error_sentence(said[0]) if said else "see the output of the step."
+            why = said[0] if said else "see the output of the step."
             return dg.Failure(f"dbt ended before it built anything: {why}")
         if not models and not tests:
             return None
@@ -56,8 +56,8 @@ class Results:
         )
 
 
-def read_results(folder: Path, manifest: Mapping[str, Any]) -> Results:
-    """The results in dbt's ``folder``; nothing where it wrote none."""
+def read_results(folder: Path, manifest: Mapping[str, Any], held_by: HeldBy) -> Results:
+    """The results in dbt's ``folder``; nothing where it wrote none. ``held_by``: see ``error_sentence``."""
     try:
         found = json.loads((folder / "run_results.json").read_bytes())["results"]
     except (OSError, ValueError, KeyError):
@@ -76,7 +76,7 @@ def read_results(folder: Path, manifest: Mapping[str, Any]) -> Results:
         if status in ("fail", "warn") and node.get("resource_type") == "test":
             sentences[id_] = test_sentence(node, relations, int(one.get("failures") or 0))
         elif status in FAILED:
-            sentences[id_] = error_sentence(str(one.get("message") or ""))
+            sentences[id_] = error_sentence(str(one.get("message") or ""), held_by)
     return Results(sentences, frozenset(failed), skipped)
 
 

@@ -28,9 +28,9 @@ from data_platform.defs.dbt_library import (
     DbtCliResource,
 )
 from data_platform.defs.dbt_lineage import ColumnLineage
-from data_platform.defs.dbt_manifest import PATH_VARIABLE, parsed
+from data_platform.defs.dbt_manifest import parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
-from data_platform.defs.dbt_words import output
+from data_platform.defs.dbt_words import error_sentence, output
 from data_platform.defs.materializations import quoted
 from data_platform.sync import Platform
 from data_platform.warehouses import Relation, Warehouse
@@ -125,9 +125,9 @@ def build(
 ) -> Iterator[Any]:
     """Build and test the selected models, after whatever they are made of that is not there yet:
     a model follows its own tables only, and in a new warehouse not all of them have come."""
-    path = platform.catalog.root / platform.environment.warehouse.path
+    variables = platform.environment.warehouse.dbt_variables(platform.catalog.root)
     sweep(context.instance, Path(dbt.project_dir) / "target")
-    with environment_variable(PATH_VARIABLE, str(path)):
+    with environment_variables(variables):
         missing = not_there(platform, models, models.above(context.selected_asset_keys))
         if missing:
             names = [models.nodes[key]["name"] for key in missing]
@@ -141,7 +141,7 @@ def build(
                 with output_without_values():
                     first.wait()
             except DagsterDbtCliRuntimeError:
-                raise failure_of(first, models, checks=()) or dg.Failure(
+                raise failure_of(first, platform, models, checks=()) or dg.Failure(
                     "dbt failed: see its output."
                 ) from None
             lineage = ColumnLineage(models, first.target_path)
@@ -183,7 +183,8 @@ def described(
     except DagsterDbtCliRuntimeError:
         failed = True
     lineage = ColumnLineage(models, invocation.target_path)
-    results = read_results(invocation.target_path, models.manifest)
+    held_by = platform.environment.warehouse.held_by
+    results = read_results(invocation.target_path, models.manifest, held_by)
     checks = {test_id(event) for event in done if isinstance(event, dg.AssetCheckResult)}
     done = [in_words(event, results) if isinstance(event, dg.AssetCheckResult) else event for event in done]
     if any(isinstance(event, dg.Output) for event in done):
@@ -198,15 +199,19 @@ def described(
                 yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
     else:
         yield from done
-    if failed and (failure := failure_of(invocation, models, checks)) is not None:
+    if failed and (failure := failure_of(invocation, platform, models, checks)) is not None:
         raise failure
 
 
-def failure_of(invocation: DbtCliInvocation, models: Models, checks: Collection[str]) -> dg.Failure | None:
+def failure_of(
+    invocation: DbtCliInvocation, platform: Platform, models: Models, checks: Collection[str]
+) -> dg.Failure | None:
     """``checks`` are the ids of the tests that are told as asset checks."""
     names = {node["unique_id"]: key.to_user_string() for key, node in models.nodes.items()}
-    results = read_results(invocation.target_path, models.manifest)
-    return results.failure(names, checks, models.tests_apart, invocation._error_messages)
+    held_by = platform.environment.warehouse.held_by
+    results = read_results(invocation.target_path, models.manifest, held_by)
+    said = [error_sentence(message, held_by) for message in invocation._error_messages]
+    return results.failure(names, checks, models.tests_apart, said)
 
 
 def test_id(result: dg.AssetCheckResult) -> str:
@@ -274,14 +279,15 @@ class _Output(io.TextIOBase):
 
 
 @contextmanager
-def environment_variable(name: str, value: str) -> Iterator[None]:
-    """``name`` set for the block: dbt's process inherits it."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """``variables`` set for the block: dbt's process inherits them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

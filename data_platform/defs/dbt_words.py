@@ -7,12 +7,11 @@ quote a row is kept. Who holds the warehouse's file is said where that is why.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from data_platform.engine_errors import reason
 from data_platform.printable import printable
-from data_platform.warehouses.duckdb.warehouse import holder
 from data_platform.words import plural
 
 FAILED = ("error", "fail", "runtime error")
@@ -29,10 +28,14 @@ _COLUMN = re.compile(r"when casting from source column (\w+)\s*(?:LINE \d+:.*)?\
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def error_sentence(message: str) -> str:
+HeldBy = Callable[[str], str | None]
+"""Who holds the warehouse, where its engine's message says that somebody does: ``WarehouseConfig.held_by``."""
+
+
+def error_sentence(message: str, held_by: HeldBy) -> str:
     """The useful part of dbt's ``message`` about a model that failed."""
     text = printable(_ESCAPES.sub("", message))
-    held = holder(text)
+    held = held_by(text)
     if held is not None:
         return f"The warehouse is held by {held}. Let it finish, or end it; then this is built again."
     lines: list[str] = []

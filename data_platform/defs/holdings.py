@@ -7,8 +7,10 @@ was read, and so does a read that found nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from data_platform.errors import DataPlatformError
 from data_platform.sync import Platform
@@ -38,12 +40,13 @@ class KnownHoldings:
 
     def of(self, platform: Platform) -> Holdings:
         """While another process holds the file, what was known before."""
-        stamp = platform.environment.warehouse.stamp(platform.catalog.root)
+        files = platform.environment.warehouse.files(platform.catalog.root)
+        stamp = _stamp(files)
         if stamp and stamp == self._stamp:
             return self._known
         now = self._clock()
         try:
-            self._known = _asked(platform) if stamp else Holdings()
+            self._known = Holdings() if files and not stamp else _asked(platform)
         except DataPlatformError:
             return self._known
         written = max((modified for modified, *_ in stamp), default=0) / 1e9
@@ -51,10 +54,20 @@ class KnownHoldings:
         return self._known
 
 
+def _stamp(files: Sequence[Path]) -> tuple[tuple[int, int, int], ...]:
+    """Another one once one of ``files`` was written again; nothing is opened."""
+    found = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            at = file.stat()
+            found.append((at.st_mtime_ns, at.st_size, at.st_ino))
+    return tuple(found)
+
+
 def _asked(platform: Platform) -> Holdings:
-    config = platform.environment.warehouse
-    soon = config.model_copy(update={"wait_seconds": min(config.wait_seconds, WAIT_SECONDS)})
-    with soon.open(platform.catalog.root, read_only=True) as warehouse:
+    with platform.environment.warehouse.waiting(WAIT_SECONDS).open(
+        platform.catalog.root, read_only=True
+    ) as warehouse:
         return Holdings(
             {batch.table: batch.sequence for batch in warehouse.loaded_all()}, dict(warehouse.reads())
         )

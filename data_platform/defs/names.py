@@ -9,10 +9,10 @@ from __future__ import annotations
 from dagster import AssetKey
 
 from data_platform.tables import TableId
-from data_platform.warehouses import PLATFORM_SCHEMA
+from data_platform.warehouses import PLATFORM_SCHEMA, WarehouseConfig
 
 WAREHOUSE_POOL = "warehouse"
-"""DuckDB lets one process write: whatever opens the warehouse takes the one slot of this pool."""
+"""Where one process may write: whatever opens the warehouse takes the one slot of this pool."""
 
 TOUCHED_SLICES = AssetKey([PLATFORM_SCHEMA, "touched_slices"])
 """The platform's own record in the warehouse, written with each load; incremental models read it."""
@@ -26,6 +26,11 @@ TOLD_BY_CHECKS = "told_by_checks"
 SOURCE_TAG = "data_platform/source"
 SEQUENCE_TAG = "data_platform/sequence"
 """On a materialization: the sequence of the newest batch it stands for."""
+
+
+def pool(warehouse: WarehouseConfig) -> str | None:
+    """The pool of whatever opens ``warehouse``; none where many processes may write."""
+    return WAREHOUSE_POOL if warehouse.traits.writers == "one" else None
 
 
 def source_key(table: TableId) -> AssetKey:

@@ -33,7 +33,7 @@ from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import CompletenessReport
 from data_platform.sync import Platform, TableReport, check_completeness, sync_changes, sync_slices
 from data_platform.tables import Slice, TableId
-from data_platform.warehouses import Warehouse
+from data_platform.warehouses import Warehouse, WarehouseConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +66,18 @@ SYNC_CONFIG = {
 }
 
 
-def raw_assets(source: Source) -> list[dg.AssetsDefinition]:
+def raw_assets(source: Source, warehouse: WarehouseConfig) -> list[dg.AssetsDefinition]:
     """One op for all tables, partitioned or not: a foreign key joins both kinds."""
     tables = list(source.tables.values())
     days = partitions.daily(source) if any(table.partition for table in tables) else None
 
     @dg.multi_asset(
         name=names.sync_op(source.name),
-        specs=[_spec(source, table, days if table.partition else None) for table in tables],
+        specs=[_spec(source, table, days if table.partition else None, warehouse.kind) for table in tables],
         check_specs=[spec for table in tables for spec in check_specs(table)],
         can_subset=True,
         config_schema=SYNC_CONFIG,
-        pool=names.WAREHOUSE_POOL,
+        pool=names.pool(warehouse),
         backfill_policy=dg.BackfillPolicy.single_run() if days else None,
     )
     def sync(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
@@ -87,14 +87,16 @@ def raw_assets(source: Source) -> list[dg.AssetsDefinition]:
     return [sync]
 
 
-def _spec(source: Source, table: Table, days: dg.DailyPartitionsDefinition | None) -> dg.AssetSpec:
+def _spec(
+    source: Source, table: Table, days: dg.DailyPartitionsDefinition | None, engine: str
+) -> dg.AssetSpec:
     return dg.AssetSpec(
         names.raw_key(table.id),
         deps=[names.source_key(table.id)],
         description=shown.description(table.description),
         group_name=names.raw_group(source.name),
         owners=owners(table.owner),
-        kinds={"parquet", "duckdb"},
+        kinds={"parquet", engine},
         partitions_def=days,
         skippable=True,
         metadata={

@@ -7,7 +7,7 @@ import dagster as dg
 from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import shown
 from data_platform.defs.names import TOUCHED_SLICES, raw_key, source_group, source_key
-from data_platform.warehouses import PLATFORM_SCHEMA
+from data_platform.warehouses import PLATFORM_SCHEMA, WarehouseConfig
 
 
 def source_assets(source: Source) -> dg.AssetsDefinition:
@@ -31,7 +31,7 @@ def owners(owner: str | None) -> list[str]:
     return [owner] if owner else []
 
 
-def platform_specs(catalog: Catalog) -> list[dg.AssetSpec]:
+def platform_specs(catalog: Catalog, warehouse: WarehouseConfig) -> list[dg.AssetSpec]:
     """What each load records about itself, which incremental models read."""
     return [
         dg.AssetSpec(
@@ -40,7 +40,7 @@ def platform_specs(catalog: Catalog) -> list[dg.AssetSpec]:
             description="One row per load and slice of a raw table in which rows came or went; written in"
             " the load's own transaction.",
             group_name="platform",
-            kinds={"duckdb"},
+            kinds={warehouse.kind},
             metadata={"dagster/table_name": f"{PLATFORM_SCHEMA}.touched_slices"},
         )
     ]

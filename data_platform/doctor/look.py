@@ -222,19 +222,20 @@ def _written_at(store: Store, key: str) -> datetime | None:
 
 
 def look_at_warehouse(platform: Platform) -> Iterator[Finding]:
-    path = platform.catalog.root / platform.environment.warehouse.path
-    if path.exists():
+    config, root = platform.environment.warehouse, platform.catalog.root
+    if config.exists(root):
         try:
             with platform.warehouse(read_only=True) as warehouse:
                 loaded = len(warehouse.loaded_all())
-            yield Finding("warehouse", "ok", f"{path} opens; {loaded} tables are loaded.")
+            yield Finding("warehouse", "ok", f"{config.place(root)} opens; {loaded} tables are loaded.")
         except WarehouseBusy as error:
             yield Finding("warehouse", "warn", str(error))
         except DataPlatformError as error:
             yield failed("warehouse", error)
     else:
-        yield Finding("warehouse", "ok", f"{path} is not there yet; the first sync makes it.")
-    yield _disk("warehouse: disk", path.parent)
+        yield Finding("warehouse", "ok", f"{config.place(root)} is not there yet; the first sync makes it.")
+    for folder in dict.fromkeys(file.parent for file in config.files(root)):
+        yield _disk("warehouse: disk", folder)
 
 
 def _disk(check: str, path: Path) -> Finding:

@@ -31,9 +31,7 @@ def look_at_modes(platform: Platform, environ: Mapping[str, str]) -> Finding:
 
 def _kept(platform: Platform, environ: Mapping[str, str]) -> Iterator[Path]:
     root, environment = platform.catalog.root, platform.environment
-    warehouse = root / environment.warehouse.path
-    yield warehouse
-    yield warehouse.with_name(f"{warehouse.name}.wal")
+    yield from environment.warehouse.files(root)
     backups = environment.backups
     for store in (environment.landing, *([backups.store, *backups.copies.values()] if backups else [])):
         if isinstance(store, LocalStoreConfig):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,8 +20,7 @@ from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.sync.platform import Platform
-from data_platform.warehouses import Warehouse
-from data_platform.warehouses.kinds import WarehouseConfig
+from data_platform.warehouses import ArchivableConfig, archivable
 
 WAREHOUSE_MEMORY = "384MB"
 """Of the warehouse while it is backed up or restored: it spills beyond, and the rows under way need room too."""
@@ -151,16 +150,18 @@ def newest(platform: Platform) -> list[CopyAge]:
 def restore_warehouse(
     platform: Platform,
     which: str,
-    into: Path,
+    into: str | os.PathLike[str],
     *,
     copy: str = PRIMARY,
     replace: bool = False,
     progress: restoring.Progress | None = None,
 ) -> RestoreReport:
-    """``which`` is ``latest``, a day or an id; ``copy`` the archive. See ``backups.restore.restore``."""
+    """``which`` is ``latest``, a day or an id; ``into`` a file, where the engine's warehouses are files; ``copy`` the
+    archive. See ``backups.restore.restore``."""
     chosen = archive(platform, copy)
+    target = _bounded(platform).elsewhere(into)
     return restoring.restore(
-        chosen, chosen.chosen(which), into, _open_at(platform, chosen), replace=replace, progress=progress
+        chosen, chosen.chosen(which), target, platform.catalog.root, replace=replace, progress=progress
     )
 
 
@@ -176,26 +177,17 @@ def restore_beside(platform: Platform, which: str, into: Path, *, copy: str = PR
 
 
 def hold_drills(platform: Platform) -> list[RestoreReport]:
-    """Restore the newest backup of every archive into a file that is thrown away."""
+    """Restore the newest backup of every archive into a warehouse that is thrown away."""
     reports = []
     for one in archives(platform):
         with archive(platform).store.scratch() as folder:
-            reports.append(restoring.drill(one, "latest", folder, _open_at(platform, one)))
+            trial = _bounded(platform).elsewhere(folder / "drill")
+            reports.append(restoring.drill(one, "latest", trial, platform.catalog.root))
     return reports
 
 
-def _open_at(platform: Platform, source: Archive) -> restoring.OpenAt:
-    """Opens a warehouse that reaches no file but its own and those that ``source`` gives."""
-
-    def open_at(path: Path) -> AbstractContextManager[Warehouse]:
-        files = [source.reader.folder]
-        return _bounded(platform, path=path.absolute()).open(platform.catalog.root, files=files)
-
-    return open_at
-
-
-def _bounded(platform: Platform, **elsewhere: Path) -> WarehouseConfig:
-    return platform.environment.warehouse.model_copy(update={"memory_limit": WAREHOUSE_MEMORY, **elsewhere})
+def _bounded(platform: Platform) -> ArchivableConfig:
+    return archivable(platform.environment.warehouse).bounded(WAREHOUSE_MEMORY)
 
 
 def _keys(platform: Platform) -> dict[tuple[str, str], tuple[str, ...]]:

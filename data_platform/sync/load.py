@@ -56,7 +56,7 @@ def load_pending(
 def loaded_marks(platform: Platform) -> dict[TableId, Mark]:
     """The batch of each table that the warehouse has loaded last: its record lies where nobody writes who may only
     write to the landing store, so a ledger that was set back or exchanged contradicts it."""
-    if not (platform.catalog.root / platform.environment.warehouse.path).exists():
+    if not platform.environment.warehouse.exists(platform.catalog.root):
         return {}
     with platform.warehouse(read_only=True) as warehouse:
         return {

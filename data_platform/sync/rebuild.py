@@ -6,20 +6,18 @@ columns included, so the same batches by the same loader make the same tables.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from data_platform.errors import ConfigurationError, LedgerBroken, WarehouseError
 from data_platform.fingerprint import quoted
 from data_platform.landing.verify import contradictions
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
-from data_platform.warehouses import Inventory, Warehouse
-from data_platform.warehouses.duckdb.placing import appearing
+from data_platform.warehouses import Warehouse
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its batches loaded so far and how many there are to load."""
@@ -44,23 +42,25 @@ class RebuiltTable:
 
 def rebuild(
     platform: Platform,
-    into: Path,
+    into: str | os.PathLike[str],
     *,
     at: datetime | None = None,
     tables: Sequence[TableId] | None = None,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> list[RebuiltTable]:
-    """Make the raw tables of the catalog, or ``tables``, in the file ``into``, which appears when all are done.
+    """Make the raw tables of the catalog, or ``tables``, in the warehouse ``into`` (the name of a file, where the
+    engine's are files), which appears when all are done.
 
     What had landed at ``at`` or before counts: a sync loads it a moment later. Every manifest on the way
     is verified and every part hashed before it is read. Raises LedgerBroken, PartDamaged and LoadRefused,
     naming the object and the table, and WarehouseError when ``into`` exists and ``replace`` is not said;
     then nothing was changed.
     """
-    if into.exists() and not replace:
+    target, root = platform.environment.warehouse.elsewhere(into), platform.catalog.root
+    if target.exists(root) and not replace:
         raise WarehouseError(
-            f"{into} exists. Choose another file, or say --replace to put the rebuilt one in its place once it"
+            f"{target.place(root)} exists. Choose another name, or say --replace to put the rebuilt one in its place once it"
             " is whole."
         )
     if at is not None and at > platform.clock():
@@ -75,17 +75,9 @@ def rebuild(
                 " `data-platform status`."
             )
 
-    def open_at(path: Path) -> AbstractContextManager[Warehouse]:
-        elsewhere = {"path": path.absolute()}
-        return platform.environment.warehouse.model_copy(update=elsewhere).open(
-            platform.catalog.root, files=[platform.store.folder]
-        )
-
-    with appearing(into, "rebuilding", open_at) as unfinished, open_at(unfinished) as warehouse:
+    with target.appearing(root, "rebuilding", files=[platform.store.folder]) as warehouse:
         wanted = platform.catalog.table_ids() if tables is None else dict.fromkeys(tables)
-        rebuilt = [_rebuild(platform, warehouse, table, at, progress) for table in wanted]
-        warehouse.finish_restore(Inventory("", (), (), ()))  # all of it on disk before it is renamed
-    return rebuilt
+        return [_rebuild(platform, warehouse, table, at, progress) for table in wanted]
 
 
 def _rebuild(

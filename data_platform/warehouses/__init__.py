@@ -6,12 +6,14 @@ What a batch means is the manifest's; the SQL of a merge is pure and lives in th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
+from data_platform.errors import ConfigurationError
 from data_platform.tables import Column, Fingerprint, Layout, Load, Operation, Slice, Snapshot, TableId, Tally
 
 if TYPE_CHECKING:
@@ -21,6 +23,22 @@ PLATFORM_SCHEMA = "_data_platform"
 """Holds ``loaded_batches``, ``loaded_tables`` (the newest of each table) and ``touched_slices``, written with each
 load: what is loaded; and ``evaluated_rules``: what the rules found when the command line loaded; and ``table_reads``: by the source's
 clock, up to when a table was read, up to when its deletes are known, and when it last lost rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an engine can do, known without opening it.
+
+    ``writers``: whether several processes may write at once. ``load``: whether a batch and its record are one
+    transaction, or the intent is written, the batch applied so that doing it twice changes nothing, and then the
+    record. ``parts``: whether it loads local files, or copies from the landing store's own address. ``archive``:
+    whether it can be backed up and restored table by table (``Archivable``); where not, the ledger is the backup
+    of its raw tables."""
+
+    writers: Literal["one", "many"]
+    load: Literal["transaction", "intent"]
+    parts: Literal["files", "urls"]
+    archive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +219,10 @@ class Warehouse(Protocol):
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]: ...
 
+
+class Archivable(Warehouse, Protocol):
+    """A warehouse that is backed up and restored table by table, where ``Traits.archive``."""
+
     def snapshot(self) -> AbstractContextManager[None]:
         """All that is read in the block is of one instant."""
 
@@ -227,3 +249,77 @@ class Warehouse(Protocol):
 
     def finish_restore(self, inventory: Inventory) -> None:
         """Make what is no table, and write everything to disk."""
+
+
+class WarehouseConfig(Protocol):
+    """A warehouse as the catalog names it. Whoever works with one knows no more of it than this."""
+
+    traits: ClassVar[Traits]
+
+    @property
+    def kind(self) -> str: ...
+
+    def open(
+        self, root: Path, read_only: bool = False, *, files: Sequence[Path] = ()
+    ) -> AbstractContextManager[Warehouse]:
+        """The warehouse for one piece of work. Its statements reach no file but its own and those below the
+        folders ``files``. ``WarehouseBusy`` when somebody else holds it; ``WarehouseError`` when there is
+        nothing to read."""
+
+    def elsewhere(self, name: str | os.PathLike[str]) -> WarehouseConfig:
+        """The same engine with the same settings over another file, dataset or database."""
+
+    def appearing(
+        self, root: Path, doing: str, *, files: Sequence[Path] = ()
+    ) -> AbstractContextManager[Warehouse]:
+        """A new, empty warehouse that takes this one's place when the block ends, on disk as a whole; after an error
+        nothing of it stays. ``doing`` names it meanwhile. ``WarehouseBusy`` when somebody works in what would
+        be replaced: what they wrote afterwards would be lost with it."""
+
+    def waiting(self, seconds: float) -> WarehouseConfig:
+        """The same warehouse, waited for no longer than that while somebody else holds it."""
+
+    def exists(self, root: Path) -> bool:
+        """Whether there is anything to open."""
+
+    def place(self, root: Path) -> str:
+        """Where it is, for people."""
+
+    def files(self, root: Path) -> Sequence[Path]:
+        """The files of this machine that it is written to; none where it is elsewhere."""
+
+    def dbt_variables(self, root: Path) -> Mapping[str, str]:
+        """The environment variables that ``dbt/profiles.yml`` reads it from."""
+
+    def held_by(self, message: str) -> str | None:
+        """Who holds it, where the engine's ``message``, as dbt passes it on, says that somebody does."""
+
+
+class ArchivableConfig(WarehouseConfig, Protocol):
+    """A configured warehouse whose ``Traits.archive`` is true."""
+
+    def open(
+        self, root: Path, read_only: bool = False, *, files: Sequence[Path] = ()
+    ) -> AbstractContextManager[Archivable]: ...
+
+    def elsewhere(self, name: str | os.PathLike[str]) -> ArchivableConfig: ...
+
+    def appearing(
+        self, root: Path, doing: str, *, files: Sequence[Path] = ()
+    ) -> AbstractContextManager[Archivable]: ...
+
+    def bounded(self, memory: str) -> ArchivableConfig:
+        """The same warehouse, opened within so much of this machine's memory, such as 384MB."""
+
+    def remove(self, root: Path) -> None:
+        """Everything in it, and itself."""
+
+
+def archivable(config: WarehouseConfig) -> ArchivableConfig:
+    """``config`` as what can be backed up; ``ConfigurationError`` where its engine cannot."""
+    if not config.traits.archive:
+        raise ConfigurationError(
+            f"A warehouse of the kind {config.kind} is not backed up table by table. What landed is in the landing"
+            " store: keep a second copy of that, and make the raw tables anew from it with `data-platform rebuild`."
+        )
+    return cast("ArchivableConfig", config)

@@ -16,8 +16,8 @@ from data_platform.backups.export import BackupReport, Exported, FileToKeep, exp
 from data_platform.backups.manifest import backup_id
 from data_platform.backups.restore import RestoreReport, restore
 from data_platform.stores.local import LocalStore
-from data_platform.warehouses import Warehouse
-from data_platform.warehouses.duckdb.warehouse import DuckDBConfig
+from data_platform.warehouses import Archivable
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 
 NOW = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
 SETUP = (
@@ -88,11 +88,15 @@ class Box:
 
     def restore(self, which: str = "latest", into: str = "restored.duckdb", **how: bool) -> RestoreReport:
         archive = self.archive()
-        return restore(archive, archive.chosen(which), self.root / into, open_at, **how)
+        return restore(archive, archive.chosen(which), config(self.root / into), self.root, **how)
 
 
-def open_at(path: Path) -> AbstractContextManager[Warehouse]:
-    return DuckDBConfig(path=path, memory_limit="384MB").open(path.parent, files=[path.parent])
+def config(path: Path) -> DuckDBConfig:
+    return DuckDBConfig(path=path, memory_limit="384MB")
+
+
+def open_at(path: Path) -> AbstractContextManager[Archivable]:
+    return config(path).open(path.parent, files=[path.parent])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from data_platform.backups.archive import MANIFESTS
 from data_platform.backups.manifest import BackupManifest
 from data_platform.backups.restore import drill
 from data_platform.errors import BackupDamaged, WarehouseError
-from data_platform_tests.backups.conftest import Box, open_at
+from data_platform_tests.backups.conftest import Box, config
 
 STATEMENTS = [
     "COPY (SELECT 1) TO '{out}'",
@@ -145,6 +145,6 @@ def _forge(box: Box, manifest: BackupManifest) -> None:
 
 def _refused(box: Box, out: Path, what: str) -> None:
     """The drill, which nobody looks at while it runs, says so and keeps nothing."""
-    report = drill(box.archive(), "latest", box.root, open_at)
+    report = drill(box.archive(), "latest", config(box.root / "drill"), box.root)
     assert report.mismatches, what
     assert not out.exists(), what

@@ -17,7 +17,7 @@ from data_platform.errors import BackupDamaged, LedgerBroken
 from data_platform.landing.ledger import Ledger
 from data_platform.stores.local import LocalStore
 from data_platform.tables import TableId
-from data_platform_tests.backups.conftest import Box, open_at
+from data_platform_tests.backups.conftest import Box, config
 from data_platform_tests.contracts.batches import TABLE
 from data_platform_tests.landing.test_ledger import grow
 from data_platform_tests.servers import ObjectServer, new_prefix
@@ -38,7 +38,7 @@ def test_a_restore_from_each_copy_equals_the_warehouse(box: Box, remote: Archive
     for archive in (primary, remote):
         assert archive.damage(report.manifest, deep=True) == []
         file = box.root / f"from-{archive.name}.duckdb"
-        assert restore(archive, archive.chosen("2026-11-22"), file, open_at).mismatches == ()
+        assert restore(archive, archive.chosen("2026-11-22"), config(file), box.root).mismatches == ()
         for ask in ("from raw_shop.orders order by id", "from staging.a"):
             assert box.rows(ask, file) == box.rows(ask)
     remote.remove(report.manifest.id)

@@ -15,7 +15,7 @@ from data_platform.errors import BackupDamaged, BackupError, BackupMissing
 from data_platform.landing.part import sha256_of
 from data_platform.stores.local import LocalStore
 from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
-from data_platform_tests.backups.conftest import NOW, Box, open_at
+from data_platform_tests.backups.conftest import NOW, Box, config, open_at
 
 
 def test_a_restored_warehouse_holds_everything(box: Box) -> None:
@@ -147,7 +147,7 @@ def test_planted_damage_is_named_by_a_restore_and_by_a_drill(
     assert list(box.root.glob(".restored*")) == []
     folder = tmp_path / "drill"
     folder.mkdir()
-    report = drill(box.archive(), "latest", folder, open_at)
+    report = drill(box.archive(), "latest", config(folder / "drill"), folder)
     assert len(report.mismatches) == 1
     with pytest.raises(BackupDamaged, match=said):
         raise BackupDamaged(report.mismatches[0])
@@ -201,9 +201,9 @@ def test_a_backup_by_another_version_is_compared_by_todays(
 
         monkeypatch.setattr(DuckDBWarehouse, "fill", losing)
         with pytest.raises(BackupDamaged, match=r"raw_shop\.orders"):
-            restore(box.archive(), older, box.root / "x.duckdb", open_at)
+            restore(box.archive(), older, config(box.root / "x.duckdb"), box.root)
     else:
-        assert restore(box.archive(), older, box.root / "x.duckdb", open_at).mismatches == ()
+        assert restore(box.archive(), older, config(box.root / "x.duckdb"), box.root).mismatches == ()
 
 
 def test_files_beside_the_warehouse_come_back(box: Box, tmp_path: Path) -> None:

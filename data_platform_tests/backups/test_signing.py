@@ -13,7 +13,7 @@ from data_platform.backups.restore import drill, restore
 from data_platform.errors import BackupDamaged, ConfigurationError
 from data_platform.landing.signing import Signer, SigningConfig
 from data_platform.stores.local import LocalStore
-from data_platform_tests.backups.conftest import Box, open_at
+from data_platform_tests.backups.conftest import Box, config
 
 FIRST, SECOND = "first key of a test, long enough to be taken", "second key of a test, long enough, too"
 
@@ -35,13 +35,13 @@ def test_a_forged_backup_is_not_restored_and_the_drill_says_so(box: Box) -> None
     one = archive(box)
     made = box.back_up(one).manifest
     assert one.chosen("latest").signature == made.signature != ""
-    restore(one, one.chosen("latest"), box.root / "restored.duckdb", open_at)
+    restore(one, one.chosen("latest"), config(box.root / "restored.duckdb"), box.root)
     forged = replace(made, environment="other").sealed()
     for signature in ("", "0" * 64, made.signature, one.signer.sign("manifest", forged.digest)):
         put(box, replace(forged, signature=signature))
         with pytest.raises(BackupDamaged, match="not signed"):
             one.chosen("latest")
-        assert "not signed" in drill(one, "latest", box.root, open_at).mismatches[0]
+        assert "not signed" in drill(one, "latest", config(box.root / "drill"), box.root).mismatches[0]
     put(box, made)
     assert one.chosen("latest") == made
 

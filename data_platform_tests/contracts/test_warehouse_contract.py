@@ -20,7 +20,7 @@ from data_platform.errors import DuplicateKey, LoadRefused, QueryFailed, Warehou
 from data_platform.fingerprint import duckdb_slice, duckdb_token
 from data_platform.tables import Column, Fingerprint, Slice, TableId
 from data_platform.warehouses import Warehouse
-from data_platform.warehouses.duckdb.warehouse import DuckDBConfig
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.batches import COLUMNS, COMMITTED_AT, TABLE, Chain, write_part
 
 Row = tuple[int, str | None, str | None, int]

@@ -73,7 +73,7 @@ def opened(root: Path, url: str) -> Iterator[Shop]:
     own = {"SHOP_DATABASE_URL": url, "DATA_PLATFORM_HASH_KEY": "a key that only tests use"}
     platform = open_platform(root, "local", {**os.environ, **own})
     dbt = Dbt(root)
-    dbt.path = root / platform.environment.warehouse.path
+    dbt.path = Path(platform.environment.warehouse.place(root))
     before = dict(os.environ)
     os.environ["DATA_PLATFORM_DUCKDB_PATH"] = str(dbt.path)
     try:

@@ -17,8 +17,10 @@ import pytest
 from data_platform.defs import dbt_folders
 from data_platform.defs.dbt_words import error_sentence, output
 from data_platform.defs.names import TOLD_BY_CHECKS
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.defs.conftest import Project
 
+HELD_BY = DuckDBConfig(path=Path("w.duckdb")).held_by
 HIDDEN = "Its text is not shown, as it may hold a value."
 ORDERS = dg.AssetKey(["staging", "stg_shop__orders"])
 OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_items", "products", "users")]
@@ -61,7 +63,7 @@ OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_item
     ],
 )
 def test_what_dbt_says_is_kept_and_values_are_not(message: str, said: str) -> None:
-    assert error_sentence(message) == said
+    assert error_sentence(message, HELD_BY) == said
 
 
 def test_what_dbt_prints_quotes_no_row() -> None:
@@ -150,14 +152,14 @@ def test_who_holds_the_warehouse_is_said(tmp_path: Path) -> None:
         with pytest.raises(duckdb.IOException) as caught:
             duckdb.connect(str(tmp_path / "w.duckdb"))
         message = f"Runtime Error in model a (models/a.sql)\n  {caught.value}"
-        assert f"held by process {pid} (python" in error_sentence(message)
+        assert f"held by process {pid} (python" in error_sentence(message, HELD_BY)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("thorough")  # dbt tries again for half a minute, each model and test
 def test_who_holds_the_warehouse_is_said_of_a_run(project: Project) -> None:
     assert project.sync("orders", checks=False).success
-    with held(project.root / project.platform().environment.warehouse.path) as pid:
+    with held(Path(project.platform().environment.warehouse.place(project.root))) as pid:
         assert not build(project, ORDERS).success
     found, _ = told(project)
     assert any(f"held by process {pid}" in summary for _, summary in found), found

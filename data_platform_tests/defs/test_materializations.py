@@ -8,7 +8,7 @@ CODE = """
 import sys
 from pathlib import Path
 from data_platform.defs.materializations import table_metadata
-from data_platform.warehouses.duckdb.warehouse import DuckDBConfig
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.batches import TABLE, Chain
 root = Path(sys.argv[1])
 chain = Chain(root / "landed")

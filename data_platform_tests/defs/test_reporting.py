@@ -16,7 +16,7 @@ from data_platform.cli.app import app
 from data_platform.defs import holdings, reporting
 from data_platform.stores.local import LocalStore
 from data_platform.sync import sync_changes
-from data_platform.warehouses.duckdb import DuckDBConfig
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.defs.conftest import Project
 
 pytestmark = pytest.mark.slow

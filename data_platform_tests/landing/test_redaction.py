@@ -26,7 +26,7 @@ from data_platform.landing.redaction import (
 from data_platform.landing.state import CHECKPOINT_EVERY
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Fingerprint, Slice, TableId
-from data_platform.warehouses.duckdb.warehouse import DuckDBConfig
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.batches import (
     COLUMNS,
     TABLE,

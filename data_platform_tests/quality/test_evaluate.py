@@ -13,7 +13,8 @@ from data_platform.quality.evaluate import RuleResult, evaluate
 from data_platform.quality.rules import Rule, parse_rule
 from data_platform.tables import Column, TableId, Treatment
 from data_platform.warehouses import QueryResult, Warehouse
-from data_platform.warehouses.duckdb.warehouse import DuckDBConfig, DuckDBWarehouse
+from data_platform.warehouses.duckdb.config import DuckDBConfig
+from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
 from data_platform_tests.contracts.batches import Chain
 
 USERS = TableId("shop", "users")

@@ -12,6 +12,7 @@ import pytest
 
 from data_platform.errors import WarehouseBusy, WarehouseError
 from data_platform.sync import finish, summarize
+from data_platform.warehouses.duckdb import connect as connect_module
 from data_platform.warehouses.duckdb import warehouse as warehouse_module
 from data_platform_tests.sync.conftest import Project
 
@@ -22,7 +23,7 @@ Count = Callable[[], tuple[int, int]]
 def counted(monkeypatch: pytest.MonkeyPatch) -> Count:
     """Since it was asked last: openings of the warehouse, and engines made for summaries."""
     made: Counter[str] = Counter()
-    opened, engine = warehouse_module.connect, summarize._connect
+    opened, engine = connect_module.connect, summarize._connect
 
     def opening(*arguments: Any, **options: Any) -> Any:
         made["opened"] += 1
@@ -32,7 +33,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Count:
         made["engines"] += 1
         return engine(scratch)
 
-    monkeypatch.setattr(warehouse_module, "connect", opening)
+    monkeypatch.setattr(connect_module, "connect", opening)
     monkeypatch.setattr(summarize, "_connect", making)
     # how fast this machine is decides nothing here
     monkeypatch.setattr(finish, "GROUP_SECONDS", 1e6)
@@ -164,7 +165,7 @@ def test_a_file_that_is_held_is_waited_for_once_for_all(
 
     waited: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(warehouse_module, "connect", held_by_another)
+        patch.setattr(connect_module, "connect", held_by_another)
         reports = project.sync()
     assert len(waited) == 1
     assert all(isinstance(report.error, WarehouseBusy) for report in reports.values())

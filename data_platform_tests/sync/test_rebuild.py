@@ -365,7 +365,7 @@ def test_an_existing_file_is_replaced_only_when_told_and_when_nobody_holds_it(
     rebuild(alone(shop), file, replace=True)
     with duckdb.connect(str(file), read_only=True), pytest.raises(WarehouseBusy):
         platform = alone(shop)
-        impatient = platform.environment.warehouse.model_copy(update={"wait_seconds": 0})
+        impatient = platform.environment.warehouse.waiting(0)
         environment = platform.environment.model_copy(update={"warehouse": impatient})
         rebuild(replace(platform, environment=environment), file, replace=True)
     assert len(rows_of(file)["orders"][1]) == 399

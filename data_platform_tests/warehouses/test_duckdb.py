@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from data_platform.errors import QueryFailed, WarehouseBusy, WarehouseError
 from data_platform.tables import TableId
 from data_platform.warehouses import Look
-from data_platform.warehouses.duckdb.warehouse import DuckDBConfig
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.batches import TABLE, Chain
 
 CONFIG = DuckDBConfig(path=Path("data/warehouse.duckdb"), wait_seconds=5, threads=1)
@@ -68,7 +68,9 @@ def test_settings() -> None:
 
 def test_importing_the_module_imports_no_engine() -> None:
     code = (
-        "import sys, data_platform.warehouses.duckdb.warehouse, data_platform.quality.evaluate\n"
+        "import sys, data_platform.warehouses.kinds, data_platform.quality.evaluate\n"
+        "assert 'data_platform.warehouses.duckdb.warehouse' not in sys.modules\n"
+        "import data_platform.warehouses.duckdb.warehouse\n"
         "print(sorted({'duckdb', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -79,7 +81,7 @@ def test_loading_and_comparing_import_no_pandas(loaded: Path) -> None:
     """One bound value would: DuckDB looks its type up in pandas and pyarrow, 2.5 CPU-seconds."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from data_platform.warehouses.duckdb.warehouse import DuckDBConfig\n"
+        "from data_platform.warehouses.duckdb.config import DuckDBConfig\n"
         "from data_platform_tests.contracts.batches import TABLE, Chain\n"
         "root = Path(sys.argv[1])\n"
         "chain = Chain(root / 'more')\n"
@@ -351,7 +353,7 @@ def test_a_kill_in_the_middle_of_a_load_leaves_the_batch_before(loaded: Path) ->
     code = (
         "import os, sys; from pathlib import Path\n"
         "from data_platform.warehouses.duckdb import records\n"
-        "from data_platform.warehouses.duckdb.warehouse import DuckDBConfig\n"
+        "from data_platform.warehouses.duckdb.config import DuckDBConfig\n"
         "from data_platform_tests.contracts.batches import Chain\n"
         "root = Path(sys.argv[1]); chain = Chain(root / 'killed')\n"
         "chain.sequence, chain.digest = 1, sys.argv[2]\n"

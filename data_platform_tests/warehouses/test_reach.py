@@ -11,8 +11,8 @@ import pytest
 from data_platform.column_types import is_column_type
 from data_platform.errors import LoadRefused, QueryFailed, WarehouseBusy
 from data_platform.tables import Column
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform.warehouses.duckdb.connect import run_one
-from data_platform.warehouses.duckdb.warehouse import DuckDBConfig
 from data_platform_tests.contracts.batches import COLUMNS, Chain
 
 CONFIG = DuckDBConfig(path=Path("w.duckdb"), threads=1, wait_seconds=0)

@@ -1,22 +1,16 @@
-"""The DuckDB warehouse: one file on a disk of this machine, and the YAML that opens it.
+"""The DuckDB warehouse over an open connection: each act is a module's beside this one.
 
-Loading is ``load.py``'s, the pure statements ``merge.py``'s. ``duckdb`` itself
-is imported when a warehouse is opened, not before.
+Loading is ``load.py``'s, the pure statements ``merge.py``'s; ``config.py`` opens it.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from data_platform.errors import WarehouseError
 from data_platform.fingerprint import literal
-from data_platform.private_files import make_private
 from data_platform.tables import Column, Fingerprint, Slice, TableId, Tally
 from data_platform.warehouses import (
     Inventory,
@@ -30,8 +24,7 @@ from data_platform.warehouses import (
 )
 from data_platform.warehouses.duckdb import backup, compare, infinity, records
 from data_platform.warehouses.duckdb import restore as restoring
-from data_platform.warehouses.duckdb.connect import connect, readable_errors
-from data_platform.warehouses.duckdb.connect import holder as holder
+from data_platform.warehouses.duckdb.connect import readable_errors
 from data_platform.warehouses.duckdb.describe import describe_one
 from data_platform.warehouses.duckdb.load import load
 from data_platform.warehouses.duckdb.statement import check_question, not_run
@@ -39,77 +32,6 @@ from data_platform.warehouses.duckdb.statement import check_question, not_run
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-
-
-class DuckDBConfig(BaseModel):
-    """``{kind: duckdb, path: .data/warehouse.duckdb}``; a relative path starts at the project root.
-
-    ``memory_limit`` bounds DuckDB's own memory, beyond which it spills beside the file;
-    ``threads`` is every core unless set; ``wait_seconds`` is how long to wait for another
-    process that holds the file.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["duckdb"] = Field(default="duckdb", description="The engine.")
-    path: Path = Field(description="The database file; a relative path starts at the project's folder.")
-    memory_limit: str = Field(
-        default="600MB",
-        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
-        description="DuckDB's own memory, such as 600MB or 2GB; beyond it, it spills to disk beside the file.",
-    )
-    threads: int | None = Field(
-        default=None, ge=1, description="How many cores it uses; every one unless set."
-    )
-    wait_seconds: float = Field(
-        default=30, ge=0, description="How long to wait while another process holds the file."
-    )
-
-    def stamp(self, root: Path) -> tuple[tuple[int, int, int], ...]:
-        """Another one once the file, or its log, was written again; nothing is opened."""
-        path = root / self.path
-        found = []
-        for file in (path, path.with_name(f"{path.name}.wal")):
-            with suppress(FileNotFoundError):
-                at = file.stat()
-                found.append((at.st_mtime_ns, at.st_size, at.st_ino))
-        return tuple(found)
-
-    @contextmanager
-    def open(
-        self,
-        root: Path,
-        read_only: bool = False,
-        *,
-        files: Sequence[Path] = (),
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> Iterator[DuckDBWarehouse]:
-        """The warehouse for one piece of work. Its statements reach no other file but those below the folders
-        ``files``, and no network. ``WarehouseBusy`` when another process holds the
-        file for longer than ``wait_seconds``; ``WarehouseError`` when there is nothing to read."""
-        path = root / self.path
-        if not read_only:
-            make_private(path.parent)
-        elif not path.exists():
-            raise WarehouseError(f"There is no warehouse at {path} yet. Run `data-platform sync` to make it.")
-        connection = connect(
-            path,
-            read_only=read_only,
-            memory_limit=self.memory_limit,
-            threads=self.threads,
-            wait_seconds=self.wait_seconds,
-            clock=clock,
-            sleep=sleep,
-            files=files,
-        )
-        try:
-            yield DuckDBWarehouse(connection, path, read_only)
-        except BaseException:
-            connection.interrupt()  # Ctrl-C leaves a statement running, and closing would wait for its end
-            raise
-        finally:
-            connection.close()
 
 
 class DuckDBWarehouse:
@@ -260,5 +182,9 @@ class DuckDBWarehouse:
 
     def finish_restore(self, inventory: Inventory) -> None:
         restoring.make_the_rest(self.connection, inventory)
+        self.write_to_disk()
+
+    def write_to_disk(self) -> None:
+        """All of it into the file itself, which may then be renamed."""
         with readable_errors(self.path, "write the restored tables to disk"):
             self.connection.execute("CHECKPOINT")
