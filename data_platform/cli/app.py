@@ -10,22 +10,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 import typer
 
-from data_platform.cli import (
-    backup,
-    catalog,
-    doctor,
-    query,
-    rebuild,
-    restore,
-    sandbox,
-    status,
-    summary,
-    sync,
-    verify,
-)
 from data_platform.cli.interrupts import EXIT_CODE, MESSAGE, watched
 from data_platform.cli.output import error_fields, say_error, say_json
 from data_platform.errors import DataPlatformError
@@ -33,36 +22,62 @@ from data_platform.errors import DataPlatformError
 DEFECT_EXIT_CODE = 70
 """sysexits' EX_SOFTWARE: an exception nobody meant to raise."""
 
-app = typer.Typer(
-    name="data-platform",
-    help="Sync every source into one checked warehouse, look at it, and keep it true.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # typer's boxed help imports Markdown and Pygments: 0.4 s of CPU
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-app.command("validate", short_help="Check the catalog, every mistake at once")(catalog.validate)
-app.command("discover", short_help="Draft the YAML of a database")(catalog.discover)
-app.command("sync", short_help="Bring what changed into the warehouse")(sync.sync)
-app.command("status", short_help="Show how far each table is, and whether it is fresh")(status.status)
-app.command("query", short_help="Ask the warehouse a question, read-only")(query.query)
-app.command("verify", short_help="Read again what was landed, and compare its hashes")(verify.verify)
-app.command("rebuild", short_help="Make the raw tables from the landing ledger, as of any instant")(
-    rebuild.rebuild
-)
-app.command("doctor", short_help="Check what the platform leans on, and say what to do")(doctor.doctor)
-app.command("summary", short_help="Say what was synced, modelled and checked")(summary.summary)
-app.add_typer(backup.app, name="backup", short_help="Verified second copies of the warehouse")
-app.add_typer(restore.app, name="restore", short_help="Bring a backup back, and prove it")
-app.add_typer(sandbox.app, name="sandbox", short_help="A company's database in a box")
+COMMANDS: dict[str, tuple[str, str]] = {
+    "validate": ("catalog", "Check the catalog, every mistake at once"),
+    "discover": ("catalog", "Draft the YAML of a database"),
+    "sync": ("sync", "Bring what changed into the warehouse"),
+    "status": ("status", "Show how far each table is, and whether it is fresh"),
+    "query": ("query", "Ask the warehouse a question, read-only"),
+    "verify": ("verify", "Read again what was landed, and compare its hashes"),
+    "rebuild": ("rebuild", "Make the raw tables from the landing ledger, as of any instant"),
+    "doctor": ("doctor", "Check what the platform leans on, and say what to do"),
+    "summary": ("summary", "Say what was synced, modelled and checked"),
+}
+"""Each command: the module that has the function of its name, and what it is for."""
+GROUPS: dict[str, str] = {
+    "backup": "Verified second copies of the warehouse",
+    "restore": "Bring a backup back, and prove it",
+    "sandbox": "A company's database in a box",
+}
+"""Each group of commands, which is the ``app`` of the module of its name."""
+
+
+def command_tree(named: str | None = None) -> typer.Typer:
+    """Every command; only the one that is ``named`` where there is one of this name, so that no module is imported
+    and no parameter is made of a command that does not run."""
+    tree = typer.Typer(
+        name="data-platform",
+        help="Sync every source into one checked warehouse, look at it, and keep it true.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # typer's boxed help imports Markdown and Pygments: 0.4 s of CPU
+        context_settings={"help_option_names": ["--help", "-h"]},
+        callback=_nothing,
+    )
+    known = named in COMMANDS or named in GROUPS
+    for name, (module, purpose) in COMMANDS.items():
+        if name == named or not known:
+            tree.command(name, short_help=purpose)(getattr(_module(module), name))
+    for name, purpose in GROUPS.items():
+        if name == named or not known:
+            tree.add_typer(_module(name).app, name=name, short_help=purpose)
+    return tree
+
+
+def _nothing() -> None:
+    """Without a callback, a tree of one command would be that command."""
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"data_platform.cli.{name}")
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; returns its exit code."""
     with watched() as interrupt:
         try:
-            app(args=list(argv), prog_name="data-platform")
+            command_tree(argv[0] if argv else None)(args=list(argv), prog_name="data-platform")
             code = 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1

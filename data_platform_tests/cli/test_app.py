@@ -75,6 +75,51 @@ def test_sync_imports_neither_dagster_nor_dbt_nor_pandas(project: Path) -> None:
     assert imported_after(code, project, "dagster", "dagster_dbt", "dbt", "pandas", "numpy", "pyarrow") == []
 
 
+def test_a_command_imports_no_kind_and_no_command_but_its_own(project: Path) -> None:
+    """The project's store is a folder, its warehouse DuckDB, and it sends no message anywhere."""
+    others = (
+        "summary",
+        "status",
+        "verify",
+        "rebuild",
+        "doctor",
+        "sandbox",
+        "backup",
+        "restore",
+        "query",
+        "catalog",
+    )
+    code = (
+        "import os; os.environ['CLI_TEST_SHOP_URL'] = 'postgresql://nobody@127.0.0.1:1/shop'\n"
+        "from data_platform.cli.app import run; run(['sync', 'shop'])\n"
+        "import sys; assert 'data_platform.cli.sync' in sys.modules and 'data_platform.sync.run' in sys.modules"
+    )
+    kinds = (
+        "boto3",
+        "botocore",
+        "google.cloud",
+        "google.auth",
+        "requests",
+        "urllib3",
+        "alembic",
+        "sqlalchemy",
+    )
+    own = tuple(f"data_platform.cli.{name}" for name in others)
+    assert (
+        imported_after(code, project, *kinds, *own, "data_platform.sandbox", "data_platform.backups.export")
+        == []
+    )
+
+
+def test_one_command_alone_is_that_of_the_whole_tree(cli: Cli) -> None:
+    whole = typer.main.get_command(app_module.command_tree())
+    assert set(whole.commands) == {*app_module.COMMANDS, *app_module.GROUPS}  # type: ignore[attr-defined]
+    for name, command in whole.commands.items():  # type: ignore[attr-defined]
+        alone = typer.main.get_command(app_module.command_tree(name))
+        assert list(alone.commands) == [name]  # type: ignore[attr-defined]
+        assert cli(name, "--help").out.startswith(f"Usage: data-platform {name} "), command
+
+
 def test_usage_errors_end_with_2(cli: Cli, project: Path) -> None:
     for words in (["nonsense"], ["sync", "--nonsense"], ["discover"], ["query"], ["sync", "--slices", "x"]):
         result = cli(*words)
@@ -167,4 +212,3 @@ def test_the_entry_point_leaves_with_the_code() -> None:
         )
     finally:
         signal.signal(signal.SIGINT, handler)
-    assert isinstance(app_module.app, typer.Typer)

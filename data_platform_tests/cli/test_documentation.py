@@ -11,7 +11,7 @@ import typer
 
 from data_platform import errors
 from data_platform.alerts.config import AlertsConfig, SlackConfig
-from data_platform.cli.app import DEFECT_EXIT_CODE, app
+from data_platform.cli.app import DEFECT_EXIT_CODE, command_tree
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "cli.md").read_text(encoding="utf-8")
@@ -20,7 +20,7 @@ SHARED = {"--help", "-h"}
 
 def commands(command: Any = None, path: str = "data-platform") -> Iterator[tuple[str, Any]]:
     """Every command that does something, by the words that call it."""
-    command = command or typer.main.get_command(app)
+    command = command or typer.main.get_command(command_tree())
     if getattr(command, "commands", None):
         for name, child in command.commands.items():
             yield from commands(child, f"{path} {name}")

@@ -36,7 +36,7 @@ def test_whatever_an_engine_makes_of_it(
             if surfaces is not None:
                 raise surfaces from None
 
-    monkeypatch.setattr(app_module, "app", interrupted)
+    monkeypatch.setattr(app_module, "command_tree", lambda _: interrupted)
     assert app_module.run(["status"]) == 130
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", f"Error: {MESSAGE}\n")

@@ -12,7 +12,7 @@ import pytest
 from dagster._core.loader import LoadingContextForTest
 from typer.testing import CliRunner
 
-from data_platform.cli.app import app
+from data_platform.cli.app import command_tree
 from data_platform.defs import holdings, reporting
 from data_platform.stores.local import LocalStore
 from data_platform.sync import sync_changes
@@ -25,7 +25,7 @@ ORDERS, USERS = dg.AssetKey(["raw", "shop", "orders"]), dg.AssetKey(["raw", "sho
 
 def sync(project: Project, *arguments: str) -> str:
     """`data-platform sync`, and what it printed."""
-    result = CliRunner().invoke(app, ["sync", *arguments, "--root", str(project.root)])
+    result = CliRunner().invoke(command_tree(), ["sync", *arguments, "--root", str(project.root)])
     assert result.exit_code == 0, result.output
     return result.output
 
