@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -210,5 +211,7 @@ def test_the_entry_point_leaves_with_the_code() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, (
             "its work is done: no traceback at the very end"
         )
+        assert gc.get_freeze_count() > 0, "its end looks through no objects"
     finally:
+        gc.unfreeze()
         signal.signal(signal.SIGINT, handler)
