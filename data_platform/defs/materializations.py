@@ -16,8 +16,8 @@ from dagster._core.definitions.data_version import (
 from data_platform.catalog import Table
 from data_platform.defs import shown
 from data_platform.defs.names import SEQUENCE_TAG
-from data_platform.fingerprint import literal
 from data_platform.landing.manifest import Manifest
+from data_platform.sql import literal
 from data_platform.tables import BATCH_ID, Position, TableId
 from data_platform.warehouses import Warehouse
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from data_platform.errors import QueryFailed
-from data_platform.fingerprint import quoted
 from data_platform.quality.rules import Rule
+from data_platform.sql import quoted
 from data_platform.tables import TableId, Treatment
 from data_platform.warehouses import Warehouse
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from data_platform.catalog import Table
+from data_platform.duckdb_sql import keeps_text
 from data_platform.errors import DataPlatformError
-from data_platform.fingerprint import keeps_text
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.tail import Mark
 from data_platform.quality.completeness import CompletenessReport, compare

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from data_platform.catalog import Table
+from data_platform.duckdb_sql import content_rows
 from data_platform.errors import DataPlatformError
-from data_platform.fingerprint import content_rows
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.looks import Looks
 from data_platform.landing.state import TableState

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from data_platform.errors import ConfigurationError, LedgerBroken, WarehouseError
-from data_platform.fingerprint import quoted
 from data_platform.landing.verify import contradictions
+from data_platform.sql import quoted
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse

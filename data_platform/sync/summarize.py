@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from data_platform.engine_errors import first_line
-from data_platform.errors import DuplicateKey, SourceError
-from data_platform.fingerprint import (
+from data_platform.duckdb_sql import (
     duckdb_content,
     duckdb_day,
     duckdb_digest,
     duckdb_turned,
-    literal,
     parquet_files,
-    quoted,
     slice_of_day,
 )
+from data_platform.engine_errors import first_line
+from data_platform.errors import DuplicateKey, SourceError
+from data_platform.sql import literal, quoted
 from data_platform.sync.decide import Shape
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Slice, TableId
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from data_platform.fingerprint import literal, quoted
 from data_platform.landing.manifest import Manifest, Part
+from data_platform.sql import literal, quoted
 from data_platform.tables import SOURCE_XMIN, Column, Load, Position, Slice, Snapshot, TableId
 
 TABLE = TableId("shop", "orders")

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data_platform.duckdb_sql import duckdb_slice, duckdb_token
 from data_platform.errors import DuplicateKey, LoadRefused, QueryFailed, WarehouseError
-from data_platform.fingerprint import duckdb_slice, duckdb_token
 from data_platform.tables import Column, Fingerprint, Slice, TableId
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.duckdb.config import DuckDBConfig

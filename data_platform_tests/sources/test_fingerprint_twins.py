@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_platform.fingerprint import duckdb_slice, duckdb_token, keeps_text
+from data_platform.duckdb_sql import duckdb_slice, duckdb_token, keeps_text
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sources.postgres import fingerprint as postgres_fingerprint
 from data_platform.sources.postgres.config import PostgresConnection

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from data_platform.fingerprint import duckdb_content
+from data_platform.duckdb_sql import duckdb_content
 from data_platform.sync import TableProbe, probe
 from data_platform.tables import WHOLE_TABLE, Column
 from data_platform_tests.sync.conftest import Project

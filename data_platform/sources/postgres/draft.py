@@ -14,6 +14,7 @@ from data_platform.errors import UnsupportedType
 from data_platform.printable import printable_line, yaml_scalar
 from data_platform.sources.postgres.introspect import KINDS, ROW_VERSIONS, Relation, SourceColumn
 from data_platform.sources.postgres.types import plan_columns
+from data_platform.sql import quoted
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
 
 _CURSORS = (
@@ -245,7 +246,7 @@ def _identifier(name: str, taken: set[str]) -> str:
 
 def _relation(name: str) -> str:
     """A relation's name for the catalog, where a dot outside of double quotes ends the schema."""
-    return '"' + name.replace('"', '""') + '"' if "." in name or name.startswith('"') else name
+    return quoted(name) if "." in name or name.startswith('"') else name
 
 
 def _list(names: Sequence[str]) -> str:

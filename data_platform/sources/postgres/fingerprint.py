@@ -1,6 +1,6 @@
 """The fingerprint of ``tables.Fingerprint`` and a row's slice, as PostgreSQL expressions.
 
-The twin of ``data_platform/fingerprint.py``; a property test holds the two together.
+The twin of ``data_platform/duckdb_sql.py``; a property test holds the two together.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from data_platform.fingerprint import keeps_text
+from data_platform.duckdb_sql import keeps_text
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
 from data_platform.sources.postgres.types import from_clause, literal, plan_column, quote
 from data_platform.tables import (

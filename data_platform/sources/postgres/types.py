@@ -13,9 +13,11 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from data_platform import sql
 from data_platform.errors import UnsupportedType
 from data_platform.printable import yaml_scalar
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
+from data_platform.sql import quoted as quote
 
 _EXACT = {
     "bool": "BOOLEAN",
@@ -77,10 +79,6 @@ class ColumnPlan:
     source_type: str
     nullable: bool
     suspect: str | None = None
-
-
-def quote(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def qualified(schema: str, relation: str) -> str:
@@ -219,4 +217,4 @@ def literal(text: str) -> str:
     """A SQL string literal, for the places neither engine can bind a value."""
     if "\x00" in text:
         raise ValueError("a NUL byte cannot stand in SQL")
-    return "'" + text.replace("'", "''") + "'"
+    return sql.literal(text)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_platform.duckdb_sql import duckdb_day, duckdb_token, parquet_files, slice_of_day
 from data_platform.errors import WarehouseError
-from data_platform.fingerprint import duckdb_day, duckdb_token, literal, parquet_files, quoted, slice_of_day
+from data_platform.sql import literal, quoted
 from data_platform.tables import (
     CHECKSUM_MODULUS,
     NULL_SLICE,

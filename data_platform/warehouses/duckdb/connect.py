@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from data_platform.engine_errors import first_line
 from data_platform.errors import LoadRefused, WarehouseBusy, WarehouseError
-from data_platform.fingerprint import literal
+from data_platform.sql import literal
 
 if TYPE_CHECKING:
     import duckdb

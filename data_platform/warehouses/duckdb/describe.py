@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from data_platform.fingerprint import literal, quoted
+from data_platform.sql import literal, quoted
 from data_platform.warehouses import Relation
 
 if TYPE_CHECKING:

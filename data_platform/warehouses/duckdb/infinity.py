@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from data_platform.fingerprint import quoted
+from data_platform.sql import quoted
 
 _EXTREMES = (date.min, date.max, datetime.min, datetime.max)
 _TEMPORAL = ("DATE", "TIMESTAMP")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_platform.column_types import is_column_type
+from data_platform.duckdb_sql import duckdb_day
 from data_platform.errors import DuplicateKey, LoadRefused, UnsupportedType
-from data_platform.fingerprint import duckdb_day, quoted
+from data_platform.sql import quoted
 from data_platform.tables import Column, Slice
 from data_platform.warehouses import LoadableBatch, LoadResult
 from data_platform.warehouses.duckdb import merge, records

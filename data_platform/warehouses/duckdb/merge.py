@@ -1,7 +1,7 @@
 """The statements that apply one batch to a raw table, as pure text in DuckDB's dialect.
 
-Order, transactions and refusals are ``duckdb.py``'s; how a slice is cut is
-``fingerprint.py``'s. Staging tables are temporary and hold only keys and row
+Order, transactions and refusals are ``load.py``'s; how a slice is cut is
+``duckdb_sql.py``'s. Staging tables are temporary and hold only keys and row
 numbers, so that the memory a load needs does not grow with the width of a row.
 """
 
@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_platform.duckdb_sql import duckdb_day, parquet_files, slice_of_day
 from data_platform.errors import LoadRefused
-from data_platform.fingerprint import duckdb_day, literal, parquet_files, quoted, slice_of_day
+from data_platform.sql import literal, quoted
 from data_platform.tables import (
     BATCH_ID,
     LOADED_AT,

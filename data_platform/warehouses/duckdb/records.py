@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from data_platform.fingerprint import literal, quoted
+from data_platform.sql import literal, quoted
 from data_platform.tables import Slice, TableId
 from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch, Look
 from data_platform.warehouses.duckdb.connect import run_one

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_platform.fingerprint import literal
+from data_platform.sql import literal
 from data_platform.tables import Column, Fingerprint, Slice, TableId, Tally
 from data_platform.warehouses import (
     Inventory,

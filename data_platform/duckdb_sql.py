@@ -1,7 +1,7 @@
-"""What a row contributes to its slice's fingerprint, and which slice it is in, as DuckDB SQL.
+"""DuckDB SQL, as pure text: the engine that writes and sums parts speaks it, and the DuckDB warehouse.
 
-Pure text over landed columns: the extraction runs it on Parquet parts, the DuckDB
-warehouse on its raw tables. The definition is ``tables.Fingerprint``'s; other engines
+What a row contributes to its slice's fingerprint and which slice it is in, over landed columns; and the expressions that
+rules, ages and previews are made of (``DIALECT``). The definition is ``tables.Fingerprint``'s; other engines
 have a twin of these expressions beside their own code and tests hold them together.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_platform.errors import UnsupportedType
+from data_platform.sql import literal, quoted
 from data_platform.tables import NULL_SLICE, SOURCE_XMIN, WHOLE_TABLE, Column
 
 _AS_TEXT = re.compile(
@@ -20,16 +21,6 @@ _AS_TEXT = re.compile(
 )
 _FRACTION = re.compile(r"DECIMAL\((\d+), *(\d+)\)")
 _INSTANT = re.compile(r"TIMESTAMPTZ|TIMESTAMP|TIMESTAMP WITH TIME ZONE")
-
-
-def quoted(name: str) -> str:
-    """``name`` as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """``text`` as a SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def duckdb_text(column: Column) -> str:
