@@ -21,6 +21,16 @@ _AS_TEXT = re.compile(
 )
 _FRACTION = re.compile(r"DECIMAL\((\d+), *(\d+)\)")
 _INSTANT = re.compile(r"TIMESTAMPTZ|TIMESTAMP|TIMESTAMP WITH TIME ZONE")
+_ALIASES = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ", "TEXT": "VARCHAR", "INT": "INTEGER", "BOOL": "BOOLEAN"}
+_COMPARED_AS = {
+    "number": "DOUBLE",
+    "date": "DATE",
+    "instant": "TIMESTAMPTZ",
+    "boolean": "BOOLEAN",
+    "text": "VARCHAR",
+}
+_SHOWN_AS_TEXT = ("DATE", "TIME", "INTERVAL", "BLOB")
+"""Types whose extreme values Python's own cannot hold."""
 
 
 def duckdb_text(column: Column) -> str:
@@ -157,3 +167,60 @@ def parquet_files(paths: Sequence[Path]) -> str:
     called ``a=b`` on the way is no column."""
     files = ", ".join(literal(re.sub(r"([\[*?])", r"[\1]", str(path))) for path in paths)
     return f"read_parquet([{files}], hive_partitioning=false)"
+
+
+class DuckDBDialect:
+    """A ``warehouses.dialect.Dialect``: of the DuckDB warehouse, and of the engine that lands."""
+
+    name = "duckdb"
+
+    def quote(self, name: str) -> str:
+        return quoted(name)
+
+    def literal(self, text: str) -> str:
+        return literal(text)
+
+    def number(self, text: str) -> str:
+        return f"CAST({text} AS DOUBLE)"
+
+    def date(self, iso: str) -> str:
+        return f"DATE {literal(iso)}"
+
+    def today(self) -> str:
+        return "current_date"
+
+    def now(self) -> str:
+        return "now()"
+
+    def try_cast(self, sql: str, to: str) -> str:
+        return f"TRY_CAST({sql} AS {_COMPARED_AS[to]})"
+
+    def contains(self, sql: str, text: str) -> str:
+        return f"contains(CAST({sql} AS VARCHAR), {literal(text)})"
+
+    def matches(self, sql: str, pattern: str) -> str:
+        return f"regexp_matches(CAST({sql} AS VARCHAR), {literal(pattern)})"
+
+    def count_where(self, condition: str) -> str:
+        return f"count(*) FILTER (WHERE {condition})"
+
+    def micros(self, sql: str) -> str:
+        return f"epoch_us(CAST({sql} AS TIMESTAMPTZ))"
+
+    def shown(self, sql: str, type_: str) -> str:
+        return f"{sql}::VARCHAR" if type_.startswith(_SHOWN_AS_TEXT) else sql
+
+    def type(self, landed: str) -> str:
+        return landed
+
+    def same_type(self, held: str, landed: str) -> bool:
+        return _plain_type(held) == _plain_type(landed)
+
+
+def _plain_type(name: str) -> str:
+    upper = re.sub(r"\s*,\s*", ",", name.strip().upper())
+    return _ALIASES.get(upper, upper)
+
+
+DIALECT = DuckDBDialect()
+"""What the engine speaks that reads sources and writes parts: rules that need clear values are tested in it."""

@@ -28,7 +28,8 @@
     ├── WarehouseError          the warehouse
     │   ├── WarehouseBusy           (retryable) another process holds it
     │   ├── LoadRefused             a batch out of order, or one that does not fit
-    │   └── QueryFailed             a statement that a person typed
+    │   ├── QueryFailed             a statement that a person typed
+    │   └── UnsupportedExpression   what the engine cannot say exactly, such as a rule's test
     ├── SandboxError            the local sandbox server
     ├── AlertError              (retryable) a message that could not be delivered
     └── SyncFailed              some tables of a sync failed; the others are done
@@ -172,6 +173,10 @@ class LoadRefused(WarehouseError):
 
 class QueryFailed(WarehouseError):
     pass
+
+
+class UnsupportedExpression(WarehouseError):
+    """Not known to the engine's dialect."""
 
 
 class SandboxError(DataPlatformError):

@@ -16,8 +16,12 @@ from data_platform.catalog.files import TableBlock
 from data_platform.catalog.mistakes import Report, did_you_mean
 from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.yaml_reader import Path
+from data_platform.errors import UnsupportedExpression
 from data_platform.privacy.names import of_name
+from data_platform.quality.rule_sql import condition
+from data_platform.quality.rules import Rule
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
+from data_platform.warehouses import WarehouseConfig
 
 RESERVED_SOURCES = ("data_platform",)
 """The platform's own tables are a dbt source of this name."""
@@ -176,12 +180,8 @@ def _check_treatments(block: TableBlock, add: Any) -> None:
 
 
 def _check_rules(block: TableBlock, report: Report, base: Path) -> None:
-    """The positions in ``block`` are those of the file only where no rule was left out."""
-    positions = iter(
-        n for n in range(len(block.rules) + _count(report, base)) if not report.has((*base, "rules", n))
-    )
     seen: dict[str, str] = {}
-    for rule, position in zip(block.rules, positions, strict=False):
+    for rule, position in _placed(block, report, base):
         if rule.name in seen:
             same = seen[rule.name] == rule.text
             report.add(
@@ -191,6 +191,31 @@ def _check_rules(block: TableBlock, report: Report, base: Path) -> None:
                 else f"has the same name as another rule of this table, {rule.name}; give it a `name` of its own",
             )
         seen.setdefault(rule.name, rule.text)
+
+
+def check_rules_fit(
+    blocks: Mapping[str, TableBlock], warehouses: Mapping[str, WarehouseConfig], report: Report
+) -> None:
+    """Whether the warehouse of each environment, by name, can test every rule that is tested there."""
+    dialects = {config.kind: (name, config.dialect) for name, config in warehouses.items()}
+    for table, block in blocks.items():
+        for rule, position in list(_placed(block, report, ("tables", table))):
+            for environment, dialect in dialects.values() if not rule.lands(block.personal) else ():
+                try:
+                    condition(rule, dialect)
+                except UnsupportedExpression as error:
+                    report.add(
+                        ("tables", table, "rules", position),
+                        f"cannot be tested in the warehouse of the environment {environment}: {error}",
+                    )
+
+
+def _placed(block: TableBlock, report: Report, base: Path) -> Iterator[tuple[Rule, int]]:
+    """Each rule and its position in the file, which is that in ``block`` only where no rule was left out."""
+    positions = [
+        n for n in range(len(block.rules) + _count(report, base)) if not report.has((*base, "rules", n))
+    ]
+    return zip(block.rules, positions, strict=False)
 
 
 def _count(report: Report, base: Path) -> int:

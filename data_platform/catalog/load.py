@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from data_platform.catalog.checks import check_environment, check_source, check_table
+from data_platform.catalog.checks import check_environment, check_rules_fit, check_source, check_table
 from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head, table_block
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, find_secrets, validated
 from data_platform.catalog.models import (
@@ -33,6 +33,7 @@ from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
 from data_platform.sources.kinds import MODULES
 from data_platform.tables import TableId
+from data_platform.warehouses import WarehouseConfig
 
 PLATFORM_FILE = "catalog/platform.yaml"
 SOURCES_FOLDER = "catalog/sources"
@@ -117,11 +118,12 @@ def _load(root: Path, whole: bool) -> Catalog:
     mistakes: list[Mistake] = []
     platform = _read_platform(root, mistakes)
     readable = not mistakes
+    warehouses = {name: one.warehouse for name, one in platform.environments.items()} if platform else {}
     sources: dict[str, Source] = {}
     named: dict[str, str] = {}
     questions: list[Mistake] = []
     for path in _source_files(root, mistakes):
-        source = _read_source(path, path.relative_to(root).as_posix(), named, mistakes, questions)
+        source = _read_source(path, path.relative_to(root).as_posix(), named, warehouses, mistakes, questions)
         if source is not None:
             sources[source.name] = source
     told = [str(mistake) for mistake in sorted(mistakes)]
@@ -176,7 +178,12 @@ def _source_files(root: Path, mistakes: list[Mistake]) -> list[Path]:
 
 
 def _read_source(
-    path: Path, file: str, named: dict[str, str], mistakes: list[Mistake], questions: list[Mistake]
+    path: Path,
+    file: str,
+    named: dict[str, str],
+    warehouses: Mapping[str, WarehouseConfig],
+    mistakes: list[Mistake],
+    questions: list[Mistake],
 ) -> Source | None:
     """``named``: the sources so far and their files."""
     report = _report(path, file, mistakes)
@@ -197,6 +204,7 @@ def _read_source(
         )
     known = kind if isinstance(kind, str) and kind in MODULES else next(iter(MODULES))
     blocks = _read_blocks(data.get("tables"), known, report)
+    check_rules_fit(blocks, warehouses, report)
     head = validated(source_head(known), {**data, "tables": {}}, lambda: source_schema(known), report)
     check_source(data, report, any(block.partition is not None for block in blocks.values()))
     mistakes += report.mistakes.values()

@@ -25,9 +25,10 @@ import typer
 from data_platform.alerts.config import ui_address
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import plural, say, say_json, say_table, size
-from data_platform.cli.status import ask_warehouse, quoted
+from data_platform.cli.status import ask_warehouse
 from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.warehouses import PLATFORM_SCHEMA
+from data_platform.warehouses.dialect import counts
 
 if TYPE_CHECKING:
     from data_platform.sync import Platform
@@ -173,14 +174,11 @@ def models(platform: Platform) -> list[Modelled]:
             if one.schema not in others and not one.schema.startswith("raw_")
         ]
         stored = [one for one in relations if "view" not in one.kind.lower()]
-        counts: dict[int, int] = {}
+        found: dict[int, int] = {}
         if stored:
-            sql = " union all ".join(
-                f"select {number}, count(*) from {quoted(one.schema)}.{quoted(one.name)}"
-                for number, one in enumerate(stored)
-            )
-            counts = dict(warehouse.query(sql).rows)
-    rows = {(one.schema, one.name): counts[number] for number, one in enumerate(stored)}
+            sql = counts(warehouse.dialect, [(one.schema, one.name) for one in stored])
+            found = dict(warehouse.query(sql).rows)
+    rows = {(one.schema, one.name): found[number] for number, one in enumerate(stored)}
     return [
         Modelled(
             f"{one.schema}.{one.name}",

@@ -31,9 +31,9 @@ from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
 from data_platform.defs.dbt_words import error_sentence, output
-from data_platform.defs.materializations import quoted
 from data_platform.sync import Platform
 from data_platform.warehouses import Relation, Warehouse
+from data_platform.warehouses.dialect import relation as named
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
@@ -254,7 +254,7 @@ def relation_metadata(
         "dagster/column_schema": dg.TableSchema(columns=columns),
     }
     if not relation.is_view:
-        count = f"SELECT count(*) FROM {quoted(relation.schema)}.{quoted(relation.name)}"
+        count = f"SELECT count(*) FROM {named(warehouse.dialect, relation.schema, relation.name)}"
         metadata["dagster/row_count"] = int(warehouse.query(count).rows[0][0])
     return metadata
 

@@ -17,9 +17,9 @@ from data_platform.catalog import Table
 from data_platform.defs import shown
 from data_platform.defs.names import SEQUENCE_TAG
 from data_platform.landing.manifest import Manifest
-from data_platform.sql import literal
 from data_platform.tables import BATCH_ID, Position, TableId
 from data_platform.warehouses import Warehouse
+from data_platform.warehouses.dialect import relation
 
 PREVIEW_ROWS = 5
 SLICES_SHOWN = 20
@@ -74,11 +74,12 @@ def position_text(position: Position | None) -> str:
 
 def table_metadata(warehouse: Warehouse, table: TableId, batch_id: str | None) -> dict[str, Any]:
     """Rows of the raw table now, and a few of the batch's (of the table's when it has none left)."""
-    name = quoted_name(table)
+    dialect = warehouse.dialect
+    name = relation(dialect, table.raw_schema, table.table)
     rows = int(warehouse.query(f"SELECT count(*) FROM {name}").rows[0][0])
     sql = f"SELECT * FROM {name}"
     # as a literal: a parameter makes the engine's module import pandas, for 0.6 CPU-s and its memory
-    wanted = f"{quoted(BATCH_ID)} = {literal(batch_id)}" if batch_id is not None else "false"
+    wanted = f"{dialect.quote(BATCH_ID)} = {dialect.literal(batch_id)}" if batch_id is not None else "1 = 0"
     sample = warehouse.query(f"{sql} WHERE {wanted} LIMIT {PREVIEW_ROWS}", limit=PREVIEW_ROWS)
     if not sample.rows:
         sample = warehouse.query(f"{sql} LIMIT {PREVIEW_ROWS}", limit=PREVIEW_ROWS)
@@ -86,14 +87,6 @@ def table_metadata(warehouse: Warehouse, table: TableId, batch_id: str | None) -
         "dagster/row_count": rows,
         "preview": shown.table(sample.columns, sample.rows),
     }
-
-
-def quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def quoted_name(table: TableId) -> str:
-    return f"{quoted(table.raw_schema)}.{quoted(table.table)}"
 
 
 def _column_description(name: str, source_type: str, table: Table) -> str:

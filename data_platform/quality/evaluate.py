@@ -9,14 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from data_platform.errors import QueryFailed
+from data_platform.errors import QueryFailed, UnsupportedExpression
+from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule
-from data_platform.sql import quoted
 from data_platform.tables import TableId, Treatment
 from data_platform.warehouses import Warehouse
-
-_SHOWN_AS_TEXT = ("DATE", "TIME", "INTERVAL", "BLOB")
-"""Types whose extreme values Python's own cannot hold."""
+from data_platform.warehouses.dialect import Dialect, relation
 
 
 class RuledTable(Protocol):
@@ -54,13 +52,14 @@ def evaluate(
     table: RuledTable,
     samples: int = 5,
     only: Collection[str] | None = None,
-    today_sql: str = "current_date",
-    now_sql: str = "now()",
+    today_sql: str | None = None,
+    now_sql: str | None = None,
 ) -> list[RuleResult]:
     """The result of each rule, in the catalog's order; ``only`` names the wanted ones."""
     rules = [rule for rule in table.rules if only is None or rule.name in only]
     if not rules:
         return []
+    dialect = warehouse.dialect
     relations = warehouse.describe(table.id.raw_schema, table.id.table)
     columns = dict(relations[0].columns) if relations else {}
     good: dict[str, str] = {}
@@ -72,11 +71,14 @@ def evaluate(
         if missing:
             problems[rule.name] = _missing(table.id, rule, missing, lands, bool(columns))
         elif lands:
-            good[rule.name] = f"coalesce({quoted(rule.landed_column)}, true)"
+            good[rule.name] = f"coalesce({dialect.quote(rule.landed_column)}, true)"
         else:
-            good[rule.name] = rule.sql(quoted, today_sql, now_sql)
-    relation = f"{quoted(table.id.raw_schema)}.{quoted(table.id.table)}"
-    counts = _counts(warehouse, relation, [rule for rule in rules if rule.name in good], good, table.personal)
+            try:
+                good[rule.name] = condition(rule, dialect, today=today_sql, now=now_sql)
+            except UnsupportedExpression as error:
+                problems[rule.name] = f"`{rule.text}` cannot be tested in this warehouse: {error}"
+    raw = relation(dialect, table.id.raw_schema, table.id.table)
+    counts = _counts(warehouse, raw, [rule for rule in rules if rule.name in good], good, table.personal)
     problems |= {
         r.name: _not_run(table.id, r, columns) for r in rules if r.name in good and r.name not in counts
     }
@@ -88,16 +90,14 @@ def evaluate(
         rows, failing, unknown = counts[rule.name]
         rate = failing / rows if rows else 0.0
         passed = rate <= rule.threshold if rule.threshold is not None else not failing
-        sample = (
-            [] if passed else _sample(warehouse, relation, table, rule, good[rule.name], columns, samples)
-        )
+        sample = [] if passed else _sample(warehouse, raw, table, rule, good[rule.name], columns, samples)
         results.append(RuleResult(rule, passed, rows, failing, rate, sample, unknown))
     return results
 
 
 def _counts(
     warehouse: Warehouse,
-    relation: str,
+    raw: str,
     rules: Sequence[Rule],
     good: Mapping[str, str],
     personal: Mapping[str, Treatment],
@@ -106,24 +106,25 @@ def _counts(
     cannot run is left out; the others are then asked one by one."""
     if not rules:
         return {}
+    dialect = warehouse.dialect
     counted = ["count(*)"]
     for rule in rules:
-        counted.append(f"count(*) FILTER (WHERE NOT {good[rule.name]})")
-        unknown = f"count(*) FILTER (WHERE {quoted(rule.landed_column)} IS NULL)"
+        counted.append(dialect.count_where(f"NOT {good[rule.name]}"))
+        unknown = dialect.count_where(f"{dialect.quote(rule.landed_column)} IS NULL")
         counted.append(unknown if rule.lands(personal) else "0")
     try:
-        row = warehouse.query(f"SELECT {', '.join(counted)} FROM {relation}").rows[0]
+        row = warehouse.query(f"SELECT {', '.join(counted)} FROM {raw}").rows[0]
     except QueryFailed:
         if len(rules) == 1:
             return {}
-        alone = [_counts(warehouse, relation, [rule], good, personal) for rule in rules]
+        alone = [_counts(warehouse, raw, [rule], good, personal) for rule in rules]
         return {name: counts for one in alone for name, counts in one.items()}
     return {rule.name: (row[0], row[1 + 2 * n], row[2 + 2 * n]) for n, rule in enumerate(rules)}
 
 
 def _sample(
     warehouse: Warehouse,
-    relation: str,
+    raw: str,
     table: RuledTable,
     rule: Rule,
     good: str,
@@ -134,19 +135,20 @@ def _sample(
     if samples < 1:
         return []
     names = [name for name in dict.fromkeys([*table.key, *rule.columns]) if name in columns]
-    shown = [
-        f"{quoted(name)}::VARCHAR AS {quoted(name)}"
-        if columns[name].startswith(_SHOWN_AS_TEXT)
-        else quoted(name)
-        for name in names
-    ]
+    shown = [_shown(warehouse.dialect, name, columns[name]) for name in names]
     order = ", ".join(str(n + 1) for n, name in enumerate(names) if name in table.key)
     found = warehouse.query(
-        f"SELECT {', '.join(shown)} FROM {relation} WHERE NOT {good}"
+        f"SELECT {', '.join(shown)} FROM {raw} WHERE NOT {good}"
         + (f" ORDER BY {order}" if order else "")
         + f" LIMIT {int(samples)}"
     )
     return [dict(zip(names, row, strict=True)) for row in found.rows]
+
+
+def _shown(dialect: Dialect, name: str, type_: str) -> str:
+    plain = dialect.quote(name)
+    shown = dialect.shown(plain, type_)
+    return shown if shown == plain else f"{shown} AS {plain}"
 
 
 def _not_run(table: TableId, rule: Rule, columns: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
+from data_platform.warehouses.dialect import relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +40,20 @@ def newest_data(
     """The age of the newest ``column`` (a date or a time) of the raw table at ``now`` (with a zone).
 
     A date counts as the end of its day: data of today is not old."""
-    name = '"' + column.replace('"', '""') + '"'
-    raw = '"' + table.raw_schema.replace('"', '""') + '"."' + table.table.replace('"', '""') + '"'
-    row = warehouse.query(
-        f"SELECT typeof(any_value({name})), epoch_us(CAST(max({name}) AS TIMESTAMPTZ)) FROM {raw}"
-    ).rows[0]
-    if row[1] is None:
+    dialect = warehouse.dialect
+    micros = dialect.micros(f"max({dialect.quote(column)})")
+    raw = relation(dialect, table.raw_schema, table.table)
+    found = warehouse.query(f"SELECT {micros} FROM {raw}").rows[0][0]
+    if found is None:
         return Newest(column, None, None, age_hours_max)
-    newest = datetime.fromtimestamp(row[1] / 1_000_000, tz=now.tzinfo)
-    counted = newest + timedelta(days=1) if row[0] == "DATE" else newest
-    age_hours = (
-        max((now - counted).total_seconds() / 3600, 0.0)
-        if row[0] == "DATE"
-        else (now - newest).total_seconds() / 3600
-    )
+    newest = datetime.fromtimestamp(found / 1_000_000, tz=now.tzinfo)
+    if _holds_days(warehouse, table, column):
+        age_hours = max((now - newest - timedelta(days=1)).total_seconds() / 3600, 0.0)
+    else:
+        age_hours = (now - newest).total_seconds() / 3600
     return Newest(column, newest.isoformat(), age_hours, age_hours_max)
+
+
+def _holds_days(warehouse: Warehouse, table: TableId, column: str) -> bool:
+    described = warehouse.describe(table.raw_schema, table.table)
+    return any(dict(one.columns).get(column, "").upper().endswith("DATE") for one in described)

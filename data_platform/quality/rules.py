@@ -1,4 +1,4 @@
-"""One line of YAML becomes a rule and the SQL that tests a row. Running it is ``evaluate.py``'s.
+"""One line of YAML becomes a rule. Its SQL is ``rule_sql.py``'s, running that ``evaluate.py``'s.
 
     revenue >= 0                    a column and a number, a date, a 'text', true, today, now
     paid_at >= created_at           or another column
@@ -18,15 +18,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
+from data_platform.duckdb_sql import DIALECT
 from data_platform.tables import RULE_PREFIX, Treatment
 
 Kind = Literal["row", "rate"]
 Severity = Literal["error", "warn"]
+OperandKind = Literal["number", "date", "text", "boolean", "today", "now", "column"]
 Form = Literal["compare", "not_null", "contains", "between", "in", "matches", "null_rate"]
 
 FORMS = (
@@ -42,7 +44,7 @@ _TEXT_LENGTH_MAX, _PATTERN_LENGTH_MAX = 10_000, 1_000
 class Operand:
     """The right-hand side: ``value`` is the text as written, without its quotes."""
 
-    kind: Literal["number", "date", "text", "boolean", "today", "now", "column"]
+    kind: OperandKind
     value: str
 
 
@@ -76,37 +78,6 @@ class Rule:
         that nothing outside the source may hold. NULLs stay NULL under every treatment,
         so a rate rule never does."""
         return self.kind == "row" and any(personal.get(c, "keep") != "keep" for c in self.columns)
-
-    def sql(
-        self, column_sql: Callable[[str], str], today_sql: str = "current_date", now_sql: str = "now()"
-    ) -> str:
-        """A DuckDB boolean that is never NULL: true where the row is good.
-
-        ``column_sql`` turns a column's name into SQL; ``today_sql`` is a DATE and
-        ``now_sql`` a TIMESTAMPTZ. The session's time zone must be UTC.
-        """
-        column = column_sql(self.columns[0])
-        if self.form in ("not_null", "null_rate"):
-            return f"({column} IS NOT NULL)"
-        if self.form == "contains":
-            good = f"contains(CAST({column} AS VARCHAR), {_quoted(self.operands[0].value)})"
-        elif self.form == "matches":
-            good = f"regexp_matches(CAST({column} AS VARCHAR), {_quoted(self.operands[0].value)})"
-        elif self.form == "in":
-            values = ", ".join(_operand_sql(o, today_sql, now_sql) for o in self.operands)
-            good = f"{_cast(column, self.operands[0])} IN ({values})"
-        elif self.form == "between":
-            low, high = (_operand_sql(o, today_sql, now_sql) for o in self.operands)
-            good = (
-                f"{_cast(column, self.operands[0])} >= {low} AND {_cast(column, self.operands[1])} <= {high}"
-            )
-        elif self.operands[0].kind == "column":
-            other = column_sql(self.columns[1])
-            return f"coalesce({column} {_operator_sql(self.operator)} {other}, true)"
-        else:
-            right = _operand_sql(self.operands[0], today_sql, now_sql)
-            good = f"{_cast(column, self.operands[0])} {_operator_sql(self.operator)} {right}"
-        return f"({column} IS NULL OR coalesce({good}, false))"
 
 
 def parse_rule(rule: str | Mapping[str, Any]) -> Rule:
@@ -344,7 +315,7 @@ def _pattern_problem(pattern: str) -> str | None:
 
     with duckdb.connect(":memory:", config={"threads": 1}) as engine:
         try:
-            engine.execute(f"SELECT regexp_matches('', {_quoted(pattern)})")
+            engine.execute(f"SELECT {DIALECT.matches(DIALECT.literal(''), pattern)}")
         except duckdb.Error as error:
             return str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
     return None
@@ -354,40 +325,3 @@ def _unquote(text: str) -> str:
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
         return text[1:-1].replace(text[0] * 2, text[0])
     return text
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _operator_sql(operator: str) -> str:
-    return "<>" if operator == "!=" else operator
-
-
-def _cast(column: str, operand: Operand) -> str:
-    """The column as what it is compared with: one form for every type it may have landed as."""
-    target = {
-        "number": "DOUBLE",
-        "date": "DATE",
-        "today": "DATE",
-        "now": "TIMESTAMPTZ",
-        "boolean": "BOOLEAN",
-        "text": "VARCHAR",
-    }[operand.kind]
-    return f"TRY_CAST({column} AS {target})"
-
-
-def _operand_sql(operand: Operand, today_sql: str, now_sql: str) -> str:
-    match operand.kind:
-        case "number":
-            return f"CAST({operand.value} AS DOUBLE)"
-        case "date":
-            return f"DATE {_quoted(operand.value)}"
-        case "today":
-            return today_sql
-        case "now":
-            return now_sql
-        case "boolean":
-            return operand.value
-        case _:
-            return _quoted(operand.value)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from data_platform.catalog import Table
+from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import PersonalColumnUndeclared, SourceError, TableMissing, UnsupportedType
 from data_platform.privacy.names import is_secret, of_column
 from data_platform.privacy.treatments import expression
+from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule
 from data_platform.sources.postgres.extract import Projection
 from data_platform.sources.postgres.fingerprint import keeps_checksum
@@ -192,5 +194,7 @@ def _rules_at_the_door(table: Table, plans: dict[str, ColumnPlan], today: str) -
         return f"CAST({quote(name)} AS {plan.type})"
 
     return [
-        (rule, rule.sql(column_sql, f"DATE '{today}'")) for rule in table.rules if rule.lands(table.personal)
+        (rule, condition(rule, DIALECT, column_sql, today=DIALECT.date(today)))
+        for rule in table.rules
+        if rule.lands(table.personal)
     ]

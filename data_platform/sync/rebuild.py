@@ -14,10 +14,10 @@ from datetime import datetime
 
 from data_platform.errors import ConfigurationError, LedgerBroken, WarehouseError
 from data_platform.landing.verify import contradictions
-from data_platform.sql import quoted
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
+from data_platform.warehouses.dialect import relation
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its batches loaded so far and how many there are to load."""
@@ -111,5 +111,5 @@ def _begins_at(platform: Platform, table: TableId) -> datetime | None:
 
 
 def _count(warehouse: Warehouse, table: TableId) -> int:
-    name = f"{quoted(table.raw_schema)}.{quoted(table.table)}"
+    name = relation(warehouse.dialect, table.raw_schema, table.table)
     return int(warehouse.query(f"SELECT count(*) FROM {name}").rows[0][0])

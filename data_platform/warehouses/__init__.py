@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 from data_platform.errors import ConfigurationError
 from data_platform.tables import Column, Fingerprint, Layout, Load, Operation, Slice, Snapshot, TableId, Tally
+from data_platform.warehouses.dialect import Dialect
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -166,6 +167,9 @@ class LoadableBatch(Protocol):
 class Warehouse(Protocol):
     """Opened for one piece of work and closed after it: ``with config.open(...) as warehouse``."""
 
+    @property
+    def dialect(self) -> Dialect: ...
+
     def loaded(self, table: TableId) -> LoadedBatch | None:
         """The newest loaded batch of ``table``."""
 
@@ -255,6 +259,7 @@ class WarehouseConfig(Protocol):
     """A warehouse as the catalog names it. Whoever works with one knows no more of it than this."""
 
     traits: ClassVar[Traits]
+    dialect: ClassVar[Dialect]
 
     @property
     def kind(self) -> str: ...

@@ -16,6 +16,7 @@ import pytest
 from data_platform.catalog import load_catalog
 from data_platform.cli import status as module
 from data_platform.cli.status import freshness_state, status_fields
+from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import WarehouseBusy
 from data_platform.landing.keys import manifest_key
 from data_platform.landing.ledger import Ledger
@@ -64,6 +65,7 @@ class FakeWarehouse:
     sequence: int = 1
     error: Exception | None = None
     asked: list[str] = field(default_factory=list)
+    dialect = DIALECT
 
     def loaded_all(self) -> list[LoadedBatch]:
         return [LoadedBatch(ORDERS, self.sequence, "b", "d", "2026-01-01T00:00:00Z")]

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from data_platform.cli.status import COUNTED_AT_A_TIME, count_rows
+from data_platform.duckdb_sql import DIALECT
 from data_platform.tables import TableId
 
 
@@ -23,7 +24,7 @@ def test_many_tables_are_counted_in_portions() -> None:
             asked.append(sql.count("count(*)"))
             return SimpleNamespace(rows=connection.execute(sql).fetchall())
 
-        warehouse: Any = SimpleNamespace(query=query)
+        warehouse: Any = SimpleNamespace(query=query, dialect=DIALECT)
         assert count_rows(warehouse, tables) == {table: n % 7 for n, table in enumerate(tables)}
         assert asked == [COUNTED_AT_A_TIME, COUNTED_AT_A_TIME, 1]
         assert count_rows(warehouse, []) == {} and len(asked) == 3

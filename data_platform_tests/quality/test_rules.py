@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_platform.duckdb_sql import DIALECT
+from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule, parse_rule
+from data_platform.sql import literal, quoted
 
 TODAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -24,15 +27,11 @@ def engine() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def good(engine: duckdb.DuckDBPyConnection, text: str, type_: str, *values: Any) -> list[bool]:
     """What the rule ``text`` says of each of ``values`` in its first column."""
     rule = parse_rule(text)
-    sql = rule.sql(quote, f"DATE '{TODAY}'", f"TIMESTAMPTZ '{NOON.isoformat()}'")
-    column = quote(rule.columns[0])
+    sql = condition(rule, DIALECT, today=f"DATE '{TODAY}'", now=f"TIMESTAMPTZ '{NOON.isoformat()}'")
+    column = quoted(rule.columns[0])
     results = []
     for value in values:
         row = engine.execute(f"SELECT {sql} FROM (SELECT CAST(? AS {type_}) AS {column})", [value]).fetchone()
@@ -97,7 +96,7 @@ def test_two_columns(engine: duckdb.DuckDBPyConnection) -> None:
     rule = parse_rule("paid_at >= created_at")
     assert rule.columns == ("paid_at", "created_at")
     rows = engine.execute(
-        f"SELECT {rule.sql(quote)} FROM (VALUES (2, 1), (1, 1), (0, 1), (NULL, 1), (0, NULL)) t(paid_at, created_at)"
+        f"SELECT {condition(rule, DIALECT)} FROM (VALUES (2, 1), (1, 1), (0, 1), (NULL, 1), (0, NULL)) t(paid_at, created_at)"
     ).fetchall()
     assert [row[0] for row in rows] == [True, True, False, True, True]
 
@@ -144,11 +143,12 @@ def test_different_rules_have_different_names(one: str, other: str) -> None:
     st.text(min_size=1, max_size=80).filter(lambda t: "\x00" not in t),
 )
 def test_any_column_and_any_text(column: str, text: str) -> None:
-    quoted = "'" + text.replace("'", "''") + "'"
-    rule = parse_rule(f"{quote(column)} contains {quoted}")
+    rule = parse_rule(f"{quoted(column)} contains {literal(text)}")
     assert rule.columns == (column,)
     assert re.fullmatch(r"[a-z][a-z0-9_]{0,59}", rule.name)
-    row = duckdb.execute(f"SELECT {rule.sql(lambda _: '?::VARCHAR')}", [text, text]).fetchone()
+    row = duckdb.execute(
+        f"SELECT {condition(rule, DIALECT, lambda _: '?::VARCHAR')}", [text, text]
+    ).fetchone()
     assert row == (True,)
 
 

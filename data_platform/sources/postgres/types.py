@@ -17,7 +17,6 @@ from data_platform import sql
 from data_platform.errors import UnsupportedType
 from data_platform.printable import yaml_scalar
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
-from data_platform.sql import quoted as quote
 
 _EXACT = {
     "bool": "BOOLEAN",
@@ -79,6 +78,9 @@ class ColumnPlan:
     source_type: str
     nullable: bool
     suspect: str | None = None
+
+
+quote = sql.quoted
 
 
 def qualified(schema: str, relation: str) -> str:

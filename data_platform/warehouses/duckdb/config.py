@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import WarehouseError
 from data_platform.private_files import make_private
 from data_platform.warehouses import Traits
+from data_platform.warehouses.dialect import Dialect
 
 if TYPE_CHECKING:
     from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
@@ -36,6 +38,7 @@ class DuckDBConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     traits: ClassVar[Traits] = Traits(writers="one", load="transaction", parts="files", archive=True)
+    dialect: ClassVar[Dialect] = DIALECT
 
     kind: Literal["duckdb"] = Field(default="duckdb", description="The engine.")
     path: Path = Field(description="The database file; a relative path starts at the project's folder.")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_platform.duckdb_sql import DIALECT
 from data_platform.sql import literal
 from data_platform.tables import Column, Fingerprint, Slice, TableId, Tally
 from data_platform.warehouses import (
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 class DuckDBWarehouse:
     """A ``warehouses.Warehouse`` over an open connection, which the opener closes."""
+
+    dialect = DIALECT
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, read_only: bool) -> None:
         self.connection = connection

@@ -1,0 +1,80 @@
+"""A rule as a condition on a row, in the dialect of the engine that tests it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from data_platform.quality.rules import Operand, OperandKind, Rule
+from data_platform.warehouses.dialect import Dialect, Plain
+
+_COMPARED_AS: dict[OperandKind, Plain] = {
+    "number": "number",
+    "date": "date",
+    "today": "date",
+    "now": "instant",
+    "boolean": "boolean",
+    "text": "text",
+}
+
+
+def condition(
+    rule: Rule,
+    dialect: Dialect,
+    column_sql: Callable[[str], str] | None = None,
+    *,
+    today: str | None = None,
+    now: str | None = None,
+) -> str:
+    """A condition that is never NULL: true where the row is good.
+
+    ``column_sql`` turns a column's name into SQL, by default its quoted name; ``today`` and ``now`` are SQL for a
+    day and an instant where they are not the engine's own. The session's time zone must be UTC.
+    ``UnsupportedExpression`` where the engine cannot test the rule exactly.
+    """
+    columns = [(column_sql or dialect.quote)(name) for name in rule.columns]
+    column = columns[0]
+    if rule.form in ("not_null", "null_rate"):
+        return f"({column} IS NOT NULL)"
+    if rule.operands[0].kind == "column":
+        return f"coalesce({column} {_operator(rule)} {columns[1]}, true)"
+
+    def value(operand: Operand) -> str:
+        return _value(dialect, operand, today or dialect.today(), now or dialect.now())
+
+    def as_compared(operand: Operand) -> str:
+        """The column as what it is compared with: one form for every type it may have landed as."""
+        return dialect.try_cast(column, _COMPARED_AS[operand.kind])
+
+    first = rule.operands[0]
+    if rule.form == "contains":
+        good = dialect.contains(column, first.value)
+    elif rule.form == "matches":
+        good = dialect.matches(column, first.value)
+    elif rule.form == "in":
+        good = f"{as_compared(first)} IN ({', '.join(map(value, rule.operands))})"
+    elif rule.form == "between":
+        low, high = rule.operands
+        good = f"{as_compared(low)} >= {value(low)} AND {as_compared(high)} <= {value(high)}"
+    else:
+        good = f"{as_compared(first)} {_operator(rule)} {value(first)}"
+    return f"({column} IS NULL OR coalesce({good}, false))"
+
+
+def _operator(rule: Rule) -> str:
+    return "<>" if rule.operator == "!=" else rule.operator
+
+
+def _value(dialect: Dialect, operand: Operand, today: str, now: str) -> str:
+    match operand.kind:
+        case "number":
+            return dialect.number(operand.value)
+        case "date":
+            return dialect.date(operand.value)
+        case "today":
+            return today
+        case "now":
+            return now
+        case "boolean":
+            return operand.value
+        case _:
+            return dialect.literal(operand.value)

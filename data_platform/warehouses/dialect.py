@@ -1,0 +1,72 @@
+"""The few expressions that engines spell differently: text in, text out; nothing is run.
+
+Whoever asks a warehouse (rules, ages, counts, previews) writes plain SQL around these. They are written by hand for each
+engine: a transpiler changes in silence what some of them mean. A test parses whatever a dialect makes in that engine's
+own grammar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+Plain = Literal["number", "date", "instant", "boolean", "text"]
+"""What a value may be compared as: a double, a day, an instant, true or false, a text."""
+
+
+class Dialect(Protocol):
+    """``UnsupportedExpression`` for what the engine cannot say exactly. Conditions may be NULL."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name in ``sqlglot``, which parses its statements in the tests."""
+
+    def quote(self, name: str) -> str: ...
+
+    def literal(self, text: str) -> str: ...
+
+    def number(self, text: str) -> str:
+        """The double that ``text`` says."""
+
+    def date(self, iso: str) -> str: ...
+
+    def today(self) -> str:
+        """The day it is in UTC."""
+
+    def now(self) -> str: ...
+
+    def try_cast(self, sql: str, to: Plain) -> str:
+        """The value as ``to``; NULL where it cannot be that."""
+
+    def contains(self, sql: str, text: str) -> str:
+        """Whether a value's text holds ``text``, letter by letter."""
+
+    def matches(self, sql: str, pattern: str) -> str:
+        """Whether the regular expression (RE2) is found anywhere in a value's text."""
+
+    def count_where(self, condition: str) -> str:
+        """How many rows make ``condition`` true."""
+
+    def micros(self, sql: str) -> str:
+        """An instant, or a day's first, as whole microseconds since 1970 in UTC; NULL where it is not finite."""
+
+    def shown(self, sql: str, type_: str) -> str:
+        """A value of the engine's ``type_`` for people: as text where Python's own values could not hold it."""
+
+    def type(self, landed: str) -> str:
+        """The engine's type for a landed one. ``UnsupportedType`` where it has none that keeps every value."""
+
+    def same_type(self, held: str, landed: str) -> bool:
+        """Whether a column that the engine describes as ``held`` is what ``type(landed)`` makes."""
+
+
+def relation(dialect: Dialect, schema: str, name: str) -> str:
+    return f"{dialect.quote(schema)}.{dialect.quote(name)}"
+
+
+def counts(dialect: Dialect, relations: Sequence[tuple[str, str]]) -> str:
+    """The rows of each (schema, name), many in one statement: rows of (position, count)."""
+    return " UNION ALL ".join(
+        f"SELECT {position}, count(*) FROM {relation(dialect, schema, name)}"
+        for position, (schema, name) in enumerate(relations)
+    )
