@@ -21,6 +21,7 @@ _AS_TEXT = re.compile(
 )
 _FRACTION = re.compile(r"DECIMAL\((\d+), *(\d+)\)")
 _INSTANT = re.compile(r"TIMESTAMPTZ|TIMESTAMP|TIMESTAMP WITH TIME ZONE")
+_XMIN = Column(SOURCE_XMIN, "BIGINT", "xid8")
 _ALIASES = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ", "TEXT": "VARCHAR", "INT": "INTEGER", "BOOL": "BOOLEAN"}
 _COMPARED_AS = {
     "number": "DOUBLE",
@@ -73,20 +74,20 @@ def keeps_text(column: Column) -> bool:
     return True
 
 
-def duckdb_token(key: Sequence[Column], version: bool = True) -> str:
+def duckdb_token(key: Sequence[Column], version: Column | None = _XMIN) -> str:
     """One row's share of its slice's checksum: a BIGINT from 0 to 2**60 - 1.
 
     Sum it (DuckDB sums BIGINT as HUGEINT) and take that modulo 2**64. NULLs count as
-    empty text; ``version`` says whether the rows carry ``_source_xmin``.
+    empty text; ``version`` is the column of a row's version, None where there is none.
     """
     return duckdb_turned(duckdb_digest(key, version))
 
 
-def duckdb_digest(key: Sequence[Column], version: bool = True) -> str:
+def duckdb_digest(key: Sequence[Column], version: Column | None = _XMIN) -> str:
     """What ``duckdb_turned`` makes a token of: the first eight bytes of a row's md5 in reverse order, as UBIGINT."""
-    xmin = duckdb_text(Column(SOURCE_XMIN, "BIGINT", "xid8")) if version else "''"
+    versioned = duckdb_text(version) if version else "''"
     pieces = [duckdb_text(column) for column in key] or ["''"]
-    joined = ", chr(31), ".join([*pieces, xmin])  # concat() takes NULL for ''
+    joined = ", chr(31), ".join([*pieces, versioned])  # concat() takes NULL for ''
     return f"(md5_number(concat({joined})) & 18446744073709551615::UHUGEINT)::UBIGINT"
 
 

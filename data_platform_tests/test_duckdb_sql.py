@@ -102,7 +102,7 @@ def test_the_checksum_is_the_definition_s(rows: list[tuple[int, str, datetime, i
         Column("at", "TIMESTAMP WITH TIME ZONE", ""),
     ]
     found = connection.execute(
-        f"SELECT sum({duckdb_token(key)}), sum({duckdb_token([], version=False)})"
+        f"SELECT sum({duckdb_token(key)}), sum({duckdb_token([], version=None)})"
         f' FROM (VALUES {values}) v(n, t, "at", _source_xmin)'
     ).fetchone()
     expected = sum(

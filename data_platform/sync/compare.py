@@ -9,7 +9,7 @@ from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.work import Plan, Work
-from data_platform.tables import WHOLE_TABLE, Slice
+from data_platform.tables import SOURCE_XMIN, WHOLE_TABLE, Layout, Slice
 from data_platform.warehouses import Warehouse
 
 
@@ -26,7 +26,7 @@ def compare_snapshot(
     if loaded is None or loaded.digest != head.digest:
         work.notes.append("another sync loaded a later batch meanwhile, so this snapshot was not compared")
         return None
-    actual = warehouse.tallies(table.id, head.partition, head.timezone)
+    actual = warehouse.tallies(table.id, head.layout)
     evidence = Evidence(
         table.id,
         session.read_under().to_snapshot(),
@@ -53,11 +53,9 @@ def audit(platform: Platform, work: Work, plan: Plan, warehouse: Warehouse) -> A
     load_pending(platform, table.id, warehouse=warehouse)
     differing = warehouse.altered(
         table.id,
-        [path for path, _ in plan.read.parts],
+        Layout(plan.shape.key, plan.shape.partition, plan.shape.timezone, SOURCE_XMIN),
         plan.shape.columns,
-        plan.shape.key,
-        plan.shape.partition,
-        plan.shape.timezone,
+        [path for path, _ in plan.read.parts],
         slices,
     )
     return Audit(slices, differing)

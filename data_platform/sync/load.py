@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from data_platform.catalog import Table
 from data_platform.duckdb_sql import keeps_text
@@ -82,7 +83,7 @@ def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
     with platform.warehouse(read_only=True) as warehouse:
         return compare(
             state.measured,
-            warehouse.fingerprints(table.id, key, state.head.partition, state.head.timezone),
+            warehouse.fingerprints(table.id, replace(state.head.layout, key=tuple(key))),
             warehouse.changed_since(table.id),
             state.measured_whole_at,
         )

@@ -178,7 +178,8 @@ class Warehouse(Protocol):
     def load(self, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
         """Apply one batch in one transaction, its record included. A batch at or below the
         loaded sequence changes nothing when it is the same one; ``LoadRefused`` otherwise,
-        and for a batch that does not follow."""
+        and for a batch that does not follow. Where the batch names a column ``deleted``, a row in which it is true
+        takes its key out of the table and is not inserted; the raw table has no such column."""
 
     def record_reads(self, looks: Sequence[Look]) -> None:
         """Keep, in one transaction, of reads that brought nothing new when they were; at most one of each
@@ -197,26 +198,22 @@ class Warehouse(Protocol):
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         """Per slice, the sequence of the last load that touched it."""
 
-    def fingerprints(
-        self, table: TableId, key: Sequence[str], partition: str | None, timezone: str
-    ) -> Mapping[Slice, Fingerprint]:
+    def fingerprints(self, table: TableId, layout: Layout) -> Mapping[Slice, Fingerprint]:
         """What the raw table holds now, per slice (see ``tables.Fingerprint``)."""
 
-    def tallies(self, table: TableId, partition: str | None, timezone: str) -> Mapping[Slice, Tally]:
+    def tallies(self, table: TableId, layout: Layout) -> Mapping[Slice, Tally]:
         """The rows and versions the raw table holds now, per slice (see ``tables.Tally``)."""
 
     def altered(
         self,
         table: TableId,
-        parts: Sequence[Path],
+        layout: Layout,
         columns: Sequence[Column],
-        key: Sequence[str],
-        partition: str | None,
-        timezone: str,
+        parts: Sequence[Path],
         slices: Sequence[Slice],
     ) -> Mapping[Slice, int]:
-        """The ``slices`` whose rows are not those of Parquet ``parts``, every column compared. Counted for
-        each are rows of one key and version on both sides that differ all the same: 0 where only the
+        """The ``slices`` whose rows are not those of Parquet ``parts``, every one of ``columns`` compared. Counted
+        for each are rows of one key and version on both sides that differ all the same: 0 where only the
         source moved on."""
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult: ...

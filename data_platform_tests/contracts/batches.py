@@ -11,7 +11,7 @@ import duckdb
 
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.sql import literal, quoted
-from data_platform.tables import SOURCE_XMIN, Column, Load, Position, Slice, Snapshot, TableId
+from data_platform.tables import SOURCE_XMIN, Column, Layout, Load, Position, Slice, Snapshot, TableId
 
 TABLE = TableId("shop", "orders")
 COLUMNS = (
@@ -21,6 +21,7 @@ COLUMNS = (
     Column("_source_xmin", "BIGINT", "xid8"),
 )
 SNAPSHOT = Snapshot("7000000000000000001/5@1", "750:750:", "2026-01-10T00:00:00+00:00")
+LAYOUT = Layout(("id",), "at", "UTC", "_source_xmin")
 COMMITTED_AT = "2026-01-10T00:00:01.250000+00:00"
 
 _engine = duckdb.connect(config={"threads": 1})

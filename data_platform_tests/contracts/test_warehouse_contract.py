@@ -1,43 +1,56 @@
-"""What every warehouse promises of ``load`` and what follows from it.
+"""What every warehouse promises: of ``load`` and what follows from it, of its dialect, of where it lies.
 
-An engine joins with one line in ``ENGINES``: how to open it, and what it cannot do.
+An engine joins with one line in ``ENGINES``: its configuration in a folder, and what it cannot do besides what its
+``Traits`` say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+import sqlglot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_platform.duckdb_sql import duckdb_slice, duckdb_token
-from data_platform.errors import DuplicateKey, LoadRefused, QueryFailed, WarehouseError
-from data_platform.tables import Column, Fingerprint, Slice, TableId
-from data_platform.warehouses import Warehouse
+from data_platform.errors import ConfigurationError, DuplicateKey, LoadRefused, QueryFailed, WarehouseError
+from data_platform.quality.evaluate import evaluate
+from data_platform.quality.newest import newest_data
+from data_platform.quality.rule_sql import condition
+from data_platform.quality.rules import Rule, parse_rule
+from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally, Treatment
+from data_platform.warehouses import Look, QueryResult, Warehouse, WarehouseConfig, archivable
+from data_platform.warehouses.dialect import counts
 from data_platform.warehouses.duckdb.config import DuckDBConfig
-from data_platform_tests.contracts.batches import COLUMNS, COMMITTED_AT, TABLE, Chain, write_part
+from data_platform_tests.contracts.batches import COLUMNS, COMMITTED_AT, LAYOUT, TABLE, Chain, write_part
+from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 
 Row = tuple[int, str | None, str | None, int]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """``open`` opens the warehouse of a folder; ``instants_max`` is whether its times reach beyond year 9999."""
+    """``config`` is of a warehouse in a folder. ``all_instants``: its times reach beyond year 9999, before year 1
+    and to infinity. ``patterns``: it knows regular expressions."""
 
-    open: Callable[[Path], AbstractContextManager[Warehouse]]
-    instants_max: bool = True
+    config: Callable[[Path], WarehouseConfig]
+    all_instants: bool = True
+    patterns: bool = True
+
+    def open(self, folder: Path, *, read_only: bool = False) -> AbstractContextManager[Warehouse]:
+        return self.config(folder).open(folder, read_only, files=[folder])
 
 
 ENGINES = {
-    "duckdb": Engine(
-        lambda folder: DuckDBConfig(path=Path("warehouse.duckdb"), threads=1).open(folder, files=[folder])
-    )
+    "duckdb": Engine(lambda folder: DuckDBConfig(path=folder / "warehouse.duckdb", threads=1)),
+    "toy": Engine(lambda folder: ToyConfig(folder=folder / "toy"), all_instants=False, patterns=False),
 }
 
 
@@ -59,16 +72,20 @@ def chain(tmp_path: Path) -> Chain:
 
 def rows(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     """The raw table by id, its instants as ISO days."""
-    return warehouse.query(
-        'SELECT id, CAST(CAST("at" AS DATE) AS VARCHAR), note FROM raw_shop.orders ORDER BY id'
-    ).rows
+    micros = warehouse.dialect.micros('"at"')
+    found = warehouse.query(f"SELECT id, {micros}, note FROM raw_shop.orders ORDER BY id").rows
+    return [(id_, None if at is None else iso(at)[:10], note) for id_, at, note in found]
+
+
+def iso(micros: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()
 
 
 def test_a_new_warehouse_knows_nothing(warehouse: Warehouse) -> None:
     assert warehouse.loaded(TABLE) is None
     assert warehouse.loaded_all() == []
     assert warehouse.changed_since(TABLE) == {}
-    assert warehouse.fingerprints(TABLE, ["id"], "at", "UTC") == {}
+    assert warehouse.fingerprints(TABLE, LAYOUT) == {}
     assert warehouse.describe("raw_shop") == []
 
 
@@ -95,10 +112,11 @@ def test_refresh_then_changes(warehouse: Warehouse, chain: Chain) -> None:
 def test_raw_rows_carry_their_batch_and_the_manifest_s_time(warehouse: Warehouse, chain: Chain) -> None:
     made, parts = chain.next("merge", [(1, "2026-01-01", "a", 10)])
     warehouse.load(made, parts)
-    found = warehouse.query(
-        "SELECT _batch_id, CAST(_loaded_at AS VARCHAR), _source_xmin FROM raw_shop.orders"
-    )
-    assert found.rows == [(made.batch_id, "2026-01-10 00:00:01.25+00", 10)]
+    micros = warehouse.dialect.micros("_loaded_at")
+    ((batch_id, at, version),) = warehouse.query(
+        f"SELECT _batch_id, {micros}, _source_xmin FROM raw_shop.orders"
+    ).rows
+    assert (batch_id, iso(at), version) == (made.batch_id, COMMITTED_AT, 10)
     loaded = warehouse.loaded(TABLE)
     assert loaded is not None
     assert (loaded.table, loaded.sequence, loaded.batch_id) == (TABLE, 1, made.batch_id)
@@ -258,8 +276,8 @@ def test_slices_are_days_of_the_table_s_zone(warehouse: Warehouse, chain: Chain)
 def test_days_that_are_no_ordinary_days_are_slices_too(
     engine: Engine, warehouse: Warehouse, chain: Chain
 ) -> None:
-    if not engine.instants_max:
-        pytest.skip("the engine's times end with year 9999")
+    if not engine.all_instants:
+        pytest.skip("the engine's times are those of years 1 to 9999")
     odd = {
         1: ("0044-03-15 (BC) 12:00:00+00", "0044-03-15 BC"),
         2: ("12026-01-01 00:00:00+00", "12026-01-01"),
@@ -268,7 +286,7 @@ def test_days_that_are_no_ordinary_days_are_slices_too(
     }
     done = warehouse.load(*chain.next("replace", [(n, at, "x", 1) for n, (at, _) in odd.items()]))
     assert done.touched == {slice_: 1 for _, slice_ in odd.values()}
-    assert set(warehouse.fingerprints(TABLE, ["id"], "at", "UTC")) == {slice_ for _, slice_ in odd.values()}
+    assert set(warehouse.fingerprints(TABLE, LAYOUT)) == {slice_ for _, slice_ in odd.values()}
     warehouse.load(*chain.next("slice", [], slices=[slice_ for _, slice_ in odd.values()]))
     assert warehouse.query("SELECT count(*) FROM raw_shop.orders").rows == [(0,)]
 
@@ -315,7 +333,8 @@ def test_a_new_column_flows(warehouse: Warehouse, chain: Chain) -> None:
     warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
     wider = (*COLUMNS, Column("amount", "DECIMAL(12,2)", "numeric(12,2)"))
     warehouse.load(*chain.next("merge", [(2, "2026-01-01", "b", 2, "1.50")], columns=wider))
-    found = warehouse.query("SELECT id, CAST(amount AS VARCHAR) FROM raw_shop.orders ORDER BY id").rows
+    text = warehouse.dialect.try_cast("amount", "text")
+    found = warehouse.query(f"SELECT id, {text} FROM raw_shop.orders ORDER BY id").rows
     assert found == [(1, None), (2, "1.50")]
 
 
@@ -390,7 +409,7 @@ def test_odd_names_are_quoted(warehouse: Warehouse, tmp_path: Path) -> None:
     done = warehouse.load(*chain.next("merge", [(1, "2026-01-02", "x")]))
     assert done.touched == {"2026-01-01": 1, "2026-01-02": 1}
     assert warehouse.describe("raw_shop")[0].columns[0][0] == 'k"ey'
-    assert set(warehouse.fingerprints(table, ['k"ey'], "select", "UTC")) == {"2026-01-02"}
+    assert set(warehouse.fingerprints(table, Layout(('k"ey',), "select", "UTC", None))) == {"2026-01-02"}
 
 
 def test_tables_do_not_touch_each_other(warehouse: Warehouse, chain: Chain, tmp_path: Path) -> None:
@@ -413,16 +432,16 @@ def test_fingerprints_are_those_of_the_parts(warehouse: Warehouse, chain: Chain)
         engine.execute("SET TimeZone = 'UTC'")
         found = engine.execute(f"SELECT {sql} FROM read_parquet('{parts[0]}') GROUP BY 1").fetchall()
     expected = {Slice(s): Fingerprint(n, int(c) % 2**64) for s, n, c in found}
-    assert warehouse.fingerprints(TABLE, ["id"], "at", "UTC") == expected
+    assert warehouse.fingerprints(TABLE, LAYOUT) == expected
     assert sum(f.rows for f in expected.values()) == 50
-    whole = warehouse.fingerprints(TABLE, ["id"], None, "UTC")
+    whole = warehouse.fingerprints(TABLE, replace(LAYOUT, partition=None))
     assert whole == {"all": Fingerprint(50, sum(f.checksum for f in expected.values()) % 2**64)}
 
 
 def test_fingerprints_by_a_column_that_is_not_there_are_refused(warehouse: Warehouse, chain: Chain) -> None:
     warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
     with pytest.raises(WarehouseError, match="no column nothing"):
-        warehouse.fingerprints(TABLE, ["id"], "nothing", "UTC")
+        warehouse.fingerprints(TABLE, replace(LAYOUT, partition="nothing"))
 
 
 def test_query_and_describe(warehouse: Warehouse, chain: Chain) -> None:
@@ -436,6 +455,283 @@ def test_query_and_describe(warehouse: Warehouse, chain: Chain) -> None:
     assert [(r.schema, r.name, r.kind) for r in relation] == [("raw_shop", "orders", "table")]
     assert [name for name, _ in relation[0].columns][-2:] == ["_batch_id", "_loaded_at"]
 
+
+GONE = (*COLUMNS, Column("gone", "BOOLEAN", "boolean"))
+
+
+def test_a_deleted_row_takes_its_key_out_and_stays_out_itself(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1), (2, "2026-01-02", "b", 1)]))
+    made, parts = chain.next(
+        "merge",
+        [(1, None, None, 2, "true"), (3, "2026-01-03", "c", 2, "false"), (4, "2026-01-03", "d", 2, None)],
+        columns=GONE,
+        deleted="gone",
+    )
+    done = warehouse.load(made, parts)
+    assert rows(warehouse) == [(2, "2026-01-02", "b"), (3, "2026-01-03", "c"), (4, "2026-01-03", "d")]
+    assert (done.rows_deleted, done.rows_inserted, done.vacated) == (1, 2, 1)
+    assert done.touched == {"2026-01-01": 1, "2026-01-03": 2}
+    assert "gone" not in dict(warehouse.describe("raw_shop", "orders")[0].columns)
+    assert warehouse.load(made, parts).touched == {}, "loading twice changes nothing"
+
+
+def test_a_key_that_is_not_there_may_be_deleted(warehouse: Warehouse, chain: Chain) -> None:
+    done = warehouse.load(
+        *chain.next(
+            "replace",
+            [(1, "2026-01-01", "a", 1, "true"), (2, None, "b", 1, "false")],
+            columns=GONE,
+            deleted="gone",
+        )
+    )
+    assert (done.rows_inserted, rows(warehouse)) == (1, [(2, None, "b")])
+    done = warehouse.load(*chain.next("merge", [(7, None, None, 2, "true")], columns=GONE, deleted="gone"))
+    assert (done.rows_deleted, done.rows_inserted, done.touched) == (0, 0, {})
+    done = warehouse.load(*chain.next("merge", [(1, "2026-01-04", "again", 3)]))
+    assert rows(warehouse) == [(1, "2026-01-04", "again"), (2, None, "b")]
+
+
+def test_a_slice_may_delete_keys_of_other_days(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1), (2, "2026-01-02", "b", 1)]))
+    done = warehouse.load(
+        *chain.next(
+            "slice",
+            [(1, None, None, 2, "true"), (3, "2026-01-02", "c", 2, "false")],
+            slices=["2026-01-02"],
+            columns=GONE,
+            deleted="gone",
+        )
+    )
+    assert rows(warehouse) == [(3, "2026-01-02", "c")]
+    assert (done.vacated, done.touched) == (2, {"2026-01-01": 1, "2026-01-02": 1})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"load": "append"}, {"columns": COLUMNS, "deleted": "note"}, {"deleted": "nothing"}, {"key": ()}],
+)
+def test_deleted_rows_that_cannot_be_told_are_refused(
+    warehouse: Warehouse, chain: Chain, changes: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {"load": "replace", "columns": GONE, "deleted": "gone", **changes}
+    values = (1, "2026-01-01", "true", 1, "true")[: len(given["columns"])]
+    with pytest.raises(LoadRefused, match="marks deleted rows"):
+        warehouse.load(*chain.next(given.pop("load"), [values], **given))
+    assert warehouse.loaded_all() == []
+
+
+def test_the_rows_of_the_parts_are_counted_deleted_ones_too(warehouse: Warehouse, chain: Chain) -> None:
+    marked = [(1, None, None, 1, "true"), (2, None, "b", 1, "false")]
+    with pytest.raises(LoadRefused, match=r"promises 3 rows .* hold 2"):
+        warehouse.load(*chain.next("merge", marked, promised=3, columns=GONE, deleted="gone"))
+
+
+def test_tallies_are_rows_and_versions(warehouse: Warehouse, chain: Chain) -> None:
+    assert warehouse.tallies(TABLE, LAYOUT) == {}
+    held = [(1, "2026-01-01", "a", 10), (2, "2026-01-01", "b", 2**32 + 5), (3, None, "c", 7)]
+    warehouse.load(*chain.next("merge", held))
+    assert warehouse.tallies(TABLE, LAYOUT) == {"2026-01-01": Tally(2, 15), "null": Tally(1, 7)}
+    assert warehouse.tallies(TABLE, replace(LAYOUT, version=None)) == {
+        "2026-01-01": Tally(2, 0),
+        "null": Tally(1, 0),
+    }
+
+
+def test_rows_that_differ_from_their_parts_are_counted_by_slice(warehouse: Warehouse, chain: Chain) -> None:
+    held = [(n, f"2026-01-0{1 + n % 3}", "x", 1) for n in range(9)]
+    made, parts = chain.next("merge", held)
+    warehouse.load(made, parts)
+    days = [Slice(f"2026-01-0{n}") for n in (1, 2, 3)]
+    assert warehouse.altered(TABLE, LAYOUT, COLUMNS, parts, days) == {}
+    other = [(0, "2026-01-01", "y", 1), *held[1:]]  # one version, another value
+    newer = [(1, "2026-01-02", "y", 2)] + [row for row in other if row[0] != 1]
+    part = write_part(chain.folder / "newer.parquet", COLUMNS, newer)
+    assert warehouse.altered(TABLE, LAYOUT, COLUMNS, [part], days) == {"2026-01-01": 1, "2026-01-02": 0}
+    assert warehouse.altered(TABLE, LAYOUT, COLUMNS, [part], days[2:]) == {}
+    assert set(warehouse.altered(TABLE, LAYOUT, COLUMNS, [], days)) == set(days)
+
+
+def test_reads_are_remembered(warehouse: Warehouse, chain: Chain) -> None:
+    assert warehouse.reads() == {}
+    warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
+    (first,) = warehouse.reads().values()
+    assert datetime.fromisoformat(first) == datetime(2026, 1, 10, tzinfo=UTC)
+    warehouse.record_reads([Look(TABLE, "2026-01-11T00:00:00+00:00", reconciled=False)])
+    (later,) = warehouse.reads().values()
+    assert datetime.fromisoformat(later) == datetime(2026, 1, 11, tzinfo=UTC)
+
+
+# ---- its dialect
+
+RULED = [
+    (1, "2026-01-01", "a@b", 10),
+    (2, "2026-01-02", "", 20),
+    (3, None, None, 30),
+    (4, "2026-01-03", "it's 5%", 40),
+]
+FAILING = {
+    "id >= 2": 1,
+    "id between 2 and 3": 2,
+    "id in [1, 2.0, 9]": 2,
+    "id <= _source_xmin": 0,
+    "note not null": 1,
+    'note contains "@"': 2,
+    "note contains 'it''s'": 2,
+    "note in ['a@b', x]": 2,
+    "note != ''": 1,
+    "note >= 0": 3,
+    "null_rate(note) <= 0.2": 1,
+    "at >= 2026-01-02": 1,
+    "at <= today": 0,
+    "at <= now": 0,
+}
+"""Rules, and how many of the rows fail each: the same in every engine."""
+PATTERNS = {r'note matches "^[a-z]@"': 2, r"note matches '\d%'": 2}
+
+
+@dataclass(frozen=True)
+class Ruled:
+    rules: tuple[Rule, ...]
+    id: TableId = TABLE
+    key: tuple[str, ...] = ("id",)
+    personal: dict[str, Treatment] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize("text", FAILING)
+def test_a_rule_says_the_same_in_every_engine(warehouse: Warehouse, chain: Chain, text: str) -> None:
+    warehouse.load(*chain.next("merge", RULED))
+    (result,) = evaluate(warehouse, Ruled((parse_rule(text),)))
+    assert (result.problem, result.rows, result.failing) == (None, 4, FAILING[text])
+    assert [row["id"] for row in result.sample] == sorted(row["id"] for row in result.sample)
+    assert len(result.sample) == (0 if result.passed else FAILING[text])
+
+
+@pytest.mark.parametrize("text", PATTERNS)
+def test_what_a_dialect_cannot_say_is_refused_and_no_pass(
+    engine: Engine, warehouse: Warehouse, chain: Chain, text: str
+) -> None:
+    warehouse.load(*chain.next("merge", RULED))
+    beside = parse_rule("id >= 2")
+    result, other = evaluate(warehouse, Ruled((parse_rule(text), beside)))
+    assert not result.passed
+    assert (result.problem is None, result.failing) == (
+        engine.patterns,
+        PATTERNS[text] if engine.patterns else 0,
+    )
+    assert (other.problem, other.failing) == (None, 1)
+
+
+def test_the_age_of_the_newest_row(warehouse: Warehouse, chain: Chain) -> None:
+    columns = (*COLUMNS, Column("day", "DATE", "date"))
+    warehouse.load(*chain.next("merge", [(1, None, "a", 1, None)], columns=columns))
+    now = datetime(2026, 1, 3, 6, tzinfo=UTC)
+    assert newest_data(warehouse, TABLE, "at", 24, now).age_hours is None
+    held = [(2, "2026-01-03 03:00:00+00", "b", 1, "2026-01-01"), (3, "2026-01-02", "c", 1, "2025-12-31")]
+    warehouse.load(*chain.next("merge", held, columns=columns))
+    assert newest_data(warehouse, TABLE, "at", 24, now).age_hours == 3
+    assert newest_data(warehouse, TABLE, "day", 24, now).age_hours == 30, "a day counts as its end"
+
+
+def test_rows_are_counted_many_tables_at_a_time(warehouse: Warehouse, chain: Chain, tmp_path: Path) -> None:
+    odd = Chain(tmp_path / "odd", table=TableId("shop", 'o"dd'))
+    warehouse.load(*chain.next("merge", RULED))
+    warehouse.load(*odd.next("merge", RULED[:1]))
+    tables = [(made.raw_schema, made.table) for made in (TABLE, TableId("shop", 'o"dd'))]
+    assert dict(warehouse.query(counts(warehouse.dialect, tables)).rows) == {0: 4, 1: 1}
+
+
+def test_every_statement_of_a_dialect_is_of_its_grammar(engine: Engine, tmp_path: Path, chain: Chain) -> None:
+    """What is asked of a warehouse, and what each rule becomes, is parsed as the engine's own SQL."""
+    config = engine.config(tmp_path)
+    texts = [*FAILING, *(PATTERNS if engine.patterns else ())]
+    asked = [f"SELECT {condition(parse_rule(text), config.dialect)} FROM t" for text in texts]
+    with engine.open(tmp_path) as warehouse:
+        warehouse.load(*chain.next("merge", RULED))
+        watched = Watched(warehouse, asked)
+        evaluate(watched, Ruled(tuple(map(parse_rule, texts))))
+        newest_data(watched, TABLE, "at", 24, datetime.now(UTC))
+        watched.query(counts(config.dialect, [("raw_shop", "orders")] * 2))
+    assert len(asked) > len(texts) + 3
+    for statement in asked:
+        sqlglot.parse_one(statement, dialect=config.dialect.name)
+
+
+class Watched:
+    """A warehouse that remembers what it was asked."""
+
+    def __init__(self, warehouse: Warehouse, asked: list[str]) -> None:
+        self._warehouse, self._asked = warehouse, asked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
+        self._asked.append(sql)
+        return self._warehouse.query(sql, parameters, limit)
+
+
+# ---- where it lies
+
+
+def test_a_new_warehouse_appears_whole_or_not_at_all(engine: Engine, tmp_path: Path, chain: Chain) -> None:
+    config = engine.config(tmp_path).elsewhere(tmp_path / "other")
+    made, parts = chain.next("merge", RULED)
+
+    def contents() -> list[tuple[Any, ...]]:
+        with config.open(tmp_path, read_only=True) as warehouse:
+            return rows(warehouse)
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        config.appearing(tmp_path, "making", files=[tmp_path]) as warehouse,
+    ):
+        warehouse.load(made, parts)
+        raise KeyboardInterrupt
+    assert not config.exists(tmp_path)
+    with pytest.raises(WarehouseError, match="no warehouse"):
+        contents()
+    with config.appearing(tmp_path, "making", files=[tmp_path]) as warehouse:
+        warehouse.load(made, parts)
+        assert not config.exists(tmp_path), "it is not in its place yet"
+    assert config.exists(tmp_path) and len(contents()) == 4
+    second, parts = chain.next("replace", RULED[:1])
+    with config.appearing(tmp_path, "making", files=[tmp_path]) as warehouse:
+        assert warehouse.loaded_all() == [], "it is a new one"
+        warehouse.load(second, parts)
+        assert len(contents()) == 4 or config.traits.writers == "one"
+    assert len(contents()) == 1
+    assert config.place(tmp_path).endswith("other")
+    assert not [file for file in tmp_path.iterdir() if "making" in file.name]
+
+
+def test_what_it_is_written_to_changes_with_a_load(engine: Engine, tmp_path: Path, chain: Chain) -> None:
+    config = engine.config(tmp_path)
+    assert not any(file.exists() for file in config.files(tmp_path))
+    with engine.open(tmp_path) as warehouse:
+        warehouse.load(*chain.next("merge", RULED))
+
+    def stamps() -> set[tuple[int, int]]:
+        there = [file.stat() for file in config.files(tmp_path) if file.exists()]
+        return {(at.st_mtime_ns, at.st_size) for at in there}
+
+    before = stamps()
+    assert before
+    with engine.open(tmp_path) as warehouse:
+        warehouse.load(*chain.next("merge", [(9, "2026-01-09", "z", 9)]))
+    assert stamps() != before
+
+
+def test_only_an_engine_with_an_archive_is_backed_up_by_table(engine: Engine, tmp_path: Path) -> None:
+    config = engine.config(tmp_path)
+    if config.traits.archive:
+        with archivable(config).open(tmp_path) as warehouse:
+            assert warehouse.inventory().tables == ()
+    else:
+        with pytest.raises(ConfigurationError, match="rebuild"):
+            archivable(config)
+
+
+# ---- against a model
 
 days = st.sampled_from([None, "2026-01-01", "2026-01-02", "2026-01-03"])
 batch_rows = st.dictionaries(st.integers(1, 6), st.tuples(days, st.sampled_from("abc")), max_size=5)

@@ -20,6 +20,7 @@ from data_platform.sources.postgres import clock, fingerprint
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession, changed_since
 from data_platform.sync import commit, decide, follow_up, run, summarize, work
+from data_platform.warehouses import batch
 from data_platform.warehouses.duckdb import load, merge
 from data_platform_tests.exactness import batch_cases, watermark_cases
 
@@ -322,7 +323,7 @@ MUTANTS = (
         (
             (work._check_key, "if nulls or repeated:", "if False:"),
             (summarize._check_key, "if null_rows or twice:", "if False:"),
-            (load._check_keys, "if null or distinct != total:", "if False:"),
+            (batch.check_keys, "if null or distinct != total:", "if False:"),
         ),
     ),
     # ---- the ledger
@@ -357,7 +358,7 @@ MUTANTS = (
         batch_cases.loaded_by_another_sync,
         (
             (
-                load._follows,
+                batch.follows,
                 "    if sequence <= reached:",
                 "    if sequence <= reached:\n        return True\n    if False:",
             ),

@@ -82,13 +82,13 @@ def test_loading_and_comparing_import_no_pandas(loaded: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from data_platform.warehouses.duckdb.config import DuckDBConfig\n"
-        "from data_platform_tests.contracts.batches import TABLE, Chain\n"
+        "from data_platform_tests.contracts.batches import LAYOUT, TABLE, Chain\n"
         "root = Path(sys.argv[1])\n"
         "chain = Chain(root / 'more')\n"
         "with DuckDBConfig(path='data/warehouse.duckdb').open(root, files=[root]) as warehouse:\n"
         "    chain.sequence = 1\n"
         "    warehouse.load(*chain.next('replace', [(1, '2026-01-01', 'a', 1)]))\n"
-        "    warehouse.fingerprints(TABLE, ['id'], 'at', 'UTC'); warehouse.changed_since(TABLE)\n"
+        "    warehouse.fingerprints(TABLE, LAYOUT); warehouse.changed_since(TABLE)\n"
         "    warehouse.describe(); warehouse.loaded_all(); warehouse.query('SELECT * FROM raw_shop.orders')\n"
         "print('pandas' in sys.modules, 'pyarrow' in sys.modules)"
     )

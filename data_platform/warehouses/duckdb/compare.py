@@ -12,11 +12,11 @@ from data_platform.sql import literal, quoted
 from data_platform.tables import (
     CHECKSUM_MODULUS,
     NULL_SLICE,
-    SOURCE_XMIN,
     VERSIONS_MODULUS,
     WHOLE_TABLE,
     Column,
     Fingerprint,
+    Layout,
     Slice,
     TableId,
     Tally,
@@ -30,49 +30,44 @@ if TYPE_CHECKING:
 def fingerprints(
     connection: duckdb.DuckDBPyConnection,
     table: TableId,
-    key: Sequence[str],
-    partition: str | None,
-    timezone: str,
+    layout: Layout,
 ) -> Mapping[Slice, Fingerprint]:
-    columns = _columns(connection, table, [*key, *([partition] if partition else [])])
+    columns = _columns(connection, table, [*layout.key, *([layout.partition] if layout.partition else [])])
     if not columns:
         return {}
-    token = duckdb_token([Column(name, columns[name], "") for name in key], SOURCE_XMIN in columns)
+    token = duckdb_token([Column(name, columns[name], "") for name in layout.key], _version(layout, columns))
     return {
         slice_: Fingerprint(rows, total % CHECKSUM_MODULUS)
-        for slice_, rows, total in _by_slice(connection, table, columns, token, partition, timezone)
+        for slice_, rows, total in _by_slice(connection, table, columns, token, layout)
     }
 
 
-def tallies(
-    connection: duckdb.DuckDBPyConnection, table: TableId, partition: str | None, timezone: str
-) -> Mapping[Slice, Tally]:
-    columns = _columns(connection, table, [partition] if partition else [])
-    version = quoted(SOURCE_XMIN) if SOURCE_XMIN in columns else "0"
+def tallies(connection: duckdb.DuckDBPyConnection, table: TableId, layout: Layout) -> Mapping[Slice, Tally]:
+    columns = _columns(connection, table, [layout.partition] if layout.partition else [])
+    known = _version(layout, columns)
+    version = quoted(known.name) if known else "0"
     return {
         slice_: Tally(rows, total % VERSIONS_MODULUS)
-        for slice_, rows, total in _by_slice(connection, table, columns, version, partition, timezone)
+        for slice_, rows, total in _by_slice(connection, table, columns, version, layout)
     }
 
 
 def altered(
     connection: duckdb.DuckDBPyConnection,
     table: TableId,
-    parts: Sequence[Path],
+    layout: Layout,
     columns: Sequence[Column],
-    key: Sequence[str],
-    partition: str | None,
-    timezone: str,
+    parts: Sequence[Path],
     slices: Sequence[Slice],
 ) -> Mapping[Slice, int]:
     """``Warehouse.altered``: a hash of each whole row, summed per slice on both sides; the rows
     themselves are joined only where the sums differ."""
-    held = _columns(connection, table, [*key, *([partition] if partition else [])])
+    held = _columns(connection, table, [*layout.key, *([layout.partition] if layout.partition else [])])
     if any(c.name not in held for c in columns):
         return dict.fromkeys(slices, 0)  # a column is new: nothing here holds it yet
     kinds = {c.name: held[c.name] for c in columns}
     values = ", ".join(f"CAST({quoted(name)} AS {kind})" for name, kind in kinds.items())
-    slice_ = _slice(held, partition, timezone)
+    slice_ = _slice(held, layout)
     ours = f"SELECT *, {slice_} AS _slice, hash({values}) AS _hash FROM {_target(table)}"
     landed = f"SELECT *, {slice_} AS _slice, hash({values}) AS _hash FROM {parquet_files(parts)}"
     if not parts:
@@ -87,9 +82,10 @@ def altered(
             " WHERE (w.n, w.h) IS DISTINCT FROM (p.n, p.h) ORDER BY 1"
         ).fetchall()
     ]
-    if not differing or not key or SOURCE_XMIN not in kinds:
+    version = _version(layout, kinds)
+    if not differing or not layout.key or version is None:
         return {Slice(name): 0 for name in differing}
-    same = " AND ".join(f"w.{quoted(c)} = p.{quoted(c)}" for c in [*key, SOURCE_XMIN])
+    same = " AND ".join(f"w.{quoted(c)} = p.{quoted(c)}" for c in [*layout.key, version.name])
     found = connection.execute(
         f"SELECT p._slice, count(*) FROM ({ours}) w JOIN ({landed}) p ON {same} WHERE w._hash <> p._hash"
         f" AND p._slice IN ({', '.join(literal(s) for s in differing)}) GROUP BY 1"
@@ -114,26 +110,35 @@ def _by_slice(
     table: TableId,
     columns: Mapping[str, str],
     value: str,
-    partition: str | None,
-    timezone: str,
+    layout: Layout,
 ) -> list[tuple[Slice, int, int]]:
     """(slice, rows, sum of ``value``); a day is named once a group, not once a row."""
     if not columns:
         return []
-    day = duckdb_day(Column(partition, columns[partition], ""), timezone) if partition else "NULL::DATE"
+    day = _day(columns, layout) or "NULL::DATE"
     rows = connection.execute(
         f"SELECT {slice_of_day('d')}, n, s"
         f" FROM (SELECT {day} AS d, count(*) AS n, sum({value}) AS s FROM {_target(table)} GROUP BY 1)"
     ).fetchall()
-    other = NULL_SLICE if partition else WHOLE_TABLE
+    other = NULL_SLICE if layout.partition else WHOLE_TABLE
     return [(Slice(name or other), n, int(total or 0)) for name, n, total in rows]
 
 
-def _slice(columns: Mapping[str, str], partition: str | None, timezone: str) -> str:
-    if partition is None:
-        return literal(WHOLE_TABLE)
-    day = duckdb_day(Column(partition, columns[partition], ""), timezone)
-    return f"coalesce({slice_of_day(day)}, {literal(NULL_SLICE)})"
+def _slice(columns: Mapping[str, str], layout: Layout) -> str:
+    day = _day(columns, layout)
+    return f"coalesce({slice_of_day(day)}, {literal(NULL_SLICE)})" if day else literal(WHOLE_TABLE)
+
+
+def _day(columns: Mapping[str, str], layout: Layout) -> str | None:
+    """A row's DATE; None in a table without a partition."""
+    name = layout.partition
+    return duckdb_day(Column(name, columns[name], ""), layout.timezone) if name else None
+
+
+def _version(layout: Layout, columns: Mapping[str, str]) -> Column | None:
+    """The column of a row's version, where the table has one."""
+    name = layout.version
+    return Column(name, columns[name], "") if name is not None and name in columns else None
 
 
 def _target(table: TableId) -> str:

@@ -1,6 +1,6 @@
-"""One batch into a DuckDB warehouse, exactly once: what is refused, in which order it is applied.
+"""One batch into a DuckDB warehouse, exactly once: in which order it is applied.
 
-The statements are ``merge.py``'s.
+What is refused is ``warehouses/batch.py``'s, the statements are ``merge.py``'s.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_platform.column_types import is_column_type
-from data_platform.duckdb_sql import duckdb_day
-from data_platform.errors import DuplicateKey, LoadRefused, UnsupportedType
+from data_platform.duckdb_sql import DIALECT, duckdb_day
+from data_platform.errors import UnsupportedType
 from data_platform.sql import quoted
 from data_platform.tables import Column, Slice
 from data_platform.warehouses import LoadableBatch, LoadResult
+from data_platform.warehouses.batch import additions, check, check_keys, check_rows, follows, raw_columns
 from data_platform.warehouses.duckdb import merge, records
 from data_platform.warehouses.duckdb.connect import run_one
 
@@ -35,41 +35,27 @@ def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: 
 def _load(
     connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]
 ) -> LoadResult:
-    if not _follows(connection, manifest):
+    newest = next(iter(records.newest(connection, manifest.table, known=True)), None)
+    if not follows(manifest, newest, lambda sequence: records.at(connection, manifest.table, sequence)):
         return LoadResult(manifest.sequence, 0, 0, {}, 0)
     if manifest.kind == "redact":
         return _pass_over(connection, manifest)
-    if manifest.load in ("merge", "append") and not manifest.key:
-        raise LoadRefused(
-            f"Batch {manifest.sequence} of {manifest.table} is to be loaded as {manifest.load}, which needs a"
-            " key, and the table has none. Give it a `key` in the catalog, or the strategy `replace`."
-        )
-    if wrong := [column for column in manifest.columns if not is_column_type(column.type)]:
-        raise LoadRefused(
-            f"Batch {manifest.sequence} of {manifest.table} says that its column {wrong[0].name} is of a type that"
-            " there is not. Restore its manifest from a copy of the landing store."
-        )
-    if manifest.load == "slice" and not manifest.slices:
-        raise LoadRefused(
-            f"Batch {manifest.sequence} of {manifest.table} replaces slices and names none. Install the version"
-            " that wrote it."
-        )
+    check(manifest)
     batch = merge.Batch(
         manifest.table,
-        manifest.columns,
-        manifest.key,
-        manifest.partition,
-        manifest.timezone,
+        raw_columns(manifest),
+        manifest.layout,
         tuple(parts),
         manifest.batch_id,
         manifest.committed_at,
+        manifest.deleted,
     )
     existing = _prepare(connection, manifest, batch)
     checks_key = bool(batch.key) and not (manifest.load == "replace" and manifest.key_enforced)
     connection.execute("BEGIN")
     try:
         if checks_key:
-            _check_keys(connection, batch)
+            _check_keys(connection, manifest, batch)
         result = _apply(connection, manifest, batch, existing)
         connection.execute("COMMIT")
     except BaseException:
@@ -81,39 +67,6 @@ def _load(
             with suppress(Exception):
                 connection.execute(_DROP_STAGED)
     return result
-
-
-def _follows(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> bool:
-    """Whether the batch is the next to load; False when it is loaded already."""
-    table, sequence = manifest.table, manifest.sequence
-    if manifest.kind not in ("data", "redact"):
-        raise LoadRefused(
-            f"Batch {sequence} of {table} is of the kind {manifest.kind}, which this version cannot load."
-            " Install the version that wrote it."
-        )
-    newest = next(iter(records.newest(connection, table, known=True)), None)
-    reached = newest.sequence if newest else 0
-    if sequence <= reached:
-        same = newest if sequence == reached else records.at(connection, table, sequence)
-        if same is not None and same.digest == manifest.digest:
-            return False
-        raise LoadRefused(
-            f"Batch {sequence} of {table} is not among those this warehouse has loaded up to batch {reached}."
-            " Loading goes strictly forward; check that the landing store and the warehouse belong together."
-        )
-    if manifest.load == "replace":
-        return True
-    if sequence != reached + 1:
-        raise LoadRefused(
-            f"Batch {sequence} of {table} does not follow batch {reached}, the last one in {table.raw_name}."
-            f" Load the batches between them first: `data-platform sync {table}` does."
-        )
-    if newest is not None and manifest.previous != newest.digest:
-        raise LoadRefused(
-            f"Batch {sequence} of {table} follows another batch {reached} than the one in {table.raw_name}."
-            " Check that the landing store and the warehouse belong together."
-        )
-    return True
 
 
 def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
@@ -136,7 +89,7 @@ def _prepare(
     types, that the table had before; none where there was no table. Nobody else changes it meanwhile."""
     replacing = manifest.load == "replace"
     existing = records.columns(connection, batch.table.raw_schema, batch.table.table)
-    new = merge.additions(batch.table, {} if replacing else existing, batch.columns)
+    new = additions(batch.table, {} if replacing else existing, batch.columns, DIALECT)
     if not existing:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
     if not replacing and not existing:
@@ -185,11 +138,8 @@ def _apply(
         touched = note(merge.touched(batch, batch.rows(), merge.GONE))
         deleted = run(merge.delete_gone(batch))
         inserted = run(merge.insert(batch, batch.rows()))
-    if inserted != manifest.rows and manifest.load != "append":
-        raise LoadRefused(
-            f"Batch {manifest.sequence} of {manifest.table} promises {manifest.rows:,} rows and its parts hold"
-            f" {inserted:,}. Nothing was loaded; verify the landing store."
-        )
+    gone = run(merge.count_deleted(batch)) if batch.deleted is not None else 0
+    check_rows(manifest, inserted + gone)
     records.record(connection, manifest, inserted, deleted, lost=lost)
     return LoadResult(manifest.sequence, deleted, inserted, touched, vacated)
 
@@ -207,18 +157,12 @@ def _old_day(batch: merge.Batch, existing: Mapping[str, str]) -> str:
     """The day of a row of the table about to be replaced, as SQL."""
     if batch.partition is not None and batch.partition in existing:
         with suppress(UnsupportedType):  # it was no day then: its rows leave the slice `null`
-            return duckdb_day(Column(batch.partition, existing[batch.partition], ""), batch.timezone)
+            return duckdb_day(Column(batch.partition, existing[batch.partition], ""), batch.layout.timezone)
     return "NULL::DATE"
 
 
-def _check_keys(connection: duckdb.DuckDBPyConnection, batch: merge.Batch) -> None:
+def _check_keys(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch) -> None:
     """Stage the batch's keys; ``DuplicateKey`` when they are not unique or not all there."""
     run_one(connection, merge.stage_keys(batch))
     total, null, distinct = run_one(connection, merge.count_keys(batch)).fetchall()[0]
-    if null or distinct != total:
-        what = f"is NULL in {null:,} rows" if null else f"repeats in {total - distinct:,} rows"
-        raise DuplicateKey(
-            f"The key ({', '.join(batch.key)}) of {batch.table} {what} of batch {batch.batch_id}, so nothing was"
-            " loaded. Declare the columns that tell its rows apart as `key` in the catalog, or clean the table"
-            " at its source."
-        )
+    check_keys(manifest, total, null, distinct)

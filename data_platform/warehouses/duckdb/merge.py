@@ -7,45 +7,48 @@ numbers, so that the memory a load needs does not grow with the width of a row.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_platform.duckdb_sql import duckdb_day, parquet_files, slice_of_day
-from data_platform.errors import LoadRefused
+from data_platform.duckdb_sql import DIALECT, duckdb_day, parquet_files, slice_of_day
 from data_platform.sql import literal, quoted
 from data_platform.tables import (
     BATCH_ID,
     LOADED_AT,
     NULL_SLICE,
-    RULE_PREFIX,
     WHOLE_TABLE,
     Column,
+    Layout,
     Slice,
     TableId,
 )
+from data_platform.warehouses.batch import days, named
 
 KEYS, HELD, GONE = "_batch_keys", "_batch_held", "_batch_gone"
 """The temporary tables: keys of the batch; those the target holds; target rows to delete."""
 
-_DAY = re.compile(r"-?infinity|\d{4,}-\d\d-\d\d( BC)?")
-_ALIASES = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ", "TEXT": "VARCHAR", "INT": "INTEGER", "BOOL": "BOOLEAN"}
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The pieces every statement is made of. ``loaded_at`` is an ISO instant; ``partition`` is
-    one of ``columns`` or None; ``parts`` are Parquet files that hold exactly ``columns``."""
+    """The pieces every statement is made of. ``loaded_at`` is an ISO instant; ``columns`` are the raw table's;
+    ``parts`` are Parquet files that hold these, and the column ``deleted`` where there is one."""
 
     table: TableId
     columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    partition: str | None
-    timezone: str
+    layout: Layout
     parts: tuple[Path, ...]
     batch_id: str
     loaded_at: str
+    deleted: str | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.layout.key
+
+    @property
+    def partition(self) -> str | None:
+        return self.layout.partition
 
     @property
     def target(self) -> str:
@@ -59,7 +62,7 @@ class Batch:
         """A row's DATE over the batch's or the target's own columns; NULL without a partition."""
         if self.partition is None:
             return "NULL::DATE"
-        return duckdb_day(self._column(self.partition), self.timezone)
+        return duckdb_day(self._column(self.partition), self.layout.timezone)
 
     def slice_name(self, day: str) -> str:
         if self.partition is None:
@@ -76,22 +79,24 @@ class Batch:
         return " AND ".join(f"{left}.k{n} = {right}.k{n}" for n in range(len(self.key)))
 
     def rows(self) -> str:
-        """The batch's rows with exactly the declared types, as a FROM item."""
+        """The batch's rows with exactly the declared types, as a FROM item; without those of deleted keys."""
         if not self.parts:
             nothing = ", ".join(f"NULL::{c.type} AS {quoted(c.name)}" for c in self.columns)
             return f"(SELECT {nothing} WHERE false)"
         typed = ", ".join(f"{quoted(c.name)}::{c.type} AS {quoted(c.name)}" for c in self.columns)
-        return f"(SELECT {typed} FROM {parquet_files(self.parts)})"
+        staying = "" if self.deleted is None else f" WHERE {quoted(self.deleted)} IS NOT TRUE"
+        return f"(SELECT {typed} FROM {parquet_files(self.parts)}{staying})"
+
+    def marked_rows(self) -> str:
+        """As ``rows``, but all of them, each saying as ``gone`` whether its key is deleted."""
+        if self.deleted is None or not self.parts:
+            return f"(SELECT *, false AS gone FROM {self.rows()})"
+        typed = ", ".join(f"{quoted(c.name)}::{c.type} AS {quoted(c.name)}" for c in self.columns)
+        gone = f"{quoted(self.deleted)} IS TRUE AS gone"
+        return f"(SELECT {typed}, {gone} FROM {parquet_files(self.parts)})"
 
     def _column(self, name: str) -> Column:
-        found = next((column for column in self.columns if column.name == name), None)
-        if found is None:
-            raise LoadRefused(
-                f"The batch {self.batch_id} of {self.table} has no column {name}, which is its key or"
-                " partition. Correct the table's block in the catalog, then run"
-                f" `sync --refresh {self.table}`."
-            )
-        return found
+        return named(self.columns, name, self.batch_id, self.table)
 
 
 def create_empty(batch: Batch) -> str:
@@ -102,36 +107,6 @@ def create_empty(batch: Batch) -> str:
 
 def add_column(batch: Batch, column: Column) -> str:
     return f"ALTER TABLE {batch.target} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}"
-
-
-def additions(table: TableId, existing: Mapping[str, str], columns: Sequence[Column]) -> list[Column]:
-    """The columns to add before the batch fits a table of ``existing`` names and types.
-
-    ``LoadRefused`` when a column is gone or has another type. A rule's own column may
-    be gone, for the catalog may drop a rule; its new rows are NULL there.
-    """
-    landed = {column.name: column for column in columns}
-    own = (BATCH_ID, LOADED_AT)
-    gone = [
-        name
-        for name in existing
-        if name not in landed and name not in own and not name.startswith(RULE_PREFIX)
-    ]
-    changed = [
-        f"{name} (was {existing[name]}, is {column.type})"
-        for name, column in landed.items()
-        if name in existing and _type(existing[name]) != _type(column.type)
-    ]
-    reserved = [name for name in own if name in landed]
-    if gone or changed or reserved:
-        reasons = [f"without {', '.join(gone)}"] if gone else []
-        reasons += [f"with another type of {', '.join(changed)}"] if changed else []
-        reasons += [f"with {', '.join(reserved)}, a name the raw table keeps for itself"] if reserved else []
-        raise LoadRefused(
-            f"A batch of {table} comes {' and '.join(reasons)}, which the raw table {table.raw_name} cannot"
-            f" take. Run `sync --refresh {table}` to read the table anew in its present shape."
-        )
-    return [column for name, column in landed.items() if name not in existing]
 
 
 def create_table(batch: Batch, name: str) -> str:
@@ -148,7 +123,12 @@ def swap_in(batch: Batch) -> list[str]:
 
 
 def stage_keys(batch: Batch) -> str:
-    return f"CREATE OR REPLACE TEMP TABLE {KEYS} AS SELECT {batch.keys()} FROM {batch.rows()}"
+    rows, gone = (batch.rows(), "") if batch.deleted is None else (batch.marked_rows(), ", gone")
+    return f"CREATE OR REPLACE TEMP TABLE {KEYS} AS SELECT {batch.keys()}{gone} FROM {rows}"
+
+
+def count_deleted(batch: Batch) -> str:
+    return f"SELECT count(*) FROM {batch.marked_rows()} WHERE gone"
 
 
 def count_keys(batch: Batch, relation: str = KEYS) -> str:
@@ -170,13 +150,14 @@ def collect_gone(batch: Batch, slices: Sequence[Slice] = ()) -> str:
         f"SELECT rowid AS r, {batch.day()} AS d{', ' + batch.keys() if batch.key else ''} FROM {batch.target}"
     )
     create = f"CREATE OR REPLACE TEMP TABLE {GONE} AS"
+    stays = "" if batch.deleted is None else " AND NOT k.gone"
     if not slices:
-        return f"{create} SELECT t.r, t.d, true AS back FROM ({held}) t JOIN {KEYS} k ON {batch.same_key('t', 'k')}"
+        return f"{create} SELECT t.r, t.d, true{stays} AS back FROM ({held}) t JOIN {KEYS} k ON {batch.same_key('t', 'k')}"
     asked = _in_slices("t.d", slices)
     if not batch.key:
         return f"{create} SELECT t.r, t.d, false AS back FROM ({held}) t WHERE {asked}"
     return (
-        f"{create} SELECT t.r, t.d, k.k0 IS NOT NULL AS back FROM ({held}) t"
+        f"{create} SELECT t.r, t.d, k.k0 IS NOT NULL{stays} AS back FROM ({held}) t"
         f" LEFT JOIN {KEYS} k ON {batch.same_key('t', 'k')} WHERE {asked} OR k.k0 IS NOT NULL"
     )
 
@@ -196,7 +177,9 @@ def stage_held(batch: Batch) -> str:
 def retyped(batch: Batch, existing: Mapping[str, str]) -> bool:
     """Whether a key column is not, or not of its type, among the ``existing`` columns."""
     types = {column.name: column.type for column in batch.columns}
-    return any(name not in existing or _type(existing[name]) != _type(types[name]) for name in batch.key)
+    return any(
+        name not in existing or not DIALECT.same_type(existing[name], types[name]) for name in batch.key
+    )
 
 
 def keys_not_in_batch(batch: Batch) -> str:
@@ -246,20 +229,7 @@ def _in_slices(day: str, slices: Sequence[Slice]) -> str:
     """Whether the DATE ``day`` lies in ``slices``; never NULL."""
     if WHOLE_TABLE in slices:
         return "true"
-    days = []
-    for slice_ in slices:
-        if slice_ == NULL_SLICE:
-            continue
-        if not _DAY.fullmatch(slice_):
-            raise LoadRefused(
-                f"{slice_!r} is no slice: expected a day such as 2026-01-31, {NULL_SLICE} or {WHOLE_TABLE}."
-            )
-        days.append(f"DATE '{slice_.replace(' BC', ' (BC)')}'")
+    dates = [f"DATE '{slice_.replace(' BC', ' (BC)')}'" for slice_ in days(slices)]
     tests = [f"{day} IS NULL"] if NULL_SLICE in slices else []
-    tests += [f"coalesce({day} IN ({', '.join(days)}), false)"] if days else []
+    tests += [f"coalesce({day} IN ({', '.join(dates)}), false)"] if dates else []
     return f"({' OR '.join(tests)})" if tests else "false"
-
-
-def _type(name: str) -> str:
-    upper = re.sub(r"\s*,\s*", ",", name.strip().upper())
-    return _ALIASES.get(upper, upper)

@@ -134,7 +134,8 @@ def record(
             insert,
         )
     if batch.kind == "data":
-        look = Look(batch.table, batch.snapshot.taken_at, reconciled=batch.load == "replace")
+        reconciled = batch.load == "replace" or batch.deleted is not None
+        look = Look(batch.table, batch.snapshot.taken_at, reconciled)
         _note(connection, [look], read=batch.load != "slice", lost=lost)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_platform.duckdb_sql import DIALECT
 from data_platform.sql import literal
-from data_platform.tables import Column, Fingerprint, Slice, TableId, Tally
+from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
 from data_platform.warehouses import (
     Inventory,
     LoadableBatch,
@@ -85,28 +85,24 @@ class DuckDBWarehouse:
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         return records.changed_since(self.connection, table)
 
-    def fingerprints(
-        self, table: TableId, key: Sequence[str], partition: str | None, timezone: str
-    ) -> Mapping[Slice, Fingerprint]:
+    def fingerprints(self, table: TableId, layout: Layout) -> Mapping[Slice, Fingerprint]:
         with readable_errors(self.path, f"count {table.raw_name}"):
-            return compare.fingerprints(self.connection, table, key, partition, timezone)
+            return compare.fingerprints(self.connection, table, layout)
 
-    def tallies(self, table: TableId, partition: str | None, timezone: str) -> Mapping[Slice, Tally]:
+    def tallies(self, table: TableId, layout: Layout) -> Mapping[Slice, Tally]:
         with readable_errors(self.path, f"count {table.raw_name}"):
-            return compare.tallies(self.connection, table, partition, timezone)
+            return compare.tallies(self.connection, table, layout)
 
     def altered(
         self,
         table: TableId,
-        parts: Sequence[Path],
+        layout: Layout,
         columns: Sequence[Column],
-        key: Sequence[str],
-        partition: str | None,
-        timezone: str,
+        parts: Sequence[Path],
         slices: Sequence[Slice],
     ) -> Mapping[Slice, int]:
         with readable_errors(self.path, f"compare {table.raw_name}"):
-            return compare.altered(self.connection, table, parts, columns, key, partition, timezone, slices)
+            return compare.altered(self.connection, table, layout, columns, parts, slices)
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
         """Run ``sql`` and fetch at most ``limit`` rows of its result. A warehouse opened
