@@ -10,6 +10,8 @@ import errno
 import os
 import shutil
 import tempfile
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
@@ -46,6 +48,9 @@ class LocalStore:
     def __init__(self, path: Path) -> None:
         self.path = Path.cwd() / path
         self.url = self.path.as_uri()
+        self._folders = threading.Lock()
+        self._unsynced: Counter[Path] = Counter()
+        """Folders that this process has made and not synced into their parents yet, by how many threads are at it."""
 
     @property
     def folder(self) -> Path:
@@ -177,14 +182,23 @@ class LocalStore:
         path.unlink()
 
     def _make_folder(self, folder: Path) -> None:
-        """``mkdir -p`` that survives a crash: each new name is synced into its parent."""
-        missing = []
-        while not folder.is_dir():
-            missing.append(folder)
-            folder = folder.parent
-        for new in reversed(missing):
-            new.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(new.parent)
+        """``mkdir -p`` that survives a crash: each new name is synced into its parent, by this thread too where
+        another one has made it and has not done so yet."""
+        if folder.is_dir() and not self._unsynced:
+            return
+        new = []
+        with self._folders:
+            while not folder.is_dir() or folder in self._unsynced:
+                new.append(folder)
+                folder = folder.parent
+            self._unsynced.update(new)
+            for each in reversed(new):
+                each.mkdir(mode=0o700, exist_ok=True)
+        for each in reversed(new):
+            _sync_folder(each.parent)
+        with self._folders:
+            self._unsynced.subtract(new)
+            self._unsynced = +self._unsynced
 
     @contextmanager
     def _readable_errors(self, act: str, key: str) -> Iterator[None]:

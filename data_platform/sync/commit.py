@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 
 from data_platform.errors import SourceError
@@ -32,15 +33,36 @@ MAX_MEASURED_DAYS = 7
 """A changes batch that touched at most this many days of an indexed partition column
 measures them on the way: the common case of today and yesterday, for milliseconds."""
 
+LARGE_BYTES = 16 * 2**20
+"""What is so large is landed alone: on its way to a remote store, 64 MB of it may stand in memory."""
+
 
 def commit(
-    platform: Platform, session: SourceSession, work: Work, plan: Plan, engine: Engine
+    platform: Platform,
+    session: SourceSession,
+    work: Work,
+    plan: Plan,
+    engine: Engine,
+    turn: AbstractContextManager[None],
 ) -> Manifest | None:
     """Commit what ``plan`` read; None where nothing changed and there is nothing to say. ``engine`` reads the parts.
 
+    Several threads may commit a table each: ``session`` and ``engine`` are used, and what is large is landed, in ``turn``.
     Raises BatchConflict when another writer took the sequence, DuplicateKey,
     and SourceError when the parts are not what the snapshot holds.
     """
+    with ExitStack() as in_turn:
+        in_turn.enter_context(turn)
+        proved = _proved(session, work, plan, engine)
+        if proved is None:
+            return None
+        if sum(path.stat().st_size for path, _ in plan.read.parts) < LARGE_BYTES:
+            in_turn.close()
+        return _landed(platform, proved, plan)
+
+
+def _proved(session: SourceSession, work: Work, plan: Plan, engine: Engine) -> Manifest | None:
+    """The manifest of what was read, once it is known to be what the snapshot holds; its parts are still to be put."""
     table, state, decision, relation = work.table, work.state, plan.decision, plan.relation
     enforced = key_enforced(table, relation)
     key = checksum_key(table, relation)
@@ -70,42 +92,46 @@ def commit(
     if _as_landed(session, work, plan, summary, measured, after):
         return None
     assert session.snapshot is not None
-    sequence, nonce = state.next_sequence, uuid.uuid4().hex
+    return Manifest(
+        table=table.id,
+        sequence=state.next_sequence,
+        operation=decision.operation,
+        load=decision.load,
+        key=plan.shape.key,
+        partition=plan.shape.partition,
+        timezone=plan.shape.timezone,
+        slices=plan.slices,
+        snapshot=session.snapshot.to_snapshot(),
+        position_before=state.position,
+        position_after=after.to_position() if after else None,
+        columns=plan.shape.columns,
+        parts=(),
+        rows=plan.read.rows,
+        touched={slice_: fingerprint.rows for slice_, fingerprint in summary.slices.items()},
+        fingerprints=measured,
+        measured_whole=whole,
+        committed_at="",
+        nonce=uuid.uuid4().hex,
+        previous=state.digest,
+        key_enforced=enforced,
+        identity=plan.shape.identity.to_json() if plan.shape.identity else None,
+        version=SOURCE_XMIN,
+        content=summary.content if whole else None,
+        boundary=summary.boundary,
+        notes=tuple(dict.fromkeys(work.notes)),
+    )
+
+
+def _landed(platform: Platform, proved: Manifest, plan: Plan) -> Manifest:
+    """Put the parts, and then commit the manifest that speaks of them."""
     parts = []
     for index, (path, rows) in enumerate(plan.read.parts):
-        part = Part(part_key(table.id, sequence, nonce, index), rows, path.stat().st_size, sha256_of(path))
+        key = part_key(proved.table, proved.sequence, proved.nonce, index)
+        part = Part(key, rows, path.stat().st_size, sha256_of(path))
         platform.store.put_file(part.key, path, sha256=part.sha256)
         parts.append(part)
-    return platform.ledger.commit(
-        Manifest(
-            table=table.id,
-            sequence=sequence,
-            operation=decision.operation,
-            load=decision.load,
-            key=plan.shape.key,
-            partition=plan.shape.partition,
-            timezone=plan.shape.timezone,
-            slices=plan.slices,
-            snapshot=session.snapshot.to_snapshot(),
-            position_before=state.position,
-            position_after=after.to_position() if after else None,
-            columns=plan.shape.columns,
-            parts=tuple(parts),
-            rows=plan.read.rows,
-            touched={slice_: fingerprint.rows for slice_, fingerprint in summary.slices.items()},
-            fingerprints=measured,
-            measured_whole=whole,
-            committed_at=platform.clock().isoformat(timespec="microseconds"),
-            nonce=nonce,
-            previous=state.digest,
-            key_enforced=enforced,
-            identity=plan.shape.identity.to_json() if plan.shape.identity else None,
-            version=SOURCE_XMIN,
-            content=summary.content if whole else None,
-            boundary=summary.boundary,
-            notes=tuple(dict.fromkeys(work.notes)),
-        )
-    )
+    at = platform.clock().isoformat(timespec="microseconds")
+    return platform.ledger.commit(replace(proved, parts=tuple(parts), committed_at=at))
 
 
 def _refuse_too_many_days(work: Work, landed: Mapping[Slice, Fingerprint], *, whole: bool) -> None:

@@ -1,22 +1,26 @@
 """From the reads to the reports: a table is committed once it is read, and loaded with those that wait too.
 
-To open the warehouse's file and to close it costs what its whole catalog is large, so one opening is for all
-tables that were committed meanwhile. How long one waits for others, how much lies there then, and how long an
-opening keeps everybody else out, are bounded. What fails is its own table's alone.
+Committing is done by threads, ahead of loading: their manifests come in any order, each after its own parts, and
+each table is loaded after its manifest. To open the warehouse's file and to close it costs what its whole catalog is
+large, so one opening is for all tables that were committed meanwhile. How long one waits for others, how much lies
+there then, and how long an opening keeps everybody else out, are bounded. What fails is its own table's alone.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from data_platform.errors import DataPlatformError, LoadRefused, SourceError, WarehouseError
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import Audit, CompletenessReport
 from data_platform.sources.postgres.session import SourceSession
+from data_platform.sync.ahead import Ahead, Turn
 from data_platform.sync.commit import commit
 from data_platform.sync.compare import audit, compare_snapshot
 from data_platform.sync.load import load_pending
@@ -38,11 +42,14 @@ OPENING_SHARE = 20
 """A group also waits so many times as long as the last opening and closing took."""
 HOLD_SECONDS = 5.0
 """After so long in one opening the next table is loaded in another, so that a query gets at the file."""
+LOOK_SECONDS = 0.2
+"""Who waits for a read looks so often whether the pass has ended."""
 
 
 @dataclass
 class Finishing:
-    """One table that was read; ``audited`` is asked before its batch is committed, where it is an audit's."""
+    """One table that was read, and ``since`` when it waits to be loaded; ``audited`` is asked before its batch is
+    committed, where it is an audit's."""
 
     work: Work
     manifest: Manifest | None = None
@@ -51,6 +58,16 @@ class Finishing:
     loaded: tuple[LoadResult, ...] = ()
     completeness: CompletenessReport | None = None
     look: Look | None = None
+    since: float = 0.0
+
+    @property
+    def bytes(self) -> int:
+        return self.manifest.bytes if self.manifest else 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing is committed while it is loaded: it takes much memory, or needs the session."""
+        return self.bytes >= GROUP_BYTES or self.work.compare or self.is_audit
 
     @property
     def is_audit(self) -> bool:
@@ -89,49 +106,65 @@ class Finish:
 
     def __init__(self, platform: Platform, session: SourceSession, engine: Engine) -> None:
         self.platform, self.session, self.engine = platform, session, engine
+        self._turn = Turn()
+        self._ended = threading.Event()
         self._looked: list[TableId] = []
-        self._opening_seconds = 0.0
+        self._kept: Finishing | None = None
+        self._opening_seconds = self._closed = 0.0
 
     def reports(self, works: Sequence[Work]) -> Iterator[TableReport]:
         """In the order of ``works``."""
-        group: list[Finishing] = []
-        began = landed = 0.0
         try:
-            for work in works:
-                if group and not self._comes(work, began):
-                    yield from self._load(group)
-                    group = []
-                if not group:
-                    began, landed = time.monotonic(), 0
-                group.append(one := self._committed(work))
-                landed += one.manifest.bytes if one.manifest else 0
-                if landed >= GROUP_BYTES:
-                    yield from self._load(group)
-                    group = []
-            yield from self._load(group)
+            with Ahead((partial(self._committed, work) for work in works), self._interrupt) as coming:
+                while group := self._group(coming):
+                    yield from self._load(group, coming)
         finally:
             self._remember_looks()
 
-    def _comes(self, work: Work, began: float) -> bool:
-        """Whether ``work`` is read in time to be loaded with the group that ``began`` then."""
-        until = began + max(GROUP_SECONDS, OPENING_SHARE * self._opening_seconds)
-        left = until - time.monotonic()
-        if left <= 0 or work.error is not None or work.plan is None:
-            return left > 0
-        return work.plan.read.done.wait(left)
+    def _interrupt(self) -> None:
+        self._ended.set()
+        self._turn.close()
+        self.engine.interrupt()
+        self.session.cancel()
+
+    def _group(self, coming: Ahead[Finishing]) -> list[Finishing]:
+        """The next tables to load: those that are committed, or will be before the first of them has waited too
+        long. None when all are loaded."""
+        group: list[Finishing] = []
+        landed = 0
+        one, self._kept = self._kept or coming.next(), None
+        while one is not None:
+            group.append(one)
+            landed += one.bytes
+            if landed >= GROUP_BYTES:
+                break
+            until = max(group[0].since + GROUP_SECONDS, self._closed + OPENING_SHARE * self._opening_seconds)
+            one = coming.next(max(until - time.monotonic(), 0.0))
+        return group
+
+    def _joins(self, waiting: deque[Finishing], coming: Ahead[Finishing]) -> bool:
+        """Whether another table is committed by now that may be loaded beside what is being committed."""
+        one = coming.next(0)
+        if one is not None and one.alone:
+            self._kept = one
+        elif one is not None:
+            waiting.append(one)
+        return bool(waiting)
 
     def _committed(self, work: Work) -> Finishing:
-        """Wait for one table's read and commit its batch."""
+        """Wait for one table's read and commit its batch; called by several threads."""
         one = Finishing(work, error=work.error)
-        if work.error is not None:
-            return one
-        assert work.plan is not None
-        work.plan.read.done.wait()
-        work.seconds += work.plan.read.seconds
-        with one.at_work():
-            self._check_read(work)
-            if not one.is_audit:
-                self._land(one)
+        if work.error is None:
+            assert work.plan is not None
+            while not work.plan.read.done.wait(LOOK_SECONDS):
+                if self._ended.is_set():
+                    return one
+            work.seconds += work.plan.read.seconds
+            with one.at_work():
+                self._check_read(work)
+                if not one.is_audit:
+                    self._land(one)
+        one.since = time.monotonic()
         return one
 
     def _check_read(self, work: Work) -> None:
@@ -149,62 +182,88 @@ class Finish:
 
     def _land(self, one: Finishing) -> None:
         assert one.work.plan is not None
-        one.manifest = commit(self.platform, self.session, one.work, one.work.plan, self.engine)
+        turn = self._turn_of(one.work)
+        one.manifest = commit(self.platform, self.session, one.work, one.work.plan, self.engine, turn)
         if one.manifest is None:
             self._looked.append(one.work.table.id)
+
+    @contextmanager
+    def _turn_of(self, work: Work) -> Iterator[None]:
+        asked = time.monotonic()
+        with self._turn:
+            work.seconds -= time.monotonic() - asked  # it waited for others
+            yield
 
     def _remember_looks(self) -> None:
         at = self.platform.clock().isoformat(timespec="microseconds")
         with suppress(DataPlatformError):  # hints, and the tables are told of by now
             self.platform.ledger.looked_together(self._looked, at)
 
-    def _load(self, group: Sequence[Finishing]) -> Iterator[TableReport]:
-        """The reports of ``group``, once those that are done are closed to us and open to everybody else."""
+    def _load(self, group: Sequence[Finishing], coming: Ahead[Finishing]) -> Iterator[TableReport]:
+        """The reports of ``group``, once those that are done are closed to us and open to everybody else; and of
+        those of ``coming`` that are committed until it is closed."""
         if audits := [one for one in group if one.is_audit]:
             for done in self._opened(audits, lambda _: self._audit):
                 for one in done:
                     if one.audited is not None and one.audited.differing:
                         with one.at_work():
                             self._land(one)
-        for done in self._opened(group, self._loading):
+        for done in self._opened(group, self._loading, coming):
             yield from (one.report() for one in done)
 
     def _opened(
-        self, group: Sequence[Finishing], begin: Callable[[Warehouse], Act]
+        self,
+        group: Sequence[Finishing],
+        begin: Callable[[Warehouse], Act],
+        coming: Ahead[Finishing] | None = None,
     ) -> Iterator[list[Finishing]]:
         """What ``begin`` makes of an opened warehouse is called with each table that has not failed, in as few
         openings as ``HOLD_SECONDS`` allows; yields the tables of each opening when it is closed."""
         waiting = deque(group)
         while waiting:
-            done: list[Finishing] = []
-            began, worked = time.monotonic(), sum(one.work.seconds for one in group)
-            try:
-                if any(one.error is None for one in waiting):
-                    with self.platform.warehouse(landed=True) as warehouse:
-                        act = begin(warehouse)
-                        while waiting and (not done or time.monotonic() - began < HOLD_SECONDS):
-                            done.append(one := waiting.popleft())
-                            if one.error is not None:
-                                continue
-                            with one.at_work():
-                                act(warehouse, one)
-                            if isinstance(one.error, WarehouseError) and not isinstance(
-                                one.error, LoadRefused
-                            ):
-                                break  # an engine that is broken is broken for this table alone
-                        _record_looks(warehouse, done)
-            except DataPlatformError as error:  # it could not be opened, for any of them
-                for one in waiting:
-                    one.error = one.error or error
-            if not done or all(one.error is not None for one in waiting):
-                done += waiting
-                waiting.clear()
-            self._charge(done, time.monotonic() - began, sum(one.work.seconds for one in group) - worked)
+            alone = any(one.alone for one in waiting)
+            with self._turn if alone else nullcontext():
+                done = self._in_one_opening(waiting, begin, None if alone else coming)
             yield done
 
-    def _charge(self, done: Sequence[Finishing], took: float, worked: float) -> None:
+    def _in_one_opening(
+        self,
+        waiting: deque[Finishing],
+        begin: Callable[[Warehouse], Act],
+        coming: Ahead[Finishing] | None,
+    ) -> list[Finishing]:
+        """The tables it is done with, which are taken from ``waiting``."""
+        done: list[Finishing] = []
+        began, worked = time.monotonic(), 0.0
+        try:
+            if any(one.error is None for one in waiting):
+                with self.platform.warehouse(landed=True) as warehouse:
+                    act = begin(warehouse)
+                    while not done or time.monotonic() - began < HOLD_SECONDS:
+                        if not waiting and (coming is None or not self._joins(waiting, coming)):
+                            break
+                        done.append(one := waiting.popleft())
+                        if one.error is not None:
+                            continue
+                        before = one.work.seconds
+                        with one.at_work():
+                            act(warehouse, one)
+                        worked += one.work.seconds - before
+                        if isinstance(one.error, WarehouseError) and not isinstance(one.error, LoadRefused):
+                            break  # an engine that is broken is broken for this table alone
+                    _record_looks(warehouse, done)
+        except DataPlatformError as error:  # it could not be opened, for any of them
+            for one in waiting:
+                one.error = one.error or error
+        if not done or all(one.error is not None for one in waiting):
+            done += waiting
+            waiting.clear()
+        self._charge(done, time.monotonic() - began - worked)
+        return done
+
+    def _charge(self, done: Sequence[Finishing], opening_seconds: float) -> None:
         """What opening and closing took is each table's, to equal parts."""
-        self._opening_seconds = max(took - worked, 0.0)
+        self._closed, self._opening_seconds = time.monotonic(), max(opening_seconds, 0.0)
         for one in done:
             one.work.seconds += self._opening_seconds / len(done)
 

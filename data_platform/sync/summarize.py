@@ -66,6 +66,11 @@ class Engine:
             self._connection.close()
             self._connection = None
 
+    def interrupt(self) -> None:
+        """End the summary that another thread makes, if there is one."""
+        if (connection := self._connection) is not None:
+            connection.interrupt()
+
     @contextmanager
     def connected(self, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         """What does not fit into ``SUMMARY_MEMORY`` is spilled into the ``scratch`` of whoever came first."""

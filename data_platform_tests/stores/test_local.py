@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from data_platform.errors import LandingError, StoreFull
+from data_platform.stores import local
 from data_platform.stores.local import LocalStore, LocalStoreConfig
 
 
@@ -102,6 +104,37 @@ def test_what_a_killed_process_left_in_scratch_is_swept_and_a_living_one_keeps_i
     with LocalStore(tmp_path).scratch() as own:
         assert not folder.exists()
         assert own.exists()
+
+
+def test_a_folder_that_another_thread_is_making_is_synced_before_what_lies_in_it_is_said_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other thread has made `t` and hangs before its name is durable: who finds it there may not rely on it."""
+    store, sync = LocalStore(tmp_path / "store"), local._sync_folder
+    store.put_new("other", b"")
+    hanging, go_on = threading.Event(), threading.Event()
+    synced: list[Path] = []
+
+    def syncing(folder: Path) -> None:
+        if threading.current_thread() is not first:
+            synced.append(folder)
+        elif folder == store.path and not hanging.is_set():
+            hanging.set()
+            assert go_on.wait(30)
+        sync(folder)
+
+    monkeypatch.setattr(local, "_sync_folder", syncing)
+    first = threading.Thread(target=store.put_new, args=("t/a/1", b"x"))
+    first.start()
+    assert hanging.wait(30)
+    assert store.put_new("t/b/1", b"y")
+    assert synced == [store.path, store.path / "t", store.path / "t/b"]
+    synced.clear()
+    go_on.set()
+    first.join()
+    assert store.put_new("t/b/2", b"z")
+    assert synced == [store.path / "t/b"], "what is durable is not synced again"
+    assert store.list("t") == ["t/a/1", "t/b/1", "t/b/2"]
 
 
 def test_the_first_keys_are_found_without_a_walk_through_the_rest(

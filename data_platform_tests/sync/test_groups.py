@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,9 @@ import duckdb
 import pytest
 
 from data_platform.errors import WarehouseBusy, WarehouseError
-from data_platform.sync import finish, summarize
+from data_platform.landing.ledger import Ledger
+from data_platform.sync import commit as commit_module
+from data_platform.sync import finish, summarize, sync_changes
 from data_platform.warehouses.duckdb import connect as connect_module
 from data_platform.warehouses.duckdb import warehouse as warehouse_module
 from data_platform_tests.sync.conftest import Project
@@ -94,7 +98,7 @@ def test_reads_are_recorded_of_all_tables(project: Project, counted: Count) -> N
         assert warehouse.query(later, [before]).rows == [(len(names),)]
 
 
-@pytest.mark.parametrize("bound", ["GROUP_SECONDS", "GROUP_BYTES", "HOLD_SECONDS"])
+@pytest.mark.parametrize("bound", ["GROUP_BYTES", "HOLD_SECONDS"])
 def test_what_a_group_may_grow_to_is_bounded(
     project: Project, counted: Count, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
@@ -104,6 +108,105 @@ def test_what_a_group_may_grow_to_is_bounded(
     many(project, 4)
     project.good()
     assert counted() == (4, 1)
+
+
+def test_what_is_committed_is_not_held_up_by_what_is_not(
+    project: Project, counted: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finish, "GROUP_SECONDS", 0)
+    monkeypatch.setattr(finish, "OPENING_SHARE", 0)
+    loaded = threading.Event()
+    commit, load = finish.commit, finish.load_pending
+
+    def committing(platform: Any, session: Any, work: Any, *rest: Any) -> Any:
+        assert work.table.id.table == "t0" or loaded.wait(30), "the first waits to be loaded with the others"
+        return commit(platform, session, work, *rest)
+
+    def loading(*arguments: Any, **options: Any) -> Any:
+        found = load(*arguments, **options)
+        loaded.set()
+        return found
+
+    monkeypatch.setattr(finish, "commit", committing)
+    monkeypatch.setattr(finish, "load_pending", loading)
+    names = many(project, 4)
+    project.good()
+    assert held(project, names) == [5] * 4
+
+
+def test_tables_are_committed_while_one_is_loaded_and_join_its_opening(
+    project: Project, counted: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = many(project, 6)
+    monkeypatch.setattr(finish, "GROUP_SECONDS", 0)
+    all_landed = threading.Event()
+    land, load = Ledger.commit, finish.load_pending
+    landed: list[Any] = []
+
+    def landing(self: Ledger, manifest: Any) -> Any:
+        found = land(self, manifest)
+        landed.append(manifest.table)
+        if len(landed) == len(names):
+            all_landed.set()
+        return found
+
+    def loading(*arguments: Any, **options: Any) -> Any:
+        assert all_landed.wait(30), "the others are committed only after this one is loaded"
+        return load(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "commit", landing)
+        patch.setattr(finish, "load_pending", loading)
+        reports = project.good()
+    assert counted() == (1, 1)
+    assert list(reports) == names
+    assert held(project, names) == [5] * 6
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_the_session_is_one_thread_s_at_a_time(
+    project: Project, counted: Count, monkeypatch: pytest.MonkeyPatch, verify: bool
+) -> None:
+    """Two threads' savepoints would undo each other's statements, and what is compared takes memory."""
+    names = many(project, 6)
+    project.good()
+    project.execute(*(f"update {name} set v = 2" for name in names[::2]))
+    monkeypatch.setattr(finish, "GROUP_SECONDS", 0)
+    monkeypatch.setattr(finish, "OPENING_SHARE", 0)
+    at_it: list[int] = []
+    asked: list[int] = []
+
+    def alone(act: Any) -> Any:
+        def acting(*arguments: Any, **options: Any) -> Any:
+            at_it.append(1)
+            asked.append(len(at_it))
+            try:
+                time.sleep(0.02)
+                return act(*arguments, **options)
+            finally:
+                at_it.pop()
+
+        return acting
+
+    monkeypatch.setattr(commit_module, "_proved", alone(commit_module._proved))
+    monkeypatch.setattr(finish, "compare_snapshot", alone(finish.compare_snapshot))
+    project.good(verify=verify)
+    assert len(asked) >= len(names)
+    assert set(asked) == {1}
+    assert held(project, names) == [10, 5] * 3
+
+
+def test_who_stops_taking_reports_leaves_nothing_under_way(
+    project: Project, counted: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = many(project, 12)
+    monkeypatch.setattr(finish, "GROUP_BYTES", 0)
+    reports = sync_changes(project.platform(), "shop")
+    assert next(iter(reports)).table.table == "t0"
+    reports.close()
+    assert [t.name for t in threading.enumerate() if t.name.startswith(("commit", "postgres-reader"))] == []
+    project.good()
+    assert held(project, names) == [5] * 12
 
 
 def test_what_breaks_the_engine_in_a_group_is_its_table_s_alone(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from types import MappingProxyType, TracebackType
@@ -36,6 +36,8 @@ LOOK_SECONDS = 5
 """How long who only looks tries again to look at what is locked, for all tables together."""
 LOOKED_AT_ONCE = 100
 """Tables that one transaction looks at: who comes to ALTER one of them meanwhile waits for some milliseconds."""
+CANCEL_SECONDS = 5
+"""How long to try to reach the server to end a statement that nobody waits for any more."""
 DENIED = "42501"
 _OVER = object()
 
@@ -228,6 +230,11 @@ class SourceSession:
         with self._connection.transaction(force_rollback=True):  # a savepoint, and its setting with it
             self._connection.execute(f"set local statement_timeout = {int(seconds * 1000)}")
             yield self._connection
+
+    def cancel(self) -> None:
+        """End the statement that another thread waits for, if there is one."""
+        with suppress(Exception):
+            self._connection.cancel_safe(timeout=CANCEL_SECONDS)
 
     @property
     def connection_closed(self) -> bool:
