@@ -102,10 +102,10 @@ def test_a_statement_that_takes_hours_ends_with_the_command(project: Project) ->
     project.catalog({"t": {"key": "id"}}).good()
     endless = "select count(*) from range(100000000000) a where a.range * a.range % 7 = 3"
     begin = (
-        "from data_platform.warehouses import duckdb\n"
-        "fetch = duckdb.DuckDBWarehouse._fetch\n"
+        "from data_platform.warehouses.duckdb import warehouse\n"
+        "fetch = warehouse.DuckDBWarehouse._fetch\n"
         "def fetching(*given): print('begun', flush=True); return fetch(*given)\n"
-        "duckdb.DuckDBWarehouse._fetch = fetching\n"
+        "warehouse.DuckDBWarehouse._fetch = fetching\n"
         f"from data_platform.cli import main; main(['query', {endless!r}])"
     )
     with subprocess.Popen(
