@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from data_platform.catalog import load_catalog
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.catalog.documents import PLATFORM, SOURCE, mistakes, only, write
+from data_platform_tests.contracts.toy_warehouse.dialect import SQLiteDialect
 
 
 def test_every_mistake_of_every_file_at_once(tmp_path: Path) -> None:
@@ -247,3 +249,24 @@ def test_backups_in_places_of_their_own_are_taken(tmp_path: Path) -> None:
     )
     assert found is not None and list(found.copies) == ["there", "gcs"]
     assert found.retention.days == 30 and not found.retention.apply
+
+
+def test_a_rule_that_a_warehouse_cannot_test_is_told_at_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DuckDBConfig, "dialect", SQLiteDialect())
+    tables = """\
+  orders:
+    key: id
+    rules:
+    - id > 0
+    - sku matches "^[A-Z]"
+  users:
+    key: id
+    personal: {email: hash}
+    rules: [email matches "@"]
+"""
+    assert only(write(tmp_path, tables)) == (
+        "catalog/sources/shop.yaml:10: tables.orders.rules[1]: cannot be tested in the warehouse of the environment"
+        " local: SQLite has no regular expressions."
+    ), "a rule on a personal column is tested where it is read"

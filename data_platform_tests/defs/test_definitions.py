@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import pytest
 from data_platform.catalog import load_catalog
 from data_platform.defs.build import build
 from data_platform.defs.loaded import loaded
+from data_platform.defs.raw import raw_assets
+from data_platform.warehouses.duckdb.config import DuckDBConfig
+from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 from data_platform_tests.defs.conftest import REPOSITORY, copy_project
 
 pytestmark = pytest.mark.slow
@@ -57,6 +61,26 @@ def test_they_are_what_the_snapshot_says(manifest: Path) -> None:
         SNAPSHOT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         pytest.fail(f"{SNAPSHOT.name} was not there; it is written now: read it, then commit it")
     assert found == json.loads(SNAPSHOT.read_text())
+
+
+def test_the_graph_follows_what_the_warehouse_can(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many may write: no pool. No archive: no backup of the warehouse, nor a drill."""
+    many = replace(DuckDBConfig.traits, writers="many", archive=False)
+    monkeypatch.setattr(DuckDBConfig, "traits", many)
+    found = contents(build(load_catalog(REPOSITORY), "local"))
+    usual = json.loads(SNAPSHOT.read_text())
+    gone = {"backup/warehouse", "restore_drill/warehouse"}
+    assert found["assets"] == {
+        name: words.replace(" pool warehouse", "")
+        for name, words in usual["assets"].items()
+        if name not in gone
+    }
+    assert set(usual["jobs"]) - set(found["jobs"]) == {"backup"}
+
+
+def test_an_asset_shows_the_engine_it_is_in() -> None:
+    (assets,) = raw_assets(load_catalog(REPOSITORY).source("shop"), ToyConfig(folder=Path("toy")))
+    assert {kind for spec in assets.specs for kind in spec.kinds} == {"parquet", "toy"}
 
 
 def test_in_production_everything_runs_and_locally_only_what_starts_nothing(manifest: Path) -> None:
