@@ -20,7 +20,7 @@ from data_platform.backups.archive import Archive, object_key
 from data_platform.backups.manifest import BackupFile, BackupManifest, BackupObject, BackupTable, LedgerHead
 from data_platform.errors import BackupDamaged, DataPlatformError
 from data_platform.landing.part import sha256_of
-from data_platform.warehouses import Archivable, Inventory, StoredTable
+from data_platform.warehouses.archive import Archivable, Inventory, StoredTable
 
 if TYPE_CHECKING:
     import pyarrow as pa

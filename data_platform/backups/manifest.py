@@ -19,7 +19,7 @@ from data_platform.errors import BackupDamaged
 from data_platform.landing import grammar
 from data_platform.landing.grammar import is_digest, is_number
 from data_platform.landing.signing import Signer
-from data_platform.warehouses import Inventory, StoredColumn, StoredTable
+from data_platform.warehouses.archive import Inventory, StoredColumn, StoredTable
 
 FORMAT = 1
 _ID = "%Y%m%dT%H%M%S.%fZ"

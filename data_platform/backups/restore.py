@@ -14,7 +14,7 @@ from data_platform.backups.instance import unpack
 from data_platform.backups.manifest import BackupManifest, BackupTable
 from data_platform.errors import BackupDamaged, BackupError, DataPlatformError
 from data_platform.private_files import make_private
-from data_platform.warehouses import Archivable, ArchivableConfig
+from data_platform.warehouses.archive import Archivable, ArchivableConfig
 
 Progress = Callable[[str, int], None]
 """Called with a table and its rows, once they are restored."""

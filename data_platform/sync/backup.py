@@ -20,7 +20,7 @@ from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.sync.platform import Platform
-from data_platform.warehouses import ArchivableConfig, archivable
+from data_platform.warehouses.archive import ArchivableConfig, archivable
 
 WAREHOUSE_MEMORY = "384MB"
 """Of the warehouse while it is backed up or restored: it spills beyond, and the rows under way need room too."""

@@ -11,14 +11,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
+from typing import Any, ClassVar, Literal, Protocol
 
-from data_platform.errors import ConfigurationError
 from data_platform.tables import Column, Fingerprint, Layout, Load, Operation, Slice, Snapshot, TableId, Tally
 from data_platform.warehouses.dialect import Dialect
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 PLATFORM_SCHEMA = "_data_platform"
 """Holds ``loaded_batches``, ``loaded_tables`` (the newest of each table) and ``touched_slices``, written with each
@@ -30,15 +26,10 @@ clock, up to when a table was read, up to when its deletes are known, and when i
 class Traits:
     """What an engine can do, known without opening it.
 
-    ``writers``: whether several processes may write at once. ``load``: whether a batch and its record are one
-    transaction, or the intent is written, the batch applied so that doing it twice changes nothing, and then the
-    record. ``parts``: whether it loads local files, or copies from the landing store's own address. ``archive``:
-    whether it can be backed up and restored table by table (``Archivable``); where not, the ledger is the backup
-    of its raw tables."""
+    ``writers``: whether several processes may write at once. ``archive``: whether it can be backed up and restored
+    table by table (``archive.py``); where not, the ledger is the backup of its raw tables."""
 
     writers: Literal["one", "many"]
-    load: Literal["transaction", "intent"]
-    parts: Literal["files", "urls"]
     archive: bool
 
 
@@ -89,35 +80,6 @@ class Relation:
     name: str
     kind: str
     columns: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredColumn:
-    """``as_text``: its values are backed up in their text form, which comes back as the same value."""
-
-    name: str
-    type: str
-    as_text: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTable:
-    """A table as a backup needs it; ``create`` is the statement that makes it empty."""
-
-    schema: str
-    name: str
-    create: str
-    columns: tuple[StoredColumn, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """All that a warehouse holds. ``statements`` make what is no table: indexes, views, comments."""
-
-    engine: str
-    schemas: tuple[str, ...]
-    tables: tuple[StoredTable, ...]
-    statements: tuple[str, ...]
 
 
 class LoadableBatch(Protocol):
@@ -221,37 +183,6 @@ class Warehouse(Protocol):
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]: ...
 
 
-class Archivable(Warehouse, Protocol):
-    """A warehouse that is backed up and restored table by table, where ``Traits.archive``."""
-
-    def snapshot(self) -> AbstractContextManager[None]:
-        """All that is read in the block is of one instant."""
-
-    def inventory(self) -> Inventory:
-        """What a backup copies; ``WarehouseError`` for what it could not bring back."""
-
-    def read_ordered(self, table: StoredTable, key: Sequence[str] = ()) -> pa.RecordBatchReader:
-        """Every row in an order that depends on the rows alone: of its unique ``key``, which is the
-        cheaper one, or of all columns. ``as_text`` columns as text."""
-
-    def row_fingerprint(
-        self, table: StoredTable, rows: pa.RecordBatchReader | None = None
-    ) -> tuple[int, int]:
-        """Rows and the sum of their hashes modulo 2**64, of the table or of ``rows`` given in its place.
-        Comparable between warehouses of the same ``Inventory.engine``; sums of parts add up.
-        Threads may ask for the fingerprints of rows side by side."""
-
-    def restore(self, inventory: Inventory) -> None:
-        """Make every schema and empty table; the warehouse has none yet. ``WarehouseError`` for a statement that
-        is anything else, whoever wrote it there; so in ``finish_restore``."""
-
-    def fill(self, table: StoredTable, parts: Sequence[Path]) -> None:
-        """Put the rows of Parquet ``parts`` into an empty table."""
-
-    def finish_restore(self, inventory: Inventory) -> None:
-        """Make what is no table, and write everything to disk."""
-
-
 class WarehouseConfig(Protocol):
     """A warehouse as the catalog names it. Whoever works with one knows no more of it than this."""
 
@@ -295,33 +226,3 @@ class WarehouseConfig(Protocol):
 
     def held_by(self, message: str) -> str | None:
         """Who holds it, where the engine's ``message``, as dbt passes it on, says that somebody does."""
-
-
-class ArchivableConfig(WarehouseConfig, Protocol):
-    """A configured warehouse whose ``Traits.archive`` is true."""
-
-    def open(
-        self, root: Path, read_only: bool = False, *, files: Sequence[Path] = ()
-    ) -> AbstractContextManager[Archivable]: ...
-
-    def elsewhere(self, name: str | os.PathLike[str]) -> ArchivableConfig: ...
-
-    def appearing(
-        self, root: Path, doing: str, *, files: Sequence[Path] = ()
-    ) -> AbstractContextManager[Archivable]: ...
-
-    def bounded(self, memory: str) -> ArchivableConfig:
-        """The same warehouse, opened within so much of this machine's memory, such as 384MB."""
-
-    def remove(self, root: Path) -> None:
-        """Everything in it, and itself."""
-
-
-def archivable(config: WarehouseConfig) -> ArchivableConfig:
-    """``config`` as what can be backed up; ``ConfigurationError`` where its engine cannot."""
-    if not config.traits.archive:
-        raise ConfigurationError(
-            f"A warehouse of the kind {config.kind} is not backed up table by table. What landed is in the landing"
-            " store: keep a second copy of that, and make the raw tables anew from it with `data-platform rebuild`."
-        )
-    return cast("ArchivableConfig", config)

@@ -16,7 +16,7 @@ from data_platform.backups.export import BackupReport, Exported, FileToKeep, exp
 from data_platform.backups.manifest import backup_id
 from data_platform.backups.restore import RestoreReport, restore
 from data_platform.stores.local import LocalStore
-from data_platform.warehouses import Archivable
+from data_platform.warehouses.archive import Archivable
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 
 NOW = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)

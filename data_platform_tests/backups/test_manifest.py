@@ -24,7 +24,7 @@ from data_platform.backups.manifest import (
 )
 from data_platform.errors import BackupDamaged
 from data_platform.landing.part import canonical
-from data_platform.warehouses import StoredColumn, StoredTable
+from data_platform.warehouses.archive import StoredColumn, StoredTable
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 number = st.integers(0, 2**64 - 1)

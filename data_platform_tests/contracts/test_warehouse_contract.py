@@ -26,7 +26,8 @@ from data_platform.quality.newest import newest_data
 from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule, parse_rule
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally, Treatment
-from data_platform.warehouses import Look, QueryResult, Warehouse, WarehouseConfig, archivable
+from data_platform.warehouses import Look, QueryResult, Warehouse, WarehouseConfig
+from data_platform.warehouses.archive import archivable
 from data_platform.warehouses.dialect import counts
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.batches import COLUMNS, COMMITTED_AT, LAYOUT, TABLE, Chain, write_part

@@ -174,7 +174,7 @@ def test_an_event_of_no_run_is_backed_up_and_comes_back(tmp_path: Path) -> None:
     from data_platform.backups.export import Exported, store
     from data_platform.backups.restore import restore_files
     from data_platform.stores.local import LocalStore
-    from data_platform.warehouses import Inventory
+    from data_platform.warehouses.archive import Inventory
 
     packed = tmp_path / "packed"
     packed.mkdir()

@@ -12,7 +12,7 @@ from data_platform.column_types import is_direct, is_text_form
 from data_platform.duckdb_sql import parquet_files
 from data_platform.errors import WarehouseError
 from data_platform.sql import literal, quoted
-from data_platform.warehouses import Inventory, StoredColumn, StoredTable
+from data_platform.warehouses.archive import Inventory, StoredColumn, StoredTable
 from data_platform.warehouses.duckdb.connect import run_one
 from data_platform.warehouses.duckdb.restore import syntax_tree, unrestorable, view_body
 

@@ -37,7 +37,7 @@ class DuckDBConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    traits: ClassVar[Traits] = Traits(writers="one", load="transaction", parts="files", archive=True)
+    traits: ClassVar[Traits] = Traits(writers="one", archive=True)
     dialect: ClassVar[Dialect] = DIALECT
 
     kind: Literal["duckdb"] = Field(default="duckdb", description="The engine.")

@@ -16,7 +16,7 @@ from data_platform.column_types import is_column_type
 from data_platform.engine_errors import first_line
 from data_platform.errors import WarehouseError
 from data_platform.sql import literal, quoted
-from data_platform.warehouses import Inventory, StoredTable
+from data_platform.warehouses.archive import Inventory, StoredTable
 from data_platform.warehouses.duckdb.statement import table_functions
 
 if TYPE_CHECKING:

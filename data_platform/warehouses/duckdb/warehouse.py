@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, Any
 from data_platform.duckdb_sql import DIALECT
 from data_platform.sql import literal
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
-from data_platform.warehouses import (
-    Inventory,
-    LoadableBatch,
-    LoadedBatch,
-    LoadResult,
-    Look,
-    QueryResult,
-    Relation,
-    StoredTable,
-)
+from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
+from data_platform.warehouses.archive import Inventory, StoredTable
 from data_platform.warehouses.duckdb import backup, compare, infinity, records
 from data_platform.warehouses.duckdb import restore as restoring
 from data_platform.warehouses.duckdb.connect import readable_errors

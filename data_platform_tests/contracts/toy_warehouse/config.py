@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ToyConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    traits: ClassVar[Traits] = Traits(writers="one", load="transaction", parts="files", archive=False)
+    traits: ClassVar[Traits] = Traits(writers="one", archive=False)
     dialect: ClassVar[Dialect] = SQLiteDialect()
 
     kind: Literal["toy"] = "toy"
