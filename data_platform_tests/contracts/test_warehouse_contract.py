@@ -6,7 +6,7 @@ An engine joins with one line in ``ENGINES``: its configuration in a folder, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.batches import COLUMNS, COMMITTED_AT, LAYOUT, TABLE, Chain, write_part
 from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 
-Row = tuple[int, str | None, str | None, int]
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -741,6 +741,7 @@ operations = st.lists(
         st.sampled_from(["replace", "merge", "append", "slice"]),
         batch_rows,
         st.sets(days, min_size=1, max_size=2),
+        st.none() | st.sets(st.integers(1, 6), max_size=3),
         st.booleans(),
     ),
     min_size=1,
@@ -749,18 +750,22 @@ operations = st.lists(
 
 
 def model(
-    held: dict[int, tuple[str | None, str]], load: str, rows: dict[int, Any], asked: set[str | None]
+    held: dict[int, tuple[str | None, str]],
+    load: str,
+    rows: dict[int, Any],
+    asked: set[str | None],
+    deleted: Collection[int],
 ) -> dict[int, tuple[str | None, str]]:
     if load == "replace":
         return dict(rows)
     if load == "append":
         return rows | held
-    kept = {k: v for k, v in held.items() if not (load == "slice" and v[0] in asked)}
+    kept = {k: v for k, v in held.items() if not (load == "slice" and v[0] in asked) and k not in deleted}
     return kept | rows
 
 
 @given(operations)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence_of_batches_equals_the_naive_model(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
 ) -> None:
@@ -768,15 +773,18 @@ def test_any_sequence_of_batches_equals_the_naive_model(
     chain = Chain(folder / "parts")
     held: dict[int, tuple[str | None, str]] = {}
     with engine.open(folder) as warehouse:
-        for load, wanted, asked, twice in steps:
+        for load, wanted, asked, gone, twice in steps:
             batch = {k: v for k, v in wanted.items() if load != "slice" or v[0] in asked}
-            made, parts = chain.next(
-                load,
-                [(k, day, note, chain.sequence) for k, (day, note) in batch.items()],
-                slices=[day or "null" for day in asked],
-            )
+            landed: list[Row] = [(k, day, note, chain.sequence) for k, (day, note) in batch.items()]
+            marks: dict[str, Any] = {}
+            deleted = set() if gone is None or load == "append" else gone - batch.keys()
+            if gone is not None and load != "append":
+                landed = [(*row, "false") for row in landed]
+                landed += [(k, None, None, chain.sequence, "true") for k in deleted]
+                marks = {"columns": GONE, "deleted": "gone"}
+            made, parts = chain.next(load, landed, slices=[day or "null" for day in asked], **marks)
             before = held
-            held = model(held, load, batch, asked)
+            held = model(held, load, batch, asked, deleted)
             done = warehouse.load(made, parts)
             if twice:
                 warehouse.load(made, parts)

@@ -17,10 +17,10 @@ import pytest
 from pydantic import ValidationError
 
 from data_platform.errors import QueryFailed, WarehouseBusy, WarehouseError
-from data_platform.tables import TableId
+from data_platform.tables import Column, TableId
 from data_platform.warehouses import Look
 from data_platform.warehouses.duckdb.config import DuckDBConfig
-from data_platform_tests.contracts.batches import TABLE, Chain
+from data_platform_tests.contracts.batches import COLUMNS, TABLE, Chain
 
 CONFIG = DuckDBConfig(path=Path("data/warehouse.duckdb"), wait_seconds=5, threads=1)
 
@@ -320,6 +320,23 @@ def test_looks_at_many_tables_are_kept_at_once(tmp_path: Path) -> None:
             " FROM _data_platform.table_reads ORDER BY 1"
         )
     assert found.rows == [("t0", "02", "01", None), ("t1", "02", "02", None), ("t2", "02", None, None)]
+
+
+def test_a_batch_that_tells_of_deletes_reconciles_its_table(tmp_path: Path) -> None:
+    """And one that took a key away has lost rows."""
+    chain = Chain(tmp_path / "parts")
+    gone = (*COLUMNS, Column("gone", "BOOLEAN", "boolean"))
+    found: list[tuple[object, ...]] = []
+    with CONFIG.open(tmp_path, files=[tmp_path]) as warehouse:
+        for batch in (
+            chain.next("merge", [(1, None, "a", 1)]),
+            chain.next("merge", [(2, None, "b", 1, "false")], columns=gone, deleted="gone"),
+            chain.next("merge", [(1, None, None, 1, "true")], columns=gone, deleted="gone"),
+        ):
+            warehouse.load(*batch)
+            asked = "SELECT reconciled_at IS NOT NULL, lost_at IS NOT NULL FROM _data_platform.table_reads"
+            found += warehouse.query(asked).rows
+    assert found == [(False, False), (True, False), (True, True)]
 
 
 def test_threads_load_tables_side_by_side(tmp_path: Path) -> None:
