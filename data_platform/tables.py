@@ -142,6 +142,16 @@ class Layout:
     version: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the catalog and the source make of a table: its landed columns and how they are keyed."""
+
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition: str | None
+    timezone: str
+
+
 def days_between(first: date, last: date) -> list[Slice]:
     """The days from ``first`` to ``last``, both included."""
     return [Slice((first + timedelta(days=n)).isoformat()) for n in range((last - first).days + 1)]

@@ -105,7 +105,7 @@ class PlatformFile(Model):
 def table_block(kind: str) -> type[TableBlock]:
     """The model of a table's block in a source file of ``kind``."""
     known = kind_of(kind)
-    bases: Any = (known.table_keys, TableBlock)
+    bases: Any = TableBlock if known.table_keys is TableKeys else (known.table_keys, TableBlock)
     block: type[TableBlock] = create_model(
         f"{kind.title()}TableBlock", __base__=bases, __doc__=TableBlock.__doc__
     )
@@ -125,7 +125,7 @@ def source_file(kind: str) -> type[SourceFile]:
             Field(description=tables.description, min_length=1),
         ),
     }
-    bases: Any = (known.source_keys, SourceFile)
+    bases: Any = SourceFile if known.source_keys is SourceKeys else (known.source_keys, SourceFile)
     file: type[SourceFile] = create_model(
         f"{kind.title()}SourceFile", __base__=bases, __doc__=SourceFile.__doc__, **fields
     )

@@ -7,6 +7,6 @@ warehouse and Dagster's records. Nothing is changed but an object that is made a
 from __future__ import annotations
 
 from data_platform.doctor.look import examine
-from data_platform.doctor.verdicts import Finding
+from data_platform.findings import Finding
 
 __all__ = ["Finding", "examine"]

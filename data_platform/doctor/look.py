@@ -19,18 +19,14 @@ from pydantic import BaseModel
 from data_platform.catalog import Catalog, Environment, Source
 from data_platform.doctor import verdicts
 from data_platform.doctor.modes import look_at_modes
-from data_platform.doctor.verdicts import Finding, Variable, failed
+from data_platform.doctor.verdicts import Variable
 from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
+from data_platform.findings import Finding, clock, failed
 from data_platform.landing.signing import SigningConfig
-from data_platform.sources.postgres import limits
-from data_platform.sources.postgres.clock import observe
-from data_platform.sources.postgres.config import connection_of, settings_of
-from data_platform.sources.postgres.connection import target
-from data_platform.sources.postgres.session import SUPPORTED, SourceSession
 from data_platform.stores import Store
 from data_platform.stores.local import LocalStore
 from data_platform.sync import Platform, open_platform
-from data_platform.sync.sources import Findings, check_source
+from data_platform.sync.sources import looking_at
 from data_platform.words import plural
 
 PROBE_FOLDER = "_doctor"
@@ -143,52 +139,13 @@ def ledger_key(platform: Platform) -> Finding:
 
 
 def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
-    """Connection, clock, rights and tables, as one sync would meet them."""
+    """What its kind finds worth knowing, as one sync would meet it."""
     head = f"source {source.name}"
     try:
-        where = target(connection_of(source.connection), platform.environ, source=source.name)
-        with SourceSession(where) as session:
-            yield verdicts.server(head, session.server.version, session.server.standby, SUPPORTED)
-            yield verdicts.pooler(f"{head}: connection", session.pooled, _connections(session, source))
-            with session.asking(f"Asking {source.name!r} who may see what") as connection:
-                yield _source_clock(platform, connection, head)
-                yield _activity(connection, source, head)
-                yield _limits(session, connection, source, head)
-            told = Findings()
-            check_source(session, source, told)
-            yield verdicts.tables(f"{head}: tables", len(source.tables), told.mistakes, told.notes)
+        with looking_at(platform, source) as (looking, accept):
+            yield from looking.findings(head, accept, platform.clock)
     except DataPlatformError as error:
         yield failed(head, error)
-
-
-def _source_clock(platform: Platform, connection: Any, head: str) -> Finding:
-    before = platform.clock()
-    (theirs,) = connection.execute("select clock_timestamp()").fetchone()
-    return verdicts.clock(f"{head}: clock", before, theirs, platform.clock())
-
-
-def _activity(connection: Any, source: Source, head: str) -> Finding:
-    seen = observe(connection)
-    (user,) = connection.execute("select current_user").fetchone()
-    by_clock = sum(settings_of(table).cursor_clock == "database" for table in source.tables.values())
-    return verdicts.activity(
-        f"{head}: pg_read_all_stats", by_clock, seen.sees_all_activity, seen.standby, user
-    )
-
-
-def _connections(session: SourceSession, source: Source) -> int:
-    """How many a sync holds at once: the session's own and its readers'."""
-    return 1 + (1 if session.server.standby else connection_of(source.connection).connections)
-
-
-def _limits(session: SourceSession, connection: Any, source: Source, head: str) -> Finding:
-    return verdicts.limits(
-        f"{head}: limits",
-        [str(limit) for limit in limits.lifted(session.limits)],
-        limits.staying(session.limits),
-        limits.connection_limits(connection, _connections(session, source)),
-        limits.standby_delays(session.limits) if session.server.standby else "",
-    )
 
 
 def look_at_store(name: str, opened: Callable[[], Store]) -> Iterator[Finding]:
@@ -208,7 +165,7 @@ def look_at_store(name: str, opened: Callable[[], Store]) -> Iterator[Finding]:
             yield verdicts.conditional_write(name, store.url, first, second, read_back)
             written = _written_at(store, key)
             if written is not None:
-                yield verdicts.clock(f"{name}: clock", before, written, after)
+                yield clock(f"{name}: clock", before, written, after)
         finally:
             store.delete(key)
     except DataPlatformError as error:

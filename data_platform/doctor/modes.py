@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from data_platform.doctor.verdicts import Finding
+from data_platform.findings import Finding
 from data_platform.private_files import open_to_others
 from data_platform.stores.local import LocalStoreConfig
 from data_platform.sync import Platform

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
+from data_platform.findings import Finding, State
 from data_platform.words import plural
 
-State = Literal["ok", "warn", "fail"]
-
-CLOCK_WARN = timedelta(seconds=5)
-CLOCK_FAIL = timedelta(minutes=5)
-"""Schedules, freshness and the age of data are told by this machine's clock; watermarks are not."""
 DISK_WARN = 5_000_000_000
 DISK_FAIL = 1_000_000_000
 RECORDS_MAX = 5_000_000_000
 """What is kept of runs by default takes two thirds of it where one starts every minute."""
 HEARTBEAT_MAX = timedelta(minutes=5)
 """A daemon reports every 30 s; one that waits for a slow source may be late."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What ``check`` found. ``todo`` is empty when all is well, or when ``found`` says it itself."""
-
-    check: str
-    state: State
-    found: str
-    todo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +25,6 @@ class Variable:
     name: str
     where: str
     needed: bool
-
-
-def failed(check: str, error: Exception) -> Finding:
-    """Our errors say what failed, on which object and what to do."""
-    return Finding(check, "fail", str(error))
 
 
 def variables(named: Collection[Variable], environ: Mapping[str, str]) -> list[Finding]:
@@ -69,92 +49,12 @@ def variables(named: Collection[Variable], environ: Mapping[str, str]) -> list[F
     ]
 
 
-def server(check: str, version: int, standby: bool, supported: range) -> Finding:
-    what = f"PostgreSQL {version}{', a standby' if standby else ''}"
-    if version in supported:
-        return Finding(check, "ok", f"{what} answers.")
-    return Finding(
-        check,
-        "warn",
-        f"{what} answers; {supported.start} to {supported.stop - 1} are tested.",
-        "Read from a server of a tested version, or try this one on a copy first.",
-    )
-
-
-def pooler(check: str, pooled: bool, connections: int) -> Finding:
-    if not pooled:
-        return Finding(check, "ok", "It leads to the server itself; the settings of a sync take hold.")
-    return Finding(
-        check,
-        "ok",
-        "It leads to the server through a pooler; the settings of a sync are made in each transaction and take hold."
-        f" A sync takes {connections} of the pool's server connections at once, for as long as it reads. The"
-        " pooler's own limits cannot be seen from here: query_timeout, idle_transaction_timeout and the like must"
-        " be 0 or longer than the longest sync.",
-    )
-
-
-def limits(
-    check: str, lifted: Sequence[str], staying: Sequence[str], too_low: Sequence[str], of_a_standby: str = ""
-) -> Finding:
-    """``lifted`` do not hold for a sync; ``staying`` may end one; ``too_low`` will."""
-    if too_low or staying:
-        return Finding(check, "fail" if too_low else "warn", "\n".join([*too_low, *staying]) + of_a_standby)
-    own = "statement_timeout_seconds and lock_timeout_seconds of the catalog"
-    if lifted:
-        found = f"{', '.join(lifted)}: a sync's transactions replace them by {own}."
-    else:
-        found = f"No limit of the role, the database or the server ends a sync, only {own}."
-    return Finding(check, "ok", found + of_a_standby)
-
-
 def guesses(count: int) -> Finding:
     return Finding(
         "guesses",
         "warn",
         f"{count} treatments of columns are guesses of `discover` that nobody has confirmed.",
         "`data-platform validate` lists them: take each question mark away, or choose another treatment.",
-    )
-
-
-def tables(check: str, wanted: int, problems: Sequence[str], notes: Sequence[str] = ()) -> Finding:
-    """``problems`` keep tables from being synced; ``notes`` are worth a look."""
-    if problems:
-        return Finding(check, "fail", "\n".join(problems))
-    if notes:
-        return Finding(check, "warn", "\n".join(notes))
-    return Finding(check, "ok", f"{wanted} tables are there and can be read.")
-
-
-def activity(check: str, by_clock: int, sees_all: bool, standby: bool, user: str) -> Finding:
-    """``by_clock`` tables have a cursor that the database sets: only they gain by the right."""
-    if not by_clock:
-        return Finding(check, "ok", "No table has a cursor that the database sets, so it is not needed.")
-    if standby:
-        return Finding(check, "ok", "The source is a standby, where it is of no use.")
-    if sees_all:
-        return Finding(check, "ok", f"{by_clock} tables may be read by their cursor's index.")
-    return Finding(
-        check,
-        "warn",
-        f"The user {user} lacks pg_read_all_stats: {by_clock} tables are scanned for what changed"
-        " instead of read by their cursor's index. Nothing is missed, it only takes longer.",
-        f'GRANT pg_read_all_stats TO "{user}";',
-    )
-
-
-def clock(check: str, before: datetime, theirs: datetime, after: datetime) -> Finding:
-    """``theirs`` was told between ``before`` and ``after``, by this machine's clock."""
-    ahead = max(theirs - after, before - theirs, timedelta(0))
-    direction = "ahead of" if theirs > after else "behind"
-    if ahead <= CLOCK_WARN:
-        return Finding(check, "ok", "It agrees with this machine's.")
-    return Finding(
-        check,
-        "fail" if ahead > CLOCK_FAIL else "warn",
-        f"It is {ahead.total_seconds():.0f} s {direction} this machine's. Schedules, freshness and the age"
-        " of data are told by this machine's clock.",
-        "Let both keep time by NTP (`timedatectl set-ntp true`).",
     )
 
 

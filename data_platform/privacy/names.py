@@ -11,8 +11,6 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from data_platform.sources.postgres.introspect import Relation, SourceColumn
-
 TEXT, NUMBER, TIME, BOOLEAN, DOCUMENT, BYTES, UUID = (
     "text", "number", "time", "boolean", "document", "bytes", "uuid",
 )  # fmt: skip
@@ -365,11 +363,11 @@ def is_secret(reason: str) -> bool:
     return reason in _SECRET_REASONS
 
 
-def of_column(relation: Relation, column: SourceColumn) -> str | None:
-    """``looks_personal`` of a column at the source; a foreign key holds what the column it refers to does,
-    whatever its own name is."""
-    table, name = relation.references.get(column.name, (relation.name, column.name))
-    return looks_personal(name, table=table, type_=column.element or column.base)
+def of_column(column: str, table: str, type_: str | None, refers: tuple[str, str] | None) -> str | None:
+    """``looks_personal`` of a column at the source; a foreign key holds what the column of the table it ``refers``
+    to does, whatever its own name is."""
+    of_table, name = refers or (table, column)
+    return looks_personal(name, table=of_table, type_=type_)
 
 
 def of_name(column: str, table: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from data_platform.yaml_fields import Model
 
@@ -68,11 +68,30 @@ class TableKeys(Model):
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What every source of a kind can do, known without connecting; each is asked in one place.
+
+    ``deletes``: when a row that is gone is seen: when the table is read whole, when its slices are compared or read,
+    or as events among the changes. ``proof``: by what a read is shown to be whole: the source's own ``counted`` rows and
+    fingerprints, or by nothing. ``slices``: whether one day can be read by itself.
+    """
+
+    deletes: Literal["refresh", "slices", "events"]
+    proof: Literal["none", "counted"]
+    slices: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of source. ``title`` is its name in sentences."""
+    """One kind of source. ``title`` is its name in sentences. ``reading``, ``looking`` and ``discover`` are
+    functions as ``module:function``, imported when they are called: ``kinds.py`` says what they take and give."""
 
     name: str
     title: str
     connection: type[Connection]
+    capabilities: Capabilities
+    reading: str
+    looking: str
+    discover: str | None = None
     source_keys: type[SourceKeys] = SourceKeys
     table_keys: type[TableKeys] = TableKeys

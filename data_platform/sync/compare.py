@@ -5,16 +5,16 @@ from __future__ import annotations
 from data_platform.catalog import Table
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import Audit, CompletenessReport, Evidence, compare_tallies, due
-from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.reading import Reading
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
-from data_platform.sync.work import Plan, Work
-from data_platform.tables import SOURCE_XMIN, WHOLE_TABLE, Layout, Slice
+from data_platform.sync.work import Work
+from data_platform.tables import WHOLE_TABLE, Layout, Slice
 from data_platform.warehouses import Warehouse
 
 
 def compare_snapshot(
-    platform: Platform, session: SourceSession, work: Work, manifest: Manifest | None, warehouse: Warehouse
+    platform: Platform, reading: Reading, work: Work, manifest: Manifest | None, warehouse: Warehouse
 ) -> CompletenessReport | None:
     """The warehouse, loaded up to this sync's batch, against the tallies of its snapshot.
 
@@ -29,7 +29,7 @@ def compare_snapshot(
     actual = warehouse.tallies(table.id, head.layout)
     evidence = Evidence(
         table.id,
-        session.read_under().to_snapshot(),
+        reading.read_under(),
         head.sequence,
         head.digest,
         work.tallies,
@@ -46,16 +46,17 @@ def due_today(platform: Platform, table: Table, report: CompletenessReport) -> t
     return due(table.id, report.evidence.tallies, platform.clock().date())
 
 
-def audit(platform: Platform, work: Work, plan: Plan, warehouse: Warehouse) -> Audit:
+def audit(platform: Platform, work: Work, warehouse: Warehouse) -> Audit:
     """The whole rows that were just read, against the warehouse's."""
     table = work.table
-    slices = plan.slices or (WHOLE_TABLE,)
+    assert work.plan is not None
+    slices = work.plan.slices or (WHOLE_TABLE,)
     load_pending(platform, table.id, warehouse=warehouse)
     differing = warehouse.altered(
         table.id,
-        Layout(plan.shape.key, plan.shape.partition, plan.shape.timezone, SOURCE_XMIN),
-        plan.shape.columns,
-        [path for path, _ in plan.read.parts],
+        Layout(work.shape.key, work.shape.partition, work.shape.timezone, work.plan.now.version),
+        work.shape.columns,
+        work.parts.paths,
         slices,
     )
     return Audit(slices, differing)

@@ -16,10 +16,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from data_platform.errors import DataPlatformError, LoadRefused, SourceError, WarehouseError
+from data_platform.errors import DataPlatformError, LoadRefused, WarehouseError
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import Audit, CompletenessReport
-from data_platform.sources.postgres.session import SourceSession
+from data_platform.sources.reading import Reading
 from data_platform.sync.ahead import Ahead, Turn
 from data_platform.sync.commit import commit
 from data_platform.sync.compare import audit, compare_snapshot
@@ -30,9 +30,6 @@ from data_platform.sync.summarize import Engine
 from data_platform.sync.work import Work
 from data_platform.tables import TableId
 from data_platform.warehouses import LoadedBatch, LoadResult, Look, Warehouse
-
-SNAPSHOT_SECONDS_MAX = 30 * 60
-"""An open snapshot holds back vacuum at the source; past this age every report says so."""
 
 GROUP_SECONDS = 2.0
 """What is committed is loaded after so long at the latest, whoever else is still being read."""
@@ -104,8 +101,8 @@ Act = Callable[[Warehouse, Finishing], None]
 class Finish:
     """The tables of one pass on their way from their reads to their reports."""
 
-    def __init__(self, platform: Platform, session: SourceSession, engine: Engine) -> None:
-        self.platform, self.session, self.engine = platform, session, engine
+    def __init__(self, platform: Platform, reading: Reading, engine: Engine) -> None:
+        self.platform, self.reading, self.engine = platform, reading, engine
         self._turn = Turn()
         self._ended = threading.Event()
         self._looked: list[TableId] = []
@@ -125,7 +122,7 @@ class Finish:
         self._ended.set()
         self._turn.close()
         self.engine.interrupt()
-        self.session.cancel()
+        self.reading.interrupt()
 
     def _group(self, coming: Ahead[Finishing]) -> list[Finishing]:
         """The next tables to load: those that are committed, or will be before the first of them has waited too
@@ -154,38 +151,47 @@ class Finish:
     def _committed(self, work: Work) -> Finishing:
         """Wait for one table's read and commit its batch; called by several threads."""
         one = Finishing(work, error=work.error)
-        if work.error is None:
-            assert work.plan is not None
-            while not work.plan.read.done.wait(LOOK_SECONDS):
-                if self._ended.is_set():
-                    return one
-            work.seconds += work.plan.read.seconds
+        while work.error is None and self._next_step(one):
+            if one.is_audit:
+                break
             with one.at_work():
-                self._check_read(work)
-                if not one.is_audit:
-                    self._land(one)
+                self._land(one)
+            if one.error is not None or not work.parts.more:
+                break
         one.since = time.monotonic()
         return one
 
-    def _check_read(self, work: Work) -> None:
+    def _next_step(self, one: Finishing) -> bool:
+        """Wait for the next step of the read; whether there is one that did not fail."""
+        work = one.work
         assert work.plan is not None
-        error = work.plan.read.error
-        if isinstance(error, DataPlatformError):
-            raise error
-        if error is not None:
-            raise SourceError(f"{work.table.id}: the read failed ({type(error).__name__}).")
-        if self.session.age_seconds > SNAPSHOT_SECONDS_MAX:
-            work.notes.append(
-                f"the snapshot was held for {self.session.age_seconds / 60:.0f} minutes, which keeps vacuum from"
-                " cleaning the source; read from a replica or in smaller groups of tables"
-            )
+        while not self.reading.ready(work.plan, LOOK_SECONDS):
+            if self._ended.is_set():
+                return False
+        with one.at_work():
+            work.parts = self.reading.finish(work.plan)
+            work.seconds += work.parts.seconds
+            work.notes += work.parts.notes
+        return one.error is None
 
     def _land(self, one: Finishing) -> None:
-        assert one.work.plan is not None
-        turn = self._turn_of(one.work)
-        one.manifest = commit(self.platform, self.session, one.work, one.work.plan, self.engine, turn)
-        if one.manifest is None:
-            self._looked.append(one.work.table.id)
+        """Commit a step, and let the source know: strictly after its manifest. The next step follows its batch."""
+        work = one.work
+        assert work.plan is not None
+        landed = commit(self.platform, self.reading, work, self.engine, self._turn_of(work))
+        if landed is None and one.manifest is None and not work.parts.more:
+            self._looked.append(work.table.id)
+        if landed is None:
+            return
+        one.manifest = landed
+        if landed.position_after is not None:
+            with suppress(
+                DataPlatformError
+            ):  # the ledger is the truth: what the source keeps too long costs nothing
+                self.reading.acknowledge(work.plan, landed.position_after)
+        if work.parts.more:
+            work.state = self.platform.ledger.state(work.table.id)
+            work.steps += 1
 
     @contextmanager
     def _turn_of(self, work: Work) -> Iterator[None]:
@@ -269,7 +275,7 @@ class Finish:
 
     def _audit(self, warehouse: Warehouse, one: Finishing) -> None:
         assert one.work.plan is not None
-        one.audited = audit(self.platform, one.work, one.work.plan, warehouse)
+        one.audited = audit(self.platform, one.work, warehouse)
 
     def _loading(self, warehouse: Warehouse) -> Act:
         known = {batch.table: batch for batch in warehouse.loaded_all()}
@@ -289,13 +295,14 @@ class Finish:
             warehouse=warehouse,
             known=known,
         )
-        assert work.plan is not None and self.session.snapshot is not None
-        look = Look(work.table.id, self.session.snapshot.taken_at, work.plan.decision.load == "replace")
+        assert work.plan is not None
+        sees_deletes = work.plan.load == "replace" or work.can.deletes == "events"
+        look = Look(work.table.id, self.reading.snapshot.taken_at, sees_deletes)
         # a batch's load tells by itself; a slice is no look at its table
-        if one.manifest is None and work.plan.decision.load != "slice" and (known or one.loaded):
+        if one.manifest is None and work.plan.load != "slice" and (known or one.loaded):
             one.look = look
         if work.tallies is not None:
-            one.completeness = compare_snapshot(self.platform, self.session, work, one.manifest, warehouse)
+            one.completeness = compare_snapshot(self.platform, self.reading, work, one.manifest, warehouse)
             if one.completeness is not None and one.completeness.passed:
                 one.look = Look(look.table, look.at, reconciled=True)
 
@@ -315,7 +322,7 @@ def _record_looks(warehouse: Warehouse, done: Sequence[Finishing]) -> None:
 def _reshaped(work: Work) -> bool:
     """Whether slices were asked for and the whole table was read, since its shape changed."""
     assert work.plan is not None
-    return work.plan.decision.load != ("slice" if work.table.partition else "replace")
+    return work.plan.load != ("slice" if work.table.partition else "replace")
 
 
 def reported(

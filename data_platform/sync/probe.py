@@ -7,33 +7,24 @@ are looked at in short transactions that wait for no lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from data_platform.catalog import Table
-from data_platform.duckdb_sql import content_rows
 from data_platform.errors import DataPlatformError
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.looks import Looks
 from data_platform.landing.state import TableState
-from data_platform.sources.postgres.config import connection_of, settings_of
-from data_platform.sources.postgres.connection import target
-from data_platform.sources.postgres.fingerprint import measure
-from data_platform.sources.postgres.identity import identity
-from data_platform.sources.postgres.introspect import Relation
-from data_platform.sources.postgres.position import watermark
-from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
-from data_platform.sources.postgres.types import from_clause, quote
-from data_platform.sync.decide import Decision, decide_changes
+from data_platform.sources.kinds import open_looking
+from data_platform.sources.looking import LookAt, Looked
+from data_platform.sources.reading import Described, Opening, SourceTable
+from data_platform.sync.columns import check_columns, layout
+from data_platform.sync.decide import from_where
 from data_platform.sync.load import remember_failure
 from data_platform.sync.platform import Platform
-from data_platform.sync.projection import check_columns, checksum_key
-from data_platform.sync.work import is_small
-from data_platform.tables import Fingerprint, Slice, TableId
-
-NO_ROWS = Fingerprint(0, 0)
+from data_platform.sync.work import prior_of
+from data_platform.tables import Layout, Slice, Snapshot, TableId
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +61,39 @@ def probe(
             found.append(TableProbe(table.id, None, error=error))
     readable = [t for t in chosen if t.id.table in states]
     recall = platform.ledger.looks()
+    opening = Opening(source, known.connection, platform.environ, readable)
     try:
-        where = target(connection_of(known.connection), platform.environ, source=source)
-        with SourceSession(where) as session:
-            session.observe(activity=any(settings_of(t).cursor_clock == "database" for t in readable))
-            looks = _look(session, readable, states, measure_slices)
-            for table in readable:
-                seen = looks[table.id.table]
-                if isinstance(seen, DataPlatformError):
-                    seen = TableProbe(
-                        table.id, None, error=seen, head_sequence=_sequence(states[table.id.table])
-                    )
-                elif seen.moved is None:
-                    seen = replace(seen, due=_due(table, states[table.id.table], recall))
-                found.append(seen)
+        with open_looking(known.kind, opening) as looking:
+            now = looking.snapshot()
+            looks = [_look_at(table, states[table.id.table], now, measure_slices) for table in readable]
+            seen = looking.look(looks, _accept)
+        found += [_probed(table, states[table.id.table], seen[table.id], recall) for table in readable]
     except DataPlatformError as error:
-        told = {p.table for p in found}
-        found += [TableProbe(t.id, None, error=error, source_wide=True) for t in readable if t.id not in told]
-    for seen in found:
-        if seen.error is not None and not seen.source_wide:
-            remember_failure(platform, seen.table, seen.error)
+        found += [TableProbe(t.id, None, error=error, source_wide=True) for t in readable]
+    for one in found:
+        if one.error is not None and not one.source_wide:
+            remember_failure(platform, one.table, one.error)
     return found
+
+
+def _look_at(table: Table, state: TableState, now: Snapshot, measure_slices: bool) -> LookAt:
+    measured = {slice_: m.fingerprint for slice_, m in state.measured.items()}
+    prior = prior_of(state.head, state)
+    return LookAt(table, prior, from_where(prior, now), measured if measure_slices else None)
+
+
+def _accept(table: SourceTable, now: Described) -> Layout:
+    assert isinstance(table, Table)
+    check_columns(table, now)
+    return layout(table, now)
+
+
+def _probed(table: Table, state: TableState, seen: Looked | DataPlatformError, recall: Looks) -> TableProbe:
+    sequence = state.head.sequence if state.head else 0
+    if isinstance(seen, DataPlatformError):
+        return TableProbe(table.id, None, error=seen, head_sequence=sequence)
+    due = _due(table, state, recall) if seen.moved is None else None
+    return TableProbe(table.id, seen.moved, seen.differing, head_sequence=sequence, due=due)
 
 
 def _state(ledger: Ledger, table: TableId, measure_slices: bool) -> TableState:
@@ -99,122 +102,6 @@ def _state(ledger: Ledger, table: TableId, measure_slices: bool) -> TableState:
         return ledger.state(table)
     head = ledger.head(table)
     return TableState(head, head.position_after, head.columns) if head else TableState()
-
-
-def _look(
-    session: SourceSession, tables: Sequence[Table], states: Mapping[str, TableState], measure_slices: bool
-) -> Mapping[str, TableProbe | DataPlatformError]:
-    """What each table is found to be. Most are small and quiet and are asked together, the others one by one."""
-    by_name = {t.id.table: t for t in tables}
-    wanted = [(t.id.table, *settings_of(t).relation) for t in tables]
-
-    def simple(name: str, relation: Relation) -> str | None:
-        with suppress(DataPlatformError):  # told when it is looked at by itself
-            decision = _decide(session, by_name[name], states[name], relation)
-            known = states[name].head
-            same = known is None or identity(by_name[name].id, known.identity) in (None, relation.identity)
-            if same and decision.path not in ("whole", "cursor") and is_small(relation):
-                return _question(relation, decision)
-        return None
-
-    looks: dict[str, TableProbe | DataPlatformError] = {}
-    if not measure_slices:
-        for name, rows in session.glance(wanted, simple).items():
-            looks[name] = TableProbe(by_name[name].id, bool(rows), head_sequence=_sequence(states[name]))
-    looks |= session.look(
-        [w for w in wanted if w[0] not in looks],
-        lambda name, relation: _probe_table(session, by_name[name], states[name], relation, measure_slices),
-        seconds=LOOK_SECONDS,
-    )
-    return looks
-
-
-def _decide(session: SourceSession, table: Table, state: TableState, relation: Relation) -> Decision:
-    check_columns(table, relation)
-    assert session.snapshot is not None
-    strategy = table.strategy
-    if strategy == "replace" and relation.has_xmin:
-        strategy = "merge"  # it is read whole, and its row versions tell when
-    return decide_changes(
-        relation=relation,
-        strategy=strategy,
-        cursor=table.cursor,
-        cursor_clock=settings_of(table).cursor_clock,
-        server=session.server,
-        snapshot=session.snapshot,
-        before=watermark(table.id, state.position),
-        previous_snapshot=state.head.snapshot if state.head else None,
-        observation=session.observation,
-        refresh=False,
-        verify=False,
-    )
-
-
-def _question(relation: Relation, decision: Decision) -> str:
-    return f"select 1 from {from_clause(relation)} where {decision.predicate} limit 1"
-
-
-def _probe_table(
-    session: SourceSession, table: Table, state: TableState, relation: Relation, measure_slices: bool
-) -> TableProbe:
-    sequence = _sequence(state)
-    decision = _decide(session, table, state, relation)
-    known = identity(table.id, state.head.identity) if state.head else None
-    if known is not None and known != relation.identity:  # made anew, truncated, altered
-        return TableProbe(table.id, True, head_sequence=sequence)
-    what = f"Looking for changes in {relation.schema}.{relation.name}"
-    source = from_clause(relation)
-    if decision.path == "whole":
-        moved = None if state.head and decision.blind else True
-        if moved is None and table.cursor and table.strategy != "replace":  # none was known so far
-            first = f"select 1 from {source} where {quote(table.cursor)} is not null limit 1"
-            moved = True if session.execute(first, what=what) else None
-        return TableProbe(table.id, moved, head_sequence=sequence)
-    if decision.path == "cursor":
-        moved = _moved_by_cursor(session, relation, table, decision, state, what)
-        return TableProbe(table.id, moved, head_sequence=sequence)
-    if session.execute(_question(relation, decision), what=what):
-        return TableProbe(table.id, True, head_sequence=sequence)
-    differing: tuple[Slice, ...] = ()
-    if measure_slices and state.measured:
-        key = checksum_key(table, relation)
-        now = measure(session.under_snapshot(what), relation, key, table.partition, table.timezone)
-        differing = tuple(
-            sorted(
-                slice_
-                for slice_, measured in state.measured.items()
-                if now.get(slice_, NO_ROWS) != measured.fingerprint
-            )
-        )
-    return TableProbe(table.id, False, differing, head_sequence=sequence)
-
-
-def _sequence(state: TableState) -> int:
-    return state.head.sequence if state.head else 0
-
-
-def _moved_by_cursor(
-    session: SourceSession,
-    relation: Relation,
-    table: Table,
-    decision: Decision,
-    state: TableState,
-    what: str,
-) -> bool | None:
-    """True for rows beyond the last cursor, or another number of rows from it on. As many as landed may
-    still be other rows: only reading them tells."""
-    if state.head is None or state.head.boundary is None:
-        return True
-    column, cursor = relation.column(table.cursor or ""), quote(table.cursor or "")
-    beyond = f"{cursor} > {decision.predicate.removeprefix(f'{cursor} >= ')}"
-    if column is not None and column.base in ("date", "timestamp", "timestamptz"):
-        beyond += f" and isfinite({cursor})"  # an infinity is beyond for ever
-    ((rows, new),) = session.execute(
-        f"select count(*), count(*) filter (where {beyond}) from {from_clause(relation)}"
-        f" where {decision.predicate}",
-        what=what,
-    )
-    return True if new or rows != content_rows(state.head.boundary) else None
 
 
 def _due(table: Table, state: TableState, recall: Looks) -> datetime | None:

@@ -1,4 +1,4 @@
-"""One sync of one source: read the heads, take one snapshot, read side by side, commit, load.
+"""One sync of one source, in as many passes (``pipeline.py``) as it takes.
 
 The two operations share this path: *changes* reads what changed across each
 table and advances its watermark; *slice* replaces slices and carries the
@@ -11,29 +11,20 @@ by the next sync.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from data_platform.catalog import Table
 from data_platform.errors import BatchConflict, DataPlatformError
-from data_platform.landing.state import TableState
-from data_platform.privacy.treatments import session_setup
-from data_platform.sources.postgres.config import connection_of, settings_of
-from data_platform.sources.postgres.connection import target
-from data_platform.sources.postgres.extract import Readers
-from data_platform.sources.postgres.session import SourceSession
-from data_platform.sync.finish import Finish, reported
+from data_platform.sources.reading import Progress
 from data_platform.sync.follow_up import MAX_ATTEMPTS, FollowUp, follow_up, joined
 from data_platform.sync.load import remember_failure
+from data_platform.sync.pipeline import one_pass
 from data_platform.sync.platform import Platform
 from data_platform.sync.report import TableReport
-from data_platform.sync.summarize import Engine
-from data_platform.sync.work import Request, Work, prepare
+from data_platform.sync.work import Request
 from data_platform.tables import Slice, TableId
-
-Progress = Callable[[str, int, int], None]
-"""Called with a table, its rows read so far and the estimate of all (0: not known)."""
 
 
 def sync_changes(
@@ -142,82 +133,10 @@ def _attempt(
 ) -> Iterator[TableReport]:
     """One pass over the tables; those that lost the race for their sequence are extracted again."""
     again = {}
-    for report in _pass(platform, asked, progress):
+    for report in one_pass(platform, asked, progress):
         if isinstance(report.error, BatchConflict) and attempt < MAX_ATTEMPTS:
             again[report.table] = asked[report.table]
         else:
             yield report
     if again:
         yield from _attempt(platform, again, progress, attempt + 1)
-
-
-def _pass(
-    platform: Platform, asked: Mapping[TableId, Request], progress: Progress | None
-) -> Iterator[TableReport]:
-    works = _read_heads(platform, asked)
-    if not works:
-        return
-    try:
-        with ExitStack() as stack:
-            session = _open(platform, works, stack)
-            readers = _start_reading(platform, session, works, stack, progress)
-            yield from Finish(platform, session, stack.enter_context(Engine())).reports(works)
-            readers.join()
-    except DataPlatformError as error:  # what hits the whole source hits each of its tables
-        for work in works:
-            if not work.reported:
-                yield reported(work, error=work.error or error)
-
-
-def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Work]:
-    """Each chain's head is read before the snapshot, so that sequence order is snapshot order."""
-    works = []
-    for table, request in asked.items():
-        work = Work(platform.catalog.table(table), TableState(), request)
-        try:
-            work.state = platform.ledger.state(table)
-        except DataPlatformError as error:
-            work.error = error
-        works.append(work)
-    return works
-
-
-def _open(platform: Platform, works: Sequence[Work], stack: ExitStack) -> SourceSession:
-    source = platform.catalog.source(works[0].table.id.source)
-    where = target(connection_of(source.connection), platform.environ, source=source.name)
-    session = stack.enter_context(SourceSession(where))
-    session.begin(
-        [(w.table.id.table, *settings_of(w.table).relation) for w in works if w.error is None],
-        observe_activity=any(
-            settings_of(w.table).cursor_clock == "database" and w.request.slices is None for w in works
-        ),
-    )
-    return session
-
-
-def _start_reading(
-    platform: Platform,
-    session: SourceSession,
-    works: Sequence[Work],
-    stack: ExitStack,
-    progress: Progress | None,
-) -> Readers:
-    scratch = stack.enter_context(platform.store.scratch())
-    prepare(works, session, scratch, hash_key=platform.hash_key)
-    reads = [w.plan.read for w in works if w.plan is not None]
-    hashes = any(w.plan and "hash" in w.table.personal.values() for w in works)
-    readers = Readers(
-        session,
-        connections=connection_of(platform.catalog.source(works[0].table.id.source).connection).connections,
-        setup=session_setup(platform.hash_key()) if hashes else (),
-        on_progress=progress and _advance(progress, {r.label: r.rows_estimate for r in reads}),
-    )
-    stack.callback(readers.stop)
-    readers.start(reads)
-    if session.server.standby:
-        session.reader = readers.ask
-    return readers
-
-
-def _advance(progress: Progress, estimates: dict[str, int]) -> Callable[[str, int], None]:
-    return lambda label, rows: progress(label, rows, estimates[label])

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 from data_platform.catalog import Source, Table
 from data_platform.errors import DataPlatformError
 from data_platform.privacy import names
-from data_platform.sources.postgres import discover as postgres
-from data_platform.sources.postgres.config import PostgresConnection, connection_of, settings_of
-from data_platform.sources.postgres.connection import target
-from data_platform.sources.postgres.draft import Privacy
-from data_platform.sources.postgres.introspect import Relation
-from data_platform.sources.postgres.readable import Trial, try_to_read
-from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
+from data_platform.sources import kinds
+from data_platform.sources.looking import Accept, Checked, Looking, Privacy
+from data_platform.sources.reading import Described, Opening, SourceTable
+from data_platform.sync.columns import land, layout
 from data_platform.sync.platform import Platform, utc_now
-from data_platform.sync.projection import chosen, project
+from data_platform.tables import Layout
 
 
-@dataclass
-class Findings:
-    """What a look at a source says of the catalog: ``mistakes`` keep tables from being synced,
-    ``notes`` are worth knowing before the first sync."""
-
-    mistakes: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def discover(environ: Mapping[str, str], *, source: str, url_env: str, schema: str = "public") -> str:
+def discover(
+    environ: Mapping[str, str], *, source: str, url_env: str, schema: str = "public", kind: str = "postgres"
+) -> str:
     """The YAML text of a catalog file for the database whose URL is in ``url_env``."""
-    where = target(PostgresConnection(url_env=url_env), environ, source=source)
-    return postgres.discover(
-        where,
+    return kinds.discover(
+        kind,
+        environ=environ,
+        source=source,
         url_env=url_env,
         schema=schema,
         today=utc_now().date(),
@@ -49,10 +40,10 @@ def suggest_treatment(column: str, reason: str, joined: bool) -> str:
     return "redact"
 
 
-def check_sources(platform: Platform, named: Collection[str] | None = None) -> Findings:
+def check_sources(platform: Platform, named: Collection[str] | None = None) -> Checked:
     """What the databases say against the catalog: one line a table that could not be synced. Of the sources
     ``named`` alone, where any are."""
-    found = Findings()
+    found = Checked()
     sources = [s for s in platform.catalog.sources.values() if not named or s.name in named]
     if any("hash" in table.personal.values() for source in sources for table in source.tables.values()):
         try:
@@ -61,49 +52,27 @@ def check_sources(platform: Platform, named: Collection[str] | None = None) -> F
             found.mistakes.append(str(error))
     for source in sources:
         try:
-            where = target(connection_of(source.connection), platform.environ, source=source.name)
-            with SourceSession(where) as session:
-                check_source(session, source, found)
+            with looking_at(platform, source) as (looking, accept):
+                looking.snapshot()
+                checked = looking.check(accept)
+            found.mistakes += checked.mistakes
+            found.notes += checked.notes
         except DataPlatformError as error:
             found.mistakes.append(str(error))
     return found
 
 
-def check_source(session: SourceSession, source: Source, found: Findings) -> None:
-    """What the tables of one source would meet in a sync, into ``found``."""
-    today = session.observe(activity=False).taken_at[:10]
-    tables = source.tables
+@contextmanager
+def looking_at(platform: Platform, source: Source) -> Iterator[tuple[Looking, Accept]]:
+    """Who looks at ``source``, and what a sync has against a table of it as it is described. Whether there is a
+    key to hash with is another question."""
+    today = utc_now().date().isoformat()
 
-    def look(name: str, relation: Relation) -> tuple[Relation, Trial]:
-        session.permitted(name, relation)
-        project(tables[name], relation, today)
-        return relation, try_to_read(session, relation, chosen(tables[name], relation).column_names)
+    def accept(table: SourceTable, now: Described) -> Layout:
+        assert isinstance(table, Table)
+        land(table, now, today, lambda: b"")
+        return layout(table, now)
 
-    wanted = [(name, *settings_of(table).relation) for name, table in tables.items()]
-    seen = session.look(wanted, look, seconds=LOOK_SECONDS)
-    known = {one[0].oid for one in seen.values() if not isinstance(one, DataPlatformError)}
-    for name, table in tables.items():
-        one = seen[name]
-        if isinstance(one, DataPlatformError):
-            told = str(one)
-            found.mistakes.append(told if str(table.id) in told else f"{table.id}: {told}")
-            continue
-        relation, trial = one
-        where = f"{table.id} ({relation.schema}.{relation.name})"
-        found.notes += _not_in_the_catalog(table, relation, known)
-        if trial.problem:
-            found.mistakes.append(f"{where} cannot be read: {trial.problem}.")
-        elif trial.note:
-            found.notes.append(f"{where}: {trial.note}.")
-
-
-def _not_in_the_catalog(table: Table, relation: Relation, known: Collection[int]) -> list[str]:
-    """Tables whose rows a query of ``relation`` shows, and which have no block."""
-    absent = [f"{schema}.{name}" for oid, schema, name in relation.children if oid not in known]
-    if not absent:
-        return []
-    more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-    return [
-        f"{table.id}: {', '.join(absent[:3])}{more} inherit from {relation.schema}.{relation.name}, which is read"
-        " without their rows. Give each a block of its own, or read a view over them all."
-    ]
+    opening = Opening(source.name, source.connection, platform.environ, tuple(source.tables.values()))
+    with kinds.open_looking(source.kind, opening) as looking:
+        yield looking, accept

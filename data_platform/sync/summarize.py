@@ -22,8 +22,7 @@ from data_platform.duckdb_sql import (
 from data_platform.engine_errors import first_line
 from data_platform.errors import DuplicateKey, SourceError
 from data_platform.sql import literal, quoted
-from data_platform.sync.decide import Shape
-from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Slice, TableId
+from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Fingerprint, Shape, Slice, TableId
 
 if TYPE_CHECKING:
     import duckdb

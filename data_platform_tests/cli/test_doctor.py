@@ -13,8 +13,10 @@ import pytest
 
 from data_platform.catalog import load_catalog
 from data_platform.doctor import look, verdicts
-from data_platform.doctor.verdicts import Finding, Variable
+from data_platform.doctor.verdicts import Variable
 from data_platform.errors import LandingError
+from data_platform.findings import Finding, clock
+from data_platform.sources.postgres import doctor as postgres
 from data_platform.stores.local import LocalStore
 
 from .conftest import Result
@@ -26,7 +28,7 @@ SECOND = timedelta(seconds=1)
 
 def test_a_clock_is_judged_by_what_the_round_trip_cannot_explain() -> None:
     def judged(theirs: datetime) -> Finding:
-        return verdicts.clock("clock", NOW, theirs, NOW + 2 * SECOND)
+        return clock("clock", NOW, theirs, NOW + 2 * SECOND)
 
     assert judged(NOW + SECOND).state == "ok"
     assert judged(NOW - 5 * SECOND).state == "ok"
@@ -67,17 +69,17 @@ def test_variables_that_are_needed_fail_and_others_warn() -> None:
 
 def test_the_right_to_see_activity_matters_where_a_cursor_gains_by_it() -> None:
     def judged(by_clock: int, sees: bool, standby: bool) -> str:
-        return verdicts.activity("rights", by_clock, sees, standby, "reader").state
+        return postgres.activity("rights", by_clock, sees, standby, "reader").state
 
     assert judged(0, False, False) == judged(3, False, True) == judged(3, True, False) == "ok"
     assert judged(3, False, False) == "warn"
-    assert 'TO "reader"' in verdicts.activity("rights", 3, False, False, "reader").todo
+    assert 'TO "reader"' in postgres.activity("rights", 3, False, False, "reader").todo
 
 
 def test_a_server_of_an_untested_version_is_told() -> None:
-    assert verdicts.server("source", 18, False, range(13, 19)).state == "ok"
-    assert verdicts.server("source", 19, False, range(13, 19)).state == "warn"
-    assert "a standby" in verdicts.server("source", 18, True, range(13, 19)).found
+    assert postgres.server("source", 18, False, range(13, 19)).state == "ok"
+    assert postgres.server("source", 19, False, range(13, 19)).state == "warn"
+    assert "a standby" in postgres.server("source", 18, True, range(13, 19)).found
 
 
 @pytest.mark.parametrize("running", [True, False])

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from data_platform.landing.ledger import Ledger
-from data_platform.sources.postgres import clock, fingerprint
+from data_platform.sources.postgres import changes, clock, fingerprint, queries, reading
 from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.session import SourceSession, changed_since
-from data_platform.sync import commit, decide, follow_up, run, summarize, work
+from data_platform.sync import decide, follow_up, pipeline, summarize
 from data_platform.warehouses import batch
 from data_platform.warehouses.duckdb import load, merge
 from data_platform_tests.exactness import batch_cases, watermark_cases
@@ -105,9 +105,9 @@ MUTANTS = (
         watermark_cases.late_savepoint,
         (
             (
-                decide.decide_changes,
+                changes.decide_changes,
                 "newer = changed_since(before.xmin)",
-                "newer = f\"not pg_visible_in_snapshot(xmin::text::xid8, '{previous_snapshot.text}')\"",
+                "newer = f\"not pg_visible_in_snapshot(xmin::text::xid8, '{prior.snapshot.text}')\"",
             ),
         ),
     ),
@@ -115,13 +115,13 @@ MUTANTS = (
         "system identifier unchecked",
         "another database is read whole",
         watermark_cases.another_database,
-        ((decide.decide_changes, "if before.system_identifier != server.system_identifier:", "if False:"),),
+        ((decide.from_where, "if prior.position.system != snapshot.system:", "if False:"),),
     ),
     Mutant(
         "slice from before the watermark",
         "a slice of an older snapshot takes the watermark back",
         watermark_cases.slice_from_a_standby_that_lags,
-        ((commit._watermark_after, "snapshot.xmin < before.xmin", "False"),),
+        ((changes.watermark_after, "snapshot.xmin < before.xmin", "False"),),
     ),
     # ---- the clock path
     Mutant(
@@ -202,7 +202,7 @@ MUTANTS = (
         watermark_cases.late_commit_seen_from_a_standby,
         (
             (clock.horizon, "if seen.standby:", "if False:"),
-            (decide.decide_changes, "and not observation.standby", ""),
+            (changes.decide_changes, "and not observation.standby", ""),
         ),
     ),
     Mutant(
@@ -211,8 +211,8 @@ MUTANTS = (
         watermark_cases.application_clock,
         (
             (clock.refusals, 'if cursor_clock != "database":', "if False:"),
-            (work._horizon, 'settings_of(table).cursor_clock != "database"', "False"),
-            (run._open, 'settings_of(w.table).cursor_clock == "database"', "True"),
+            (changes.horizon, 'cursor_clock != "database"', "False"),
+            (reading.by_clock, 'settings_of(table).cursor_clock == "database"', "True"),
         ),
     ),
     Mutant(
@@ -225,7 +225,7 @@ MUTANTS = (
         "clock that steps back",
         "a clock that stepped back forces the xmin scan",
         watermark_cases.clock_that_steps_back,
-        ((decide.decide_changes, "snapshot.taken_at < previous_snapshot.taken_at", "False"),),
+        ((changes.decide_changes, "snapshot.taken_at < prior.snapshot.taken_at", "False"),),
     ),
     # ---- the snapshot
     Mutant(
@@ -314,14 +314,14 @@ MUTANTS = (
         "slice advances the watermark",
         "a slice carries the watermark forward unchanged",
         batch_cases.change_elsewhere_than_the_slice,
-        ((commit._watermark_after, 'plan.decision.operation == "slice"', "False"),),
+        ((changes.watermark_after, 'operation == "slice"', "False"),),
     ),
     Mutant(
         "key not looked at",
         "keys are unique within a batch, checked before anything is deleted",
         batch_cases.key_that_repeats,
         (
-            (work._check_key, "if nulls or repeated:", "if False:"),
+            (queries.check_key, "if nulls or repeated:", "if False:"),
             (summarize._check_key, "if null_rows or twice:", "if False:"),
             (batch.check_keys, "if null or distinct != total:", "if False:"),
         ),
@@ -333,9 +333,9 @@ MUTANTS = (
         batch_cases.overtaken_by_another_sync,
         (
             (
-                run._pass,
-                "            readers = _start_reading(",
-                "            works[:] = _read_heads(platform, asked)\n            readers = _start_reading(",
+                pipeline.one_pass,
+                "            prepare(",
+                "            works[:] = _read_heads(platform, asked)\n            prepare(",
             ),
         ),
     ),

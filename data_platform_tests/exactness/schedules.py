@@ -21,7 +21,7 @@ from data_platform.sources.postgres import session as session_module
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync import TableReport
 from data_platform.sync import finish as finish_module
-from data_platform.sync import run as run_module
+from data_platform.sync import pipeline as pipeline_module
 from data_platform_tests.exactness.oracle import Inexact, Oracle, warehouse
 from data_platform_tests.exactness.tables import DAYS, KEYS, VARIANTS, Variant, change
 from data_platform_tests.sync.conftest import Project
@@ -398,7 +398,7 @@ class Schedule:
             arrive("loading")
             return load(*arguments, **options)
 
-        begin, start = SourceSession.begin, run_module._start_reading
+        begin, start = SourceSession.begin, pipeline_module.prepare
 
         def frozen(session: SourceSession, *arguments: Any, **options: Any) -> Any:
             self._freeze(1)
@@ -408,12 +408,11 @@ class Schedule:
                 self._freeze(-1)
                 raise
 
-        def started(platform: Any, session: SourceSession, *rest: Any) -> Any:
+        def started(works: Any, reading: Any, *rest: Any, **options: Any) -> None:
             try:
-                readers = start(platform, session, *rest)
-                if session.reader is not None:
-                    session.reader("select 1")  # once it answers, the reader has its snapshot
-                return readers
+                start(works, reading, *rest, **options)
+                if reading.session.reader is not None:
+                    reading.session.reader("select 1")  # once it answers, the reader has its snapshot
             finally:
                 self._freeze(-1)
 
@@ -421,7 +420,7 @@ class Schedule:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(session_module, "observe", observed)
             patch.setattr(SourceSession, "begin", frozen)
-            patch.setattr(run_module, "_start_reading", started)
+            patch.setattr(pipeline_module, "prepare", started)
             patch.setattr(finish_module, "commit", committing)
             patch.setattr(finish_module, "load_pending", loading)
             yield

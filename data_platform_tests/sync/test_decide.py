@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -13,20 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_platform.errors import SchemaDrift
+from data_platform.sources.kind import Capabilities
+from data_platform.sources.postgres.changes import MAX_XID_DISTANCE, Decision, Moment, decide_changes, whole
 from data_platform.sources.postgres.clock import Observation
+from data_platform.sources.postgres.config import PostgresTable
 from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn
 from data_platform.sources.postgres.position import Seen, Watermark
 from data_platform.sources.postgres.server import Server
-from data_platform.sync.decide import (
-    MAX_XID_DISTANCE,
-    Decision,
-    Shape,
-    compare_shapes,
-    decide_changes,
-    treated,
-    treatment,
-)
-from data_platform.tables import RULE_PREFIX, Column, TableId
+from data_platform.sources.reading import Ask, Drift, Prior
+from data_platform.sync.decide import ask_for, ask_for_slices, unless_changed
+from data_platform.sync.shape import compare_shapes, treated, treatment
+from data_platform.tables import RULE_PREFIX, Column, Shape, Slice, Strategy, TableId
 
 CURSOR = SourceColumn("updated_at", "timestamp with time zone", "timestamptz", "pg_catalog", "b", -1, True)
 TABLE = Relation(
@@ -39,7 +36,25 @@ BEFORE = Watermark("cluster/1", 1, 4000, "2026-01-31T11:00:00.000000+00:00")
 SEEN = Observation(datetime(2026, 1, 31, 12, tzinfo=UTC), None, False, False, True, False)
 
 
+T = TableId("shop", "t")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table's block in the catalog, as far as a source sees it."""
+
+    cursor: str | None
+    strategy: Strategy
+    settings: PostgresTable
+    id: TableId = T
+    key: tuple[str, ...] = ("id",)
+    partition: str | None = None
+    timezone: str = "UTC"
+    only: tuple[str, ...] = ()
+
+
 def decide(**changed: Any) -> Decision:
+    """What is asked, and then how the source meets it."""
     asked: dict[str, Any] = {
         "relation": TABLE,
         "strategy": "merge",
@@ -51,9 +66,19 @@ def decide(**changed: Any) -> Decision:
         "previous_snapshot": replace(SNAPSHOT, xmin=4000, taken_at="2026-01-31T11:00:00.000000+00:00"),
         "observation": SEEN,
         "refresh": False,
-        "verify": False,
-    }
-    return decide_changes(**(asked | changed))
+        "thorough": False,
+    } | changed
+    server, snapshot, before = asked["server"], asked["snapshot"], asked["before"]
+    seen = replace(snapshot, system_identifier=server.system_identifier, timeline=server.timeline)
+    prior = Prior(before.to_position() if before else None, snapshot=asked["previous_snapshot"].to_snapshot())
+    ask = ask_for(
+        asked["strategy"], prior, seen.to_snapshot(), refresh=asked["refresh"], thorough=asked["thorough"]
+    )
+    if ask.what == "whole":
+        return whole(*ask.reasons)
+    block = Block(asked["cursor"], asked["strategy"], PostgresTable("", cursor_clock=asked["cursor_clock"]))
+    moment = Moment(server, seen, asked["observation"])
+    return decide_changes(block, asked["relation"], moment, prior, thorough=ask.thorough)
 
 
 def test_the_clock_path_reads_by_the_index_and_by_xmin() -> None:
@@ -71,7 +96,7 @@ def test_the_clock_path_reads_by_the_index_and_by_xmin() -> None:
         ({"refresh": True}, "refresh was asked for"),
         ({"before": None}, "first read"),
         ({"server": replace(SERVER, system_identifier="cluster/2")}, "another database"),
-        ({"server": replace(SERVER, timeline=2)}, "timeline changed"),
+        ({"server": replace(SERVER, timeline=2)}, "after a failover or a restore"),
         ({"before": replace(BEFORE, xmin=None)}, "has transaction numbers now"),
         ({"before": replace(BEFORE, xmin=5001)}, "too many transactions behind"),
         ({"snapshot": replace(SNAPSHOT, xmin=4000 + MAX_XID_DISTANCE)}, "too many transactions behind"),
@@ -95,7 +120,7 @@ def test_what_cannot_be_compared_is_read_whole(changed: dict[str, Any], why: str
         {"before": replace(BEFORE, horizon=None)},
         {"observation": None},
         {"observation": replace(SEEN, standby=True)},
-        {"by_clock": False},
+        {"thorough": True},
         {"relation": replace(TABLE, indexed=frozenset())},
         {"relation": replace(TABLE, columns=(replace(CURSOR, not_null=False),))},
         {"relation": replace(TABLE, columns=(replace(CURSOR, base="timestamp"),))},
@@ -153,7 +178,6 @@ def test_no_row_version_since_the_watermark_is_left_out(
     before=st.none() | st.builds(replace, st.just(BEFORE), xmin=st.none() | st.integers(0, 9000)),
     system=st.sampled_from(["cluster/1", "cluster/2"]),
     has_xmin=st.booleans(),
-    verify=st.booleans(),
     clock=st.sampled_from(["database", "application"]),
 )
 def test_a_replace_is_always_of_everything_and_nothing_else_is_a_refresh(
@@ -162,7 +186,6 @@ def test_a_replace_is_always_of_everything_and_nothing_else_is_a_refresh(
     before: Watermark | None,
     system: str,
     has_xmin: bool,
-    verify: bool,
     clock: str,
 ) -> None:
     decision = decide(
@@ -171,7 +194,6 @@ def test_a_replace_is_always_of_everything_and_nothing_else_is_a_refresh(
         before=before,
         server=replace(SERVER, system_identifier=system),
         relation=TABLE if has_xmin else VIEW,
-        verify=verify,
         cursor_clock=clock,
     )
     whole = decision.predicate == "true"
@@ -184,7 +206,7 @@ def test_a_replace_is_always_of_everything_and_nothing_else_is_a_refresh(
     if refresh or strategy == "replace" or before is None or system != "cluster/1":
         assert whole
     if not whole:
-        assert decision.measure_whole == verify or decision.path == "cursor"
+        assert not decision.measure_whole
         assert has_xmin or decision.path == "cursor"
 
 
@@ -199,15 +221,15 @@ def with_columns(*columns: Column, **more: Any) -> Shape:
 
 
 def test_the_same_shape_needs_nothing() -> None:
-    assert compare_shapes(ORDERS, SHAPE, SHAPE, ()) == ((), ())
-    assert compare_shapes(ORDERS, SHAPE, replace(SHAPE, columns=SHAPE.columns[::-1]), ()) == ((), ())
+    assert compare_shapes(ORDERS, SHAPE, SHAPE, Drift(), ()) == ((), ())
+    assert compare_shapes(ORDERS, SHAPE, replace(SHAPE, columns=SHAPE.columns[::-1]), Drift(), ()) == ((), ())
 
 
 def test_a_new_column_flows_unless_it_came_filled() -> None:
     now = with_columns(*SHAPE.columns, Column("extra", "INTEGER", "integer"))
-    notes, refresh = compare_shapes(ORDERS, SHAPE, now, ())
+    notes, refresh = compare_shapes(ORDERS, SHAPE, now, Drift(), ())
     assert "extra" in notes[0] and refresh == ()
-    notes, refresh = compare_shapes(ORDERS, SHAPE, now, ["extra"])
+    notes, refresh = compare_shapes(ORDERS, SHAPE, now, Drift(), ["extra"])
     assert notes == () and "extra" in refresh[0]
 
 
@@ -222,7 +244,7 @@ def test_a_new_column_flows_unless_it_came_filled() -> None:
 )
 def test_any_other_drift_stops_the_table_and_names_the_column(columns: tuple[Column, ...]) -> None:
     with pytest.raises(SchemaDrift, match=r"--refresh shop/orders.* note "):
-        compare_shapes(ORDERS, SHAPE, with_columns(*columns), ())
+        compare_shapes(ORDERS, SHAPE, with_columns(*columns), Drift(), ())
 
 
 @pytest.mark.parametrize(
@@ -237,10 +259,10 @@ def test_any_other_drift_stops_the_table_and_names_the_column(columns: tuple[Col
     ids=["key", "partition", "timezone", "treatment", "rule"],
 )
 def test_what_the_catalog_says_otherwise_is_read_anew(now: Shape) -> None:
-    _, refresh = compare_shapes(ORDERS, SHAPE, now, ())
+    _, refresh = compare_shapes(ORDERS, SHAPE, now, Drift(), ())
     assert len(refresh) == 1
     if now.columns != SHAPE.columns and len(now.columns) == 2:
-        assert len(compare_shapes(ORDERS, now, SHAPE, ())[1]) == 1, "taken away again too"
+        assert len(compare_shapes(ORDERS, now, SHAPE, Drift(), ())[1]) == 1, "taken away again too"
 
 
 @given(st.sampled_from(["text", "integer[]", "character varying(20)", "numeric(10,2)"]),
@@ -248,3 +270,37 @@ def test_what_the_catalog_says_otherwise_is_read_anew(now: Shape) -> None:
 def test_a_source_type_carries_its_treatment(source_type: str, how: str) -> None:
     assert treatment(Column("x", "VARCHAR", treated(source_type, how))) == how
     assert treatment(Column("x", "VARCHAR", source_type)) == ""
+
+
+def test_what_became_of_the_table_itself_stops_it_or_is_read_anew() -> None:
+    gone = Drift(columns={"note": "the column note was dropped and another one of that name added"})
+    with pytest.raises(SchemaDrift, match="another one of that name"):
+        compare_shapes(ORDERS, SHAPE, SHAPE, gone, ())
+    left_out = with_columns(SHAPE.columns[0])
+    assert (
+        "leaves the column note out"
+        in compare_shapes(ORDERS, SHAPE, left_out, Drift(same=frozenset({"note"})), ())[1][0]
+    )
+    otherwise = Drift(reinterpreted={"note": "note reads otherwise", "x": "did not land", "": "another view"})
+    assert compare_shapes(ORDERS, SHAPE, SHAPE, otherwise, ())[1] == ("note reads otherwise", "another view")
+
+
+def test_a_table_that_was_replaced_is_read_anew_unless_rows_are_only_added() -> None:
+    changes, reasons = Ask("changes"), ("the column x is new; everything was read anew",)
+    assert unless_changed(changes, "merge", (), ()) == changes
+    assert unless_changed(changes, "append", (), ("made anew",)) == changes
+    assert unless_changed(changes, "merge", (), ("made anew",)).reasons == (
+        "made anew; everything was read anew",
+    )
+    assert unless_changed(changes, "append", reasons, ("made anew",)).reasons == (
+        *reasons, "made anew; everything was read anew",
+    )  # fmt: skip
+
+
+def test_slices_are_asked_for_where_there_are_any() -> None:
+    can = Capabilities(deletes="slices", proof="counted", slices=True)
+    days = (Slice("2026-01-01"),)
+    assert ask_for_slices("at", days, can) == Ask("slices", slices=days)
+    assert ask_for_slices(None, days, can).what == "whole"
+    assert ask_for_slices("at", (Slice("all"),), can).what == "whole"
+    assert "gives no slices" in ask_for_slices("at", days, replace(can, slices=False)).reasons[0]

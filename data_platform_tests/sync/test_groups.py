@@ -118,9 +118,9 @@ def test_what_is_committed_is_not_held_up_by_what_is_not(
     loaded = threading.Event()
     commit, load = finish.commit, finish.load_pending
 
-    def committing(platform: Any, session: Any, work: Any, *rest: Any) -> Any:
+    def committing(platform: Any, reading: Any, work: Any, *rest: Any) -> Any:
         assert work.table.id.table == "t0" or loaded.wait(30), "the first waits to be loaded with the others"
-        return commit(platform, session, work, *rest)
+        return commit(platform, reading, work, *rest)
 
     def loading(*arguments: Any, **options: Any) -> Any:
         found = load(*arguments, **options)

@@ -14,9 +14,10 @@ import pytest
 
 from data_platform.errors import TableLocked
 from data_platform.sources.postgres.connection import target
+from data_platform.sources.postgres.extract import Readers
 from data_platform.sources.postgres.locks import Patience
 from data_platform.sources.postgres.session import SourceSession
-from data_platform.sync import check_sources, discover, probe, run
+from data_platform.sync import check_sources, discover, probe
 from data_platform_tests.sync.conftest import Project
 from data_platform_tests.sync.test_schema_changes import (
     OURS,
@@ -88,9 +89,9 @@ def test_a_migration_that_is_under_way_gets_on_and_the_sync_waits_without_a_lock
 def test_a_migration_that_comes_while_we_read_gets_on(migrated: Project) -> None:
     """It waits for the locks of the sync; the readers that come later would wait for it, and give way."""
     migration: list[Callable[[], Any]] = []
-    start = run.Readers.start
+    start = Readers.start
 
-    def migrate_first(self: run.Readers, reads: Any) -> None:
+    def migrate_first(self: Readers, reads: Any) -> None:
         with_order = lambda: migrated.execute(  # noqa: E731
             "begin; alter table a2 add column extra int default 7; alter table a1 add column extra int default 7; commit"
         )
@@ -100,7 +101,7 @@ def test_a_migration_that_comes_while_we_read_gets_on(migrated: Project) -> None
 
     migrated.execute(*(f"update {t} set n = n + 1" for t in TABLES))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.Readers, "start", migrate_first)
+        patch.setattr(Readers, "start", migrate_first)
         reports = migrated.sync()
     migration[0]()  # no deadlock
     assert isinstance(reports["a2"].error, TableLocked) and reports["a2"].error.retryable
@@ -113,16 +114,16 @@ def test_a_migration_that_comes_while_we_read_gets_on(migrated: Project) -> None
 def test_a_lock_that_is_wanted_for_a_moment_costs_a_moment(migrated: Project) -> None:
     """As tools for migrations ask for it: with a short lock_timeout, again and again."""
     wanted: list[Callable[[], Any]] = []
-    start = run.Readers.start
+    start = Readers.start
 
-    def ask_first(self: run.Readers, reads: Any) -> None:
+    def ask_first(self: Readers, reads: Any) -> None:
         wanted.append(in_background(lambda: migrated.execute("set lock_timeout = '400ms'", "truncate a2")))
         waits_for_a_lock(migrated, f"not {OURS}")
         start(self, reads)
 
     migrated.execute(*(f"update {t} set n = n + 1" for t in TABLES))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.Readers, "start", ask_first)
+        patch.setattr(Readers, "start", ask_first)
         assert {t: r.rows for t, r in migrated.good().items()} == dict.fromkeys(TABLES, 10)
     with pytest.raises(psycopg.errors.LockNotAvailable):
         wanted[0]()
@@ -133,14 +134,14 @@ def test_a_lock_that_is_gone_when_the_server_is_asked_who_held_it_costs_a_moment
 ) -> None:
     wanted: list[Callable[[], Any]] = []
     asked = []
-    start, why = run.Readers.start, run.Readers._why
+    start, why = Readers.start, Readers._why
 
-    def ask_first(self: run.Readers, reads: Any) -> None:
+    def ask_first(self: Readers, reads: Any) -> None:
         wanted.append(in_background(lambda: migrated.execute("set lock_timeout = '1500ms'", "truncate a2")))
         waits_for_a_lock(migrated, f"not {OURS}")
         start(self, reads)
 
-    def gone_by_then(self: run.Readers, *failed: Any) -> Any:
+    def gone_by_then(self: Readers, *failed: Any) -> Any:
         asked.append(failed)
         if len(asked) == 2:  # the first time it was found in the way
             with pytest.raises(psycopg.errors.LockNotAvailable):
@@ -149,8 +150,8 @@ def test_a_lock_that_is_gone_when_the_server_is_asked_who_held_it_costs_a_moment
 
     migrated.execute(*(f"update {t} set n = n + 1" for t in TABLES))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.Readers, "start", ask_first)
-        patch.setattr(run.Readers, "_why", gone_by_then)
+        patch.setattr(Readers, "start", ask_first)
+        patch.setattr(Readers, "_why", gone_by_then)
         assert {t: r.rows for t, r in migrated.good().items()} == dict.fromkeys(TABLES, 10)
     assert len(asked) == 2
 
@@ -220,7 +221,7 @@ def test_what_lock_table_does_not_take_is_not_waited_for_either(migrated: Projec
 
 
 def test_a_probe_is_in_nobodys_way(migrated: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("sync.probe", "sync.sources", "sources.postgres.discover"):
+    for name in ("sources.postgres.looking", "sources.postgres.discover"):
         monkeypatch.setattr(import_module(f"data_platform.{name}"), "LOOK_SECONDS", 0.2)
     held: list[list[str]] = []
     waited: list[list[str]] = []

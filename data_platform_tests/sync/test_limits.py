@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from data_platform.doctor import look
-from data_platform.doctor.verdicts import Finding
 from data_platform.errors import SourceError
+from data_platform.findings import Finding
 from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.connection import connect, target
 from data_platform_tests.sync.conftest import Project

@@ -12,10 +12,10 @@ import pytest
 
 from data_platform.errors import DuplicateKey, SourceUnreachable
 from data_platform.landing.part import canonical
+from data_platform.sources.looking import Checked
 from data_platform.sources.postgres import locks, together
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sync import check_sources, probe
-from data_platform.sync.sources import Findings
 from data_platform_tests.conftest import Role
 from data_platform_tests.sync.conftest import Project
 from data_platform_tests.sync.test_schema_changes import (
@@ -135,7 +135,7 @@ def test_rows_of_tables_that_inherit_land_once(project: Project) -> None:
             for name in OWN
         }
     )
-    assert check_sources(project.platform()) == Findings()
+    assert check_sources(project.platform()) == Checked()
 
     def is_exact() -> None:
         for table, columns in OWN.items():

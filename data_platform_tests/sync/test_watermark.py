@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from data_platform.sources.postgres import session as session_module
-from data_platform.sync.projection import XMIN
+from data_platform.sources.postgres.fingerprint import XMIN
 from data_platform_tests.sync.conftest import COLUMNS, ORDERS, ORDERS_SQL, Project
 
 pytestmark = pytest.mark.slow

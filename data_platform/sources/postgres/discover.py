@@ -7,15 +7,17 @@ personal columns is handed in, for privacy is above this layer.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from data_platform.errors import SourceError
 from data_platform.printable import printable_line, yaml_scalar
-from data_platform.sources.postgres.connection import Target
+from data_platform.sources.looking import Privacy
+from data_platform.sources.postgres.config import PostgresConnection
+from data_platform.sources.postgres.connection import Target, target
 from data_platform.sources.postgres.draft import (
-    Privacy,
     cursor_of,
     granted,
     identifiers,
@@ -56,6 +58,14 @@ class Found:
         if self.trial.extension:
             return f"it belongs to the extension {self.trial.extension}"
         return self.trial.problem
+
+
+def discover_in(
+    *, environ: Mapping[str, str], source: str, url_env: str, schema: str, today: date, privacy: Privacy
+) -> str:
+    """``discover`` of the database whose URL is in ``url_env``."""
+    where = target(PostgresConnection(url_env=url_env), environ, source=source)
+    return discover(where, url_env=url_env, schema=schema, today=today, privacy=privacy)
 
 
 def discover(target: Target, *, url_env: str, schema: str, today: date, privacy: Privacy) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from data_platform.errors import UnsupportedType
 from data_platform.printable import printable_line, yaml_scalar
-from data_platform.sources.postgres.introspect import KINDS, ROW_VERSIONS, Relation, SourceColumn
+from data_platform.sources.looking import Privacy
+from data_platform.sources.postgres.introspect import KINDS, ROW_VERSIONS, Relation
 from data_platform.sources.postgres.types import plan_columns
 from data_platform.sql import quoted
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
@@ -49,17 +50,6 @@ READ_EVERY_HOURS = 24
 """Of what is read whole each time because nothing tells that it changed."""
 
 
-@dataclass(frozen=True)
-class Privacy:
-    """What is above this layer knows of personal data: why a column looks personal (``looks``), whether it
-    would by its name and its table's alone (``by_name``), and the treatment to begin with for a column, a
-    reason and whether others may join on it."""
-
-    looks: Callable[[Relation, SourceColumn], str | None]
-    by_name: Callable[[str, str], str | None]
-    treatment: Callable[[str, str, bool], str]
-
-
 def table_block(
     relation: Relation, name: str, database_clock: str | None, privacy: Privacy, note: str | None = None
 ) -> list[str]:
@@ -78,7 +68,15 @@ def table_block(
     if relation.readable is not None:
         relation = granted(relation)
         lines.append(f"    only: {_list(relation.column_names)}  # this user may read these columns")
-    reasons = {c.name: reason for c in relation.columns if (reason := privacy.looks(relation, c))}
+    reasons = {
+        c.name: reason
+        for c in relation.columns
+        if (
+            reason := privacy.looks(
+                c.name, relation.name, c.element or c.base, relation.references.get(c.name)
+            )
+        )
+    }
     key, comment = _key(relation, set(reasons))
     joined = {*key, *relation.references, *(c for unique in relation.unique_keys for c in unique)}
     personal = {c: (f"{privacy.treatment(c, reason, c in joined)}?", reason) for c, reason in reasons.items()}

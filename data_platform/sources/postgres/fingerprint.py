@@ -24,6 +24,13 @@ from data_platform.tables import (
 )
 
 _SEPARATOR = "chr(31)"
+XMIN = (
+    "case when age(xmin) < 2147483647"
+    " then ((select age('3'::xid)::bigint + 3) - age(xmin)) & 4294967295 else xmin::text::bigint end"
+)
+"""``xmin::text::bigint`` at a fraction of its price, which is a tenth of what the server spends on a
+row: the next transaction number (one subquery) minus the row's age, modulo 2**32. The three
+permanent numbers below 3 have the greatest age there is, and go through text."""
 
 
 def keeps_checksum(column: SourceColumn) -> bool:

@@ -68,9 +68,9 @@ def watermark(table: TableId, position: Position | None) -> Watermark | None:
     """What ``Watermark.to_position`` made a position of. It goes into questions: PositionLost where it is none."""
     if position is None:
         return None
-    identifier, _, timeline = position.system.rpartition("@")
+    identifier, at, timeline = position.system.rpartition("@")
     xmin, horizon, cursor = (position.value.get(name) for name in ("xmin", "horizon", "cursor"))
-    whole = timeline.isdecimal() and (xmin is None or (type(xmin) is int and 0 <= xmin < 2**64))
+    whole = at and timeline.isdecimal() and (xmin is None or (type(xmin) is int and 0 <= xmin < 2**64))
     if not whole or not _is_instant(horizon) or not isinstance(cursor, str | None):
         raise PositionLost(
             f"{table}: its last batch does not say, as PostgreSQL does, up to where it was read. Nothing was read, and"

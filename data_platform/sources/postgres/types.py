@@ -98,7 +98,7 @@ def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[Colu
     """One rule a column, in table order. UnsupportedType names every column without one."""
     plans, refused = [], []
     for column in relation.columns:
-        plan = _text(column) if column.name in as_text else plan_column(column)
+        plan = plan_column_as(column, as_text)
         if plan is None:
             refused.append(f"{column.name} ({column.formatted})")
         else:
@@ -110,6 +110,11 @@ def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[Colu
             " or read a view without them."
         )
     return plans
+
+
+def plan_column_as(column: SourceColumn, as_text: Collection[str]) -> ColumnPlan | None:
+    """The rule of one column, which is its text form for those ``as_text``; None where there is none."""
+    return _text(column) if column.name in as_text else plan_column(column)
 
 
 def plan_column(column: SourceColumn) -> ColumnPlan | None:

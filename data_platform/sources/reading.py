@@ -1,0 +1,314 @@
+"""How any source is read: the protocol that each kind implements.
+
+A *reading* is one pass over some tables of a source, as of one snapshot: what comes after that is the next
+reading's. The sync decides, commits and loads; it asks a reading for the rest and never looks into what is the
+source's own (``Position.value``, identities, ``private``). One sync, through these parts::
+
+    open ─▶ describe ─▶ drift, filled ─▶ plan ─▶ start ─▶ finish ─▶ count, measure ─▶ (manifest) ─▶ acknowledge
+             a table     against what      a       all      a step                       the sync's
+                         landed last       table   tables   of a table
+
+Nothing here knows a warehouse, the landing store, the catalog's models or Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from data_platform.errors import DataPlatformError
+from data_platform.sources.kind import Connection, KindSettings
+from data_platform.sql import quoted
+from data_platform.tables import (
+    Column,
+    Fingerprint,
+    Json,
+    Layout,
+    Load,
+    Operation,
+    Position,
+    Slice,
+    Snapshot,
+    Strategy,
+    TableId,
+    Tally,
+)
+
+Changes = Literal["none", "cursor", "versions", "log"]
+"""How what changed in a table is found: not at all, by a cursor that may miss some, by the rows' versions, by a log
+of every change."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a table, its rows read so far and the estimate of all (0: not known)."""
+
+
+class SourceTable(Protocol):
+    """What a source may see of a table's block in the catalog."""
+
+    @property
+    def id(self) -> TableId: ...
+    @property
+    def key(self) -> tuple[str, ...]: ...
+    @property
+    def cursor(self) -> str | None: ...
+    @property
+    def partition(self) -> str | None: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def strategy(self) -> Strategy: ...
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The columns that are read; all where there are none."""
+
+    @property
+    def settings(self) -> KindSettings: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is opened: the source, how it is reached, and the tables that will be asked about."""
+
+    source: str
+    connection: Connection
+    environ: Mapping[str, str]
+    tables: Sequence[SourceTable]
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What the ledger says of a table. All empty before its first batch; ``boundary`` is the digest of the rows
+    that the next read by cursor finds again."""
+
+    position: Position | None = None
+    identity: Mapping[str, Json] | None = None
+    snapshot: Snapshot | None = None
+    columns: tuple[Column, ...] = ()
+    boundary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClearColumn:
+    """A column as the source has it. ``value`` is DuckDB SQL for its clear value, of the landed ``type``, over what
+    the source gives to ``LandedColumns.select``, and ``text`` for the source's own text form of it. Of a treated
+    column (``LandedColumns.treated``) the source need give the text alone.
+
+    ``base`` is the source's name of the type without length, ``refers`` the table and column that a foreign key
+    refers to: by both it is guessed whether the column is personal. ``one_text``: every engine gives its values the
+    same text, so that a key of it can be fingerprinted.
+    """
+
+    name: str
+    type: str
+    source_type: str
+    nullable: bool
+    value: str
+    text: str
+    base: str | None = None
+    refers: tuple[str, str] | None = None
+    one_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A table as the source has it now.
+
+    ``name`` and ``place`` are what it is called there, alone and with what is around it. ``identity`` tells it
+    from another table that has its name, its columns from others that have theirs. ``own`` are columns of the
+    source's making that land as they are, after all others: ``version`` names the one that says which version of a
+    row one is, ``deleted`` the boolean one that marks the row of a key that is gone. ``enforced_keys`` are
+    sets of columns that the source keeps unique and not null, ``indexed`` those by which a few rows are found without
+    reading all. ``renamed`` says what columns that were read before are called now, of a table that ``landed_before``. ``refusal`` is what keeps the
+    described columns from being read; it is told when nothing is wrong with the catalog's block.
+    """
+
+    name: str
+    place: str
+    changes: Changes
+    columns: tuple[ClearColumn, ...]
+    column_names: tuple[str, ...]
+    """Of the table, those that are not read too."""
+    identity: Mapping[str, Json] | None
+    own: tuple[Column, ...] = ()
+    version: str | None = None
+    deleted: str | None = None
+    enforced_keys: tuple[frozenset[str], ...] = ()
+    indexed: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    landed_before: bool = False
+    refusal: DataPlatformError | None = None
+    private: Any = None
+
+    def column(self, name: str) -> ClearColumn | None:
+        return next((c for c in self.columns if c.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What became of a table since it was read last, where its columns alone do not tell. All in words.
+
+    ``replaced``: rows may have gone without a trace. ``columns`` are those that are another column than the one
+    that landed under the name, or none any more; ``same`` are still the ones that landed. ``reinterpreted`` are
+    columns whose values read otherwise though no row changed; ``""`` is the table as a whole.
+    """
+
+    replaced: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    same: frozenset[str] = frozenset()
+    reinterpreted: Mapping[str, str] = field(default_factory=dict)
+    private: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What the sync wants of a table: all of it (with ``reasons``), what changed since the prior position, or
+    ``slices``. ``thorough`` changes are found by what proves them, not by what is fast."""
+
+    what: Literal["whole", "changes", "slices"]
+    reasons: tuple[str, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    thorough: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One table's read, decided. Asked for changes, a source may still say that all must be read, and why.
+
+    ``reasons`` are told in the batch's notes. ``measure_whole`` wants every slice measured, ``identity`` is what the
+    batch may say of the table that was read. ``private`` is the source's own.
+    """
+
+    table: SourceTable
+    prior: Prior
+    now: Described
+    operation: Operation
+    load: Load
+    reasons: tuple[str, ...]
+    identity: Mapping[str, Json] | None
+    slices: tuple[Slice, ...] = ()
+    measure_whole: bool = False
+    private: Any = None
+
+    @property
+    def by_cursor(self) -> bool:
+        """Whether rows are found by a cursor that finds its last ones again."""
+        return self.operation == "changes" and self.now.changes == "cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class LandedColumns:
+    """What the parts of a table hold. Made by the sync, which alone knows what becomes of personal data; every kind
+    writes its parts through ``select``.
+
+    ``expressions`` are DuckDB SQL over the columns that the source gives under their own names: one for each of
+    ``columns``. ``setup`` are statements with parameters for the engine that writes, before anything else.
+    """
+
+    columns: tuple[Column, ...]
+    expressions: tuple[str, ...]
+    treated: frozenset[str] = frozenset()
+    setup: tuple[tuple[str, list[Any]], ...] = ()
+
+    def select(self, from_sql: str) -> str:
+        """The landed rows of what ``from_sql`` gives, as DuckDB SQL."""
+        listed = ", ".join(
+            f"{sql} AS {quoted(column.name)}"
+            for column, sql in zip(self.columns, self.expressions, strict=True)
+        )
+        return f"SELECT {listed} FROM {from_sql}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRead:
+    """What is to be started: parts go into ``folder``, which the source makes."""
+
+    plan: Plan
+    landed: LandedColumns
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One step of a read: files with their rows, the ``seconds`` it took and what is to be told of it.
+
+    ``more``: the source holds more of this read. The step is committed and acknowledged, and ``finish`` called
+    again, by when the files are no longer needed.
+    """
+
+    files: tuple[tuple[Path, int], ...]
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    more: bool = False
+
+    @property
+    def rows(self) -> int:
+        return sum(rows for _, rows in self.files)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for path, _ in self.files]
+
+
+class Reading(Protocol):
+    """``with kinds.reading(kind)(opening) as reading``. Errors are DataPlatformErrors that name the table and the
+    way out. Threads may wait in ``ready`` side by side; everything else is asked by one thread at a time."""
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+
+    def describe(self, table: SourceTable, prior: Prior) -> Described:
+        """Raises what keeps the table from being read: it is missing, locked, not permitted."""
+
+    def drift(self, table: SourceTable, prior: Prior, now: Described) -> Drift:
+        """PositionLost where what the ledger says is none of this source's."""
+
+    def filled(self, table: SourceTable, prior: Prior, now: Described) -> Collection[str]:
+        """The new columns in which a row that was read before holds something."""
+
+    def plan(self, table: SourceTable, prior: Prior, now: Described, drift: Drift, ask: Ask) -> Plan:
+        """Decide how ``ask`` is met. Where the table was replaced and the ask is for changes still, its rows are
+        only added: all there are must be read, and added. PositionLost where a prior position is none."""
+
+    def start(self, reads: Sequence[PlannedRead], progress: Progress | None) -> None:
+        """Find out together whether there is anything to read, and read it side by side. What fails for one table
+        is raised by its ``finish``."""
+
+    def ready(self, plan: Plan, seconds: float) -> bool:
+        """Whether the next step of a read is done, at the latest after so many seconds."""
+
+    def finish(self, plan: Plan) -> Parts:
+        """The next step of a read, when it is done; raises what kept it from being read."""
+
+    def position(self, plan: Plan, greatest_cursor: str | None) -> Position | None:
+        """Up to where the table is read with the step that was finished last; ``greatest_cursor`` is the greatest
+        that landed, where the table's changes are found by it."""
+
+    def must_advance(self, before: Position | None, after: Position | None) -> bool:
+        """Whether ``after`` must be told though nothing changed: ``before`` would soon be of no use."""
+
+    def moved_since(self, plan: Plan, position: Position) -> bool:
+        """Whether a read of changes from ``position`` would find a row."""
+
+    def count(self, plan: Plan) -> int:
+        """All rows of the table in the snapshot, by the source's own count."""
+
+    def explain_miscount(self, plan: Plan, read: int, counted: int) -> str:
+        """What to tell of a read whose rows are not as many as the snapshot holds."""
+
+    def measure(self, plan: Plan, layout: Layout, slices: Sequence[Slice]) -> Mapping[Slice, Fingerprint]:
+        """The fingerprints of ``slices`` in the snapshot; those without rows are zero."""
+
+    def tally(self, plan: Plan, layout: Layout) -> Mapping[Slice, Tally]:
+        """The tally of every slice in the snapshot."""
+
+    def read_under(self) -> Snapshot:
+        """The snapshot that rows, counts and tallies are of; never earlier than ``snapshot``."""
+
+    def acknowledge(self, plan: Plan, position: Position) -> None:
+        """What was read up to ``position`` is committed: the source need not keep it for us any more. The ledger is
+        the truth all the same: what fails here, and what is never called, costs nothing."""
+
+    def interrupt(self) -> None:
+        """End what another thread waits for, if it does: nobody wants it any more."""

@@ -1,0 +1,165 @@
+"""From a table's block in the catalog and its description by the source to the columns that land.
+
+Here personal data is decided at the door: a treated column's clear value goes
+into the expressions over what the source gives and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from data_platform.catalog import Table
+from data_platform.duckdb_sql import DIALECT
+from data_platform.errors import PersonalColumnUndeclared, TableMissing, UnsupportedType
+from data_platform.privacy.names import is_secret, of_column
+from data_platform.privacy.treatments import expression, session_setup
+from data_platform.quality.rule_sql import condition
+from data_platform.quality.rules import Rule
+from data_platform.sources.reading import ClearColumn, Described, LandedColumns
+from data_platform.sql import quoted
+from data_platform.sync.shape import treated
+from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, Column, Layout
+
+ROW_ID = "rowid"
+"""By which the warehouse deletes what a batch replaces: a column of this name would hide it."""
+DAYS = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
+"""The types that a partition column may land as."""
+
+
+def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]) -> LandedColumns:
+    """What lands of ``table``; ``today`` is the snapshot's UTC day.
+
+    Raises TableMissing for a column the catalog names and the source lacks,
+    PersonalColumnUndeclared, UnsupportedType; ConfigurationError where a column is hashed and there is no key.
+    """
+    check_columns(table, now)
+    if now.refusal is not None:
+        raise now.refusal
+    columns, expressions = [], []
+    for clear in now.columns:
+        treatment = table.personal.get(clear.name, "keep")
+        if treatment == "keep":
+            expressions.append(clear.value)
+            columns.append(Column(clear.name, clear.type, clear.source_type, clear.nullable))
+        else:
+            expressions.append(expression(clear.name, treatment, clear.text))
+            source_type = treated(clear.source_type, treatment)
+            columns.append(Column(clear.name, "VARCHAR", source_type, clear.nullable))
+    for rule, sql in _rules_at_the_door(table, {c.name: c for c in now.columns}, today):
+        expressions.append(sql)
+        columns.append(Column(rule.landed_column, "BOOLEAN", f"rule: {rule.text}"))
+    for own in now.own:
+        expressions.append(quoted(own.name))
+        columns.append(own)
+    hashes = "hash" in table.personal.values()
+    return LandedColumns(
+        tuple(columns),
+        tuple(expressions),
+        frozenset(table.treated),
+        tuple(session_setup(hash_key())) if hashes else (),
+    )
+
+
+def layout(table: Table, now: Described) -> Layout:
+    """How the source's rows and the landed ones are told apart alike: by the key columns that both engines can
+    fingerprint, clear ones of a type with one text form."""
+    known = {c.name: c for c in now.columns}
+    key = tuple(
+        name
+        for name in table.key
+        if table.personal.get(name, "keep") == "keep" and name in known and known[name].one_text
+    )
+    return Layout(key, table.partition, table.timezone, now.version)
+
+
+def key_enforced(table: Table, now: Described) -> bool:
+    """Whether the source itself keeps the landed key unique and not null in every snapshot."""
+    clear = all(table.personal.get(column, "keep") == "keep" for column in table.key)
+    return clear and any(unique <= set(table.key) for unique in now.enforced_keys)
+
+
+def check_columns(table: Table, now: Described) -> None:
+    where = f"{table.id} ({now.place})"
+    named = {
+        "only": table.only,
+        "key": table.key,
+        "cursor": [table.cursor] if table.cursor else [],
+        "partition": [table.partition] if table.partition else [],
+        "personal": table.personal,
+        "as": table.settings.as_text,
+        "columns": table.columns,
+        "rules": [column for rule in table.rules for column in rule.columns],
+    }
+    there = set(now.column_names)
+    missing = [
+        f"{column} (in `{block}`{_renamed(now, column)})"
+        for block, wanted in named.items()
+        for column in wanted
+        if column not in there
+    ]
+    if missing:
+        raise TableMissing(
+            f"{where} has no column {', '.join(dict.fromkeys(missing))}. Correct the catalog, or the column's name"
+            " at the source"
+            + (f"; then run `data-platform sync --refresh {table.id}`" if now.landed_before else "")
+            + f". It has: {', '.join(sorted(there))}."
+        )
+    if table.partition:
+        column = now.column(table.partition)
+        if column and column.type not in DAYS:
+            raise UnsupportedType(
+                f"{where}: the partition column {table.partition} is {column.source_type};"
+                " daily partitions need a date or a timestamp."
+            )
+    _check_declared(table, now, where)
+    names = {column.name for column in now.columns}
+    own = (BATCH_ID, LOADED_AT, ROW_ID, *(column.name for column in now.own))
+    reserved = [n for n in names if n.lower() in own or n.lower().startswith(RULE_PREFIX)]
+    folded: dict[str, str] = {}
+    for name in sorted(names):
+        if name.lower() in folded:
+            reserved.append(f"{name} (differs from {folded[name.lower()]} in case only)")
+        folded[name.lower()] = name
+    if reserved:
+        raise UnsupportedType(
+            f"{where} has columns whose names the warehouse cannot hold: {', '.join(sorted(reserved))}."
+            " Rename them at the source, or read a view that does."
+        )
+
+
+def _renamed(now: Described, column: str) -> str:
+    """What is to be said of a column that has another name than when it was read."""
+    return f"; it is called {now.renamed[column]} now" if column in now.renamed else ""
+
+
+def _check_declared(table: Table, now: Described, where: str) -> None:
+    undeclared = {
+        column.name: reason
+        for column in sorted(now.columns, key=lambda c: c.name)
+        if column.name not in table.personal
+        and (reason := of_column(column.name, now.name, column.base, column.refers))
+    }
+    if not undeclared:
+        return
+    listed = ", ".join(f"{name} (looks like {reason})" for name, reason in undeclared.items())
+    secrets = any(map(is_secret, undeclared.values()))
+    raise PersonalColumnUndeclared(
+        f"{where} has columns that look like secrets or personal data and are not declared: {listed}. Nothing was"
+        f" read. Under `personal:` of {table.id} say what becomes of each: hash, mask or redact, or `keep` where it"
+        " may land as it is" + ("; secrets are best redacted, or left out with `only`." if secrets else ".")
+    )
+
+
+def _rules_at_the_door(
+    table: Table, columns: dict[str, ClearColumn], today: str
+) -> Iterator[tuple[Rule, str]]:
+    """Row rules on treated columns, which only the clear value can answer, as boolean columns."""
+
+    def column_sql(name: str) -> str:
+        if table.personal.get(name, "keep") == "keep":
+            return f"({columns[name].value})"
+        return f"CAST({columns[name].text} AS {columns[name].type})"
+
+    for rule in table.rules:
+        if rule.lands(table.personal):
+            yield rule, condition(rule, DIALECT, column_sql, today=DIALECT.date(today))

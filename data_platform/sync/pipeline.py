@@ -1,0 +1,56 @@
+"""One pass over some tables of a source: heads, one snapshot, reads side by side, commits, loads.
+
+What hits the whole source hits each of its tables; what fails for one table keeps no other from being done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+
+from data_platform.errors import DataPlatformError
+from data_platform.landing.state import TableState
+from data_platform.sources.kinds import kind_of, open_reading
+from data_platform.sources.reading import Opening, Progress
+from data_platform.sync.finish import Finish, reported
+from data_platform.sync.platform import Platform
+from data_platform.sync.report import TableReport
+from data_platform.sync.summarize import Engine
+from data_platform.sync.work import Request, Work, prepare
+from data_platform.tables import TableId
+
+
+def one_pass(
+    platform: Platform, asked: Mapping[TableId, Request], progress: Progress | None
+) -> Iterator[TableReport]:
+    """A report for each table of ``asked``, which are of one source, in that order."""
+    works = _read_heads(platform, asked)
+    if not works:
+        return
+    source = platform.catalog.source(works[0].table.id.source)
+    tables = [work.table for work in works if work.error is None]
+    opening = Opening(source.name, source.connection, platform.environ, tables)
+    try:
+        with ExitStack() as stack:
+            scratch = stack.enter_context(platform.store.scratch())
+            reading = stack.enter_context(open_reading(source.kind, opening))
+            prepare(works, reading, scratch, hash_key=platform.hash_key, progress=progress)
+            yield from Finish(platform, reading, stack.enter_context(Engine())).reports(works)
+    except DataPlatformError as error:
+        for work in works:
+            if not work.reported:
+                yield reported(work, error=work.error or error)
+
+
+def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Work]:
+    """Each chain's head is read before the snapshot, so that sequence order is snapshot order."""
+    works = []
+    for table, request in asked.items():
+        can = kind_of(platform.catalog.source(table.source).kind).capabilities
+        work = Work(platform.catalog.table(table), TableState(), request, can)
+        try:
+            work.state = platform.ledger.state(table)
+        except DataPlatformError as error:
+            work.error = error
+        works.append(work)
+    return works

@@ -1,0 +1,111 @@
+"""What the catalog and the source make of a table, held against what landed of it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from data_platform.errors import SchemaDrift
+from data_platform.sources.reading import Drift
+from data_platform.tables import RULE_PREFIX, Column, Shape, TableId
+
+CHANGES_NAMED_MAX = 3
+"""Of a drifted table; more would cut the message short where an alert tells it."""
+
+
+def compare_shapes(
+    table: TableId, before: Shape, now: Shape, drift: Drift, filled: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(notes, reasons for a refresh); SchemaDrift when the change does not flow by itself.
+
+    A new column flows: rows landed earlier hold NULL in it, as at the source. ``drift`` is what the source says.
+    ``filled`` are the new columns in which rows landed earlier hold something: with
+    such a column the table is read anew, as it is when a column got a wider type or its
+    values another meaning, or when the catalog's key, partition, treatments or rules changed.
+    """
+    new = {c.name: c for c in now.columns}
+    old = {c.name: c for c in before.columns}
+    refresh = [
+        f"the catalog's {what} changed; everything was read anew"
+        for what in ("key", "partition", "timezone")
+        if getattr(before, what) != getattr(now, what)
+    ]
+    problems, notes = [], []
+    for name, column in old.items():
+        if name.startswith(RULE_PREFIX):
+            if name in new and new[name].source_type != column.source_type:
+                refresh.append(
+                    f"a rule on a treated column changed ({new[name].source_type}); everything was read anew"
+                )
+            continue
+        if name not in new and name in drift.same:
+            refresh.append(f"the catalog leaves the column {name} out now; everything was read anew")
+        elif problem := drift.columns.get(name) or (None if name in new else f"the column {name} is gone"):
+            problems.append(problem)
+        elif treatment(new[name]) != treatment(column):
+            refresh.append(f"the treatment of {name} changed; everything was read anew")
+        elif not _fits(column.type, new[name].type):
+            problems.append(
+                f"the column {name} was {column.type} ({column.source_type}) and is {new[name].type}"
+                f" ({new[name].source_type})"
+            )
+        elif new[name].type != column.type or _base(column) != _base(new[name]):
+            refresh.append(
+                f"the column {name} was {column.source_type} and is {new[name].source_type};"
+                " everything was read anew"
+            )
+        elif new[name].source_type != column.source_type:
+            notes.append(f"the column {name} was {column.source_type} and is {new[name].source_type}")
+    for name in new:
+        if name in old:
+            continue
+        if name.startswith(RULE_PREFIX) or name in filled:
+            refresh.append(f"the column {name.removeprefix(RULE_PREFIX)} is new; everything was read anew")
+        else:
+            notes.append(f"new column {name}: rows read earlier hold NULL in it until they change")
+    if problems:
+        more = len(problems) - CHANGES_NAMED_MAX
+        told = "; ".join(problems[:CHANGES_NAMED_MAX]) + (f"; and {more} more change(s)" if more > 0 else "")
+        raise SchemaDrift(
+            f"{table} changed at the source and waits for you: `data-platform sync --refresh {table}` takes the"
+            f" change over and reads the table anew. What changed: {told}. Until then nothing of it is read,"
+            " and what has landed stays as it is."
+        )
+    refresh += [why for name, why in drift.reinterpreted.items() if not name or name in old]
+    return tuple(notes), tuple(refresh)
+
+
+_WIDER = ("SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE")
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_MODIFIER = re.compile(r"\(\d+(,-?\d+)?\)")
+
+
+def _fits(before: str, now: str) -> bool:
+    """Whether every value of the landed type ``before`` is exactly one of ``now``, of the same kind."""
+    if before == now:
+        return True
+    if before.endswith("[]") and now.endswith("[]"):
+        return _fits(before[:-2], now[:-2])
+    old, new = _DECIMAL.fullmatch(before), _DECIMAL.fullmatch(now)
+    if old and new:
+        precision, scale = int(new[1]) - int(old[1]), int(new[2]) - int(old[2])
+        return scale >= 0 and precision >= scale
+    return any(
+        before in kinds and now in kinds and kinds.index(before) < kinds.index(now) for kinds in _WIDER
+    )
+
+
+def _base(column: Column) -> str:
+    """The source type without length or precision: within one base PostgreSQL writes the rows anew
+    whose values a change alters, and a change to another may only relabel them."""
+    base = _MODIFIER.sub("", column.source_type.partition(" [")[0])
+    return "text" if base == "character varying" else base
+
+
+def treated(source_type: str, treatment: str) -> str:
+    """A treated column's source type carries its treatment, so that a changed one is seen."""
+    return f"{source_type} [{treatment}]"
+
+
+def treatment(column: Column) -> str:
+    return column.source_type.partition(" [")[2].rstrip("]") if column.source_type.endswith("]") else ""
