@@ -1,0 +1,310 @@
+"""What every kind of source must do, tried on PostgreSQL and on a toy that is a folder of the tests and one line here.
+
+The toy is a log with offsets: it reads in steps of five lines, marks deleted keys, and lets go of what it is told was
+committed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from data_platform.errors import PositionLost, SchemaDrift
+from data_platform.landing.ledger import Ledger
+from data_platform.landing.verify import verify
+from data_platform.sources import kinds
+from data_platform.sources.looking import Looking
+from data_platform.sources.postgres.looking import PostgresLooking
+from data_platform.sources.postgres.reading import PostgresReading
+from data_platform.sources.reading import Reading
+from data_platform.sync import check_sources
+from data_platform.sync import finish as finish_module
+from data_platform_tests.contracts.toy_source.looking import LogLooking
+from data_platform_tests.contracts.toy_source.reading import LogReading
+from data_platform_tests.contracts.worlds import ITEMS, Postgres, ToyLog, World
+
+PLANTED = {"email": "Eve.Planted@example.com", "phone": "+49 170 5550199", "iban": "DE89370400440532013000"}
+READINGS = {"postgres": PostgresReading, "log": LogReading}
+
+
+class Killed(BaseException):
+    """As if the process had ended there."""
+
+
+@pytest.fixture(params=["postgres", "log"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
+    if request.param == "postgres":
+        made = World(tmp_path, Postgres(request.getfixturevalue("database")))
+    else:
+        made = World(tmp_path, ToyLog(tmp_path / "logs"))
+    made.items.make()
+    yield made.catalog()
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
+    made = World(tmp_path, ToyLog(tmp_path / "logs"))
+    made.items.make()
+    return made.catalog()
+
+
+def filled(world: World, count: int) -> dict[int, str]:
+    for n in range(1, count + 1):
+        world.items.put(n, f"first {n}")
+    return {n: f"first {n}" for n in range(1, count + 1)}
+
+
+def until_deletes_are_seen(world: World) -> None:
+    world.good(verify=world.can.capabilities.deletes == "slices")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "kind"),
+    [(Reading, PostgresReading), (Reading, LogReading), (Looking, PostgresLooking), (Looking, LogLooking)],
+)
+def test_each_kind_has_every_method_with_its_parameters(protocol: type, kind: type) -> None:
+    for name, method in vars(protocol).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            assert list(inspect.signature(getattr(kind, name)).parameters) == list(
+                inspect.signature(method).parameters
+            ), name
+
+
+def test_what_is_there_lands_and_then_what_changes(world: World) -> None:
+    wanted = filled(world, 12)
+    world.good()
+    assert world.notes() == wanted
+    world.items.put(3, "second 3")
+    world.items.put(13, "new")
+    world.items.delete(5)
+    until_deletes_are_seen(world)
+    assert world.notes() == {n: note for n, note in wanted.items() if n != 5} | {3: "second 3", 13: "new"}
+    assert verify(world.platform().ledger, ITEMS, world.platform().clock()).problems == ()
+
+
+def test_a_key_that_is_gone_and_comes_back_is_there_once(world: World) -> None:
+    filled(world, 2)
+    world.good()
+    world.items.delete(1)
+    world.items.put(1, "again")
+    world.good()
+    assert world.notes() == {1: "again", 2: "first 2"}
+
+
+def test_nothing_is_no_batch_and_an_empty_table_is_one(world: World) -> None:
+    assert world.good().manifest is not None
+    assert world.notes() == {}
+    assert world.look().moved is False
+    assert world.good().manifest is None
+    world.items.put(1, "one")
+    assert world.look().moved is True
+    world.good()
+    assert world.look().moved is False
+    assert world.good().manifest is None
+    assert [m.rows for m in world.batches()] == [0, 1]
+
+
+def test_each_position_goes_on_from_the_one_before(world: World) -> None:
+    filled(world, 12)
+    world.good()
+    filled(world, 4)
+    world.good()
+    batches = world.batches()
+    assert [b.position_before for b in batches[1:]] == [a.position_after for a in batches[:-1]]
+    assert all(b.position_after is not None and b.position_after.system == b.snapshot.system for b in batches)
+
+
+def test_a_position_is_acknowledged_strictly_after_its_manifest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = READINGS[world.items.kind]
+    seen: list[Any] = []
+    acknowledge = kind.acknowledge
+
+    def recorded(self: Any, plan: Any, position: Any) -> None:
+        head = world.platform().ledger.head(ITEMS)
+        assert head is not None and head.position_after == position
+        seen.append(position)
+        acknowledge(self, plan, position)
+
+    monkeypatch.setattr(kind, "acknowledge", recorded)
+    filled(world, 12)
+    world.good()
+    assert seen == [b.position_after for b in world.batches()]
+
+
+def test_an_acknowledgement_that_fails_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise PositionLost("the source would not listen")
+
+    monkeypatch.setattr(READINGS[world.items.kind], "acknowledge", refused)
+    wanted = filled(world, 12)
+    world.good()
+    assert world.notes() == wanted
+
+
+@pytest.mark.parametrize("point", ["before the manifest", "after the manifest", "before loading"])
+def test_a_kill_between_steps_loses_and_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    wanted = filled(world, 12)
+    commit, load = Ledger.commit, finish_module.load_pending
+
+    def killed(self: Ledger, manifest: Any) -> Any:
+        made = commit(self, manifest) if point == "after the manifest" or manifest.sequence != 2 else None
+        if made is None or (point == "after the manifest" and manifest.sequence == 1):
+            raise Killed
+        return made
+
+    def not_loaded(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if point == "before loading":
+            patch.setattr(finish_module, "load_pending", not_loaded)
+        else:
+            patch.setattr(Ledger, "commit", killed)
+        if point == "before the manifest" and world.items.kind == "postgres":
+            world.good()  # it has one step
+        else:
+            with pytest.raises(Killed):
+                world.sync()
+    assert load is finish_module.load_pending
+    world.good()
+    assert world.notes() == wanted
+    batches = world.batches()
+    assert [b.position_before for b in batches[1:]] == [a.position_after for a in batches[:-1]]
+    assert sum(b.rows for b in batches) == 12, "no row was read twice"
+    assert verify(world.platform().ledger, ITEMS, world.platform().clock()).problems == ()
+
+
+def test_a_new_column_flows_and_a_lost_one_waits_for_somebody(world: World) -> None:
+    filled(world, 2)
+    world.good()
+    world.items.add_column("extra")
+    world.items.put(3, "third", extra="more")
+    assert "new column extra" in " ".join(world.good().notes)
+    assert world.notes()[3] == "third"
+    world.items.drop_column("status")
+    error = world.sync().error
+    assert isinstance(error, SchemaDrift)
+    assert "shop/items" in str(error) and "sync --refresh shop/items" in str(error) and "status" in str(error)
+
+
+def test_another_table_of_the_name_is_read_anew(world: World) -> None:
+    filled(world, 7)
+    world.good()
+    world.items.make_anew()
+    world.items.put(100, "of the other")
+    assert world.look().moved is True
+    report = world.good()
+    assert report.operation == "refresh" and "name now" in " ".join(report.notes)
+    assert world.notes() == {100: "of the other"}
+
+
+def test_no_clear_value_of_a_treated_column_is_in_any_byte(world: World) -> None:
+    world.items.put(1, "first", **PLANTED)
+    world.good()
+    world.items.put(2, "second", **PLANTED)
+    world.good()
+    needles = [value.lower() for value in PLANTED.values()] + ["5550199", "eve.planted"]
+    parts = list((world.root / "landing").rglob("*.parquet"))
+    assert len(parts) == 2
+    texts = [repr(pq.read_table(part).to_pylist()) for part in parts]
+    files = [p for p in (world.root / "landing").rglob("*") if p.is_file()]
+    texts += [file.read_bytes().decode("latin-1") for file in files]
+    with world.platform().warehouse(read_only=True) as warehouse:
+        rows = warehouse.query("SELECT email, phone, iban FROM raw_shop.items").rows
+    texts.append(repr(rows))
+    for text in texts:
+        assert not [needle for needle in needles if needle in text.lower()]
+    assert len(rows) == 2 and len(set(rows)) == 1, "a value has one treated form"
+    assert all(len(str(email)) == 64 for email, *_ in rows)
+
+
+def test_what_may_not_be_said_of_a_column_stops_the_table(world: World) -> None:
+    world.catalog(personal={"email": "hash", "phone": "mask"})
+    (mistake,) = check_sources(world.platform()).mistakes
+    assert "iban" in mistake
+    error = world.sync().error
+    assert error is not None and "iban" in str(error)
+
+
+def test_a_read_is_of_its_snapshot_and_the_evidence_names_it(world: World) -> None:
+    filled(world, 3)
+    (batch,) = (world.good(), *world.batches())[1:]
+    assert batch.snapshot.system and batch.snapshot.taken_at
+    assert batch.written_by.startswith("data_platform ")
+    assert batch.version in {column.name for column in batch.columns}
+
+
+# ---- what PostgreSQL has no use for yet
+
+
+def test_a_long_read_lands_in_steps_that_replace_and_then_add(toy: World) -> None:
+    filled(toy, 12)
+    report = toy.good()
+    assert [(b.operation, b.load, b.rows) for b in toy.batches()] == [
+        ("refresh", "replace", 5), ("changes", "merge", 5), ("changes", "merge", 2),
+    ]  # fmt: skip
+    assert [load.sequence for load in report.loaded] == [1, 2, 3]
+    assert isinstance(toy.items, ToyLog) and toy.items.log.acknowledged == 12
+    filled(toy, 12)
+    toy.good(refresh=["items"])
+    assert len(toy.notes()) == 12
+
+
+def test_marks_of_the_deleted_are_no_columns_of_the_warehouse(toy: World) -> None:
+    filled(toy, 3)
+    toy.good()
+    toy.items.delete(2)
+    batch = toy.good().manifest
+    assert batch is not None and (batch.deleted, batch.rows) == ("_gone", 1)
+    with toy.platform().warehouse(read_only=True) as warehouse:
+        columns = warehouse.query("SELECT * FROM raw_shop.items").columns
+    assert "_gone" not in columns and "_offset" in columns
+    assert toy.notes() == {1: "first 1", 3: "first 3"}
+
+
+def test_a_page_that_came_twice_is_read_once(toy: World) -> None:
+    filled(toy, 4)
+    assert isinstance(toy.items, ToyLog)
+    for offset, line in enumerate(list(toy.items.log.lines())):
+        toy.items.log.append(line["row"], offset=offset)
+    toy.items.put(5, "after it")
+    toy.good()
+    assert list(toy.notes()) == [1, 2, 3, 4, 5]
+    assert sum(b.rows for b in toy.batches()) == 5
+
+
+def test_a_position_that_cannot_be_read_any_more_says_what_to_do(toy: World) -> None:
+    filled(toy, 3)
+    toy.good()
+    filled(toy, 3)
+    assert isinstance(toy.items, ToyLog)
+    toy.items.log.truncate(before=5)
+    error = toy.sync().error
+    assert isinstance(error, PositionLost)
+    assert "shop/items" in str(error) and "data-platform sync --refresh shop/items" in str(error)
+    assert toy.notes()[3] == "first 3", "what has landed stays"
+    toy.good(refresh=["items"])
+    assert list(toy.notes()) == [3]
+
+
+def test_another_system_is_read_whole(toy: World) -> None:
+    filled(toy, 2)
+    toy.good()
+    assert isinstance(toy.items, ToyLog)
+    (toy.items.folder / "system").write_text("toy-2")
+    assert toy.look().moved is True
+    report = toy.good()
+    assert report.operation == "refresh"
+    assert "another system (toy-2) than the one read before (toy-1)" in " ".join(report.notes)
+    assert toy.good().manifest is None

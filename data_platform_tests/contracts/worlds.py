@@ -1,0 +1,177 @@
+"""A source of each kind that the contract is tried on: one table ``items``, written and changed alike in each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+import yaml
+
+from data_platform.landing.manifest import Manifest
+from data_platform.sources.kind import Kind
+from data_platform.sources.kinds import kind_of
+from data_platform.sync import Platform, TableReport, open_platform, probe, sync_changes
+from data_platform.sync.probe import TableProbe
+from data_platform.tables import TableId
+from data_platform_tests.contracts.toy_source.log import Log
+
+ITEMS = TableId("shop", "items")
+COLUMNS = {"id": "BIGINT", "status": "VARCHAR", "email": "VARCHAR", "phone": "VARCHAR", "iban": "VARCHAR"}
+PERSONAL = {"email": "hash", "phone": "mask", "iban": "redact"}
+HASH_KEY = "a test's key, long enough to be taken"
+
+
+class Items(Protocol):
+    """The table at its source."""
+
+    kind: str
+    connection: Mapping[str, Any]
+    environ: Mapping[str, str]
+
+    def make(self) -> None:
+        """The source, and the table without rows."""
+
+    def put(self, id_: int, note: str, **personal: str) -> None: ...
+    def delete(self, id_: int) -> None: ...
+    def add_column(self, name: str) -> None: ...
+    def drop_column(self, name: str) -> None: ...
+    def make_anew(self) -> None:
+        """Another table of the name, without rows."""
+
+
+@dataclass
+class Postgres:
+    url: str
+    kind: str = "postgres"
+    connection: Mapping[str, Any] = field(default_factory=lambda: {"url_env": "SHOP_URL"})
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return {"SHOP_URL": self.url}
+
+    def _execute(self, statement: str, values: Sequence[Any] | None = None) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement, values)  # type: ignore[call-overload]
+
+    def make(self) -> None:
+        self._execute(
+            "create table items (id bigint primary key, status varchar, email varchar, phone varchar, iban varchar)"
+        )
+
+    def put(self, id_: int, note: str, **personal: str) -> None:
+        row = {"id": id_, "status": note, **personal}
+        listed, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+        changed = ", ".join(f"{name} = excluded.{name}" for name in row)
+        self._execute(
+            f"insert into items ({listed}) values ({marks}) on conflict (id) do update set {changed}",
+            [*row.values()],
+        )
+
+    def delete(self, id_: int) -> None:
+        self._execute("delete from items where id = %s", [id_])
+
+    def add_column(self, name: str) -> None:
+        self._execute(f"alter table items add {name} varchar")
+
+    def drop_column(self, name: str) -> None:
+        self._execute(f"alter table items drop {name}")
+
+    def make_anew(self) -> None:
+        self._execute("drop table items")
+        self.make()
+
+
+@dataclass
+class ToyLog:
+    folder: Path
+    kind: str = "log"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=lambda: dict(COLUMNS))
+
+    @property
+    def connection(self) -> Mapping[str, Any]:
+        return {"folder": str(self.folder), "step": 5}
+
+    @property
+    def log(self) -> Log:
+        return Log(self.folder, "items")
+
+    def make(self) -> None:
+        self.folder.mkdir()
+        (self.folder / "system").write_text("toy-1")
+        self.log.make("first", self.columns)
+
+    def put(self, id_: int, note: str, **personal: str) -> None:
+        self.log.append({"id": id_, "status": note, **personal})
+
+    def delete(self, id_: int) -> None:
+        self.log.append({"id": id_}, gone=True)
+
+    def add_column(self, name: str) -> None:
+        self.columns[name] = "VARCHAR"
+        self.log.make("first", self.columns)
+
+    def drop_column(self, name: str) -> None:
+        del self.columns[name]
+        self.log.make("first", self.columns)
+
+    def make_anew(self) -> None:
+        self.log.path.unlink()
+        self.log.make("second", self.columns)
+
+
+@dataclass
+class World:
+    """A project over ``items``."""
+
+    root: Path
+    items: Items
+
+    def catalog(self, **block: Any) -> World:
+        folder = self.root / "catalog" / "sources"
+        folder.mkdir(parents=True, exist_ok=True)
+        local = {
+            "landing": {"kind": "local", "path": "landing"},
+            "warehouse": {"kind": "duckdb", "path": "warehouse.duckdb", "wait_seconds": 20},
+        }
+        (self.root / "catalog" / "platform.yaml").write_text(
+            yaml.safe_dump({"environments": {"local": local}})
+        )
+        source = {"source": "shop", "kind": self.items.kind, "connection": dict(self.items.connection)}
+        tables = {"items": {"key": "id", "personal": PERSONAL, **block}}
+        (folder / "shop.yaml").write_text(yaml.safe_dump({**source, "start": "2026-01-01", "tables": tables}))
+        return self
+
+    @property
+    def can(self) -> Kind:
+        return kind_of(self.items.kind)
+
+    def platform(self) -> Platform:
+        return open_platform(
+            self.root, "local", {**os.environ, "DATA_PLATFORM_HASH_KEY": HASH_KEY, **self.items.environ}
+        )
+
+    def sync(self, **options: Any) -> TableReport:
+        (report,) = sync_changes(self.platform(), "shop", **options)
+        return report
+
+    def good(self, **options: Any) -> TableReport:
+        report = self.sync(**options)
+        assert report.error is None, report.error
+        return report
+
+    def look(self) -> TableProbe:
+        (seen,) = probe(self.platform(), "shop")
+        assert seen.error is None, seen.error
+        return seen
+
+    def notes(self) -> dict[int, str]:
+        with self.platform().warehouse(read_only=True) as warehouse:
+            return dict(warehouse.query("SELECT id, status FROM raw_shop.items ORDER BY id").rows)  # type: ignore[arg-type]
+
+    def batches(self) -> list[Manifest]:
+        return self.platform().ledger.since(ITEMS, 0)
