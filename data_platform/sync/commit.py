@@ -61,7 +61,7 @@ def _proved(reading: Reading, work: Work, engine: Engine) -> Manifest | None:
     assert plan is not None
     enforced = key_enforced(table, plan.now)
     told_apart = layout(table, plan.now)
-    whole, counted = load == "replace", work.can.proof == "counted"
+    whole, counted = load == "replace", work.counted
     summary = summarize(
         table.id,
         work.parts.paths,

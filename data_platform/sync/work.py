@@ -82,6 +82,11 @@ class Work:
         return self.plan.operation if self.plan else self.request.operation
 
     @property
+    def counted(self) -> bool:
+        """Whether the source proves what it gave by its own count: then the ledger holds fingerprints of the table."""
+        return self.can.proof == "counted"
+
+    @property
     def refreshed(self) -> bool:
         return self.table.id.table in self.request.refresh
 
@@ -164,9 +169,7 @@ def _decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None
         work.notes += notes
     work.notes += plan.reasons
     work.compare = (
-        work.request.slices is None
-        and work.can.proof == "counted"
-        and (work.request.verify or plan.measure_whole)
+        work.request.slices is None and work.counted and (work.request.verify or plan.measure_whole)
     )
 
 
