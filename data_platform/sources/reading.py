@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from data_platform.errors import DataPlatformError
 from data_platform.sources.kind import Connection, KindSettings
@@ -89,8 +89,7 @@ class Prior:
     boundary: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClearColumn:
+class ClearColumn(NamedTuple):
     """A column as the source has it. ``value`` is DuckDB SQL for its clear value, of the landed ``type``, over what
     the source gives to ``LandedColumns.select``, and ``text`` for the source's own text form of it. Of a treated
     column (``LandedColumns.treated``) the source need give the text alone.

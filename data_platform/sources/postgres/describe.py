@@ -51,7 +51,7 @@ def describe(
         changes=_changes(table, relation),
         columns=tuple(_clear(table, relation, column, plans.get(column.name)) for column in read.columns),
         column_names=tuple(relation.column_names),
-        identity=relation.identity.to_json() if relation.identity else None,
+        identity=relation.identity.to_json() if to_read and relation.identity else None,
         own=(version,),
         version=SOURCE_XMIN,
         enforced_keys=relation.unique_keys,
@@ -105,15 +105,18 @@ def _clear(
 ) -> ClearColumn:
     name = column.name
     return ClearColumn(
-        name=name,
-        type=plan.type if plan else "",
-        source_type=column.formatted,
-        nullable=not column.not_null,
-        value=plan.engine if plan else quote(name),
-        text=quote(name),
-        base=column.element or column.base,
-        refers=relation.references.get(name),
-        one_text=name in table.key and name not in table.settings.as_text and keeps_checksum(column),
+        name,
+        plan.type if plan else "",
+        column.formatted,
+        not column.not_null,
+        plan.engine if plan else "",
+        quote(name) if plan else "",
+        column.element or column.base,
+        relation.references.get(name),
+        plan is not None
+        and name in table.key
+        and name not in table.settings.as_text
+        and keeps_checksum(column),
     )
 
 
