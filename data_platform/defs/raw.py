@@ -17,6 +17,7 @@ import dagster as dg
 from data_platform.catalog import Source, Table
 from data_platform.defs import names, partitions, shown
 from data_platform.defs.checks import check_results, check_specs, completeness_results
+from data_platform.defs.day_metadata import told_by_day
 from data_platform.defs.event_batches import store_materializations
 from data_platform.defs.last_records import carry_checks, last_materializations
 from data_platform.defs.materializations import (
@@ -190,10 +191,11 @@ def _materialized(
     days: dg.DailyPartitionsDefinition | None,
     keys: Sequence[str],
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """The days first and the table last, so that the asset's latest event is the full one.
+    """The days first and the table last, so that the asset's latest event is the full one. In a run of partitions
+    (its ``keys``) that is the last day's.
 
-    A run of partitions (its ``keys``) reports other days that it touched outside of itself: a backfill counts every
-    partition that its runs report.
+    Such a run reports other days that it touched outside of itself: a backfill counts every partition that its runs
+    report.
     """
     head = report.manifest or platform.ledger.head(table.id)
     own = set(keys)
@@ -214,12 +216,31 @@ def _materialized(
     metadata["reconciled_at"] = platform.ledger.last_reconcile(table.id) or "never"
     if report.notes:
         metadata["notes"] = shown.lines("note", report.notes)
-    yield dg.MaterializeResult(
-        asset_key=names.raw_key(table.id),
-        metadata=metadata,
-        data_version=dg.DataVersion(head.batch_id) if head else None,
-        tags=batch_tags(head) if head else None,
-    )
+    by_day = _by_day(report.manifest, days, keys, metadata) if days and table.partition else {}
+    with told_by_day(context, names.raw_key(table.id), by_day):
+        yield dg.MaterializeResult(
+            asset_key=names.raw_key(table.id),
+            metadata={} if by_day else metadata,
+            data_version=dg.DataVersion(head.batch_id) if head else None,
+            tags=batch_tags(head) if head else None,
+        )
+
+
+def _by_day(
+    batch: Manifest | None,
+    days: dg.DailyPartitionsDefinition,
+    keys: Sequence[str],
+    whole: Mapping[str, Any],
+) -> dict[str, Mapping[str, Any]]:
+    """What each of a run's partitions tells: the rows of its day, and the last one all that is known of the table too.
+    There ``rows_of_batch`` are those of all days."""
+    first, last = days.get_first_partition_key(), days.get_last_partition_key()
+    if not keys or batch is None or first is None or last is None:
+        return {}
+    rows = partitions.by_partition(batch.touched, first, last)
+    told: dict[str, Mapping[str, Any]] = {key: _day_metadata(batch, key, rows.get(key, {})) for key in keys}
+    told[keys[-1]] = {**whole, **told[keys[-1]], "rows_of_batch": whole["rows"]}
+    return told
 
 
 def _completeness(platform: Platform, table: Table, report: TableReport | None) -> CompletenessReport:

@@ -21,10 +21,11 @@ from dagster import Field, StringSource
 from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, DagsterEventType
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as EventsTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, func, select
 from sqlalchemy.pool import NullPool, QueuePool
 
 BATCH_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
@@ -186,12 +187,14 @@ def store_together(storage: SqliteEventLogStorage, events: Sequence[EventLogEntr
     run), in one transaction a file."""
     if not events:
         return
-    statements = [storage.prepare_insert_event(event) for event in events]
+    rows = [storage._event_to_row(event) for event in events]
     with storage.run_connection(events[0].run_id) as connection:
-        for statement in statements:
-            connection.execute(statement)
+        connection.execute(EventsTable.insert(), rows)
     with storage.index_transaction() as connection:
-        ids = [_inserted(connection.execute(statement)) for statement in statements]
+        connection.execute(EventsTable.insert(), rows)
+        # the transaction is the file's only writer: its numbers follow each other
+        newest: int = connection.execute(select(func.max(EventsTable.c.id))).scalar_one()
+        ids = range(newest - len(rows) + 1, newest + 1)
         storage._store_asset_event_tags(connection, events, ids)
         # An asset's own record keeps its last event of each kind only.
         last = {(e.get_dagster_event().asset_key, e.dagster_event_type): n for n, e in enumerate(events)}
@@ -209,10 +212,6 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def _is_asset_event(event: EventLogEntry) -> bool:
     return event.is_dagster_event and event.dagster_event_type in ASSET_EVENTS
-
-
-def _inserted(result: Any) -> int:
-    return int(result.inserted_primary_key[0])
 
 
 def _default_folder() -> str:

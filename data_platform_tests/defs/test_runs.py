@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -52,6 +53,11 @@ EXACTLY = {
 }
 
 
+WHOLE = {
+    "rows", "bytes", "seconds", "batch_id", "watermark_before", "watermark_after", "preview",
+    "dagster/row_count", "dagster/column_schema", "dagster/table_name",
+}  # fmt: skip
+"""What the newest event of a table tells."""
 ADDED_BY_DBT = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
 ROWS_COUNTED = {"line_count", "event_count", "refund_count", "days_active", "order_count"}
 
@@ -62,6 +68,12 @@ def failures(result: dg.ExecuteInProcessResult) -> str:
 
 def partitions(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> list[str | None]:
     return [e.partition for e in result.all_events if e.is_step_materialization and e.asset_key == key]
+
+
+def told_last(project: Project, key: dg.AssetKey) -> Mapping[str, Any]:
+    event = project.instance.get_latest_materialization_event(key)
+    assert event is not None and event.asset_materialization is not None
+    return event.asset_materialization.metadata
 
 
 def revenue_is_the_sources(project: Project) -> None:
@@ -116,10 +128,7 @@ def test_everything_is_green_and_every_materialization_tells_its_story(project: 
     assert result.success, failures(result)
     made = project.instance.get_latest_materialization_event(ORDERS).asset_materialization  # type: ignore[union-attr]
     assert made is not None
-    assert {
-        "rows", "bytes", "seconds", "batch_id", "watermark_before", "watermark_after", "preview",
-        "dagster/row_count", "dagster/column_schema", "dagster/table_name",
-    } <= set(made.metadata)  # fmt: skip
+    assert made.metadata.keys() >= WHOLE
     count = project.rows("SELECT count(*) FROM raw_shop.orders")[0][0]
     assert made.metadata["dagster/row_count"].value == count > 0
     days = {str(row[0]) for row in project.rows("SELECT DISTINCT created_at::DATE FROM raw_shop.orders")}
@@ -231,6 +240,33 @@ def test_partitioned_tables_and_others_are_read_under_one_snapshot(project: Proj
     assert result.success, failures(result)
     assert partitions(result, ORDERS) == ["2026-11-04"]
     assert partitions(result, USERS) == [None]
+    for key in (ORDERS, USERS):
+        assert told_last(project, key).keys() >= WHOLE
+
+
+def test_each_day_of_a_run_tells_of_itself_and_the_last_of_the_table(project: Project) -> None:
+    """The asset's page shows its newest event; a backfill of years would store the same columns with each day."""
+    assert project.sync("orders", "payments", checks=False).success
+    days = [f"2026-11-0{n}" for n in range(3, 7)]
+    range_ = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
+    config = {"ops": {"sync_shop": {"config": {"slices": ["2026-11-20", "null"]}}}}
+    result = project.sync("orders", "payments", checks=False, tags=range_, run_config=config)
+    assert result.success, failures(result)
+    for key in (ORDERS, dg.AssetKey(["raw", "shop", "payments"])):
+        records = project.instance.fetch_materializations(key, limit=20).records
+        made = [r.asset_materialization for r in records if r.run_id == result.run_id]
+        told = {one.partition: one.metadata for one in made if one}
+        assert list(told) == days[::-1]
+        for day, metadata in told.items():
+            sql = f"SELECT count(*) FROM raw_shop.{key.path[-1]} WHERE created_at::DATE = '{day}'"
+            assert [(metadata["rows"].value,)] == project.rows(sql)
+        assert all(told[day].keys() == {"rows", "batch_id"} for day in days[:-1])
+        last = told_last(project, key)
+        assert last == told[days[-1]] and last.keys() >= WHOLE
+        elsewhere = project.rows(
+            f"SELECT count(*) FROM raw_shop.{key.path[-1]} WHERE created_at::DATE = '2026-11-20'"
+        )[0][0]
+        assert last["rows_of_batch"].value == elsewhere + sum(one["rows"].value for one in told.values()) > 0
 
 
 def test_a_model_asked_for_alone_brings_what_it_is_made_of(project: Project) -> None:

@@ -280,6 +280,9 @@ def test_three_days_are_backfilled_as_one_run(interface: Interface) -> None:
     page = interface.open("/assets/raw/shop/orders?view=partitions")
     page.get_by_text(DAYS[1]).first.wait_for()
     interface.picture("partitions")
+    page = interface.open("/assets/raw/shop/orders?view=overview")
+    for text in ("Row count", "batch_id", "preview", "At the source: text"):
+        page.get_by_text(text, exact=False).first.wait_for()
 
 
 def test_a_failed_check_is_seen_and_what_a_source_says_stays_text(interface: Interface) -> None:
