@@ -9,7 +9,8 @@ What is reported, and when, is decided elsewhere.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import dagster as dg
 from dagster._core.events import DagsterEvent, DagsterEventType, StepMaterializationData
@@ -40,6 +41,20 @@ def store_materializations(
         store_together(storage, entries)
     else:
         storage.store_event_batch(entries)
+
+
+@contextmanager
+def stored_together(instance: dg.DagsterInstance) -> Iterator[None]:
+    """What this thread stores of no run while this is open is there at once or not at all, for a commit a file instead of
+    several an event. So it is in our SQLite storage; any other goes on storing one event after the other."""
+    from data_platform.defs.sqlite_storage import BatchingSqliteEventLogStorage
+
+    storage = instance.event_log_storage
+    if isinstance(storage, BatchingSqliteEventLogStorage):
+        with storage.run_connection(RUNLESS_RUN_ID), storage.index_connection():
+            yield
+    else:
+        yield
 
 
 def _entry(event: dg.AssetMaterialization, run: dg.DagsterRun | None, step_key: str | None) -> EventLogEntry:

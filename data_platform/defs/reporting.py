@@ -23,7 +23,7 @@ import dagster as dg
 from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import names, partitions
 from data_platform.defs.checks import check_specs, recorded_results
-from data_platform.defs.event_batches import store_materializations
+from data_platform.defs.event_batches import store_materializations, stored_together
 from data_platform.defs.holdings import Holdings, KnownHoldings
 from data_platform.defs.last_records import (
     LastMaterializations,
@@ -209,15 +209,18 @@ def tell(instance: dg.DagsterInstance, catalog: Catalog, item: News, held: Loade
     sees that a blocking rule fails."""
     source = catalog.source(item.table.source)
     table = source.table(item.table.table)
-    if held.evaluated is not None:
-        for evaluation in _evaluations(table, held.evaluated):
-            instance.report_runless_asset_event(evaluation)
     for number, manifest in enumerate(item.batches):
         if number and time.monotonic() >= until:
             break
         more = held.metadata if manifest.sequence == held.sequence else {}
-        store_materializations(instance, _events(source, table, manifest, whole=item.whole, more=more))
-    carry_checks(instance, last_materializations(instance, [names.raw_key(table.id)]))
+        events = _events(source, table, manifest, whole=item.whole, more=more)
+        with stored_together(instance):
+            if not number and held.evaluated is not None:
+                for evaluation in _evaluations(table, held.evaluated):
+                    instance.report_runless_asset_event(evaluation)
+            store_materializations(instance, events)
+    with stored_together(instance):
+        carry_checks(instance, last_materializations(instance, [names.raw_key(table.id)]))
 
 
 def _evaluations(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckEvaluation]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from dagster._core.loader import LoadingContextForTest
 from typer.testing import CliRunner
 
@@ -182,6 +183,42 @@ def test_a_quiet_tick_asks_no_store_and_opens_no_warehouse(
     assert asked["open"] == 2
     del asked["open"]
     assert asked and all("shop/users/manifests" in key for key in asked)
+
+
+def test_a_batch_and_its_checks_are_told_together_or_not_at_all(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two commits a file, however many checks and days there are."""
+    sync(project, "shop/orders", "shop/users")
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("the disk is full")
+
+    with monkeypatch.context() as patched, pytest.raises(Exception, match="the disk is full"):
+        patched.setattr(reporting, "store_materializations", fails)
+        project.sensor("report_batches")
+    assert set(shown(project, ORDERS).values()) == {"not evaluated"}
+    recorded = project.instance.event_log_storage.get_latest_asset_check_execution_by_key
+    assert not recorded(list(project.repository.asset_graph.asset_check_keys))
+
+    commits: list[object] = []
+
+    def count(*_: object) -> None:
+        commits.append(None)
+
+    tell = reporting.tell
+
+    def counted(*arguments: Any) -> None:
+        sa.event.listen(sa.Engine, "commit", count)
+        try:
+            tell(*arguments)
+        finally:
+            sa.event.remove(sa.Engine, "commit", count)
+
+    monkeypatch.setattr(reporting, "tell", counted)
+    project.sensor("report_batches")
+    assert "SUCCEEDED" in shown(project, ORDERS).values()
+    assert len(commits) == 2 * 4  # two tables
 
 
 def test_a_tick_that_takes_too_long_goes_on_at_the_next(
