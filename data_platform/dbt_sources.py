@@ -1,8 +1,7 @@
-"""The catalog's tables as dbt sources: pure text, ready to be written.
+"""Renders the catalog's tables as dbt sources. Pure.
 
-dbt reads the raw tables through these files and Dagster finds the asset behind
-each source by ``meta.dagster.asset_key``. Writing and comparing is the command
-line's (``data-platform validate --write``).
+dbt reads the raw tables through these files. Dagster finds the asset of each source
+by ``meta.dagster.asset_key``. ``data-platform validate --write`` writes the files.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ if TYPE_CHECKING:
     from data_platform.catalog import Catalog, Source, Table
 
 MARK = "# Generated from catalog/sources by `data-platform validate --write`: change the catalog instead."
-"""The first line of each file: one without it is somebody's own and is left alone."""
+"""The first line of each file. A file without it was written by somebody else and is left alone."""
 STAGING = "dbt/models/staging"
 
 _LANDED_AS = {
-    "hash": "Landed as a keyed hash: equal values have equal hashes.",
-    "mask": "Landed masked: a phone number's country and last two digits.",
-    "redact": "Landed redacted.",
+    "hash": "Stored as a keyed hash: equal values have equal hashes.",
+    "mask": "Stored masked: only a phone number's country code and last two digits.",
+    "redact": "Stored redacted.",
 }
 _ADDED = {
-    BATCH_ID: "Batch that brought this version of the row.",
+    BATCH_ID: "Batch that loaded this version of the row.",
     LOADED_AT: "When that batch was committed to the landing store.",
 }
 
 
 def render_dbt_sources(catalog: Catalog) -> dict[str, str]:
-    """Path relative to the project root -> text, one file a source."""
+    """One file for each source: path relative to the project root -> text."""
     return {sources_path(source.name): _render(source) for source in catalog.sources.values()}
 
 
@@ -98,5 +97,5 @@ def _text(text: str) -> str:
 
 
 def _rendered_as(text: str) -> str:
-    """What dbt, which renders names and descriptions with Jinja, makes ``text`` of, as it stands."""
+    """Escape ``text`` so that dbt, which renders names and descriptions with Jinja, yields it unchanged."""
     return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)

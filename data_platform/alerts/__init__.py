@@ -1,6 +1,6 @@
-"""What is wrong, told once: problems become incidents, incidents become messages.
+"""Reports each problem once: problems become incidents, incidents become messages.
 
-``incidents`` decides (pure), ``messages`` renders (pure), ``slack`` sends (thin) and
-``announce`` joins the three for whoever watches. Watching itself, which needs the
-orchestrator, is not here; nothing here imports Dagster.
+``incidents`` decides (pure), ``messages`` renders (pure), ``slack`` sends (thin), and
+``announce`` combines the three for its caller. Finding the problems needs the
+orchestrator and is done elsewhere; nothing here imports Dagster.
 """

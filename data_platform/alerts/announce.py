@@ -1,6 +1,6 @@
-"""One look at the problems, from the cursor before it to the cursor after it.
+"""One check of the problems: from the cursor before it to the cursor after it.
 
-Joins the decision, the rendering and the sending; finding problems is the caller's.
+Decides, renders and sends. The caller finds the problems.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from data_platform.errors import AlertError
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """``cursor`` is to be kept for the next look. ``error`` is why ``pending`` incidents
-    are still to be told; they come again by themselves."""
+    """The caller keeps ``cursor`` for the next check. ``told`` incidents were sent. ``pending`` ones were not,
+    because of ``error``; the next check sends them."""
 
     cursor: str
     open: int
@@ -38,8 +38,8 @@ def announce(
     unknown_kinds: Collection[str] = (),
     healed: Mapping[str, Healing] | None = None,
 ) -> Announcement:
-    """Tell what opened or recovered since ``cursor``. Never raises for a delivery: after the
-    first that fails the others wait too, since the same channel would fail them as slowly."""
+    """Send what opened or recovered since ``cursor``. A failed delivery is returned, not raised. After the
+    first failure the other messages wait too: the same channel would fail as slowly for each of them."""
     decision = decide(from_cursor(cursor), problems, now, unknown_kinds, healed)
     open_, told = decision.open, 0
     error: AlertError | None = None

@@ -1,11 +1,11 @@
-"""Which problems to tell, once each: a pure decision over what is open and what is wrong now.
+"""Decides which problems to report, each once, from the open incidents and the current problems. Pure.
 
 Nothing here sends, reads a clock or knows where problems come from. The state is
-a mapping of open incidents that travels as a small JSON text (a sensor's cursor).
+a mapping of open incidents, kept as a small JSON text (a sensor's cursor).
 
-An incident is told once when it opens and once when it recovers. A message that
-could not be delivered stays pending, so the next decision returns it again:
-``delivered`` is what takes it off.
+An incident is reported once when it opens and once when it recovers. A message that
+could not be delivered stays pending, so the next decision returns it again.
+``delivered`` marks it as sent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Number = int | float | str
 """A count, a share, or a short text such as an instant; never a value of a row."""
 
 INCIDENTS_MAX = 100
-"""With the caps below the cursor stays under 256 KiB; what is beyond is counted, not listed."""
+"""With the limits below, the cursor stays under 256 KiB. Further problems are counted, not listed."""
 OBJECT_CHARACTERS = 160
 WHERE_CHARACTERS = 160
 SUMMARY_CHARACTERS = 300
@@ -37,9 +37,9 @@ FORMAT = 1
 class Problem:
     """One thing that is wrong now.
 
-    ``kind`` (check, run, freshness, sensor, schedule, ...) and ``object`` name it:
-    the same pair later is the same incident. ``where`` is read by people, ``link``
-    is a path in the UI. ``since`` carries a time zone.
+    ``kind`` (check, run, freshness, sensor, schedule, ...) and ``object`` identify it:
+    the same pair at a later time is the same incident. ``where`` is text for people, ``link``
+    is a path in the UI. ``since`` has a time zone.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Problem:
 
 
 def incident_key(kind: str, name: str) -> str:
-    """What names an incident: the kind of the problem and its object."""
+    """The key of an incident: the kind of the problem and its object."""
     if len(name) > OBJECT_CHARACTERS:
         name = f"{name[:OBJECT_CHARACTERS]}#{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     return f"{kind}:{name}"
@@ -64,7 +64,7 @@ def incident_key(kind: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Healing:
-    """What ended a problem: when, and the path in the UI where it is seen."""
+    """What ended a problem: when, and the path in the UI that shows it."""
 
     at: datetime
     link: str
@@ -72,9 +72,9 @@ class Healing:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A problem from its first sight until its recovery was told.
+    """A problem from when it is first seen until its recovery is reported.
 
-    ``problem`` is the newest sight of it, with the oldest ``since``.
+    ``problem`` is its newest state, with the oldest ``since``.
     """
 
     key: str
@@ -91,7 +91,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """``announced`` is False when nobody heard of the problem while it lasted."""
+    """``announced`` is False if the problem could not be reported while it lasted."""
 
     key: str
     problem: Problem
@@ -104,7 +104,7 @@ Message = Opened | Recovered
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``messages`` are to be sent; ``open`` already holds them as pending."""
+    """``messages`` are to be sent; ``open`` already holds their incidents as pending."""
 
     open: Mapping[str, Incident]
     messages: tuple[Message, ...] = field(default=())
@@ -117,12 +117,12 @@ def decide(
     unknown_kinds: Collection[str] = (),
     healed: Mapping[str, Healing] | None = None,
 ) -> Decision:
-    """What to tell, given what is open and what is wrong at ``now``. ``healed`` says, by key, what
-    ended a problem where that is known; else it ended at ``now``.
+    """What to report, given the open incidents and the problems at ``now``. ``healed`` says, by key, what
+    ended a problem, if that is known; otherwise it ended at ``now``.
 
-    A kind in ``unknown_kinds`` could not be looked at: its incidents stay as they
-    are, since not knowing is not a recovery. A problem that comes back before its
-    recovery could be told continues its incident.
+    A kind in ``unknown_kinds`` could not be checked: its incidents stay unchanged, since
+    not knowing is not a recovery. A problem that comes back before its recovery could be
+    reported continues its incident.
     """
     found: dict[str, Problem] = {}
     for problem in problems:
@@ -151,7 +151,7 @@ def decide(
 
 
 def delivered(open_: Mapping[str, Incident], keys: Collection[str]) -> dict[str, Incident]:
-    """``open_`` once the pending messages of ``keys`` have reached people."""
+    """``open_`` after the pending messages of ``keys`` were delivered."""
     left: dict[str, Incident] = {}
     for key, incident in open_.items():
         if key not in keys:
@@ -171,8 +171,8 @@ def to_cursor(open_: Mapping[str, Incident]) -> str:
 
 
 def from_cursor(text: str | None) -> dict[str, Incident]:
-    """What ``to_cursor`` wrote. A cursor that is missing or cannot be read is empty: what is
-    wrong is then told again, which is better than never."""
+    """The incidents that ``to_cursor`` wrote. A cursor that is missing or unreadable counts as empty: every
+    problem is then reported again, which is better than never."""
     if not text:
         return {}
     try:
@@ -186,7 +186,7 @@ def from_cursor(text: str | None) -> dict[str, Incident]:
 
 
 def clipped(problem: Problem) -> Problem:
-    """``problem`` within the sizes that keep a cursor and a message bounded."""
+    """``problem`` shortened to the sizes that bound a cursor and a message."""
     numbers = {
         clip(name, NUMBER_NAME_CHARACTERS): clip(value, NUMBER_CHARACTERS)
         if isinstance(value, str)
@@ -215,18 +215,18 @@ def _recovered(incident: Incident, healing: Healing | None, now: datetime) -> In
     if incident.recovered_at is not None:
         return incident
     problem = incident.problem
-    if healing is None or healing.at < problem.since:  # of an earlier time than this problem
+    if healing is None or healing.at < problem.since:  # it ended an earlier problem
         return replace(incident, recovered_at=now)
     return replace(incident, recovered_at=healing.at, problem=clipped(replace(problem, link=healing.link)))
 
 
 def _count_overflow(incidents: dict[str, Incident], beyond: Sequence[Problem], now: datetime) -> None:
-    """Keep the one incident that stands for all that found no room."""
+    """Update the one incident that represents all unlisted problems."""
     problem = Problem(
         kind=OVERFLOW_KIND,
         object="more problems than are listed",
         where="alerts",
-        summary=f"At most {INCIDENTS_MAX} problems are told one by one; open the UI for the others.",
+        summary=f"At most {INCIDENTS_MAX} problems are reported one by one; open the UI to see the others.",
         numbers={"not listed": len(beyond)},
         since=min((p.since for p in beyond), default=now),
     )

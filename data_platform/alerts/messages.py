@@ -1,8 +1,8 @@
-"""What a message says: incident to Slack payload and plain text. Pure; sending is ``slack.py``'s.
+"""Renders incidents as Slack payloads and plain text. Pure; ``slack.py`` sends.
 
-A message tells what is wrong, where, since when, the numbers, and a link into
-the UI. It never holds a value of a row: summaries and numbers come without any,
-and what looks like a person's data or a credential is struck out here once more.
+A message says what is wrong, where and since when, with numbers and a link into
+the UI. It never holds a value of a row: summaries and numbers arrive without any,
+and this module also removes what looks like personal data or a credential.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data_platform import errors
 from data_platform.alerts.incidents import SUMMARY_CHARACTERS, Message, Number, Opened, clip, clipped
 
 INCIDENTS_PER_POST = 10
-"""Slack takes 50 blocks a message; an incident needs four."""
+"""Slack accepts 50 blocks in a message; an incident needs four."""
 FALLBACK_CHARACTERS = 3000
 SECONDS_SHOWN_BELOW = 600
 
@@ -45,8 +45,8 @@ STRUCK_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One message to send. ``keys`` are the incidents it tells; ``text`` is for a terminal or
-    a log, ``payload`` is the JSON of a Slack incoming webhook."""
+    """One message to send. ``keys`` are the incidents in it; ``text`` is for a terminal or
+    a log, ``payload`` is the JSON for a Slack incoming webhook."""
 
     keys: tuple[str, ...]
     text: str
@@ -63,8 +63,8 @@ def posts(messages: Sequence[Message], *, environment: str, ui_url: str) -> list
 
 
 def error_summary(class_name: str, message: str) -> str:
-    """What may be told of an exception: our own messages hold no values of rows, another
-    library's may, so of those only the class is named."""
+    """The part of an exception that may be reported. Our own messages hold no values of rows. Those of another
+    library may, so only its class is named."""
     name = class_name.rsplit(".", 1)[-1]
     if is_own(name):
         text = re.sub(rf"^\s*(?:[\w.]*\.)?{re.escape(name)}:\s*", "", message).strip()
@@ -73,13 +73,13 @@ def error_summary(class_name: str, message: str) -> str:
 
 
 def is_own(class_name: str) -> bool:
-    """Whether an exception's class is one of ours, whose messages hold no values of rows."""
+    """Whether an exception's class is ours: then its message holds no values of rows."""
     known = getattr(errors, class_name.rsplit(".", 1)[-1], None)
     return isinstance(known, type) and issubclass(known, errors.DataPlatformError)
 
 
 def strike_out(text: str) -> str:
-    """``text`` without what looks like an e-mail address, a phone or social security number,
+    """``text`` without anything that looks like an e-mail address, a phone or social security number,
     a webhook or a password in a URL."""
     for pattern, instead in STRUCK_OUT:
         text = pattern.sub(instead, text)
@@ -87,7 +87,7 @@ def strike_out(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Slack's own three characters; with them escaped nothing can mention, link or ping."""
+    """Escape Slack's three control characters, so that no text can mention, link or notify anybody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -128,7 +128,7 @@ def _post(messages: Sequence[Message], environment: str, ui_url: str) -> Post:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """A message's content, before it takes a form."""
+    """The content of a message, before it is rendered."""
 
     sign: str
     title: str
@@ -146,7 +146,7 @@ class _Facts:
             sign, title, summary = ":red_circle:", failed, problem.summary
         else:
             sign, title = ":large_green_circle:", recovered
-            summary = "" if message.announced else f"It could not be told earlier: {problem.summary}"
+            summary = "" if message.announced else f"It could not be reported earlier: {problem.summary}"
             lasted = _duration(message.at - problem.since)
             pairs.append(("until", f"{_instant(message.at)} (after {lasted})"))
         if isinstance(message, Opened) or not message.announced:
@@ -171,7 +171,7 @@ class _Facts:
         footer = f"<{link(ui_url, self.path)}|Open in Dagster>  ·  {escape(environment)}"
         return [
             {"type": "section", "text": _mrkdwn("\n".join(lines))},
-            # Where, since, until and eight numbers are eleven; a section takes ten fields.
+            # Where, since, until and eight numbers are eleven fields; a section accepts ten.
             {"type": "section", "fields": [_mrkdwn(field) for field in fields[:10]]},
             {"type": "context", "elements": [_mrkdwn(footer)]},
         ]
@@ -186,7 +186,7 @@ def _instant(at: datetime) -> str:
 
 
 def _duration(lasted: timedelta) -> str:
-    """In days, hours and minutes; seconds where they matter."""
+    """A duration in days, hours and minutes; in seconds if it is short."""
     seconds = max(0, round(lasted.total_seconds()))
     if seconds >= SECONDS_SHOWN_BELOW:
         seconds -= seconds % 60

@@ -1,8 +1,7 @@
-"""Hands a finished message to Slack, or prints it where there is no webhook.
+"""Sends a finished message to Slack, or prints it if there is no webhook.
 
-What a message says is decided elsewhere. The webhook's URL is a secret: it is
-read from the environment when used and appears in no error, since the HTTP
-library's own exceptions quote it.
+The webhook's URL is a secret. It is read from the environment when used and appears
+in no error: the HTTP library's own exceptions, which quote it, are replaced.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 ATTEMPTS_MAX = 4
 BUDGET_SECONDS = 25.0
-"""All attempts and pauses of one message: the orchestrator ends a sensor's tick after 60 s."""
+"""Limit for all attempts and pauses of one message: the orchestrator ends a sensor's tick after 60 s."""
 
 
 class Channel(Protocol):
     def send(self, post: Post) -> None:
-        """Deliver ``post``, at least once. ``AlertError`` when it did not get through."""
+        """Deliver ``post`` at least once; ``AlertError`` if it could not be delivered."""
 
 
 def open_channel(
     config: AlertsConfig, environ: Mapping[str, str], *, echo: Callable[[str], None] = print
 ) -> Channel:
-    """The channel ``config`` names; without a webhook, one that prints to ``echo``."""
+    """The channel that ``config`` names; without a webhook, one that prints to ``echo``."""
     if config.slack is None:
         return PrintChannel(echo, "no channel is configured")
     variable = config.slack.webhook_env
@@ -47,7 +46,7 @@ def open_channel(
 
 
 class PrintChannel:
-    """Shows what would be sent."""
+    """Prints what would be sent."""
 
     def __init__(self, echo: Callable[[str], None], reason: str) -> None:
         self.echo, self.reason = echo, reason
@@ -57,7 +56,7 @@ class PrintChannel:
 
 
 class SlackChannel:
-    """One incoming webhook. ``variable`` is the name that errors call it by."""
+    """One incoming webhook. Errors name it by ``variable``, the environment variable that holds its URL."""
 
     def __init__(
         self,
@@ -97,15 +96,15 @@ class SlackChannel:
             failure = error
         if failure is not None:  # raised outside the handler, so that no cause or context is kept
             raise AlertError(
-                f"A message could not be delivered to the Slack webhook in {self.variable}"
-                f" ({failure.reason}, {attempts.statistics['attempt_number']} attempts). It is sent"
-                " again with the next look; check the network, or Slack's status page."
+                f"An alert could not be delivered to the Slack webhook in {self.variable}"
+                f" ({failure.reason}, {attempts.statistics['attempt_number']} attempts). The next"
+                " check sends it again. Check the network and Slack's status page."
             )
 
     def _post(self, post: Post) -> None:
         answer = self._answer(post.payload)
         if answer.status_code == 400:
-            # Blocks that Slack dislikes must not hold up the news, nor every message after it.
+            # Blocks that Slack rejects must not block this message and every later one.
             answer = self._answer({"text": escape(post.text), "unfurl_links": False, "unfurl_media": False})
         if answer.status_code == 429 or answer.status_code >= 500:
             raise _TryAgain(f"HTTP {answer.status_code}", _retry_after(answer.headers.get("Retry-After")))
@@ -115,13 +114,13 @@ class SlackChannel:
             raise AlertError(
                 f"Slack refused a message to the webhook in {self.variable}: HTTP"
                 f" {answer.status_code} ({word}). The webhook may have been revoked or its channel"
-                f" archived: make a new one and set {self.variable}."
+                f" archived: create a new webhook and set {self.variable}."
             )
 
     def _answer(self, payload: dict[str, Any]) -> requests.Response:
         reason = ""
         try:
-            # A redirect would carry the message to a host nobody named.
+            # A redirect would send the message to a host that nobody configured.
             return requests.post(self._url, json=payload, timeout=self.timeout, allow_redirects=False)
         except requests.Timeout:
             reason = f"no answer within {self.timeout[1]:g} s"
@@ -148,7 +147,7 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 
 def _retry_after(header: str | None) -> float | None:
-    """The header's seconds, given as a number or as a date; None when it says nothing."""
+    """The seconds in the header, given as a number or as a date; None if it has neither."""
     if not header:
         return None
     if header.strip().isdigit():

@@ -1,7 +1,7 @@
-"""The command tree, and how it ends: exit codes and one readable paragraph for an error.
+"""The command tree, the exit codes, and one readable paragraph for an error.
 
-What a command does is in its own module; what its exit codes mean is documented
-in docs/cli.md and comes from ``errors.py``.
+Each command is in its own module. The exit codes come from ``errors.py``; docs/cli.md
+documents them.
 """
 
 from __future__ import annotations
@@ -20,34 +20,35 @@ from data_platform.cli.output import error_fields, say_error, say_json
 from data_platform.errors import DataPlatformError
 
 DEFECT_EXIT_CODE = 70
-"""sysexits' EX_SOFTWARE: an exception nobody meant to raise."""
+"""EX_SOFTWARE of sysexits.h: an unexpected exception."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "validate": ("catalog", "Check the catalog, every mistake at once"),
-    "discover": ("catalog", "Draft the YAML of a database"),
-    "sync": ("sync", "Bring what changed into the warehouse"),
-    "status": ("status", "Show how far each table is, and whether it is fresh"),
-    "query": ("query", "Ask the warehouse a question, read-only"),
-    "verify": ("verify", "Read again what was landed, and compare its hashes"),
-    "rebuild": ("rebuild", "Make the raw tables from the landing ledger, as of any instant"),
-    "doctor": ("doctor", "Check what the platform leans on, and say what to do"),
-    "summary": ("summary", "Say what was synced, modelled and checked"),
+    "validate": ("catalog", "Check the catalog and report every mistake at once"),
+    "discover": ("catalog", "Draft the catalog file of a database"),
+    "sync": ("sync", "Load what changed at the sources into the warehouse"),
+    "status": ("status", "Show each table's last batch and whether it is fresh"),
+    "query": ("query", "Run one read-only statement in the warehouse"),
+    "hash": ("hash", "Print the hash under which a value is stored"),
+    "verify": ("verify", "Reread landed data and compare it with its hashes"),
+    "rebuild": ("rebuild", "Rebuild the raw tables from the landing ledger, as of any instant"),
+    "doctor": ("doctor", "Check everything the platform depends on, and say what to do"),
+    "summary": ("summary", "Show what was synced, modelled and checked"),
 }
-"""Each command: the module that has the function of its name, and what it is for."""
+"""Each command: the module that defines the function of this name, and the command's purpose."""
 GROUPS: dict[str, str] = {
     "backup": "Verified second copies of the warehouse",
-    "restore": "Bring a backup back, and prove it",
-    "sandbox": "A company's database in a box",
+    "restore": "Restore a backup and prove it equal",
+    "sandbox": "A local PostgreSQL server with a simulated shop",
 }
-"""Each group of commands, which is the ``app`` of the module of its name."""
+"""Each group of commands: the module of this name holds the group as ``app``."""
 
 
 def command_tree(named: str | None = None) -> typer.Typer:
-    """Every command; only the one that is ``named`` where there is one of this name, so that no module is imported
-    and no parameter is made of a command that does not run."""
+    """Every command, or only ``named`` if a command has this name: then no other command's module is imported
+    and none of its parameters is built."""
     tree = typer.Typer(
         name="data-platform",
-        help="Sync every source into one checked warehouse, look at it, and keep it true.",
+        help="Sync every source into one checked warehouse, query it, verify it and back it up.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -66,7 +67,7 @@ def command_tree(named: str | None = None) -> typer.Typer:
 
 
 def _nothing() -> None:
-    """Without a callback, a tree of one command would be that command."""
+    """Without a callback, Typer turns a tree of one command into that command."""
 
 
 def _module(name: str) -> ModuleType:
@@ -93,11 +94,11 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _failed(error: Exception, argv: Sequence[str]) -> int:
-    """Say why a command ended with ``error``; the exit code for it."""
+    """Print why a command failed with ``error``; return its exit code."""
     if not isinstance(error, DataPlatformError):
         say_error(
-            f"An error nobody foresaw: {type(error).__name__}. Nothing that was committed is lost; running"
-            " the same command again is safe. Set DATA_PLATFORM_DEBUG=1 to see where it comes from."
+            f"Unexpected error: {type(error).__name__}. Nothing that was committed is lost; running"
+            " the same command again is safe. Set DATA_PLATFORM_DEBUG=1 to see the stack trace."
         )
         return DEFECT_EXIT_CODE
     if "--json" in argv:

@@ -1,4 +1,4 @@
-"""``backup``: second copies of the warehouse made, listed, read again and pruned."""
+"""``backup``: make, list, verify and prune second copies of the warehouse."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CopyOption = Annotated[
     typer.Option(
         "--copy",
         metavar="NAME",
-        help="Only this one: primary, or a name under `copies:`. Default: all.",
+        help="Use only this copy: primary, or a name under `copies:`. Default: all.",
         show_default=False,
     ),
 ]
@@ -45,7 +45,7 @@ CopyOption = Annotated[
 
 @app.command("run")
 def run(json: JsonOption = False, environment: EnvironmentOption = None, root: RootOption = None) -> None:
-    """Make a backup of the warehouse, the ledger and Dagster's storage, and read back every byte of it."""
+    """Back up the warehouse, the ledger and Dagster's storage, and read every byte back."""
     platform = open_project(root, environment)
     from data_platform.sync.backup import archive, make_backup
 
@@ -87,7 +87,7 @@ def list_(
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Show every backup and where it is kept, the newest first."""
+    """List every backup and where it is stored, the newest first."""
     platform = open_project(root, environment)
     from data_platform.backups.manifest import made_at
 
@@ -97,7 +97,7 @@ def list_(
     if json:
         say_json([{"id": id_, "made_at": at.isoformat(), "stored": stored} for id_, at, stored in rows])
     elif not rows:
-        say("There is no backup yet: data-platform backup run")
+        say("There is no backup yet. Make one: data-platform backup run")
     else:
         now = platform.clock()
         say_table(
@@ -119,14 +119,14 @@ def verify(
         bool,
         typer.Option(
             "--sign",
-            help="Where nothing is wrong, take it as signed though it is from before there was a key.",
+            help="If nothing is wrong, sign a backup that was made before there was a key.",
         ),
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Read every object of a backup again and compare its hash."""
+    """Reread every object of a backup and compare it with its hash."""
     platform = open_project(root, environment)
     problems: dict[str, list[str]] = {}
     read = 0
@@ -156,12 +156,12 @@ def verify(
 
 @app.command("prune")
 def prune(
-    yes: Annotated[bool, typer.Option("--yes", help="Remove them. Without it, only say which.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them. Without it, only list them.")] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Remove backups older than the retention, never the last good one."""
+    """Remove backups older than the retention, but never the last good one."""
     platform = open_project(root, environment)
     from data_platform.sync import backup
 
@@ -175,9 +175,9 @@ def prune(
             say(f"{name}: {id_} {'removed' if yes else 'would be removed'}")
     total = sum(map(len, gone.values()))
     if not total:
-        say(f"No backup is older than {days} days, but for the last good one.")
+        say(f"No backup is older than {days} days, except possibly the last good one, which is kept.")
     elif not yes:
-        remark(f"{plural(total, 'backup')} would go. Say --yes to remove them.")
+        remark(f"{plural(total, 'backup')} would be removed. Give --yes to remove them.")
 
 
 def _chosen(platform: Platform, copy: str | None) -> list[Archive]:
@@ -187,12 +187,12 @@ def _chosen(platform: Platform, copy: str | None) -> list[Archive]:
 
 
 def _instance_files(platform: Platform, folder: Path) -> Sequence[FileToKeep]:
-    """Dagster's storage where it is SQLite files; in PostgreSQL the asset `backup/warehouse` reads it."""
+    """Dagster's storage if it is SQLite files. If it is in PostgreSQL, the asset `backup/warehouse` backs it up."""
     from data_platform.backups.instance import sqlite_files
 
     home = Path(os.environ.get("DAGSTER_HOME") or platform.catalog.root / ".dagster")
     if os.environ.get("DAGSTER_HOME") and not home.is_dir():
         raise ConfigurationError(
-            f"DAGSTER_HOME is {home}, which is no folder. Unset it, or name the folder that holds dagster.yaml."
+            f"DAGSTER_HOME is {home}, which is not a folder. Unset it, or set it to the folder that holds dagster.yaml."
         )
     return sqlite_files(home, folder) if home.is_dir() else []

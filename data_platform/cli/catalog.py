@@ -1,4 +1,4 @@
-"""``validate`` and ``discover``: what the catalog says, and a first draft of it from a database."""
+"""``validate`` checks the catalog; ``discover`` drafts the file of a source from its database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from data_platform.errors import CatalogError, ConfigurationError
 
 MISTAKES_EXIT_CODE = CatalogError.exit_code
 SCHEMA_BYTES_MAX = 63
-"""PostgreSQL's limit of a name."""
+"""PostgreSQL's limit for a name."""
 LEFT_OUT = re.compile(r"^  # (.+?) is left out: ", re.MULTILINE)
 NAMED_MAX = 10
 HOW_TO_CONFIRM = (
@@ -29,11 +29,11 @@ HOW_TO_CONFIRM = (
 def validate(
     named: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="With --connect, look at these sources. Default: at all."),
+        typer.Argument(metavar="[SOURCE]...", help="With --connect, check only these sources. Default: all."),
     ] = None,
     connect: Annotated[
         bool,
-        typer.Option("--connect", help="Also look at each database: tables, columns, keys, types, rights."),
+        typer.Option("--connect", help="Also check each database: tables, columns, keys, types, rights."),
     ] = False,
     write: Annotated[
         bool,
@@ -44,24 +44,25 @@ def validate(
     check_generated: Annotated[
         bool,
         typer.Option(
-            "--check-generated", help="Take a generated file that is old or missing for a mistake (for CI)."
+            "--check-generated", help="Report an outdated or missing generated file as a mistake (for CI)."
         ),
     ] = False,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Take a guess that nobody has confirmed for a mistake (for CI)."),
+        typer.Option("--strict", help="Report an unconfirmed guess as a mistake (for CI)."),
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Check the catalog: every mistake at once, each with its file, its path and what to do.
+    """Check the catalog. Every mistake is reported at once, with its file, its path and what to do.
 
-    Without --connect nothing is contacted and no secret is read. The catalog's files are always checked together.
+    Without --connect, no database is contacted and no secret is read. All files of the catalog are always checked
+    together.
     """
     if named and not connect:
         raise typer.BadParameter(
-            "SOURCE goes with --connect: the catalog's files are always checked together."
+            "SOURCE requires --connect: the catalog's files are always checked together."
         )
     from data_platform.catalog import load_catalog
     from data_platform.cli.generated import differences, write_all
@@ -92,7 +93,7 @@ def validate(
         if connect:
             from data_platform.sync.sources import check_sources
 
-            with progress("looking at the databases"):
+            with progress("checking the databases"):
                 found = check_sources(open_project(folder, environment), named)
             mistakes += found.mistakes
             notes += found.notes
@@ -118,7 +119,7 @@ def validate(
             remark(f"question: {question}")
         for note in notes:
             remark(f"note: {note}")
-        for mistake in mistakes:  # after what may be left for another day
+        for mistake in mistakes:  # last, after what is less urgent
             say_error(mistake)
         if questions:
             remark(f"{plural(len(questions), 'guess')} to confirm: {HOW_TO_CONFIRM}")
@@ -152,7 +153,7 @@ def discover(
         ),
     ],
     schema: Annotated[
-        str, typer.Option("--schema", metavar="NAME", help="Schema of the database whose tables to take.")
+        str, typer.Option("--schema", metavar="NAME", help="Schema whose tables are drafted.")
     ] = "public",
     write: Annotated[
         bool, typer.Option("--write", help="Write catalog/sources/<source>.yaml instead of printing it.")
@@ -161,27 +162,25 @@ def discover(
         Path | None,
         typer.Option("--output", metavar="FILE", help="Write this file instead of printing it."),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file when it is already there.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     root: RootOption = None,
 ) -> None:
-    """Draft the YAML of a PostgreSQL database: keys, cursors, partitions, personal columns.
+    """Draft the catalog file of a PostgreSQL database: keys, cursors, partitions, personal columns.
 
-    Where it guessed, a comment says so. Only metadata is read, never a row.
+    A comment marks each guess. Only metadata is read, never a row.
     """
     if write and output is not None:
-        raise typer.BadParameter("--write and --output both name the file; give one of them.")
+        raise typer.BadParameter("--write and --output both name the file; give only one of them.")
     folder = project(root)
     check_names(source, url_env, schema)
     target = new_file(folder, source, overwrite) if write else output
     if target is not None:
         output_option(target, "--write" if write else "--output")
         if os.path.lexists(target) and not overwrite:
-            raise ConfigurationError(f"{target} is already there: give --overwrite to replace it.")
+            raise ConfigurationError(f"{target} already exists: give --overwrite to replace it.")
     from data_platform.sync.sources import discover as draft
 
-    with progress(f"looking at schema {schema}"):
+    with progress(f"reading schema {schema}"):
         text = draft(os.environ, source=source, url_env=url_env, schema=schema)
     if target is None:
         print(text, end="" if text.endswith("\n") else "\n")
@@ -189,7 +188,9 @@ def discover(
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with target.open("w" if overwrite else "x", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)  # no secret is in it, and an image's other account reads it
+            os.fchmod(
+                file.fileno(), 0o644
+            )  # it holds no secret, and a container image reads it as another account
             file.write(text)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}.") from None
@@ -198,7 +199,7 @@ def discover(
 
 
 def tell_draft(text: str, source: str) -> None:
-    """What stands in a draft that nobody has read yet, and what comes next."""
+    """Summarize the new draft and say what to do next."""
     from data_platform.catalog.yaml_reader import read_yaml
 
     drafted = read_yaml(text).data
@@ -223,7 +224,7 @@ def tell_draft(text: str, source: str) -> None:
 
 
 def check_names(source: str, url_env: str, schema: str) -> None:
-    """What the words would make in the catalog, before anything is looked at."""
+    """Refuse names that the catalog would not accept, before the database is contacted."""
     from data_platform.catalog.checks import RESERVED_SOURCES
     from data_platform.catalog.models import NAME, NAME_LENGTH_MAX
     from data_platform.yaml_fields import VARIABLE
@@ -231,8 +232,8 @@ def check_names(source: str, url_env: str, schema: str) -> None:
     if not re.fullmatch(NAME, source) or len(source) > NAME_LENGTH_MAX or source in RESERVED_SOURCES:
         raise ConfigurationError(
             f"--source must be a name of at most {NAME_LENGTH_MAX} lower-case letters, digits and single underscores that"
-            f" starts with a letter, such as web_shop, and none of {', '.join(RESERVED_SOURCES)}: it becomes part of file,"
-            " schema and asset names."
+            f" starts with a letter, such as web_shop. It must not be any of {', '.join(RESERVED_SOURCES)}. The name becomes part of"
+            " file, schema and asset names."
         )
     if not re.fullmatch(VARIABLE, url_env):
         raise ConfigurationError(
@@ -241,25 +242,25 @@ def check_names(source: str, url_env: str, schema: str) -> None:
         )
     if not schema.isprintable() or not 0 < len(schema.encode()) <= SCHEMA_BYTES_MAX:
         raise ConfigurationError(
-            f"--schema must be the name of a schema of the database, at most {SCHEMA_BYTES_MAX} bytes, spelled as"
-            " there and without quotes."
+            f"--schema must be the name of a schema in the database, of at most {SCHEMA_BYTES_MAX} bytes, spelled as in the"
+            " database and without quotes."
         )
 
 
 def new_file(folder: Path, source: str, overwrite: bool) -> Path:
-    """The file of ``source``; ConfigurationError where another one describes a source of that name."""
+    """The file of ``source``; ConfigurationError if another file already describes a source of that name."""
     from data_platform.catalog.yaml_reader import read_yaml
 
     target = folder / "catalog" / "sources" / f"{source}.yaml"
     for path in sorted(target.parent.glob("*.yaml")):
         try:
             data = read_yaml(path.read_text(encoding="utf-8-sig")).data
-        except (OSError, UnicodeDecodeError):  # `validate` tells what is wrong with it
+        except (OSError, UnicodeDecodeError):  # `validate` reports it
             continue
         if path != target and isinstance(data, Mapping) and data.get("source") == source:
             raise ConfigurationError(
                 f"The source {source} is already described in {path}: choose another name with --source."
             )
     if overwrite and target.is_symlink():
-        raise ConfigurationError(f"{target} is a link to another place: remove it, or write with --output.")
+        raise ConfigurationError(f"{target} is a symbolic link: remove it, or write elsewhere with --output.")
     return target

@@ -1,4 +1,4 @@
-"""``doctor``: what ``data_platform.doctor`` found, one line a check and one for what to do."""
+"""``doctor``: prints what ``data_platform.doctor`` found: one line for each check and one for what to do."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def doctor(
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Check what the platform leans on: catalog, variables, sources, stores, disks, warehouse, daemon.
+    """Check everything the platform depends on: catalog, variables, sources, stores, disks, warehouse, daemon.
 
-    Each check is ok, warn or fail and says what to do. Nothing is changed.
+    Each check ends with ok, warn or fail and says what to do. Nothing is changed.
     """
     folder = project(root)
     from data_platform.doctor import examine
 
     findings: list[Finding] = []
-    with progress("examining"):
+    with progress("checking"):
         for finding in examine(folder, environment, os.environ):
             findings.append(finding)
             if not json:
@@ -41,7 +41,7 @@ def doctor(
     if json:
         say_json({"ok": not count["fail"], "checks": [asdict(finding) for finding in findings]})
     else:
-        remark(f"{count['ok']} ok, {count['warn']} to look at, {count['fail']} failed.")
+        remark(f"{count['ok']} ok, {count['warn']} with a warning, {count['fail']} failed.")
     if count["fail"]:
         raise typer.Exit(FAILED_EXIT_CODE)
 

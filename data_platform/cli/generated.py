@@ -1,8 +1,8 @@
-"""The files made from the catalog: dbt's sources and the published JSON Schemas.
+"""The files generated from the catalog: dbt's sources and the published JSON Schemas.
 
-They are committed, so that dbt and editors need nothing of this platform; ``validate
---check-generated`` fails when one no longer says what the catalog says, ``validate --write``
-mends it.
+They are committed, so that dbt and editors work without this platform. ``validate
+--check-generated`` fails if one no longer matches the catalog; ``validate --write``
+writes it again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from data_platform.dbt_sources import MARK, STAGING, render_dbt_sources
 
 
 def rendered(catalog: Catalog) -> dict[str, str]:
-    """Path relative to the project root -> text of every generated file."""
+    """Every generated file: path relative to the project root -> text."""
     return {**render_json_schemas(), **render_dbt_sources(catalog)}
 
 
 def differences(catalog: Catalog) -> list[str]:
-    """A line for each generated file that is missing, old, or of a source that is gone."""
+    """A line for each generated file that is missing, outdated, or belongs to a source no longer in the catalog."""
     found = []
     for path, wanted in rendered(catalog).items():
         file = catalog.root / path
@@ -28,8 +28,7 @@ def differences(catalog: Catalog) -> list[str]:
             found.append(f"{path}: is missing; write it with `data-platform validate --write`")
         elif file.read_text(encoding="utf-8") != wanted:
             found.append(
-                f"{path}: differs from what the catalog says; write it anew with"
-                " `data-platform validate --write`"
+                f"{path}: does not match the catalog; write it again with `data-platform validate --write`"
             )
     for file in leftovers(catalog):
         found.append(
@@ -40,14 +39,14 @@ def differences(catalog: Catalog) -> list[str]:
 
 
 def write_all(catalog: Catalog) -> list[str]:
-    """Write what differs, remove what is left over; returns the paths that changed."""
+    """Write the files that differ, remove those without a source; returns the paths that changed."""
     changed = []
     for path, wanted in rendered(catalog).items():
         file = catalog.root / path
         if not file.is_file() or file.read_text(encoding="utf-8") != wanted:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(wanted, encoding="utf-8")
-            file.chmod(0o644)  # no secret is in it, and an image's other account reads it
+            file.chmod(0o644)  # it holds no secret, and a container image reads it as another account
             changed.append(path)
     for file in leftovers(catalog):
         file.unlink()
@@ -56,8 +55,8 @@ def write_all(catalog: Catalog) -> list[str]:
 
 
 def leftovers(catalog: Catalog) -> list[Path]:
-    """Generated dbt sources that no source of the catalog stands for. A file without our mark
-    is somebody's own."""
+    """Generated dbt sources whose source is no longer in the catalog. A file without our mark was written by
+    somebody else and is left alone."""
     wanted = rendered(catalog)
     return [
         file

@@ -1,6 +1,6 @@
-"""Ctrl-C, however it surfaces. Python raises KeyboardInterrupt, but an engine that is interrupted in its own
-code raises an error of its own, and what waits for it may take that for a failure of one table. So what
-counts is that the signal came, not which exception arrives."""
+"""Ctrl-C, whichever exception it causes. Python raises KeyboardInterrupt, but an engine that is interrupted in
+its own code raises an error of its own, and its caller may treat that as the failure of one table. The signal
+counts, therefore, and not the exception."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from types import FrameType
 
 EXIT_CODE = 130
-"""128 and the number of SIGINT, as shells have it."""
+"""128 plus the number of SIGINT, as in shells."""
 MESSAGE = "Interrupted. Nothing that was committed is lost; running the same command again is safe."
 
 
 class Interrupt:
-    """``came`` tells whether Ctrl-C was pressed since the command began."""
+    """``came`` is true if Ctrl-C was pressed since the command began."""
 
     def __init__(self) -> None:
         self.came = False
 
     def raise_if_came(self) -> None:
-        """For a loop whose step may have taken the interrupt for a failure of its own."""
+        """For a loop whose step may have reported the interrupt as a failure of its own."""
         if self.came:
             raise KeyboardInterrupt
 
@@ -36,7 +36,7 @@ interrupt = Interrupt()
 
 @contextmanager
 def watched() -> Iterator[Interrupt]:
-    """Notice Ctrl-C in the block. One that the caller's own handler, or a shell, keeps from us stays so."""
+    """Record Ctrl-C in the block. A handler that the caller or the shell has set is left in place."""
     interrupt.came = False
     ours = (
         threading.current_thread() is threading.main_thread()

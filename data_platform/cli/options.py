@@ -1,4 +1,4 @@
-"""The options that several commands share, and the project they lead to."""
+"""The options that several commands share, and the project they select."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from data_platform.sync import Platform
 
 NAME_BYTES_MAX = 255
-"""Of a file's name, on every file system that is in use."""
+"""The longest file name, on every common file system."""
 
 EnvironmentOption = Annotated[
     str | None,
@@ -31,8 +31,8 @@ RootOption = Annotated[
     typer.Option(
         "--root",
         metavar="FOLDER",
-        help="Project folder, the one that holds catalog/platform.yaml. Default: $DATA_PLATFORM_HOME,"
-        " else the nearest one above the current folder.",
+        help="Project folder, which holds catalog/platform.yaml. Default: $DATA_PLATFORM_HOME, else the current"
+        " folder or the nearest one above it that is a project.",
         show_default=False,
     ),
 ]
@@ -40,7 +40,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def output(path: Path, option: str, *, folder: bool = False) -> Path:
-    """``path`` as an option that names what is to be written; ConfigurationError where nothing could be."""
+    """``path`` of an option that names the output; ConfigurationError if it cannot be written."""
     text = str(path)
     if not text.isprintable():
         raise ConfigurationError(f"{option} must be a path without control characters.")
@@ -55,14 +55,14 @@ def output(path: Path, option: str, *, folder: bool = False) -> Path:
     except OSError as error:
         raise ConfigurationError(f"{option}: {text[:100]} cannot be used: {error.strerror}.") from None
     if not there.is_dir():
-        raise ConfigurationError(f"{option}: {there} is a file, so nothing can be put into it.")
+        raise ConfigurationError(f"{option}: {there} is a file, so nothing can be written below it.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ConfigurationError(f"{option}: this user may not write into {there}.")
     return path
 
 
 def project(root: Path | None) -> Path:
-    """The project folder, with its ``.env`` loaded; what the environment already says wins."""
+    """The project folder. Its ``.env`` is loaded; variables that are already set win."""
     if root is None:
         from data_platform.catalog import project_root
 
@@ -71,7 +71,7 @@ def project(root: Path | None) -> Path:
         found = root.resolve()
     else:
         raise ConfigurationError(
-            f"{str(root)[:100]} holds no catalog/platform.yaml: give --root the folder of the project."
+            f"{str(root)[:100]} holds no catalog/platform.yaml: give the project's folder to --root."
         )
     from dotenv import load_dotenv
 
@@ -88,12 +88,12 @@ def _is_project(folder: Path) -> bool:
 
 def open_project(root: Path | None, environment: str | None, *, whole: bool = True) -> Platform:
     """The platform of the chosen project and environment. Connects to nothing yet. Without ``whole``,
-    a source whose file has a mistake is left out, which is said."""
+    a source whose file has a mistake is left out, with a note."""
     found = project(root)
     from data_platform.cli.output import remark
     from data_platform.sync import open_platform
 
     platform = open_platform(found, environment, os.environ, whole=whole)
     for mistake in platform.catalog.left_out:
-        remark(f"Left out until it is corrected: {mistake}", style="yellow")
+        remark(f"This source is left out until its file is corrected: {mistake}", style="yellow")
     return platform

@@ -1,7 +1,7 @@
-"""How things look: tables, progress, sizes, errors. What is shown is the commands' choice.
+"""How output looks: tables, progress, sizes, errors. Each command decides what it shows.
 
-Results go to standard output, everything else (progress, remarks, errors) to
-standard error, so that a pipe carries results only.
+Results go to standard output, everything else (progress, notes, errors) to
+standard error, so that a pipe carries only results.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
-    # Off a terminal nobody's window decides how wide a line is.
+    # Without a terminal, no window limits the width of a line.
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 100_000
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str = "", style: str | None = None) -> None:
-    """A line of the result."""
+    """Print a line of the result."""
     _line(text, style, stderr=False)
 
 
 def remark(text: str, style: str | None = "dim") -> None:
-    """A line beside the result."""
+    """Print a note, on standard error."""
     _line(text, style, stderr=True)
 
 
@@ -46,7 +46,7 @@ def say_error(text: str) -> None:
 
 def _line(text: str, style: str | None, *, stderr: bool, head: str = "") -> None:
     stream, text = sys.stderr if stderr else sys.stdout, printable(text)
-    if not stream.isatty():  # importing rich takes a tenth of a second, and there is nothing to style
+    if not stream.isatty():  # importing rich takes 0.1 s, and there is nothing to style
         print(head + text, file=stream)
         return
     from rich.text import Text
@@ -55,7 +55,7 @@ def _line(text: str, style: str | None, *, stderr: bool, head: str = "") -> None
 
 
 def say_json(document: Any, *, indent: int | None = 2) -> None:
-    """A document on standard output; what would act on a terminal stands there as an escape of JSON's own."""
+    """Print a document on standard output; characters that would act on a terminal become JSON escapes."""
     print(printable_json(json.dumps(document, ensure_ascii=False, indent=indent)))
 
 
@@ -75,8 +75,8 @@ def say_table(
     right: Collection[str] = (),
     upright: bool = False,
 ) -> None:
-    """A table; the columns named in ``right`` are numbers. With ``upright``, one that does not
-    fit the window is shown a row at a time, a line a column."""
+    """Print a table; the columns named in ``right`` are numbers. With ``upright``, a table that is wider
+    than the window is printed row by row, one line for each column."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -108,24 +108,24 @@ def say_table(
 
 
 class Bars:
-    """The bars of one piece of work: a main one, and one a name for its parts."""
+    """The progress bars of one operation: a main bar, and one for each named part."""
 
     def __init__(self, bars: Progress | None, main: TaskID | None = None) -> None:
         self._bars, self._main = bars, main
         self._parts: dict[str, TaskID] = {}
 
     def done(self, completed: float) -> None:
-        """How far the whole is."""
+        """Set the progress of the whole."""
         if self._bars is not None and self._main is not None:
             self._bars.update(self._main, completed=completed)
 
     def step(self) -> None:
-        """One more of the whole is done."""
+        """Advance the whole by one."""
         if self._bars is not None and self._main is not None:
             self._bars.update(self._main, advance=1)
 
     def part(self, name: str, completed: int, total: int) -> None:
-        """How far the part ``name`` is; ``total`` is 0 while nobody knows. Any thread may call it."""
+        """Set the progress of the part ``name``; ``total`` is 0 while it is unknown. Any thread may call it."""
         if self._bars is None:
             return
         if name not in self._parts:
@@ -139,7 +139,7 @@ class Bars:
 
 @contextmanager
 def progress(description: str, total: float | None = None) -> Iterator[Bars]:
-    """Progress bars on standard error, gone when done; silent where it is not a terminal."""
+    """Progress bars on standard error, removed at the end; nothing is shown without a terminal."""
     if not sys.stderr.isatty():
         yield Bars(None)
         return

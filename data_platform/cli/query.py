@@ -1,4 +1,4 @@
-"""``query``: a statement against the warehouse, read-only, and its result in three formats."""
+"""``query``: runs one read-only statement in the warehouse and prints its result in one of three formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from data_platform.warehouses import QueryResult
 
 TABLE_ROWS = 100
-"""What a person reads; csv and json are for scripts, which want all."""
+"""The default for a table, which a person reads. Scripts that read csv or json want all rows."""
 
 
 class Format(StrEnum):
@@ -45,15 +45,15 @@ def query(
         bool,
         typer.Option(
             "--spreadsheet",
-            help="In csv, an apostrophe before text that a spreadsheet would run as a formula.",
+            help="In csv, put an apostrophe before text that a spreadsheet would run as a formula.",
         ),
     ] = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Ask the warehouse a question. Nothing can be changed, and no file or network is reached.
+    """Run one statement in the warehouse. It can change nothing and reach no file and no network.
 
-    Exact types stay exact: as json, decimals, dates and times are strings.
+    Exact types stay exact: in json, decimals, dates and times are strings.
     """
     text = sys.stdin.read() if sql == "-" else sql
     if not text.strip():
@@ -61,7 +61,7 @@ def query(
     most = limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
     platform = open_project(root, environment, whole=False)
     with platform.warehouse(read_only=True) as warehouse:
-        # One row more than is shown tells whether there are more.
+        # Fetch one row more than is shown, to see whether there are more.
         result = warehouse.query(text, limit=most + 1 if most else None)
     rows = result.rows[:most] if most else result.rows
     show(result, rows, format, formulas_as_text=spreadsheet)
@@ -93,16 +93,16 @@ def show(
 
 
 def _no_formula(text: str) -> str:
-    """Spreadsheets run what begins so, commands included; what follows an apostrophe is text to them."""
+    """Spreadsheets run text that begins like this, commands included; after an apostrophe it is plain text."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON: nested values stay nested, what JSON cannot hold exactly is a string."""
+    """``value`` as JSON: nested values stay nested; a value that JSON cannot hold exactly becomes a string."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
-        return value if value - value == 0 else str(value)  # nan and infinities are not JSON
+        return value if value - value == 0 else str(value)  # JSON has no nan and no infinity
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -113,7 +113,7 @@ def plain(value: Any) -> Any:
         return f"{value.total_seconds():.6f} s"
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).hex()
-    return str(value)  # DECIMAL, UUID and whatever else has an exact text
+    return str(value)  # DECIMAL, UUID and every other type with an exact text
 
 
 def cell(value: Any) -> str:

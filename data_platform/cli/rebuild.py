@@ -1,4 +1,4 @@
-"""``rebuild``: the raw tables from the landing ledger, as of now or a past instant."""
+"""``rebuild``: makes the raw tables from the landing ledger, as of now or a past instant."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def rebuild(
         typer.Option(
             "--table",
             metavar="SOURCE/TABLE",
-            help="Only this table, which need not be in the catalog any more. Repeatable."
+            help="Rebuild only this table, even if it is no longer in the catalog. Repeatable."
             " Default: every table of the catalog.",
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in the place of an existing file, once it is whole.")
+        bool, typer.Option("--replace", help="Replace an existing file, once the new one is complete.")
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Make the raw tables from the landing ledger alone, as of now or any past instant.
+    """Rebuild the raw tables from the landing ledger alone, as of now or any past instant.
 
-    Neither the source nor the warehouse is asked. Everything read is verified; the file appears when
-    all of it is there.
+    Neither the source nor the warehouse is read. Everything read is verified, and the new file appears only
+    when it is complete.
     """
     instant = parse_instant(at) if at is not None else None
     wanted = [parse_table(name) for name in table] if table else None
@@ -75,15 +75,15 @@ def rebuild(
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO 8601 instant with its zone. A day, or a time without one, is refused: rows of which
-    moment somebody gets must not hang on a guess."""
+    """An ISO 8601 instant with its time zone. A day, or a time without a zone, is refused: the moment must
+    not be guessed."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:
         raise typer.BadParameter(
-            f"{text!r} is no instant with its zone. Write it like 2026-01-31T18:00:00Z or"
+            f"{text!r} is not an instant with a time zone. Write it like 2026-01-31T18:00:00Z or"
             " 2026-01-31T19:00:00+01:00."
         )
     return instant.astimezone(UTC)
@@ -104,7 +104,9 @@ def tell(into: Path, instant: datetime | None, rebuilt: Sequence[RebuiltTable]) 
                 f" {plural(one.batches, 'batch')} up to {one.last}; {size(one.bytes)} read ({one.seconds:.1f} s)"
             )
         elif one.begins_at is not None:
-            say(f"{one.table}: nothing had landed by then; its first batch is of {one.begins_at.isoformat()}")
+            say(
+                f"{one.table}: nothing had landed by then; its first batch was committed at {one.begins_at.isoformat()}"
+            )
         else:
             say(f"{one.table}: nothing has landed yet")
     made = [one for one in rebuilt if one.batches]

@@ -1,4 +1,4 @@
-"""``restore``: from a backup back to a warehouse, a ledger and Dagster's storage."""
+"""``restore``: restores a warehouse, a ledger and Dagster's storage from a backup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
 from data_platform.cli.output import plural, progress, say, say_json, size
 
-app = typer.Typer(name="restore", help="Bring a backup back, and prove it.", no_args_is_help=True)
+app = typer.Typer(name="restore", help="Restore a backup and prove it equal.", no_args_is_help=True)
 
 FromOption = Annotated[
     str,
@@ -20,7 +20,10 @@ FromOption = Annotated[
     ),
 ]
 CopyOption = Annotated[
-    str, typer.Option("--copy", metavar="NAME", help="Where from: primary, or a name under `copies:`.")
+    str,
+    typer.Option(
+        "--copy", metavar="NAME", help="Restore from this copy: primary, or a name under `copies:`."
+    ),
 ]
 
 
@@ -32,13 +35,13 @@ def warehouse(
     from_: FromOption = "latest",
     copy: CopyOption = "primary",
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in the place of an existing file, once it is proven.")
+        bool, typer.Option("--replace", help="Replace an existing file, once the new one is proven equal.")
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Make a warehouse from a backup; it appears only when every table is proven equal by fingerprint."""
+    """Restore a warehouse from a backup. The file appears only when the fingerprint of every table matches."""
     output(into, "--into")
     platform = open_project(root, environment)
     from data_platform.sync.backup import restore_warehouse
@@ -74,7 +77,7 @@ def files(
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Bring back what was backed up beside the warehouse: the landing ledger and Dagster's storage."""
+    """Restore what was backed up together with the warehouse: the landing ledger and Dagster's storage."""
     output(into, "--into", folder=True)
     platform = open_project(root, environment)
     from data_platform.sync.backup import restore_beside

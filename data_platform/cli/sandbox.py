@@ -1,4 +1,4 @@
-"""``sandbox``: a company's PostgreSQL database in a box, started, played with and stopped."""
+"""``sandbox``: starts, exercises and stops a local PostgreSQL server with a simulated shop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="sandbox",
-    help="A start-up in a box: a real PostgreSQL server with two years of plausible history.",
+    help="A simulated shop: a real, local PostgreSQL server with two years of plausible history.",
     no_args_is_help=True,
 )
 
@@ -46,20 +46,20 @@ def up(
             "--port",
             min=1,
             max=65535,
-            help="Port on 127.0.0.1. Default: the one it had, or a free one.",
+            help="Port on 127.0.0.1. Default: the previous one, or a free one.",
             show_default=False,
         ),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Destroy the database first and make it anew.")
+        bool, typer.Option("--fresh", help="Delete the database first and create it again.")
     ] = False,
     faults: Annotated[
-        bool, typer.Option("--faults", help="Add rows that rules of severity error catch.")
+        bool, typer.Option("--faults", help="Add rows that fail rules of severity error.")
     ] = False,
     json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
-    """Start the server, make the database where there is none, and write .env."""
+    """Start the server, create the database if there is none, and write .env."""
     folder = project(root)
     from data_platform.sandbox import up as start
 
@@ -74,17 +74,17 @@ def up(
             faults=faults,
             on_progress=lambda done, total: bars.part("history", done, total),
         )
-    made = "its database was made" if info.generated else "its database was there"
+    made = "its database was created" if info.generated else "its database already existed"
     tell(info, json, f"The sandbox is up; {made}. Its URL is SHOP_DATABASE_URL in {folder / '.env'}.")
 
 
 @app.command("down")
 def down(
-    destroy: Annotated[bool, typer.Option("--destroy", help="Remove the database too.")] = False,
+    destroy: Annotated[bool, typer.Option("--destroy", help="Also delete the database.")] = False,
     json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
-    """Stop the server. The database stays unless --destroy is given."""
+    """Stop the server. The database is kept unless --destroy is given."""
     folder = project(root)
     from data_platform.sandbox import down as stop
 
@@ -99,13 +99,15 @@ def down(
 
 @app.command("status")
 def status(json: JsonOption = False, root: RootOption = None) -> None:
-    """Say whether the server runs, and what it holds. Exit code 6 when it does not run."""
+    """Show whether the server runs and what it holds. The exit code is 6 if it does not run."""
     folder = project(root)
     from data_platform.sandbox import status as look
 
     info = look(folder)
     tell(
-        info, json, "The sandbox is up." if info.running else "The sandbox is down: data-platform sandbox up"
+        info,
+        json,
+        "The sandbox is up." if info.running else "The sandbox is down. Start it: data-platform sandbox up",
     )
     if not info.running:
         raise typer.Exit(SandboxError.exit_code)
@@ -113,13 +115,13 @@ def status(json: JsonOption = False, root: RootOption = None) -> None:
 
 @app.command("traffic")
 def traffic(
-    seconds: Annotated[float, typer.Option("--seconds", min=0, help="How long to play.")] = 60.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="How long to run.")] = 60.0,
     rate: Annotated[float, typer.Option("--rate", min=0.1, help="Transactions a second.")] = 20.0,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed plays the same business.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed produces the same traffic.")] = 1,
     json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
-    """Play live business: inserts, updates, deletes, transactions that commit late."""
+    """Simulate live traffic: inserts, updates, deletes, transactions that commit late."""
     folder = project(root)
     from data_platform.sandbox import status as look
     from data_platform.sandbox import traffic as play
@@ -127,7 +129,7 @@ def traffic(
     info = look(folder)
     if info.url is None:
         raise SandboxError("The sandbox is not running: start it with `data-platform sandbox up`.")
-    with progress("playing live business", total=seconds) as bars:
+    with progress("simulating live traffic", total=seconds) as bars:
         summary = play(info.url, seconds, rate, seed, bars.done)
     counts = fields(summary)
     if json:
@@ -157,7 +159,7 @@ def tell(info: SandboxInfo, json: bool, headline: str) -> None:
 
 
 def fields(value: Any) -> dict[str, Any]:
-    """A dataclass as JSON takes it. The password of a URL stays in .env."""
+    """A dataclass as JSON values. Passwords are left out of URLs: they stay in .env."""
     return {key: plain(item) for key, item in dataclasses.asdict(value).items()}
 
 

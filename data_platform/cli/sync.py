@@ -1,4 +1,4 @@
-"""``sync``: which tables and how is read from the command line; the work is ``data_platform.sync``'s."""
+"""``sync``: reads from the command line which tables to sync and how; ``data_platform.sync`` does the work."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from data_platform.sync import Platform, TableReport
 
 EACH_TABLE_MAX = 50
-"""Among more tables, those in which nothing changed get no line of their own: they would hide the others."""
+"""Above this many tables, unchanged ones get no line of their own: they would hide the others."""
 SLICES_DAYS_MAX = 36_600
-"""A century: more is a typing error."""
+"""A century: a longer range is a typing error."""
 
 
 def sync(
@@ -39,7 +39,7 @@ def sync(
         typer.Option(
             "--refresh",
             metavar="TABLE",
-            help="Read this table anew and swap it in (source/table, or its name where only one has it)."
+            help="Reread this whole table and replace it (source/table, or only its name if one source has it)."
             " Repeatable. Without targets only these tables are synced.",
         ),
     ] = None,
@@ -48,31 +48,35 @@ def sync(
         typer.Option(
             "--slices",
             metavar="FROM..TO",
-            help="Replace these days of the partitioned tables instead of reading changes: a day,"
+            help="Replace these days of the partitioned tables instead of reading changes. Give a day,"
             " two days with .. between them (both included), or null.",
         ),
     ] = None,
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Also count every slice at the source, compare, and mend what differs."
+            "--verify",
+            help="Also count every slice at the source, compare it with the warehouse and reread what differs.",
         ),
     ] = False,
     audit: Annotated[
         bool,
-        typer.Option("--audit", help="Verify, and compare every value of today's seventh of the slices."),
+        typer.Option(
+            "--audit",
+            help="Like --verify, and also compare every value in a seventh of the slices, a different one each day.",
+        ),
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Bring what changed at the sources into the landing store and the warehouse.
+    """Load what changed at the sources into the landing store and the warehouse.
 
-    A table that fails does not stop the others. Running it again is always safe.
+    A table that fails does not stop the others. Running the command again is always safe.
     """
     wanted_slices = parse_slices(slices) if slices else None
     if wanted_slices and (refresh or verify or audit):
-        raise typer.BadParameter("--slices goes with none of --refresh, --verify and --audit.")
+        raise typer.BadParameter("--slices cannot be combined with --refresh, --verify or --audit.")
     platform = open_project(root, environment)
     refreshed = {table_named(platform.catalog, text) for text in refresh or ()}
     chosen = choose(platform.catalog, targets or (), refreshed)
@@ -153,7 +157,7 @@ def run(
 
 
 def rules_found(platform: Platform, reports: Sequence[TableReport]) -> dict[TableId, Evaluated]:
-    """What the rules say of the tables that this sync loaded; nothing of the others."""
+    """The results of the rules for the tables that this sync loaded."""
     wanted = {report.table: report.loaded[-1].sequence for report in reports if report.loaded}
     if not wanted:
         return {}
@@ -162,8 +166,8 @@ def rules_found(platform: Platform, reports: Sequence[TableReport]) -> dict[Tabl
     try:
         with platform.warehouse(read_only=True) as warehouse:
             recorded = warehouse.recorded_rules()
-    except DataPlatformError as error:  # the tables are synced all the same
-        remark(f"What the rules found could not be read: {error}")
+    except DataPlatformError as error:  # the tables are synced nevertheless
+        remark(f"The results of the rules could not be read: {error}")
         return {}
     return {
         table: from_text(recorded[table][1], platform.catalog.table(table))
@@ -173,7 +177,7 @@ def rules_found(platform: Platform, reports: Sequence[TableReport]) -> dict[Tabl
 
 
 def tell_rules(found: Mapping[TableId, Evaluated]) -> None:
-    """The rules that fail. They are about the data, so they change no exit code."""
+    """Print the rules that fail. They describe the data, so they do not change the exit code."""
     from data_platform.quality.evaluated import failing_lines
 
     for table, evaluated in found.items():
@@ -209,7 +213,7 @@ def parse_slices(text: str) -> list[Slice]:
         days = [date.fromisoformat(part) for part in ((first, last) if dots else (first, first))]
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is neither a day (2026-01-31), nor two days with .. between them, nor null."
+            f"{text!r} is not a day (2026-01-31), two days with .. between them, or null."
         ) from None
     if days[1] < days[0]:
         raise typer.BadParameter(f"{text!r} ends before it starts.")
@@ -219,7 +223,7 @@ def parse_slices(text: str) -> list[Slice]:
 
 
 def table_named(catalog: Catalog, text: str) -> TableId:
-    """``source/table``, or a table's name where only one source has it."""
+    """``source/table``, or only a table's name if exactly one source has it."""
     if "/" in text:
         table = TableId.parse(text) if re.fullmatch(r"[^/]+/[^/]+", text) else None
         if table is None:
@@ -228,7 +232,7 @@ def table_named(catalog: Catalog, text: str) -> TableId:
         return table
     found = [table for table in catalog.table_ids() if table.table == text]
     if len(found) > 1:
-        raise typer.BadParameter(f"{text!r} is in several sources: write {' or '.join(map(str, found))}.")
+        raise typer.BadParameter(f"{text!r} exists in several sources: write {' or '.join(map(str, found))}.")
     if not found:
         known = ", ".join(str(table) for table in catalog.table_ids())
         raise ConfigurationError(f"The catalog has no table {text!r}. It has {known}.")
@@ -265,7 +269,7 @@ def only_partitioned(
                 kept.setdefault(source, []).append(name)
             elif f"{source}/{name}" in explicit:
                 raise ConfigurationError(
-                    f"{source}/{name} has no partition column, so it has no days to replace: sync it"
+                    f"{source}/{name} has no partition column, so single days cannot be replaced: sync it"
                     " without --slices, or with --refresh."
                 )
     if not kept:
@@ -274,8 +278,8 @@ def only_partitioned(
 
 
 def exit_code(reports: Sequence[TableReport]) -> int:
-    """0 when all is well; the errors' common code when every table failed for the same kind of
-    reason (an unreachable source, a full store); 1 when some failed."""
+    """0 if every table succeeded. If every table failed for the same kind of reason (an unreachable source,
+    a full store), the exit code of these errors. Otherwise 1."""
     codes = {report.error.exit_code for report in reports if report.error is not None}
     if not codes:
         return 0
@@ -284,7 +288,7 @@ def exit_code(reports: Sequence[TableReport]) -> int:
 
 
 def tell_errors(reports: Sequence[TableReport]) -> None:
-    """Why tables failed, last, where it is read; what hit several of them is said once."""
+    """Print why tables failed, at the end, where people look. An error of several tables is printed once."""
     failed: dict[str, list[str]] = {}
     for report in reports:
         if report.error is not None:
@@ -298,19 +302,19 @@ def unchanged(report: TableReport) -> bool:
 
 
 def worth_a_line(report: TableReport) -> bool:
-    """Whether there is more to say of it than that nothing changed."""
+    """Whether there is more to report than that nothing changed."""
     complete = report.completeness is None or report.completeness.passed
     return not unchanged(report) or bool(report.loaded) or bool(report.notes) or not complete
 
 
 def compared(reports: Sequence[TableReport]) -> str:
-    """How many tables were held against their source, and agree."""
+    """How many tables were compared with their source, and how many of them are complete."""
     found = [report.completeness.passed for report in reports if report.completeness is not None]
     return f"; {sum(found):,} of {len(found):,} compared are complete" if found else ""
 
 
 def tell(report: TableReport) -> None:
-    """One table's line, and what is to be said of it."""
+    """Print one table's line and its notes."""
     from data_platform.sync.decide import FIRST_READ
 
     name, operation = str(report.table), FIRST_READ if FIRST_READ in report.notes else report.operation
@@ -333,7 +337,7 @@ def tell(report: TableReport) -> None:
             " source in their rows or versions. Replace them with --slices, or the table with --refresh."
         )
     for note in report.notes:
-        if note != FIRST_READ:  # it stands in the line
+        if note != FIRST_READ:  # the line already says it
             remark(f"  {note}")
 
 

@@ -1,4 +1,4 @@
-"""``verify``: whether what was landed is still what was written; what is checked is ``landing``'s."""
+"""``verify``: whether landed data is still what was written; ``landing`` decides what is checked."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ DAMAGED = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """One table's; ``orphans`` is None where they were not asked for, or its ledger is damaged, and ``replaced``
-    also where the catalog has no rule for the table."""
+    """The result of one table. ``orphans`` and ``replaced`` are None if they were not requested or the ledger is
+    damaged; ``replaced`` also if the catalog has no rule for the table."""
 
     verification: Verification
     orphans: Collection | None
@@ -49,7 +49,7 @@ def verify(
             "--since",
             metavar="DATE|BATCH",
             help="Read every batch committed on or after this day (UTC), or after this batch; 0 reads all."
-            " Default: what is new since the last verification.",
+            " Default: all batches since the last verification.",
         ),
     ] = None,
     sample: Annotated[
@@ -59,22 +59,26 @@ def verify(
     seed: Annotated[
         int | None,
         typer.Option(
-            "--seed", metavar="N", help="The same seed reads the same sample. Default: another one."
+            "--seed", metavar="N", help="The same seed reads the same sample. Default: a random one."
         ),
     ] = None,
     collect_orphans: Annotated[
         bool,
-        typer.Option("--collect-orphans", help="Also find parts that no batch names; --yes deletes them."),
+        typer.Option(
+            "--collect-orphans", help="Also find parts that belong to no batch; --yes deletes them."
+        ),
     ] = False,
     grace: Annotated[
         float,
-        typer.Option("--grace", metavar="HOURS", min=0, help="Delete orphans first seen this long ago."),
+        typer.Option(
+            "--grace", metavar="HOURS", min=0, help="Delete only orphans first seen at least this long ago."
+        ),
     ] = GRACE_HOURS,
     collect_replaced: Annotated[
         bool,
         typer.Option(
             "--collect-replaced",
-            help="Also find parts that a whole read replaced longer ago than the table's keep_replaced_days;"
+            help="Also find parts that were replaced by a full read more than keep_replaced_days ago;"
             " --yes deletes them.",
         ),
     ] = False,
@@ -82,34 +86,35 @@ def verify(
         bool,
         typer.Option(
             "--accept-loss",
-            help="Take the named tables' ledgers as they end now, though more had landed once; reads all.",
+            help="Accept that the newest batches of these tables are lost and continue from the last one present."
+            " Rereads everything.",
         ),
     ] = False,
     sign: Annotated[
         bool,
         typer.Option(
             "--sign",
-            help="Read the named tables' ledgers whole and, where nothing is wrong, take them as signed though they"
-            " are from before there was a key.",
+            help="Reread the whole ledgers of these tables and, if nothing is wrong, sign the batches that landed"
+            " before there was a key.",
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Delete what is collected instead of only counting it.")
+        bool, typer.Option("--yes", help="Delete what is found instead of only counting it.")
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Read again what was landed and compare it with its hashes.
+    """Reread landed data and compare it with its hashes.
 
-    Everything since the last verification, and a sample of what is older.
+    By default, this reads everything since the last verification and a sample of what is older.
     """
     if yes and not (collect_orphans or collect_replaced):
-        raise typer.BadParameter("--yes goes with --collect-orphans or --collect-replaced.")
+        raise typer.BadParameter("--yes requires --collect-orphans or --collect-replaced.")
     if accept_loss and not targets:
-        raise typer.BadParameter("--accept-loss goes with the tables whose loss is accepted.")
+        raise typer.BadParameter("--accept-loss requires the names of the tables whose loss is accepted.")
     if sign and not targets:
-        raise typer.BadParameter("--sign goes with the tables whose ledgers are taken as signed.")
+        raise typer.BadParameter("--sign requires the names of the tables whose ledgers are to be signed.")
     start = parse_since(since) if since is not None else None
     platform = open_project(root, environment)
     if sign and not platform.signer.signs:
@@ -132,7 +137,7 @@ def verify(
     try:
         marks = loaded_marks(platform)
     except WarehouseError as error:
-        remark(f"What the warehouse has loaded was not held against the ledger: {error}")
+        remark(f"The warehouse could not be compared with the ledger: {error}")
     with progress("verifying", total=len(tables)) as bars:
         for table in tables:
             name = str(table)
@@ -178,23 +183,21 @@ def verify(
     else:
         tell_problems(outcomes)
         remark(
-            f"{plural(len(outcomes) - damaged, 'table')} whole, {damaged} damaged; of the older batches"
-            f" {sample:.0%} were read (--seed {drawn})."
+            f"{plural(len(outcomes) - damaged, 'table')} intact, {damaged} damaged; {sample:.0%} of the older batches were read"
+            f" (--seed {drawn})."
         )
     if damaged:
         raise typer.Exit(DAMAGED)
 
 
 def parse_since(text: str) -> int | datetime:
-    """``120`` is a batch, ``2026-01-31`` the start of that day in UTC."""
+    """``120`` is the number of a batch, ``2026-01-31`` the start of that day in UTC."""
     if text.isdecimal() and len(text) < 8:  # eight digits are a day without its dashes
         return int(text)
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is neither a day (2026-01-31) nor the number of a batch."
-        ) from None
+        raise typer.BadParameter(f"{text!r} is not a day (2026-01-31) or the number of a batch.") from None
 
 
 def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
@@ -211,7 +214,7 @@ def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
         say(f"  {what} deleted{kept}" if removed else f"  {what} would be deleted with --yes{kept}")
     if outcome.orphans is None:
         if asked:
-            remark("  orphans are left alone while the table is damaged")
+            remark("  orphans are not collected while the table is damaged")
         return
     collected = outcome.orphans
     if collected.ripe:
@@ -228,7 +231,7 @@ def signed(found: Verification) -> str:
 
 
 def tell_problems(outcomes: Sequence[Outcome]) -> None:
-    """What is damaged, last, where it is read."""
+    """Print what is damaged, at the end, where people look."""
     for outcome in outcomes:
         for problem in outcome.verification.problems:
             say_error(problem)

@@ -32,13 +32,13 @@ FIRST_MAY_TAKE = timedelta(days=1)
 def backup_definitions(
     config: BackupsConfig, warehouse: WarehouseConfig, copied: Iterable[dg.AssetKey], *, running: bool
 ) -> dg.Definitions:
-    """``copied`` are the assets whose tables the warehouse holds."""
+    """``copied`` are the assets whose tables are in the warehouse."""
     days = dg.DailyPartitionsDefinition(start_date=config.start.isoformat(), timezone="UTC", end_offset=1)
     status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
     made = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.assets(BACKUP),
-        description="Back today's warehouse up, and read every byte back.",
+        description="Back up the warehouse as it is today, and read every byte back.",
         partitions_def=days,
     )
 
@@ -61,7 +61,7 @@ def backup_definitions(
         cron_schedule=config.drill_schedule,
         execution_timezone="UTC",
         default_status=status,
-        description="Restores the newest backup of every copy and throws the result away.",
+        description="Restores the newest backup of every copy, compares it and deletes the result.",
     )
     def drill() -> dg.RunRequest:
         return dg.RunRequest()
@@ -72,7 +72,7 @@ def backup_definitions(
         cron_schedule="0 */6 * * *",
         execution_timezone="UTC",
         default_status=status,
-        description="Looks at how old the newest copies and the last good drill are, whether or not any was made.",
+        description="Checks how old the newest backups and the last good restore drill are, even if there are none.",
     )
     def ages() -> dg.RunRequest:
         return dg.RunRequest()
@@ -99,7 +99,7 @@ def _backup_asset(
         pool=slot,
         group_name=GROUP,
         kinds={"parquet"},
-        description="Every table, view and comment of the warehouse, the landing ledger and Dagster's own storage, in"
+        description="Every table, view and comment of the warehouse, the landing ledger, and Dagster's own storage, in"
         " the backup store and its copies. Each object was read back. Only today's can be made.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=config.max_age_hours)),
     )
@@ -109,7 +109,7 @@ def _backup_asset(
         asked = sorted(context.partition_keys)
         if asked != [today]:
             raise dg.Failure(
-                f"A backup of {', '.join(asked[:3])} cannot be made: the warehouse holds what it holds today ({today},"
+                f"A backup of {', '.join(asked[:3])} cannot be made: the warehouse can only be backed up as it is today ({today},"
                 " UTC), and no other day. `data-platform backup list` shows the backups there are of other days.",
                 allow_retries=False,
             )
@@ -132,7 +132,7 @@ def _backup_asset(
         )
         if report.failed:
             raise dg.Failure(
-                f"The backup is made, but not in {', '.join(report.failed)}.",
+                f"The backup was made, but these copies failed: {', '.join(report.failed)}.",
                 metadata={name: str(error) for name, error in report.failed.items()},
                 allow_retries=any(error.retryable for error in report.failed.values()),
             )
@@ -146,7 +146,7 @@ def _drill_asset(engine: str) -> dg.AssetsDefinition:
         deps=[BACKUP],
         group_name=GROUP,
         kinds={engine},
-        description="The newest backup of every copy restored into a warehouse that is thrown away, and every table's"
+        description="The newest backup of every copy, restored into a warehouse that is deleted afterwards, and every table's"
         " fingerprint compared.",
     )
     def warehouse(platform: PlatformResource) -> Iterator[Any]:
@@ -176,7 +176,7 @@ def _newest_copy(config: BackupsConfig) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=BACKUP,
         name=NEWEST_COPY.name,
-        description=f"In every copy, the newest backup that is all there is at most {config.max_age_hours:g} hours old.",
+        description=f"In every copy, the newest complete backup is at most {config.max_age_hours:g} hours old.",
     )
     def newest_copy(
         context: dg.AssetCheckExecutionContext, platform: PlatformResource
@@ -234,13 +234,13 @@ def _last_good_drill(config: BackupsConfig) -> dg.AssetChecksDefinition:
 
 
 def first_due(cron: str, began: datetime) -> datetime:
-    """Until when the first of what is made by ``cron`` may be waited for: its first time after ``began``, and a day."""
+    """When the first result of the schedule ``cron`` is due: its first time after ``began``, plus a day."""
     times = schedule_execution_time_iterator(began.timestamp(), cron, "UTC")
     return next(times) + FIRST_MAY_TAKE
 
 
 def _began(instance: dg.DagsterInstance, check: dg.AssetCheckKey, now: datetime) -> datetime:
-    """When ``check`` was first evaluated, as Dagster's records tell; ``now`` if never."""
+    """When ``check`` was first evaluated, according to Dagster's records; ``now`` if never."""
     history = instance.event_log_storage.get_asset_check_execution_history(check, limit=EVALUATIONS_LOOKED_AT)
     first = min((record.create_timestamp for record in history), default=now.timestamp())
     return datetime.fromtimestamp(first, tz=UTC)
@@ -252,7 +252,7 @@ def _mismatches(record: dg.EventLogRecord) -> Any:
 
 
 def instance_files(instance: dg.DagsterInstance, folder: Path) -> list[FileToKeep]:
-    """Dagster's storage, in whichever of the two it is kept."""
+    """Dagster's storage as files, from PostgreSQL or SQLite."""
     url = getattr(instance.event_log_storage, "postgres_url", None)
     if url:
         return postgres_files(url, folder)

@@ -1,7 +1,7 @@
 """Rules, completeness and the age of the newest data as asset checks.
 
-The specs, and the translation of what ``quality`` found into check results.
-A check stands for the whole table, so it carries no partition.
+Makes the specs and translates the findings of ``quality`` into check results.
+A check covers the whole table, so it has no partition.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ WARN = dg.AssetCheckSeverity.WARN
 
 
 class CheckResult(dg.AssetCheckResult):
-    """A result that names its check. Dagster's own looks through all checks of the op for each, to tell which
-    it is: for 2,000 tables 4 ms a check."""
+    """A result that names its check. For Dagster's own, each result searches all checks of the op for the one it
+    belongs to: with 2,000 tables that takes 4 ms per check."""
 
     def to_asset_check_evaluation(self, step_context: Any) -> dg.AssetCheckEvaluation:
         assert self.asset_key is not None
@@ -55,7 +55,7 @@ class CheckResult(dg.AssetCheckResult):
     def _get_unpartitioned_target_materialization_data(
         self, step_context: Any, asset_key: dg.AssetKey
     ) -> AssetCheckEvaluationTargetMaterializationData | None:
-        """Dagster's own reads the whole record of the asset again, for each asset that this run materialized."""
+        """Dagster's own method rereads the whole record of each asset that this run materialized."""
         found = newest_of_run(step_context.instance, step_context.run_id, asset_key)
         return found or super()._get_unpartitioned_target_materialization_data(step_context, asset_key)
 
@@ -67,7 +67,8 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
             rule.name,
             asset=key,
             blocking=rule.blocking,
-            description=shown.code(rule.text) + (" — stops what follows the table" if rule.blocking else ""),
+            description=shown.code(rule.text)
+            + (" — if it fails, downstream assets are not built" if rule.blocking else ""),
             metadata={"columns": ", ".join(rule.columns), "severity": rule.severity},
         )
         for rule in table.rules
@@ -76,9 +77,9 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             COMPLETE,
             asset=key,
-            description="Rows and versions of every day, the warehouse against the source in one snapshot, when"
-            " the check is selected with its table; what differs is read again, and a seventh of the days is"
-            " compared by whole rows. Selected alone: against the checksums of the ledger.",
+            description="The warehouse holds the same rows and row versions as the source, on every day. Selected with"
+            " its table, the check compares both in one snapshot, rereads the days that differ, and compares whole rows"
+            " on a seventh of the days. Selected alone, it compares the warehouse with the checksums in the ledger.",
         )
     )
     if table.newest_data:
@@ -94,15 +95,15 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
 
 
 def check_names(table: Table) -> list[str]:
-    """Of ``check_specs``, in their order."""
+    """The names of ``check_specs``, in the same order."""
     return [*(rule.name for rule in table.rules), COMPLETE, *([NEWEST_DATA] if table.newest_data else [])]
 
 
 def check_results(
     table: Table, selected: Collection[str], warehouse: Warehouse, now: datetime, *, loaded: bool
 ) -> Iterator[dg.AssetCheckResult]:
-    """A result for every selected check of ``table`` but completeness; ``loaded`` says whether the warehouse holds
-    the table. What cannot be evaluated fails: not knowing is no pass."""
+    """A result for every selected check of ``table`` except completeness. ``loaded`` says whether the warehouse
+    holds the table. A check that cannot be evaluated fails."""
     selected = [name for name in selected if name != COMPLETE]
     rules = [rule for rule in table.rules if rule.name in selected]
     if not loaded:
@@ -127,7 +128,7 @@ def check_results(
 
 
 def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckResult]:
-    """What the command line's sync found, as a run would report it."""
+    """The findings of a sync from the command line, in the form in which a run reports them."""
     if evaluated.problem:
         names = [name for name in check_names(table) if name != COMPLETE]
         return [_result(table, name, passed=False, description=evaluated.problem) for name in names]
@@ -153,15 +154,15 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
         metadata["evidence"] = dg.MetadataValue.json(record)
     if report.differing:
         metadata["differing"] = shown.lines("day", report.differing[:SLICES_SHOWN])
-        text = f"{len(report.differing)} slice(s) differ from what the source held; the next reconcile reads them again."
+        text = f"{len(report.differing)} slice(s) differ from the source; the next reconcile rereads them."
     else:
-        text = f"{report.matching} slice(s) hold what the source held when they were counted."
+        text = f"{report.matching} slice(s) matched the source when they were counted."
     if report.mended:
         text += f" {len(report.mended)} differed and were read again."
     if altered := report.audit.rows_altered:
         text += (
-            f" {altered:,} row(s) were not the source's though their version was: a value was converted"
-            " wrongly, or the warehouse changed by hand. They were read again; find out why."
+            f" {altered:,} row(s) have the source's version but different values: either a value was converted"
+            " wrongly or someone edited the warehouse. They were read again; find out why."
         )
     return _result(table, COMPLETE, passed=report.passed, description=text, metadata=metadata)
 
@@ -208,7 +209,7 @@ def _newest_result(table: Table, newest: Newest) -> dg.AssetCheckResult:
 
 
 def _not_synced(table: Table) -> str:
-    return f"{table.id.raw_name} holds nothing to compare yet: materialize it first."
+    return f"{table.id.raw_name} is not loaded yet, so there is nothing to check: materialize it first."
 
 
 def _guarded(
@@ -240,7 +241,7 @@ def _result(
 
 
 def check_keys(tables: Iterable[Table], *, completeness: bool) -> list[dg.AssetCheckKey]:
-    """The checks of ``tables``; without ``completeness`` only those that cost one scan of raw."""
+    """The checks of ``tables``; without ``completeness``, only those that need one scan of the raw table."""
     return [
         dg.AssetCheckKey(key, name)
         for table in tables

@@ -1,4 +1,4 @@
-"""Jobs a person starts: everything at once, or one source's changes."""
+"""Jobs that a person starts: everything at once, or the changes of one source."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from data_platform.defs.checks import check_keys
 from data_platform.tables import TableId
 
 EVERYTHING = "everything"
-# Configured here, an executor takes nothing from whoever launches a run: it could name modules to import.
+# Configured here, an executor accepts no configuration at launch, which could name modules to import.
 IN_PROCESS = dg.in_process_executor.configured({})
 STEP_PROCESSES = dg.multiprocess_executor.configured(
-    # forked from a process that has imported everything, once a run: a step starts at once
+    # each step is forked from one process per run that has imported everything, so it starts at once
     {"start_method": {"forkserver": {"preload_modules": ["data_platform.defs.build"]}}}
 )
 LAYERS = ("raw", "staging", "intermediate", "marts", "snapshots", "seeds")
@@ -28,10 +28,10 @@ LAYERS = ("raw", "staging", "intermediate", "marts", "snapshots", "seeds")
 
 class WholeGraphJob(UnresolvedAssetJobDefinition):
     """An asset job whose assets may be partitioned in different ways: sources start on different days and
-    keep different time zones. Dagster's own refuses them, and with the job every definition.
+    use different time zones. Dagster's own job refuses that, and then no definition loads.
 
-    It is resolved the way Dagster resolves its implicit job of all assets. Where sources differ, the job
-    takes no partition; each source's own job does.
+    This job is resolved like Dagster's implicit job of all assets. If sources differ, it accepts no
+    partition; the job of each source does.
     """
 
     def resolve(
@@ -53,11 +53,11 @@ class WholeGraphJob(UnresolvedAssetJobDefinition):
 
 
 def jobs(catalog: Catalog, *, running: bool) -> list[Any]:
-    """Started without a partition, a job reads *changes*; with one, it replaces those days.
+    """Started without a partition, a job reads *changes*; with partitions, it replaces those days.
 
-    Where the platform runs by itself, ``everything`` gives each step a process of its own: one that
-    runs out of memory takes no other source with it. Other runs hold one source or dbt, and a run
-    is a process already; a process more would only cost its start.
+    If the platform runs unattended, ``everything`` runs each step in its own process: a step that
+    runs out of memory then stops no other source. Other runs hold one source or dbt. A run already
+    is a process; another one would only add its start.
     """
     everything = WholeGraphJob(
         EVERYTHING,
@@ -82,8 +82,8 @@ def _source_job(source: Source) -> Any:
 
 
 def tables_target(source: Source) -> Any:
-    """What the sensor and the schedules of a source start, whatever tables and checks they choose: one hidden job.
-    Dagster makes one of its own for each of them otherwise, and every process resolves them all."""
+    """The one hidden job that the sensor and the schedules of a source start, with any tables and checks.
+    Otherwise, Dagster makes a job for each of them, and every process resolves all of these."""
     return dg.define_asset_job(
         f"{ANONYMOUS_ASSET_JOB_PREFIX}_{source.name}",
         selection=dg.AssetSelection.assets(*(names.raw_key(table.id) for table in source.tables.values())),
@@ -91,7 +91,7 @@ def tables_target(source: Source) -> Any:
 
 
 def whole_jobs(catalog: Catalog) -> dict[str, list[TableId]]:
-    """The jobs that run without a selection of assets, and the tables they sync."""
+    """The jobs that run without a selection of assets, with the tables they sync."""
     by_source = {
         names.sync_job(source.name): [table.id for table in source.tables.values()]
         for source in catalog.sources.values()

@@ -1,4 +1,4 @@
-"""By the clock: read changes often, measure everything once a day."""
+"""Schedules: read changes often, compare everything with the source once a day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from data_platform.defs.checks import check_keys
 
 
 def schedules(source: Source, target: Any, *, running: bool) -> list[dg.ScheduleDefinition]:
-    """``<source>_changes`` and ``<source>_reconcile``, where the catalog gives them a time. ``target`` is the
+    """``<source>_changes`` and ``<source>_reconcile``, if the catalog schedules them. ``target`` is the
     job of the source's tables."""
     times = {"changes": source.schedule, "reconcile": source.reconcile}
     return [_schedule(source, target, operation, cron, running) for operation, cron in times.items() if cron]
@@ -29,7 +29,7 @@ def _schedule(source: Source, target: Any, operation: str, cron: str, running: b
         execution_timezone="UTC",
         target=target,
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        description="Reads what changed, measures every day at the source and mends what differs."
+        description="Reads what changed, compares every day with the source and rereads what differs."
         if measured
         else "Reads what changed.",
     )

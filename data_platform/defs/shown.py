@@ -1,9 +1,8 @@
-"""Text of sources and of others, as the UI may show it. The one place that decides how.
+"""Makes text from sources and other places safe to show in the UI. No other module decides this.
 
-Dagster renders descriptions and its Markdown metadata: an image in them makes the browser of whoever looks
-fetch an address that a row's value or a table's comment has chosen. So rows and lines are shown as tables,
-in which nothing is rendered, and what must be a description has the characters escaped that make a link, an
-image or HTML.
+Dagster renders descriptions and Markdown metadata. An image in them would make a reader's browser fetch an
+address that a row's value or a table's comment has chosen. Rows and lines are therefore shown as tables, in
+which nothing is rendered. In descriptions, the characters that form a link, an image or HTML are escaped.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ ESCAPED = r"\\`\[\]<"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.TableMetadataValue:
-    """Rows as they are: every value is text, NULL is empty."""
+    """Rows as a table: every value is text, NULL is empty."""
     names = [printable_line(name) for name in columns]
     return dg.MetadataValue.table(
         records=[
@@ -36,7 +35,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.TableMeta
 
 
 def records(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Rows that name their columns, each the same ones."""
+    """Rows that name their columns; all have the same columns."""
     columns = list(rows[0]) if rows else []
     return table(columns, [[row[column] for column in columns] for row in rows])
 
@@ -50,18 +49,18 @@ def lines(heading: str, texts: Iterable[object]) -> dg.TableMetadataValue:
 
 
 def description(text: str | None) -> str | None:
-    """Text for a description: emphasis and lists are rendered, but no link, image, HTML or code, in which an
-    escape would be shown and whose end is a matter of its own."""
+    """Text for a description. Emphasis and lists are rendered; links, images, HTML and code are not. In code,
+    the escapes would be visible, and its end would be ambiguous."""
     return None if text is None else re.sub(f"[{ESCAPED}]", r"\\\g<0>", printable(text))
 
 
 def plain(described: str) -> str:
-    """What ``description`` was made of, for where nothing is rendered."""
+    """The text that ``description`` was made from, for places where nothing is rendered."""
     return re.sub(rf"\\([{ESCAPED}])", r"\1", described)
 
 
 def code(text: str) -> str:
-    """Text in which nothing is rendered, inside of a description: a span that its own backticks do not end."""
+    """Text inside a description in which nothing is rendered: a code span that its own backticks cannot end."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence, pad = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{pad}{printable_line(text)}{pad}{fence}"

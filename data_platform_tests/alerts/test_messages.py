@@ -82,7 +82,7 @@ def test_recovery_says_how_long_it_lasted() -> None:
 def test_recovery_of_what_nobody_heard_of_tells_the_problem_too() -> None:
     one = problem()
     text, _ = render(Recovered(one.key, one, NOON + timedelta(seconds=30), announced=False))
-    assert "It could not be told earlier: Rows break the rule" in text
+    assert "It could not be reported earlier: Rows break the rule" in text
     assert "failing rows: 1,234" in text
     assert "(after 30 s)" in text
 

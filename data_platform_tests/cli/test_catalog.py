@@ -59,12 +59,12 @@ def test_a_generated_file_that_is_old_or_missing_is_said_and_fails_where_asked(
     (project / SOURCES).write_text("version: 2\n")
     said = cli("validate")
     assert said.code == 0
-    assert f"{SOURCES}: differs" in said.err
+    assert f"{SOURCES}: does not match" in said.err
     result = cli("validate", "--check-generated", "--json")
     assert result.code == 2
     document = json.loads(result.out)
     assert document["mistakes"] == document["outdated"]
-    assert document["mistakes"][0].startswith(f"{SOURCES}: differs")
+    assert document["mistakes"][0].startswith(f"{SOURCES}: does not match")
     assert cli("validate", "--check-generated", "--write").code == 0
 
 
@@ -175,7 +175,7 @@ def test_a_newcomer_looks_at_the_own_source_alone_and_is_told_what_is_missing(
 
 
 def test_a_source_to_look_at_must_be_there_and_goes_with_connect(cli: Cli, project: Path) -> None:
-    assert "SOURCE goes with --connect" in cli("validate", "crm").err
+    assert "SOURCE requires --connect" in cli("validate", "crm").err
     unknown = cli("validate", "cmr", "--connect")
     assert unknown.code == 2 and "cmr" in unknown.err
 
@@ -239,11 +239,11 @@ def test_discover_writes_over_nothing(cli: Cli, project: Path, tmp_path: Path) -
     (sources / "other.yaml").symlink_to(project.parent / "elsewhere.yaml")  # leads nowhere yet
     (sources / "named.yaml").write_text("source: web\n")
     discover = ("discover", "--url-env", "FOUND_URL", "--source")
-    assert "already there" in cli(*discover, "shop", "--write").err
-    assert "already there" in cli(*discover, "other", "--write").err
-    assert "is a link" in cli(*discover, "other", "--write", "--overwrite").err
+    assert "already exists" in cli(*discover, "shop", "--write").err
+    assert "already exists" in cli(*discover, "other", "--write").err
+    assert "is a symbolic link" in cli(*discover, "other", "--write", "--overwrite").err
     assert "already described in" in cli(*discover, "web", "--write").err
-    assert "already there" in cli(*discover, "new", "--output", str(sources / "shop.yaml")).err
+    assert "already exists" in cli(*discover, "new", "--output", str(sources / "shop.yaml")).err
     assert not (project.parent / "elsewhere.yaml").exists()
     (sources / "other.yaml").unlink()
     (sources / "named.yaml").unlink()

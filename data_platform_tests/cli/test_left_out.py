@@ -25,7 +25,10 @@ def test_status_shows_the_others(cli: Cli, broken: Path) -> None:
     done = cli("status", "--json")
     told = json.loads(done.out)
     assert {one["table"] for one in told["tables"]} == {"shop/orders", "shop/products"}
-    assert "Left out until it is corrected: catalog/sources/crm.yaml:7: tables.contacts.kee" in done.err
+    assert (
+        "This source is left out until its file is corrected: catalog/sources/crm.yaml:7: tables.contacts.kee"
+        in done.err
+    )
     assert "CatalogError" not in done.out + done.err
 
 

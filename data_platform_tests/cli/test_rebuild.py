@@ -66,7 +66,7 @@ def test_the_tables_of_now_and_of_then(cli: Cli) -> None:
     before = cli("rebuild", "--into", "before.duckdb", "--at", "2026-02-01T11:59:59Z")
     assert before.code == 0
     assert (
-        "shop/orders: nothing had landed by then; its first batch is of 2026-02-01T12:00:00+00:00"
+        "shop/orders: nothing had landed by then; its first batch was committed at 2026-02-01T12:00:00+00:00"
         in before.out
     )
 
@@ -94,9 +94,9 @@ def test_json_has_the_documented_keys(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--at", "2026-02-02"), 2, "no instant with its zone"),
-        (("--at", "2026-02-02T12:00:00"), 2, "no instant with its zone"),
-        (("--at", "yesterday"), 2, "no instant with its zone"),
+        (("--at", "2026-02-02"), 2, "not an instant with a time zone"),
+        (("--at", "2026-02-02T12:00:00"), 2, "not an instant with a time zone"),
+        (("--at", "yesterday"), 2, "not an instant with a time zone"),
         (("--at", "9999-01-01T00:00:00Z"), 2, "has not come yet"),
         (("--table", "orders"), 2, "not of the form source/table"),
         (("--table", "shop/nothing"), 2, "no batch of shop/nothing"),

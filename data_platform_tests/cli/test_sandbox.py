@@ -45,7 +45,7 @@ def test_from_up_to_destroyed(cli: Cli, box: Path) -> None:
     assert password not in up.out + up.err
 
     again = cli("sandbox", "up", "--orders", "200")
-    assert "its database was there" in again.out
+    assert "its database already existed" in again.out
     assert password not in again.out + again.err
 
     played = cli("sandbox", "traffic", "--seconds", "0.5", "--rate", "20", "--json")

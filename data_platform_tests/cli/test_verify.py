@@ -78,7 +78,7 @@ def test_everything_the_first_time_then_what_is_new(cli: Cli, ledger: Ledger) ->
     assert first.code == 0, first.err
     assert "shop/orders: 3 manifests, 6 parts, " in first.out
     assert "shop/products: 0 manifests, 0 parts, 0 B hashed, 0 problems" in first.out
-    assert "2 tables whole, 0 damaged; of the older batches 5% were read (--seed " in first.err
+    assert "2 tables intact, 0 damaged; 5% of the older batches were read (--seed " in first.err
     land(ledger)
     then = orders(cli("verify", "shop/orders", "--sample", "0", "--json"))
     assert (then["since"], then["last"], then["manifests"], then["parts"]) == (3, 4, 1, 2)
@@ -121,7 +121,7 @@ def test_since_a_day_or_a_batch(cli: Cli, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("text", ["x", "2026-02-30", "20260201", "-1", "", "2026-02-01T00:00:00"])
 def test_since_what_is_neither(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="neither a day"):
+    with pytest.raises(typer.BadParameter, match="is not a day"):
         parse_since(text)
 
 
@@ -142,7 +142,7 @@ def test_damage_is_named_and_ends_with_1(cli: Cli, ledger: Ledger) -> None:
     assert "2 problems" in result.out
     assert "Error: The part shop/orders/batches/00000002-" in result.err
     assert "Error: Batch 1 of shop/orders has no manifest" in result.err
-    assert "3 tables whole, 1 damaged" in result.err
+    assert "3 tables intact, 1 damaged" in result.err
     document = json.loads(cli("verify", "--json").out)
     assert document["ok"] is False
     assert [table["ok"] for table in document["tables"]] == [True, True, False, True]
@@ -183,7 +183,7 @@ def test_nothing_is_collected_from_a_damaged_table(cli: Cli, ledger: Ledger) -> 
     damage(ledger, 3)
     result = cli("verify", "--collect-orphans", "--grace", "0", "--yes")
     assert result.code == 1
-    assert "left alone while the table is damaged" in result.err
+    assert "not collected while the table is damaged" in result.err
     assert ledger.store.size(lost) == 4
 
 

@@ -111,7 +111,7 @@ def test_a_copy_that_fails_fails_the_asset_and_keeps_the_backup(project: Project
     file.write_text(text)
     assert project.sync("orders", checks=False).success
     result = project.run("backup", partition_key=TODAY)
-    assert not result.success and "not in off" in failures(result)
+    assert not result.success and "these copies failed: off" in failures(result)
     assert len(backup.archive(project.platform(), "primary").ids()) == 1
     ages = {age.archive: age for age in backup.newest(project.platform())}
     assert ages["primary"].id and ages["off"].id is None and ages["off"].problem

@@ -21,7 +21,7 @@ from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.defs.conftest import Project
 
 HELD_BY = DuckDBConfig(path=Path("w.duckdb")).held_by
-HIDDEN = "Its text is not shown, as it may hold a value."
+HIDDEN = "Its text is not shown because it may hold a value."
 ORDERS = dg.AssetKey(["staging", "stg_shop__orders"])
 OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_items", "products", "users")]
 
@@ -59,7 +59,7 @@ OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_item
             f" `TRY_CAST(… AS …) IS NULL` finds the rows. {HIDDEN}",
         ),
         ("\x1b[31mCompilation Error in model q (p.sql)\x1b[0m\n  'foo' is undefined", "'foo' is undefined"),
-        ("", "dbt gives no reason: see the run's output."),
+        ("", "dbt gave no reason. See the run's output."),
     ],
 )
 def test_what_dbt_says_is_kept_and_values_are_not(message: str, said: str) -> None:
