@@ -56,7 +56,7 @@ def restore(
             " it is proven equal to the backup."
         )
     started = time.monotonic()
-    with into.appearing(root, "restoring", files=[archive.reader.folder]) as warehouse:
+    with into.replace_atomically(root, "restoring", files=[archive.reader.folder]) as warehouse:
         report = _restore(archive, manifest, warehouse, started, progress)
         if report.mismatches:
             raise BackupDamaged(

@@ -75,7 +75,7 @@ def rebuild(
                 " `data-platform status`."
             )
 
-    with target.appearing(root, "rebuilding", files=[platform.store.folder]) as warehouse:
+    with target.replace_atomically(root, "rebuilding", files=[platform.store.folder]) as warehouse:
         wanted = platform.catalog.table_ids() if tables is None else dict.fromkeys(tables)
         return [_rebuild(platform, warehouse, table, at, progress) for table in wanted]
 

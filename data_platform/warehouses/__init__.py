@@ -202,7 +202,7 @@ class WarehouseConfig(Protocol):
     def elsewhere(self, name: str | os.PathLike[str]) -> WarehouseConfig:
         """The same engine with the same settings over another file, dataset or database."""
 
-    def appearing(
+    def replace_atomically(
         self, root: Path, doing: str, *, files: Sequence[Path] = ()
     ) -> AbstractContextManager[Warehouse]:
         """A new, empty warehouse that takes this one's place when the block ends, on disk as a whole; after an error

@@ -83,7 +83,7 @@ class ArchivableConfig(WarehouseConfig, Protocol):
 
     def elsewhere(self, name: str | os.PathLike[str]) -> ArchivableConfig: ...
 
-    def appearing(
+    def replace_atomically(
         self, root: Path, doing: str, *, files: Sequence[Path] = ()
     ) -> AbstractContextManager[Archivable]: ...
 

@@ -684,19 +684,19 @@ def test_a_new_warehouse_appears_whole_or_not_at_all(engine: Engine, tmp_path: P
 
     with (
         pytest.raises(KeyboardInterrupt),
-        config.appearing(tmp_path, "making", files=[tmp_path]) as warehouse,
+        config.replace_atomically(tmp_path, "making", files=[tmp_path]) as warehouse,
     ):
         warehouse.load(made, parts)
         raise KeyboardInterrupt
     assert not config.exists(tmp_path)
     with pytest.raises(WarehouseError, match="no warehouse"):
         contents()
-    with config.appearing(tmp_path, "making", files=[tmp_path]) as warehouse:
+    with config.replace_atomically(tmp_path, "making", files=[tmp_path]) as warehouse:
         warehouse.load(made, parts)
         assert not config.exists(tmp_path), "it is not in its place yet"
     assert config.exists(tmp_path) and len(contents()) == 4
     second, parts = chain.next("replace", RULED[:1])
-    with config.appearing(tmp_path, "making", files=[tmp_path]) as warehouse:
+    with config.replace_atomically(tmp_path, "making", files=[tmp_path]) as warehouse:
         assert warehouse.loaded_all() == [], "it is a new one"
         warehouse.load(second, parts)
         assert len(contents()) == 4 or config.traits.writers == "one"

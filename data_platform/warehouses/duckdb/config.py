@@ -94,11 +94,15 @@ class DuckDBConfig(BaseModel):
             connection.close()
 
     @contextmanager
-    def appearing(self, root: Path, doing: str, *, files: Sequence[Path] = ()) -> Iterator[DuckDBWarehouse]:
-        from data_platform.warehouses.duckdb.placing import appearing
+    def replace_atomically(
+        self, root: Path, doing: str, *, files: Sequence[Path] = ()
+    ) -> Iterator[DuckDBWarehouse]:
+        from data_platform.warehouses.duckdb.atomic_file import replace_atomically
 
         with (
-            appearing(root / self.path, doing, lambda path: self.elsewhere(path).open(root)) as unfinished,
+            replace_atomically(
+                root / self.path, doing, lambda path: self.elsewhere(path).open(root)
+            ) as unfinished,
             self.elsewhere(unfinished).open(root, files=files) as warehouse,
         ):
             yield warehouse

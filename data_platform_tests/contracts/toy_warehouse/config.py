@@ -44,7 +44,9 @@ class ToyConfig(BaseModel):
             yield ToyWarehouse(connection, folder)
 
     @contextmanager
-    def appearing(self, root: Path, doing: str, *, files: Sequence[Path] = ()) -> Iterator[ToyWarehouse]:
+    def replace_atomically(
+        self, root: Path, doing: str, *, files: Sequence[Path] = ()
+    ) -> Iterator[ToyWarehouse]:
         new = self.elsewhere(root / f".{doing}")
         new.remove(root)
         try:

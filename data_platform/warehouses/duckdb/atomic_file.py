@@ -13,7 +13,7 @@ Open = Callable[[Path], AbstractContextManager[object]]
 
 
 @contextmanager
-def appearing(into: Path, doing: str, open_at: Open) -> Iterator[Path]:
+def replace_atomically(into: Path, doing: str, open_at: Open) -> Iterator[Path]:
     """A hidden file beside ``into``, to be made in the block and renamed to it at its end; ``doing``
     names it. Nothing stays of it after an error. ``WarehouseBusy`` when somebody works in the file that
     would be replaced: what they wrote afterwards would be lost with it."""
