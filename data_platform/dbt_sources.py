@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from data_platform.printable import yaml_quoted, yaml_scalar
+from data_platform.privacy.documents import root_of
 from data_platform.tables import BATCH_ID, LOADED_AT
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def _table_lines(table: Table) -> list[str]:
         f"          meta: {{dagster: {{asset_key: {key}}}}}",
         "        columns:",
     ]
-    named = dict(table.columns) | {column: "" for column in table.personal if column not in table.columns}
+    named = dict(table.columns) | {
+        column: "" for column in table.personal if column not in table.columns and not root_of(column)
+    }
     for column, description in named.items():
         treatment = table.treatment(column)
         if treatment != "keep":

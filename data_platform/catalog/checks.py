@@ -17,6 +17,7 @@ from data_platform.catalog.mistakes import Report, did_you_mean
 from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.yaml_reader import Path
 from data_platform.errors import UnsupportedExpression
+from data_platform.privacy.documents import root_of
 from data_platform.privacy.names import of_name
 from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule
@@ -107,7 +108,8 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
             add(path, message)
     _check_rules(block, report, base)
     declared = raw.get("personal")
-    names = set(declared) if isinstance(declared, Mapping) else set()
+    keys = set(declared) if isinstance(declared, Mapping) else set()
+    names = keys | {root for key in keys if isinstance(key, str) and (root := root_of(key))}
     for column, treatment in block.guesses(raw).items():
         report.ask(
             (*base, "personal", column),
@@ -235,7 +237,7 @@ def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[
         yield block.newest_data.column, ("newest_data", "column")
     for key, named in {"columns": block.columns, **block.named_columns(), "personal": block.personal}.items():
         for column in named:
-            yield column, (key, column)
+            yield (root_of(column) if key == "personal" else None) or column, (key, column)
     for rule in block.rules:
         for column in rule.columns:
             yield column, ("rules",)

@@ -52,6 +52,7 @@ Owner = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:[A-Za-z0-9_.-]+)$")
 ]
 Hours = Annotated[float, Field(gt=0, le=24 * 366)]
+ColumnOrPath = Annotated[str, Field(min_length=1, max_length=1000)]
 RuleLine = Annotated[
     InstanceOf[Rule],
     BeforeValidator(parse_rule),
@@ -137,7 +138,7 @@ class TableSettings(Model):
         description="What columns mean, name by name. It may leave columns out; all of them are synced.",
     )
     personal: Annotated[
-        Mapping[ColumnName, Treatment],
+        Mapping[ColumnOrPath, Treatment],
         BeforeValidator(_without_marks),
         Frozen,
         WithJsonSchema(
@@ -152,7 +153,8 @@ class TableSettings(Model):
     ] = Field(
         default_factory=FrozenDict,
         description="What becomes of secrets and personal columns before anything is written: `hash` (joins still"
-        " work), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A"
+        " work), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A path such as"
+        " `payload.customer.email` is a value within a JSON column. A"
         " question mark behind it (`hash?`) marks a guess of `discover` that nobody has confirmed yet.",
     )
     rules: tuple[RuleLine, ...] = Field(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import unicodedata
 
 from data_platform.privacy.names import is_email
 from data_platform.tables import Treatment
@@ -90,6 +91,13 @@ def hash_value(column: str, value: str, key: bytes) -> str:
     """The hash of one value, as the warehouse holds it: to look a person up by e-mail address."""
     text = _lower(value.strip()) if is_email(column) else value
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def masked(value: str) -> str:
+    """The mask of one value, as ``expression`` makes it."""
+    plain = "".join(c for c in value if c == "+" or unicodedata.category(c)[0] in "LN")
+    found = re.fullmatch(_PHONE[1:-1], plain)
+    return f"+{found[1]}********{found[2]}" if found else MASKED
 
 
 def _lower(text: str) -> str:

@@ -202,13 +202,15 @@ class LandedColumns:
     writes its parts through ``select``.
 
     ``expressions`` are DuckDB SQL over the columns that the source gives under their own names: one for each of
-    ``columns``. ``setup`` are statements with parameters for the engine that writes, before anything else.
+    ``columns``. The engine that writes is made ready by ``prepare``: ``setup`` are statements with parameters, ``functions`` are
+    functions of a text, by name, which the expressions call.
     """
 
     columns: tuple[Column, ...]
     expressions: tuple[str, ...]
     treated: frozenset[str] = frozenset()
     setup: tuple[tuple[str, list[Any]], ...] = ()
+    functions: tuple[tuple[str, Callable[[str], str | None]], ...] = ()
 
     def select(self, from_sql: str) -> str:
         """The landed rows of what ``from_sql`` gives, as DuckDB SQL."""
@@ -217,6 +219,14 @@ class LandedColumns:
             for column, sql in zip(self.columns, self.expressions, strict=True)
         )
         return f"SELECT {listed} FROM {from_sql}"
+
+
+def prepare(engine: Any, landed: Sequence[LandedColumns]) -> None:
+    """Make ``engine``, a DuckDB connection, ready to write parts of each of ``landed``."""
+    for statement, parameters in dict(pair for one in landed for pair in one.setup).items():
+        engine.execute(statement, parameters)
+    for name, function in (pair for one in landed for pair in one.functions):
+        engine.create_function(name, function, ["VARCHAR"], "VARCHAR")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ into the expressions over what the source gives and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from data_platform.catalog import Table
 from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import PersonalColumnUndeclared, TableMissing, UnsupportedType
+from data_platform.privacy.documents import Documents, parse_path, paths_in, root_of
 from data_platform.privacy.names import is_secret, of_column
 from data_platform.privacy.treatments import expression, session_setup
 from data_platform.quality.rule_sql import condition
@@ -18,7 +19,7 @@ from data_platform.quality.rules import Rule
 from data_platform.sources.reading import ClearColumn, Described, LandedColumns
 from data_platform.sql import quoted
 from data_platform.sync.shape import treated
-from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, Column, Layout
+from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, Column, Layout, Treatment
 
 ROW_ID = "rowid"
 """By which the warehouse deletes what a batch replaces: a column of this name would hide it."""
@@ -35,10 +36,20 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
     check_columns(table, now)
     if now.refusal is not None:
         raise now.refusal
-    columns, expressions = [], []
+    columns: list[Column] = []
+    expressions: list[str] = []
+    functions: list[tuple[str, Callable[[str], str | None]]] = []
+    within: set[str] = set()
     for clear in now.columns:
         treatment = table.personal.get(clear.name, "keep")
-        if treatment == "keep":
+        if paths := paths_in(clear.name, table.personal, now.column_names):
+            within.add(clear.name)
+            documents = _documents(paths, hash_key)
+            functions.append((f"treated_{table.id.table}_{len(columns)}", documents.treated))
+            expressions.append(f"{functions[-1][0]}({clear.text})::{clear.type}")
+            source_type = treated(clear.source_type, _told(paths))
+            columns.append(Column(clear.name, clear.type, source_type, clear.nullable))
+        elif treatment == "keep":
             expressions.append(clear.value)
             columns.append(Column(clear.name, clear.type, clear.source_type, clear.nullable))
         else:
@@ -55,9 +66,19 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
     return LandedColumns(
         tuple(columns),
         tuple(expressions),
-        frozenset(table.treated),
+        frozenset(table.treated) | within,
         tuple(session_setup(hash_key())) if hashes else (),
+        tuple(functions),
     )
+
+
+def _documents(paths: Mapping[str, Treatment], hash_key: Callable[[], bytes]) -> Documents:
+    key = hash_key() if "hash" in paths.values() else None
+    return Documents({parse_path(path)[1:]: treatment for path, treatment in paths.items()}, key)
+
+
+def _told(paths: Mapping[str, Treatment]) -> str:
+    return ", ".join(f"{path} {treatment}" for path, treatment in sorted(paths.items()))
 
 
 def layout(table: Table, now: Described) -> Layout:
@@ -80,17 +101,17 @@ def key_enforced(table: Table, now: Described) -> bool:
 
 def check_columns(table: Table, now: Described) -> None:
     where = f"{table.id} ({now.place})"
+    there = set(now.column_names)
     named = {
         "only": table.only,
         "key": table.key,
         "cursor": [table.cursor] if table.cursor else [],
         "partition": [table.partition] if table.partition else [],
-        "personal": table.personal,
+        "personal": [_column_of(key, there) for key in table.personal],
         "as": table.settings.as_text,
         "columns": table.columns,
         "rules": [column for rule in table.rules for column in rule.columns],
     }
-    there = set(now.column_names)
     missing = [
         f"{column} (in `{block}`{_renamed(now, column)})"
         for block, wanted in named.items()
@@ -111,6 +132,7 @@ def check_columns(table: Table, now: Described) -> None:
                 f"{where}: the partition column {table.partition} is {column.source_type};"
                 " daily partitions need a date or a timestamp."
             )
+    _check_paths(table, now, where)
     _check_declared(table, now, where)
     names = {column.name for column in now.columns}
     own = (BATCH_ID, LOADED_AT, ROW_ID, *(column.name for column in now.own))
@@ -127,6 +149,27 @@ def check_columns(table: Table, now: Described) -> None:
         )
 
 
+def _column_of(key: str, columns: Collection[str]) -> str:
+    """The column that a key of ``personal`` is about, itself or within."""
+    return key if key in columns else root_of(key) or key
+
+
+def _check_paths(table: Table, now: Described, where: str) -> None:
+    """Paths lead into documents, whose column has no other treatment."""
+    for column in now.columns:
+        paths = ", ".join(paths_in(column.name, table.personal, now.column_names))
+        if paths and column.type not in ("JSON", ""):  # none is known to who only looks
+            raise UnsupportedType(
+                f"{where}: `personal` names {paths}, and {column.name} is {column.source_type}, which is no JSON."
+                f" Declare {column.name} as a whole."
+            )
+        if paths and table.personal.get(column.name, "keep") != "keep":
+            raise UnsupportedType(
+                f"{where}: `personal` treats {column.name} as a whole and names {paths} within it. Leave one of"
+                " the two out."
+            )
+
+
 def _renamed(now: Described, column: str) -> str:
     """What is to be said of a column that has another name than when it was read."""
     return f"; it is called {now.renamed[column]} now" if column in now.renamed else ""
@@ -137,7 +180,8 @@ def _check_declared(table: Table, now: Described, where: str) -> None:
         column.name: reason
         for column in sorted(now.columns, key=lambda c: c.name)
         if column.name not in table.personal
-        and (reason := of_column(column.name, now.name, column.base, column.refers))
+        and not paths_in(column.name, table.personal, now.column_names)
+        and (reason := of_column(column.name, now.name, _base(column), column.refers))
     }
     if not undeclared:
         return
@@ -148,6 +192,11 @@ def _check_declared(table: Table, now: Described, where: str) -> None:
         f" read. Under `personal:` of {table.id} say what becomes of each: hash, mask or redact, or `keep` where it"
         " may land as it is" + ("; secrets are best redacted, or left out with `only`." if secrets else ".")
     )
+
+
+def _base(column: ClearColumn) -> str | None:
+    """A document is asked about whatever its source calls the type."""
+    return column.base or ("json" if column.type == "JSON" else None)
 
 
 def _rules_at_the_door(

@@ -7,6 +7,7 @@ committed.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,15 @@ from data_platform.sync import check_sources
 from data_platform.sync import finish as finish_module
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
-from data_platform_tests.contracts.worlds import ITEMS, Postgres, ToyLog, World
+from data_platform_tests.contracts.worlds import ITEMS, PERSONAL, Postgres, ToyLog, World
 
-PLANTED = {"email": "Eve.Planted@example.com", "phone": "+49 170 5550199", "iban": "DE89370400440532013000"}
+PLANTED = {
+    "email": "Eve.Planted@example.com",
+    "phone": "+49 170 5550199",
+    "iban": "DE89370400440532013000",
+    "profile": '{"contact": {"email": "Eve.Planted@example.com", "size": 1.10}, "phones": ["+49 170 5550199", null]}',
+}
+PROFILE = """{"contact": {"size": 1.10, "email": "%s"}, "phones": ["+49********99", null]}"""
 READINGS = {"postgres": PostgresReading, "log": LogReading}
 
 
@@ -214,19 +221,46 @@ def test_no_clear_value_of_a_treated_column_is_in_any_byte(world: World) -> None
     world.good()
     world.items.put(2, "second", **PLANTED)
     world.good()
-    needles = [value.lower() for value in PLANTED.values()] + ["5550199", "eve.planted"]
+    needles = ["de89370400440532013000", "5550199", "eve.planted"]
     parts = list((world.root / "landing").rglob("*.parquet"))
     assert len(parts) == 2
     texts = [repr(pq.read_table(part).to_pylist()) for part in parts]
     files = [p for p in (world.root / "landing").rglob("*") if p.is_file()]
     texts += [file.read_bytes().decode("latin-1") for file in files]
     with world.platform().warehouse(read_only=True) as warehouse:
-        rows = warehouse.query("SELECT email, phone, iban FROM raw_shop.items").rows
+        rows = warehouse.query("SELECT email, phone, iban, profile FROM raw_shop.items").rows
     texts.append(repr(rows))
     for text in texts:
         assert not [needle for needle in needles if needle in text.lower()]
     assert len(rows) == 2 and len(set(rows)) == 1, "a value has one treated form"
     assert all(len(str(email)) == 64 for email, *_ in rows)
+    for email, *_, profile in rows:
+        assert json.loads(str(profile), parse_float=str) == json.loads(PROFILE % email, parse_float=str)
+
+
+def test_what_is_within_a_document_is_decided_too(world: World) -> None:
+    for personal, words in (
+        ({"profile": "hash"}, "Leave one of the two out"),
+        ({"status.x": "hash"}, "no JSON"),
+        ({"nothing.x": "hash"}, "has no column nothing"),
+    ):
+        world.catalog(personal={**PERSONAL, **personal})
+        (mistake,) = check_sources(world.platform()).mistakes
+        assert words in mistake
+    world.catalog(personal={key: value for key, value in PERSONAL.items() if "profile" not in key})
+    (mistake,) = check_sources(world.platform()).mistakes
+    assert "profile (looks like" in mistake
+
+
+def test_another_path_reads_the_table_anew(world: World) -> None:
+    world.items.put(1, "first", **PLANTED)
+    world.good()
+    world.catalog(personal={**PERSONAL, "profile.contact": "redact"})
+    report = world.good()
+    assert report.operation == "refresh" and "treatment of profile" in " ".join(report.notes)
+    with world.platform().warehouse(read_only=True) as warehouse:
+        ((profile,),) = warehouse.query("SELECT profile ->> '$.contact' FROM raw_shop.items").rows
+    assert profile == "[redacted]"
 
 
 def test_what_may_not_be_said_of_a_column_stops_the_table(world: World) -> None:

@@ -20,8 +20,21 @@ from data_platform.tables import TableId
 from data_platform_tests.contracts.toy_source.log import Log
 
 ITEMS = TableId("shop", "items")
-COLUMNS = {"id": "BIGINT", "status": "VARCHAR", "email": "VARCHAR", "phone": "VARCHAR", "iban": "VARCHAR"}
-PERSONAL = {"email": "hash", "phone": "mask", "iban": "redact"}
+COLUMNS = {
+    "id": "BIGINT",
+    "status": "VARCHAR",
+    "email": "VARCHAR",
+    "phone": "VARCHAR",
+    "iban": "VARCHAR",
+    "profile": "JSON",
+}
+PERSONAL = {
+    "email": "hash",
+    "phone": "mask",
+    "iban": "redact",
+    "profile.contact.email": "hash",
+    "profile.phones": "mask",
+}
 HASH_KEY = "a test's key, long enough to be taken"
 
 
@@ -59,7 +72,8 @@ class Postgres:
 
     def make(self) -> None:
         self._execute(
-            "create table items (id bigint primary key, status varchar, email varchar, phone varchar, iban varchar)"
+            "create table items (id bigint primary key, status varchar, email varchar, phone varchar, iban varchar,"
+            " profile jsonb)"
         )
 
     def put(self, id_: int, note: str, **personal: str) -> None:

@@ -29,7 +29,7 @@ from data_platform.sources.postgres.settings import check_place, place
 from data_platform.sources.postgres.types import literal, quote
 from data_platform.sources.postgres.units import Unit
 from data_platform.sources.postgres.unreachable import NO_SERVER_CONNECTION, cause
-from data_platform.sources.reading import LandedColumns
+from data_platform.sources.reading import LandedColumns, prepare
 
 if TYPE_CHECKING:
     import duckdb
@@ -118,8 +118,8 @@ class Readers:
     PostgreSQL may export one without what is in progress, and a reader that imports it marks living
     rows as dead there, for everybody. What else must be known under that snapshot is its to ``ask``.
 
-    ``setup`` are statements with parameters run in each engine first (the
-    keyed-hash pads live in engine variables, so that no key stands in SQL).
+    Each engine is made ready for ``landed`` first (the keyed-hash pads live in engine variables, so that no key
+    stands in SQL).
     """
 
     def __init__(
@@ -127,10 +127,10 @@ class Readers:
         session: SourceSession,
         *,
         connections: int,
-        setup: Sequence[tuple[str, list[Any]]] = (),
+        landed: Sequence[LandedColumns] = (),
         on_progress: Callable[[str, int], None] | None = None,
     ) -> None:
-        self._session, self._conninfo, self._setup = session, session.conninfo, setup
+        self._session, self._conninfo, self._landed = session, session.conninfo, landed
         self._snapshot = None if session.server.standby else session.exported
         self._asked = Asked(session, self._snapshot)
         self._connections = connections if self._snapshot is not None else 1
@@ -305,8 +305,7 @@ class Readers:
                 # another client's connection by then, with that client's advisory locks.
                 engine.execute("SET pg_pool_max_connections = 0")
             engine.execute(f"ATTACH {literal(self._conninfo)} AS source (TYPE postgres, READ_ONLY)")
-            for statement, parameters in self._setup:
-                engine.execute(statement, parameters)
+            prepare(engine, self._landed)
             engine.execute("BEGIN TRANSACTION")
             # the extension runs all that follows on the one server connection of this transaction
             if self._snapshot is not None:

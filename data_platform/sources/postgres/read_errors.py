@@ -54,6 +54,11 @@ def of_the_engine(error: Exception, label: str, memory: str) -> DataPlatformErro
             f"{label}: the disk of the landing store is full. Nothing was committed; free space"
             " and run the sync again."
         )
+    if "NotADocument" in text:
+        return ValueNotKept(
+            f"{label}: a document of a column that `personal` leads into cannot be looked into: it is nested too deep."
+            " Nothing was read. Declare the column as a whole."
+        )
     if does_not_fit(error):
         return ValueNotKept(
             f"{label}: a row is too large for the {memory} that a reader has, or rows of a view"

@@ -167,7 +167,7 @@ class PostgresReading:
         self._readers = Readers(
             self.session,
             connections=self._connections,
-            setup=next((read.landed.setup for read in reads if read.landed.setup), ()),
+            landed=[read.landed for read in reads],
             on_progress=progress and _advance(progress, self._reads.values()),
         )
         self._readers.start(list(self._reads.values()))

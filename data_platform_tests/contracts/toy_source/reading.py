@@ -24,6 +24,7 @@ from data_platform.sources.reading import (
     Prior,
     Progress,
     SourceTable,
+    prepare,
 )
 from data_platform.sql import literal, quoted
 from data_platform.tables import Column, Fingerprint, Layout, Position, Slice, Snapshot, TableId, Tally
@@ -135,8 +136,7 @@ class LogReading:
         )
         with duckdb.connect() as engine:
             engine.execute("SET TimeZone = 'UTC'")
-            for statement, parameters in read.landed.setup:
-                engine.execute(statement, parameters)
+            prepare(engine, [read.landed])
             engine.execute(
                 "CREATE TABLE lines AS SELECT unnest(?::JSON[]) AS j", [list(map(json.dumps, rows))]
             )
