@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from data_platform.backups.archive import Archive
@@ -104,6 +105,9 @@ class _Under:
 
     def size(self, key: str) -> int:
         return self._store.size(self._key(key))
+
+    def written_at(self, key: str) -> datetime | None:
+        return self._store.written_at(self._key(key))
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         below = f"{self._prefix}/{prefix}" if prefix else self._prefix

@@ -7,8 +7,6 @@ report what does not fit together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from os.path import normpath
-from pathlib import PurePath
 from typing import Any
 
 from data_platform.catalog.cron import cron_problem
@@ -21,6 +19,7 @@ from data_platform.privacy.documents import root_of
 from data_platform.privacy.names import of_name
 from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule
+from data_platform.stores import StoreConfig
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
 from data_platform.warehouses import WarehouseConfig
 
@@ -59,25 +58,17 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
     for key in ("schedule", "drill_schedule"):
         if problem := cron_problem(getattr(backups, key)):
             report.add((*base, "backups", key), problem)
-    stores: list[tuple[str, Path, Any]] = [("the landing store", ("landing",), environment.landing)]
+    stores: list[tuple[str, Path, StoreConfig]] = [("the landing store", ("landing",), environment.landing)]
     stores.append(("the backup store", ("backups", "store"), backups.store))
     stores += [
         (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()
     ]
     for number, (name, path, store) in enumerate(stores):
         for other, _, kept in stores[:number]:
-            mine, theirs = _place_of(store), _place_of(kept)
+            mine, theirs = store.place(), kept.place()
             shorter = min(len(mine), len(theirs))
             if mine[:shorter] == theirs[:shorter]:
                 report.add((*base, *path), f"{name} is in the same place as {other}: give it one of its own")
-
-
-def _place_of(store: Any) -> tuple[str, ...]:
-    """Where a store keeps its objects; one place lies in another when its steps begin with the other's."""
-    if store.kind == "local":
-        return ("local", *PurePath(normpath(store.path)).parts)
-    endpoint = str(getattr(store, "endpoint_url", None) or "")
-    return (store.kind, endpoint, store.bucket, *filter(None, store.prefix.split("/")))
 
 
 def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base: Path) -> None:

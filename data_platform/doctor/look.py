@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,7 @@ from data_platform.doctor.verdicts import Variable
 from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
 from data_platform.findings import Finding, clock, failed
 from data_platform.landing.signing import SigningConfig
-from data_platform.stores import Store
-from data_platform.stores.local import LocalStore
+from data_platform.stores import Store, StoreConfig
 from data_platform.sync import Platform, open_platform
 from data_platform.sync.sources import looking_at
 from data_platform.words import plural
@@ -68,29 +67,29 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
     yield ledger_key(platform)
     for source in catalog.sources.values():
         yield from look_at_source(platform, source)
-    for name, opened in stores(platform):
-        yield from look_at_store(name, opened)
+    for name, config in stores(platform).items():
+        root = catalog.root
+        yield from look_at_store(name, partial(config.open, root, environ), config.files(root))
     yield from look_at_warehouse(platform)
     yield look_at_modes(platform, environ)
     yield from look_at_dagster(environ, running)
 
 
-def stores(platform: Platform) -> list[tuple[str, Callable[[], Store]]]:
-    """Every store that is tried: the name it is told by, and what opens it. One line a store."""
-    found: list[tuple[str, Callable[[], Store]]] = [("landing store", lambda: platform.store)]
-    backups, root = platform.environment.backups, platform.catalog.root
+def stores(platform: Platform) -> dict[str, StoreConfig]:
+    """Every store that is tried, by the name it is told by."""
+    environment = platform.environment
+    backups = environment.backups
     copies = {"backup store": backups.store, **backups.copies} if backups else {}
-    return found + [(name, partial(config.open, root, platform.environ)) for name, config in copies.items()]
+    return {"landing store": environment.landing, **copies}
 
 
 def named_variables(catalog: Catalog, environment: Environment, environ: Mapping[str, str]) -> list[Variable]:
     """Every key of the YAML that ends in ``_env``, apart from the hash key, which has a check of its own."""
     found = list(_named(environment, f"environments.{environment.name}"))
     for source in catalog.sources.values():
-        connection = list(_named(source.connection, f"connection of {source.name}"))
-        replica = any(v.where.endswith("replica_url_env") and environ.get(v.name) for v in connection)
-        # the replica is read instead of the primary, so the primary's URL is not asked for
-        found += [v for v in connection if not (replica and v.where.endswith(".url_env"))]
+        for key, needed in source.connection.variables(environ).items():
+            where = f"connection of {source.name}.{key}"
+            found.append(Variable(getattr(source.connection, key), where, needed))
     return found
 
 
@@ -98,9 +97,7 @@ def _named(model: BaseModel, where: str) -> Iterator[Variable]:
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if name.endswith("_env") and isinstance(value, str):
-            # one with a default may stay unset, and so may the replica's: the primary is read then
-            needed = not isinstance(field.default, str) and name != "replica_url_env"
-            yield Variable(value, f"{where}.{name}", needed)
+            yield Variable(value, f"{where}.{name}", not isinstance(field.default, str))
         elif isinstance(value, BaseModel) and not isinstance(value, SigningConfig):  # has a check of its own
             yield from _named(value, f"{where}.{name}")
         elif isinstance(value, Mapping):
@@ -148,14 +145,16 @@ def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
         yield failed(head, error)
 
 
-def look_at_store(name: str, opened: Callable[[], Store]) -> Iterator[Finding]:
-    """Writes one object twice, reads it, tells its time where the store does, and removes it."""
+def look_at_store(
+    name: str, opened: Callable[[], Store], folders: Collection[Path] = ()
+) -> Iterator[Finding]:
+    """Looks at the disks of its ``folders`` on this machine. Writes one object twice, reads it, tells its time where the store does, and removes it."""
     key = f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
     first_bytes, second_bytes = b"the first of two writes", b"the second, which must be refused"
     try:
         store = opened()
-        if isinstance(store, LocalStore):
-            yield _disk(f"{name}: disk", store.path)
+        for folder in folders:
+            yield _disk(f"{name}: disk", folder)
         try:
             before = datetime.now(UTC)
             first = store.put_new(key, first_bytes)
@@ -163,19 +162,13 @@ def look_at_store(name: str, opened: Callable[[], Store]) -> Iterator[Finding]:
             second = store.put_new(key, second_bytes)
             read_back = store.read(key) == first_bytes
             yield verdicts.conditional_write(name, store.url, first, second, read_back)
-            written = _written_at(store, key)
+            written = store.written_at(key)
             if written is not None:
                 yield clock(f"{name}: clock", before, written, after)
         finally:
             store.delete(key)
     except DataPlatformError as error:
         yield failed(name, error)
-
-
-def _written_at(store: Store, key: str) -> datetime | None:
-    """By the store's own clock, where it has one and tells it: a method ``written_at(key)``."""
-    tell: Callable[[str], datetime] | None = getattr(store, "written_at", None)
-    return tell(key) if tell is not None else None
 
 
 def look_at_warehouse(platform: Platform) -> Iterator[Finding]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from data_platform.findings import Finding
 from data_platform.private_files import open_to_others
-from data_platform.stores.local import LocalStoreConfig
 from data_platform.sync import Platform
 
 
@@ -34,7 +33,6 @@ def _kept(platform: Platform, environ: Mapping[str, str]) -> Iterator[Path]:
     yield from environment.warehouse.files(root)
     backups = environment.backups
     for store in (environment.landing, *([backups.store, *backups.copies.values()] if backups else [])):
-        if isinstance(store, LocalStoreConfig):
-            yield root / store.path
+        yield from store.files(root)
     yield Path(environ.get("DAGSTER_HOME") or root / ".dagster")
     yield root / ".env"

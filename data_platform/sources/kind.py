@@ -13,6 +13,14 @@ class Connection(Model):
     """How a source of one kind is reached: what stands under ``connection``. Secrets are named by the environment
     variables that hold them, with keys that end in ``_env``."""
 
+    def variables(self, environ: Mapping[str, str]) -> Mapping[str, bool]:
+        """The keys whose variables are read, and whether each must be set."""
+        return {
+            key: not isinstance(field.default, str)  # one with a default may stay unset
+            for key, field in type(self).model_fields.items()
+            if key.endswith("_env") and isinstance(getattr(self, key), str)
+        }
+
 
 class SourceKeys(Model):
     """The keys of a source's file that only one kind has."""

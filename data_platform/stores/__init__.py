@@ -5,9 +5,28 @@ A store keeps named objects. Nothing here knows what a batch or a manifest is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+
+class StoreConfig(Protocol):
+    """The YAML of a store. Opening one connects to nothing."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def open(self, root: Path, environ: Mapping[str, str] | None = None) -> Store:
+        """``root`` is the project's folder, ``environ`` holds the variables that the YAML names."""
+
+    def place(self) -> tuple[str, ...]:
+        """Where it keeps its objects, as steps from the outside in. One store lies in another if its steps begin
+        with the other's."""
+
+    def files(self, root: Path) -> tuple[Path, ...]:
+        """The folders of this machine that hold its objects."""
 
 
 class Store(Protocol):
@@ -48,6 +67,10 @@ class Store(Protocol):
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         """Keys under ``prefix`` (a folder, no trailing slash) in ascending order."""
+
+    def written_at(self, key: str) -> datetime | None:
+        """When ``key`` was written, by the store's own clock; None if that is this machine's. ``KeyError`` when
+        absent."""
 
     def delete(self, key: str) -> None:
         """Remove ``key``; that it is absent is no error."""

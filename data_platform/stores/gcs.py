@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,6 +82,12 @@ class GCSStoreConfig(BaseModel):
         description="Folder on a local disk for files on their way; a relative path starts at the project's"
         " folder. By default in this user's cache (`XDG_CACHE_HOME` or `~/.cache`), else among the system's temporary files.",
     )
+
+    def place(self) -> tuple[str, ...]:
+        return ("gcs", self.endpoint_url or "", self.bucket, *filter(None, self.prefix.split("/")))
+
+    def files(self, root: Path) -> tuple[Path, ...]:
+        return ()
 
     def open(self, root: Path, environ: Mapping[str, str] | None = None) -> GCSStore:
         """The store; nothing is connected to until it is used. ``environ`` holds the variables named
@@ -162,6 +169,12 @@ class GCSStore(RemoteStore):
         name = self._name(key)
         with self._readable_errors("read", key):
             return int(self._known(name).size)
+
+    def written_at(self, key: str) -> datetime:
+        name = self._name(key)
+        with self._readable_errors("read", key):
+            at: datetime = self._known(name).updated
+            return at
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         start = self._folder(prefix)

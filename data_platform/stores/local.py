@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
-from pathlib import Path
+from os.path import normpath
+from pathlib import Path, PurePath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +36,12 @@ class LocalStoreConfig(BaseModel):
 
     kind: Literal["local"] = Field(description="The kind of store: local, s3 or gcs.")
     path: Path = Field(description="The folder; a relative path starts at the project's folder.")
+
+    def place(self) -> tuple[str, ...]:
+        return ("local", *PurePath(normpath(self.path)).parts)
+
+    def files(self, root: Path) -> tuple[Path, ...]:
+        return (root / self.path,)
 
     def open(self, root: Path, environ: Mapping[str, str] | None = None) -> LocalStore:
         """The store; nothing is created until something is written. It needs nothing of ``environ``."""
@@ -114,6 +121,10 @@ class LocalStore:
         if not path.is_file():
             raise KeyError(key)
         return path.stat().st_size
+
+    def written_at(self, key: str) -> None:
+        if not self._path(key).is_file():
+            raise KeyError(key)
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         folder = self._path(prefix) if prefix else self.path

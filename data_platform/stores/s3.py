@@ -14,6 +14,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
@@ -103,6 +104,12 @@ class S3StoreConfig(BaseModel):
             )
         return self
 
+    def place(self) -> tuple[str, ...]:
+        return ("s3", self.endpoint_url or "", self.bucket, *filter(None, self.prefix.split("/")))
+
+    def files(self, root: Path) -> tuple[Path, ...]:
+        return ()
+
     def open(self, root: Path, environ: Mapping[str, str] | None = None) -> S3Store:
         """The store; nothing is connected to until it is used. ``environ`` holds the variables named
         here; the process's own unless given."""
@@ -184,12 +191,20 @@ class S3Store(RemoteStore):
                 raise
 
     def size(self, key: str) -> int:
+        return int(self._head(key)["ContentLength"])
+
+    def written_at(self, key: str) -> datetime:
+        at: datetime = self._head(key)["LastModified"]
+        return at
+
+    def _head(self, key: str) -> Mapping[str, Any]:
         from botocore.exceptions import ClientError
 
         name = self._name(key)
         with self._readable_errors("read", key):
             try:
-                return int(self._client.head_object(Bucket=self.config.bucket, Key=name)["ContentLength"])
+                head: Mapping[str, Any] = self._client.head_object(Bucket=self.config.bucket, Key=name)
+                return head
             except ClientError as error:
                 # The answer to HEAD has no body, so it says neither what is missing nor why it refuses.
                 self._client.list_objects_v2(Bucket=self.config.bucket, MaxKeys=1)

@@ -168,12 +168,12 @@ def restore_warehouse(
 def restore_beside(platform: Platform, which: str, into: Path, *, copy: str = PRIMARY) -> int:
     """The ledger and Dagster's storage, into a new folder: ``ledger/`` is a landing store without its
     parts, ``instance/`` what Dagster keeps. Returns the files written."""
-    from data_platform.stores.local import LocalStore
+    from data_platform.stores.kinds import in_folder
 
     chosen = archive(platform, copy)
     manifest = chosen.chosen(which)
     files = restoring.restore_files(chosen, manifest, into)
-    return files + restore_ledger(chosen, manifest.ledger, LocalStore(into / "ledger"))
+    return files + restore_ledger(chosen, manifest.ledger, in_folder(into / "ledger"))
 
 
 def hold_drills(platform: Platform) -> list[RestoreReport]:

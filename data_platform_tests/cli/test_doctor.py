@@ -126,7 +126,7 @@ class Forgetful:
 
 def test_a_store_is_really_tried_and_left_as_it_was(tmp_path: Path) -> None:
     local = LocalStore(tmp_path / "landing")
-    states = {f.check: f.state for f in look.look_at_store("landing store", lambda: local)}
+    states = {f.check: f.state for f in look.look_at_store("landing store", lambda: local, [local.path])}
     assert states["landing store"] == "ok" and "landing store: disk" in states
     assert local.list("") == []
 

@@ -14,6 +14,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,8 @@ def test_put_new_creates_once(store: Store) -> None:
     assert not store.put_new("shop/orders/manifests/9.json", b"second")
     assert store.read("shop/orders/manifests/9.json") == b"first"
     assert store.size("shop/orders/manifests/9.json") == 5
+    at = store.written_at("shop/orders/manifests/9.json")  # None where no other clock tells
+    assert at is None or abs(datetime.now(UTC) - at) < timedelta(minutes=5)
 
 
 def test_what_is_absent_is_a_key_error(store: Store) -> None:
@@ -85,6 +88,8 @@ def test_what_is_absent_is_a_key_error(store: Store) -> None:
             store.read(absent)
         with pytest.raises(KeyError):
             store.size(absent)
+        with pytest.raises(KeyError):
+            store.written_at(absent)
         with pytest.raises(KeyError), store.local(absent):
             pass
 

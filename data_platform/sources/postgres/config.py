@@ -59,6 +59,13 @@ class PostgresConnection(Connection):
         description="How many connections may read side by side, and tables with them.",
     )
 
+    def variables(self, environ: Mapping[str, str]) -> Mapping[str, bool]:
+        if self.replica_url_env is None:
+            return {"url_env": True}
+        if environ.get(self.replica_url_env):  # the replica is read, and nobody asks for the primary's URL
+            return {"replica_url_env": False}
+        return {"url_env": True, "replica_url_env": False}
+
 
 def split_relation(text: str, default_schema: str) -> tuple[str, str]:
     """``schema.name`` or ``name`` -> (schema, name); double quotes keep a dot inside a name.
