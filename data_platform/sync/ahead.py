@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 AT_ONCE = 4
 """Most of what a small table's commit takes is waiting for the disk, or for a remote store's answer. Four that wait
 side by side get a disk's journal written once for all of them."""
+
+LOOK_SECONDS = 0.2
+"""A thread that waits for its turn checks this often whether the turns have ended."""
 
 T = TypeVar("T")
 
@@ -29,7 +33,10 @@ class Turn:
 
     def __enter__(self) -> None:
         with self._door:
-            self._room.acquire()
+            # an interrupt may end the thread in the room without its leaving: then nobody waits for it for ever
+            while not self._room.acquire(timeout=LOOK_SECONDS):
+                if self._closed:
+                    raise CancelledError
         if self._closed:
             self._room.release()
             raise CancelledError
@@ -39,7 +46,7 @@ class Turn:
 
 
 class Ahead(Generic[T]):
-    """The results of ``jobs``, which are begun in their order when the block is entered.
+    """The results of ``jobs``, which ``begin`` begins in their order, within the block.
 
     A block that is left early begins no further job, calls ``interrupt`` and waits for those under way.
     """
@@ -50,13 +57,16 @@ class Ahead(Generic[T]):
 
     def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="commit")
-        self._coming.extend(self._pool.submit(job) for job in self._jobs)
         return self
+
+    def begin(self) -> None:
+        """Not part of entering the block: an interrupt while a thread starts must still end all of them."""
+        self._coming.extend(self._pool.submit(job) for job in self._jobs)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._coming:
+        if kind is not None or self._coming:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._interrupt()
         self._pool.shutdown()
@@ -69,7 +79,9 @@ class Ahead(Generic[T]):
         if not self._coming:
             return None
         first = self._coming[0]
-        if not first.done() and not wait([first], seconds).done:
+        with suppress(TimeoutError):
+            first.exception(seconds)
+        if not first.done():
             return None
         self._coming.popleft()
         return first.result()

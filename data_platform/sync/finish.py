@@ -113,6 +113,7 @@ class Finish:
         """In the order of ``works``."""
         try:
             with Ahead((partial(self._committed, work) for work in works), self._interrupt) as coming:
+                coming.begin()
                 while group := self._group(coming):
                     yield from self._load(group, coming)
         finally:

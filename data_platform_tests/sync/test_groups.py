@@ -275,3 +275,24 @@ def test_a_file_that_is_held_is_waited_for_once_for_all(
     assert all(report.landed_only for report in reports.values())
     project.good()
     assert held(project, names) == [5] * 4
+
+
+def test_an_interrupt_while_a_reader_starts_ends_the_sync(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader would wait for its work, and the sync for the reader."""
+    project.execute("create table t (id int primary key)", "insert into t values (1)")
+    project.catalog({"t": {"key": "id"}})
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "postgres-reader":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            project.sync()
+    assert not [thread for thread in threading.enumerate() if thread.name == "postgres-reader"]
+    project.good()

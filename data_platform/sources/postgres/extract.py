@@ -170,7 +170,8 @@ class Readers:
         if self._snapshot is None:
             self._end()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # it was started
+                thread.join()
 
     def _end(self) -> None:
         for _ in self._threads:
@@ -180,6 +181,7 @@ class Readers:
         """Take no further unit and wait for those under way: their files are about to be removed."""
         self._stopped.set()
         self._all_open.abort()
+        self._end()  # `start` may have been interrupted before it said so
         self.join()
 
     def _run(self) -> None:
