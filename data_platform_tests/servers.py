@@ -36,8 +36,10 @@ import pytest
 
 from data_platform.sandbox.install import HOST, as_user, free_port, unprivileged_user
 from data_platform.stores._remote import Transfer
-from data_platform.stores.gcs import GCSStore, GCSStoreConfig
-from data_platform.stores.s3 import S3Store, S3StoreConfig
+from data_platform.stores.gcs.config import GCSStoreConfig
+from data_platform.stores.gcs.store import GCSStore
+from data_platform.stores.s3.config import S3StoreConfig
+from data_platform.stores.s3.store import S3Store
 
 BUCKET = "landing"
 ACCESS_KEY, SECRET_KEY = "AKIATESTSTESTSTESTST", "a-secret-of-the-tests"

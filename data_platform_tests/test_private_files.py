@@ -17,7 +17,8 @@ from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import FAST
 from data_platform.stores._scratch import locked_folder, sweep
 from data_platform.stores.local import LocalStore
-from data_platform.stores.s3 import S3Store, S3StoreConfig
+from data_platform.stores.s3.config import S3StoreConfig
+from data_platform.stores.s3.store import S3Store
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 
 LONG_AGO = 1_000_000_000

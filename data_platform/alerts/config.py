@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_platform.yaml_fields import VARIABLE
+
 UI_URL_VARIABLE = "DATA_PLATFORM_UI_URL"
 """Address of the UI on this machine. It overrides the catalog; `make dev` sets it to its own port."""
 URL = r"^https?://[^\s<>|]+$"
-ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 class SlackConfig(BaseModel):
@@ -20,7 +21,7 @@ class SlackConfig(BaseModel):
 
     webhook_env: str = Field(
         default="SLACK_WEBHOOK_URL",
-        pattern=ENVIRONMENT_NAME,
+        pattern=VARIABLE,
         description="Environment variable that holds the webhook URL, read when a message is sent."
         " If it is not set, messages are printed instead.",
     )

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import ConfigurationError
 from data_platform.landing.part import canonical
+from data_platform.yaml_fields import VARIABLE
 
 MIN_KEY_LENGTH = 32
 DEMANDED_IN = "prod"
-_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 class SigningConfig(BaseModel):
@@ -28,13 +28,13 @@ class SigningConfig(BaseModel):
 
     key_env: str = Field(
         default="DATA_PLATFORM_LEDGER_KEY",
-        pattern=_VARIABLE,
+        pattern=VARIABLE,
         description="Environment variable that holds the key under which manifests are signed; at least 32"
         " characters. Keep it where nobody who may write to a store can read it.",
     )
     previous_key_env: str | None = Field(
         default=None,
-        pattern=_VARIABLE,
+        pattern=VARIABLE,
         description="Environment variable that holds the key before: what was signed under it still counts.",
     )
     required: bool | None = Field(

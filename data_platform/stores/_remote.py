@@ -20,7 +20,6 @@ from data_platform.private_files import is_own, make_private
 from data_platform.stores._keys import pieces
 from data_platform.stores._scratch import locked_folder, sweep
 
-VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 URL = r"^https?://[^/\s@?#]+(/[^\s?#]*)?$"
 MB = 1 << 20
 

@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import Field
 
 from data_platform.stores import Store
-from data_platform.stores.gcs import GCSStoreConfig
+from data_platform.stores.gcs.config import GCSStoreConfig
 from data_platform.stores.local import LocalStore, LocalStoreConfig
-from data_platform.stores.s3 import S3StoreConfig
+from data_platform.stores.s3.config import S3StoreConfig
 
 StoreConfig = Annotated[LocalStoreConfig | S3StoreConfig | GCSStoreConfig, Field(discriminator="kind")]
 """Join the next kind with `|`; its `kind` tells them apart."""

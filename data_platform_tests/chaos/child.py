@@ -20,7 +20,7 @@ from typing import Any
 
 from data_platform.landing.ledger import Ledger
 from data_platform.stores._remote import Transfer
-from data_platform.stores.s3 import S3Store
+from data_platform.stores.s3.store import S3Store
 from data_platform.sync import Platform, TableReport, open_platform, sync_changes, sync_slices
 from data_platform.sync.platform import utc_now
 from data_platform.tables import Slice

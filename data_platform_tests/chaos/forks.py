@@ -31,7 +31,7 @@ PRELOADED = (
     # what DuckDB imports once a value is bound; `import duckdb` itself would start its thread
     *("_duckdb", "pandas", "pyarrow.dataset", "duckdb_extension_postgres_scanner"),
     *("psycopg", "psycopg_binary", "yaml", "importlib.metadata"),
-    *("data_platform.sync", "data_platform.landing.verify", "data_platform.stores.s3"),
+    *("data_platform.sync", "data_platform.landing.verify", "data_platform.stores.s3.store"),
     *(
         "data_platform.warehouses.duckdb.warehouse",
         "boto3.session",

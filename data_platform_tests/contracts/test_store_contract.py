@@ -24,9 +24,11 @@ import pytest
 from data_platform.errors import ObjectDamaged
 from data_platform.stores import Store
 from data_platform.stores._remote import MB, Transfer
-from data_platform.stores.gcs import GCSStore, GCSStoreConfig
+from data_platform.stores.gcs.config import GCSStoreConfig
+from data_platform.stores.gcs.store import GCSStore
 from data_platform.stores.local import LocalStore
-from data_platform.stores.s3 import S3Store, S3StoreConfig
+from data_platform.stores.s3.config import S3StoreConfig
+from data_platform.stores.s3.store import S3Store
 from data_platform_tests.servers import new_prefix
 
 Reopen = Callable[[], Store]

@@ -29,9 +29,13 @@ from data_platform.errors import (
 from data_platform.sandbox.install import HOST, free_port
 from data_platform.stores import Store
 from data_platform.stores._remote import MB, RemoteStore, Transfer, scratch_base
-from data_platform.stores.gcs import GCSStore, GCSStoreConfig, _Slice
+from data_platform.stores.gcs.config import GCSStoreConfig
+from data_platform.stores.gcs.slices import Slice
+from data_platform.stores.gcs.store import GCSStore
 from data_platform.stores.kinds import StoreConfig
-from data_platform.stores.s3 import S3Store, S3StoreConfig, _digests
+from data_platform.stores.s3.checksums import digests
+from data_platform.stores.s3.config import S3StoreConfig
+from data_platform.stores.s3.store import S3Store
 from data_platform_tests.servers import (
     READER_SECRET,
     SECRET_KEY,
@@ -180,7 +184,8 @@ def offline(tmp_path: Path) -> S3Store:
 def test_what_a_killed_process_left_in_scratch_is_swept(tmp_path: Path, offline: S3Store) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from data_platform.stores.s3 import S3Store, S3StoreConfig\n"
+        "from data_platform.stores.s3.config import S3StoreConfig\n"
+        "from data_platform.stores.s3.store import S3Store\n"
         "with S3Store(S3StoreConfig(kind='s3', bucket='acme'), Path(sys.argv[1])).scratch() as folder:\n"
         "    (folder / 'part').write_bytes(b'x' * 1000)\n"
         "    print(folder, flush=True)\n"
@@ -221,7 +226,7 @@ def test_a_file_is_hashed_whole_and_by_part_in_one_reading(tmp_path: Path, size:
     content = random.Random(size).randbytes(size)
     (tmp_path / "file").write_bytes(content)
     for part in (MB, MB + 7, 100 * MB):
-        whole, parts = _digests(tmp_path / "file", part)
+        whole, parts = digests(tmp_path / "file", part)
         pieces = [content[n : n + part] for n in range(0, size, part)] or [b""]
         assert whole == hashlib.sha256(content).digest()
         assert parts == [hashlib.sha256(piece).digest() for piece in pieces]
@@ -229,7 +234,7 @@ def test_a_file_is_hashed_whole_and_by_part_in_one_reading(tmp_path: Path, size:
 
 def test_a_slice_reads_as_a_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
-    with _Slice(tmp_path / "file", 3, 4) as piece:
+    with Slice(tmp_path / "file", 3, 4) as piece:
         assert (piece.tell(), piece.read(2), piece.tell(), piece.read(), piece.read()) == (
             0,
             b"34",

@@ -15,7 +15,7 @@ import pytest
 
 from data_platform.errors import LandingError, ObjectDamaged, StoreUnreachable
 from data_platform.stores._remote import MB, RemoteStore, Transfer
-from data_platform.stores.s3 import S3Store
+from data_platform.stores.s3.store import S3Store
 from data_platform_tests.servers import (
     SECRET_KEY,
     Break,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_platform.stores.s3 import S3Store
+from data_platform.stores.s3.store import S3Store
 from data_platform.sync import load_pending
 from data_platform.tables import TableId
 from data_platform_tests.servers import ENVIRON, ObjectServer, new_prefix

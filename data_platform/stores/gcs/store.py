@@ -1,4 +1,4 @@
-"""A store in a Google Cloud Storage bucket, and the YAML that opens it.
+"""A store in a Google Cloud Storage bucket.
 
 Google's client does the work and tries again with growing pauses. Here is what it lacks:
 large files in parts that go side by side, proof that what arrived is what was sent, and
@@ -7,10 +7,6 @@ errors in words. Nothing is imported or read from the environment before the sto
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
-import json
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,80 +15,22 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
-from data_platform.errors import (
-    ConfigurationError,
-    ObjectDamaged,
-    StoreRefused,
-)
-from data_platform.stores._gcs_errors import Patience, answered, status_of, unanswered
+from data_platform.errors import ObjectDamaged, StoreRefused
 from data_platform.stores._keys import visible
-from data_platform.stores._remote import (
-    MB,
-    URL,
-    VARIABLE,
-    RemoteStore,
-    Transfer,
-    checked_prefix,
-    scratch_base,
-)
+from data_platform.stores._remote import MB, RemoteStore, Transfer
+from data_platform.stores.gcs.checksums import checksums, crc32c_of
+from data_platform.stores.gcs.client import open_bucket
+from data_platform.stores.gcs.config import GCSStoreConfig
+from data_platform.stores.gcs.errors import Patience, answered, status_of, unanswered
+from data_platform.stores.gcs.slices import Slice
 
 _SCRATCH = ".scratch"
 _COMPOSED_MAX = 32
 """So many objects the service joins to one at a time."""
 _CHUNK_BYTES = 4 * MB
 """What a thread holds in memory of the piece that it sends."""
-_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
-
-
-class GCSStoreConfig(BaseModel):
-    """``{kind: gcs, bucket: acme-landing, prefix: prod}``; without ``credentials_env`` the SDK's own
-    chain finds credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud, the machine's account)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["gcs"] = Field(description="The kind of store: local, s3 or gcs.")
-    bucket: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", description="The bucket, which must exist."
-    )
-    prefix: Annotated[str, AfterValidator(checked_prefix)] = Field(
-        default="", description="The folder in the bucket; by default all of it."
-    )
-    project: str | None = Field(
-        default=None,
-        description="The project that requests are counted for; by default the credentials' own.",
-    )
-    endpoint_url: str | None = Field(
-        default=None,
-        pattern=URL,
-        description="Where the service is, if it is not Google's: a private endpoint, or an emulator. Over http://"
-        " no credentials are sent.",
-    )
-    credentials_env: str | None = Field(
-        default=None,
-        pattern=VARIABLE,
-        description="Environment variable that holds a service account's key: its JSON, or the path of the file."
-        " Without it the SDK's own chain finds credentials.",
-    )
-    cache: Path | None = Field(
-        default=None,
-        description="Folder on a local disk for files on their way; a relative path starts at the project's"
-        " folder. By default in this user's cache (`XDG_CACHE_HOME` or `~/.cache`), else among the system's temporary files.",
-    )
-
-    def place(self) -> tuple[str, ...]:
-        return ("gcs", self.endpoint_url or "", self.bucket, *filter(None, self.prefix.split("/")))
-
-    def files(self, root: Path) -> tuple[Path, ...]:
-        return ()
-
-    def open(self, root: Path, environ: Mapping[str, str] | None = None) -> GCSStore:
-        """The store; nothing is connected to until it is used. ``environ`` holds the variables named
-        here; the process's own unless given."""
-        return GCSStore(self, scratch_base(root, self.cache), environ=environ)
 
 
 class GCSStore(RemoteStore):
@@ -138,7 +76,7 @@ class GCSStore(RemoteStore):
                 if standing is None:
                     raise
                 return standing == data
-            self._confirm(key, blob, len(data), _crc32c(data))
+            self._confirm(key, blob, len(data), crc32c_of(data))
         return True
 
     def put_hint(self, key: str, data: bytes) -> None:
@@ -197,7 +135,7 @@ class GCSStore(RemoteStore):
 
     def _upload(self, key: str, name: str, path: Path, sha256: str | None) -> None:
         size = path.stat().st_size
-        found, crc32c = _checksums(path)
+        found, crc32c = checksums(path)
         if sha256 is not None and found != sha256:
             raise self._altered(key)
         blob = self._bucket.blob(name, chunk_size=_CHUNK_BYTES)
@@ -218,7 +156,7 @@ class GCSStore(RemoteStore):
 
         def send(piece: Any, start: int) -> None:
             length = min(step, size - start)
-            with _Slice(path, start, length) as slice_:
+            with Slice(path, start, length) as slice_:
                 piece.upload_from_file(
                     slice_, size=length, checksum="crc32c", timeout=self._timeout, retry=self._retry()
                 )
@@ -298,37 +236,8 @@ class GCSStore(RemoteStore):
     def _bucket(self) -> Any:
         with self._opening:
             if self._opened is None:
-                self._opened = self._open()
+                self._opened = open_bucket(self.config, self.url, self._secret)
             return self._opened
-
-    def _open(self) -> Any:
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud.storage import Client
-
-        config = self.config
-        given: dict[str, Any] = {}
-        if config.endpoint_url is not None:
-            given["client_options"] = {"api_endpoint": config.endpoint_url.rstrip("/")}
-        if config.credentials_env is not None:
-            given["credentials"] = self._service_account(config.credentials_env)
-        elif (config.endpoint_url or "").startswith("http://"):
-            given["credentials"] = AnonymousCredentials()  # a token in clear would be anyone's
-        project = config.project or ("none" if "credentials" in given else None)
-        return Client(project=project, **given).bucket(config.bucket)
-
-    def _service_account(self, variable: str) -> Any:
-        from google.oauth2.service_account import Credentials
-
-        value = self._secret("credentials_env", variable)
-        try:
-            text = value if value.startswith("{") else Path(value).read_text(encoding="utf-8")
-            return Credentials.from_service_account_info(json.loads(text), scopes=[_SCOPE])
-        except (OSError, ValueError):  # neither says more than that, and both may quote the key
-            pass
-        raise ConfigurationError(
-            f"The environment variable {variable} of the store at {self.url} holds no service account's key. Set"
-            " it to the JSON that Google made for the account, or to the path of that file."
-        )
 
     def _absent(self, key: str, act: str) -> Exception:
         """What a 404 means: Google says it of an absent object and of an absent bucket alike."""
@@ -390,51 +299,3 @@ class GCSStore(RemoteStore):
         if status:
             return answered(status, what, where, self.transfer.attempts)
         return unanswered(error, what, where, self.transfer.attempts)
-
-
-class _Slice(io.RawIOBase):
-    """A stretch of a file, as a file of its own."""
-
-    def __init__(self, path: Path, start: int, length: int) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._start, self._length = start, length
-        self._file.seek(start)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._file.tell() - self._start
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._length}[whence]
-        return self._file.seek(self._start + base + offset) - self._start
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        left = max(0, self._length - self.tell())
-        return self._file.read(left if size is None or size < 0 else min(size, left))
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _crc32c(data: bytes) -> str:
-    import google_crc32c
-
-    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
-
-
-def _checksums(path: Path) -> tuple[str, str]:
-    """SHA-256 (hex) and CRC32C (as Google writes it) of the file, in one reading."""
-    import google_crc32c
-
-    sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
-    with path.open("rb") as file:
-        while chunk := file.read(MB):
-            sha256.update(chunk)
-            crc32c.update(chunk)
-    return sha256.hexdigest(), base64.b64encode(crc32c.digest()).decode()

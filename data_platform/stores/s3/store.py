@@ -1,4 +1,4 @@
-"""A store in an S3 bucket, and the YAML that opens it: AWS, or a service that speaks the same.
+"""A store in an S3 bucket: AWS, or a service that speaks the same.
 
 boto3 does the work: it signs, cuts large files into parts, and tries again with growing
 pauses. Here is what it lacks: proof that what arrived is what was sent, a second try for
@@ -8,35 +8,22 @@ environment before the store is used.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-
-from data_platform.errors import (
-    LandingError,
-    ObjectDamaged,
-    StoreUnreachable,
-)
+from data_platform.errors import LandingError, ObjectDamaged, StoreUnreachable
 from data_platform.stores._keys import visible
-from data_platform.stores._remote import (
-    MB,
-    URL,
-    VARIABLE,
-    RemoteStore,
-    Transfer,
-    checked_prefix,
-    scratch_base,
-)
-from data_platform.stores._s3_errors import (
+from data_platform.stores._remote import MB, RemoteStore, Transfer
+from data_platform.stores.s3.checksums import base64_of, base64_sha256, digests
+from data_platform.stores.s3.client import open_client, transfer_manager
+from data_platform.stores.s3.config import S3StoreConfig
+from data_platform.stores.s3.errors import (
     DAMAGED,
     answered,
     code_of,
@@ -45,75 +32,8 @@ from data_platform.stores._s3_errors import (
     unanswered,
 )
 
-if TYPE_CHECKING:
-    pass
-
 T = TypeVar("T")
 _PARTS_MAX = 10_000
-
-
-class S3StoreConfig(BaseModel):
-    """``{kind: s3, bucket: acme-landing, prefix: prod, region: eu-central-1}``; without the names of
-    environment variables the SDK's own chain finds credentials (AWS_* variables, a profile, a role)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["s3"] = Field(description="The kind of store: local, s3 or gcs.")
-    bucket: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="The bucket, which must exist."
-    )
-    prefix: Annotated[str, AfterValidator(checked_prefix)] = Field(
-        default="", description="The folder in the bucket; by default all of it."
-    )
-    region: str | None = Field(
-        default=None,
-        description="The bucket's region; by default what the SDK finds (AWS_REGION, a profile).",
-    )
-    endpoint_url: str | None = Field(
-        default=None,
-        pattern=URL,
-        description="Where the service is, if it is not AWS: https://minio.internal:9000.",
-    )
-    access_key_env: str | None = Field(
-        default=None,
-        pattern=VARIABLE,
-        description="Environment variable that holds the access key's id. Without it the SDK's own chain finds"
-        " credentials.",
-    )
-    secret_key_env: str | None = Field(
-        default=None, pattern=VARIABLE, description="Environment variable that holds the secret key."
-    )
-    session_token_env: str | None = Field(
-        default=None,
-        pattern=VARIABLE,
-        description="Environment variable that holds the session token of temporary credentials.",
-    )
-    cache: Path | None = Field(
-        default=None,
-        description="Folder on a local disk for files on their way; a relative path starts at the project's"
-        " folder. By default in this user's cache (`XDG_CACHE_HOME` or `~/.cache`), else among the system's temporary files.",
-    )
-
-    @model_validator(mode="after")
-    def _keys_are_a_pair(self) -> Self:
-        if (self.access_key_env is None) != (self.secret_key_env is None):
-            raise ValueError("`access_key_env` and `secret_key_env` belong together; name both or neither")
-        if self.session_token_env is not None and self.access_key_env is None:
-            raise ValueError(
-                "`session_token_env` needs `access_key_env` and `secret_key_env`, whose token it is"
-            )
-        return self
-
-    def place(self) -> tuple[str, ...]:
-        return ("s3", self.endpoint_url or "", self.bucket, *filter(None, self.prefix.split("/")))
-
-    def files(self, root: Path) -> tuple[Path, ...]:
-        return ()
-
-    def open(self, root: Path, environ: Mapping[str, str] | None = None) -> S3Store:
-        """The store; nothing is connected to until it is used. ``environ`` holds the variables named
-        here; the process's own unless given."""
-        return S3Store(self, scratch_base(root, self.cache), environ=environ)
 
 
 class S3Store(RemoteStore):
@@ -143,7 +63,7 @@ class S3Store(RemoteStore):
                     Bucket=self.config.bucket,
                     Key=name,
                     Body=data,
-                    ChecksumSHA256=_base64_sha256(data),
+                    ChecksumSHA256=base64_sha256(data),
                     IfNoneMatch="*",
                 )
             except ClientError as error:
@@ -162,7 +82,7 @@ class S3Store(RemoteStore):
         name = self._name(key)
         with self._readable_errors("write", key):
             self._client.put_object(
-                Bucket=self.config.bucket, Key=name, Body=data, ChecksumSHA256=_base64_sha256(data)
+                Bucket=self.config.bucket, Key=name, Body=data, ChecksumSHA256=base64_sha256(data)
             )
 
     def read(self, key: str) -> bytes:
@@ -233,21 +153,21 @@ class S3Store(RemoteStore):
     def _upload(self, key: str, name: str, path: Path, sha256: str | None) -> None:
         size = path.stat().st_size
         part_bytes = max(self.transfer.part_bytes, -(-size // _PARTS_MAX // MB) * MB)
-        whole, parts = _digests(path, part_bytes)
+        whole, parts = digests(path, part_bytes)
         if sha256 is not None and whole.hex() != sha256:
             raise self._altered(key)
         if size <= self.transfer.large_bytes:
             with path.open("rb") as body:
                 answer = self._client.put_object(
-                    Bucket=self.config.bucket, Key=name, Body=body, ChecksumSHA256=_base64(whole)
+                    Bucket=self.config.bucket, Key=name, Body=body, ChecksumSHA256=base64_of(whole)
                 )
             self._confirm(key, name, answer, whole)
             return
-        with self._manager(part_bytes) as manager:
+        with transfer_manager(self._client, self.transfer, part_bytes) as manager:
             self._send(manager, name, path)
         answer = self._client.head_object(Bucket=self.config.bucket, Key=name, ChecksumMode="ENABLED")
         # S3 checks each part as it comes, and of the whole it keeps the hash of the parts' hashes.
-        composite = f"{_base64(hashlib.sha256(b''.join(parts)).digest())}-{len(parts)}"
+        composite = f"{base64_of(hashlib.sha256(b''.join(parts)).digest())}-{len(parts)}"
         if answer["ContentLength"] != size or answer.get("ChecksumSHA256") != composite:
             self._read_back(key, name, whole)
 
@@ -285,7 +205,7 @@ class S3Store(RemoteStore):
         size = self._get(key, name, save)
         if large:
             path.unlink(missing_ok=True)
-            with self._manager(self.transfer.part_bytes) as manager:
+            with transfer_manager(self._client, self.transfer, self.transfer.part_bytes) as manager:
                 manager.download(self.config.bucket, name, str(path)).result()
         return size
 
@@ -338,7 +258,7 @@ class S3Store(RemoteStore):
 
     def _confirm(self, key: str, name: str, answer: Mapping[str, Any], whole: bytes) -> None:
         """That what was put arrived; a service that does not name the checksum is read back."""
-        if answer.get("ChecksumSHA256") != _base64(whole):
+        if answer.get("ChecksumSHA256") != base64_of(whole):
             self._read_back(key, name, whole)
 
     def _read_back(self, key: str, name: str, whole: bytes) -> None:
@@ -370,62 +290,8 @@ class S3Store(RemoteStore):
     def _client(self) -> Any:
         with self._opening:
             if self._opened is None:
-                self._opened = self._open()
+                self._opened = open_client(self.config, self.transfer, self._secret)
             return self._opened
-
-    def _open(self) -> Any:
-        from boto3.session import Session
-        from botocore.config import Config
-
-        config, given = self.config, {}
-        for setting, argument in (
-            ("access_key_env", "aws_access_key_id"),
-            ("secret_key_env", "aws_secret_access_key"),
-            ("session_token_env", "aws_session_token"),
-        ):
-            if (variable := getattr(config, setting)) is not None:
-                given[argument] = self._secret(setting, variable)
-        client = Session(region_name=config.region, **given).client(
-            "s3",
-            endpoint_url=config.endpoint_url,
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": self.transfer.attempts},
-                connect_timeout=self.transfer.connect_seconds,
-                read_timeout=self.transfer.answer_seconds,
-                max_pool_connections=10,
-                # every write brings its own SHA-256; other services do not know the SDK's default
-                request_checksum_calculation="when_required",
-                # names of buckets as hosts need DNS that a service of one's own seldom has
-                s3={"addressing_style": "path"} if config.endpoint_url else None,
-            ),
-        )
-        client.meta.events.register("needs-retry.s3", self._what_else_to_try_again)
-        return client
-
-    def _what_else_to_try_again(self, response: Any, attempts: int, **_: Any) -> float | None:
-        """Seconds to wait before the next attempt, where boto3 itself would make none."""
-        if response is None or attempts >= self.transfer.attempts:
-            return None
-        http, parsed = response
-        code = parsed.get("Error", {}).get("Code")
-        if http.status_code == 429 or code in ("ConditionalRequestConflict", "OperationAborted"):
-            return random.uniform(0, min(2.0 ** (attempts - 1), self.transfer.pause_seconds_max))
-        return None
-
-    def _manager(self, part_bytes: int) -> Any:
-        from boto3.s3.transfer import TransferConfig, create_transfer_manager
-
-        return create_transfer_manager(
-            self._client,
-            TransferConfig(
-                multipart_threshold=self.transfer.large_bytes,
-                multipart_chunksize=part_bytes,
-                max_concurrency=self.transfer.threads,
-                num_download_attempts=self.transfer.attempts,
-                max_io_queue=64,  # of 256 KB each: what is fetched and not yet written
-                preferred_transfer_client="classic",
-            ),
-        )
 
     def _where(self) -> str:
         return self.config.endpoint_url or "S3"
@@ -457,28 +323,3 @@ class _Broken(Exception):
     def __init__(self, reason: LandingError) -> None:
         super().__init__()
         self.reason = reason
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
-
-
-def _base64_sha256(data: bytes) -> str:
-    return _base64(hashlib.sha256(data).digest())
-
-
-def _digests(path: Path, part_bytes: int) -> tuple[bytes, list[bytes]]:
-    """SHA-256 of the file and of each of its parts, in one reading."""
-    whole, parts = hashlib.sha256(), []
-    with path.open("rb") as file:
-        left, part = part_bytes, hashlib.sha256()
-        while chunk := file.read(min(MB, left)):
-            whole.update(chunk)
-            part.update(chunk)
-            left -= len(chunk)
-            if not left:
-                parts.append(part.digest())
-                left, part = part_bytes, hashlib.sha256()
-        if left < part_bytes or not parts:
-            parts.append(part.digest())
-    return whole.digest(), parts
