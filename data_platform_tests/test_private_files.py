@@ -48,7 +48,7 @@ def test_a_link_in_the_scratch_folder_s_place_is_refused_and_nothing_behind_it_g
     (tmp_path / "data-platform-0").symlink_to(tmp_path / "home")
     store = S3Store(S3StoreConfig(kind="s3", bucket="acme"), tmp_path / "data-platform-0")
     with (
-        pytest.raises(LandingError, match="is a link, belongs to another user or may be written"),
+        pytest.raises(LandingError, match="is a link, belongs to another user or can be written"),
         store.scratch(),
     ):
         pass

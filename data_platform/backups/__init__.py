@@ -1,2 +1,2 @@
-"""Second copies of the warehouse: what one is (``manifest.py``), making one (``export.py``), keeping
-them (``archive.py``, ``retention.py``) and proving that they come back (``restore.py``)."""
+"""Second copies of the warehouse: their format (``manifest.py``), making them (``export.py``), keeping
+them (``archive.py``, ``retention.py``) and proving that they can be restored (``restore.py``)."""

@@ -25,8 +25,8 @@ MANIFESTS, OBJECTS, ADOPTED = "warehouse/manifests", "warehouse/objects", "wareh
 
 @dataclass
 class Archive:
-    """``name`` is ``primary`` or a copy's. What is read comes through ``reader``, which wrote
-    nothing: a store may serve what it was just given from memory, and that proves nothing."""
+    """``name`` is ``primary`` or the name of a copy. Objects are read through ``reader``, which wrote
+    nothing: a store may answer from memory what it was just given, which would prove nothing."""
 
     name: str
     open: Callable[[], Store]
@@ -60,14 +60,14 @@ class Archive:
                     raise self._damaged(object_, owner, f"has {size:,} bytes instead of {object_.bytes:,}")
                 if sha256_of(path) != object_.sha256:
                     raise self._damaged(
-                        object_, owner, "does not match its SHA-256: it is another object or altered"
+                        object_, owner, "does not match its SHA-256: it was replaced or altered"
                     )
                 yield path
         except KeyError:
             raise self._damaged(object_, owner, "is missing") from None
 
     def commit(self, manifest: BackupManifest) -> None:
-        """Write the sealed manifest and read it back. Until then there is no backup."""
+        """Write the sealed manifest and read it back. Only then does the backup exist."""
         key = _manifest_key(manifest.id)
         data = manifest.to_json()
         if not self.store.put_new(key, data) and self.store.read(key) != data:
@@ -83,7 +83,8 @@ class Archive:
         return [name for name in names if is_id(name)]
 
     def manifest(self, id_: str) -> BackupManifest:
-        """``BackupMissing``, or ``BackupDamaged`` for one that is altered or another backup's."""
+        """The manifest of a backup. ``BackupMissing`` if there is none, ``BackupDamaged`` if it was altered or belongs
+        to another backup."""
         key = _manifest_key(id_)
         try:
             data = self.reader.read(key)
@@ -101,13 +102,13 @@ class Archive:
         return manifest
 
     def adopt(self, manifest: BackupManifest) -> None:
-        """Take a backup that is not signed as if it were: one from before there was a key."""
+        """Accept an unsigned backup as if it were signed: one from before there was a key."""
         self.signer.ready()
         known = hint.read(self.reader, ADOPTED, self.signer)
         hint.write(self.store, ADOPTED, {**known, manifest.id: manifest.digest}, self.signer)
 
     def unsigned(self, which: str) -> BackupManifest:
-        """``chosen``, whoever wrote it: to be looked at before it is adopted."""
+        """Like ``chosen``, but without a check of its signature: to verify a backup before it is adopted."""
         return replace(self, signer=NOT_SIGNED).chosen(which)
 
     def _check_signature(self, manifest: BackupManifest, key: str) -> None:
@@ -116,15 +117,15 @@ class Archive:
             return
         if manifest.signature:
             raise BackupDamaged(
-                f"{key} in {self} is not signed under the key in {self.signer.variable}: it was forged, or the key is"
-                " another one. Set the right key (`previous_key_env` names the one before), or restore from another"
+                f"{key} in {self} is not signed with the key in {self.signer.variable}: it was forged, or the key has"
+                " changed. Set the right key (`previous_key_env` names the one before), or restore from another"
                 " copy or another day."
             )
         if hint.read(self.reader, ADOPTED, self.signer).get(manifest.id) != manifest.digest:
             raise BackupDamaged(
-                f"{key} in {self} is not signed, though {self.signer.variable} is set: somebody else put it there, or"
-                " it is from before there was a key. Restore from another copy or another day; or, if you know it to"
-                f" be yours, take it with `data-platform backup verify {manifest.id} --sign`."
+                f"{key} in {self} is not signed, although {self.signer.variable} is set: somebody else put it there, or"
+                " it was made before there was a key. Restore from another copy or another day; or, if you are sure"
+                f" that it is yours, accept it with `data-platform backup verify {manifest.id} --sign`."
             )
 
     def chosen(self, which: str) -> BackupManifest:
@@ -150,7 +151,7 @@ class Archive:
         return self.manifest(found[0])
 
     def damage(self, manifest: BackupManifest, *, deep: bool) -> list[str]:
-        """What is wrong with a backup's objects, a line each. Sizes only, unless ``deep`` reads and hashes."""
+        """A line for each damaged object of a backup. Only sizes are checked, unless ``deep`` reads and hashes."""
         problems = []
         for object_ in manifest.objects():
             owner = manifest.owner_of(object_.key)
@@ -166,12 +167,13 @@ class Archive:
         return problems
 
     def abandoned(self, before: datetime) -> list[str]:
-        """Ids from before then whose objects stand without a manifest: backups that were cut short."""
+        """Ids of earlier backups that have objects but no manifest: they were interrupted."""
         there = {key.split("/")[2] for key in self.reader.list(OBJECTS)} - set(self.ids())
         return sorted(id_ for id_ in there if is_id(id_) and made_at(id_) < before)
 
     def remove(self, id_: str) -> int:
-        """Remove a backup, its manifest first, so that a half removed one is none. Returns the objects removed."""
+        """Remove a backup, its manifest first, so that an interrupted removal leaves no usable backup. Returns the
+        number of objects removed."""
         self.store.delete(_manifest_key(id_))
         keys = self.store.list(f"{OBJECTS}/{id_}")
         for key in keys:

@@ -1,4 +1,4 @@
-"""The YAML that says where backups go and how long they stay."""
+"""The YAML block that says where backups are stored and how long they are kept."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from data_platform.stores.kinds import StoreConfig
 
 PRIMARY = "primary"
-"""What the backup store itself is called beside its copies."""
+"""The name of the backup store itself, among its copies."""
 
 
 def _no_reserved_name(copies: Mapping[str, StoreConfig]) -> Mapping[str, StoreConfig]:
     if PRIMARY in copies:
-        raise ValueError(f"{PRIMARY!r} is what the backup store itself is called; name the copy otherwise")
+        raise ValueError(f"{PRIMARY!r} is the name of the backup store itself; give the copy another name")
     return copies
 
 
@@ -25,26 +25,26 @@ class Retention(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    days: int = Field(default=30, ge=1, description="Backups older than this many days may go.")
+    days: int = Field(default=30, ge=1, description="Backups older than this many days may be removed.")
     apply: bool = Field(
         default=False,
-        description="Whether the daily backup removes them. While it does not, it only says which would go;"
+        description="Whether the daily backup removes them. If not, it only lists them;"
         " `data-platform backup prune --yes` removes them by hand.",
     )
 
 
 class BackupsConfig(BaseModel):
-    """Where each day's copy of the warehouse is kept, and how old it may become."""
+    """Where the daily copies of the warehouse are kept, and how old they may become."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    store: StoreConfig = Field(description="The backup store: a place apart from the landing store.")
+    store: StoreConfig = Field(description="The backup store, separate from the landing store.")
     copies: Annotated[
         Mapping[Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=48)], StoreConfig],
         AfterValidator(_no_reserved_name),
     ] = Field(
         default_factory=dict,
-        description="Further stores that get every backup too, by name: another disk, another provider.",
+        description="Further stores that also get every backup, by name: another disk, another provider.",
     )
     retention: Retention = Field(default_factory=Retention, description="How long backups are kept.")
     max_age_hours: float = Field(
@@ -58,11 +58,11 @@ class BackupsConfig(BaseModel):
         description="The age in days of the last good restore drill at which its check fails.",
     )
     start: date = Field(
-        description="The first day with a backup, as 2026-11-22: where the asset's partitions begin."
+        description="The first day with a backup, such as 2026-11-22: the first partition of the asset."
     )
     schedule: str = Field(
         default="30 2 * * *", description="When the daily backup is made: a cron line in UTC."
     )
     drill_schedule: str = Field(
-        default="30 4 * * 0", description="When the restore drill is held: a cron line in UTC."
+        default="30 4 * * 0", description="When the restore drill runs: a cron line in UTC."
     )

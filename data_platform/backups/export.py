@@ -1,8 +1,8 @@
-"""From an open warehouse to Parquet files whose bytes are known, and from those to a backup.
+"""Exports an open warehouse to Parquet files with known bytes, and stores these as a backup.
 
-Writing holds the warehouse; storing does not. The rows of a table come in an order
-that depends on the rows alone and are cut by their size, so that the same rows
-make the same files, byte for byte. Every page carries a checksum.
+Exporting holds the warehouse; storing does not. The rows of a table are sorted by their
+values alone and divided by their size, so that equal rows make equal files, byte for
+byte. Every page has a checksum.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_BYTES = 32 << 20
-"""A part's rows in memory. Two are encoded side by side and one is being read."""
+"""Size of a part's rows in memory. Two parts are encoded in parallel while one is read."""
 WORKERS = 2
 
 Progress = Callable[[str, int], None]
@@ -55,7 +55,7 @@ class FileToKeep:
 
 @dataclass(frozen=True)
 class BackupReport:
-    """``failed`` says, by archive, why it did not get this backup; the others hold it, read back."""
+    """``failed`` says, by archive, why it did not get this backup. The other archives hold it, and it was read back."""
 
     manifest: BackupManifest
     stored: tuple[str, ...]
@@ -97,7 +97,7 @@ def export(
             if (found, sum(part.fingerprint for part in parts) % 2**64) != (rows, fingerprint):
                 raise BackupDamaged(
                     f"The files written of {table.label} hold {found:,} rows that are not the table's {rows:,}:"
-                    " a column's values did not come through. Nothing was stored; report it, with the types of"
+                    " the values of a column were not preserved. Nothing was stored; report it, with the types of"
                     " its columns."
                 )
             tables.append(table)
@@ -158,7 +158,7 @@ def _store_in(archive: Archive, manifest: BackupManifest, paths: dict[str, Path]
     try:
         _send(archive, manifest, paths)
     except BaseException:
-        with suppress(DataPlatformError):  # the first failure is what is told; `prune` removes what stays
+        with suppress(DataPlatformError):  # the first failure is reported; `prune` removes what is left
             archive.remove(manifest.id)
         raise
 
@@ -197,7 +197,7 @@ def _write(
 
 
 def _parts(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """The rows cut where they reach ``PART_BYTES``: by their values alone, so the same each time."""
+    """Divides the rows where they reach ``PART_BYTES``. Only the values decide, so the result is always the same."""
     import pyarrow as pa
 
     batches: list[pa.RecordBatch] = []
@@ -213,7 +213,7 @@ def _parts(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
 
 
 def _encode(warehouse: Archivable, stored: StoredTable, part: pa.Table, path: Path, key: str) -> _Encoded:
-    """Write one file, and read it back: every page checked, every row hashed as the table's were."""
+    """Write one file and read it back: check every page and hash every row like the table's rows."""
     parquet.write(part, path)
     with parquet.checked(path, key) as rows:
         found, fingerprint = warehouse.row_fingerprint(stored, rows)

@@ -1,4 +1,4 @@
-"""Dagster's own storage as files of a backup: what ran, what was checked, where sensors stand.
+"""Dagster's own storage as files of a backup: its runs, check results and the cursors of sensors.
 
 On a laptop it is SQLite files in DAGSTER_HOME; in production a PostgreSQL database.
 Neither needs Dagster to be read.
@@ -39,7 +39,7 @@ def sqlite_files(home: Path, folder: Path) -> list[FileToKeep]:
             if not database.exists():
                 continue
             raise BackupError(
-                f"The Dagster storage {database} could not be copied: {error}. Check that it is a whole SQLite file."
+                f"The Dagster storage {database} could not be copied: {error}. Check that it is an intact SQLite file."
             ) from error
         files.append(_packed(f"instance/{database.relative_to(home).as_posix()}", copy))
     return files
@@ -88,7 +88,7 @@ def postgres_files(url: str, folder: Path) -> list[FileToKeep]:
     except psycopg.Error as error:
         raise BackupError(
             f"Dagster's storage in PostgreSQL could not be copied ({type(error).__name__}). Check that its database is"
-            " reachable and that its user may read every table."
+            " reachable and that its user has the right to read every table."
         ) from None
     return files
 

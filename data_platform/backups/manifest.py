@@ -1,6 +1,6 @@
-"""A backup's manifest: every table with its shape, rows and fingerprint, every object with its hash.
+"""A backup's manifest: every table with its columns, rows and fingerprint, every object with its hash.
 
-Pure values and their JSON. Making the objects is ``export.py``'s, keeping them ``archive.py``'s.
+Pure values and their JSON. ``export.py`` makes the objects, ``archive.py`` keeps them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class LedgerHead:
 
 @dataclass(frozen=True, slots=True)
 class BackupManifest:
-    """One backup. Written last: while it is not there, neither is the backup.
+    """One backup. The manifest is written last: the backup exists only if its manifest exists.
 
     ``statements`` make what is no table, after the tables: indexes, views, comments.
     """
@@ -91,7 +91,7 @@ class BackupManifest:
 
     @property
     def inventory(self) -> Inventory:
-        """What the warehouse held, as it is made anew."""
+        """The content of the warehouse, in the form from which it is restored."""
         tables = tuple(table.table for table in self.tables)
         return Inventory(self.engine, self.schemas, tables, self.statements)
 
@@ -139,7 +139,7 @@ class BackupManifest:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             why = str(error) if type(error) is ValueError else type(error).__name__
             raise BackupDamaged(
-                f"The manifest {where} cannot be read ({why}): it is cut short or was altered."
+                f"The manifest {where} cannot be read ({why}): it is truncated or was altered."
                 " Restore from another copy or another day: `data-platform backup list` shows what there is."
             ) from error
         if _digest(raw) != digest or _canonical({**raw, **_proofs(digest, signature)}) != data:
@@ -156,7 +156,7 @@ def backup_id(at: datetime, nonce: str) -> str:
 
 
 def made_at(id_: str) -> datetime:
-    """When a backup was made, from its id. ValueError when it is none."""
+    """When a backup was made, from its id; ValueError if it is not an id."""
     return datetime.strptime(id_.partition("-")[0], _ID).replace(tzinfo=UTC)
 
 
@@ -231,8 +231,8 @@ def _parse(raw: Mapping[str, Any], digest: str) -> BackupManifest:
 
 
 def _check(raw: Mapping[str, Any]) -> None:
-    """ValueError where a field is not what it should be: its strings go into keys, paths and statements, and
-    whoever may write to the store can make the digest anew."""
+    """ValueError if a field is invalid. Its strings go into keys, paths and statements, and anybody who can write
+    to the store can compute a new digest."""
     for name in ("id", "environment", "created_at", "engine"):
         _must(isinstance(raw[name], str), f"its {name} is no text")
     _must(is_id(raw["id"]) and re.fullmatch(r"[0-9A-Za-z.-]{1,64}", raw["id"]), "its id is none")

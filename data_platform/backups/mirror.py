@@ -1,7 +1,7 @@
-"""The landing ledger's second copy: every manifest, immutable as it is, under ``ledger/`` in an archive.
+"""The landing ledger's second copy: every manifest, unchanged, under ``ledger/`` in an archive.
 
-It grows by what is new since the last backup and is never pruned: it is small, and
-the chain is worth nothing with a gap.
+Each backup adds the manifests since the last one. Nothing is pruned: the copy is small,
+and a chain with a gap is worthless.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PREFIX = "ledger"
 
 
 def mirror(ledger: Ledger, archive: Archive, tables: Iterable[TableId]) -> tuple[LedgerHead, ...]:
-    """Add the manifests of ``tables`` that ``archive`` lacks; how far each ledger is mirrored then.
+    """Add the manifests of ``tables`` that ``archive`` lacks; returns how far each ledger is then mirrored.
 
-    Each is verified as it is read and read back as it was written. LedgerBroken when
-    the ledger is no longer the one that was mirrored before.
+    Each manifest is verified when read and read back after it is written. LedgerBroken if
+    the ledger is not the one that was mirrored before.
     """
     mirrored = Ledger(_Under(archive.open(), PREFIX))
     heads = []
@@ -55,8 +55,8 @@ def mirror(ledger: Ledger, archive: Archive, tables: Iterable[TableId]) -> tuple
 
 
 def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) -> int:
-    """Put the manifests up to ``heads`` into an empty ``store``; returns how many. ``BackupDamaged``
-    when the mirror does not hold the very chain that the backup was made with."""
+    """Put the manifests up to ``heads`` into an empty ``store``; returns their number. ``BackupDamaged``
+    if the mirror does not hold the same chain that the backup was made with."""
     mirrored = Ledger(_Under(archive.open(), PREFIX))
     written = 0
     for head in heads:
@@ -75,7 +75,7 @@ def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) 
         if head.sequence and manifest.digest != head.digest:
             raise BackupDamaged(
                 f"The ledger of {table} in {archive} is not the one this backup was made with: its batch"
-                f" {head.sequence} is another one. Restore from another copy."
+                f" {head.sequence} differs. Restore from another copy."
             )
     return written
 

@@ -11,7 +11,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from data_platform.errors import BackupDamaged
 
 LONGEST = 160
-"""Of one name in a key: file systems take 255 bytes, and a store may add to it on the way."""
+"""The longest name in a key: file systems allow 255 bytes, and a store may append to a name temporarily."""
 
 
 def escaped(path: str) -> str:
@@ -24,23 +24,23 @@ def escaped(path: str) -> str:
 
 
 def unescaped(path: str) -> str:
-    """What ``escaped`` was given; a path from before there was escaping comes back as it is."""
+    """Reverses ``escaped``; a path from before escaping was introduced is returned unchanged."""
     return os.fsdecode(unquote_to_bytes(path))
 
 
 def key_of(path: str) -> str:
-    """``path``, escaped, as an object's key: a name that is too long for one is cut and told apart by its digest."""
+    """``path``, escaped, as an object's key: a name that is too long is shortened and gets its digest appended."""
     return "/".join(name if len(name) <= LONGEST else _cut(name) for name in path.split("/"))
 
 
 def relation(schema: str, name: str) -> str:
-    """A table as one name of a key; no two tables have the same."""
+    """A table as one name of a key, unique for each table."""
     return key_of(".".join(_escaped(part).replace(".", "%2E") for part in (schema, name)))
 
 
 def inside(folder: Path, path: str, owner: str) -> Path:
-    """Where the file ``path`` of a backup goes under ``folder``. ``BackupDamaged`` for a path that would
-    lead out of it, which no backup of ours holds."""
+    """Where the file ``path`` of a backup goes below ``folder``. ``BackupDamaged`` if the path would
+    lead out of it, which no genuine backup does."""
     names = unescaped(path).split("/")
     if any(name in ("", ".", "..") or "\0" in name for name in names):
         raise BackupDamaged(

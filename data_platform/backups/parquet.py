@@ -1,4 +1,4 @@
-"""The Parquet files of a backup: written with a checksum a page, and read with every one verified."""
+"""The Parquet files of a backup: written with a checksum for each page, and read with every checksum verified."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DICTIONARY_BYTES = 64 << 10
-"""A column of mostly unique values is soon written plain: a third of the encoding's time."""
+"""The dictionary of a column with mostly unique values is soon abandoned: that saves a third of the encoding time."""
 
 
 def write(rows: pa.Table, path: Path) -> None:
@@ -63,6 +63,6 @@ def checked(path: Path, key: str) -> Iterator[pa.RecordBatchReader]:
         if not damage:
             raise
         raise BackupDamaged(
-            f"{key} is no whole Parquet file: {str(damage[0]).splitlines()[0][:160]}. Restore from another copy or"
+            f"{key} is not an intact Parquet file: {str(damage[0]).splitlines()[0][:160]}. Restore from another copy or"
             " another day."
         ) from error

@@ -1,4 +1,4 @@
-"""From a backup to a warehouse in a new file, proven to hold the same rows; and the drill of it."""
+"""Restores a backup to a new warehouse that is proven to hold the same rows; also the restore drill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FILES_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """``mismatches`` are lines about tables whose rows are not the backup's; empty is the proof."""
+    """``mismatches`` are lines about tables whose rows differ from the backup's. If it is empty, the restore is proven."""
 
     id: str
     archive: str
@@ -52,22 +52,22 @@ def restore(
     """
     if into.exists(root) and not replace:
         raise BackupError(
-            f"{into.place(root)} exists. Choose another name, or say --replace to put the restored warehouse in its place once"
-            " it is proven equal to the backup."
+            f"{into.place(root)} exists. Choose another name, or give --replace to replace it with the restored warehouse once"
+            " that is proven equal to the backup."
         )
     started = time.monotonic()
     with into.replace_atomically(root, "restoring", files=[archive.reader.folder]) as warehouse:
         report = _restore(archive, manifest, warehouse, started, progress)
         if report.mismatches:
             raise BackupDamaged(
-                f"The warehouse restored from {manifest.id} in {archive} is not the one that was backed up:"
+                f"The warehouse restored from {manifest.id} in {archive} differs from the one that was backed up:"
                 f" {'; '.join(report.mismatches)}. Nothing was changed; restore from another copy or another day."
             )
     return report
 
 
 def drill(archive: Archive, which: str, trial: ArchivableConfig, root: Path) -> RestoreReport:
-    """Restore into the new warehouse ``trial``, which is thrown away. What fails is in the report, not raised."""
+    """Restore into the new warehouse ``trial``, which is deleted. Failures are in the report and not raised."""
     started = time.monotonic()
     manifest: BackupManifest | None = None
     try:
@@ -84,7 +84,7 @@ def drill(archive: Archive, which: str, trial: ArchivableConfig, root: Path) -> 
 
 
 def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int:
-    """What was backed up beside the warehouse, into the empty or new folder ``into``; returns the files."""
+    """Restore the files backed up with the warehouse into the empty or new folder ``into``; returns their number."""
     if into.exists() and any(into.iterdir()):
         raise BackupError(f"{into} is not empty. Choose another folder; nothing was changed.")
     owner = f"The backup {manifest.id} in {archive}"
@@ -142,7 +142,9 @@ def _restore_table(
         with ExitStack() as stack:
             paths = [stack.enter_context(archive.fetched(part, table.label)) for part in parts]
             warehouse.fill(table.table, paths)
-            if not same_engine:  # another version may hash otherwise: the objects are proven by their SHA-256
+            if (
+                not same_engine
+            ):  # another version may hash differently: the objects are proven by their SHA-256
                 for part, path in zip(parts, paths, strict=True):
                     with parquet.checked(path, part.key) as given:
                         by_today = (by_today + warehouse.row_fingerprint(table.table, given)[1]) % 2**64
@@ -151,4 +153,4 @@ def _restore_table(
     found = warehouse.row_fingerprint(table.table)
     if found == expected:
         return []
-    return [f"{table.label} holds {found[0]:,} rows of {table.rows:,}, or others"]
+    return [f"{table.label} holds {found[0]:,} rows instead of {table.rows:,}, or rows with different values"]

@@ -1,7 +1,7 @@
-"""What a schema cannot say about a source's file: keys, personal columns, rules, time. Offline.
+"""Checks that a JSON Schema cannot express: keys, personal columns, rules, time. Offline.
 
-Each check looks at what is already known to be well-formed and adds to the
-report what does not fit together.
+Each check takes well-formed parts of a source's file and adds to the report what does
+not fit together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RESERVED_SOURCES = ("data_platform",)
 
 
 def check_source(raw: Mapping[str, Any], report: Report, partitioned: bool) -> None:
-    """``raw`` is the file as written: what is wrong in one key hides no mistake in another.
+    """``raw`` is the file as written, so that a mistake in one key hides no mistake in another.
     ``partitioned``: one of its tables has a partition column."""
 
     def text(key: str) -> str | None:
@@ -36,7 +36,7 @@ def check_source(raw: Mapping[str, Any], report: Report, partitioned: bool) -> N
         return value if isinstance(value, str) and not report.has((key,)) else None
 
     if text("source") in RESERVED_SOURCES:
-        report.add(("source",), "is a name the platform uses itself; choose another")
+        report.add(("source",), "is a name that the platform uses itself; choose another name")
     timezone = text("timezone")
     if timezone is not None and (problem := _timezone_problem(timezone)):
         report.add(("timezone",), problem)
@@ -46,12 +46,13 @@ def check_source(raw: Mapping[str, Any], report: Report, partitioned: bool) -> N
             report.add((key,), problem)
     if partitioned and raw.get("start") is None:
         report.add(
-            ("start",), "is missing. A table has a `partition`: say its first day, as in start: 2024-01-31"
+            ("start",),
+            "is missing. A table has a `partition`, so give the first day, such as start: 2024-01-31",
         )
 
 
 def check_environment(environment: EnvironmentSettings, report: Report, base: Path) -> None:
-    """A second copy in the same place is none. ``base`` is the environment's path."""
+    """Report stores in the same place: a copy there would be no second copy. ``base`` is the environment's path."""
     backups = environment.backups
     if backups is None:
         return
@@ -68,7 +69,9 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
             mine, theirs = store.place(), kept.place()
             shorter = min(len(mine), len(theirs))
             if mine[:shorter] == theirs[:shorter]:
-                report.add((*base, *path), f"{name} is in the same place as {other}: give it one of its own")
+                report.add(
+                    (*base, *path), f"{name} is in the same place as {other}: give it a place of its own"
+                )
 
 
 def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base: Path) -> None:
@@ -78,7 +81,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
         report.add((*base, *path), message)
 
     def right(*keys: str) -> bool:
-        """Nothing wrong is known of these keys, so that no mistake is told twice."""
+        """Whether these keys have no known mistake, so that no mistake is reported twice."""
         return not any(report.has((*base, key)) for key in keys)
 
     if right("key", "strategy") and not _misspelled_key(raw, report, base):
@@ -104,14 +107,14 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
     for column, treatment in block.guesses(raw).items():
         report.ask(
             (*base, "personal", column),
-            f"is `{treatment}?`, a guess of `discover` that nobody has confirmed",
+            f"is `{treatment}?`, an unconfirmed guess of `discover`",
         )
     if block.only and right("only"):
         for column, path in _named_columns(block, raw):
             if column not in block.only:
                 add(
                     path,
-                    f"names `{column}`, which `only` leaves out: nothing of it is read; add it to `only` or take it"
+                    f"names `{column}`, which is not read because `only` leaves it out; add it to `only` or take it"
                     " away here",
                 )
     relation = block.name_at_source(str(base[-1]))
@@ -125,27 +128,27 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
             near = did_you_mean(column, names)
             report.add(
                 (*base, "personal", column),
-                f"is missing. The column `{column}` looks like {reason} and nothing says what becomes of it."
-                f"{near} Declare it under `personal` as hash, mask or redact, or as keep where its values may land as they are",
+                f"is missing. The column `{column}` looks like {reason}, and no treatment is given."
+                f"{near} Declare it under `personal` as hash, mask or redact, or as keep if its values may land unchanged",
                 report.document.line((*base, *path)),
             )
 
 
 def _timezone_problem(name: str) -> str | None:
-    if name == "UTC":  # the usual one, without the cost of loading time zones
+    if name == "UTC":  # the most common one, without the cost of loading time zones
         return None
     from zoneinfo import ZoneInfo, available_timezones
 
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones
+    except (KeyError, ValueError, OSError):  # OSError: the name is a folder of zones
         near = did_you_mean(name, available_timezones())
         return f"is not a time zone.{near} Write its IANA name, such as UTC or Europe/Berlin"
     return None
 
 
 def _misspelled_key(raw: Mapping[str, Any], report: Report, base: Path) -> bool:
-    """Whether an unknown key of the block probably is `key`: then that is the one mistake."""
+    """Whether an unknown key of the block is probably a misspelled `key`: then that is the only mistake."""
     return any(report.has((*base, name)) and "`key`" in did_you_mean(name, ("key",)) for name in raw)
 
 
@@ -179,7 +182,7 @@ def _check_rules(block: TableBlock, report: Report, base: Path) -> None:
             same = seen[rule.name] == rule.text
             report.add(
                 (*base, "rules", position),
-                "stands in this table already; keep one of the two"
+                "appears twice in this table; keep one of the two"
                 if same
                 else f"has the same name as another rule of this table, {rule.name}; give it a `name` of its own",
             )
@@ -189,7 +192,7 @@ def _check_rules(block: TableBlock, report: Report, base: Path) -> None:
 def check_rules_fit(
     blocks: Mapping[str, TableBlock], warehouses: Mapping[str, WarehouseConfig], report: Report
 ) -> None:
-    """Whether the warehouse of each environment, by name, can test every rule that is tested there."""
+    """Check that the warehouse of each environment, by name, can test every rule that is tested there."""
     dialects = {config.kind: (name, config.dialect) for name, config in warehouses.items()}
     for table, block in blocks.items():
         for rule, position in list(_placed(block, report, ("tables", table))):
@@ -204,7 +207,7 @@ def check_rules_fit(
 
 
 def _placed(block: TableBlock, report: Report, base: Path) -> Iterator[tuple[Rule, int]]:
-    """Each rule and its position in the file, which is that in ``block`` only where no rule was left out."""
+    """Each rule and its position in the file. It differs from the position in ``block`` if a rule was left out."""
     positions = [
         n for n in range(len(block.rules) + _count(report, base)) if not report.has((*base, "rules", n))
     ]
@@ -217,7 +220,7 @@ def _count(report: Report, base: Path) -> int:
 
 
 def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Every column the block names, and where."""
+    """Every column that the block names, and where it names it."""
     for column in block.key:
         yield column, ("key",)
     if block.cursor is not None:

@@ -1,4 +1,4 @@
-"""Whether a cron line is one a scheduler can run: five fields, and a day that comes. Pure."""
+"""Whether a scheduler can run a cron line: it has five fields, and its day exists. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def cron_problem(line: str) -> str | None:
-    """What is wrong with ``line`` and what to write instead, or None."""
+    """The mistake in ``line`` and what to write instead, or None."""
     fields = line.split()
     if len(fields) != len(_FIELDS):
         return (
@@ -31,7 +31,7 @@ def cron_problem(line: str) -> str | None:
         values.append(found)
     days, months = values[2], values[3]
     if fields[4] == "*" and not any(min(days) <= _DAYS[month - 1] for month in months):
-        return "the cron line never comes: no month it names has that day"
+        return "the cron line never runs: none of its months has that day"
     return None
 
 

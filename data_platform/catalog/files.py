@@ -1,6 +1,6 @@
-"""What each YAML file may say, as pydantic models: every key, its type, its description.
+"""The content of each YAML file as pydantic models: every key, its type, its description.
 
-A key added here must be described in ``docs/catalog.md``; a test says so.
+A key added here must be described in ``docs/catalog.md``; a test checks that.
 """
 
 from __future__ import annotations
@@ -37,35 +37,36 @@ def _empty_block(value: Any) -> Any:
 class TableBlock(TableSettings, TableKeys):
     """A table. An empty block is one that is read whole; most have a key."""
 
-    description: Text = Field(default="", description="What a row is.")
+    description: Text = Field(default="", description="What one row represents.")
     owner: Owner | None = Field(
-        default=None, description="Who answers for it; by default the source's owner."
+        default=None, description="Who is responsible for the table. Default: the source's owner."
     )
     freshness_hours: Hours | None = Field(
-        default=None, description="It is stale when not synced for this many hours; by default the source's."
+        default=None,
+        description="The table is stale if it was not synced for this many hours. Default: the source's value.",
     )
     read_every_hours: Hours | None = Field(
         default=None,
-        description="How often the probe has a relation read in which nothing tells that it changed (a view, a"
-        " materialized view, a foreign table); by default half of its freshness_hours.",
+        description="The interval at which the probe has a relation read if PostgreSQL does not tell whether it changed (a view,"
+        " a materialized view, a foreign table). Default: half of its freshness_hours.",
     )
     keep_replaced_days: int | None = Field(
         default=None,
         ge=1,
         le=36_600,
-        description="How many days landed rows are kept that a later whole read replaced; by default for ever."
-        " `verify --collect-replaced --yes` deletes them; the table can then not be rebuilt as of a day before.",
+        description="How many days landed rows are kept after a later full read replaced them. Default: for ever."
+        " `verify --collect-replaced --yes` deletes them; the table can then no longer be rebuilt as of an earlier day.",
     )
 
     def guesses(self, raw: Mapping[str, Any]) -> dict[str, str]:
-        """The treatments that stand with a question mark in the block as written."""
+        """The treatments that have a question mark in the block as written."""
         personal = raw.get("personal")
         written = personal if isinstance(personal, Mapping) else {}
         return {c: t for c, t in self.personal.items() if str(written.get(c, "")).endswith("?")}
 
     @property
     def times(self) -> tuple[str, ...]:
-        """The columns that must land as times."""
+        """The columns whose values must land as times."""
         newest = self.newest_data.column if self.newest_data else None
         return tuple(column for column in (self.partition, newest) if column)
 
@@ -81,11 +82,11 @@ class SourceFile(SourceSettings, SourceKeys):
     connection: Connection = Field(description="How it is reached.")
     start: date | None = Field(
         default=None,
-        description="The first daily partition, as 2024-01-31; needed when a table has a `partition`. Earlier rows"
+        description="The first daily partition, such as 2024-01-31. Required if a table has a `partition`. Earlier rows"
         " are synced and counted too.",
     )
     tables: Mapping[Name, Annotated[TableBlock, BeforeValidator(_empty_block)]] = Field(
-        description="Its tables, a block each. The block's name is the table's in the warehouse.",
+        description="Its tables, one block for each. The block's name is the table's name in the warehouse.",
         min_length=1,
     )
 
@@ -94,11 +95,11 @@ class PlatformFile(Model):
     """``catalog/platform.yaml``: environments and what all sources share."""
 
     environments: Annotated[Mapping[Name, EnvironmentSettings], Frozen] = Field(
-        description="The places the platform runs in; the environment variable DATA_PLATFORM_ENV chooses one"
-        " (`local` unless set).",
+        description="The places where the platform runs. The environment variable DATA_PLATFORM_ENV chooses one."
+        " Default: `local`.",
         min_length=1,
     )
-    privacy: Privacy = Field(default=Privacy(), description="What all personal columns share.")
+    privacy: Privacy = Field(default=Privacy(), description="Settings for all personal columns.")
 
 
 @cache
@@ -134,7 +135,7 @@ def source_file(kind: str) -> type[SourceFile]:
 
 @cache
 def source_head(kind: str) -> type[SourceFile]:
-    """As ``source_file`` but with its tables unread: each is checked by itself, so that one
+    """Like ``source_file``, but without validating its tables: each is validated separately, so that one
     wrong block does not hide the mistakes of the others."""
     fields: dict[str, Any] = {"tables": (Mapping[str, Any], FrozenDict())}
     return create_model(f"{kind.title()}SourceHead", __base__=source_file(kind), **fields)

@@ -1,4 +1,4 @@
-"""The folder ``catalog/`` -> ``Catalog``: finding the files, reading each, putting them together."""
+"""The folder ``catalog/`` -> ``Catalog``: finds the files, reads each, combines them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SOURCES_FOLDER = "catalog/sources"
 HOME_VARIABLE = "DATA_PLATFORM_HOME"
 CATALOGS_KEPT = 4
 _known: dict[tuple[Path, bool], tuple[bytes, Catalog]] = {}
-_NO_PARTITIONS = date(1970, 1, 1)  # `start` of a source in which nothing is partitioned
+_NO_PARTITIONS = date(1970, 1, 1)  # `start` of a source without partitioned tables
 
 
 def project_root(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -54,7 +54,7 @@ def project_root(start: Path | None = None, environ: Mapping[str, str] | None = 
         root = Path(home).expanduser().resolve()
         if not (root / PLATFORM_FILE).is_file():
             raise ConfigurationError(
-                f"{HOME_VARIABLE} names {root}, which holds no {PLATFORM_FILE}. Set it to the project's"
+                f"{HOME_VARIABLE} is {root}, which holds no {PLATFORM_FILE}. Set it to the project's"
                 " folder, or unset it and work inside that folder."
             )
         return root
@@ -90,7 +90,7 @@ def load_catalog(root: Path, *, whole: bool = True) -> Catalog:
 
 
 def _digest(root: Path) -> bytes | None:
-    """Over the names and bytes of all files; None where one cannot be read."""
+    """A digest of the names and bytes of all files; None if one cannot be read."""
     digest = hashlib.blake2b(digest_size=32)
     folder = root / SOURCES_FOLDER
     try:
@@ -104,7 +104,8 @@ def _digest(root: Path) -> bytes | None:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """What is read stays: looking through it all for what could go is a third of the time that 2,000 tables take."""
+    """No garbage collection while reading, since all that is read stays: it takes a third of the time for 2,000
+    tables."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -146,7 +147,7 @@ def _load(root: Path, whole: bool) -> Catalog:
 def _read_platform(root: Path, mistakes: list[Mistake]) -> PlatformFile | None:
     path = root / PLATFORM_FILE
     if not path.is_file():
-        mistakes.append(Mistake(PLATFORM_FILE, 1, "", f"is missing in {root}; it names the environments"))
+        mistakes.append(Mistake(PLATFORM_FILE, 1, "", f"is missing in {root}; it defines the environments"))
         return None
     report = _report(path, PLATFORM_FILE, mistakes)
     if report is None:
@@ -171,7 +172,7 @@ def _source_files(root: Path, mistakes: list[Mistake]) -> list[Path]:
                     path.relative_to(root).as_posix(),
                     1,
                     "",
-                    "is not read: source files end in .yaml; rename it",
+                    "is ignored: source files must end in .yaml; rename it",
                 )
             )
     return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
@@ -194,7 +195,8 @@ def _read_source(
     if isinstance(name, str):
         if name in named:
             report.add(
-                ("source",), f"the source `{name}` is also in {named[name]}: two sources need two names"
+                ("source",),
+                f"the source `{name}` is also defined in {named[name]}: give one of them another name",
             )
         named.setdefault(name, file)
     if isinstance(kind, str) and kind not in MODULES:
@@ -215,15 +217,16 @@ def _read_source(
 
 
 def _read_blocks(tables: Any, kind: str, report: Report) -> dict[str, TableBlock]:
-    """Each table by itself; a name that cannot be one is a mistake and still checked within."""
+    """Read each table separately. A table with an invalid name is a mistake, and its block is still checked."""
     if tables is None or tables == {}:
         if not report.has(("tables",)):
             report.add(
-                ("tables",), "is missing: name at least one table, a block each (tables: {orders: {key: id}})"
+                ("tables",),
+                "is missing: give at least one table, each as a block (tables: {orders: {key: id}})",
             )
         return {}
     if not isinstance(tables, dict):
-        report.add(("tables",), "must be a block a table, each under the table's name")
+        report.add(("tables",), "must hold one block for each table, under the table's name")
         return {}
     blocks = {}
     model = table_block(kind)
@@ -275,7 +278,7 @@ def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
 
 
 def _report(path: Path, file: str, mistakes: list[Mistake]) -> Report | None:
-    """The file read, secrets in it found; None when it is not a mapping at all."""
+    """The content of the file; secrets in it are reported. None if it is not a mapping."""
     try:
         document = read_yaml(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
@@ -289,7 +292,7 @@ def _report(path: Path, file: str, mistakes: list[Mistake]) -> Report | None:
         report.add(where, message, line)
     if not isinstance(document.data, dict):
         if not document.mistakes:
-            report.add((), "is empty or no block of `key: value` lines")
+            report.add((), "is empty or not a block of `key: value` lines")
         mistakes += report.mistakes.values()
         return None
     find_secrets(report, document.data)
@@ -297,5 +300,5 @@ def _report(path: Path, file: str, mistakes: list[Mistake]) -> Report | None:
 
 
 def _fields(given: BaseModel, model: type[BaseModel]) -> dict[str, Any]:
-    """What ``given`` has of the fields of ``model``, as it is, not dumped."""
+    """The fields of ``model`` that ``given`` has, as objects."""
     return {name: getattr(given, name) for name in model.model_fields}

@@ -1,7 +1,7 @@
-"""A mistake in words: file, line, path, what to do. pydantic's errors become these.
+"""Describes a mistake: file, line, path, what to do. pydantic's errors are translated to this form.
 
-What a value *is* never stands in a message, since it may be a secret put in the
-wrong place; names of keys and the values that would be right do.
+A message never holds the wrong value, which may be a secret in the wrong place. It holds
+names of keys and the values that would be valid.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Mistake:
 
 @dataclass(slots=True)
 class Report:
-    """Collects the mistakes of one file; at most one for a path, the first. ``questions`` are no mistakes:
-    what somebody has to look at once."""
+    """Collects the mistakes of one file, at most one for each path: the first. ``questions`` are not mistakes;
+    somebody has to answer them once."""
 
     file: str
     document: Document
@@ -72,7 +72,7 @@ class Report:
         self.questions.append(Mistake(self.file, self.document.line(path), path_text(path), question))
 
     def has(self, path: Path) -> bool:
-        """Whether something at ``path``, or in it, is already known to be wrong."""
+        """Whether there already is a mistake at ``path`` or below it."""
         return path in self._wrong
 
 
@@ -90,7 +90,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def find_secrets(report: Report, value: Any, path: Path = ()) -> None:
-    """Secrets written where only the names of environment variables belong."""
+    """Report secrets where only names of environment variables belong."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             find_secrets(report, inner, (*path, key))
@@ -103,7 +103,7 @@ def find_secrets(report: Report, value: Any, path: Path = ()) -> None:
             what = "a URL or another secret" if "://" in value or "@" in value else "something else"
             report.add(
                 path,
-                f"must be the name of an environment variable (letters, digits, underscores), and holds {what}."
+                f"must be the name of an environment variable (letters, digits, underscores), but holds {what}."
                 " Put the value into the environment, for example in .env, and the variable's name here"
                 + ("; a secret that was in a file should be changed" if "secret" in what else ""),
             )
@@ -118,14 +118,14 @@ def find_secrets(report: Report, value: Any, path: Path = ()) -> None:
 def validated(
     model: type[M], data: Any, schema: Callable[[], Mapping[str, Any]], report: Report, base: Path = ()
 ) -> M | None:
-    """``data`` as ``model``, every error of it in ``report``.
+    """Validate ``data`` as ``model``; every error goes to ``report``.
 
-    What is wrong is left out and the rest validated again, so that checks across
-    fields still see what is right; None when the rest is not enough. ``schema``
-    is the model's JSON Schema, made only when something is wrong.
+    Wrong parts are removed and the rest is validated again, so that checks across
+    fields still see the right parts. None if the rest is not sufficient. ``schema``
+    is the model's JSON Schema, built only if there is an error.
     """
     rest = data
-    for attempt in range(4):  # a left-out part may leave its parent incomplete, and so on
+    for attempt in range(4):  # a removed part may leave its parent incomplete, and so on
         try:
             return model.model_validate(rest)
         except ValidationError as error:
@@ -201,7 +201,7 @@ def _pattern_words(path: Path, node: Mapping[str, Any], is_key: bool) -> str:
 
 
 def _place(loc: tuple[str | int, ...], data: Any) -> Path:
-    """pydantic's location without the steps that are not in the file: the tags of unions, and
+    """pydantic's location without steps that are not in the file: tags of unions, and
     ``[key]`` after a mapping's key."""
     path: list[str | int] = []
     current = data
@@ -233,7 +233,7 @@ def _at(data: Any, path: Path) -> Any:
 
 
 def _leave_out(data: Any, paths: list[Path]) -> None:
-    """Remove ``paths`` from ``data``; of a list from its end, so that the positions stay true."""
+    """Remove ``paths`` from ``data``, in lists from the end, so that earlier positions stay valid."""
     for path in sorted(
         set(paths), key=lambda p: (len(p), [(isinstance(s, int), str(s).zfill(9)) for s in p]), reverse=True
     ):

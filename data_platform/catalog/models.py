@@ -1,6 +1,6 @@
-"""The catalog as the rest of the platform reads it: frozen, every default resolved.
+"""The catalog as the rest of the platform uses it: frozen, every default resolved.
 
-What may stand in the files is ``files.py``; nothing here reads one.
+``files.py`` defines the content of the files; nothing here reads one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from data_platform.yaml_fields import VARIABLE, ColumnName, Frozen, FrozenDict, 
 
 V = TypeVar("V")
 NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
-"""Of sources, tables and environments: safe in schema names, asset keys and paths. Two underscores
-in a row would blur where the source ends in ``stg_<source>__<table>``."""
+"""Names of sources, tables and environments: safe in schema names, asset keys and paths. With two underscores
+in a row, the end of the source in ``stg_<source>__<table>`` would be ambiguous."""
 NAME_LENGTH_MAX = 48
 
 
@@ -37,7 +37,7 @@ def _one_or_more(value: Any) -> Any:
 
 
 def _without_marks(value: Any) -> Any:
-    """``hash?`` is ``hash``, and a guess that nobody has confirmed yet."""
+    """``hash?`` is ``hash`` as an unconfirmed guess."""
     if not isinstance(value, dict):
         return value
     return {k: v[:-1] if isinstance(v, str) and v.endswith("?") else v for k, v in value.items()}
@@ -69,12 +69,12 @@ RuleLine = Annotated[
                         "blocking": {
                             "type": "boolean",
                             "default": False,
-                            "description": "Whether a failure keeps the table's new data from flowing downstream.",
+                            "description": "Whether a failure keeps new data of the table from flowing downstream.",
                         },
                         "severity": {
                             "enum": ["error", "warn"],
                             "default": "error",
-                            "description": "How loud a failure is.",
+                            "description": "The severity of a failure.",
                         },
                         "name": {
                             "type": "string",
@@ -91,14 +91,16 @@ RuleLine = Annotated[
 
 
 class NewestData(Model):
-    """A check of how old the newest data is, whatever the time of the last sync."""
+    """A check of how old the newest data is, independent of the last sync."""
 
-    column: ColumnName = Field(description="The time or date column whose greatest value is the newest data.")
+    column: ColumnName = Field(
+        description="The time or date column whose greatest value is the time of the newest data."
+    )
     max_age_hours: Hours = Field(description="The age in hours at which the check fails.")
 
 
 class TableSettings(Model):
-    """What a table's block says and no default changes."""
+    """The parts of a table's block that have no inherited default."""
 
     key: Annotated[
         tuple[ColumnName, ...],
@@ -107,7 +109,8 @@ class TableSettings(Model):
             {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
         ),
     ] = Field(
-        default=(), description="The column, or list of columns, that identify a row: unique and never NULL."
+        default=(),
+        description="The column, or list of columns, that identifies a row: unique and never NULL.",
     )
     only: Annotated[
         tuple[ColumnName, ...],
@@ -115,14 +118,14 @@ class TableSettings(Model):
         WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1}),
     ] = Field(
         default=(),
-        description="The columns that are read; the others stay at the source and need no grant. Default: all.",
+        description="The columns that are read. The others stay at the source and need no grant. Default: all columns.",
     )
     cursor: ColumnName | None = Field(
         default=None, description="The time column that every change of a row sets, such as `updated_at`."
     )
     partition: ColumnName | None = Field(
         default=None,
-        description="The date or time column that cuts the table into daily partitions. Leave it out for"
+        description="The date or time column that divides the table into daily partitions. Omit it for"
         " a table without partitions.",
     )
     strategy: Strategy = Field(
@@ -131,11 +134,11 @@ class TableSettings(Model):
         " the whole table each time.",
     )
     newest_data: NewestData | None = Field(
-        default=None, description="A check of how old the newest data is, whatever the time of the last sync."
+        default=None, description="A check of how old the newest data is, independent of the last sync."
     )
     columns: Annotated[Mapping[ColumnName, Text], Frozen] = Field(
         default_factory=FrozenDict,
-        description="What columns mean, name by name. It may leave columns out; all of them are synced.",
+        description="The meaning of columns, by name. Columns may be omitted here; all of them are synced.",
     )
     personal: Annotated[
         Mapping[ColumnOrPath, Treatment],
@@ -152,31 +155,31 @@ class TableSettings(Model):
         ),
     ] = Field(
         default_factory=FrozenDict,
-        description="What becomes of secrets and personal columns before anything is written: `hash` (joins still"
-        " work), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A path such as"
-        " `payload.customer.email` is a value within a JSON column. A"
-        " question mark behind it (`hash?`) marks a guess of `discover` that nobody has confirmed yet.",
+        description="How secrets and personal columns are masked before anything is written: `hash` (joins still"
+        " work), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A path"
+        " such as `payload.customer.email` names a value within a JSON column. A question mark behind a treatment"
+        " (`hash?`) marks an unconfirmed guess of `discover`.",
     )
     rules: tuple[RuleLine, ...] = Field(
-        default=(), description="What must be true of the rows, one line each; each becomes a check."
+        default=(), description="Rules that the rows must satisfy, one on each line. Each becomes a check."
     )
 
 
 class Table(TableSettings):
-    """One table of a source, with what it inherits from the source resolved."""
+    """One table of a source, with the defaults from its source resolved."""
 
     id: TableId
     settings: InstanceOf[KindSettings]
-    """What only its source's kind must know."""
+    """Settings that only the kind of its source uses."""
     description: str = ""
     owner: str | None = None
     freshness_hours: float
     read_every_hours: float
-    """Of a relation in which nothing tells that it changed."""
+    """How often the table is read if the source does not tell whether it changed."""
     keep_replaced_days: int | None = None
-    """How long parts are kept that a whole read replaced; None is for ever."""
+    """How long parts are kept after a full read replaced them; None is for ever."""
     timezone: str
-    """Of its daily partitions, and of a ``timestamp`` without time zone."""
+    """Time zone of its daily partitions, and of a ``timestamp`` without time zone."""
     start: date
     """Its first daily partition; earlier rows are synced and counted."""
 
@@ -190,11 +193,11 @@ class Table(TableSettings):
 
 
 class SourceSettings(Model):
-    """What a source's file says and no default changes."""
+    """The parts of a source's file that need no resolving."""
 
     description: Text = Field(default="", description="What this system is.")
     owner: Owner | None = Field(
-        default=None, description="Who answers for it: an email address, or `team:` and a team's name."
+        default=None, description="Who is responsible: an email address, or `team:` and a team's name."
     )
     timezone: str = Field(
         default="UTC",
@@ -202,17 +205,18 @@ class SourceSettings(Model):
         " such as Europe/Berlin.",
     )
     freshness_hours: Hours = Field(
-        default=6, description="A table that was not synced for this many hours is stale. Tables may differ."
+        default=6,
+        description="A table that was not synced for this many hours is stale. A table may override it.",
     )
     schedule: str | None = Field(
         default=None,
-        description='When changes are synced: a cron line in UTC, such as "0 * * * *". Without it, by the'
-        " sensor and by hand.",
+        description='When changes are synced: a cron line in UTC, such as "0 * * * *". Without it, only the'
+        " sensor and people start syncs.",
     )
     reconcile: str | None = Field(
         default=None,
-        description="When whole tables are counted and checksummed against the source, which finds deletes and"
-        ' silent changes: a cron line in UTC, such as "30 3 * * *".',
+        description="When counts and checksums of whole tables are compared with the source, which finds deletes"
+        ' and silent changes: a cron line in UTC, such as "30 3 * * *".',
     )
 
 
@@ -234,29 +238,30 @@ class Privacy(Model):
     hash_key_env: str = Field(
         default="DATA_PLATFORM_HASH_KEY",
         pattern=VARIABLE,
-        description="Environment variable that holds the key under which `hash` columns are hashed; at least"
-        " 16 bytes. Keep a copy: another key gives other hashes.",
+        description="Environment variable that holds the key for hashing `hash` columns, of at least"
+        " 16 bytes. Keep a copy: a different key gives different hashes.",
     )
 
 
 class EnvironmentSettings(Model):
-    """One environment: where data lands, where it is loaded, who hears of trouble."""
+    """One environment: where data lands, where it is loaded, where alerts go."""
 
-    landing: StoreConfig = Field(description="The landing store, where every batch is kept as it was read.")
-    warehouse: WarehouseConfig = Field(description="The warehouse the batches are loaded into.")
+    landing: StoreConfig = Field(description="The landing store, which keeps every batch as it was read.")
+    warehouse: WarehouseConfig = Field(description="The warehouse into which batches are loaded.")
     backups: BackupsConfig | None = Field(
-        default=None, description="Where each day's verified copy of the warehouse is kept."
+        default=None, description="Where the verified daily copies of the warehouse are kept."
     )
     signing: SigningConfig = Field(
         default_factory=SigningConfig,
-        description="The key under which manifests of the ledger and of backups are signed.",
+        description="The key that signs manifests of the ledger and of backups.",
     )
     automation: Literal["running", "stopped"] = Field(
         default="stopped",
-        description="Whether schedules and sensors start by themselves. Alerts always do.",
+        description="Whether schedules and sensors start automatically. Alerts always do.",
     )
     alerts: AlertsConfig = Field(
-        default_factory=AlertsConfig, description="Where failures, stale tables and failed checks are told."
+        default_factory=AlertsConfig,
+        description="Where failures, stale tables and failed checks are reported.",
     )
 
 
@@ -272,9 +277,9 @@ class Catalog(Model):
     privacy: Privacy = Privacy()
     sources: Annotated[Mapping[str, Source], Frozen]
     questions: tuple[str, ...] = ()
-    """Guesses that nobody has confirmed yet, each with its file and line."""
+    """Unconfirmed guesses, each with its file and line."""
     left_out: tuple[str, ...] = ()
-    """Mistakes of source files that are not in it, where those were asked for that can be read."""
+    """Mistakes in source files that were left out, if only readable files were requested."""
 
     def environment(self, name: str) -> Environment:
         """ConfigurationError, with near matches, when there is none."""

@@ -1,6 +1,6 @@
-"""The JSON Schemas of the catalog's files, by which editors complete and check them as one types.
+"""The JSON Schemas of the catalog's files. Editors use them to complete and check keys as one types.
 
-Also the walk through such a schema by which a mistake finds what a key means.
+Also finds the part of a schema that describes a key, for messages about mistakes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def source_schema(kind: str) -> dict[str, Any]:
 
 
 def _any_source() -> dict[str, Any]:
-    """The schemas of all kinds as one, told apart by ``kind``."""
+    """The schemas of all kinds as one, with ``kind`` as the discriminator."""
     if len(MODULES) == 1:
         return source_schema(next(iter(MODULES)))
     definitions: dict[str, Any] = {}
@@ -59,8 +59,8 @@ def render_json_schemas() -> dict[str, str]:
 
 
 def node_at(schema: Mapping[str, Any], path: Path, data: Any = None) -> Mapping[str, Any]:
-    """The part of ``schema`` that describes ``path``; empty where nothing does. Of a block that may be
-    of several kinds it is that of the kind ``data`` (the whole file) names there, or of all together."""
+    """The part of ``schema`` that describes ``path``; empty if nothing does. If a block may be of several
+    kinds, ``data`` (the whole file) says which one; otherwise all of them are combined."""
     node = _resolved(schema, schema, data)
     for step in path:
         if isinstance(data, Mapping):
@@ -72,8 +72,8 @@ def node_at(schema: Mapping[str, Any], path: Path, data: Any = None) -> Mapping[
 
 
 def key_paths(schema: Mapping[str, Any]) -> Iterator[str]:
-    """Every key a file may hold, as ``tables.<name>.key``; ``[]`` stands for a list's items. What several
-    places may hold in the same kinds, such as a store, is told at the first of them."""
+    """Every key that a file may hold, as ``tables.<name>.key``; ``[]`` means the items of a list. A block that
+    several keys may hold in the same kinds, such as a store, is expanded only at the first of them."""
     yield from _paths(schema, _resolved(schema, schema), "", set())
 
 
@@ -87,7 +87,7 @@ def _schema_of(model: Any) -> dict[str, Any]:
 
 
 def _drop_titles(node: Any) -> None:
-    """pydantic titles every field by its name, which tells a reader nothing."""
+    """Remove pydantic's title of every field, which only repeats its name."""
     if isinstance(node, dict):
         if isinstance(node.get("title"), str):
             del node["title"]
@@ -133,7 +133,7 @@ def _child(root: Mapping[str, Any], node: Mapping[str, Any], step: str | int, da
 
 
 def _any_key(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What a mapping with free keys holds under each."""
+    """The schema of the values of a mapping with free keys."""
     for pattern in node.get("patternProperties", {}).values():
         return pattern
     additional = node.get("additionalProperties")

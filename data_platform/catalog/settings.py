@@ -1,6 +1,7 @@
-"""Where an environment's alerts go, read from a catalog with whatever else is wrong in it.
+"""Where an environment's alerts go, read even from a catalog with other mistakes.
 
-What tells people that the catalog cannot be read, and where they reach the UI, must not need the catalog whole.
+An alert must be able to say that the catalog cannot be read, and to link to the UI, so it cannot need a valid
+catalog.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from data_platform.catalog.yaml_reader import read_yaml
 
 
 def alerts_of(root: Path, environment: str) -> AlertsConfig:
-    """The block ``alerts`` of ``environment``; the defaults where it cannot be read."""
+    """The block ``alerts`` of ``environment``; the defaults if it cannot be read."""
     try:
         found: Any = read_yaml((root / PLATFORM_FILE).read_text(encoding="utf-8-sig")).data
         return AlertsConfig.model_validate(found["environments"][environment]["alerts"])

@@ -1,8 +1,8 @@
-"""YAML text as plain values, with the line of every key and item. Knows nothing of the catalog.
+"""Reads YAML text as plain values, with the line of every key and item. Knows nothing of the catalog.
 
-Keys are always text as written (``on:`` is not true), a key that stands twice is
-a mistake, and a message never repeats what the file holds. Depth and size are bounded,
-so that a few lines of nested aliases or brackets take neither memory nor the stack.
+Keys are always text as written (``on:`` is not true), a repeated key is a mistake,
+and a message never repeats the file's content. Depth and size are bounded, so that
+a few lines of nested aliases or brackets cannot exhaust memory or the stack.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fas
 
 DEPTH_MAX = 50
 VALUES_MAX = 200_000
-"""With every alias written out; 2,500 tables of 20 columns are about 100,000."""
+"""With every alias expanded; 2,500 tables of 20 columns are about 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Document:
     mistakes: list[tuple[int, Path, str]] = field(default_factory=list)
 
     def line(self, path: Path) -> int:
-        """The line of ``path``, or of the nearest thing around it that is there."""
+        """The line of ``path``, or of its nearest parent in the file."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.lines:
                 return self.lines[path[:length]]
@@ -38,13 +38,13 @@ class Document:
 
 
 def read_yaml(text: str) -> Document:
-    """Never raises: what cannot be read is in ``mistakes`` and absent from ``data``."""
+    """Never raises: parts that cannot be read are reported in ``mistakes`` and absent from ``data``."""
     return _read_plain(text) or _read_any(text)
 
 
 def _read_plain(text: str) -> Document | None:
-    """A file without mistakes, aliases and anything else that is seldom, in one pass over what the parser tells;
-    None for every other. All that is built stays within the bounds, for it stops at the first that passes one."""
+    """Reads a file without mistakes, aliases and other rare features in one pass over the parser's events;
+    None for every other file. It stops at the first value beyond the bounds."""
     root: Any = None
     lines: dict[Path, int] = {}
     within: Any = None
@@ -125,7 +125,7 @@ def _read_any(text: str) -> Document:
         if (line := _too_deep(text)) is not None:
             return Document(
                 None,
-                mistakes=[(line, (), f"more than {DEPTH_MAX} levels inside each other; write it flatter")],
+                mistakes=[(line, (), f"more than {DEPTH_MAX} nested levels; write it flatter")],
             )
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -133,7 +133,7 @@ def _read_any(text: str) -> Document:
         if node is None:
             return document
         if _values(node, {}) > VALUES_MAX:
-            message = f"more than {VALUES_MAX:,} values, each alias counted as what it stands for; write fewer aliases"
+            message = f"more than {VALUES_MAX:,} values, with every alias expanded; write fewer aliases"
             return Document(None, mistakes=[(_line(node), (), message)])
         data = _value(loader, node, (), document, ())
         return Document(data, document.lines, document.mistakes)
@@ -155,7 +155,7 @@ def _unreadable(problem: str | None) -> str:
 
 
 def _too_deep(text: str) -> int | None:
-    """The line on which the nesting passes ``DEPTH_MAX``. Events come one by one, whatever the depth."""
+    """The line where the nesting exceeds ``DEPTH_MAX``. It reads event by event, so any depth is safe."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
@@ -168,10 +168,10 @@ def _too_deep(text: str) -> int | None:
 
 
 def _values(node: Any, counted: dict[int, int]) -> int:
-    """How many values ``node`` stands for, its aliases written out; each node is looked at once."""
+    """The number of values in ``node`` with its aliases expanded; each node is visited once."""
     if id(node) in counted:
         return counted[id(node)]
-    counted[id(node)] = 0  # an alias to what it stands in is told elsewhere
+    counted[id(node)] = 0  # an alias to its own parent is reported elsewhere
     children = node.value if isinstance(node, yaml.SequenceNode) else ()
     if isinstance(node, yaml.MappingNode):
         children = [part for pair in node.value for part in pair]
@@ -181,7 +181,7 @@ def _values(node: Any, counted: dict[int, int]) -> int:
 
 def _value(loader: Any, node: Any, path: Path, document: Document, above: tuple[int, ...]) -> Any:
     if id(node) in above:
-        document.mistakes.append((_line(node), path, "the alias refers to what it stands in"))
+        document.mistakes.append((_line(node), path, "the alias refers to a block that contains it"))
         return None
     above = (*above, id(node))
     if isinstance(node, yaml.MappingNode):
@@ -195,7 +195,7 @@ def _value(loader: Any, node: Any, path: Path, document: Document, above: tuple[
     try:
         return loader.construct_object(node)
     except yaml.YAMLError:
-        message = "YAML tags (!name) are not read here; write the value plainly"
+        message = "YAML tags (!name) are not supported here; write the plain value"
     except (ValueError, OverflowError):
         message = "not a valid date or number; quote it if it is text"
     document.mistakes.append((_line(node), path, message))
@@ -214,13 +214,13 @@ def _mapping(
         inner = (*path, key)
         if key_node.tag == "tag:yaml.org,2002:merge":
             document.mistakes.append(
-                (_line(key_node), inner, "merge keys (<<) are not read; repeat the keys")
+                (_line(key_node), inner, "merge keys (<<) are not supported; repeat the keys")
             )
             continue
         if key in values:
             first = document.lines[inner]
             document.mistakes.append(
-                (_line(key_node), inner, f"stands twice here, first on line {first}; keep one of the two")
+                (_line(key_node), inner, f"appears twice here, first on line {first}; keep one of the two")
             )
             continue
         document.lines[inner] = _line(key_node)

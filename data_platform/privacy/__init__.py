@@ -1,5 +1,5 @@
-"""What becomes of personal data, decided before anything is written outside the source.
+"""Masking of personal data, before anything is written outside the source.
 
-``names.py`` recognises columns, ``treatments.py`` says what happens to their
-values. Nothing here connects or runs SQL.
+``names.py`` recognises columns, ``treatments.py`` masks their values. Nothing here
+connects or runs SQL.
 """

@@ -1,7 +1,7 @@
 """Which columns look like secrets or personal data: by name, table, type and foreign keys, never by a value.
 
-One function answers ``discover``, ``validate`` and every sync, so that what one of them lets pass no other
-refuses. How often it is right is measured on columns of public schemas (``docs/catalog.md``).
+``discover``, ``validate`` and every sync use the same function, so they always agree. Its accuracy is measured on
+columns of public schemas (``docs/catalog.md``).
 """
 
 from __future__ import annotations

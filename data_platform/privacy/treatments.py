@@ -1,4 +1,4 @@
-"""What a treatment does to a value, as DuckDB SQL and, for hashes, as Python. Nothing here runs SQL.
+"""The treatments of a value as DuckDB SQL and, for hashes, also as Python. Nothing here runs SQL.
 
     hash    HMAC-SHA-256 under a key from the environment, 64 hex digits: equal
             values stay equal, so it joins; e-mail addresses are trimmed and
@@ -88,7 +88,7 @@ def session_setup(key: bytes) -> list[tuple[str, list[bytes]]]:
 
 
 def hash_value(column: str, value: str, key: bytes) -> str:
-    """The hash of one value, as the warehouse holds it: to look a person up by e-mail address."""
+    """The hash of one value, as stored in the warehouse: to find a person by e-mail address."""
     text = _lower(value.strip()) if is_email(column) else value
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
@@ -101,6 +101,6 @@ def masked(value: str) -> str:
 
 
 def _lower(text: str) -> str:
-    """Lower case one character at a time, as DuckDB does: str.lower looks at the neighbours
-    of a Greek sigma and makes two characters of a dotted I."""
+    """Lower case one character at a time, like DuckDB. str.lower depends on the neighbours of a Greek
+    sigma, and it turns a dotted I into two characters."""
     return text.lower() if text.isascii() else re.sub(r"[^\x00-\x7f]|[A-Z]", lambda c: c[0].lower()[:1], text)

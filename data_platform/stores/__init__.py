@@ -1,4 +1,4 @@
-"""Where landed batches live: one file a kind of store, one small interface.
+"""Where landed batches are stored: a small interface, implemented by one module for each kind of store.
 
 A store keeps named objects. Nothing here knows what a batch or a manifest is.
 """
@@ -30,40 +30,41 @@ class StoreConfig(Protocol):
 
 
 class Store(Protocol):
-    """Keys are ``/``-separated and relative; a reader never sees half an object."""
+    """Keys are ``/``-separated and relative. A reader never sees a partly written object."""
 
     url: str
 
     @property
     def folder(self) -> Path:
-        """Every file that ``local`` and ``scratch`` give lies below it."""
+        """All files of ``local`` and ``scratch`` are below this folder."""
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Create ``key`` durably unless it exists. False when it did: nothing was written.
+        """Create ``key`` durably unless it exists. False if it exists: nothing was written.
 
-        Where the answer of a remote store was lost, the bytes that stand there decide: two
-        writers of equal bytes may then both hear True. What must have one winner carries
-        a number of its writer's own. After an error the object may exist or not.
+        If the answer of a remote store is lost, the stored bytes decide: two writers of
+        equal bytes may then both get True. Objects that must have exactly one writer
+        therefore include a random number chosen by that writer. After an error, the object
+        may or may not exist.
         """
 
     def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         """Move the file at ``path`` (best made in ``scratch()``) to ``key``, durably.
 
-        A remote store proves that it holds the same bytes: those of ``sha256`` (hex) where the
-        caller has hashed them already. ``ObjectDamaged`` when not, and nothing is kept.
+        A remote store proves that it holds the same bytes: those of ``sha256`` (hex) if the caller
+        has already hashed them. Otherwise it raises ``ObjectDamaged`` and keeps nothing.
         """
 
     def put_hint(self, key: str, data: bytes) -> None:
-        """Write or overwrite ``key``: for hints whose loss costs nothing."""
+        """Write or overwrite ``key``. For hints, whose loss does no harm."""
 
     def read(self, key: str) -> bytes:
-        """The object's bytes; ``KeyError`` when there is none."""
+        """The object's bytes; ``KeyError`` if it does not exist."""
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        """``length`` bytes from ``start`` on, fewer where the object ends; ``KeyError`` when absent."""
+        """``length`` bytes from ``start`` on, fewer if the object ends before; ``KeyError`` if it does not exist."""
 
     def size(self, key: str) -> int:
-        """The object's length in bytes; ``KeyError`` when there is none."""
+        """The object's length in bytes; ``KeyError`` if it does not exist."""
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         """Keys under ``prefix`` (a folder, no trailing slash) in ascending order."""
@@ -73,10 +74,10 @@ class Store(Protocol):
         absent."""
 
     def delete(self, key: str) -> None:
-        """Remove ``key``; that it is absent is no error."""
+        """Remove ``key``; no error if it does not exist."""
 
     def local(self, key: str) -> AbstractContextManager[Path]:
-        """The object as a local file for the length of the block; ``KeyError`` when absent."""
+        """The object as a local file while the block runs; ``KeyError`` if it does not exist."""
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """A private empty folder for files about to be put; removed at the end of the block."""
+        """A private, empty folder for files that will be put; removed at the end of the block."""

@@ -26,8 +26,8 @@ MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """How patient a store is and how it cuts large files: ``threads`` pieces of ``part_bytes`` are on
-    their way at once, and are all that may stand in memory."""
+    """Timeouts and retries of a store, and how it splits large files: ``threads`` pieces of ``part_bytes`` are
+    transferred at once, and no more than these are in memory."""
 
     attempts: int = 5
     connect_seconds: float = 10
@@ -61,7 +61,7 @@ def scratch_base(root: Path, cache: Path | None, environ: Mapping[str, str] = os
 
 
 class RemoteStore(ABC):
-    """The half of a ``stores.Store`` that is the same in every bucket."""
+    """The part of a ``stores.Store`` that is the same for every bucket."""
 
     def __init__(self, url: str, prefix: str, base: Path, environ: Mapping[str, str] | None) -> None:
         self.url = f"{url}/{prefix}".rstrip("/")
@@ -70,7 +70,7 @@ class RemoteStore(ABC):
         self._environ = environ
         self._folders: set[Path] = set()
         self._kept: dict[str, Path] = {}
-        """Objects that were put from a scratch folder which is still there."""
+        """Objects that were put from a scratch folder that still exists."""
 
     @property
     def folder(self) -> Path:
@@ -101,7 +101,7 @@ class RemoteStore(ABC):
                 size = self._download(key, name, path)
                 if path.stat().st_size != size:
                     raise ObjectDamaged(
-                        f"{self._could_not('read', key)}: {path.stat().st_size:,} of its {size:,} bytes came."
+                        f"{self._could_not('read', key)}: {path.stat().st_size:,} of its {size:,} bytes arrived."
                         " Run again."
                     )
             yield path
@@ -134,7 +134,7 @@ class RemoteStore(ABC):
         return f"The store at {self.url} could not {act} {key or 'its objects'}"
 
     def _secret(self, setting: str, variable: str) -> str:
-        """The value of the environment variable that ``setting`` names."""
+        """The value of the environment variable named by ``setting``."""
         value = (os.environ if self._environ is None else self._environ).get(variable, "").strip()
         if not value:
             raise ConfigurationError(
@@ -145,14 +145,14 @@ class RemoteStore(ABC):
         return value
 
     def _make_base(self) -> None:
-        """The scratch folder, closed to others: what lies in it may be personal."""
-        with suppress(FileExistsError):  # a link that leads nowhere
+        """The scratch folder, closed to other accounts: its files may hold personal data."""
+        with suppress(FileExistsError):  # a dangling link
             make_private(self._base)
         if not is_own(self._base):
             raise LandingError(
                 f"The folder {self._base} for files on their way to {self.url} is a link, belongs to another user or"
-                " may be written by others, so what lies in it is not safe. Remove it, close it"
-                f" (`chmod go-rwx {self._base}`), or name one of your own under `cache` in catalog/platform.yaml."
+                " can be written by others, so files in it are not safe. Remove it, close it"
+                f" (`chmod go-rwx {self._base}`), or name a folder of your own under `cache` in catalog/platform.yaml."
             )
 
     def _disk_error(self, error: OSError, act: str, key: str) -> LandingError:
@@ -170,13 +170,13 @@ class RemoteStore(ABC):
 
     def _altered(self, key: str) -> ObjectDamaged:
         return ObjectDamaged(
-            f"{self._could_not('write', key)}: what it received is not what was sent, or the file changed"
-            " after it was hashed. Nothing of it is kept; run again. If it repeats, the network or this"
+            f"{self._could_not('write', key)}: the store received different bytes than were sent, or the file changed"
+            " after it was hashed. Nothing was kept; run again. If it happens again, the network or this"
             " machine's memory or disk alters data."
         )
 
     def _discard(self, key: str) -> None:
-        """Take away what turned out wrong; the error that follows says so either way."""
+        """Remove an object that proved wrong. If that fails, the error that follows still reports it."""
         with suppress(LandingError):
             self.delete(key)
 
@@ -185,12 +185,12 @@ class RemoteStore(ABC):
 
     @abstractmethod
     def _upload(self, key: str, name: str, path: Path, sha256: str | None) -> None:
-        """Put the file and prove that the store holds its bytes; ``ObjectDamaged`` when not."""
+        """Put the file and prove that the store holds its bytes; ``ObjectDamaged`` if it does not."""
 
     @abstractmethod
     def _download(self, key: str, name: str, path: Path) -> int:
-        """Fetch the object to ``path``; returns the length the store says it has."""
+        """Download the object to ``path``; returns the length that the store reports."""
 
     @abstractmethod
     def _readable_errors(self, act: str, key: str) -> AbstractContextManager[None]:
-        """Turns what the SDK raises in the block into a LandingError that says what to do."""
+        """Turns the SDK's exceptions in the block into a LandingError that says what to do."""

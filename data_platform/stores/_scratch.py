@@ -1,4 +1,4 @@
-"""Private folders on a local disk for files on their way, and the sweep of what killed processes left."""
+"""Private folders on a local disk for files in transit, and the removal of folders that killed processes left."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 from data_platform.private_files import is_own
 
 _ABANDONED_SECONDS = 24 * 3600
-"""A scratch file that nobody locks may still be new; a day covers the longest single write."""
+"""An unlocked scratch file may still be new; a day is longer than any single write."""
 
 
 _OURS = ("parts-", "put-")
-"""How the names begin of what is made here; anything else in the folder is somebody else's."""
+"""Prefix of the names made here; everything else in the folder belongs to somebody else."""
 
 
 @contextmanager
 def locked_folder(base: Path) -> Iterator[Path]:
     """A new folder in ``base`` (which exists), removed at the end of the block. The lock on the file
-    in it says that its owner lives."""
+    in it shows that its owner is alive."""
     folder = Path(tempfile.mkdtemp(prefix="parts-", dir=base))
     lock = os.open(folder / ".locking", os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -37,10 +37,10 @@ def locked_folder(base: Path) -> Iterator[Path]:
 
 
 def sweep(base: Path) -> None:
-    """Remove what killed processes left in ``base``: theirs is the lock that is free.
+    """Remove what killed processes left in ``base``: their locks are free.
 
-    Nothing goes but what was made here, by this account, under our names; nothing is done through a link
-    or in a folder that others may write to.
+    Only folders that this account made here, under our names, are removed. Links are not followed, and a folder
+    that others can write to is left alone.
     """
     if not is_own(base):
         return
@@ -60,7 +60,7 @@ def sweep(base: Path) -> None:
 
 
 def _lock_is_free(path: Path) -> bool:
-    """Whether the owner of the lock file ``path`` is gone; False while there is no such file."""
+    """Whether the owner of the lock file ``path`` has ended; False if there is no such file."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:

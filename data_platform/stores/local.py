@@ -57,7 +57,7 @@ class LocalStore:
         self.url = self.path.as_uri()
         self._folders = threading.Lock()
         self._unsynced: Counter[Path] = Counter()
-        """Folders that this process has made and not synced into their parents yet, by how many threads are at it."""
+        """Folders that this process has made but not yet synced into their parents, with the number of threads at work."""
 
     @property
     def folder(self) -> Path:

@@ -1,1 +1,1 @@
-"""What stands before the Dagster UI: it has no login and believes every request."""
+"""A guard in front of the Dagster UI, which has no login and obeys every request."""

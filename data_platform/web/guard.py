@@ -24,7 +24,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 NO_PAGES = ("graphql", "logs", "download_debug", "notebook", "server_info")
-"""Beginnings of paths that answer with something else than a page."""
+"""Prefixes of paths that do not answer with a page."""
 
 POLICY_VIOLATION = 1008
 HEADERS = (
@@ -48,17 +48,17 @@ class Refusal:
 
 FOREIGN_NAME = Refusal(
     421,
-    "This is not a name that the UI is reached by. Open it at http://127.0.0.1 and its port, or set"
+    "The UI does not answer under this name. Open it at http://127.0.0.1 and its port, or set"
     " DATA_PLATFORM_UI_URL to the address that people use (docs/deploy.md).",
 )
 FOREIGN_PAGE = Refusal(
     403,
-    "A page of another origin asked for this. If it was the UI itself, set DATA_PLATFORM_UI_URL to the"
+    "This request came from a page of another origin. If it was the UI itself, set DATA_PLATFORM_UI_URL to the"
     " address that people use (docs/deploy.md).",
 )
-ONLY_POST = Refusal(405, "GraphQL is answered by POST alone, with JSON in its body.")
-ONLY_JSON = Refusal(415, "GraphQL is answered as Content-Type: application/json alone.")
-NOT_OFFERED = Refusal(405, "This is not offered here: only GET of pages, and POST of GraphQL.")
+ONLY_POST = Refusal(405, "GraphQL is only answered by POST with JSON in its body.")
+ONLY_JSON = Refusal(415, "GraphQL is only answered with Content-Type: application/json.")
+NOT_OFFERED = Refusal(405, "This is not supported here: only GET of pages and POST of GraphQL are.")
 
 
 class Guard:
@@ -84,7 +84,7 @@ class Guard:
             await _refuse(send, refusal)
 
     def refusal(self, scope: Scope) -> Refusal | None:
-        """Why a request is refused; None lets it through."""
+        """The reason for refusing a request; None lets it through."""
         host = (_one(scope, b"host") or "").lower()
         if not self._known(host):
             return FOREIGN_NAME

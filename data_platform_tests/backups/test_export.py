@@ -114,7 +114,7 @@ def test_every_page_carries_a_checksum(box: Box) -> None:
         flipped[chance.randrange(4, int(len(whole) * 0.9))] ^= 1 << chance.randrange(8)
         path.write_bytes(bytes(flipped))
         with (
-            pytest.raises(BackupDamaged, match="no whole Parquet file"),
+            pytest.raises(BackupDamaged, match="not an intact Parquet file"),
             parquet.checked(path, "part") as rows,
         ):
             rows.read_all()
@@ -133,7 +133,7 @@ def test_a_damaged_page_is_named_whoever_reads_it(box: Box) -> None:
     path.write_bytes(bytes(flipped))
     with (
         open_at(box.file) as warehouse,
-        pytest.raises(BackupDamaged, match="the part is no whole Parquet file"),
+        pytest.raises(BackupDamaged, match="the part is not an intact Parquet file"),
         parquet.checked(path, "the part") as rows,
     ):
         warehouse.row_fingerprint(table.table, rows)
@@ -150,7 +150,7 @@ def test_values_that_do_not_come_through_are_seen_before_anything_is_stored(
         write(part, path)
 
     monkeypatch.setattr(parquet, "write", lossy)
-    with pytest.raises(BackupDamaged, match=r"raw_shop\.orders .* did not come through"):
+    with pytest.raises(BackupDamaged, match=r"raw_shop\.orders .* were not preserved"):
         box.back_up()
     assert box.archive().store.list("") == []
 

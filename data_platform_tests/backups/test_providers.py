@@ -97,7 +97,7 @@ def test_the_ledger_is_mirrored_by_what_is_new(
     back = LocalStore(tmp_path / "back")
     assert restore_ledger(remote, [head], back) == 4
     assert [m.digest for m in Ledger(back).since(TABLE, 0)] == [m.digest for m in made]
-    with pytest.raises(BackupDamaged, match="is another one"):
+    with pytest.raises(BackupDamaged, match="is not the one this backup was made with"):
         restore_ledger(remote, [replace(head, digest="0" * 64)], LocalStore(tmp_path / "wrong"))
 
     other = Ledger(LocalStore(tmp_path / "other"))

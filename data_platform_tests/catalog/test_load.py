@@ -96,7 +96,7 @@ def test_project_root(tmp_path: Path) -> None:
     assert project_root(inner, {}) == tmp_path.resolve()
     assert project_root(inner, {"DATA_PLATFORM_HOME": str(ROOT)}) == ROOT
     with pytest.raises(
-        ConfigurationError, match=r"DATA_PLATFORM_HOME names .* holds no catalog/platform.yaml"
+        ConfigurationError, match=r"DATA_PLATFORM_HOME is .*, which holds no catalog/platform.yaml"
     ):
         project_root(inner, {"DATA_PLATFORM_HOME": str(inner)})
     assert project_root(Path("/"), {}) == ROOT

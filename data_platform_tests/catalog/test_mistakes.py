@@ -75,13 +75,13 @@ def test_every_mistake_of_every_file_at_once(tmp_path: Path) -> None:
         ("{key: id, newest_data: {column: a}}", "newest_data.max_age_hours", "is missing"),
         ("{key: id, as: {a: txt}}", "as.a", "must be one of text"),
         ("{key: id, partition: day, as: {day: text}}", "as.day", "a time is needed"),
-        ("{key: id, rules: [a >= 0, a >= 0]}", "rules[1]", "stands in this table already"),
+        ("{key: id, rules: [a >= 0, a >= 0]}", "rules[1]", "appears twice in this table"),
         (
             "{key: id, rules: [a >= 0, {rule: b >= 0, name: a_gte_0}]}",
             "rules[1]",
             "has the same name as another rule",
         ),
-        ("{key: id, rules: [a >= 0, a >>= 0, a >= 0]}", "rules[2]", "stands in this table already"),
+        ("{key: id, rules: [a >= 0, a >>= 0, a >= 0]}", "rules[2]", "appears twice in this table"),
         ("{key: id, columns: {_batch_id: x}}", "columns._batch_id", "which the platform adds"),
         ("{key: customerEmail}", "personal.customerEmail", "looks like an email address"),
         ("{key: id, rules: [phone not null]}", "personal.phone", "looks like a phone number"),
@@ -106,7 +106,7 @@ def test_mistakes_of_a_table(tmp_path: Path, block: str, path: str, words: str) 
         ("timezone: America", "timezone", "is not a time zone"),
         ("schedule: '0 * * *'", "schedule", "five fields"),
         ("schedule: 5", "schedule", "must be text"),
-        ("reconcile: '0 0 31 2 *'", "reconcile", "never comes"),
+        ("reconcile: '0 0 31 2 *'", "reconcile", "never runs"),
         ("freshness_hours: -1", "freshness_hours", "must be greater than 0"),
         ("freshnes_hours: 1", "freshnes_hours", "Did you mean `freshness_hours`?"),
         ("start: 2024-13-01", "start", "not a valid date"),
@@ -149,8 +149,8 @@ def test_two_files_with_one_source(tmp_path: Path) -> None:
     root = write(tmp_path, "  t: {key: id}\n")
     (root / "catalog/sources/other.yaml").write_text(SOURCE + "tables: {t: {key: id}}\n")
     assert only(root) == (
-        "catalog/sources/shop.yaml:1: source: the source `shop` is also in catalog/sources/other.yaml:"
-        " two sources need two names"
+        "catalog/sources/shop.yaml:1: source: the source `shop` is also defined in catalog/sources/other.yaml:"
+        " give one of them another name"
     )
 
 
@@ -227,7 +227,7 @@ def test_a_webhook_in_the_file_is_not_repeated(tmp_path: Path) -> None:
         ),
         (
             "store: {kind: s3, bucket: bucket}, copies: {primary: {kind: gcs, bucket: bucket}}",
-            "name the copy otherwise",
+            "give the copy another name",
         ),
         ("store: {kind: s3, bucket: bucket}, schedule: daily", "backups.schedule: must be a cron line"),
     ],

@@ -16,10 +16,10 @@ from data_platform_tests.catalog.conftest import ROOT
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a: 1\na: 2\n", 2, "stands twice here, first on line 1"),
+        ("a: 1\na: 2\n", 2, "appears twice here, first on line 1"),
         ("a:\n  b: !python/object:os.system x\n", 2, "tags"),
         ("base: &b {x: 1}\nmore:\n  <<: *b\n", 3, "merge keys"),
-        ("a: &a [*a]\n", 1, "refers to what it stands in"),
+        ("a: &a [*a]\n", 1, "refers to a block that contains it"),
         ("? [a, b]\n: 1\n", 1, "plain text"),
         ("a: [1, 2\nb: 3\n", 2, "cannot be read"),
         ("a: *nowhere\n", 1, "cannot be read"),

@@ -285,7 +285,7 @@ def test_a_guess_is_asked_about_until_somebody_confirms_it(cli: Cli, project: Pa
     shop = project / "catalog" / "sources" / "shop.yaml"
     shop.write_text(shop.read_text().replace("supplier_email: hash", "supplier_email: hash?"))
     line = next(n for n, text in enumerate(shop.read_text().splitlines(), 1) if "hash?" in text)
-    where = f"catalog/sources/shop.yaml:{line}: tables.products.personal.supplier_email: is `hash?`, a guess"
+    where = f"catalog/sources/shop.yaml:{line}: tables.products.personal.supplier_email: is `hash?`, an unconfirmed guess"
     asked = cli("validate")
     assert (asked.code, f"question: {where}" in asked.err) == (0, True), asked.err
     document = json.loads(cli("validate", "--json").out)

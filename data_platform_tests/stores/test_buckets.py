@@ -109,7 +109,7 @@ def test_the_kind_decides_which_keys_there_are() -> None:
         ("{kind: s3}", "landing.bucket: is missing. The bucket, which must exist."),
         ("{kind: gcs, bucket: acme, proyect: x}", "landing.proyect: unknown key. Did you mean `project`?"),
         ("{kind: local, path: x, bucket: acme}", "landing.bucket: unknown key. Known here: kind, path"),
-        ("{kind: s3, bucket: acme, prefix: a//b}", "landing.prefix: 'a//b' is no object key"),
+        ("{kind: s3, bucket: acme, prefix: a//b}", "landing.prefix: 'a//b' is not an object key"),
         ("{kind: s3, bucket: acme, secret_key_env: KEY}", "landing: `access_key_env` and `secret_key_env`"),
     ],
 )
