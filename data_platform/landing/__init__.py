@@ -1,1 +1,1 @@
-"""Landed batches: what one is (``manifest.py``) and the chain of them (``ledger.py``)."""
+"""Landed batches: what one is (``manifest.py``), the chain of them read (``chain.py``) and added to (``ledger.py``)."""

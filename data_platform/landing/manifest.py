@@ -1,6 +1,6 @@
 """A batch's manifest: what was read, from where, how to load it. Pure values and their JSON.
 
-Reading and writing objects is ``ledger.py``'s; making part files is the source's; what a
+Reading and writing objects is ``chain.py``'s and ``ledger.py``'s; making part files is the source's; what a
 redaction says is ``redaction.py``'s.
 """
 

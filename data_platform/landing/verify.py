@@ -2,7 +2,7 @@
 
 Everything since the last verification is read again, and of what was verified before a seeded
 sample. How far that was stands in a hint: losing it costs a whole verification, nothing else.
-What one batch must satisfy is ``ledger.py``'s.
+What one batch must satisfy is ``check.py``'s.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from data_platform.errors import LedgerBroken
-from data_platform.landing import hint, tail
+from data_platform.landing import check, hint, tail, vouching
 from data_platform.landing.grammar import is_number
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.redaction import Rewrites
@@ -77,14 +77,14 @@ def verify(
     last = _last(ledger, table, problems)
     start = min(last, _start(ledger, table, last, since, marks, problems))
     if not start:
-        problems += ledger.strangers(table)
+        problems += check.strangers(ledger, table)
     rewrites = _rewrites(ledger, table, problems)
     trusted = not problems
     older = random.Random(f"{seed}/{table}").sample(range(1, start + 1), math.ceil(sample * start))
     chosen = [*sorted(older), *range(start + 1, last + 1)]
     parts = hashed = 0
     damaged: list[int] = []
-    for done, checked in enumerate(ledger.check(table, chosen, rewrites), 1):
+    for done, checked in enumerate(check.check(ledger, table, chosen, rewrites), 1):
         parts, hashed = parts + checked.parts, hashed + checked.bytes
         if checked.problems:
             damaged.append(checked.sequence)
@@ -94,7 +94,7 @@ def verify(
     if trusted:
         _remember(ledger, table, known, start, last, damaged, now)
     unique = tuple(dict.fromkeys(problems))
-    signed_from = None if unique else ledger.signed_from(table, last)
+    signed_from = None if unique else vouching.signed_from(ledger, table, last)
     seconds = time.monotonic() - began
     return Verification(table, start, last, len(chosen), parts, hashed, seconds, unique, signed_from)
 
@@ -107,11 +107,15 @@ def sign(
     progress: Progress | None = None,
     loaded: Mark | None = None,
 ) -> Verification:
-    """Read everything and, where all is well, take a chain that is not signed as it is (``Ledger.adopt``)."""
-    known = ledger if ledger.signed_from(table, ledger.last(table)) else Ledger(ledger.store, ledger.environ)
+    """Read everything and, where all is well, take a chain that is not signed as it is (``vouching.adopt``)."""
+    known = (
+        ledger
+        if vouching.signed_from(ledger, table, ledger.last(table))
+        else Ledger(ledger.store, ledger.environ)
+    )
     found = verify(known, table, now, since=0, progress=progress, loaded=loaded)
     if not found.problems:
-        ledger.adopt(table)
+        vouching.adopt(ledger, table)
     return found
 
 

@@ -204,7 +204,7 @@ class Finish:
     def _remember_looks(self) -> None:
         at = self.platform.clock().isoformat(timespec="microseconds")
         with suppress(DataPlatformError):  # hints, and the tables are told of by now
-            self.platform.ledger.looked_together(self._looked, at)
+            self.platform.ledger.looked(self._looked, at)
 
     def _load(self, group: Sequence[Finishing], coming: Ahead[Finishing]) -> Iterator[TableReport]:
         """The reports of ``group``, once those that are done are closed to us and open to everybody else; and of

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from data_platform.errors import ConfigurationError, LedgerBroken, WarehouseError
+from data_platform.landing.stored_parts import open_parts
 from data_platform.landing.verify import contradictions
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
@@ -88,7 +89,7 @@ def _rebuild(
         raise LedgerBroken(problems[0])
     batches = platform.ledger.until(table, at)
     for done, manifest in enumerate(batches, 1):
-        with platform.ledger.open_parts(manifest) as parts:
+        with open_parts(platform.ledger, manifest) as parts:
             warehouse.load(manifest, parts)
         if progress is not None:
             progress(str(table), done, len(batches))

@@ -131,7 +131,7 @@ def test_a_table_that_is_behind_and_stale(cli: Cli, ledger: Ledger) -> None:
 def test_a_look_that_found_nothing_keeps_a_table_fresh(
     cli: Cli, ledger: Ledger, warehouse: FakeWarehouse
 ) -> None:
-    ledger.looked(ORDERS, datetime.now(UTC).isoformat())
+    ledger.looked([ORDERS], datetime.now(UTC).isoformat())
     warehouse.sequence = 2
     orders = tables(cli("status", "shop/orders", "--json"))["shop/orders"]
     assert (orders["freshness"], orders["behind"]) == ("fresh", 0)
@@ -139,12 +139,12 @@ def test_a_look_that_found_nothing_keeps_a_table_fresh(
 
 def test_a_table_that_cannot_be_read_is_not_fresh(cli: Cli, ledger: Ledger, warehouse: FakeWarehouse) -> None:
     now = datetime.now(UTC)
-    ledger.looked(ORDERS, (now - timedelta(minutes=5)).isoformat())
+    ledger.looked([ORDERS], (now - timedelta(minutes=5)).isoformat())
     ledger.failed(ORDERS, now.isoformat(), "the column note is gone")
     orders = tables(cli("status", "shop/orders", "--json"))["shop/orders"]
     assert (orders["freshness"], orders["failure"]) == ("failing", "the column note is gone")
     assert "the column note is gone" in cli("status").out
-    ledger.looked(ORDERS, (now + timedelta(seconds=1)).isoformat())
+    ledger.looked([ORDERS], (now + timedelta(seconds=1)).isoformat())
     assert tables(cli("status", "--json"))["shop/orders"]["freshness"] == "fresh"
 
 

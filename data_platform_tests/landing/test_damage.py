@@ -27,6 +27,7 @@ from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.redaction import Redaction, Rewritten
 from data_platform.landing.state import TableState
+from data_platform.landing.stored_parts import open_parts
 from data_platform.landing.verify import contradictions, verify
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Fingerprint, Load, Slice, TableId
@@ -107,7 +108,7 @@ def grow(folder: Path, first: int, last: int, life: str) -> None:
             land(ledger, table, sequence, life)
             if sequence == VERIFIED_AT:
                 assert verify(ledger, table, NOW).problems == ()
-        ledger.looked(table, LOOKED_AT)
+        ledger.looked([table], LOOKED_AT)
         ledger.store.put_hint(part_key(table, 3, "lost" * 8), b"an orphan")
         orphans.collect(ledger, table, NOW, timedelta(days=1), remove=False)
 
@@ -155,7 +156,7 @@ def read_as_a_rebuild_does(ledger: Ledger) -> Iterator[tuple[Manifest, tuple[byt
     if problems := contradictions(ledger, ORDERS):
         raise LandingError(problems[0])
     for made in ledger.until(ORDERS, None):
-        with ledger.open_parts(made) as parts:
+        with open_parts(ledger, made) as parts:
             yield made, tuple(path.read_bytes() for path in parts)
 
 
@@ -415,7 +416,7 @@ def tried(truth: Truth, folder: Path, seed: int) -> list[str]:
     if done.said is None:
         assert found.lines == [], what
         ledger = Ledger(LocalStore(folder), ENVIRON)
-        assert ledger.last_look(ORDERS) in (None, LOOKED_AT), what
+        assert ledger.looks().last(ORDERS) in (None, LOOKED_AT), what
         if done.orphan:
             assert done.orphan in orphans.find(ledger, ORDERS), what
         return ["harmless"]

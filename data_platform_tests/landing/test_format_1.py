@@ -23,6 +23,7 @@ from data_platform.landing.manifest import FORMAT, Manifest
 from data_platform.landing.part import canonical
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.landing.signing import Signer, SigningConfig
+from data_platform.landing.stored_parts import open_parts
 from data_platform.landing.verify import verify
 from data_platform.sources.postgres.identity import Identity, identity
 from data_platform.sources.postgres.position import Watermark, watermark
@@ -145,7 +146,7 @@ def test_it_loads_together_with_what_comes_after_it(ledger: Ledger, tmp_path: Pa
     config = WarehouseConfig(path=tmp_path / "warehouse.duckdb")
     with config.open(tmp_path, files=[tmp_path / "landing"]) as warehouse:
         for batch in ledger.pending(ORDERS, 0):
-            with ledger.open_parts(batch) as parts:
+            with open_parts(ledger, batch) as parts:
                 warehouse.load(batch, parts)
         rows = warehouse.query("SELECT id, note FROM raw_shop.orders ORDER BY id").rows
     assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13]  # 11 was redacted

@@ -20,9 +20,11 @@ from data_platform.landing.keys import manifest_key, part_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Measured
 from data_platform.landing.state import CHECKPOINT_EVERY, TableState, fold
+from data_platform.landing.stored_parts import open_parts
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Fingerprint, Slice, TableId
 from data_platform_tests.contracts.batches import TABLE, manifest, part_of, position
+from data_platform_tests.landing.chains import problems_of
 
 DAYS = [Slice(f"2026-01-{day:02d}") for day in range(1, 5)]
 
@@ -51,9 +53,9 @@ def test_an_empty_ledger(ledger: Ledger) -> None:
     assert ledger.state(TABLE) == TableState()
     assert ledger.state(TABLE).next_sequence == 1
     assert ledger.pending(TABLE, 0) == []
-    assert ledger.verify(TABLE) == []
+    assert problems_of(ledger, TABLE) == []
     assert ledger.tables([TABLE]) == []
-    assert ledger.last_look(TABLE) is None
+    assert ledger.looks().last(TABLE) is None
 
 
 def test_the_head_is_the_newest_and_state_is_its_position(ledger: Ledger) -> None:
@@ -165,7 +167,7 @@ def test_writers_that_race_never_both_commit_a_sequence(store: LocalStore) -> No
         thread.join()
     chain = Ledger(store).since(TABLE, 0)
     assert sorted(committed) == [(m.sequence, m.nonce) for m in chain]
-    assert Ledger(store).verify(TABLE) == []
+    assert problems_of(Ledger(store), TABLE) == []
 
 
 class Killed(BaseException):
@@ -226,11 +228,11 @@ def test_a_kill_at_any_step_leaves_nothing_to_repair(tmp_path: Path, step: int, 
     reached = 2 if (step, effective) == (3, True) else 1
     ledger = Ledger(store)
     assert [m.sequence for m in ledger.since(TABLE, 0)] == list(range(1, reached + 1))
-    assert ledger.verify(TABLE, deep=True) == []
+    assert problems_of(ledger, TABLE) == []
     again = land(store, "cccccccc3")
     assert again.sequence == reached + 1
     assert ledger.since(TABLE, 0)[0] == first
-    assert ledger.verify(TABLE, deep=True) == []
+    assert problems_of(ledger, TABLE) == []
     left = orphans.find(ledger, TABLE)
     assert all("bbbbbbbb" in key for key in left)
     assert bool(left) == ((step, effective) not in [(1, False), (3, True)])
@@ -248,7 +250,7 @@ def test_a_missing_manifest_is_a_broken_chain(store: LocalStore, ledger: Ledger)
     with pytest.raises(LedgerBroken):
         ledger.since(TABLE, 2)
     assert [m.sequence for m in ledger.since(TABLE, 3)] == [4], "what lies behind is not asked for"
-    assert len(ledger.verify(TABLE)) == 1
+    assert len(problems_of(ledger, TABLE)) == 1
 
 
 @given(data=st.data())
@@ -265,7 +267,7 @@ def test_a_flipped_byte_anywhere_in_the_chain_is_found(
     path.write_bytes(whole)
     with pytest.raises(LedgerBroken):
         ledger.since(TABLE, 0)
-    assert ledger.verify(TABLE)
+    assert problems_of(ledger, TABLE)
 
 
 def test_a_manifest_that_was_replaced_by_a_valid_one_breaks_the_chain(
@@ -278,7 +280,7 @@ def test_a_manifest_that_was_replaced_by_a_valid_one_breaks_the_chain(
         ledger.since(TABLE, 0)
     with pytest.raises(LedgerBroken, match="does not follow"):
         ledger.state(TABLE)
-    assert any("batch 3" in problem for problem in ledger.verify(TABLE))
+    assert any("batch 3" in problem for problem in problems_of(ledger, TABLE))
 
 
 def test_a_manifest_in_another_place_is_refused(store: LocalStore, ledger: Ledger) -> None:
@@ -325,7 +327,7 @@ def landed(store: LocalStore) -> Iterator[tuple[Ledger, Manifest, Path]]:
 
 def test_whole_parts_open(landed: tuple[Ledger, Manifest, Path]) -> None:
     ledger, made, _ = landed
-    with ledger.open_parts(made) as paths:
+    with open_parts(ledger, made) as paths:
         assert [path.read_bytes()[:6] for path in paths] == [b"part 0", b"part 1"]
 
 
@@ -342,21 +344,20 @@ def test_a_damaged_part_is_named(landed: tuple[Ledger, Manifest, Path], damage: 
         _opened(ledger, made),
     ):
         pass
-    assert len(ledger.verify(TABLE, deep=True)) == 1
-    assert len(ledger.verify(TABLE)) == (0 if damage == "altered" else 1), "only a deep look reads the bytes"
+    assert len(problems_of(ledger, TABLE)) == 1
 
 
 def _opened(ledger: Ledger, made: Manifest) -> AbstractContextManager[list[Path]]:
-    return ledger.open_parts(made)
+    return open_parts(ledger, made)
 
 
 def test_a_look_is_remembered_and_a_damaged_hint_costs_nothing(store: LocalStore, ledger: Ledger) -> None:
-    ledger.looked(TABLE, "2026-01-01T00:00:00+00:00")
-    assert ledger.last_look(TABLE) == "2026-01-01T00:00:00+00:00"
-    assert ledger.last_look(TableId("shop", "users")) is None
+    ledger.looked([TABLE], "2026-01-01T00:00:00+00:00")
+    assert ledger.looks().last(TABLE) == "2026-01-01T00:00:00+00:00"
+    assert ledger.looks().last(TableId("shop", "users")) is None
     for damaged in (b"", b"[]", b"{}", b'{"at":5}', b"\xff"):
         store.put_hint(f"{TABLE}/looked.json", damaged)
-        assert ledger.last_look(TABLE) is None
+        assert ledger.looks().last(TABLE) is None
     assert ledger.head(TABLE) is None
 
 

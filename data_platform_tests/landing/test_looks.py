@@ -34,9 +34,9 @@ class Counting(LocalStore):
 def test_tables_that_are_looked_at_together_share_one_object(tmp_path: Path) -> None:
     store = Counting(tmp_path)
     ledger = Ledger(store)
-    ledger.looked_together(TABLES, AT)
+    ledger.looked(TABLES, AT)
     assert (store.reads, store.writes) == (1, 1)
-    ledger.looked_together([*TABLES[:200], TableId("crm", "person")], LATER)
+    ledger.looked([*TABLES[:200], TableId("crm", "person")], LATER)
     assert (store.reads, store.writes) == (3, 3), "one of each source"
     looks = Ledger(store).looks()
     assert [looks.last(table) for table in TABLES] == [LATER] * 200 + [AT] * 100
@@ -48,9 +48,9 @@ def test_tables_that_are_looked_at_together_share_one_object(tmp_path: Path) -> 
 @pytest.mark.parametrize("own", [EARLIER, LATER])
 def test_the_later_look_counts_however_it_was_remembered(tmp_path: Path, own: str) -> None:
     ledger = Ledger(LocalStore(tmp_path))
-    ledger.looked(TABLES[0], own)
-    ledger.looked_together(TABLES, AT)
-    assert ledger.last_look(TABLES[0]) == max(own, AT)
+    ledger.looked([TABLES[0]], own)
+    ledger.looked(TABLES, AT)
+    assert ledger.looks().last(TABLES[0]) == max(own, AT)
 
 
 @pytest.mark.parametrize(
@@ -61,23 +61,23 @@ def test_the_later_look_counts_however_it_was_remembered(tmp_path: Path, own: st
 def test_a_damaged_one_costs_nothing_but_the_look(tmp_path: Path, damaged: bytes) -> None:
     store = LocalStore(tmp_path)
     ledger = Ledger(store)
-    ledger.looked_together(TABLES, AT)
+    ledger.looked(TABLES, AT)
     store.put_hint("shop/looked.json", damaged)
-    assert ledger.last_look(TABLES[0]) is None
-    ledger.looked_together(TABLES, LATER)
-    assert ledger.last_look(TABLES[0]) == LATER
+    assert ledger.looks().last(TABLES[0]) is None
+    ledger.looked(TABLES, LATER)
+    assert ledger.looks().last(TABLES[0]) == LATER
 
 
 def test_what_is_no_instant_is_passed_over(tmp_path: Path) -> None:
     ledger = Ledger(LocalStore(tmp_path))
-    ledger.looked_together(TABLES[:10], "yesterday")
-    ledger.looked(TABLES[11], "2026-01-01")
-    assert {ledger.last_look(table) for table in TABLES[:12]} == {None}
+    ledger.looked(TABLES[:10], "yesterday")
+    ledger.looked([TABLES[11]], "2026-01-01")
+    assert {ledger.looks().last(table) for table in TABLES[:12]} == {None}
 
 
 def test_it_is_signed_where_manifests_are(tmp_path: Path) -> None:
     signed = Ledger(LocalStore(tmp_path), {}, Signer("KEY", (b"k" * 32,)))
-    signed.looked_together(TABLES, AT)
-    assert signed.last_look(TABLES[5]) == AT
-    Ledger(LocalStore(tmp_path)).looked_together(TABLES, LATER)  # whoever has no key
-    assert signed.last_look(TABLES[5]) is None
+    signed.looked(TABLES, AT)
+    assert signed.looks().last(TABLES[5]) == AT
+    Ledger(LocalStore(tmp_path)).looked(TABLES, LATER)  # whoever has no key
+    assert signed.looks().last(TABLES[5]) is None

@@ -19,6 +19,7 @@ from data_platform.landing.orphans import Collection
 from data_platform.stores.local import LocalStore
 from data_platform.tables import TableId
 from data_platform_tests.contracts.batches import TABLE, manifest
+from data_platform_tests.landing.chains import problems_of
 from data_platform_tests.landing.redactions import (
     ENVIRON,
     file_of,
@@ -78,7 +79,7 @@ def test_two_looks_are_needed(ledger: Ledger, store: LocalStore) -> None:
     with pytest.raises(KeyError):
         store.size(lost)
     assert collect(ledger, NOW + 2 * DAY) == Collection()
-    assert ledger.verify(TABLE, deep=True) == []
+    assert problems_of(ledger, TABLE) == []
 
 
 def test_a_batch_that_may_still_be_committed_is_left_alone(ledger: Ledger) -> None:
@@ -115,7 +116,7 @@ def test_what_a_redaction_replaced_is_an_orphan(ledger: Ledger, store: LocalStor
     assert keys(collect(ledger, NOW + DAY).ripe) == [old]
     assert store.size(new) == 15
     assert collect(ledger, NOW + 2 * DAY) == Collection()
-    assert ledger.verify(TABLE, deep=True) == []
+    assert problems_of(ledger, TABLE) == []
 
 
 def test_the_parts_of_a_removed_one_stay_whole(ledger: Ledger) -> None:
@@ -169,7 +170,7 @@ def test_a_tampered_hint_removes_nothing_that_is_named(ledger: Ledger, store: Lo
     claim = {"reached": 0, "seen": {named: "2000-01-01T00:00:00+00:00"}}
     hint.write(store, f"{TABLE}/orphans.json", claim)
     assert collect(ledger, NOW) == Collection()
-    assert ledger.verify(TABLE, deep=True) == []
+    assert problems_of(ledger, TABLE) == []
 
 
 def test_writers_that_race_with_a_collector_lose_no_part(store: LocalStore) -> None:
@@ -208,7 +209,7 @@ def test_writers_that_race_with_a_collector_lose_no_part(store: LocalStore) -> N
     collector.join()
     assert failures == []
     ledger = Ledger(store, ENVIRON)
-    assert ledger.verify(TABLE, deep=True) == []
+    assert problems_of(ledger, TABLE) == []
     store.delete(f"{TABLE}/orphans.json")
     collect(ledger, NOW, grace=timedelta())
     assert orphans.find(ledger, TABLE) == []
@@ -246,10 +247,10 @@ def test_whatever_happens_nothing_named_goes_and_no_orphan_stays(
             ledger.redact(head, redaction(part), f"{n:032d}")
         elif step in ("collect", "look"):
             collect(ledger, now, remove=step == "collect")
-        assert ledger.verify(TABLE, deep=True) == []
+        assert problems_of(ledger, TABLE) == []
     land(ledger, 1)
     store.delete(f"{TABLE}/orphans.json")
     collect(ledger, now)
     collect(ledger, now + DAY)
     assert orphans.find(ledger, TABLE) == []
-    assert ledger.verify(TABLE, deep=True) == []
+    assert problems_of(ledger, TABLE) == []

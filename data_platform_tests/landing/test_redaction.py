@@ -24,6 +24,7 @@ from data_platform.landing.redaction import (
     to_fields,
 )
 from data_platform.landing.state import CHECKPOINT_EVERY
+from data_platform.landing.stored_parts import open_parts
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Fingerprint, Slice, TableId
 from data_platform.warehouses.duckdb.config import DuckDBConfig
@@ -36,6 +37,7 @@ from data_platform_tests.contracts.batches import (
     position,
     write_part,
 )
+from data_platform_tests.landing.chains import problems_of
 from data_platform_tests.landing.redactions import (
     ENVIRON,
     KEY,
@@ -182,12 +184,12 @@ def test_pending_loads_what_stands_now(ledger: Ledger) -> None:
     assert [m.sequence for m in pending] == [1, 2, 3, 4, 5]
     assert [m.digest for m in pending] == [m.digest for m in ledger.since(TABLE, 0)]
     assert (pending[0].rows, first.rows) == (3, 4)
-    with ledger.open_parts(pending[0]) as paths:
+    with open_parts(ledger, pending[0]) as paths:
         assert [path.read_bytes()[:4] for path in paths] == [b"one ", b"rows"]
-    with pytest.raises(PartDamaged), ledger.open_parts(first):
+    with pytest.raises(PartDamaged), open_parts(ledger, first):
         pass
     assert [m.parts for m in ledger.pending(TABLE, 1)] == [m.parts for m in ledger.since(TABLE, 1)]
-    assert ledger.verify(TABLE, deep=True) == []
+    assert problems_of(ledger, TABLE) == []
 
 
 def test_redactions_are_found_without_reading_the_chain(ledger: Ledger) -> None:
@@ -216,8 +218,8 @@ def test_a_part_that_is_neither_the_old_nor_the_new_is_damage(ledger: Ledger) ->
     assert done.redaction is not None
     file = file_of(ledger, done.redaction.parts[0].new.key)
     file.write_bytes(b"One row is left")
-    assert any("does not match its SHA-256" in problem for problem in ledger.verify(TABLE, deep=True))
-    with pytest.raises(PartDamaged, match="part-0010"), ledger.open_parts(ledger.pending(TABLE, 0)[0]):
+    assert any("does not match its SHA-256" in problem for problem in problems_of(ledger, TABLE))
+    with pytest.raises(PartDamaged, match="part-0010"), open_parts(ledger, ledger.pending(TABLE, 0)[0]):
         pass
 
 
@@ -250,7 +252,7 @@ def test_a_forged_redaction_is_named_and_nothing_is_read_through_it(ledger: Ledg
     for act in (ledger.rewrites, lambda table: ledger.pending(table, 0)):
         with pytest.raises(LedgerBroken, match="batch 2 of shop/orders is not signed"):
             act(TABLE)
-    assert any("batch 2 of shop/orders is not signed" in problem for problem in ledger.verify(TABLE))
+    assert any("batch 2 of shop/orders is not signed" in problem for problem in problems_of(ledger, TABLE))
     assert ledger.state(TABLE).next_sequence == 3
     with pytest.raises(ConfigurationError, match=KEY_VARIABLE):
         Ledger(ledger.store, {}).pending(TABLE, 0)
@@ -343,7 +345,7 @@ def test_a_warehouse_rebuilt_after_a_redaction_lacks_what_was_erased(ledger: Led
     ledger.store.delete(whole.key)
     with DuckDBConfig(kind="duckdb", path=Path("w.duckdb")).open(tmp_path, files=[tmp_path]) as warehouse:
         for batch in ledger.pending(TABLE, 0):
-            with ledger.open_parts(batch) as paths:
+            with open_parts(ledger, batch) as paths:
                 warehouse.load(batch, paths)
         assert warehouse.query("select id from raw_shop.orders").rows == [(2,)]
         loaded = warehouse.loaded(TABLE)

@@ -14,6 +14,7 @@ from data_platform.landing.keys import hint_key, manifest_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.replaced import Replaced
 from data_platform.landing.signing import Signer
+from data_platform.landing.stored_parts import open_parts
 from data_platform.landing.verify import verify
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Load
@@ -86,12 +87,12 @@ def test_what_was_replaced_goes_and_the_chain_stays_whole(ledger: Ledger) -> Non
     # every instant of the ten days before
     for day in range(15, 26):
         for batch in ledger.until(TABLE, START + day * DAY):
-            with ledger.open_parts(batch):
+            with open_parts(ledger, batch):
                 pass
     (old, *_) = ledger.until(TABLE, START + 5 * DAY)
     with (
         pytest.raises(PartExpired, match=r"batch 1 of shop/orders .*keep_replaced_days.*batch 3"),
-        ledger.open_parts(old),
+        open_parts(ledger, old),
     ):
         pass
     assert collect(ledger, 25, 10).parts == (), "once is enough"
@@ -104,7 +105,7 @@ def test_a_part_that_is_kept_and_missing_is_damage(ledger: Ledger) -> None:
     batch = ledger.read(TABLE, 3)
     ledger.store.delete(batch.parts[0].key)
     assert any("batch 3" in problem and "missing" in problem for problem in problems(ledger))
-    with pytest.raises(PartDamaged), ledger.open_parts(batch):
+    with pytest.raises(PartDamaged), open_parts(ledger, batch):
         pass
 
 

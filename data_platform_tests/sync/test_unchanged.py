@@ -108,7 +108,7 @@ def test_a_whole_read_of_the_same_rows_is_a_look(project: Project, kind: str) ->
         report = project.good()["shown"]
         assert (report.manifest, report.reconciled) == (None, True)
     assert project.ledger_sequences("shown") == [1]
-    assert project.platform().ledger.last_look(report.table) is not None
+    assert project.platform().ledger.looks().last(report.table) is not None
     assert not asked_for(project)
     assert asked_for(project, later=3.1)
     refresh = "select 1" if kind == "view" else "refresh materialized view shown"

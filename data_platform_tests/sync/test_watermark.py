@@ -50,7 +50,7 @@ def test_a_quiet_table_makes_no_batch_and_counts_as_a_look(orders: Project) -> N
     report = orders.good()["orders"]
     assert report.manifest is None
     assert orders.ledger_sequences("orders") == [1]
-    assert orders.platform().ledger.last_look(report.table) is not None
+    assert orders.platform().ledger.looks().last(report.table) is not None
 
 
 def test_a_transaction_that_commits_late_is_not_lost(orders: Project) -> None:

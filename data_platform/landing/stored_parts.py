@@ -1,0 +1,56 @@
+"""Whether the parts of a batch are in the store as its manifest says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from data_platform.errors import ObjectDamaged, PartDamaged, PartExpired
+from data_platform.landing import replaced, words
+from data_platform.landing.chain import Chain
+from data_platform.landing.manifest import Manifest
+from data_platform.landing.part import Part, sha256_of
+from data_platform.stores import Store
+
+
+@contextmanager
+def open_parts(chain: Chain, manifest: Manifest, verified: bool = False) -> Iterator[list[Path]]:
+    """The batch's parts as local files. ``PartDamaged`` names the table, the batch and the part
+    that is missing, short or altered; ``PartExpired`` the batch whose parts the catalog's rule deleted.
+    ``verified`` says that this process has just written and hashed them, so that only their sizes are
+    compared."""
+    with ExitStack() as stack:
+        paths = []
+        for part in manifest.parts:
+            try:
+                path = stack.enter_context(chain.store.local(part.key))
+            except KeyError:
+                kept_from = replaced.kept_from(chain.store, manifest.table, chain.signer)
+                if manifest.sequence < kept_from:
+                    raise PartExpired(words.expired(manifest, kept_from)) from None
+                raise PartDamaged(words.damaged(manifest, part, "is missing")) from None
+            if path.stat().st_size != part.bytes:
+                raise PartDamaged(words.damaged(manifest, part, words.size_is(path.stat().st_size, part)))
+            if not verified and sha256_of(path) != part.sha256:
+                raise PartDamaged(words.damaged(manifest, part, words.ALTERED))
+            paths.append(path)
+        yield paths
+
+
+def damage_of(store: Store, manifest: Manifest, part: Part) -> str | None:
+    """What is wrong with the part as it stands in the store, which is read and hashed; None when nothing is."""
+    try:
+        size = store.size(part.key)
+        if size != part.bytes:
+            return words.damaged(manifest, part, words.size_is(size, part))
+        with store.local(part.key) as path:
+            if sha256_of(path) != part.sha256:
+                return words.damaged(manifest, part, words.ALTERED)
+    except KeyError:
+        return words.damaged(manifest, part, "is missing")
+    except ObjectDamaged:
+        return words.damaged(manifest, part, "does not arrive as the store holds it")
+    except OSError as error:
+        return words.damaged(manifest, part, f"cannot be read ({error.strerror or type(error).__name__})")
+    return None
