@@ -54,13 +54,14 @@ def parse_path(text: str) -> tuple[str, ...]:
         position += 1
 
 
-def paths_in(
-    column: str, personal: Mapping[str, Treatment], columns: Collection[str]
-) -> dict[str, Treatment]:
-    """The keys of ``personal`` that lead into ``column``; one of ``columns`` is no path, whatever dots its name has."""
-    return {
-        key: treatment for key, treatment in personal.items() if key not in columns and root_of(key) == column
-    }
+def path_of(key: str, columns: Collection[str]) -> tuple[str, ...]:
+    """The keys that lead to what a key of ``personal`` is about: a column's name, whatever dots it has, or a path."""
+    if key in columns:
+        return (key,)
+    try:
+        return parse_path(key)
+    except ValueError:
+        return (key,)
 
 
 def root_of(key: str) -> str | None:

@@ -96,7 +96,9 @@ class ClearColumn(NamedTuple):
 
     ``base`` is the source's name of the type without length, ``refers`` the table and column that a foreign key
     refers to: by both it is guessed whether the column is personal. ``one_text``: every engine gives its values the
-    same text, so that a key of it can be fingerprinted.
+    same text, so that a key of it can be fingerprinted. ``path`` is the key of ``personal`` that treats the column,
+    where that is not its name. ``whole``: it holds the whole row as a document, into which every key of ``personal``
+    leads.
     """
 
     name: str
@@ -108,6 +110,8 @@ class ClearColumn(NamedTuple):
     base: str | None = None
     refers: tuple[str, str] | None = None
     one_text: bool = False
+    path: str | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,8 @@ class Described:
     renamed: Mapping[str, str] = field(default_factory=dict)
     landed_before: bool = False
     refusal: DataPlatformError | None = None
+    paths: Mapping[str, str | None] = field(default_factory=dict)
+    """Of documents: each path in them with the base type of its values, where the source knows what is in them."""
     private: Any = None
 
     def column(self, name: str) -> ClearColumn | None:
@@ -287,8 +293,13 @@ class Reading(Protocol):
     def ready(self, plan: Plan, seconds: float) -> bool:
         """Whether the next step of a read is done, at the latest after so many seconds."""
 
-    def finish(self, plan: Plan) -> Parts:
-        """The next step of a read, when it is done; raises what kept it from being read."""
+    def found(self, plan: Plan) -> Described | None:
+        """What the rows of the next step, which is ready, are: where columns are only known when they are read. None
+        where they are as planned."""
+
+    def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
+        """The next step of a read, when it is done; raises what kept it from being read. ``landed`` is what
+        ``start`` was given, or follows from what was ``found``."""
 
     def position(self, plan: Plan, greatest_cursor: str | None) -> Position | None:
         """Up to where the table is read with the step that was finished last; ``greatest_cursor`` is the greatest

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from data_platform.catalog import Table
 from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import PersonalColumnUndeclared, TableMissing, UnsupportedType
-from data_platform.privacy.documents import Documents, parse_path, paths_in, root_of
+from data_platform.privacy.documents import Documents, parse_path, path_of, root_of
 from data_platform.privacy.names import is_secret, of_column
 from data_platform.privacy.treatments import expression, session_setup
 from data_platform.quality.rule_sql import condition
@@ -41,13 +41,13 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
     functions: list[tuple[str, Callable[[str], str | None]]] = []
     within: set[str] = set()
     for clear in now.columns:
-        treatment = table.personal.get(clear.name, "keep")
-        if paths := paths_in(clear.name, table.personal, now.column_names):
+        treatment, paths = personal_of(clear, table, now)
+        if paths:
             within.add(clear.name)
             documents = _documents(paths, hash_key)
             functions.append((f"treated_{table.id.table}_{len(columns)}", documents.treated))
             expressions.append(f"{functions[-1][0]}({clear.text})::{clear.type}")
-            source_type = treated(clear.source_type, _told(paths))
+            source_type = clear.source_type if clear.whole else treated(clear.source_type, _told(paths))
             columns.append(Column(clear.name, clear.type, source_type, clear.nullable))
         elif treatment == "keep":
             expressions.append(clear.value)
@@ -72,13 +72,35 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
     )
 
 
-def _documents(paths: Mapping[str, Treatment], hash_key: Callable[[], bytes]) -> Documents:
-    key = hash_key() if "hash" in paths.values() else None
-    return Documents({parse_path(path)[1:]: treatment for path, treatment in paths.items()}, key)
+def personal_of(
+    clear: ClearColumn, table: Table, now: Described
+) -> tuple[Treatment, Mapping[tuple[str, ...], Treatment]]:
+    """The treatment of a column as a whole, and those of values within it by their paths from it."""
+    at = _place(clear)
+    whole: Treatment = "keep"
+    within: dict[tuple[str, ...], Treatment] = {}
+    for key, treatment in table.personal.items():
+        path = path_of(key, now.column_names)
+        if at and path == at[: len(path)]:
+            whole = treatment if whole == "keep" else whole
+        elif path[: len(at)] == at:
+            within[path[len(at) :]] = treatment
+    return whole, within
 
 
-def _told(paths: Mapping[str, Treatment]) -> str:
-    return ", ".join(f"{path} {treatment}" for path, treatment in sorted(paths.items()))
+def _place(clear: ClearColumn) -> tuple[str, ...]:
+    """Where a column's value is in the row, by the keys that lead to it."""
+    if clear.whole:
+        return ()
+    return (clear.name,) if clear.path is None else parse_path(clear.path)
+
+
+def _documents(paths: Mapping[tuple[str, ...], Treatment], hash_key: Callable[[], bytes]) -> Documents:
+    return Documents(paths, hash_key() if "hash" in paths.values() else None)
+
+
+def _told(paths: Mapping[tuple[str, ...], Treatment]) -> str:
+    return ", ".join(f"{'.'.join(path)} {treatment}" for path, treatment in sorted(paths.items()))
 
 
 def layout(table: Table, now: Described) -> Layout:
@@ -157,13 +179,14 @@ def _column_of(key: str, columns: Collection[str]) -> str:
 def _check_paths(table: Table, now: Described, where: str) -> None:
     """Paths lead into documents, whose column has no other treatment."""
     for column in now.columns:
-        paths = ", ".join(paths_in(column.name, table.personal, now.column_names))
+        treatment, within = personal_of(column, table, now)
+        paths = ", ".join(".".join((column.path or column.name, *path)) for path in within)
         if paths and column.type not in ("JSON", ""):  # none is known to who only looks
             raise UnsupportedType(
                 f"{where}: `personal` names {paths}, and {column.name} is {column.source_type}, which is no JSON."
                 f" Declare {column.name} as a whole."
             )
-        if paths and table.personal.get(column.name, "keep") != "keep":
+        if paths and treatment != "keep":
             raise UnsupportedType(
                 f"{where}: `personal` treats {column.name} as a whole and names {paths} within it. Leave one of"
                 " the two out."
@@ -176,13 +199,20 @@ def _renamed(now: Described, column: str) -> str:
 
 
 def _check_declared(table: Table, now: Described, where: str) -> None:
+    """What looks personal or secret by its name, of columns and of values within documents, is declared."""
+    declared = {path_of(key, now.column_names) for key in table.personal}
     undeclared = {
         column.name: reason
         for column in sorted(now.columns, key=lambda c: c.name)
-        if column.name not in table.personal
-        and not paths_in(column.name, table.personal, now.column_names)
+        if not column.whole
+        and not any(_on_one_way(path, _place(column)) for path in declared)
         and (reason := of_column(column.name, now.name, _base(column), column.refers))
     }
+    for path, base in sorted(now.paths.items()):
+        at = parse_path(path)
+        known = any(at[: len(prefix)] == prefix for prefix in declared)
+        if not known and (reason := of_column(at[-1], now.name, base, None)):
+            undeclared[path] = reason
     if not undeclared:
         return
     listed = ", ".join(f"{name} (looks like {reason})" for name, reason in undeclared.items())
@@ -192,6 +222,11 @@ def _check_declared(table: Table, now: Described, where: str) -> None:
         f" read. Under `personal:` of {table.id} say what becomes of each: hash, mask or redact, or `keep` where it"
         " may land as it is" + ("; secrets are best redacted, or left out with `only`." if secrets else ".")
     )
+
+
+def _on_one_way(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether a path leads to the other, or further."""
+    return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def _base(column: ClearColumn) -> str | None:

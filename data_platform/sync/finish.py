@@ -27,7 +27,7 @@ from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.report import TableReport, touched
 from data_platform.sync.summarize import Engine
-from data_platform.sync.work import Work
+from data_platform.sync.work import Work, describe_step
 from data_platform.tables import TableId
 from data_platform.warehouses import LoadedBatch, LoadResult, Look, Warehouse
 
@@ -170,7 +170,9 @@ class Finish:
             if self._ended.is_set():
                 return False
         with one.at_work():
-            work.parts = self.reading.finish(work.plan)
+            if (now := self.reading.found(work.plan)) is not None:
+                describe_step(work, now, self.reading.snapshot, self.platform.hash_key)
+            work.parts = self.reading.finish(work.plan, work.landed)
             work.seconds += work.parts.seconds
             work.notes += work.parts.notes
         return one.error is None

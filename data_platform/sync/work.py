@@ -9,16 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_platform.catalog import Table
-from data_platform.errors import DataPlatformError
+from data_platform.errors import DataPlatformError, SchemaDrift
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.state import TableState
 from data_platform.sources.kind import Capabilities
 from data_platform.sources.reading import (
     Ask,
+    Described,
     Drift,
     LandedColumns,
     Parts,
@@ -31,7 +32,7 @@ from data_platform.sources.reading import (
 from data_platform.sync.columns import land
 from data_platform.sync.decide import ask_for, ask_for_slices, unless_changed
 from data_platform.sync.shape import compare_shapes
-from data_platform.tables import Load, Operation, Shape, Slice, Tally
+from data_platform.tables import Load, Operation, Shape, Slice, Snapshot, Tally
 
 NOTHING_LANDS, NO_PARTS = LandedColumns((), ()), Parts(())
 
@@ -171,6 +172,24 @@ def _decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None
     work.compare = (
         work.request.slices is None and work.counted and (work.request.verify or plan.measure_whole)
     )
+
+
+def describe_step(work: Work, now: Described, snapshot: Snapshot, hash_key: Callable[[], bytes]) -> None:
+    """Decide what lands of a step whose columns are known since it was read, into ``landed`` and ``plan``."""
+    plan, head = work.plan, work.state.head
+    assert plan is not None
+    work.landed = land(work.table, now, snapshot.taken_at[:10], hash_key)
+    work.plan = replace(plan, now=now)
+    if head is None or work.load == "replace":
+        return
+    before = Shape(head.columns, head.key, head.partition, head.timezone)
+    notes, reasons = compare_shapes(work.table.id, before, work.shape, Drift(), ())
+    work.notes += notes
+    if reasons:  # they were asked for before the read, and arose since
+        raise SchemaDrift(
+            f"{work.table.id} cannot take what was read: {'; '.join(reasons)}. Run `data-platform sync --refresh"
+            f" {work.table.id}`."
+        )
 
 
 def _ask(work: Work, prior: Prior, reading: Reading) -> Ask:

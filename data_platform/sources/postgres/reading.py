@@ -41,6 +41,7 @@ from data_platform.sources.reading import (
     Ask,
     Described,
     Drift,
+    LandedColumns,
     Opening,
     Parts,
     Plan,
@@ -178,7 +179,10 @@ class PostgresReading:
         read = self._reads.get(plan.table.id)
         return read is None or read.done.wait(seconds)
 
-    def finish(self, plan: Plan) -> Parts:
+    def found(self, plan: Plan) -> Described | None:
+        return None
+
+    def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
         id_ = plan.table.id
         if (failed := self._failed.get(id_)) is not None:
             raise failed

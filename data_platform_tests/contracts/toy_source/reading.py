@@ -17,6 +17,7 @@ from data_platform.sources.reading import (
     ClearColumn,
     Described,
     Drift,
+    LandedColumns,
     Opening,
     Parts,
     Plan,
@@ -116,7 +117,10 @@ class LogReading:
     def ready(self, plan: Plan, seconds: float) -> bool:
         return True
 
-    def finish(self, plan: Plan) -> Parts:
+    def found(self, plan: Plan) -> Described | None:
+        return None
+
+    def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
         id_, log = plan.table.id, plan.now.private
         start, end = self._next[id_], self._ends[id_]
         until = min(start + self._step, end)
