@@ -82,6 +82,10 @@ def _check_reads(raw: Mapping[str, Any]) -> None:
     columns = [name for name, *_ in raw["columns"]]
     for name in ("version", "deleted"):
         must(raw[name] is None or raw[name] in columns, f"the column of its rows' {name} is none")
+    if "replaces" in raw:
+        together = raw["replaces"]
+        must(isinstance(together, list) and together, "what its rows replace are no columns")
+        must(all(name in columns for name in together), "what its rows replace are no columns")
     must(is_word(raw["written_by"]), "what wrote it has no name")
 
 

@@ -65,6 +65,8 @@ class Manifest:
     the platform, empty in format 1. ``redaction`` is what a batch of the kind ``redact``
     is there for (``redacting``), and ``redacted_before`` the sequence of the last such
     batch before this one, so that all of them are found without reading the chain.
+    ``replaces`` are columns whose rows are replaced together: a merge takes out every row that has the values of a
+    row of the batch in them (empty: by key alone).
     ``content`` is a digest of all rows of a batch that replaces the table, ``boundary`` one of the rows
     that the next read by cursor will find again: where they are read again as they were, nothing has to
     land (both None where they were not taken).
@@ -105,6 +107,7 @@ class Manifest:
     redacted_before: int | None = None
     content: str | None = None
     boundary: str | None = None
+    replaces: tuple[str, ...] = ()
     written_by: str = WRITTEN_BY
     format: int = FORMAT
     digest: str = field(default="", compare=False)
@@ -216,6 +219,15 @@ def _digest(fields: Mapping[str, Any]) -> str:
 
 
 def _fields(m: Manifest) -> dict[str, Any]:
+    return {**_always(m), **_where_set(m)}
+
+
+def _where_set(m: Manifest) -> dict[str, Any]:
+    """Fields that format 2 got later: a manifest without them keeps the bytes and the digest it has."""
+    return {"replaces": list(m.replaces)} if m.replaces else {}
+
+
+def _always(m: Manifest) -> dict[str, Any]:
     def position(p: Position | None) -> dict[str, Any] | None:
         return None if p is None else {"system": p.system, "value": p.value, "text": p.text}
 
@@ -319,6 +331,7 @@ def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
         redacted_before=raw["redacted_before"],
         content=raw["content"],
         boundary=raw["boundary"],
+        replaces=tuple(raw.get("replaces", ())),
         digest=digest,
         signature=signature,
     )

@@ -122,7 +122,9 @@ class Described:
     from another table that has its name, its columns from others that have theirs. ``own`` are columns of the
     source's making that land as they are, after all others: ``version`` names the one that says which version of a
     row one is, ``deleted`` the boolean one that marks the row of a key that is gone. ``enforced_keys`` are
-    sets of columns that the source keeps unique and not null, ``indexed`` those by which a few rows are found without
+    sets of columns that the source keeps unique and not null, ``replaces`` those whose rows are replaced together
+    (the rows of one file, the lines of one invoice): a row brings all rows of its group, within one step, and a row
+    that is marked deleted says the group alone, where none is left of it. ``indexed`` those by which a few rows are found without
     reading all. ``renamed`` says what columns that were read before are called now, of a table that ``landed_before``. ``refusal`` is what keeps the
     described columns from being read; it is told when nothing is wrong with the catalog's block.
     """
@@ -137,6 +139,7 @@ class Described:
     own: tuple[Column, ...] = ()
     version: str | None = None
     deleted: str | None = None
+    replaces: tuple[str, ...] = ()
     enforced_keys: tuple[frozenset[str], ...] = ()
     indexed: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from data_platform.catalog import Table
 from data_platform.duckdb_sql import DIALECT
-from data_platform.errors import PersonalColumnUndeclared, TableMissing, UnsupportedType
+from data_platform.errors import (
+    ConfigurationError,
+    PersonalColumnUndeclared,
+    TableMissing,
+    UnsupportedType,
+)
 from data_platform.privacy.documents import Documents, parse_path, path_of, root_of
 from data_platform.privacy.names import is_secret, of_column
 from data_platform.privacy.treatments import expression, session_setup
@@ -34,6 +39,11 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
     PersonalColumnUndeclared, UnsupportedType; ConfigurationError where a column is hashed and there is no key.
     """
     check_columns(table, now)
+    if now.replaces and table.strategy == "append":
+        raise ConfigurationError(
+            f"{table.id}: rows of {now.place} are replaced together by {', '.join(now.replaces)}, which `strategy:"
+            " append` would never do. Leave `strategy` out, or say `replace`."
+        )
     if now.refusal is not None:
         raise now.refusal
     columns: list[Column] = []

@@ -106,8 +106,11 @@ def summarize(
     cursor: str | None,
     with_content: bool,
     engine: Engine,
+    deleted: str | None = None,
+    replaces: Sequence[str] = (),
 ) -> Summary:
-    """Read what is asked of ``parts``. Checksums are 0 without ``with_checksum``.
+    """Read what is asked of ``parts``. Checksums are 0 without ``with_checksum``. Of rows that are replaced together by
+    ``replaces``, one that is marked ``deleted`` is not asked for its key.
 
     Raises, before anything is committed: SourceError for a part that is not of the planned
     shape, DuplicateKey (naming columns and counts, no values).
@@ -118,8 +121,13 @@ def summarize(
     with _readable_errors(table), engine.connected(parts[0].parent) as connection:
         files = parquet_files(parts)
         _check_shape(connection, table, files, shape.columns, engine.types)
+        if replaces:
+            _check_groups(connection, table, files, replaces)
         if check_key and shape.key:
-            _check_key(connection, table, files, shape.key)
+            staying = f" WHERE {quoted(deleted)} IS NOT TRUE" if deleted and replaces else ""
+            _check_key(
+                connection, table, f"(SELECT * FROM {files}{staying})" if staying else files, shape.key
+            )
         digest = duckdb_digest([columns[k] for k in checksum_key]) if with_checksum else "NULL"
         checksum = f"sum({duckdb_turned('digest')})" if with_checksum else "0"
         partition = columns[shape.partition] if shape.partition else None
@@ -182,6 +190,18 @@ def _check_shape(
         raise SourceError(
             f"{table}: what was read is not of the planned types: {', '.join(wrong) or 'columns are missing'}."
             " Nothing was committed. Land the column as text (`as: {column: text}`), and report it."
+        )
+
+
+def _check_groups(
+    engine: duckdb.DuckDBPyConnection, table: TableId, files: str, replaces: Sequence[str]
+) -> None:
+    null = " OR ".join(f"{quoted(name)} IS NULL" for name in replaces)
+    ((rows,),) = engine.execute(f"SELECT count(*) FROM {files} WHERE {null}").fetchall()
+    if rows:
+        raise SourceError(
+            f"{table}: {rows:,} of the rows that were read hold a NULL in {', '.join(replaces)}, by which rows are"
+            " replaced together. Nothing was committed. Report it: the source says of every row which group it is of."
         )
 
 

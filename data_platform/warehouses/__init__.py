@@ -125,6 +125,12 @@ class LoadableBatch(Protocol):
     def deleted(self) -> str | None:
         """The boolean column that is true for the row of a key that is gone; None where there is none."""
 
+    @property
+    def replaces(self) -> tuple[str, ...]:
+        """Columns whose rows are replaced together, or none. A merge or a slice then takes out every row that has in
+        them the values of a row of the batch, and every row whose key comes again. A row that is marked deleted
+        says these columns, and need say nothing else."""
+
 
 class Warehouse(Protocol):
     """Opened for one piece of work and closed after it: ``with config.open(...) as warehouse``."""

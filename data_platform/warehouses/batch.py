@@ -61,7 +61,7 @@ def follows(
 def check(batch: LoadableBatch) -> None:
     """``LoadRefused`` for a batch of rows that nothing can load: without the key, the slices or the types it needs."""
     what = f"Batch {batch.sequence} of {batch.table}"
-    if batch.load in ("merge", "append") and not batch.key:
+    if batch.load in ("merge", "append") and not batch.key and not batch.replaces:
         raise LoadRefused(
             f"{what} is to be loaded as {batch.load}, which needs a"
             " key, and the table has none. Give it a `key` in the catalog, or the strategy `replace`."
@@ -74,10 +74,17 @@ def check(batch: LoadableBatch) -> None:
     if batch.load == "slice" and not batch.slices:
         raise LoadRefused(f"{what} replaces slices and names none. Install the version that wrote it.")
     marks = {column.type.upper() for column in batch.columns if column.name == batch.deleted}
-    if batch.deleted is not None and (marks != {"BOOLEAN"} or not batch.key or batch.load == "append"):
+    told_apart = batch.key or batch.replaces
+    if batch.deleted is not None and (marks != {"BOOLEAN"} or not told_apart or batch.load == "append"):
         raise LoadRefused(
             f"{what} marks deleted rows in its column {batch.deleted}, which must be a boolean one of a table with a"
             " key that is not loaded as append. Install the version that wrote it."
+        )
+    held = {column.name for column in raw_columns(batch)}
+    if batch.replaces and (batch.load == "append" or not held.issuperset(batch.replaces)):
+        raise LoadRefused(
+            f"{what} replaces rows together that have the same {', '.join(batch.replaces)}, which must be columns of"
+            " the raw table, and of one that is not loaded as append. Install the version that wrote it."
         )
 
 
@@ -149,6 +156,16 @@ def check_keys(batch: LoadableBatch, total: int, null: int, distinct: int) -> No
             f"The key ({', '.join(batch.key)}) of {batch.table} {what} of batch {batch.batch_id}, so nothing was"
             " loaded. Declare the columns that tell its rows apart as `key` in the catalog, or clean the table"
             " at its source."
+        )
+
+
+def check_groups(batch: LoadableBatch, null: int) -> None:
+    """``LoadRefused`` when ``null`` rows of the batch do not say what they replace."""
+    if null:
+        raise LoadRefused(
+            f"Batch {batch.sequence} of {batch.table} replaces rows together that have the same"
+            f" {', '.join(batch.replaces)}, and {null:,} of its rows hold a NULL there. Nothing was loaded. Install the"
+            " version that wrote it."
         )
 
 

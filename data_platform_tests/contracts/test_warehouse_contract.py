@@ -507,6 +507,104 @@ def test_a_slice_may_delete_keys_of_other_days(warehouse: Warehouse, chain: Chai
     assert (done.vacated, done.touched) == (2, {"2026-01-01": 1, "2026-01-02": 1})
 
 
+LINES: dict[str, Any] = {"key": ("id", "note"), "replaces": ("id",)}
+"""Rows are lines of documents: ``id`` is the document, and all its lines come again where one of them changes."""
+MARKED: dict[str, Any] = {"columns": GONE, "deleted": "gone"}
+
+
+def test_rows_of_a_group_are_replaced_together(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = LINES
+    lines = [(1, "2026-01-01", "a", 1), (1, "2026-01-01", "b", 1), (2, "2026-01-02", "a", 1)]
+    done = warehouse.load(*chain.next("merge", lines))
+    assert (done.rows_deleted, done.rows_inserted) == (0, 3)
+    made, parts = chain.next("merge", [(1, "2026-01-03", "b", 2), (1, "2026-01-03", "c", 2)])
+    done = warehouse.load(made, parts)
+    assert rows(warehouse) == [(1, "2026-01-03", "b"), (1, "2026-01-03", "c"), (2, "2026-01-02", "a")]
+    assert (done.rows_deleted, done.rows_inserted, done.vacated) == (2, 2, 1), "the line a is gone"
+    assert done.touched == {"2026-01-01": 2, "2026-01-03": 2}
+    assert warehouse.load(made, parts).touched == {}, "loading twice changes nothing"
+
+
+def test_a_group_that_became_empty_says_itself_alone(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = LINES
+    lines = [(1, "2026-01-01", "a", 1), (1, None, "b", 1), (2, "2026-01-02", "a", 1)]
+    warehouse.load(*chain.next("replace", lines))
+    empty = [(1, None, None, 2, "true"), (7, None, None, 2, "true"), (3, None, "x", 2, "false")]
+    done = warehouse.load(*chain.next("merge", empty, **MARKED))
+    assert rows(warehouse) == [(2, "2026-01-02", "a"), (3, None, "x")]
+    assert (done.rows_deleted, done.rows_inserted, done.vacated) == (2, 1, 2)
+    assert done.touched == {"2026-01-01": 1, "null": 1}
+    both = [(2, None, None, 3, "true"), (2, "2026-01-05", "z", 3, "false")]
+    warehouse.load(*chain.next("merge", both, **MARKED))
+    assert rows(warehouse) == [(2, "2026-01-05", "z"), (3, None, "x")]
+    warehouse.load(*chain.next("replace", [(9, None, None, 4, "true")], **MARKED))
+    assert rows(warehouse) == []
+
+
+def test_a_key_that_comes_in_another_group_goes_over_to_it(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = {"key": ("id",), "replaces": ("note",)}
+    warehouse.load(*chain.next("merge", [(n, None, "one", 1) for n in (1, 2, 3)] + [(4, None, "two", 1)]))
+    done = warehouse.load(*chain.next("merge", [(3, None, "two", 2), (5, None, "two", 2)]))
+    assert rows(warehouse) == [(1, None, "one"), (2, None, "one"), (3, None, "two"), (5, None, "two")]
+    assert (done.rows_deleted, done.rows_inserted, done.vacated) == (2, 2, 1)
+
+
+def test_groups_are_replaced_without_a_key_too(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = {"key": (), "replaces": ("note",)}
+    warehouse.load(*chain.next("merge", [(1, None, "one", 1), (1, None, "one", 1), (2, None, "two", 1)]))
+    done = warehouse.load(*chain.next("merge", [(1, None, "one", 2)]))
+    assert sorted(rows(warehouse)) == [(1, None, "one"), (2, None, "two")]
+    assert (done.rows_deleted, done.rows_inserted) == (2, 1)
+
+
+def test_a_slice_takes_groups_out_of_other_days(warehouse: Warehouse, chain: Chain) -> None:
+    chain.always = LINES
+    lines = [
+        (1, "2026-01-01", "a", 1),
+        (1, "2026-01-02", "b", 1),
+        (2, "2026-01-02", "a", 1),
+        (3, None, "a", 1),
+    ]
+    warehouse.load(*chain.next("replace", lines))
+    done = warehouse.load(*chain.next("slice", [(1, "2026-01-02", "c", 2)], slices=["2026-01-02"]))
+    assert rows(warehouse) == [(1, "2026-01-02", "c"), (3, None, "a")]
+    assert done.touched == {"2026-01-01": 1, "2026-01-02": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "row", "error", "said"),
+    [
+        ({"load": "append"}, (1, None, "a", 2), LoadRefused, "replaces rows together"),
+        ({"replaces": ("nothing",)}, (1, None, "a", 2), LoadRefused, "replaces rows together"),
+        (
+            {"replaces": ("gone",), **MARKED},
+            (1, None, "a", 2, "false"),
+            LoadRefused,
+            "replaces rows together",
+        ),
+        ({}, (None, None, "a", 2), LoadRefused, "1 of its rows hold a NULL"),
+        ({"load": "replace"}, (None, None, "a", 2), LoadRefused, "1 of its rows hold a NULL"),
+        ({"key": ("note",), **MARKED}, (2, None, None, 2, "false"), DuplicateKey, "NULL in 1 rows"),
+    ],
+)
+def test_rows_that_cannot_be_replaced_together_are_refused(
+    warehouse: Warehouse,
+    chain: Chain,
+    changes: dict[str, Any],
+    row: Row,
+    error: type[Exception],
+    said: str,
+) -> None:
+    warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1)], **LINES))
+    given: dict[str, Any] = {"load": "merge", "key": (), **LINES, **changes}
+    if row[0] is None:
+        given["key"] = ("note",)
+    with pytest.raises(error, match=said):
+        warehouse.load(*chain.next(given.pop("load"), [row], **given))
+    assert rows(warehouse) == [(1, "2026-01-01", "a")]
+    assert len(warehouse.loaded_all()) == 1
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"load": "append"}, {"columns": COLUMNS, "deleted": "note"}, {"deleted": "nothing"}, {"key": ()}],
@@ -797,3 +895,52 @@ def test_any_sequence_of_batches_equals_the_naive_model(
             }
             assert changed <= set(done.touched), "every slice that changed is said to be touched"
             assert all(warehouse.changed_since(TABLE)[Slice(s)] == made.sequence for s in changed)
+
+
+groups = st.dictionaries(
+    st.integers(1, 4),
+    st.lists(st.tuples(st.sampled_from("abcd"), days), max_size=3, unique_by=lambda line: line[0]),
+)
+"""Whole documents by number: the lines of each with their days; none for one that has become empty."""
+grouped = st.lists(
+    st.tuples(st.sampled_from(["replace", "merge", "slice"]), groups, st.sets(days, min_size=1, max_size=2)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(grouped, st.booleans())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_sequence_of_groups_equals_the_naive_model(
+    engine: Engine,
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[Any, ...]],
+    by_line: bool,
+) -> None:
+    """``by_line``: the key is the line alone, so that a line may come in another document."""
+    folder = tmp_path_factory.mktemp("groups")
+    key = ("note",) if by_line else ("id", "note")
+    chain = Chain(folder / "parts", key=key, replaces=("id",), **MARKED)
+    held: set[Row] = set()
+    with engine.open(folder) as warehouse:
+        for load, documents, asked in steps:
+            brought: dict[Any, Row] = {}
+            for number, lines in documents.items():
+                for note, day in lines:
+                    if load != "slice" or day in asked:
+                        brought[note if by_line else (number, note)] = (number, day, note)
+            landed: list[Row] = [(*row, 1, "false") for row in brought.values()]
+            landed += [(number, None, None, 1, "true") for number in documents if load != "replace"]
+            made, parts = chain.next(load, landed, slices=[day or "null" for day in asked])
+            before = held
+            taken = {row[0] for row in landed}
+            held = set() if load == "replace" else {row for row in held if row[0] not in taken}
+            held = {row for row in held if (row[2] if by_line else (row[0], row[2])) not in brought}
+            if load == "slice":
+                held = {row for row in held if row[1] not in asked}
+            held |= set(brought.values())
+            done = warehouse.load(made, parts)
+            found = rows(warehouse)
+            assert sorted(found, key=str) == sorted(held, key=str)
+            assert {day or "null" for _, day, _ in before ^ held} <= set(done.touched)
+            assert done.rows_deleted == len(before) - len(held) + done.rows_inserted

@@ -73,8 +73,12 @@ data_manifests = st.builds(
     written_by=text,
     redacted_before=optional_int,
 )
-manifests = data_manifests | st.builds(
-    lambda made, redaction: replace(made, kind="redact", redaction=redaction), data_manifests, arbitrary
+manifests = (
+    data_manifests
+    | st.builds(
+        lambda made, redaction: replace(made, kind="redact", redaction=redaction), data_manifests, arbitrary
+    )
+    | data_manifests.map(lambda made: replace(made, replaces=tuple(c.name for c in made.columns)))
 )
 
 POSITION = {"system": "1@1", "value": {}, "text": ""}
@@ -135,11 +139,21 @@ def test_the_digest_covers_every_field() -> None:
         "committed_at": "later", "nonce": "other", "previous": "other", "kind": "redact", "supersedes": (1,),
         "checkpoint": {}, "checkpoint_whole_at": 1, "notes": ("n",), "key_enforced": True, "format": 3,
         "redaction": redaction(), "redacted_before": 1, "content": "1:2:3", "boundary": "1:2:3",
-        "identity": {"oid": 1}, "version": None, "deleted": "gone", "written_by": "somebody",
+        "identity": {"oid": 1}, "version": None, "deleted": "gone", "written_by": "somebody", "replaces": ("id",),
     }  # fmt: skip
     assert other.keys() == {f.name for f in fields(Manifest)} - {"digest", "signature"}
     for field, value in other.items():
         assert replace(sealed, **{field: value}).sealed().digest != sealed.digest, field
+
+
+def test_a_manifest_from_before_a_field_keeps_its_bytes() -> None:
+    """The very bytes that an earlier version of format 2 wrote."""
+    written = (Path(__file__).parent / "format_2" / "00000003.json").read_bytes()
+    read = Manifest.from_json(written, "here")
+    assert (read.replaces, read.sealed().digest) == ((), read.digest)
+    assert read.to_json() == written
+    later = replace(read, replaces=("id",)).sealed()
+    assert json.loads(later.to_json())["replaces"] == ["id"]
 
 
 def test_a_later_format_is_refused_with_the_version_that_wrote_it() -> None:
@@ -232,6 +246,10 @@ def test_an_unsealed_manifest_is_not_written() -> None:
         (("deleted",), "no_such_column"),
         (("version",), 7),
         (("written_by",), None),
+        (("replaces",), ["no_such_column"]),
+        (("replaces",), "id"),
+        (("replaces",), []),
+        (("replaces",), [["id"]]),
     ],
 )
 def test_a_forged_field_is_refused_by_name_though_the_digest_is_right(

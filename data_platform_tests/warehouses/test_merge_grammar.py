@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ BATCHES = {
     "of rows": merge.Batch(TABLE, COLUMNS, LAYOUT, (Path("it's.parquet"),), "b", COMMITTED_AT),
     "of none": merge.Batch(TABLE, COLUMNS, LAYOUT, (), "b", COMMITTED_AT),
     "with deleted rows": merge.Batch(TABLE, COLUMNS, LAYOUT, (Path("p"),), "b", COMMITTED_AT, 'go"ne'),
+    "of groups": merge.Batch(
+        TABLE, COLUMNS, LAYOUT, (Path("p"),), "b", COMMITTED_AT, 'go"ne', replaces=("at", "note")
+    ),
     "of one slice": merge.Batch(
         TABLE, COLUMNS, Layout(("id", "note"), None, "UTC", None), (Path("p"),), "b", COMMITTED_AT
     ),
@@ -52,6 +56,12 @@ def test_statements_are_parsed(name: str) -> None:
         merge.touched(batch, batch.rows(), merge.GONE),
         merge.touched(batch, batch.target, None),
     ]
+    if batch.replaces:
+        keyless = replace(batch, layout=replace(batch.layout, key=()))
+        statements += [merge.stage_groups(batch), merge.count_groupless(batch)]
+        statements += [
+            merge.collect_groups(one, slices) for one in (batch, keyless) for slices in ((), SLICES)
+        ]
     for statement in statements:
         (parsed,) = sqlglot.parse(statement, dialect="duckdb")
         assert parsed is not None and not isinstance(parsed, Command), statement

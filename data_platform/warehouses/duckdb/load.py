@@ -15,7 +15,15 @@ from data_platform.errors import UnsupportedType
 from data_platform.sql import quoted
 from data_platform.tables import Column, Slice
 from data_platform.warehouses import LoadableBatch, LoadResult
-from data_platform.warehouses.batch import additions, check, check_keys, check_rows, follows, raw_columns
+from data_platform.warehouses.batch import (
+    additions,
+    check,
+    check_groups,
+    check_keys,
+    check_rows,
+    follows,
+    raw_columns,
+)
 from data_platform.warehouses.duckdb import merge, records
 from data_platform.warehouses.duckdb.connect import run_one
 
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _DROP_STAGED = "; ".join(f"DROP TABLE IF EXISTS temp.{name}" for name in (merge.KEYS, merge.HELD, merge.GONE))
+_DROP_GROUPS = f"DROP TABLE IF EXISTS temp.{merge.GROUPS}"
 
 
 def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
@@ -49,6 +58,7 @@ def _load(
         manifest.batch_id,
         manifest.committed_at,
         manifest.deleted,
+        manifest.replaces,
     )
     existing = _prepare(connection, manifest, batch)
     checks_key = bool(batch.key) and not (manifest.load == "replace" and manifest.key_enforced)
@@ -66,6 +76,8 @@ def _load(
         if existing or checks_key or manifest.load != "replace":
             with suppress(Exception):
                 connection.execute(_DROP_STAGED)
+                if batch.replaces:
+                    connection.execute(_DROP_GROUPS)
     return result
 
 
@@ -116,6 +128,8 @@ def _apply(
 
     deleted = vacated = 0
     lost = False
+    if batch.replaces:
+        check_groups(manifest, run(merge.count_groupless(batch)))
     if manifest.load == "replace":
         if existing:
             deleted = run(f"SELECT count(*) FROM {batch.target}")
@@ -132,7 +146,12 @@ def _apply(
         touched = note(merge.touched(batch, merge.absent_rows(batch), None))
         inserted = run(merge.insert(batch, merge.absent_rows(batch)))
     else:
-        run(merge.collect_gone(batch, manifest.slices if manifest.load == "slice" else ()))
+        slices = manifest.slices if manifest.load == "slice" else ()
+        if batch.replaces:
+            run(merge.stage_groups(batch))
+            run(merge.collect_groups(batch, slices))
+        else:
+            run(merge.collect_gone(batch, slices))
         vacated = run(f"SELECT count(*) FROM {merge.GONE} WHERE NOT back")
         lost = vacated > 0
         touched = note(merge.touched(batch, batch.rows(), merge.GONE))

@@ -27,6 +27,8 @@ from data_platform.warehouses.batch import days, named
 
 KEYS, HELD, GONE = "_batch_keys", "_batch_held", "_batch_gone"
 """The temporary tables: keys of the batch; those the target holds; target rows to delete."""
+GROUPS = "_batch_groups"
+"""One more, of a batch that replaces rows together: what the rows of each group have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Batch:
     batch_id: str
     loaded_at: str
     deleted: str | None = None
+    replaces: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -74,6 +77,15 @@ class Batch:
         return ", ".join(
             f"{quoted(name)}::{self._column(name).type} AS k{n}" for n, name in enumerate(self.key)
         )
+
+    def groups(self) -> str:
+        """The columns of ``replaces`` as ``g0, g1, ...``."""
+        return ", ".join(
+            f"{quoted(name)}::{self._column(name).type} AS g{n}" for n, name in enumerate(self.replaces)
+        )
+
+    def same_group(self, left: str, right: str) -> str:
+        return " AND ".join(f"{left}.g{n} = {right}.g{n}" for n in range(len(self.replaces)))
 
     def same_key(self, left: str, right: str) -> str:
         return " AND ".join(f"{left}.k{n} = {right}.k{n}" for n in range(len(self.key)))
@@ -122,7 +134,19 @@ def swap_in(batch: Batch) -> list[str]:
     ]
 
 
+def stage_groups(batch: Batch) -> str:
+    return f"CREATE OR REPLACE TEMP TABLE {GROUPS} AS SELECT DISTINCT {batch.groups()} FROM {batch.marked_rows()}"
+
+
+def count_groupless(batch: Batch) -> str:
+    """How many rows of the batch do not say what they replace."""
+    null = " OR ".join(f"{quoted(name)} IS NULL" for name in batch.replaces)
+    return f"SELECT count(*) FROM {batch.marked_rows()} WHERE {null}"
+
+
 def stage_keys(batch: Batch) -> str:
+    if batch.replaces:  # a deleted row says its group alone
+        return f"CREATE OR REPLACE TEMP TABLE {KEYS} AS SELECT {batch.keys()} FROM {batch.rows()}"
     rows, gone = (batch.rows(), "") if batch.deleted is None else (batch.marked_rows(), ", gone")
     return f"CREATE OR REPLACE TEMP TABLE {KEYS} AS SELECT {batch.keys()}{gone} FROM {rows}"
 
@@ -159,6 +183,21 @@ def collect_gone(batch: Batch, slices: Sequence[Slice] = ()) -> str:
     return (
         f"{create} SELECT t.r, t.d, k.k0 IS NOT NULL{stays} AS back FROM ({held}) t"
         f" LEFT JOIN {KEYS} k ON {batch.same_key('t', 'k')} WHERE {asked} OR k.k0 IS NOT NULL"
+    )
+
+
+def collect_groups(batch: Batch, slices: Sequence[Slice] = ()) -> str:
+    """As ``collect_gone``, for a batch that replaces rows together: those of its groups, and its keys."""
+    keys = f", {batch.keys()}" if batch.key else ""
+    held = f"SELECT rowid AS r, {batch.day()} AS d, {batch.groups()}{keys} FROM {batch.target}"
+    back, by_key = "false", ""
+    goes = ["g.g0 IS NOT NULL", *([_in_slices("t.d", slices)] if slices else [])]
+    if batch.key:
+        back, by_key = "k.k0 IS NOT NULL", f" LEFT JOIN {KEYS} k ON {batch.same_key('t', 'k')}"
+        goes.append(back)
+    return (
+        f"CREATE OR REPLACE TEMP TABLE {GONE} AS SELECT t.r, t.d, {back} AS back FROM ({held}) t"
+        f" LEFT JOIN {GROUPS} g ON {batch.same_group('t', 'g')}{by_key} WHERE {' OR '.join(goes)}"
     )
 
 

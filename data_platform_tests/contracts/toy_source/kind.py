@@ -10,6 +10,10 @@ from data_platform.sources.kind import Capabilities, Connection, Kind
 class LogConnection(Connection):
     folder: str = Field(description="Where the logs lie, a file a table.")
     step: int = Field(default=5, ge=1, description="Lines of one step of a read.")
+    together: tuple[str, ...] = Field(
+        default=(),
+        description="Columns whose lines are replaced together; a step holds all lines of a group once.",
+    )
 
 
 KIND = Kind(

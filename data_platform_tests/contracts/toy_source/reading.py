@@ -41,7 +41,7 @@ def open_reading(opening: Opening) -> Iterator[LogReading]:
     yield LogReading(opening)
 
 
-def describe(folder: Path, table: SourceTable) -> Described:
+def describe(folder: Path, table: SourceTable, together: tuple[str, ...] = ()) -> Described:
     log = Log(folder, table.id.table)
     if not log.path.exists():
         raise TableMissing(f"{table.id}: there is no log {log.name}. Make it, or correct the catalog.")
@@ -61,6 +61,7 @@ def describe(folder: Path, table: SourceTable) -> Described:
         own=(OFFSET, GONE),
         version=OFFSET.name,
         deleted=GONE.name,
+        replaces=together,
         private=log,
     )
 
@@ -71,6 +72,7 @@ class LogReading:
     def __init__(self, opening: Opening) -> None:
         assert isinstance(opening.connection, LogConnection)
         self._folder, self._step = Path(opening.connection.folder), opening.connection.step
+        self._together = opening.connection.together
         logs = {table.id: Log(self._folder, table.id.table) for table in opening.tables}
         self._ends = {id_: log.end for id_, log in logs.items() if log.path.exists()}
         self._reads: dict[TableId, PlannedRead] = {}
@@ -79,7 +81,7 @@ class LogReading:
         self.snapshot = Snapshot(system(self._folder), ends, datetime.now(UTC).isoformat())
 
     def describe(self, table: SourceTable, prior: Prior) -> Described:
-        return describe(self._folder, table)
+        return describe(self._folder, table, self._together)
 
     def drift(self, table: SourceTable, prior: Prior, now: Described) -> Drift:
         made_anew = prior.identity is not None and prior.identity != now.identity
@@ -126,7 +128,7 @@ class LogReading:
         until = min(start + self._step, end)
         # by offset, so that a page that came twice is read once
         lines = {line["offset"]: line for line in log.lines() if start <= line["offset"] < until}
-        last = {tuple(line["row"][k] for k in plan.table.key): line for _, line in sorted(lines.items())}
+        last = {tuple(line["row"].get(k) for k in plan.table.key): line for _, line in sorted(lines.items())}
         self._next[id_] = until
         files = ((self._write(self._reads[id_], start, list(last.values())), len(last)),) if last else ()
         return Parts(files, more=until < end)

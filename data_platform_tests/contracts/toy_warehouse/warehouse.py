@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_platform.errors import QueryFailed, WarehouseError
 from data_platform.tables import BATCH_ID, LOADED_AT, Column, Fingerprint, Layout, Slice, TableId, Tally
@@ -35,6 +35,15 @@ CREATE TABLE IF NOT EXISTS {PLATFORM_SCHEMA}.evaluated_rules (
 CREATE TABLE IF NOT EXISTS {PLATFORM_SCHEMA}.table_reads (
     source TEXT, "table" TEXT, at TEXT, reconciled INTEGER);
 """
+
+
+class Held(NamedTuple):
+    """A row that the table held before a batch."""
+
+    number: int
+    key: tuple[Any, ...]
+    group: tuple[Any, ...]
+    slice: str
 
 
 class ToyWarehouse:
@@ -105,19 +114,27 @@ class ToyWarehouse:
             batch.named(columns, name, manifest.batch_id, manifest.table)
         brought = [dict(zip(names, row, strict=True)) for row in rows]
         keys = [tuple(row[name] for name in layout.key) for row in brought]
+        groups = {tuple(row[name] for name in manifest.replaces) for row in brought}
+        if manifest.replaces:
+            batch.check_groups(
+                manifest, sum(None in [row[name] for name in manifest.replaces] for row in brought)
+            )
+            keys = [
+                tuple(row[name] for name in layout.key) for row in brought if not self._marked(manifest, row)
+            ]
         if layout.key:
             batch.check_keys(manifest, len(keys), sum(None in key for key in keys), len(set(keys)))
         batch.check_rows(manifest, len(rows))
         before = self._reshape(manifest, columns)
         wanted = set(keys) if layout.key else set()
-        gone = [row for row in before if self._goes(manifest, row, wanted)]
-        staying = [row for row in brought if manifest.deleted is None or not row[manifest.deleted]]
+        gone = [row for row in before if self._goes(manifest, row, wanted, groups)]
+        staying = [row for row in brought if not self._marked(manifest, row)]
         if manifest.load == "append":
-            there = {key for _, key, _ in before}
+            there = {row.key for row in before}
             staying = [row for row in staying if tuple(row[name] for name in layout.key) not in there]
         back = {tuple(row[name] for name in layout.key) for row in staying} if layout.key else set()
         target = relation(self.dialect, manifest.table.raw_schema, manifest.table.table)
-        self.connection.executemany(f"DELETE FROM {target} WHERE rowid = ?", [(row[0],) for row in gone])
+        self.connection.executemany(f"DELETE FROM {target} WHERE rowid = ?", [(row.number,) for row in gone])
         into = ", ".join(map(self.dialect.quote, [*(c.name for c in columns), BATCH_ID, LOADED_AT]))
         self.connection.executemany(
             f"INSERT INTO {target} ({into}) VALUES ({', '.join('?' * (len(columns) + 2))})",
@@ -129,28 +146,29 @@ class ToyWarehouse:
         came = Counter(
             values.slice_of(row[layout.partition] if layout.partition else None, layout) for row in staying
         )
-        went = Counter(slice_ for _, _, slice_ in gone)
+        went = Counter(row.slice for row in gone)
         return LoadResult(
             manifest.sequence,
             len(gone),
             len(staying),
             {Slice(name): max(came[name], went[name]) for name in sorted(came | went)},
-            0 if manifest.load == "replace" else sum(key not in back for _, key, _ in gone),
+            0 if manifest.load == "replace" else sum(row.key not in back for row in gone),
         )
 
-    def _goes(self, manifest: LoadableBatch, row: tuple[int, Any, str], wanted: set[Any]) -> bool:
-        _, key, slice_ = row
+    def _marked(self, manifest: LoadableBatch, row: Mapping[str, Any]) -> bool:
+        return manifest.deleted is not None and bool(row[manifest.deleted])
+
+    def _goes(self, manifest: LoadableBatch, row: Held, wanted: set[Any], groups: set[Any]) -> bool:
+        met = row.key in wanted or (bool(manifest.replaces) and row.group in groups)
         return {
             "replace": True,
             "append": False,
-            "merge": key in wanted,
-            "slice": key in wanted or slice_ in manifest.slices,
+            "merge": met,
+            "slice": met or row.slice in manifest.slices,
         }[manifest.load]
 
-    def _reshape(
-        self, manifest: LoadableBatch, columns: Sequence[Column]
-    ) -> list[tuple[int, tuple[Any, ...], str]]:
-        """The table in the batch's shape; the rows it held before: number, key, slice."""
+    def _reshape(self, manifest: LoadableBatch, columns: Sequence[Column]) -> list[Held]:
+        """The table in the batch's shape; the rows it held before."""
         table, replacing = manifest.table, manifest.load == "replace"
         target = relation(self.dialect, table.raw_schema, table.table)
         existing = self._columns(table)
@@ -160,11 +178,12 @@ class ToyWarehouse:
         if existing:
             shown = ", ".join(
                 self.dialect.quote(name) if name in existing else "NULL"
-                for name in (*manifest.layout.key, manifest.layout.partition or "")
+                for name in (*manifest.layout.key, *manifest.replaces, manifest.layout.partition or "")
             )
+            keyed = len(manifest.layout.key)
             held = [
-                (number, tuple(key), values.slice_of(day, manifest.layout))
-                for number, *key, day in self.connection.execute(f"SELECT rowid, {shown} FROM {target}")
+                Held(number, tuple(rest[:keyed]), tuple(rest[keyed:]), values.slice_of(day, manifest.layout))
+                for number, *rest, day in self.connection.execute(f"SELECT rowid, {shown} FROM {target}")
             ]
         if replacing and existing:
             self.connection.execute(f"DROP TABLE {target}")
