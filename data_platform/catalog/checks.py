@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from data_platform.catalog.cron import cron_problem
-from data_platform.catalog.files import TableBlock
+from data_platform.catalog.files import SourceFile, TableBlock
 from data_platform.catalog.mistakes import Report, did_you_mean
 from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.yaml_reader import Path
@@ -19,6 +19,7 @@ from data_platform.privacy.documents import root_of
 from data_platform.privacy.names import of_name
 from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule
+from data_platform.sources.kind import Kind
 from data_platform.stores import StoreConfig
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
 from data_platform.warehouses import WarehouseConfig
@@ -48,6 +49,18 @@ def check_source(raw: Mapping[str, Any], report: Report, partitioned: bool) -> N
         report.add(
             ("start",),
             "is missing. A table has a `partition`, so give the first day, such as start: 2024-01-31",
+        )
+
+
+def check_reconcile(head: SourceFile, blocks: Mapping[str, TableBlock], kind: Kind, report: Report) -> None:
+    """A schedule on which nothing could be compared would do nothing, and look as if it did."""
+    if head.reconcile is None or report.has(("reconcile",)):
+        return
+    abilities = [block.settings(name, head).can or kind.capabilities for name, block in blocks.items()]
+    if abilities and not any(can.proof != "none" or can.deletes == "refresh" for can in abilities):
+        report.add(
+            ("reconcile",),
+            f"compares whole tables with the source, and {kind.title} counts none of these; leave it out",
         )
 
 
@@ -96,6 +109,8 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
             if column in block.key[:position]:
                 add(("key", position), f"names the column `{column}` twice")
     _check_treatments(block, add)
+    if block.schedule is not None and (problem := cron_problem(block.schedule)):
+        add(("schedule",), problem)
     well_formed = {key for key in raw if right(key)}
     if right("cursor"):
         for path, message in block.mistakes(block, well_formed):

@@ -45,6 +45,11 @@ class TableBlock(TableSettings, TableKeys):
         default=None,
         description="The table is stale if it was not synced for this many hours. Default: the source's value.",
     )
+    schedule: str | None = Field(
+        default=None,
+        description='When its changes are synced, in place of the source\'s `schedule`: a cron line in UTC, such as "0 6 * * 1"'
+        " (Mondays at 06:00). The sensor then leaves the table alone: give it the `freshness_hours` that go with it.",
+    )
     read_every_hours: Hours | None = Field(
         default=None,
         description="The interval at which the probe has a relation read if PostgreSQL does not tell whether it changed (a view,"

@@ -14,7 +14,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from data_platform.catalog.checks import check_environment, check_rules_fit, check_source, check_table
+from data_platform.catalog.checks import (
+    check_environment,
+    check_reconcile,
+    check_rules_fit,
+    check_source,
+    check_table,
+)
 from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head, table_block
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, find_secrets, validated
 from data_platform.catalog.models import (
@@ -31,7 +37,7 @@ from data_platform.catalog.models import (
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
-from data_platform.sources.kinds import MODULES
+from data_platform.sources.kinds import MODULES, kind_of
 from data_platform.tables import TableId
 from data_platform.warehouses import WarehouseConfig
 
@@ -209,6 +215,8 @@ def _read_source(
     check_rules_fit(blocks, warehouses, report)
     head = validated(source_head(known), {**data, "tables": {}}, lambda: source_schema(known), report)
     check_source(data, report, any(block.partition is not None for block in blocks.values()))
+    if head is not None:
+        check_reconcile(head, blocks, kind_of(known), report)
     mistakes += report.mistakes.values()
     questions += report.questions
     if head is None or report.mistakes:
@@ -252,15 +260,20 @@ def _table_schema(kind: str) -> Mapping[str, Any]:
 
 def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
     start = head.start or _NO_PARTITIONS
+    can = kind_of(head.kind).capabilities
     tables = {}
     for name, block in blocks.items():
         freshness = block.freshness_hours or head.freshness_hours
+        settings = block.settings(name, head)
         tables[name] = Table(
             id=TableId(head.source, name),
-            settings=block.settings(name, head),
+            settings=settings,
+            can=settings.can or can,
             description=block.description,
             owner=block.owner or head.owner,
             freshness_hours=freshness,
+            schedule=block.schedule or head.schedule,
+            probed=block.schedule is None,
             read_every_hours=block.read_every_hours or freshness / 2,
             timezone=head.timezone,
             start=start,

@@ -17,7 +17,8 @@ from data_platform.backups.config import BackupsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.landing.signing import SigningConfig
 from data_platform.quality.rules import FORMS, Rule, parse_rule
-from data_platform.sources.kind import Connection, KindSettings
+from data_platform.sources.kind import Capabilities, Connection, Kind, KindSettings
+from data_platform.sources.kinds import kind_of
 from data_platform.stores.kinds import StoreConfig
 from data_platform.tables import Strategy, TableId, Treatment
 from data_platform.warehouses.kinds import WarehouseConfig
@@ -171,9 +172,15 @@ class Table(TableSettings):
     id: TableId
     settings: InstanceOf[KindSettings]
     """Settings that only the kind of its source uses."""
+    can: InstanceOf[Capabilities]
+    """What its source can do for it."""
     description: str = ""
     owner: str | None = None
     freshness_hours: float
+    schedule: str | None = None
+    """When its changes are synced: its own cron line, or its source's."""
+    probed: bool = True
+    """Whether the sensor looks at it; not where it has a schedule of its own."""
     read_every_hours: float
     """How often the table is read if the source does not tell whether it changed."""
     keep_replaced_days: int | None = None
@@ -185,6 +192,16 @@ class Table(TableSettings):
 
     def treatment(self, column: str) -> Treatment:
         return self.personal.get(column, "keep")
+
+    @property
+    def daily(self) -> bool:
+        """Whether a day of it can be read by itself."""
+        return self.partition is not None and self.can.slices
+
+    @property
+    def proved(self) -> bool:
+        """Whether its source proves by its own count what it gave."""
+        return self.can.proof != "none"
 
     @property
     def treated(self) -> tuple[str, ...]:
@@ -211,12 +228,13 @@ class SourceSettings(Model):
     schedule: str | None = Field(
         default=None,
         description='When changes are synced: a cron line in UTC, such as "0 * * * *". Without it, only the'
-        " sensor and people start syncs.",
+        " sensor and people start syncs. Tables may differ.",
     )
     reconcile: str | None = Field(
         default=None,
         description="When counts and checksums of whole tables are compared with the source, which finds deletes"
-        ' and silent changes: a cron line in UTC, such as "30 3 * * *".',
+        ' and silent changes: a cron line in UTC, such as "30 3 * * *". If a source gives no counts and shows deletes only to'
+        " a whole read, its tables are read whole then.",
     )
 
 
@@ -228,6 +246,10 @@ class Source(SourceSettings):
     connection: InstanceOf[Connection]
     start: date
     tables: Annotated[Mapping[str, Table], Frozen]
+
+    @property
+    def of_kind(self) -> Kind:
+        return kind_of(self.kind)
 
     def table(self, name: str) -> Table:
         """ConfigurationError, with near matches, when there is none."""

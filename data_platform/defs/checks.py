@@ -73,15 +73,16 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         )
         for rule in table.rules
     ]
-    specs.append(
-        dg.AssetCheckSpec(
-            COMPLETE,
-            asset=key,
-            description="The warehouse holds the same rows and row versions as the source, on every day. Selected with"
-            " its table, the check compares both in one snapshot, rereads the days that differ, and compares whole rows"
-            " on a seventh of the days. Selected alone, it compares the warehouse with the checksums in the ledger.",
+    if table.proved:
+        specs.append(
+            dg.AssetCheckSpec(
+                COMPLETE,
+                asset=key,
+                description="The warehouse holds the same rows and row versions as the source, on every day. Selected with"
+                " its table, the check compares both in one snapshot, rereads the days that differ, and compares whole rows"
+                " on a seventh of the days. Selected alone, it compares the warehouse with the checksums in the ledger.",
+            )
         )
-    )
     if table.newest_data:
         specs.append(
             dg.AssetCheckSpec(
@@ -96,7 +97,11 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
 
 def check_names(table: Table) -> list[str]:
     """The names of ``check_specs``, in the same order."""
-    return [*(rule.name for rule in table.rules), COMPLETE, *([NEWEST_DATA] if table.newest_data else [])]
+    return [
+        *(rule.name for rule in table.rules),
+        *([COMPLETE] if table.proved else []),
+        *([NEWEST_DATA] if table.newest_data else []),
+    ]
 
 
 def check_results(

@@ -54,6 +54,16 @@ def sync_job(source: str) -> str:
     return f"{source}_changes"
 
 
+def changes_schedule(source: str, cron: str | None) -> str:
+    """The schedule of the tables with the line ``cron`` of their own: ``crm_changes_at_0_6_x_x_1``; without one, of
+    all others."""
+    if cron is None:
+        return sync_job(source)
+    for sign, word in (("*", "x"), ("/", "_per_"), (",", "_and_"), ("-", "_to_")):
+        cron = cron.replace(sign, word)
+    return f"{source}_changes_at_{'_'.join(cron.split())}"
+
+
 def source_group(source: str) -> str:
     return f"{source}_source"
 

@@ -16,10 +16,8 @@ from data_platform.defs import names, probing
 from data_platform.defs.checks import check_keys
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_history import busy_tables, failures
-from data_platform.sync import probe
+from data_platform.sync import TableProbe, probe
 from data_platform.tables import TableId
-
-EVERY_SECONDS = 60
 
 
 def probe_sensor(
@@ -28,14 +26,21 @@ def probe_sensor(
     """``target`` is the job of the source's tables, ``whole`` maps jobs that run without a selection of assets to
     their tables."""
     tables = [table.id for table in source.tables.values()]
+    looked_at = [table.id.table for table in source.tables.values() if table.probed]
+    proved = any(table.proved for table in source.tables.values() if table.probed)
+    every = source.of_kind.look_every_seconds
 
     @dg.sensor(
         name=f"{source.name}_probe",
         target=target,
-        minimum_interval_seconds=EVERY_SECONDS,
+        minimum_interval_seconds=every,
         default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
-        description=f"Looks whether the tables of {source.name} moved and syncs those that did; every"
-        f" {source.freshness_hours:g} hours it measures all days and mends those that differ.",
+        description=f"Looks whether the tables of {source.name} moved and syncs those that did"
+        + (
+            f"; every {source.freshness_hours:g} hours it measures all days and mends those that differ."
+            if proved
+            else "."
+        ),
     )
     def look(
         context: dg.SensorEvaluationContext, platform: PlatformResource
@@ -43,14 +48,16 @@ def probe_sensor(
         opened = platform.open()
         now = opened.clock()
         due = probing.measure_after(context.cursor)
-        measure = due is None or now >= due
-        probes = probe(opened, source.name, measure_slices=measure)
+        measure = proved and (due is None or now >= due)
+        probes = probe(opened, source.name, looked_at, measure_slices=measure) if looked_at else []
         for seen in probes:
             if seen.error is not None:
                 context.log.warning(f"{seen.table}: {seen.error}")
         # A source that cannot be looked at at all is a failing sensor, which is alerted.
         if probes and all(seen.source_wide for seen in probes):
             raise probes[0].error or RuntimeError
+        # those with a schedule of their own are not looked at, and tried again when their run failed
+        probes += [TableProbe(table, moved=False) for table in tables if table.table not in looked_at]
         failed = failures(context.instance, tables, whole, now)
         wanted = probing.decide(probes, busy_tables(context.instance, whole), failed, now, measured=measure)
         requests = list(run_requests(source, wanted))

@@ -42,6 +42,7 @@ class SyncConfig:
     """For the launchpad; schedules and the probe need none of it."""
 
     refresh: bool
+    reconcile: bool
     audit: bool
     slices: list[str]
 
@@ -52,6 +53,12 @@ SYNC_CONFIG = {
         bool,
         default_value=False,
         description="Read the selected tables anew, whole; readers see the old rows until then.",
+    ),
+    "reconcile": dg.Field(
+        bool,
+        default_value=False,
+        description="See deletes too, whatever checks are selected: compare each table with its source, or read it"
+        " whole where that is the only way.",
     ),
     "audit": dg.Field(
         bool,
@@ -70,11 +77,11 @@ SYNC_CONFIG = {
 def raw_assets(source: Source, warehouse: WarehouseConfig) -> list[dg.AssetsDefinition]:
     """One op for all tables, partitioned or not: a foreign key joins both kinds."""
     tables = list(source.tables.values())
-    days = partitions.daily(source) if any(table.partition for table in tables) else None
+    days = partitions.daily(source) if any(table.daily for table in tables) else None
 
     @dg.multi_asset(
         name=names.sync_op(source.name),
-        specs=[_spec(source, table, days if table.partition else None, warehouse.kind) for table in tables],
+        specs=[_spec(source, table, days if table.daily else None, warehouse.kind) for table in tables],
         check_specs=[spec for table in tables for spec in check_specs(table)],
         can_subset=True,
         config_schema=SYNC_CONFIG,
@@ -171,7 +178,7 @@ def _sync(
         yield from sync_slices(platform, source, wanted, asked)
         return
     # A table measured in this run is one whose completeness somebody wants to know.
-    measured = any(names.COMPLETE in checks.get(t.id, ()) for t in tables)
+    measured = config.reconcile or any(names.COMPLETE in checks.get(t.id, ()) for t in tables)
     yield from sync_changes(
         platform,
         source,
@@ -199,10 +206,12 @@ def _materialized(
     """
     head = report.manifest or platform.ledger.head(table.id)
     own = set(keys)
-    if days and table.partition and report.manifest:
+    if days and table.daily and report.manifest:
         store_materializations(
             context.instance,
-            touched_events(report.manifest, report.touched, days, without=own),
+            touched_events(
+                report.manifest, report.touched, days, without=own, whole=report.operation == "refresh"
+            ),
             None if own else context.run,
             None if own else context.op_execution_context.get_step_execution_context().step.key,
         )
@@ -210,13 +219,15 @@ def _materialized(
     if head is not None:
         metadata |= batch_metadata(head, table)
         metadata |= table_metadata(warehouse, table.id, head.batch_id)
+    if report.steps:
+        metadata |= {"rows": report.rows, "bytes": report.bytes, "batches": len(report.batches)}
     if report.manifest is None:
         looked_at = platform.clock().isoformat(timespec="seconds")
         metadata |= {"operation": "look", "rows": 0, "bytes": 0, "looked_at": looked_at}
     metadata["reconciled_at"] = platform.ledger.last_reconcile(table.id) or "never"
     if report.notes:
         metadata["notes"] = shown.lines("note", report.notes)
-    by_day = _by_day(report.manifest, days, keys, metadata) if days and table.partition else {}
+    by_day = _by_day(report.manifest, days, keys, metadata) if days and table.daily else {}
     with told_by_day(context, names.raw_key(table.id), by_day):
         yield dg.MaterializeResult(
             asset_key=names.raw_key(table.id),

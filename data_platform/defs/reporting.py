@@ -243,7 +243,7 @@ def _events(
     source: Source, table: Table, manifest: Manifest, *, whole: bool, more: Mapping[str, Any]
 ) -> list[dg.AssetMaterialization]:
     """The days first, the table last, as a run reports them."""
-    days = partitions.daily(source) if table.partition else None
+    days = partitions.daily(source) if table.daily else None
     events = touched_events(manifest, manifest.touched, days, whole=whole) if days else []
     return [
         *events,

@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
-from data_platform.catalog import Source
+from data_platform.catalog import Source, Table
 from data_platform.defs import names
 from data_platform.defs.checks import check_keys
 
+RECONCILE = (
+    "Reads what changed, compares every day with the source and rereads what differs. A table whose source shows"
+    " deletes to a whole read alone is read whole."
+)
+
 
 def schedules(source: Source, target: Any, *, running: bool) -> list[dg.ScheduleDefinition]:
-    """``<source>_changes`` and ``<source>_reconcile``, if the catalog schedules them. ``target`` is the
-    job of the source's tables."""
-    times = {"changes": source.schedule, "reconcile": source.reconcile}
-    return [_schedule(source, target, operation, cron, running) for operation, cron in times.items() if cron]
+    """``<source>_changes`` and ``<source>_reconcile``, if the catalog schedules them, and a schedule for each other cron
+    line that tables of the source have. ``target`` is the job of the source's tables."""
+    made = []
+    by_line: dict[str, list[Table]] = {}
+    for table in source.tables.values():
+        if table.schedule:
+            by_line.setdefault(" ".join(table.schedule.split()), []).append(table)
+    usual = source.schedule and " ".join(source.schedule.split())
+    for line, tables in by_line.items():
+        name = names.changes_schedule(source.name, None if line == usual else line)
+        made.append(_schedule(source, tables, name, target, "changes", line, running))
+    if source.reconcile:
+        tables = [table for table in source.tables.values() if table.proved or table.can.deletes == "refresh"]
+        name = f"{source.name}_reconcile"
+        made.append(_schedule(source, tables, name, target, "reconcile", source.reconcile, running))
+    return made
 
 
-def _schedule(source: Source, target: Any, operation: str, cron: str, running: bool) -> dg.ScheduleDefinition:
-    tables = list(source.tables.values())
+def _schedule(
+    source: Source,
+    tables: Sequence[Table],
+    name: str,
+    target: Any,
+    operation: str,
+    cron: str,
+    running: bool,
+) -> dg.ScheduleDefinition:
     keys = [names.raw_key(table.id) for table in tables]
     measured = operation == "reconcile"
+    # where no check `complete` says it, the run is told
+    told = measured and not all(table.proved for table in tables)
+    config = {"ops": {names.sync_op(source.name): {"config": {"reconcile": True}}}} if told else {}
 
     @dg.schedule(
-        name=f"{source.name}_{operation}",
+        name=name,
         cron_schedule=cron,
         execution_timezone="UTC",
         target=target,
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        description="Reads what changed, compares every day with the source and rereads what differs."
-        if measured
-        else "Reads what changed.",
+        description=RECONCILE if measured else "Reads what changed.",
     )
     def tick() -> dg.RunRequest:
         return dg.RunRequest(
             asset_selection=keys,
             asset_check_keys=check_keys(tables, completeness=measured),
+            run_config=config,
             tags={names.SOURCE_TAG: source.name, "data_platform/operation": operation},
         )
 

@@ -7,22 +7,36 @@ import dagster as dg
 from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import shown
 from data_platform.defs.names import TOUCHED_SLICES, raw_key, source_group, source_key
+from data_platform.sources.kind import Kind
 from data_platform.warehouses import PLATFORM_SCHEMA, WarehouseConfig
+
+DELETES = {
+    "refresh": "seen when the table is read whole",
+    "slices": "seen when the source is compared with the warehouse",
+    "events": "seen with the changes",
+}
+DAYS = {True: "can be read one by one", False: "cannot be read by themselves"}
+PROOF = {"counted": "the source counts its rows", "none": "the source gives none"}
 
 
 def source_assets(source: Source) -> dg.AssetsDefinition:
     """One definition for all tables: a definition each would cost every job the time of another asset."""
-    return dg.AssetsDefinition(specs=[_spec(source, table) for table in source.tables.values()])
+    kind = source.of_kind
+    return dg.AssetsDefinition(specs=[_spec(source, kind, table) for table in source.tables.values()])
 
 
-def _spec(source: Source, table: Table) -> dg.AssetSpec:
+def _spec(source: Source, kind: Kind, table: Table) -> dg.AssetSpec:
+    place = table.settings.place
+    metadata = {"kind": kind.title, "deletes": DELETES[table.can.deletes], "days": DAYS[table.can.slices]}
+    metadata["proof"] = PROOF[table.can.proof]
+    metadata["dagster/table_name" if table.settings.in_sql else "place"] = place
     return dg.AssetSpec(
         source_key(table.id),
-        description=shown.description(table.description),
+        description=shown.description(table.description or f"{place} of {kind.title}"),
         group_name=source_group(source.name),
         owners=owners(table.owner),
         kinds={source.kind},
-        metadata={"dagster/table_name": table.settings.place},
+        metadata=metadata,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from data_platform.yaml_fields import Model
@@ -27,12 +27,29 @@ class SourceKeys(Model):
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a source of a kind can do, known without connecting; each is asked in one place.
+
+    ``deletes``: when a row that is gone is seen: when the table is read whole, when its slices are compared or read,
+    or as events among the changes. ``proof``: by what a read is shown to be whole: the source's own ``counted`` rows and
+    fingerprints, or by nothing. ``slices``: whether one day can be read by itself.
+    """
+
+    deletes: Literal["refresh", "slices", "events"]
+    proof: Literal["none", "counted"]
+    slices: bool
+
+
+@dataclass(frozen=True, slots=True)
 class KindSettings:
     """What only one kind of source must know of a table, resolved. ``place`` is what the source calls the table,
-    for people; ``as_text`` are the columns that land in a text form which is the source's own."""
+    for people; ``as_text`` are the columns that land in a text form which is the source's own. ``in_sql``: the
+    place is a name that SQL knows. ``can`` is what this table can do where it is not what its kind can."""
 
     place: str
     as_text: tuple[str, ...] = ()
+    can: Capabilities | None = field(default=None, kw_only=True)
+    in_sql: bool = field(default=False, kw_only=True)
 
 
 class HasSettings(Protocol):
@@ -76,23 +93,12 @@ class TableKeys(Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What every source of a kind can do, known without connecting; each is asked in one place.
-
-    ``deletes``: when a row that is gone is seen: when the table is read whole, when its slices are compared or read,
-    or as events among the changes. ``proof``: by what a read is shown to be whole: the source's own ``counted`` rows and
-    fingerprints, or by nothing. ``slices``: whether one day can be read by itself.
-    """
-
-    deletes: Literal["refresh", "slices", "events"]
-    proof: Literal["none", "counted"]
-    slices: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of source. ``title`` is its name in sentences. ``reading``, ``looking`` and ``discover`` are
-    functions as ``module:function``, imported when they are called: ``kinds.py`` says what they take and give."""
+    functions as ``module:function``, imported when they are called: ``kinds.py`` says what they take and give.
+
+    ``look_every_seconds``: how often the sensor looks at a source of this kind; more where a look costs part of a
+    quota."""
 
     name: str
     title: str
@@ -101,5 +107,6 @@ class Kind:
     reading: str
     looking: str
     discover: str | None = None
+    look_every_seconds: int = 60
     source_keys: type[SourceKeys] = SourceKeys
     table_keys: type[TableKeys] = TableKeys

@@ -11,6 +11,7 @@ from data_platform.sources.reading import Ask, Prior
 from data_platform.tables import WHOLE_TABLE, Slice, Snapshot, Strategy
 
 FIRST_READ = "first read"
+WHOLE_FOR_DELETES = "read whole, which is how this source shows deletes"
 
 
 def ask_for(
@@ -20,10 +21,13 @@ def ask_for(
     *,
     refresh: bool = False,
     thorough: bool = False,
+    for_deletes: bool = False,
 ) -> Ask:
-    """What a sync of changes asks for."""
+    """What a sync of changes asks for. ``for_deletes``: it must see deletes, and only a whole read does."""
     if refresh:
         return Ask("whole", ("a refresh was asked for",))
+    if for_deletes and prior.position is not None:
+        return Ask("whole", (WHOLE_FOR_DELETES,))
     if strategy == "replace":
         return Ask("whole")
     return from_where(prior, snapshot, thorough=thorough)

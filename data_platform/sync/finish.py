@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from data_platform.errors import DataPlatformError, LoadRefused, WarehouseError
@@ -56,10 +56,12 @@ class Finishing:
     completeness: CompletenessReport | None = None
     look: Look | None = None
     since: float = 0.0
+    steps: list[Manifest] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
-        return self.manifest.bytes if self.manifest else 0
+        """Of all steps: they are loaded together."""
+        return sum(batch.bytes for batch in (*self.steps, *((self.manifest,) if self.manifest else ())))
 
     @property
     def alone(self) -> bool:
@@ -85,9 +87,10 @@ class Finishing:
     def report(self) -> TableReport:
         self.work.reported = True
         if self.error is not None:
-            return reported(self.work, manifest=self.manifest, error=self.error)
+            return reported(self.work, steps=self.steps, manifest=self.manifest, error=self.error)
         return reported(
             self.work,
+            steps=self.steps,
             manifest=self.manifest,
             loaded=self.loaded,
             completeness=self.completeness,
@@ -186,6 +189,8 @@ class Finish:
             self._looked.append(work.table.id)
         if landed is None:
             return
+        if one.manifest is not None:
+            one.steps.append(one.manifest)
         one.manifest = landed
         if landed.position_after is not None:
             with suppress(
@@ -299,7 +304,7 @@ class Finish:
             known=known,
         )
         assert work.plan is not None
-        sees_deletes = work.plan.load == "replace" or work.can.deletes == "events"
+        sees_deletes = work.plan.load == "replace" or work.table.can.deletes == "events"
         look = Look(work.table.id, self.reading.snapshot.taken_at, sees_deletes)
         # a batch's load tells by itself; a slice is no look at its table
         if one.manifest is None and work.plan.load != "slice" and (known or one.loaded):
@@ -331,13 +336,14 @@ def _reshaped(work: Work) -> bool:
 def reported(
     work: Work,
     *,
+    steps: Sequence[Manifest] = (),
     manifest: Manifest | None = None,
     loaded: tuple[LoadResult, ...] = (),
     completeness: CompletenessReport | None = None,
     audit: Audit | None = None,
     error: DataPlatformError | None = None,
 ) -> TableReport:
-    before = work.state.position
+    before = steps[0].position_before if steps else work.state.position
     return TableReport(
         table=work.table.id,
         operation=work.operation,
@@ -351,4 +357,6 @@ def reported(
         completeness=completeness,
         audit=audit,
         notes=tuple(dict.fromkeys(work.notes)),
+        steps=tuple(steps),
+        deletes_as_events=work.table.can.deletes == "events",
     )

@@ -33,7 +33,9 @@ def follow_up(platform: Platform, request: Request, table: Table, report: TableR
         # rows left without their cursor telling, perhaps: the xmin scan is the proof
         moved = yield Request(by_clock=False)
         report = joined(report, moved, "rows had left the slices read, so changes were read too")
-    if report.error is not None or not request.mend or not (request.verify or report.completeness):
+    if report.error is not None or not request.mend or not table.proved:
+        return report
+    if not (request.verify or report.completeness):
         return report
     try:
         return (yield from _verified(platform, request, table, report))
@@ -94,6 +96,7 @@ def joined(first: TableReport, then: TableReport, note: str = "") -> TableReport
     return replace(
         first,
         error=then.error,
+        steps=(*first.batches, *then.steps) if then.manifest else first.steps,
         manifest=then.manifest or first.manifest,
         position_after=then.position_after or first.position_after,
         touched=touched(first.loaded + then.loaded),

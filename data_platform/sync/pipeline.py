@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from data_platform.errors import DataPlatformError
 from data_platform.landing.state import TableState
-from data_platform.sources.kinds import kind_of, open_reading
+from data_platform.sources.kinds import open_reading
 from data_platform.sources.reading import Opening, Progress
 from data_platform.sync.finish import Finish, reported
 from data_platform.sync.platform import Platform
@@ -46,8 +46,7 @@ def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Wo
     """Each chain's head is read before the snapshot, so that sequence order is snapshot order."""
     works = []
     for table, request in asked.items():
-        can = kind_of(platform.catalog.source(table.source).kind).capabilities
-        work = Work(platform.catalog.table(table), TableState(), request, can)
+        work = Work(platform.catalog.table(table), TableState(), request)
         try:
             work.state = platform.ledger.state(table)
         except DataPlatformError as error:

@@ -56,7 +56,7 @@ def probe(
     found: list[TableProbe] = []
     for table in chosen:
         try:
-            states[table.id.table] = _state(platform.ledger, table.id, measure_slices)
+            states[table.id.table] = _state(platform.ledger, table.id, measure_slices and table.proved)
         except DataPlatformError as error:
             found.append(TableProbe(table.id, None, error=error))
     readable = [t for t in chosen if t.id.table in states]
@@ -79,7 +79,7 @@ def probe(
 def _look_at(table: Table, state: TableState, now: Snapshot, measure_slices: bool) -> LookAt:
     measured = {slice_: m.fingerprint for slice_, m in state.measured.items()}
     prior = prior_of(state.head, state)
-    return LookAt(table, prior, from_where(prior, now), measured if measure_slices else None)
+    return LookAt(table, prior, from_where(prior, now), measured if measure_slices and table.proved else None)
 
 
 def _accept(table: SourceTable, now: Described) -> Layout:

@@ -30,22 +30,31 @@ class TableReport:
     completeness: CompletenessReport | None = None
     audit: Audit | None = None
     notes: tuple[str, ...] = ()
+    steps: tuple[Manifest, ...] = ()
+    """The batches that a read of several steps landed before ``manifest``."""
+    deletes_as_events: bool = False
+
+    @property
+    def batches(self) -> tuple[Manifest, ...]:
+        """All that landed, in order."""
+        return (*self.steps, self.manifest) if self.manifest else self.steps
 
     @property
     def rows(self) -> int:
-        return self.manifest.rows if self.manifest else 0
+        return sum(batch.rows for batch in self.batches)
 
     @property
     def bytes(self) -> int:
-        return self.manifest.bytes if self.manifest else 0
+        return sum(batch.bytes for batch in self.batches)
 
     @property
     def reconciled(self) -> bool:
         """Whether deletes were seen too: the table was read whole, or compared slice by slice."""
         if self.error is not None:
             return False
-        whole = self.operation == "refresh" or (self.manifest is not None and self.manifest.load == "replace")
-        return whole or (self.completeness is not None and self.completeness.passed)
+        whole = self.operation == "refresh" or any(batch.load == "replace" for batch in self.batches)
+        events = self.deletes_as_events and self.operation == "changes"
+        return whole or events or (self.completeness is not None and self.completeness.passed)
 
     @property
     def landed_only(self) -> bool:

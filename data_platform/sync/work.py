@@ -16,7 +16,6 @@ from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError, SchemaDrift
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.state import TableState
-from data_platform.sources.kind import Capabilities
 from data_platform.sources.reading import (
     Ask,
     Described,
@@ -66,7 +65,6 @@ class Work:
     table: Table
     state: TableState
     request: Request
-    can: Capabilities
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     error: DataPlatformError | None = None
@@ -85,7 +83,7 @@ class Work:
     @property
     def counted(self) -> bool:
         """Whether the source proves what it gave by its own count: then the ledger holds fingerprints of the table."""
-        return self.can.proof == "counted"
+        return self.table.proved
 
     @property
     def refreshed(self) -> bool:
@@ -195,7 +193,12 @@ def describe_step(work: Work, now: Described, snapshot: Snapshot, hash_key: Call
 def _ask(work: Work, prior: Prior, reading: Reading) -> Ask:
     table, request = work.table, work.request
     if request.slices is not None:
-        return ask_for_slices(table.partition, request.slices, work.can)
+        return ask_for_slices(table.partition, request.slices, table.can)
     return ask_for(
-        table.strategy, prior, reading.snapshot, refresh=work.refreshed, thorough=not request.by_clock
+        table.strategy,
+        prior,
+        reading.snapshot,
+        refresh=work.refreshed,
+        thorough=not request.by_clock,
+        for_deletes=request.verify and not table.proved and table.can.deletes == "refresh",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from data_platform.errors import PositionLost, SchemaDrift
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.verify import verify
 from data_platform.sources import kinds
+from data_platform.sources.kind import Capabilities
 from data_platform.sources.looking import Looking
 from data_platform.sources.postgres.looking import PostgresLooking
 from data_platform.sources.postgres.reading import PostgresReading
 from data_platform.sources.reading import Reading
 from data_platform.sync import check_sources
 from data_platform.sync import finish as finish_module
+from data_platform_tests.contracts.toy_source import kind as toy_kind
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
 from data_platform_tests.contracts.worlds import ITEMS, PERSONAL, Postgres, ToyLog, World
@@ -289,10 +292,26 @@ def test_a_long_read_lands_in_steps_that_replace_and_then_add(toy: World) -> Non
         ("refresh", "replace", 5), ("changes", "merge", 5), ("changes", "merge", 2),
     ]  # fmt: skip
     assert [load.sequence for load in report.loaded] == [1, 2, 3]
+    assert report.rows == 12 and report.bytes == sum(b.bytes for b in toy.batches())
+    assert (report.position_before, report.position_after) == (None, toy.batches()[-1].position_after)
     assert isinstance(toy.items, ToyLog) and toy.items.log.acknowledged == 12
     filled(toy, 12)
     toy.good(refresh=["items"])
     assert len(toy.notes()) == 12
+
+
+@pytest.mark.parametrize("deletes", ["refresh", "events"])
+def test_a_verified_sync_without_a_proof_reads_whole_where_only_that_shows_deletes(
+    toy: World, monkeypatch: pytest.MonkeyPatch, deletes: Any
+) -> None:
+    can = Capabilities(deletes=deletes, proof="none", slices=False)
+    monkeypatch.setattr(toy_kind, "KIND", replace(toy_kind.KIND, capabilities=can))
+    filled(toy, 4)
+    toy.good()
+    toy.items.put(5, "fifth")
+    toy.good(verify=True)
+    whole = [("refresh", 5)] if deletes == "refresh" else [("changes", 1)]
+    assert [(b.operation, b.rows) for b in toy.batches()] == [("refresh", 4), *whole]
 
 
 def test_marks_of_the_deleted_are_no_columns_of_the_warehouse(toy: World) -> None:

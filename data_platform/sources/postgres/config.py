@@ -170,4 +170,4 @@ class PostgresTableKeys(TableKeys):
 
     def settings(self, name: str, source: PostgresSourceKeys) -> PostgresTable:
         relation = split_relation(self.relation, source.schema_) if self.relation else (source.schema_, name)
-        return PostgresTable(".".join(relation), tuple(self.as_), relation, self.cursor_clock)
+        return PostgresTable(".".join(relation), tuple(self.as_), relation, self.cursor_clock, in_sql=True)

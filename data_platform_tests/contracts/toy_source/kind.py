@@ -23,4 +23,5 @@ KIND = Kind(
     Capabilities(deletes="events", proof="none", slices=False),
     reading="data_platform_tests.contracts.toy_source.reading:open_reading",
     looking="data_platform_tests.contracts.toy_source.looking:open_looking",
+    look_every_seconds=300,
 )
