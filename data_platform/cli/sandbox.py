@@ -1,4 +1,4 @@
-"""``sandbox``: starts, exercises and stops a local PostgreSQL server with a simulated shop."""
+"""``sandbox``: starts, exercises and stops a simulated shop: a local PostgreSQL server and the services around it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def up(
     json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
-    """Start the server, create the database if there is none, and write .env."""
+    """Start the servers, create the database if there is none, and write .env."""
     folder = project(root)
     from data_platform.sandbox import up as start
 
@@ -84,7 +84,7 @@ def down(
     json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
-    """Stop the server. The database is kept unless --destroy is given."""
+    """Stop the servers. The database is kept unless --destroy is given."""
     folder = project(root)
     from data_platform.sandbox import down as stop
 
@@ -99,7 +99,7 @@ def down(
 
 @app.command("status")
 def status(json: JsonOption = False, root: RootOption = None) -> None:
-    """Show whether the server runs and what it holds. The exit code is 6 if it does not run."""
+    """Show whether the servers run and what they hold. The exit code is 6 if the database is down."""
     folder = project(root)
     from data_platform.sandbox import status as look
 
@@ -154,6 +154,8 @@ def tell(info: SandboxInfo, json: bool, headline: str) -> None:
         if info.running and shown[name] is not None:
             value = shown[name]
             say(f"  {name}: {f'{value:,}' if name == 'orders' else value}")
+    for name, url in info.services.items():
+        say(f"  {name}: {url}")
     for note in info.notes:
         remark(note)
 

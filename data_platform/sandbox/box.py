@@ -1,7 +1,8 @@
 """The sandbox as a person meets it: up, down, status.
 
 One PostgreSQL server a project, in ``.data/sandbox`` of the project's root (or
-where ``reachable_home`` says), with the database ``shop`` in it. The database is
+where ``reachable_home`` says), with the database ``shop`` in it, and one process with
+the services around the shop (``services/``). The database is
 built under another name and renamed when it is whole, so that it is there
 entirely or not at all. Secrets go to ``.env`` in the root, mode 0600.
 """
@@ -10,25 +11,20 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from data_platform.errors import SandboxError
-from data_platform.sandbox.install import HOST, SUPERUSER, reachable_home
+from data_platform.sandbox.environment import DATABASE, write_environment
+from data_platform.sandbox.install import reachable_home
 from data_platform.sandbox.server import PostgresServer
+from data_platform.sandbox.services.process import Services
 from data_platform.sandbox.settings import BULK
 
-DATABASE = "shop"
 FILLING = "filling"
-URL_VARIABLE = "SHOP_DATABASE_URL"
-KEY_VARIABLE = "DATA_PLATFORM_HASH_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +32,7 @@ class SandboxInfo:
     """State of a project's sandbox.
 
     ``url`` holds a password; it and ``port`` are None while the server is down.
+    ``services`` maps the name of each service that runs to its URL on this machine.
     ``orders``, ``seed`` and ``today`` are what the database was generated with, None
     when there is no database. ``generated`` says whether this call made it. ``notes``
     are sentences a person should read.
@@ -51,6 +48,7 @@ class SandboxInfo:
     today: date | None = None
     generated: bool = False
     notes: tuple[str, ...] = ()
+    services: Mapping[str, str] = field(default_factory=dict)
 
 
 def up(
@@ -64,7 +62,7 @@ def up(
     faults: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SandboxInfo:
-    """Start the server, generate the shop unless it is there, write ``.env``.
+    """Start the servers, generate the shop unless it is there, write ``.env``.
 
     ``today`` (default: now, UTC) is the first day without history. ``fresh``
     destroys what there is and begins anew, under a new system identifier.
@@ -74,17 +72,27 @@ def up(
     today = today or datetime.now(UTC).date()
     home, notes = _home(root)
     with _alone(home):
-        server = PostgresServer(home, port)
+        server, services = PostgresServer(home, port), Services(home)
         if fresh or (home / FILLING).exists():
             server.destroy()
-        generated = _fill_new(server, port, orders, seed, today, faults, on_progress)
-        server.start()
-        if not generated and DATABASE not in server.databases():
-            _generate(server, orders, seed, today, faults, on_progress)
-            generated = True
-        url = server.url(DATABASE)
-        notes += _write_environment(root, url)
-        made = _describe(server)
+            services.forget()
+        try:
+            services.launch()  # they get ready while the database does
+            generated = _fill_new(server, port, orders, seed, today, faults, on_progress)
+            server.start()
+            if not generated and DATABASE not in server.databases():
+                _generate(server, orders, seed, today, faults, on_progress)
+                generated = True
+            url = server.url(DATABASE)
+            with server.connect(DATABASE) as connection:
+                services.install(connection)
+            notes += write_environment(root, url, services.variables())
+            made = _describe(server)
+            services.wait()
+        except BaseException:
+            if server.pid() is None:
+                services.stop()
+            raise
     if not generated and made.orders != orders:
         notes.append(f"It already holds {made.orders} orders and was left as it is; a fresh one replaces it.")
     if made.today is not None and (today - made.today).days > 1:
@@ -100,15 +108,17 @@ def up(
         made.today,
         generated,
         tuple(notes),
+        _urls(services),
     )
 
 
 def down(root: Path, destroy: bool = False) -> SandboxInfo:
-    """Stop the server if it runs; ``destroy`` removes its folder too. ``.env`` stays."""
+    """Stop the servers that run; ``destroy`` removes its folder too. ``.env`` stays."""
     home, notes = _home(root)
     server = PostgresServer(home)
     with _alone(home):
         was_running = server.pid() is not None
+        was_running |= Services(home).stop()
         if destroy:
             server.destroy()
             shutil.rmtree(home, ignore_errors=True)
@@ -139,6 +149,7 @@ def status(root: Path) -> SandboxInfo:
         info.seed,
         info.today,
         notes=tuple(notes),
+        services=_urls(Services(home)),
     )
 
 
@@ -150,6 +161,11 @@ class _Made:
     orders: int | None = None
     seed: int | None = None
     today: date | None = None
+
+
+def _urls(services: Services) -> dict[str, str]:
+    running = services.pid() is not None
+    return {name: place.url for name, place in services.places().items()} if running else {}
 
 
 def _home(root: Path) -> tuple[Path, list[str]]:
@@ -246,40 +262,3 @@ def _describe(server: PostgresServer) -> _Made:
         return _Made(int(made["orders"]), int(made["seed"]), date.fromisoformat(made["today"]))
     except (TypeError, ValueError, KeyError):
         return _Made()
-
-
-def _write_environment(root: Path, url: str) -> list[str]:
-    """Put the URL and a key for hashing into ``.env``; other lines, and a URL or key of the user's own, stay."""
-    path = root / ".env"
-    try:
-        lines = path.read_text().splitlines() if path.exists() else []
-        values = dict(
-            line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#")
-        )
-        notes = []
-        held = values.get(URL_VARIABLE, "").strip().strip("'\"")
-        if not held or _is_sandbox(held):
-            lines = [line for line in lines if not line.startswith(f"{URL_VARIABLE}=")] + [
-                f"{URL_VARIABLE}={url}"
-            ]
-        else:
-            notes.append(f"{URL_VARIABLE} in {path} names another database and was left alone.")
-        if not values.get(KEY_VARIABLE, "").strip():
-            lines = [line for line in lines if not line.startswith(f"{KEY_VARIABLE}=")]
-            lines.append(f"{KEY_VARIABLE}={secrets.token_hex(32)}")
-        partial = path.with_name(f".env.{os.getpid()}.new")
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600)
-        partial.write_text("\n".join(lines) + "\n")
-        partial.replace(path)
-    except OSError as error:
-        raise SandboxError(f"The sandbox runs, but {path} could not be written: {error}.") from error
-    return notes
-
-
-def _is_sandbox(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return (parts.hostname, parts.username, parts.path) == (HOST, SUPERUSER, f"/{DATABASE}")

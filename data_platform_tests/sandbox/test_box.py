@@ -98,7 +98,7 @@ def test_env_keeps_what_is_the_users_own(root: Path) -> None:
     own = "# mine\nSHOP_DATABASE_URL=postgresql://me@db.example/shop\nSLACK_WEBHOOK_URL=x=y\nDATA_PLATFORM_HASH_KEY=k\n"
     (root / ".env").write_text(own)
     info = up(root, orders=100, today=TODAY)
-    assert (root / ".env").read_text() == own
+    assert (root / ".env").read_text().startswith(own)
     assert any("names another database" in note for note in info.notes)
 
 
