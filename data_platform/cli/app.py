@@ -24,7 +24,7 @@ DEFECT_EXIT_CODE = 70
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("catalog", "Check the catalog and report every mistake at once"),
-    "discover": ("catalog", "Draft the catalog file of a database"),
+    "discover": ("catalog", "Draft the catalog file of a source"),
     "sync": ("sync", "Load what changed at the sources into the warehouse"),
     "status": ("status", "Show each table's last batch and whether it is fresh"),
     "query": ("query", "Run one read-only statement in the warehouse"),

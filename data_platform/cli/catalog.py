@@ -1,10 +1,10 @@
-"""``validate`` checks the catalog; ``discover`` drafts the file of a source from its database."""
+"""``validate`` checks the catalog; ``discover`` drafts the file of a source from what the source says."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +33,7 @@ def validate(
     ] = None,
     connect: Annotated[
         bool,
-        typer.Option("--connect", help="Also check each database: tables, columns, keys, types, rights."),
+        typer.Option("--connect", help="Also check each source: tables, columns, keys, types, rights."),
     ] = False,
     write: Annotated[
         bool,
@@ -57,7 +57,7 @@ def validate(
 ) -> None:
     """Check the catalog. Every mistake is reported at once, with its file, its path and what to do.
 
-    Without --connect, no database is contacted and no secret is read. All files of the catalog are always checked
+    Without --connect, no source is contacted and no secret is read. All files of the catalog are always checked
     together.
     """
     if named and not connect:
@@ -93,7 +93,7 @@ def validate(
         if connect:
             from data_platform.sync.sources import check_sources
 
-            with progress("checking the databases"):
+            with progress("checking the sources"):
                 found = check_sources(open_project(folder, environment), named)
             mistakes += found.mistakes
             notes += found.notes
@@ -126,7 +126,7 @@ def validate(
         if mistakes:
             remark(f"{plural(len(mistakes), 'mistake')} in the catalog.", style="bold")
         else:
-            seen = f" and agrees with {the_databases(named)}" if connect else ""
+            seen = f" and agrees with {the_sources(named)}" if connect else ""
             say(f"The catalog is valid{seen}: {plural(sources, 'source')}, {plural(tables, 'table')}.")
             for difference in outdated:
                 remark(difference)
@@ -134,27 +134,40 @@ def validate(
         raise typer.Exit(MISTAKES_EXIT_CODE)
 
 
-def the_databases(named: Collection[str] | None) -> str:
-    return (
-        f"the {plural(len(named), 'database').split()[1]} of {', '.join(named)}" if named else "the databases"
-    )
+def the_sources(named: Collection[str] | None) -> str:
+    return f"the {plural(len(named), 'source').split()[1]} {', '.join(named)}" if named else "the sources"
 
 
 def discover(
     source: Annotated[
         str, typer.Option("--source", metavar="NAME", help="Name of the new source in the catalog.")
     ],
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", metavar="KIND", help="Kind of the source. Default: postgres."),
+    ] = None,
     url_env: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--url-env",
             metavar="VARIABLE",
-            help="Environment variable that holds the database URL (postgresql://...).",
+            help="Environment variable that holds the URL of a database (postgresql://...).",
         ),
-    ],
+    ] = None,
     schema: Annotated[
-        str, typer.Option("--schema", metavar="NAME", help="Schema whose tables are drafted.")
-    ] = "public",
+        str | None,
+        typer.Option(
+            "--schema", metavar="NAME", help="Schema of a database whose tables are drafted. Default: public."
+        ),
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A key of the source's connection or file, as the catalog names it. Repeatable.",
+        ),
+    ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write catalog/sources/<source>.yaml instead of printing it.")
     ] = False,
@@ -165,7 +178,7 @@ def discover(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     root: RootOption = None,
 ) -> None:
-    """Draft the catalog file of a PostgreSQL database: keys, cursors, partitions, personal columns.
+    """Draft the catalog file of a source: keys, cursors, partitions, personal columns.
 
     A comment marks each guess. Only metadata is read, never a row.
     """
@@ -173,6 +186,8 @@ def discover(
         raise typer.BadParameter("--write and --output both name the file; give only one of them.")
     folder = project(root)
     check_names(source, url_env, schema)
+    keys = keys_given(given or ())
+    keys |= {key: value for key, value in (("url_env", url_env), ("schema", schema)) if value is not None}
     target = new_file(folder, source, overwrite) if write else output
     if target is not None:
         output_option(target, "--write" if write else "--output")
@@ -180,8 +195,8 @@ def discover(
             raise ConfigurationError(f"{target} already exists: give --overwrite to replace it.")
     from data_platform.sync.sources import discover as draft
 
-    with progress(f"reading schema {schema}"):
-        text = draft(os.environ, source=source, url_env=url_env, schema=schema)
+    with progress(f"drafting {source}"):
+        text = draft(os.environ, source=source, kind=kind, **keys)
     if target is None:
         print(text, end="" if text.endswith("\n") else "\n")
         return
@@ -223,8 +238,19 @@ def tell_draft(text: str, source: str) -> None:
     remark(f"Read its comments, then: data-platform validate {source} --connect --write")
 
 
-def check_names(source: str, url_env: str, schema: str) -> None:
-    """Refuse names that the catalog would not accept, before the database is contacted."""
+def keys_given(given: Sequence[str]) -> dict[str, str]:
+    """``token_env=CRM_TOKEN`` as a key and its value. A text without ``=`` may be a secret, so it is not repeated."""
+    keys = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[a-z][a-z0-9_]*", key) or key in ("source", "kind", "environ"):
+            raise typer.BadParameter("--set must be KEY=VALUE, such as --set token_env=CRM_TOKEN.")
+        keys[key] = value
+    return keys
+
+
+def check_names(source: str, url_env: str | None, schema: str | None) -> None:
+    """Refuse names that the catalog would not accept, before the source is contacted."""
     from data_platform.catalog.checks import RESERVED_SOURCES
     from data_platform.catalog.models import NAME, NAME_LENGTH_MAX
     from data_platform.yaml_fields import VARIABLE
@@ -235,12 +261,12 @@ def check_names(source: str, url_env: str, schema: str) -> None:
             f" starts with a letter, such as web_shop. It must not be any of {', '.join(RESERVED_SOURCES)}. The name becomes part of"
             " file, schema and asset names."
         )
-    if not re.fullmatch(VARIABLE, url_env):
+    if url_env is not None and not re.fullmatch(VARIABLE, url_env):
         raise ConfigurationError(
             "--url-env must be the name of an environment variable: letters, digits and underscores, such as"
             " SHOP_DATABASE_URL. The URL itself stays in the environment."
         )
-    if not schema.isprintable() or not 0 < len(schema.encode()) <= SCHEMA_BYTES_MAX:
+    if schema is not None and not (schema.isprintable() and 0 < len(schema.encode()) <= SCHEMA_BYTES_MAX):
         raise ConfigurationError(
             f"--schema must be the name of a schema in the database, of at most {SCHEMA_BYTES_MAX} bytes, spelled as in the"
             " database and without quotes."

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
 
 from data_platform.errors import ConfigurationError
 from data_platform.sources.kind import Kind
+from data_platform.yaml_fields import Model
 
 if TYPE_CHECKING:
-    from data_platform.sources.looking import Looking
+    from datetime import date
+
+    from data_platform.sources.looking import Looking, Privacy
     from data_platform.sources.reading import Opening, Reading
+
+M = TypeVar("M", bound=Model)
 
 MODULES: Mapping[str, str] = {
     "postgres": "data_platform.sources.postgres.kind",
@@ -38,13 +45,56 @@ def open_looking(kind: str, opening: Opening) -> AbstractContextManager[Looking]
     return opened
 
 
-def discover(kind: str, **options: Any) -> str:
-    """The YAML text of a catalog file for a source of ``kind``, which says what the ``options`` are."""
+def discover(
+    kind: str,
+    given: Mapping[str, Any],
+    *,
+    source: str,
+    environ: Mapping[str, str],
+    today: date,
+    privacy: Privacy,
+) -> str:
+    """The YAML text of a catalog file for a source of ``kind``. ``given`` are keys of its ``connection`` and of its
+    file, as text. ConfigurationError for what the kind does not take, and for a kind that drafts no file."""
+    if kind not in MODULES:
+        raise ConfigurationError(f"{kind!r} is not a kind of source. Known: {', '.join(MODULES)}.")
     known = kind_of(kind)
     if known.discover is None:
-        raise ConfigurationError(f"A file for a source of the kind {known.title} is written by hand.")
-    text: str = _function(known.discover)(**options)
+        raise ConfigurationError(
+            f"A file for a source of the kind {known.title} is written by hand; docs/catalog.md lists its keys."
+        )
+    of_connection = _keys(known.connection)
+    of_file = _keys(known.source_keys)
+    if unknown := [key for key in given if key not in of_connection | of_file]:
+        takes = ", ".join(sorted(of_connection | of_file))
+        raise ConfigurationError(
+            f"A source of the kind {known.title} has no key `{unknown[0]}`. It has {takes}."
+        )
+    text: str = _function(known.discover)(
+        source=source,
+        connection=_given(known, known.connection, {k: v for k, v in given.items() if k in of_connection}),
+        keys=_given(known, known.source_keys, {k: v for k, v in given.items() if k in of_file}),
+        environ=environ,
+        today=today,
+        privacy=privacy,
+    )
     return text
+
+
+def _keys(model: type[Model]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _given(kind: Kind, model: type[M], values: Mapping[str, Any]) -> M:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(map(str, wrong["loc"]))
+        problem = "is missing" if wrong["type"] == "missing" else wrong["msg"]
+        raise ConfigurationError(
+            f"A source of the kind {kind.title}: `{key}`: {problem}. Give it with --set {key}=VALUE."
+        ) from None
 
 
 def _function(name: str) -> Any:

@@ -16,16 +16,14 @@ from data_platform.sync.platform import Platform, utc_now
 from data_platform.tables import Layout
 
 
-def discover(
-    environ: Mapping[str, str], *, source: str, url_env: str, schema: str = "public", kind: str = "postgres"
-) -> str:
-    """The YAML text of a catalog file for the database whose URL is in ``url_env``."""
+def discover(environ: Mapping[str, str], *, source: str, kind: str | None = None, **given: str) -> str:
+    """The YAML text of a catalog file for a source of ``kind`` (default: the first one). ``given`` are keys of its
+    ``connection`` and of its file, such as ``url_env``."""
     return kinds.discover(
-        kind,
-        environ=environ,
+        kind or next(iter(kinds.MODULES)),
+        given,
         source=source,
-        url_env=url_env,
-        schema=schema,
+        environ=environ,
         today=utc_now().date(),
         privacy=Privacy(names.of_column, names.of_name, suggest_treatment),
     )
@@ -41,7 +39,7 @@ def suggest_treatment(column: str, reason: str, joined: bool) -> str:
 
 
 def check_sources(platform: Platform, named: Collection[str] | None = None) -> Checked:
-    """What the databases say against the catalog: one line a table that could not be synced. Of the sources
+    """What the sources say against the catalog: one line a table that could not be synced. Of the sources
     ``named`` alone, where any are."""
     found = Checked()
     sources = [s for s in platform.catalog.sources.values() if not named or s.name in named]

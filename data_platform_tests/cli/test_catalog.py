@@ -138,7 +138,7 @@ def test_discover_writes_a_catalog_that_is_valid(
         (project / "catalog" / "sources" / f"{other}.yaml").unlink()
     checked = cli("validate", "--connect", "--write")
     assert checked.code == 0, checked.err
-    assert "agrees with the databases" in checked.out
+    assert "agrees with the sources" in checked.out
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_a_newcomer_looks_at_the_own_source_alone_and_is_told_what_is_missing(
     monkeypatch.setenv("CLI_TEST_HASH_KEY", "k" * 32)
     checked = cli("validate", "new", "--connect", "--write")
     assert checked.code == 0, checked.err
-    assert "agrees with the database of new: 3 sources, 6 tables" in checked.out
+    assert "agrees with the source new: 3 sources, 6 tables" in checked.out
 
 
 def test_a_source_to_look_at_must_be_there_and_goes_with_connect(cli: Cli, project: Path) -> None:

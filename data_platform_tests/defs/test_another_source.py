@@ -159,3 +159,34 @@ def test_the_command_line_holds_both(both: Project, capsys: pytest.CaptureFixtur
     told = {one["check"]: one["state"] for one in command("doctor")["checks"]}
     assert told["source web: logs"] == "ok"
     assert any(name.startswith("source shop") for name in told)
+
+
+def test_a_file_of_any_kind_is_drafted_by_the_keys_of_its_connection(
+    tmp_path: Path, logs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = copy_project(tmp_path / "project")
+
+    def discover(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = run(["discover", "--source", "web", "--root", str(root), *words])
+        told = capsys.readouterr()
+        return code, told.out + told.err
+
+    code, text = discover("--kind", "log", "--set", f"folder={logs}")
+    assert code == 0 and set(yaml.safe_load(text)["tables"]) == {"clicks", "pages"}, text
+    assert discover("--kind", "log", "--set", f"folder={logs}", "--write")[0] == 0
+    assert set(load_catalog(root).source("web").tables) == {"clicks", "pages"}
+    for words, why in (
+        (("--kind", "log"), "`folder`: is missing"),
+        (
+            ("--kind", "log", "--set", "step=no", "--set", "folder=x"),
+            "`step`: Input should be a valid integer",
+        ),
+        (("--kind", "log", "--set", "account=1"), "has no key `account`. It has folder, step"),
+        (("--kind", "lag", "--set", "folder=x"), "'lag' is not a kind of source. Known: postgres"),
+        ((), "`url_env`: is missing"),
+    ):
+        code, text = discover(*words)
+        assert code == 2 and why in text, text
+    code, text = discover("--kind", "log", "--set", "hunter2")
+    assert code == 2 and "must be KEY=VALUE" in text and "hunter2" not in text

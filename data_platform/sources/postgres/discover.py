@@ -15,7 +15,7 @@ from typing import Any
 from data_platform.errors import SourceError
 from data_platform.printable import printable_line, yaml_scalar
 from data_platform.sources.looking import Privacy
-from data_platform.sources.postgres.config import PostgresConnection
+from data_platform.sources.postgres.config import PostgresConnection, PostgresSourceKeys
 from data_platform.sources.postgres.connection import Target, target
 from data_platform.sources.postgres.draft import (
     cursor_of,
@@ -61,11 +61,17 @@ class Found:
 
 
 def discover_in(
-    *, environ: Mapping[str, str], source: str, url_env: str, schema: str, today: date, privacy: Privacy
+    *,
+    source: str,
+    connection: PostgresConnection,
+    keys: PostgresSourceKeys,
+    environ: Mapping[str, str],
+    today: date,
+    privacy: Privacy,
 ) -> str:
-    """``discover`` of the database whose URL is in ``url_env``."""
-    where = target(PostgresConnection(url_env=url_env), environ, source=source)
-    return discover(where, url_env=url_env, schema=schema, today=today, privacy=privacy)
+    """``discover`` of the schema of ``keys`` in the database of ``connection``."""
+    where = target(connection, environ, source=source)
+    return discover(where, url_env=connection.url_env, schema=keys.schema_, today=today, privacy=privacy)
 
 
 def discover(target: Target, *, url_env: str, schema: str, today: date, privacy: Privacy) -> str:

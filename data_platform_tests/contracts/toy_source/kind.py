@@ -23,5 +23,6 @@ KIND = Kind(
     Capabilities(deletes="events", proof="none", slices=False),
     reading="data_platform_tests.contracts.toy_source.reading:open_reading",
     looking="data_platform_tests.contracts.toy_source.looking:open_looking",
+    discover="data_platform_tests.contracts.toy_source.draft:draft",
     look_every_seconds=300,
 )
