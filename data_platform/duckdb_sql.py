@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_platform.errors import UnsupportedType
 from data_platform.sql import literal, quoted
-from data_platform.tables import NULL_SLICE, SOURCE_XMIN, WHOLE_TABLE, Column
+from data_platform.tables import SOURCE_XMIN, Column
 
 _AS_TEXT = re.compile(
     r"TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT|UTINYINT|USMALLINT|UINTEGER|UBIGINT|UHUGEINT"
@@ -154,13 +154,6 @@ def slice_of_day(day: str) -> str:
     """The text of the DATE expression ``day``: ISO, `` BC`` after years before 1, ``infinity``,
     ``-infinity``; NULL where it is NULL."""
     return f"replace(({day})::VARCHAR, ' (BC)', ' BC')"
-
-
-def duckdb_slice(partition: Column | None, timezone: str) -> str:
-    """The slice of a row as VARCHAR: its day, ``null``, or ``all`` in a table without partition."""
-    if partition is None:
-        return f"'{WHOLE_TABLE}'"
-    return f"coalesce({slice_of_day(duckdb_day(partition, timezone))}, '{NULL_SLICE}')"
 
 
 def parquet_files(paths: Sequence[Path]) -> str:

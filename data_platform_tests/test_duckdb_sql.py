@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_platform.duckdb_sql import duckdb_slice, duckdb_text, duckdb_token
+from data_platform.duckdb_sql import duckdb_text, duckdb_token
 from data_platform.errors import UnsupportedType
 from data_platform.sql import literal
 from data_platform.tables import Column
+from data_platform_tests.slices import duckdb_slice
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

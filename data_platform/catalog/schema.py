@@ -6,7 +6,7 @@ Also finds the part of a schema that describes a key, for messages about mistake
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -76,12 +76,6 @@ def node_at(schema: Mapping[str, Any], path: Path, data: Any = None) -> Mapping[
     return node
 
 
-def key_paths(schema: Mapping[str, Any]) -> Iterator[str]:
-    """Every key that a file may hold, as ``tables.<name>.key``; ``[]`` means the items of a list. A block that
-    several keys may hold in the same kinds, such as a store, is expanded only at the first of them."""
-    yield from _paths(schema, _resolved(schema, schema), "", set())
-
-
 _DIALECT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 
@@ -143,28 +137,3 @@ def _any_key(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return pattern
     additional = node.get("additionalProperties")
     return additional if isinstance(additional, Mapping) else None
-
-
-def _paths(
-    root: Mapping[str, Any], node: Mapping[str, Any], prefix: str, told: set[tuple[str, ...]]
-) -> Iterator[str]:
-    for key, child in node.get("properties", {}).items():
-        yield f"{prefix}{key}"
-        yield from _below(root, child, f"{prefix}{key}.", told)
-    items = node.get("items")
-    if isinstance(items, Mapping):
-        yield from _below(root, items, f"{prefix[:-1]}[].", told)
-    free = _any_key(node)
-    if free is not None:
-        yield from _below(root, free, f"{prefix}<name>.", told)
-
-
-def _below(
-    root: Mapping[str, Any], node: Mapping[str, Any], prefix: str, told: set[tuple[str, ...]]
-) -> Iterator[str]:
-    if "discriminator" in node:
-        kinds = tuple(node["discriminator"]["mapping"].values())
-        if kinds in told:
-            return
-        told.add(kinds)
-    yield from _paths(root, _resolved(root, node), prefix, told)

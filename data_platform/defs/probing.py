@@ -35,10 +35,6 @@ class Wanted:
     reconcile: tuple[TableId, ...] = ()
     waiting: tuple[str, ...] = ()
 
-    @property
-    def nothing(self) -> bool:
-        return not (self.changes or self.reconcile)
-
 
 def decide(
     probes: Iterable[TableProbe],

@@ -155,10 +155,6 @@ class Chain:
         signature is wrong, ``ConfigurationError`` says that there is no key to check it with."""
         return self._signed_rewrites(table, self.redactions(table))
 
-    def tables(self, among: Iterable[TableId]) -> list[TableId]:
-        """Those of ``among`` (the catalog's tables) with a manifest: one listing of one key each."""
-        return sorted(table for table in among if self.last(table))
-
     def _before(self, manifest: Manifest) -> Manifest | None:
         """The manifest before, when the link to it holds."""
         before = None if manifest.sequence == 1 else self.read(manifest.table, manifest.sequence - 1)

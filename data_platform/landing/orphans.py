@@ -75,13 +75,6 @@ def collect(ledger: Ledger, table: TableId, now: datetime, grace: timedelta, *, 
     return Collection(tuple(ripe), tuple(waiting), tuple(unlanded))
 
 
-def find(ledger: Ledger, table: TableId) -> list[str]:
-    """Keys of all parts that no manifest names, those of a batch being written just now included."""
-    head = ledger.last(table)
-    dead, unlanded = _find(ledger, table, head, ledger.rewrites(table), _Look(0, {}))
-    return sorted([*dead, *unlanded])
-
-
 def _find(
     ledger: Ledger, table: TableId, head: int, rewrites: Rewrites, before: _Look
 ) -> tuple[list[str], list[str]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
 import yaml
 
 from data_platform.catalog import Catalog, json_schemas, load_catalog
-from data_platform.catalog.schema import key_paths, node_at, render_json_schemas
+from data_platform.catalog.schema import node_at, render_json_schemas
 from data_platform.dbt_sources import render_dbt_sources
 from data_platform_tests.catalog.documents import write
 
@@ -41,6 +43,18 @@ def test_the_committed_catalog_follows_the_published_schemas() -> None:
                 if error.validator in ("additionalProperties", "required", "enum", "pattern")
             ]
             assert errors == []
+
+
+def key_paths(schema: Mapping[str, Any], steps: tuple[str | int, ...] = (), path: str = "") -> Iterator[str]:
+    """Every key that a file may hold, as ``tables.<name>.key``; ``[]`` means the items of a list."""
+    node = node_at(schema, steps)
+    for key in node.get("properties", {}):
+        yield f"{path}{key}"
+        yield from key_paths(schema, (*steps, key), f"{path}{key}.")
+    if "items" in node:
+        yield from key_paths(schema, (*steps, 0), f"{path[:-1]}[].")
+    if "patternProperties" in node or isinstance(node.get("additionalProperties"), Mapping):
+        yield from key_paths(schema, (*steps, "x"), f"{path}<name>.")
 
 
 def test_every_key_has_a_description_for_editors() -> None:

@@ -19,7 +19,7 @@ import sqlglot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_platform.duckdb_sql import duckdb_slice, duckdb_token
+from data_platform.duckdb_sql import duckdb_token
 from data_platform.errors import ConfigurationError, DuplicateKey, LoadRefused, QueryFailed, WarehouseError
 from data_platform.quality.evaluate import evaluate
 from data_platform.quality.newest import newest_data
@@ -32,6 +32,7 @@ from data_platform.warehouses.dialect import counts
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.batches import COLUMNS, COMMITTED_AT, LAYOUT, TABLE, Chain, write_part
 from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
+from data_platform_tests.slices import duckdb_slice
 
 Row = tuple[Any, ...]
 

@@ -43,8 +43,9 @@ def test_a_table_that_tells_nothing_is_read_when_it_is_due() -> None:
     """A view, say: the tick tells how it is treated."""
     waits = [TableProbe(ORDERS, None, due=NOW + timedelta(hours=1), head_sequence=1)]
     wanted = decide(waits, set(), [], NOW)
-    assert wanted.nothing
-    assert wanted.waiting == ("shop/orders: nothing tells when it changes, so it is read at 13:00",)
+    assert wanted == probing.Wanted(
+        waiting=("shop/orders: nothing tells when it changes, so it is read at 13:00",)
+    )
     for measured in (True, False):
         due = [TableProbe(ORDERS, None, due=NOW, head_sequence=1)]
         assert decide(due, set(), [], NOW, measured=measured).changes == (ORDERS,)
@@ -57,15 +58,14 @@ def test_busy_unknown_and_unreachable_tables_are_left_out() -> None:
         TableProbe(ITEMS, True, error=SourceUnreachable("down"), source_wide=True),
     ]
     wanted = decide(seen, {ORDERS}, [], NOW)
-    assert wanted.nothing
-    assert wanted.waiting == ("shop/orders: a run of it is queued or active",)
+    assert wanted == probing.Wanted(waiting=("shop/orders: a run of it is queued or active",))
 
 
 def test_a_table_that_cannot_be_looked_at_is_read_so_that_people_hear_why() -> None:
     seen = [TableProbe(ORDERS, None, error=SourceError("a column is gone")), TableProbe(USERS, False)]
     assert decide(seen, set(), [], NOW).changes == (ORDERS,)
     attempts = [Attempt(ORDERS, NOW - timedelta(seconds=30))]
-    assert decide(seen, set(), attempts, NOW).nothing
+    assert decide(seen, set(), attempts, NOW).changes == ()
 
 
 def test_a_table_whose_run_failed_is_read_again_though_it_did_not_move() -> None:

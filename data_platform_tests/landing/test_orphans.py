@@ -19,7 +19,7 @@ from data_platform.landing.orphans import Collection
 from data_platform.stores.local import LocalStore
 from data_platform.tables import TableId
 from data_platform_tests.contracts.batches import TABLE, manifest
-from data_platform_tests.landing.chains import problems_of
+from data_platform_tests.landing.chains import problems_of, unnamed_parts
 from data_platform_tests.landing.redactions import (
     ENVIRON,
     file_of,
@@ -122,7 +122,7 @@ def test_what_a_redaction_replaced_is_an_orphan(ledger: Ledger, store: LocalStor
 def test_the_parts_of_a_removed_one_stay_whole(ledger: Ledger) -> None:
     land(ledger, 3)
     redact(ledger, 1)
-    assert orphans.find(ledger, TABLE) == []
+    assert unnamed_parts(ledger, TABLE) == []
 
 
 def test_another_s_object_is_not_ours(ledger: Ledger, store: LocalStore) -> None:
@@ -212,7 +212,7 @@ def test_writers_that_race_with_a_collector_lose_no_part(store: LocalStore) -> N
     assert problems_of(ledger, TABLE) == []
     store.delete(f"{TABLE}/orphans.json")
     collect(ledger, NOW, grace=timedelta())
-    assert orphans.find(ledger, TABLE) == []
+    assert unnamed_parts(ledger, TABLE) == []
 
 
 steps = st.lists(
@@ -252,5 +252,5 @@ def test_whatever_happens_nothing_named_goes_and_no_orphan_stays(
     store.delete(f"{TABLE}/orphans.json")
     collect(ledger, now)
     collect(ledger, now + DAY)
-    assert orphans.find(ledger, TABLE) == []
+    assert unnamed_parts(ledger, TABLE) == []
     assert problems_of(ledger, TABLE) == []

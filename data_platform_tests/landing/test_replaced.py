@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from data_platform.errors import PartDamaged, PartExpired
-from data_platform.landing import orphans, replaced
+from data_platform.landing import replaced
 from data_platform.landing.keys import hint_key, manifest_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.replaced import Replaced
@@ -19,6 +19,7 @@ from data_platform.landing.verify import verify
 from data_platform.stores.local import LocalStore
 from data_platform.tables import Load
 from data_platform_tests.contracts.batches import TABLE, manifest
+from data_platform_tests.landing.chains import unnamed_parts
 from data_platform_tests.landing.redactions import put_part
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -83,7 +84,7 @@ def test_what_was_replaced_goes_and_the_chain_stays_whole(ledger: Ledger) -> Non
     assert problems(ledger) == ()
     assert [m.sequence for m in ledger.since(TABLE, 0)] == [1, 2, 3, 4, 5, 6]
     assert ledger.state(TABLE).head is not None
-    assert orphans.find(ledger, TABLE) == []
+    assert unnamed_parts(ledger, TABLE) == []
     # every instant of the ten days before
     for day in range(15, 26):
         for batch in ledger.until(TABLE, START + day * DAY):

@@ -100,7 +100,7 @@ def test_a_chain_of_any_length_is_read_by_as_many_requests(
         lambda: ledger.head(TABLE): 1,
         lambda: ledger.pending(TABLE, batches, head.digest): 2,
         lambda: ledger.since(TABLE, batches - 1): 2,
-        lambda: ledger.tables([TABLE, TableId("shop", "users")]): 0,
+        lambda: (ledger.last(TABLE), ledger.last(TableId("shop", "users"))): 0,
         lambda: ledger.rewrites(TABLE): 1,
     }.items():
         memory.requests.clear()

@@ -13,15 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_platform.duckdb_sql import duckdb_slice, duckdb_token, keeps_text
+from data_platform.duckdb_sql import duckdb_token, keeps_text
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sources.postgres import fingerprint as postgres_fingerprint
 from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.connection import connect, target
 from data_platform.sources.postgres.extract import extension_path
-from data_platform.sources.postgres.introspect import Relation, read_relation
+from data_platform.sources.postgres.introspect import Relation, read_relations
 from data_platform.sources.postgres.types import plan_columns, quote
 from data_platform.tables import SOURCE_XMIN, Column
+from data_platform_tests.slices import duckdb_slice
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +141,7 @@ def twins(postgres: PostgresServer) -> Iterator[Twins]:
         writer.execute("create domain positive as int check (value > 0)")
         columns = ", ".join(f"{column} {kind}" for column, (kind, _) in COLUMNS.items())
         writer.execute(f"create table keys (id int primary key, {columns})")  # type: ignore[call-overload]
-        relation = read_relation(reader, "public", "keys")
+        (relation,) = read_relations(reader, [("public", "keys")])
         with duckdb.connect() as engine:
             engine.execute("SET TimeZone = 'UTC'")
             engine.execute(f"LOAD '{extension_path()}'")
@@ -201,7 +202,7 @@ def test_only_what_has_two_texts_is_left_out(twins: Twins) -> None:
     twins.writer.execute(
         "create table if not exists others (f real, g double precision, l int[], lt text[], ln numeric[], j jsonb)"
     )
-    others = read_relation(twins.reader, "public", "others")
+    (others,) = read_relations(twins.reader, [("public", "others")])
     for relation in (twins.relation, others):
         for column, plan in zip(relation.columns, plan_columns(relation), strict=True):
             landed = Column(plan.name, plan.type, plan.source_type)

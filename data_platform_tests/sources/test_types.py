@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data_platform.errors import UnsupportedType, ValueNotKept
 from data_platform.printable import printable
-from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn, read_relation
+from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn, read_relations
 from data_platform.sources.postgres.read_errors import of_the_engine
 from data_platform.sources.postgres.server_errors import source_error
 from data_platform.sources.postgres.types import (
@@ -176,7 +176,7 @@ def test_every_type_of_the_server_has_a_rule_or_is_refused_by_name(
     connection, types = catalog_types
     columns = ", ".join(f'"{name}" {kind}' for kind, name in types)
     connection.execute(f"create table every ({columns})")  # type: ignore[call-overload]
-    found = read_relation(connection, "public", "every")
+    (found,) = read_relations(connection, [("public", "every")])
     refused = set()
     for one in found.columns:
         try:
@@ -201,7 +201,7 @@ def test_what_has_a_rule_lands_as_the_type_it_names(
     connection.execute("insert into every values (1)")
     keep = {name: "keep" for _, name in kept}  # the names of some types look personal
     project.catalog({"every": {"key": "id", "personal": keep}}).good()
-    plans = plan_columns(read_relation(connection, "public", "every"))
+    plans = plan_columns(*read_relations(connection, [("public", "every")]))
     landed = dict(
         project.rows(
             "select column_name, data_type from information_schema.columns where table_name = 'every'"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_platform.sources.postgres import units
-from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn, read_relation
+from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn, read_relations
 from data_platform.sources.postgres.units import NOTHING_KNOWN, Sample, sample_question, whole_table_units
 
 MB = 2**20
@@ -121,7 +121,7 @@ def test_the_units_of_a_real_table_share_its_rows(database: str, monkeypatch: py
         for analyzed in (False, True):
             if analyzed:
                 connection.execute("analyze t")
-            found = read_relation(connection, "public", "t")
+            (found,) = read_relations(connection, [("public", "t")])
             assert found.leaves[0].toast_bytes > 5 * MB and bool(found.leaves[0].rows) == analyzed
             question = sample_question(found, found.columns)
             assert question is not None

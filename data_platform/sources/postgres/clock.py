@@ -8,7 +8,6 @@ and their figures are in docs/sync.md ("The watermark").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -130,7 +129,3 @@ def floor_to_precision(instant: datetime, typmod: int) -> datetime:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     micros = (instant - epoch) // timedelta(microseconds=1)
     return epoch + timedelta(microseconds=micros // unit * unit - unit)
-
-
-def describe(reasons: Sequence[str]) -> str:
-    return "the xmin scan was used: " + "; ".join(reasons)

@@ -212,14 +212,6 @@ select c.oid, '', pg_get_viewdef(c.oid) from pg_class c where c.oid in ({oids}) 
 """
 
 
-def read_relation(connection: Any, schema: str, name: str) -> Relation:
-    """The relation ``schema.name``; TableMissing names near matches when it is not there."""
-    (found,) = read_relations(connection, [(schema, name)])
-    if isinstance(found, TableMissing):
-        raise found
-    return found
-
-
 def read_relations(connection: Any, wanted: Sequence[tuple[str, str]]) -> list[Relation | TableMissing]:
     """What is known of each of ``wanted`` (schema, name), in three round trips however many there are."""
     if not wanted:
