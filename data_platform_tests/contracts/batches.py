@@ -23,6 +23,16 @@ COLUMNS = (
 SNAPSHOT = Snapshot("7000000000000000001/5@1", "750:750:", "2026-01-10T00:00:00+00:00")
 LAYOUT = Layout(("id",), "at", "UTC", "_source_xmin")
 COMMITTED_AT = "2026-01-10T00:00:01.250000+00:00"
+GONE = (*COLUMNS, Column("gone", "BOOLEAN", "boolean"))
+MARKED: dict[str, Any] = {"columns": GONE, "deleted": "gone"}
+"""Of a batch whose last column tells which rows were deleted."""
+RULED = [
+    (1, "2026-01-01", "a@b", 10),
+    (2, "2026-01-02", "", 20),
+    (3, None, None, 30),
+    (4, "2026-01-03", "it's 5%", 40),
+]
+"""Rows for the rules."""
 
 _engine = duckdb.connect(config={"threads": 1})
 _engine.execute("SET GLOBAL TimeZone = 'UTC'")  # of every cursor: threads have their own

@@ -1,0 +1,28 @@
+"""A warehouse of each engine, and a chain of batches for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_platform.warehouses import Warehouse
+from data_platform_tests.contracts.batches import Chain
+from data_platform_tests.contracts.engines import ENGINES, Engine
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]
+
+
+@pytest.fixture
+def warehouse(engine: Engine, tmp_path: Path) -> Iterator[Warehouse]:
+    with engine.open(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Chain:
+    return Chain(tmp_path / "parts")

@@ -1,0 +1,48 @@
+"""The warehouses that the contract runs over. An engine joins with one line in ``ENGINES``: its configuration in a folder, and
+what it cannot do besides what its ``Traits`` say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from data_platform.warehouses import Warehouse, WarehouseConfig
+from data_platform.warehouses.duckdb.config import DuckDBConfig
+from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """``config`` is of a warehouse in a folder. ``all_instants``: its times reach beyond year 9999, before year 1
+    and to infinity. ``patterns``: it knows regular expressions."""
+
+    config: Callable[[Path], WarehouseConfig]
+    all_instants: bool = True
+    patterns: bool = True
+
+    def open(self, folder: Path, *, read_only: bool = False) -> AbstractContextManager[Warehouse]:
+        return self.config(folder).open(folder, read_only, files=[folder])
+
+
+ENGINES = {
+    "duckdb": Engine(lambda folder: DuckDBConfig(path=folder / "warehouse.duckdb", threads=1)),
+    "toy": Engine(lambda folder: ToyConfig(folder=folder / "toy"), all_instants=False, patterns=False),
+}
+
+
+def rows(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    """The raw table by id, its instants as ISO days."""
+    micros = warehouse.dialect.micros('"at"')
+    found = warehouse.query(f"SELECT id, {micros}, note FROM raw_shop.orders ORDER BY id").rows
+    return [(id_, None if at is None else iso(at)[:10], note) for id_, at, note in found]
+
+
+def iso(micros: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()
