@@ -1,4 +1,4 @@
-"""A start-up in a box: a real PostgreSQL with a shop's history in it, and live business on demand.
+"""A local PostgreSQL server with the simulated data of a shop, and simulated traffic on demand.
 
 For local work, demos and tests only. Importing this costs nothing: drivers and
 engines are imported when a function needs them.

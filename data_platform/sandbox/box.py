@@ -1,10 +1,10 @@
-"""The sandbox as a person meets it: up, down, status.
+"""The commands of the sandbox: up, down, status.
 
-One PostgreSQL server a project, in ``.data/sandbox`` of the project's root (or
-where ``reachable_home`` says), with the database ``shop`` in it, and one process with
-the services around the shop (``services/``). The database is
-built under another name and renamed when it is whole, so that it is there
-entirely or not at all. Secrets go to ``.env`` in the root, mode 0600.
+One PostgreSQL server for each project, in ``.data/sandbox`` of the project's root (or
+in the folder that ``reachable_home`` chooses), with the database ``shop``, and one process
+with the services around the shop (``services/``). The database
+is built under another name and renamed when it is complete, so that it exists
+completely or not at all. Secrets go to ``.env`` in the root, mode 0600.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SandboxInfo:
     ``services`` maps the name of each service that runs to its URL on this machine.
     ``orders``, ``seed`` and ``today`` are what the database was generated with, None
     when there is no database. ``generated`` says whether this call made it. ``notes``
-    are sentences a person should read.
+    are sentences for the user.
     """
 
     running: bool
@@ -62,10 +62,10 @@ def up(
     faults: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SandboxInfo:
-    """Start the servers, generate the shop unless it is there, write ``.env``.
+    """Start the servers, generate the shop unless it exists, write ``.env``.
 
     ``today`` (default: now, UTC) is the first day without history. ``fresh``
-    destroys what there is and begins anew, under a new system identifier.
+    destroys the existing server and creates another one with a new system identifier.
     ``faults`` adds rows that error-level rules catch. SandboxError when the server
     does not start, or when ``port`` is taken.
     """
@@ -94,9 +94,9 @@ def up(
                 services.stop()
             raise
     if not generated and made.orders != orders:
-        notes.append(f"It already holds {made.orders} orders and was left as it is; a fresh one replaces it.")
+        notes.append(f"It already holds {made.orders} orders and was not changed; `--fresh` replaces it.")
     if made.today is not None and (today - made.today).days > 1:
-        notes.append(f"Its history ends before {made.today}; traffic or a fresh one brings it up to today.")
+        notes.append(f"Its history ends before {made.today}; traffic or `--fresh` brings it up to today.")
     return SandboxInfo(
         True,
         url,
@@ -130,7 +130,7 @@ def down(root: Path, destroy: bool = False) -> SandboxInfo:
 
 
 def status(root: Path) -> SandboxInfo:
-    """What there is; changes nothing."""
+    """The current state; changes nothing."""
     home, notes = _home(root)
     server = PostgresServer(home)
     if not server.running():

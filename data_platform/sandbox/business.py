@@ -1,8 +1,8 @@
-"""What one transaction of the shop does: someone orders, pays, returns, moves, changes a price.
+"""The kinds of transactions in the shop: someone orders, pays, returns, moves, changes a price.
 
 Each kind is a function of an ``Act`` (a connection inside a transaction, a source
-of luck, a count of rows). They keep the shop's books right: an order's revenue is
-always the sum of its items less its discount. When they run is in ``traffic.py``.
+of random numbers, a count of rows). They keep the shop's books consistent: an order's
+revenue is always the sum of its items less its discount. ``traffic.py`` schedules them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _someone(act: Act) -> tuple[int, str]:
 def _some_order(
     act: Act, *, recent: bool = False, statuses: Sequence[str] = ()
 ) -> tuple[int, int, str] | None:
-    """Number, user and status of an order, locked; None when the one met is busy or not of the kind."""
+    """Number, user and status of a locked order; None if the chosen one is locked by others or has another status."""
     if recent:
         found = act.rows(
             "SELECT order_id, user_id, status FROM orders WHERE updated_at > now() - interval '14 days' "

@@ -1,8 +1,8 @@
 """Fills an empty database with the shop's history.
 
-``history.py`` decides what happened and ``words.py`` writes it as files; here the
-tables are made and the files copied in. Two connections load at once while the
-next chunk is being written; keys, indexes and foreign keys follow the load.
+``history.py`` computes the events and ``words.py`` writes them to files. This module
+creates the tables and copies the files into them. Two connections load at once while
+the next chunk is written; keys, indexes and foreign keys are created after the load.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 TABLES = ("users", "products", "orders", "order_items", "payments", "events")
 LANES = (("users", "orders", "payments"), ("products", "order_items", "events"))
-"""Each table is loaded by one connection, so that its rows keep their order; the two
-have about as much to do."""
+"""One connection loads each table, so that its rows keep their order. Both connections
+have about the same work."""
 SEQUENCES = {
     "users": "user_id",
     "products": "product_id",
@@ -44,7 +44,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What a database was filled with; ``rows`` maps each table to its count."""
+    """The data that was generated; ``rows`` maps each table to its row count."""
 
     orders: int
     seed: int
@@ -66,8 +66,8 @@ def generate(
 
     The same arguments always give the same rows in the same order. History covers
     the ``history.DAYS`` days before ``today`` (UTC, not included). ``on_progress``
-    gets (orders written, orders in all). SandboxError when one of the tables is
-    already there.
+    gets (orders written, orders in all). SandboxError if one of the tables
+    already exists.
     """
     import psycopg
 

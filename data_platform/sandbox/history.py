@@ -1,4 +1,4 @@
-"""What happened in the shop: two years of plausible business as numpy arrays.
+"""The history of the shop: two years of plausible business as numpy arrays.
 
 Pure: a ``Plan`` (how many orders, which seed, until when) always gives the same
 arrays. Texts are small codes here and become words in ``generate.py``; money is
@@ -33,7 +33,7 @@ WEEKDAY_WEIGHTS = (1.00, 0.94, 0.96, 1.00, 1.14, 1.32, 1.22)  # Monday first
 MONTH_WEIGHTS = (0.82, 0.84, 0.95, 0.97, 1.00, 0.98, 0.92, 0.94, 1.02, 1.06, 1.32, 1.48)
 HOUR_WEIGHTS = (2, 1, 1, 1, 1, 2, 4, 6, 8, 9, 10, 11, 13, 12, 10, 9, 9, 10, 12, 14, 16, 14, 9, 5)
 GROWTH = 2.4
-"""Business at the end of the two years over that at the beginning."""
+"""Ratio of daily orders at the end of the two years to those at the beginning."""
 
 PENDING, PAID, SHIPPED, DELIVERED, CANCELLED, REFUNDED = range(6)
 STATUSES = ("pending", "paid", "shipped", "delivered", "cancelled", "refunded")
@@ -47,7 +47,7 @@ NONE = -(2**63)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``today`` is the first day that has not happened: history ends as it begins (UTC).
+    """``today`` is the first day without history, which ends when that day begins (UTC).
 
     ``dirt_rate`` is the share of users with an impossible age, and of users with a
     malformed email. ``faults`` adds what error-level rules catch: orders with a
@@ -99,7 +99,7 @@ def day_weights(plan: Plan) -> np.ndarray[Any, Any]:
 
 
 def day_counts(weights: np.ndarray[Any, Any], total: int) -> np.ndarray[Any, Any]:
-    """``total`` shared out over the days in proportion, exactly."""
+    """``total`` distributed over the days in proportion, without a rounding difference."""
     import numpy as np
 
     edges = np.floor(np.concatenate([[0.0], np.cumsum(weights)]) * total + 0.5).astype(np.int64)

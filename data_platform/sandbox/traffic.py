@@ -1,9 +1,9 @@
-"""Live business: a bounded run of realistic transactions against the sandbox's shop.
+"""Simulated traffic: a bounded run of realistic transactions against the sandbox's shop.
 
-What makes a sync hard is here on purpose: transactions that stay open and commit
+It includes on purpose what makes a sync hard: transactions that stay open and commit
 after younger ones, savepoints, rollbacks, deletes that cascade, old rows that
-change, rows whose day changes. What each transaction does is in ``business.py``;
-here they are paced, spread over connections, and counted.
+change, rows whose day changes. ``business.py`` defines the transactions; this module
+paces them, distributes them over connections, and counts them.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ PROGRESS_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class TrafficSummary:
-    """What was played.
+    """The result of a run.
 
     ``inserted``, ``updated`` and ``deleted`` are rows of committed transactions,
-    those that a delete took along (items, payments) not included. ``late`` committed
-    after having stayed open for a while; ``conflicts`` were undone by the database
-    because another transaction was in the way. ``kinds`` counts the committed
-    transactions by what they did.
+    without those that a delete cascaded to (items, payments). ``late`` transactions
+    committed after they had stayed open for a while. ``conflicts`` were rolled back by the
+    database because of another transaction. ``kinds`` counts the committed transactions
+    by kind.
     """
 
     seconds: float
@@ -66,12 +66,12 @@ def traffic(
     connections: int = CONNECTIONS,
     hold_seconds_max: float = HOLD_SECONDS_MAX,
 ) -> TrafficSummary:
-    """Play ``rate`` transactions a second for ``seconds``, or ``count`` of them if that is sooner.
+    """Run ``rate`` transactions per second for ``seconds``, or until there were ``count`` of them.
 
     The same seed decides what the n-th transaction does and how long it stays open;
-    which rows it meets also depends on the others. No transaction is left open at
-    the end. ``on_progress`` gets the seconds that have passed. SandboxError when the
-    database cannot be reached or holds no shop.
+    which rows it affects also depends on the others. No transaction is left open at
+    the end. ``on_progress`` gets the elapsed seconds. SandboxError if the database
+    cannot be reached or holds no shop.
     """
     run = _Run(seed, rate, time.monotonic() + seconds, count, hold_seconds_max, connections)
     started = time.monotonic()
@@ -99,7 +99,7 @@ def traffic(
 
 
 class _Run:
-    """What the workers share."""
+    """The state that the workers share."""
 
     def __init__(
         self,
@@ -130,13 +130,13 @@ class _Run:
         except psycopg.OperationalError as error:
             self.stop.set()
             raise SandboxError(
-                f"The connection to the sandbox's database was lost while traffic was played: {str(error).strip()}"
+                f"The connection to the sandbox's database was lost during the traffic: {str(error).strip()}"
             ) from error
         except psycopg.Error as error:
             self.stop.set()
             raise SandboxError(
-                f"The shop is not as the sandbox made it, so traffic cannot be played: {error.diag.message_primary}."
-                " Undo the change, or bring the sandbox up afresh: `data-platform sandbox up --fresh`."
+                f"The tables differ from those that the sandbox made, so traffic cannot run: {error.diag.message_primary}."
+                " Undo the change, or create the sandbox again: `data-platform sandbox up --fresh`."
             ) from error
         except BaseException:
             self.stop.set()
@@ -233,5 +233,5 @@ def _check_shop(session: psycopg.Connection[tuple[Any, ...]]) -> None:
         ) from error
     if row is None or not all(row):
         raise SandboxError(
-            "The sandbox's shop is empty; bring it up afresh: `data-platform sandbox up --fresh`."
+            "The sandbox's shop is empty; create it again: `data-platform sandbox up --fresh`."
         )

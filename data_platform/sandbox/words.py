@@ -53,7 +53,7 @@ EVENT_PROPERTIES = [
 
 
 class Writer:
-    """Writes chunks of history as files for COPY, and counts the rows of each table."""
+    """Writes chunks of history to files for COPY, and counts the rows of each table."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -110,7 +110,7 @@ def test_a_missing_database_is_made_again(root: Path) -> None:
 
 
 def test_an_occupied_port_is_a_clear_error(root: Path, postgres: PostgresServer) -> None:
-    with pytest.raises(SandboxError, match=f"Port {postgres.port} .* is taken"):
+    with pytest.raises(SandboxError, match=f"Port {postgres.port} .* is used"):
         up(root, orders=100, today=TODAY, port=postgres.port)
 
 

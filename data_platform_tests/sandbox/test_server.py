@@ -118,7 +118,7 @@ def test_moves_to_another_port_when_its_own_was_taken_meanwhile(server: Postgres
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind(("127.0.0.1", port))
         squatter.listen()
-        with pytest.raises(SandboxError, match=f"Port {port} .* is taken"):
+        with pytest.raises(SandboxError, match=f"Port {port} .* is used"):
             PostgresServer(server.home, port).start()
         server.start()
     assert server.port != port
