@@ -1,4 +1,4 @@
-"""What looking at something the platform leans on came to: the doctor's words. Pure."""
+"""The findings of ``doctor``: the result of one check, and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ State = Literal["ok", "warn", "fail"]
 
 CLOCK_WARN = timedelta(seconds=5)
 CLOCK_FAIL = timedelta(minutes=5)
-"""Schedules, freshness and the age of data are told by this machine's clock; watermarks are not."""
+"""Schedules, freshness and the age of data depend on this machine's clock; watermarks do not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What ``check`` found. ``todo`` is empty when all is well, or when ``found`` says it itself."""
+    """The result of ``check``. ``todo`` is empty if all is well, or if ``found`` already says what to do."""
 
     check: str
     state: State
@@ -29,15 +29,16 @@ def failed(check: str, error: Exception) -> Finding:
 
 
 def clock(check: str, before: datetime, theirs: datetime, after: datetime) -> Finding:
-    """``theirs`` was told between ``before`` and ``after``, by this machine's clock."""
+    """Compares the clock of another system, which read ``theirs`` at a moment between ``before`` and ``after`` of
+    this machine's clock."""
     ahead = max(theirs - after, before - theirs, timedelta(0))
     direction = "ahead of" if theirs > after else "behind"
     if ahead <= CLOCK_WARN:
-        return Finding(check, "ok", "It agrees with this machine's.")
+        return Finding(check, "ok", "It agrees with this machine's clock.")
     return Finding(
         check,
         "fail" if ahead > CLOCK_FAIL else "warn",
-        f"It is {ahead.total_seconds():.0f} s {direction} this machine's. Schedules, freshness and the age"
-        " of data are told by this machine's clock.",
-        "Let both keep time by NTP (`timedatectl set-ntp true`).",
+        f"It is {ahead.total_seconds():.0f} s {direction} this machine's clock, which schedules, freshness and the"
+        " age of data depend on.",
+        "Synchronize both with NTP (`timedatectl set-ntp true`).",
     )

@@ -1,7 +1,8 @@
-"""Whether everything the platform leans on is there: one finding a check, and what to do.
+"""Checks everything that the platform depends on: one finding for each check, and what to do.
 
-``verdicts.py`` decides, purely; ``look.py`` asks the catalog, the sources, the stores, the
-warehouse and Dagster's records. Nothing is changed but an object that is made and removed again.
+``look.py`` queries the catalog, the sources, the stores, the warehouse and Dagster's records;
+``verdicts.py`` evaluates the answers and is pure. Nothing is changed, except that one object is
+created in each store and removed again.
 """
 
 from __future__ import annotations

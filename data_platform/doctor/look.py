@@ -1,4 +1,4 @@
-"""Asks everything the platform leans on; what the answers mean is ``verdicts.py``'s."""
+"""Queries everything that the platform depends on; ``verdicts.py`` evaluates the answers."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from data_platform.sync.sources import looking_at
 from data_platform.words import plural
 
 PROBE_FOLDER = "_doctor"
-"""No table's: their folders start with a source's name, which starts with a letter."""
+"""Not the folder of a table: those start with the name of a source, which starts with a letter."""
 HEARTBEAT_SECONDS_MAX = 120
 
 
 def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Every finding, as it is made. What cannot be looked at without the catalog is left out
-    when the catalog is wrong."""
+    """Every finding, as soon as it is made. If the catalog is invalid, checks that need it are
+    left out."""
     try:
         platform = open_platform(root, environment, environ, whole=False)
     except CatalogError as error:
         yield Finding(
-            "catalog", "fail", str(error), "Mend these lines; `data-platform validate` checks them."
+            "catalog", "fail", str(error), "Correct these lines; `data-platform validate` checks them."
         )
         return
     except DataPlatformError as error:
@@ -51,7 +51,7 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
             "source files",
             "fail",
             "\n".join(platform.catalog.left_out),
-            "Mend these lines: until then their sources are left out. `data-platform validate` checks them.",
+            "Correct these lines: until then, their sources are left out. `data-platform validate` checks them.",
         )
     catalog, running = platform.catalog, platform.environment.automation == "running"
     yield Finding(
@@ -76,7 +76,7 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
 
 
 def stores(platform: Platform) -> dict[str, StoreConfig]:
-    """Every store that is tried, by the name it is told by."""
+    """Every store that is checked, by its name in the findings."""
     environment = platform.environment
     backups = environment.backups
     copies = {"backup store": backups.store, **backups.copies} if backups else {}
@@ -84,7 +84,7 @@ def stores(platform: Platform) -> dict[str, StoreConfig]:
 
 
 def named_variables(catalog: Catalog, environment: Environment, environ: Mapping[str, str]) -> list[Variable]:
-    """Every key of the YAML that ends in ``_env``, apart from the hash key, which has a check of its own."""
+    """Every key of the YAML that ends in ``_env``, except the hash key, which has its own check."""
     found = list(_named(environment, f"environments.{environment.name}"))
     for source in catalog.sources.values():
         for key, needed in source.connection.variables(environ).items():
@@ -98,7 +98,7 @@ def _named(model: BaseModel, where: str) -> Iterator[Variable]:
         value = getattr(model, name)
         if name.endswith("_env") and isinstance(value, str):
             yield Variable(value, f"{where}.{name}", not isinstance(field.default, str))
-        elif isinstance(value, BaseModel) and not isinstance(value, SigningConfig):  # has a check of its own
+        elif isinstance(value, BaseModel) and not isinstance(value, SigningConfig):  # has its own check
             yield from _named(value, f"{where}.{name}")
         elif isinstance(value, Mapping):
             for key, inner in value.items():
@@ -129,14 +129,14 @@ def ledger_key(platform: Platform) -> Finding:
     return Finding(
         "ledger key",
         "ok",
-        f"Manifests are signed under the key in {platform.signer.variable}."
+        f"Manifests are signed with the key in {platform.signer.variable}."
         if platform.signer.signs
-        else "Manifests are not signed, which this environment does not ask for.",
+        else "Manifests are not signed, and this environment does not require it.",
     )
 
 
 def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
-    """What its kind finds worth knowing, as one sync would meet it."""
+    """The findings of the source's kind, under the conditions of a sync."""
     head = f"source {source.name}"
     try:
         with looking_at(platform, source) as (looking, accept):
@@ -148,7 +148,8 @@ def look_at_source(platform: Platform, source: Source) -> Iterator[Finding]:
 def look_at_store(
     name: str, opened: Callable[[], Store], folders: Collection[Path] = ()
 ) -> Iterator[Finding]:
-    """Looks at the disks of its ``folders`` on this machine. Writes one object twice, reads it, tells its time where the store does, and removes it."""
+    """Checks the disks of the store's ``folders`` on this machine. Then writes one object twice, reads it back,
+    compares the store's clock with ours if the store reports a time, and removes the object."""
     key = f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
     first_bytes, second_bytes = b"the first of two writes", b"the second, which must be refused"
     try:
@@ -183,20 +184,22 @@ def look_at_warehouse(platform: Platform) -> Iterator[Finding]:
         except DataPlatformError as error:
             yield failed("warehouse", error)
     else:
-        yield Finding("warehouse", "ok", f"{config.place(root)} is not there yet; the first sync makes it.")
+        yield Finding(
+            "warehouse", "ok", f"{config.place(root)} does not exist yet; the first sync creates it."
+        )
     for folder in dict.fromkeys(file.parent for file in config.files(root)):
         yield _disk("warehouse: disk", folder)
 
 
 def _disk(check: str, path: Path) -> Finding:
-    """Of the file system that ``path`` is on, or will be."""
+    """The free space of the file system that ``path`` is on, or will be on."""
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not os.access(there, os.W_OK):
         return Finding(
             check,
             "fail",
-            f"{there} may not be written by the user who runs this.",
-            f"Give it to that user (`chown`), or make {path} and give that.",
+            f"The user who runs this command has no permission to write to {there}.",
+            f"Make that user its owner (`chown`), or create {path} with that user as its owner.",
         )
     return verdicts.disk(check, str(path), shutil.disk_usage(there).free)
 
@@ -213,8 +216,8 @@ def look_at_dagster(environ: Mapping[str, str], running: bool) -> Iterator[Findi
         yield Finding(
             "Dagster",
             "fail",
-            f"Its records, which {folder / 'dagster.yaml'} names, cannot be read: {told['error']}.",
-            "Check that the database is up and that the variables of `storage` are set and right.",
+            f"Its records, which {folder / 'dagster.yaml'} configures, cannot be read: {told['error']}.",
+            "Check that the database is up and that the variables of `storage` are set correctly.",
         )
         return
     yield verdicts.records(told["storage"], told["bytes"])
@@ -226,7 +229,7 @@ def look_at_dagster(environ: Mapping[str, str], running: bool) -> Iterator[Findi
 
 
 def heartbeat(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What ``data_platform.defs.heartbeat`` prints: nothing here imports Dagster."""
+    """The output of ``data_platform.defs.heartbeat``, which runs as a process because nothing here imports Dagster."""
     command = [sys.executable, "-W", "ignore", "-m", "data_platform.defs.heartbeat"]
     try:
         done = subprocess.run(
@@ -239,7 +242,7 @@ def heartbeat(environ: Mapping[str, str]) -> dict[str, Any]:
         )
         told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     except subprocess.TimeoutExpired:
-        return {"error": f"they did not answer within {HEARTBEAT_SECONDS_MAX} s"}
+        return {"error": f"there was no answer within {HEARTBEAT_SECONDS_MAX} s"}
     except (IndexError, ValueError):
         return {"error": f"`python -m data_platform.defs.heartbeat` ended with {done.returncode}"}
     return told

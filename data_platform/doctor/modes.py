@@ -1,4 +1,4 @@
-"""Whether other accounts of this machine may read what the platform keeps on it."""
+"""Checks whether other accounts of this machine can read the platform's files."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from data_platform.sync import Platform
 
 
 def look_at_modes(platform: Platform, environ: Mapping[str, str]) -> Finding:
-    """One finding for all of it: what was made by a version that left it open stays open until somebody closes it."""
+    """One finding for all files and folders. Those made by an earlier version, which left them open to others, stay
+    open until an operator closes them."""
     kept = [path for path in dict.fromkeys(_kept(platform, environ)) if path.exists()]
     open_ = [path for path in kept if open_to_others(path)]
     if not open_:
         return Finding(
-            "other accounts", "ok", f"None may read what is kept on this machine ({len(kept)} places)."
+            "other accounts", "ok", f"None of them can read the files on this machine ({len(kept)} places)."
         )
     names = ", ".join(map(str, open_))
     return Finding(
         "other accounts",
         "warn",
-        f"Every account of this machine may read or enter {names}: rows, records and secrets lie there.",
-        f"Close it: chmod -R go-rwx {' '.join(shlex.quote(str(path)) for path in open_)}",
+        f"Every account of this machine can read or enter {names}, which holds rows, records or secrets.",
+        f"Remove their access: chmod -R go-rwx {' '.join(shlex.quote(str(path)) for path in open_)}",
     )
 
 
