@@ -21,8 +21,8 @@ SCHEMA_BYTES_MAX = 63
 LEFT_OUT = re.compile(r"^  # (.+?) is left out: ", re.MULTILINE)
 NAMED_MAX = 10
 HOW_TO_CONFIRM = (
-    "take the question mark away, or write another treatment: hash, mask, redact, or keep where the values may land as"
-    " they are. Until then each is treated as guessed."
+    "remove the question mark, or write another treatment: hash, mask, redact, or keep if the values may land"
+    " unchanged. Until then, each guess is applied."
 )
 
 
@@ -119,7 +119,7 @@ def validate(
             remark(f"question: {question}")
         for note in notes:
             remark(f"note: {note}")
-        for mistake in mistakes:  # last, after what is less urgent
+        for mistake in mistakes:  # last, after the less urgent lines
             say_error(mistake)
         if questions:
             remark(f"{plural(len(questions), 'guess')} to confirm: {HOW_TO_CONFIRM}")

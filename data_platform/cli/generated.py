@@ -56,7 +56,7 @@ def write_all(catalog: Catalog) -> list[str]:
 
 def leftovers(catalog: Catalog) -> list[Path]:
     """Generated dbt sources whose source is no longer in the catalog. A file without our mark was written by
-    somebody else and is left alone."""
+    somebody else and is kept."""
     wanted = rendered(catalog)
     return [
         file

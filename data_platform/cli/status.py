@@ -30,7 +30,7 @@ COUNTED_AT_A_TIME = 200
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the warehouse holds of a table."""
+    """The batch and the rows of a table in the warehouse."""
 
     sequence: int
     rows: int
@@ -38,10 +38,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class TableStatus:
-    """``behind`` counts batches that are landed and not loaded; None when the warehouse could
-    not be asked. ``looked_at`` is the last time the source was read or found unchanged,
-    ``reconciled_at`` the last time deletes were seen too; ``failure`` is what keeps it from being
-    read since."""
+    """``behind`` counts batches that are landed but not loaded; None if the warehouse could
+    not be queried. ``looked_at`` is the last time that the source was read or found unchanged,
+    ``reconciled_at`` the last time that deletes were detected too. ``failure`` says why the
+    table could not be read since then."""
 
     table: TableId
     head: Manifest | None
@@ -58,15 +58,15 @@ class TableStatus:
 def status(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SOURCE[/TABLE]]...", help="What to look at. Default: every table."),
+        typer.Argument(metavar="[SOURCE[/TABLE]]...", help="What to show. Default: every table."),
     ] = None,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Show each table's last batch, rows, watermark, what waits to be loaded, and freshness.
+    """Show each table's last batch, rows, watermark, waiting batches and freshness.
 
-    No source is contacted: freshness is the time since the last sync that looked.
+    No source is contacted: freshness is the time since the last sync that checked the table.
     """
     platform = open_project(root, environment, whole=False)
     chosen = choose(platform.catalog, targets or ())
@@ -98,7 +98,7 @@ def status(
 def ask_warehouse(
     platform: Platform, tables: Sequence[TableId]
 ) -> tuple[Mapping[TableId, Loaded] | None, WarehouseError | None]:
-    """What is loaded of each table, or why that cannot be said."""
+    """The loaded batch and rows of each table, or the error if the warehouse cannot be queried."""
     try:
         with platform.warehouse(read_only=True) as warehouse:
             sequences = {batch.table: batch.sequence for batch in warehouse.loaded_all()}
@@ -220,7 +220,9 @@ def tell(found: Sequence[TableStatus], now: datetime) -> None:
             say(f"{one.table} cannot be read: {one.failure}")
     waiting = [one for one in found if one.behind]
     if waiting:
-        remark(f"{plural(len(waiting), 'table')} with batches that wait to be loaded: data-platform sync")
+        remark(
+            f"{plural(len(waiting), 'table')} with batches that are not loaded yet. Load them: data-platform sync"
+        )
 
 
 def last_batch(head: Manifest | None) -> str:

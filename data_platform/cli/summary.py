@@ -1,7 +1,7 @@
-"""``summary``: what stands after a whole run (``make demo``): synced, modelled, checked, what next.
+"""``summary``: the result of a whole run (``make demo``): synced, modelled, checked, and what to do next.
 
-Reads the ledger, the warehouse and dbt's run results. What the orchestrator alone
-knows, its checks, is handed in as JSON, so that nothing here imports it:
+Reads the ledger, the warehouse and dbt's run results. Only the orchestrator knows the
+results of its checks. They are passed as JSON, so that nothing here imports it:
 
     {"run_url": "http://...", "passed": 80, "failing": [
         {"check": "raw/shop/users: age_between_0_and_150", "severity": "WARN",
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from data_platform.sync import Platform
 
 ONE_RUN = timedelta(hours=1)
-"""dbt writes a result file an invocation; those this close before the newest are of one run."""
+"""dbt writes one result file per invocation; those within this time before the newest belong to one run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """``rows`` and ``batches`` are what is loaded and landed; ``rows`` is None before the first load."""
+    """``rows`` are loaded, ``batches`` are landed; ``rows`` is None before the first load."""
 
     table: str
     rows: int | None
@@ -66,7 +66,7 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """``ok`` is whether everything is synced and nothing failed with severity ERROR."""
+    """``ok`` is true if everything is synced and nothing failed with severity ERROR."""
 
     ok: bool
     environment: str
@@ -86,7 +86,7 @@ def summary(
         typer.Option(
             "--checks",
             metavar="FILE",
-            help="JSON with the asset checks of a run, as make demo writes it; see docs/cli.md.",
+            help="JSON file with the asset checks of a run, as make demo writes it; see docs/cli.md.",
             show_default=False,
         ),
     ] = None,
@@ -94,7 +94,7 @@ def summary(
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Say what was synced, modelled and checked, and what to type next."""
+    """Show what was synced, modelled and checked, and which commands to run next."""
     platform = open_project(root, environment)
     found = gather(platform, read_checks(checks) if checks else None)
     if json:
@@ -106,8 +106,8 @@ def summary(
 
 
 def show(platform: Platform, checks: Mapping[str, Any] | None = None, backed_up: Sequence[str] = ()) -> bool:
-    """Print the summary; returns whether all is green. For ``make demo``, which has lines to tell of
-    the backup it made."""
+    """Print the summary; returns ``Summary.ok``. For ``make demo``, which adds lines about the backup
+    that it made."""
     found = gather(platform, checks)
     tell(found, ui_address(platform.environment.alerts, platform.environ), backed_up)
     return found.ok
@@ -165,7 +165,7 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
 
 
 def models(platform: Platform) -> list[Modelled]:
-    """What stands in the warehouse beside the raw tables and the platform's own."""
+    """The relations in the warehouse, except the raw tables and those of the platform."""
     others = {PLATFORM_SCHEMA, "information_schema", "main"}
     with platform.warehouse(read_only=True) as warehouse:
         relations = [
@@ -190,8 +190,8 @@ def models(platform: Platform) -> list[Modelled]:
 
 
 def dbt_results(target: Path) -> dict[str, str]:
-    """Unique id to status, of the newest run under ``target``: the orchestrator gives every
-    invocation a folder of its own. What cannot be read is left out."""
+    """Unique id to status in the newest run under ``target``, where the orchestrator gives every
+    invocation its own folder. Unreadable files are left out."""
     files: list[tuple[datetime, Mapping[str, Any]]] = []
     for path in target.rglob("run_results.json"):
         try:
@@ -265,7 +265,7 @@ def tell(found: Summary, ui_url: str, backed_up: Sequence[str] = ()) -> None:
 
 
 def verdict(found: Summary) -> tuple[str, str]:
-    """The last word, and its colour."""
+    """The last line, and its colour."""
     if not found.ok:
         return "Not everything is green: see above.", "bold red"
     if found.checks_passed is None and not found.dbt_tests_passed:
@@ -283,42 +283,48 @@ def checked_lines(found: Summary) -> list[str]:
     if found.dbt_tests_passed:
         lines.append(f"{plural(found.dbt_tests_passed, 'dbt test')} passed")
     lines += [f"dbt: {name} failed" for name in found.dbt_failed]
-    return lines or ["nothing was checked yet"]
+    return lines or ["no checks have run yet"]
 
 
 def next_steps(found: Summary, ui_url: str, *, backed_up: bool = False) -> list[tuple[str, str]]:
-    """What a newcomer types next, in the spelling that works in this shell."""
+    """The commands to run next, in the form that works in this shell, and what each one is for."""
     me = command_name()
     marts = [
         one.relation for one in found.modelled if one.kind == "table" and one.relation.startswith("marts.")
     ]
     relation = "marts.daily_revenue" if "marts.daily_revenue" in marts else next(iter(marts), None)
-    steps = [("make dev", f"the graph, its runs and checks, at {ui_url}")]
+    steps = [("make dev", f"open the graph, its runs and checks at {ui_url}")]
     if found.run_url:
         steps.append((found.run_url, "this run, once make dev is up"))
     if relation:
-        steps.append((f'{me} query "from {relation} limit 10"', "the warehouse, read-only"))
+        steps.append((f'{me} query "from {relation} limit 10"', "query the warehouse, read-only"))
     if backed_up:
         steps.append(
-            (f"{me} restore warehouse --into restored.duckdb", "a warehouse from the backup, proven equal")
+            (
+                f"{me} restore warehouse --into restored.duckdb",
+                "restore the warehouse from the backup, proven equal",
+            )
         )
     steps += [
-        (f"{me} sandbox traffic --seconds 30 && {me} sync", "live business, and only what it changed"),
-        (f"{me} status", "how far each table is, and whether it is fresh"),
+        (
+            f"{me} sandbox traffic --seconds 30 && {me} sync",
+            "simulate live traffic, and sync only what it changed",
+        ),
+        (f"{me} status", "see what is loaded of each table, and whether it is fresh"),
         (
             f"{me} discover --url-env MY_DATABASE_URL --source mine --write",
-            "your own database: read the YAML it drafts, confirm its question marks, then sync",
+            "add your own database: read the drafted YAML, confirm its question marks, then sync",
         ),
     ]
     return steps
 
 
 def command_name() -> str:
-    """``data-platform`` where the person's shell knows this installation by that name, else its path."""
+    """``data-platform`` if this name runs this installation in the user's shell, else its path."""
     here = Path(sys.prefix) / "bin" / "data-platform"
     found = shutil.which("data-platform")
-    # make puts .venv/bin on the path of what it starts; the shell it was started from has it only
-    # when the environment is activated.
+    # make puts .venv/bin on the path of its commands; the calling shell has it there only if the
+    # environment is activated.
     known = os.environ.get("VIRTUAL_ENV") == sys.prefix or "MAKELEVEL" not in os.environ
     if found and known and Path(found).samefile(here):
         return "data-platform"

@@ -156,7 +156,7 @@ def test_a_newcomer_looks_at_the_own_source_alone_and_is_told_what_is_missing(
     monkeypatch.delenv("CLI_TEST_HASH_KEY", raising=False)
     written = cli("discover", "--source", "new", "--url-env", "CLI_TEST_NEW_URL", "--write")
     assert "2 tables taken, 1 left out, each with the reason: later." in written.err
-    assert "2 guesses about personal data to confirm: take the question mark away" in written.err
+    assert "2 guesses about personal data to confirm: remove the question mark" in written.err
     assert "data-platform validate new --connect --write" in written.err
     result = cli("validate", "new", "--connect", "--write")
     assert result.code == 2
@@ -167,7 +167,7 @@ def test_a_newcomer_looks_at_the_own_source_alone_and_is_told_what_is_missing(
     assert [line.split(":")[0] for line in lines].index("Error") > max(
         n for n, line in enumerate(lines) if line.startswith("question: ")
     )
-    assert result.err.count("take the question mark away") == 1
+    assert result.err.count("remove the question mark") == 1
     monkeypatch.setenv("CLI_TEST_HASH_KEY", "k" * 32)
     checked = cli("validate", "new", "--connect", "--write")
     assert checked.code == 0, checked.err

@@ -86,7 +86,7 @@ def test_what_is_not_green_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nothing_checked_is_said_too() -> None:
     assert checked_lines(summary(checks_passed=None, failing=(), dbt_tests_passed=0)) == [
-        "nothing was checked yet"
+        "no checks have run yet"
     ]
 
 
