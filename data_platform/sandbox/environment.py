@@ -32,7 +32,7 @@ def write_environment(root: Path, url: str, services: Mapping[str, Mapping[str, 
         if not held.get(URL_VARIABLE) or _is_sandbox(held[URL_VARIABLE]):
             wanted[URL_VARIABLE] = url
         else:
-            notes.append(f"{URL_VARIABLE} in {path} names another database and was left alone.")
+            notes.append(f"{URL_VARIABLE} in {path} names another database and was not changed.")
         if not held.get(KEY_VARIABLE):
             wanted[KEY_VARIABLE] = secrets.token_hex(32)
         for base, variables in services.items():
