@@ -61,6 +61,14 @@ def output(path: Path, option: str, *, folder: bool = False) -> Path:
     return path
 
 
+def output_warehouse(platform: Platform, name: str, option: str) -> None:
+    """Refuse ``name`` for a new warehouse: a path that cannot be written, or what the engine takes for no name."""
+    warehouse = platform.environment.warehouse
+    if warehouse.traits.in_files:
+        output(Path(name), option)
+    warehouse.elsewhere(name)
+
+
 def project(root: Path | None) -> Path:
     """The project folder. Its ``.env`` is loaded; variables that are already set win."""
     if root is None:

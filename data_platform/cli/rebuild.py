@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
+from data_platform.cli.options import (
+    EnvironmentOption,
+    JsonOption,
+    RootOption,
+    open_project,
+    output_warehouse,
+)
 from data_platform.cli.output import plural, progress, remark, say, say_json, size
 from data_platform.tables import TableId
 
@@ -19,7 +24,13 @@ if TYPE_CHECKING:
 
 def rebuild(
     into: Annotated[
-        Path, typer.Option("--into", metavar="FILE", help="The warehouse file to make.", show_default=False)
+        str,
+        typer.Option(
+            "--into",
+            metavar="NAME",
+            help="The warehouse to make: a file's path, or the engine's name for one, such as a dataset.",
+            show_default=False,
+        ),
     ],
     at: Annotated[
         str | None,
@@ -39,7 +50,7 @@ def rebuild(
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace an existing file, once the new one is complete.")
+        bool, typer.Option("--replace", help="Replace an existing warehouse, once the new one is complete.")
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
@@ -47,13 +58,13 @@ def rebuild(
 ) -> None:
     """Rebuild the raw tables from the landing ledger alone, as of now or any past instant.
 
-    Neither the source nor the warehouse is read. Everything read is verified, and the new file appears only
+    Neither the source nor the warehouse is read. Everything read is verified, and the new warehouse appears only
     when it is complete.
     """
     instant = parse_instant(at) if at is not None else None
     wanted = [parse_table(name) for name in table] if table else None
-    output(into, "--into")
     platform = open_project(root, environment)
+    output_warehouse(platform, into, "--into")
     from data_platform.sync.rebuild import rebuild as rebuild_tables
 
     with progress("rebuilding") as bars:
@@ -65,7 +76,7 @@ def rebuild(
             {
                 "ok": True,
                 "environment": platform.environment.name,
-                "into": str(into),
+                "into": into,
                 "at": instant.isoformat() if instant else None,
                 "tables": [fields(one) for one in rebuilt],
             }
@@ -96,7 +107,7 @@ def parse_table(text: str) -> TableId:
         raise typer.BadParameter(f"{text!r} is not of the form source/table.") from None
 
 
-def tell(into: Path, instant: datetime | None, rebuilt: Sequence[RebuiltTable]) -> None:
+def tell(into: str, instant: datetime | None, rebuilt: Sequence[RebuiltTable]) -> None:
     for one in rebuilt:
         if one.last is not None and one.last_at is not None:
             say(

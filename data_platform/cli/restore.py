@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
+from data_platform.cli.options import (
+    EnvironmentOption,
+    JsonOption,
+    RootOption,
+    open_project,
+    output,
+    output_warehouse,
+)
 from data_platform.cli.output import plural, progress, say, say_json, size
 
 app = typer.Typer(name="restore", help="Restore a backup and prove it equal.", no_args_is_help=True)
@@ -30,20 +37,27 @@ CopyOption = Annotated[
 @app.command("warehouse")
 def warehouse(
     into: Annotated[
-        Path, typer.Option("--into", metavar="FILE", help="The warehouse file to make.", show_default=False)
+        str,
+        typer.Option(
+            "--into",
+            metavar="NAME",
+            help="The warehouse to make: a file's path, or the engine's name for one, such as a dataset.",
+            show_default=False,
+        ),
     ],
     from_: FromOption = "latest",
     copy: CopyOption = "primary",
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace an existing file, once the new one is proven equal.")
+        bool,
+        typer.Option("--replace", help="Replace an existing warehouse, once the new one is proven equal."),
     ] = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Restore a warehouse from a backup. The file appears only when the fingerprint of every table matches."""
-    output(into, "--into")
+    """Restore a warehouse from a backup. It appears only when the fingerprint of every table matches."""
     platform = open_project(root, environment)
+    output_warehouse(platform, into, "--into")
     from data_platform.sync.backup import restore_warehouse
 
     with progress("restoring") as bars:
@@ -56,7 +70,7 @@ def warehouse(
             progress=lambda table, rows: bars.part(table, rows, rows),
         )
     if json:
-        say_json({"ok": True, **asdict(report), "into": str(into)})
+        say_json({"ok": True, **asdict(report), "into": into})
     else:
         say(
             f"{into} holds the backup {report.id} of {report.archive}: {plural(report.tables, 'table')},"

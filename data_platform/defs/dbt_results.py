@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.defs.dbt_words import FAILED, HeldBy, error_sentence, test_sentence
+from data_platform.defs.dbt_words import FAILED, Engine, error_sentence, test_sentence
 from data_platform.defs.names import TOLD_BY_CHECKS
 from data_platform.words import plural
 
@@ -56,8 +56,8 @@ class Results:
         )
 
 
-def read_results(folder: Path, manifest: Mapping[str, Any], held_by: HeldBy) -> Results:
-    """The results in dbt's ``folder``; nothing where it wrote none. ``held_by``: see ``error_sentence``."""
+def read_results(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> Results:
+    """The results in dbt's ``folder``; nothing where it wrote none. ``engine``: see ``error_sentence``."""
     try:
         found = json.loads((folder / "run_results.json").read_bytes())["results"]
     except (OSError, ValueError, KeyError):
@@ -76,7 +76,7 @@ def read_results(folder: Path, manifest: Mapping[str, Any], held_by: HeldBy) -> 
         if status in ("fail", "warn") and node.get("resource_type") == "test":
             sentences[id_] = test_sentence(node, relations, int(one.get("failures") or 0))
         elif status in FAILED:
-            sentences[id_] = error_sentence(str(one.get("message") or ""), held_by)
+            sentences[id_] = error_sentence(str(one.get("message") or ""), engine)
     return Results(sentences, frozenset(failed), skipped)
 
 

@@ -30,7 +30,7 @@ from data_platform.defs.dbt_library import (
 from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
-from data_platform.defs.dbt_words import error_sentence, output
+from data_platform.defs.dbt_words import Engine, error_sentence, output
 from data_platform.sync import Platform
 from data_platform.warehouses import Relation, Warehouse
 from data_platform.warehouses.dialect import relation as named
@@ -138,7 +138,7 @@ def build(
                 target_path=folder_of(context.run.run_id, "first"),
             )
             try:
-                with output_without_values():
+                with output_without_values(platform.environment.warehouse):
                     first.wait()
             except DagsterDbtCliRuntimeError:
                 raise failure_of(first, platform, models, checks=()) or dg.Failure(
@@ -178,13 +178,13 @@ def described(
     done: list[Any] = []
     failed = False
     try:
-        with output_without_values():
+        with output_without_values(platform.environment.warehouse):
             done.extend(invocation.stream())
     except DagsterDbtCliRuntimeError:
         failed = True
     lineage = ColumnLineage(models, invocation.target_path)
-    held_by = platform.environment.warehouse.held_by
-    results = read_results(invocation.target_path, models.manifest, held_by)
+    engine = platform.environment.warehouse
+    results = read_results(invocation.target_path, models.manifest, engine)
     checks = {test_id(event) for event in done if isinstance(event, dg.AssetCheckResult)}
     done = [in_words(event, results) if isinstance(event, dg.AssetCheckResult) else event for event in done]
     if any(isinstance(event, dg.Output) for event in done):
@@ -208,9 +208,9 @@ def failure_of(
 ) -> dg.Failure | None:
     """``checks`` are the ids of the tests that are told as asset checks."""
     names = {node["unique_id"]: key.to_user_string() for key, node in models.nodes.items()}
-    held_by = platform.environment.warehouse.held_by
-    results = read_results(invocation.target_path, models.manifest, held_by)
-    said = [error_sentence(message, held_by) for message in invocation._error_messages]
+    engine = platform.environment.warehouse
+    results = read_results(invocation.target_path, models.manifest, engine)
+    said = [error_sentence(message, engine) for message in invocation._error_messages]
     return results.failure(names, checks, models.tests_apart, said)
 
 
@@ -260,18 +260,18 @@ def relation_metadata(
 
 
 @contextmanager
-def output_without_values() -> Iterator[None]:
+def output_without_values(engine: Engine) -> Iterator[None]:
     """What dbt prints goes into the run's output, but not what may be of a row. dagster-dbt writes an event at a time."""
-    with redirect_stdout(_Output(sys.stdout)):
+    with redirect_stdout(_Output(sys.stdout, engine)):
         yield
 
 
 class _Output(io.TextIOBase):
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, engine: Engine) -> None:
+        self._stream, self._engine = stream, engine
 
     def write(self, text: str) -> int:
-        self._stream.write(output(text))
+        self._stream.write(output(text, self._engine))
         return len(text)
 
     def flush(self) -> None:

@@ -8,35 +8,32 @@ the sentence names that process.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from data_platform.engine_errors import reason
 from data_platform.printable import printable
+from data_platform.warehouses import EngineError
 from data_platform.words import plural
 
 FAILED = ("error", "fail", "runtime error")
-QUOTES_SQL_ONLY = (
-    "Binder Error", "Catalog Error", "Parser Error", "Syntax Error", "IO Error", "Permission Error",
-    "Out of Memory Error", "Not implemented Error", "Dependency Error", "Compilation Error",
-)  # fmt: skip
-"""Kinds of errors that DuckDB and dbt raise about statements and files. Any other kind may quote a value."""
+DBTS_OWN = ("Dependency Error", "Compilation Error")
+"""Kinds of errors that dbt raises about models. Any other kind is the engine's, which may quote a value."""
 _HEAD = re.compile(r"^(Runtime|Database|Compilation|Dependency|Unhandled) Error( in .*)?$")
 _END = re.compile(r"^(LINE \d+:|compiled code at|> in macro|Candidate bindings|\s*\^)")
-_ENGINES = re.compile(r"\b([A-Z][a-z]+(?: [A-Za-z]+){0,2}) Error: ")
-"""The beginning of the engine's messages."""
-_COLUMN = re.compile(r"when casting from source column (\w+)\s*(?:LINE \d+:.*)?\Z", re.DOTALL)
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-HeldBy = Callable[[str], str | None]
-"""``WarehouseConfig.held_by``: who holds the warehouse, if the engine's message says that somebody does."""
+class Engine(Protocol):
+    """What is asked of a ``WarehouseConfig``."""
+
+    def held_by(self, message: str) -> str | None: ...
+    def error_in(self, text: str) -> EngineError | None: ...
 
 
-def error_sentence(message: str, held_by: HeldBy) -> str:
+def error_sentence(message: str, engine: Engine) -> str:
     """The useful part of dbt's ``message`` about a model that failed."""
     text = printable(_ESCAPES.sub("", message))
-    held = held_by(text)
+    held = engine.held_by(text)
     if held is not None:
         return f"The warehouse is held by {held}. Wait until it finishes, or end it; then run this again."
     lines: list[str] = []
@@ -47,28 +44,27 @@ def error_sentence(message: str, held_by: HeldBy) -> str:
             lines.append(line.strip())
     said = " ".join(lines) or "dbt gave no reason. See the run's output."
     dbts_own = not lines or text.lstrip().startswith("Compilation Error")
-    return said if dbts_own or said.startswith(QUOTES_SQL_ONLY) else _without_values(text)
+    if dbts_own or said.startswith(DBTS_OWN):
+        return said
+    error = engine.error_in(said)
+    if error is not None and error.names_only and error.start == 0:
+        return said
+    return _without_values(engine.error_in(text))
 
 
-def output(text: str) -> str:
+def output(text: str, engine: Engine) -> str:
     """A line that dbt prints, for the run's output. If an engine's error may quote a row, only its kind is kept."""
     text = printable(_ESCAPES.sub("", text))
-    found = _ENGINES.search(text)
-    if found is None or f"{found[1]} Error" in QUOTES_SQL_ONLY:
+    error = engine.error_in(text)
+    if error is None or error.names_only or text[error.start :].startswith(DBTS_OWN):
         return text
-    return f"{text[: found.start()]}{_without_values(text)}\n"
+    return f"{text[: error.start]}{_without_values(error)}\n"
 
 
-def _without_values(text: str) -> str:
-    """The kind of an error, and the column if the engine names one. A value may contain anything, even a quote or
-    an empty line, so it cannot be cut out of the text: only what is known to be a name is shown."""
-    found = _ENGINES.search(text)
-    if found is None:
+def _without_values(error: EngineError | None) -> str:
+    if error is None:
         return "dbt failed with an error whose text may quote a row. See the log in its folder under `dbt/target`."
-    name = "".join(word.capitalize() for word in found[1].split()) + "Exception"
-    column = _COLUMN.search(text)
-    where = f", in the source column {column[1]}" if column else ""
-    return f"{found[1]} Error{where}: {reason(name)}. Its text is not shown because it may hold a value."
+    return f"{error.summary} Its text is not shown because it may hold a value."
 
 
 def test_sentence(test: Mapping[str, Any], relations: Mapping[str, str], rows: int) -> str:

@@ -26,6 +26,7 @@ from data_platform.landing.signing import SigningConfig
 from data_platform.stores import Store, StoreConfig
 from data_platform.sync import Platform, open_platform
 from data_platform.sync.sources import looking_at
+from data_platform.warehouses.archive import INSTEAD, no_archive
 from data_platform.words import plural
 
 PROBE_FOLDER = "_doctor"
@@ -71,6 +72,9 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
         root = catalog.root
         yield from look_at_store(name, partial(config.open, root, environ), config.files(root))
     yield from look_at_warehouse(platform)
+    warehouse = platform.environment.warehouse
+    if platform.environment.backups is not None and not warehouse.traits.archive:
+        yield Finding("backups", "warn", no_archive(warehouse), INSTEAD)
     yield look_at_modes(platform, environ)
     yield from look_at_dagster(environ, running)
 

@@ -13,6 +13,7 @@ Nothing here knows a warehouse, the landing store, the catalog's models or Dagst
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,14 @@ class ClearColumn(NamedTuple):
     whole: bool = False
 
 
+_MODIFIER = re.compile(r"\(\d+(,-?\d+)?\)")
+
+
+def without_modifier(source_type: str) -> str:
+    """``numeric(10,2)`` as ``numeric``."""
+    return _MODIFIER.sub("", source_type)
+
+
 @dataclass(frozen=True, slots=True)
 class Described:
     """A table as the source has it now.
@@ -147,6 +156,9 @@ class Described:
     refusal: DataPlatformError | None = None
     paths: Mapping[str, str | None] = field(default_factory=dict)
     """Of documents: each path in them with the base type of its values, where the source knows what is in them."""
+    type_base: Callable[[str], str] = without_modifier
+    """What a type of the source's is without length or precision. Within one base the source shows every row as changed
+    whose value a change of type alters; a change to another base may only relabel them, so the table is read anew."""
     private: Any = None
 
     def column(self, name: str) -> ClearColumn | None:

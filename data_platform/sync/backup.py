@@ -87,8 +87,8 @@ def make_backup(
     The warehouse is held while its tables are written to a scratch folder, and let go
     before anything is sent. A failing copy is in the report, and raised by nobody here.
     """
+    everywhere, bounded = archives(platform), _bounded(platform)  # refused before anything is written
     platform.signer.ready()
-    everywhere = archives(platform)
     now = platform.clock()
     id_ = backup_id(now, uuid.uuid4().hex)
     tables = platform.catalog.table_ids()
@@ -100,7 +100,7 @@ def make_backup(
         except DataPlatformError as error:
             failed[one.name] = error
     with everywhere[0].store.scratch() as folder:
-        with _bounded(platform).open(platform.catalog.root, read_only=True) as warehouse:
+        with bounded.open(platform.catalog.root, read_only=True) as warehouse:
             exported = export(warehouse, folder, id_, progress, keys=_keys(platform))
         files = instance_files(folder) if instance_files else ()
         report = store(

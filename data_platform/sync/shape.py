@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from data_platform.errors import SchemaDrift
-from data_platform.sources.reading import Drift
+from data_platform.sources.reading import Drift, without_modifier
 from data_platform.tables import RULE_PREFIX, Column, Shape, TableId
 
 CHANGES_NAMED_MAX = 3
@@ -14,15 +14,24 @@ CHANGES_NAMED_MAX = 3
 
 
 def compare_shapes(
-    table: TableId, before: Shape, now: Shape, drift: Drift, filled: Collection[str]
+    table: TableId,
+    before: Shape,
+    now: Shape,
+    drift: Drift,
+    filled: Collection[str],
+    type_base: Callable[[str], str] = without_modifier,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(notes, reasons for a refresh); SchemaDrift when the change does not flow by itself.
 
     A new column flows: rows landed earlier hold NULL in it, as at the source. ``drift`` is what the source says.
-    ``filled`` are the new columns in which rows landed earlier hold something: with
+    ``type_base`` is the source's (``Described``). ``filled`` are the new columns in which rows landed earlier hold something: with
     such a column the table is read anew, as it is when a column got a wider type or its
     values another meaning, or when the catalog's key, partition, treatments or rules changed.
     """
+
+    def base(column: Column) -> str:
+        return type_base(column.source_type.partition(" [")[0])
+
     new = {c.name: c for c in now.columns}
     old = {c.name: c for c in before.columns}
     refresh = [
@@ -49,7 +58,7 @@ def compare_shapes(
                 f"the column {name} was {column.type} ({column.source_type}) and is {new[name].type}"
                 f" ({new[name].source_type})"
             )
-        elif new[name].type != column.type or _base(column) != _base(new[name]):
+        elif new[name].type != column.type or base(column) != base(new[name]):
             refresh.append(
                 f"the column {name} was {column.source_type} and is {new[name].source_type};"
                 " everything was read anew"
@@ -77,7 +86,6 @@ def compare_shapes(
 
 _WIDER = ("SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE")
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
-_MODIFIER = re.compile(r"\(\d+(,-?\d+)?\)")
 
 
 def _fits(before: str, now: str) -> bool:
@@ -93,13 +101,6 @@ def _fits(before: str, now: str) -> bool:
     return any(
         before in kinds and now in kinds and kinds.index(before) < kinds.index(now) for kinds in _WIDER
     )
-
-
-def _base(column: Column) -> str:
-    """The source type without length or precision: within one base PostgreSQL writes the rows anew
-    whose values a change alters, and a change to another may only relabel them."""
-    base = _MODIFIER.sub("", column.source_type.partition(" [")[0])
-    return "text" if base == "character varying" else base
 
 
 def treated(source_type: str, treatment: str) -> str:

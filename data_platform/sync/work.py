@@ -156,7 +156,7 @@ def _decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None
         drift = reading.drift(table, prior, now)
         filled = () if ask.what == "whole" else reading.filled(table, prior, now)
         before = Shape(head.columns, head.key, head.partition, head.timezone)
-        notes, reasons = compare_shapes(table.id, before, work.shape, drift, filled)
+        notes, reasons = compare_shapes(table.id, before, work.shape, drift, filled, now.type_base)
         if ask.what == "whole":
             notes = drift.replaced
         else:
@@ -181,7 +181,7 @@ def describe_step(work: Work, now: Described, snapshot: Snapshot, hash_key: Call
     if head is None or work.load == "replace":
         return
     before = Shape(head.columns, head.key, head.partition, head.timezone)
-    notes, reasons = compare_shapes(work.table.id, before, work.shape, Drift(), ())
+    notes, reasons = compare_shapes(work.table.id, before, work.shape, Drift(), (), now.type_base)
     work.notes += notes
     if reasons:  # they were asked for before the read, and arose since
         raise SchemaDrift(

@@ -27,10 +27,12 @@ class Traits:
     """What an engine can do, known without opening it.
 
     ``writers``: whether several processes may write at once. ``archive``: whether it can be backed up and restored
-    table by table (``archive.py``); where not, the ledger is the backup of its raw tables."""
+    table by table (``archive.py``); where not, the ledger is the backup of its raw tables. ``in_files``: whether a
+    warehouse is a file or a folder of this machine, so that the name of another one is a path."""
 
     writers: Literal["one", "many"]
     archive: bool
+    in_files: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,16 @@ class Relation:
     name: str
     kind: str
     columns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineError:
+    """An error of the engine in a text, from ``start`` on. ``names_only``: its words hold no value of a row. Of any
+    other error ``summary`` is told instead: a sentence, without a value."""
+
+    start: int
+    names_only: bool
+    summary: str
 
 
 class LoadableBatch(Protocol):
@@ -206,7 +218,8 @@ class WarehouseConfig(Protocol):
         nothing to read."""
 
     def elsewhere(self, name: str | os.PathLike[str]) -> WarehouseConfig:
-        """The same engine with the same settings over another file, dataset or database."""
+        """The same engine with the same settings over another file, dataset or database. ``ConfigurationError`` for
+        what is no name of one."""
 
     def replace_atomically(
         self, root: Path, doing: str, *, files: Sequence[Path] = ()
@@ -232,3 +245,7 @@ class WarehouseConfig(Protocol):
 
     def held_by(self, message: str) -> str | None:
         """Who holds it, where the engine's ``message``, as dbt passes it on, says that somebody does."""
+
+    def error_in(self, text: str) -> EngineError | None:
+        """The first error of the engine in ``text``, which dbt passes on or prints. Where there is one and this finds
+        none, its words are shown as they are by whoever prints the text: find too much rather than too little."""

@@ -94,11 +94,19 @@ class ArchivableConfig(WarehouseConfig, Protocol):
         """Everything in it, and itself."""
 
 
+INSTEAD = (
+    "Keep a second copy of the landing store (a versioned or replicated bucket, or a copy of its folder): `data-platform"
+    " rebuild --into NAME` makes the raw tables from it, and dbt the models. For a faster way back use the engine's own"
+    " snapshots. Take `backups:` out of this environment."
+)
+
+
+def no_archive(config: WarehouseConfig) -> str:
+    return f"A warehouse of the kind {config.kind} cannot be read out and restored table by table, so no backup of it is made."
+
+
 def archivable(config: WarehouseConfig) -> ArchivableConfig:
     """``config`` as what can be backed up; ``ConfigurationError`` where its engine cannot."""
     if not config.traits.archive:
-        raise ConfigurationError(
-            f"A warehouse of the kind {config.kind} is not backed up table by table. What landed is in the landing"
-            " store: keep a second copy of that, and make the raw tables anew from it with `data-platform rebuild`."
-        )
+        raise ConfigurationError(f"{no_archive(config)} {INSTEAD}")
     return cast("ArchivableConfig", config)

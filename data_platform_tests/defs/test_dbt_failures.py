@@ -18,9 +18,10 @@ from data_platform.defs import dbt_folders
 from data_platform.defs.dbt_words import error_sentence, output
 from data_platform.defs.names import TOLD_BY_CHECKS
 from data_platform.warehouses.duckdb.config import DuckDBConfig
+from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 from data_platform_tests.defs.conftest import Project
 
-HELD_BY = DuckDBConfig(path=Path("w.duckdb")).held_by
+ENGINE = DuckDBConfig(path=Path("w.duckdb"))
 HIDDEN = "Its text is not shown because it may hold a value."
 ORDERS = dg.AssetKey(["staging", "stg_shop__orders"])
 OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_items", "products", "users")]
@@ -63,15 +64,30 @@ OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_item
     ],
 )
 def test_what_dbt_says_is_kept_and_values_are_not(message: str, said: str) -> None:
-    assert error_sentence(message, HELD_BY) == said
+    assert error_sentence(message, ENGINE) == said
 
 
 def test_what_dbt_prints_quotes_no_row() -> None:
     printed = "12:00:01  1 of 2 ERROR creating sql view model a\n"
-    assert output(printed) == printed
-    assert "Ada" not in output("12:00:01    Conversion Error: Could not convert string 'x\n\nAda' to INT32\n")
+    assert output(printed, ENGINE) == printed
+    assert "Ada" not in output(
+        "12:00:01    Conversion Error: Could not convert string 'x\n\nAda' to INT32\n", ENGINE
+    )
     binder = '12:00:01    Binder Error: Referenced column "x" not found\n\n  LINE 5: x\n'
-    assert output(binder) == binder
+    assert output(binder, ENGINE) == binder
+
+
+def test_each_engine_says_which_of_its_errors_quote_rows() -> None:
+    toy = ToyConfig(folder=Path("toy"))
+    assert error_sentence("Runtime Error in model a\n  sqlite3.OperationalError: no such column: x", toy) == (
+        "sqlite3.OperationalError: no such column: x"
+    )
+    quoted = "Runtime Error in model a\n  sqlite3.IntegrityError: UNIQUE failed for 'Ada'"
+    assert error_sentence(quoted, toy) == f"SQLite's IntegrityError. {HIDDEN}"
+    assert "Ada" not in output(f"12:00:01  {quoted}", toy)
+    assert "Ada" not in error_sentence("Runtime Error in model a\n  no word of any engine's: 'Ada'", toy)
+    behind = "Runtime Error in model a\n  'Ada' sqlite3.OperationalError: no such column"
+    assert "Ada" not in error_sentence(behind, toy), "only what begins with such an error is shown"
 
 
 def test_folders_go_by_number_and_age_and_never_those_at_work() -> None:
@@ -152,7 +168,7 @@ def test_who_holds_the_warehouse_is_said(tmp_path: Path) -> None:
         with pytest.raises(duckdb.IOException) as caught:
             duckdb.connect(str(tmp_path / "w.duckdb"))
         message = f"Runtime Error in model a (models/a.sql)\n  {caught.value}"
-        assert f"held by process {pid} (python" in error_sentence(message, HELD_BY)
+        assert f"held by process {pid} (python" in error_sentence(message, ENGINE)
 
 
 @pytest.mark.slow

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from data_platform.cli.options import output_warehouse
 from data_platform.errors import ConfigurationError
 from data_platform.quality.evaluated import from_text
 from data_platform.sync import Platform
-from data_platform.sync.backup import restore_warehouse
+from data_platform.sync.backup import make_backup, restore_warehouse
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
 from data_platform.tables import TableId
+from data_platform.warehouses import Traits
 from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 from data_platform_tests.sync.conftest import ORDERS, ORDERS_SQL, Project
 
@@ -77,8 +82,43 @@ def test_it_is_made_anew_from_the_ledger(orders: OverAToy) -> None:
 
 
 def test_what_it_cannot_is_said(orders: OverAToy) -> None:
-    with pytest.raises(ConfigurationError, match="kind toy is not backed up table by table"):
-        restore_warehouse(with_backups(orders.platform()), "latest", orders.root / "x")
+    platform = with_backups(orders.platform())
+    for act in (partial(make_backup, platform), partial(restore_warehouse, platform, "latest", "x")):
+        with pytest.raises(ConfigurationError) as caught:
+            act()
+        for words in (
+            "of the kind toy",
+            "second copy of the landing store",
+            "data-platform rebuild",
+            "`backups:`",
+        ):
+            assert words in str(caught.value)
+    assert not (orders.root / "backups").exists(), "refused before anything is written"
+
+
+class NamedPlaces(ToyConfig):
+    """As an engine elsewhere names its warehouses."""
+
+    traits: ClassVar[Traits] = Traits(writers="many", archive=False, in_files=False)
+
+    def elsewhere(self, name: str | os.PathLike[str]) -> NamedPlaces:
+        if isinstance(name, Path):  # its own, beside the one that is replaced
+            return self.model_copy(update={"folder": name})
+        if not str(name).isidentifier():
+            raise ConfigurationError(f"{name!r} is no dataset's name: use letters, digits and underscores.")
+        return self.model_copy(update={"folder": self.folder.with_name(f"dataset_{name}")})
+
+
+def test_another_warehouse_is_named_as_its_engine_names_them(orders: OverAToy) -> None:
+    opened = orders.platform()
+    named = NamedPlaces(folder=Path("toy"))
+    platform = replace(opened, environment=opened.environment.model_copy(update={"warehouse": named}))
+    (orders.root / "past").mkdir()
+    output_warehouse(platform, "past", "--into")  # a folder of that name is nobody's business
+    with pytest.raises(ConfigurationError, match="no dataset's name"):
+        output_warehouse(platform, "a/b", "--into")
+    rebuild(platform, "past")
+    assert (orders.root / "dataset_past" / "toy.db").exists()
 
 
 def with_backups(platform: Platform) -> Platform:

@@ -9,7 +9,7 @@ from data_platform.errors import DataPlatformError, SourceError, UnsupportedType
 from data_platform.sources.postgres.fingerprint import XMIN, keeps_checksum
 from data_platform.sources.postgres.identity import Identity, renamed
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
-from data_platform.sources.postgres.types import ColumnPlan, plan_column_as, plan_columns, quote
+from data_platform.sources.postgres.types import ColumnPlan, plan_column_as, plan_columns, quote, type_base
 from data_platform.sources.reading import Changes, ClearColumn, Described, SourceTable
 from data_platform.tables import SOURCE_XMIN, Column
 
@@ -59,6 +59,7 @@ def describe(
         renamed=renamed(before, relation.identity),
         landed_before=before is not None,
         refusal=refusal,
+        type_base=type_base,
         private=Known(relation, plans),
     )
 

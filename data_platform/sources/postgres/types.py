@@ -17,6 +17,7 @@ from data_platform import sql
 from data_platform.errors import UnsupportedType
 from data_platform.printable import yaml_scalar
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
+from data_platform.sources.reading import without_modifier
 
 _EXACT = {
     "bool": "BOOLEAN",
@@ -55,6 +56,14 @@ _EARLIEST = "4714-01-01 (BC)"
 _FALSE_INFINITIES = ("294247-01-10 04:00:54.775807", "294247-01-10 04:00:54.775809")
 """Two microseconds that wrap into the very numbers by which the engine knows infinity and -infinity."""
 _MARK = "value-not-kept"
+
+
+def type_base(source_type: str) -> str:
+    """The type without length or precision. PostgreSQL writes anew the rows whose values a change of those alters,
+    and none where text becomes character varying or the other way round."""
+    base = without_modifier(source_type)
+    return "text" if base == "character varying" else base
+
 
 NOT_KEPT = {
     "nan": "holds NaN, which no DECIMAL can keep",

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import WarehouseError
 from data_platform.private_files import make_private
-from data_platform.warehouses import Traits
+from data_platform.warehouses import EngineError, Traits
 from data_platform.warehouses.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -139,3 +139,8 @@ class DuckDBConfig(BaseModel):
         from data_platform.warehouses.duckdb.connect import holder
 
         return holder(message)
+
+    def error_in(self, text: str) -> EngineError | None:
+        from data_platform.warehouses.duckdb.dbt_errors import error_in
+
+        return error_in(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from data_platform.errors import WarehouseError
-from data_platform.warehouses import Traits
+from data_platform.warehouses import EngineError, Traits
 from data_platform.warehouses.dialect import Dialect
 from data_platform_tests.contracts.toy_warehouse.dialect import SQLiteDialect
 
@@ -80,3 +81,9 @@ class ToyConfig(BaseModel):
 
     def held_by(self, message: str) -> str | None:
         return "another process" if "database is locked" in message else None
+
+    def error_in(self, text: str) -> EngineError | None:
+        found = re.search(r"\bsqlite3\.(\w+)Error: ", text)
+        if found is None:
+            return None
+        return EngineError(found.start(), found[1] == "Operational", f"SQLite's {found[1]}Error.")
