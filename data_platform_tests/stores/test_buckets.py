@@ -327,7 +327,7 @@ def test_a_bucket_that_is_not_there_is_said_and_is_no_absent_object(
     ("kind", "answer", "words"),
     [
         ("s3", "400 ExpiredToken", "the credentials have expired"),
-        ("s3", "403 RequestTimeTooSkewed", "this machine's clock is wrong"),
+        ("s3", "403 RequestTimeTooSkewed", "this machine's clock differs"),
         ("s3", "301 PermanentRedirect", "the bucket is in another region"),
         ("gcs", "401", "the credentials are wrong or have expired"),
         ("gcs", "403", "the credentials lack the permission"),

@@ -329,7 +329,8 @@ def test_an_upload_that_goes_on_where_it_broke_off(
     """Google's client sends pieces of more than 8 MB chunk by chunk."""
     content = random.Random(7).randbytes(20 * MB)
     (tmp_path / "part").write_bytes(content)
-    transfer = replace(IMPATIENT, part_bytes=9 * MB)
+    seconds = 2 if fault == "time-out" else 20
+    transfer = replace(IMPATIENT, part_bytes=9 * MB, answer_seconds=seconds)
     with faulty_proxy(gcs_server.url) as proxy:
         opener = gcs_server.opener(tmp_path / "scratch", new_prefix(), transfer, url=proxy.url)
         store = opener()
@@ -343,4 +344,20 @@ def test_an_upload_that_goes_on_where_it_broke_off(
             assert fault in ("flip", "lose answer")
         assert proxy.broken() == [fault]
         assert store.list("") == ["t/part"]
+        assert store.read("t/part") == content
+
+
+def test_an_upload_that_the_service_forgot_is_said_and_works_again(
+    gcs_server: ObjectServer, tmp_path: Path
+) -> None:
+    content = random.Random(8).randbytes(20 * MB)
+    (tmp_path / "part").write_bytes(content)
+    with faulty_proxy(gcs_server.url) as proxy:
+        transfer = replace(IMPATIENT, part_bytes=9 * MB, answer_seconds=20)
+        store = gcs_server.opener(tmp_path / "scratch", new_prefix(), transfer, url=proxy.url)()
+        proxy.breaks("404 NotFound", "PUT", path=lambda path: "upload_id=" in path)
+        with pytest.raises(StoreUnreachable, match=r"could not write t/part: .* no longer knows the upload"):
+            store.put_file("t/part", tmp_path / "part")
+        assert store.list("") == []
+        store.put_file("t/part", tmp_path / "part")
         assert store.read("t/part") == content

@@ -26,17 +26,17 @@ class GCSStoreConfig(BaseModel):
         pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", description="The bucket, which must exist."
     )
     prefix: Annotated[str, AfterValidator(checked_prefix)] = Field(
-        default="", description="The folder in the bucket; by default all of it."
+        default="", description="The folder in the bucket. Default: the whole bucket."
     )
     project: str | None = Field(
         default=None,
-        description="The project that requests are counted for; by default the credentials' own.",
+        description="The project that is billed for requests. Default: the credentials' project.",
     )
     endpoint_url: str | None = Field(
         default=None,
         pattern=URL,
-        description="Where the service is, if it is not Google's: a private endpoint, or an emulator. Over http://"
-        " no credentials are sent.",
+        description="Address of the service if it is not Google's: a private endpoint or an emulator. No credentials are"
+        " sent over http://.",
     )
     credentials_env: str | None = Field(
         default=None,
@@ -47,7 +47,7 @@ class GCSStoreConfig(BaseModel):
     cache: Path | None = Field(
         default=None,
         description="Folder on a local disk for files on their way; a relative path starts at the project's"
-        " folder. By default in this user's cache (`XDG_CACHE_HOME` or `~/.cache`), else among the system's temporary files.",
+        " folder. Default: in this user's cache (`XDG_CACHE_HOME` or `~/.cache`), else in the system's temporary folder.",
     )
 
     def place(self) -> tuple[str, ...]:

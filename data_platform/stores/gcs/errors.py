@@ -1,4 +1,4 @@
-"""What the errors of Google Cloud Storage mean, which of them to try again, and what to do about the rest."""
+"""What the errors of Google Cloud Storage mean, which of them to retry, and what to do about the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OF_THE_MOMENT = {408, 429, 500, 502, 503, 504}
 
 
 def answered(status: int, what: str, where: str, attempts: int) -> LandingError:
-    """The service said no to ``what``: what that means, and what to do."""
+    """The service refused ``what``: why, and what to do."""
     if status == 401:
         return StoreRefused(f"{what}: {_WRONG_CREDENTIALS}")
     if status == 403:
@@ -24,7 +24,7 @@ def answered(status: int, what: str, where: str, attempts: int) -> LandingError:
             " role Storage Object User on the bucket (storage.objects.list, get, create and delete)."
         )
     if status == 507:
-        return StoreFull(f"{what}: no space is left there. Make some, then run again.")
+        return StoreFull(f"{what}: no space is left there. Free some, then run again.")
     if status in _OF_THE_MOMENT:
         return StoreUnreachable(
             f"{what}: {where} answered {status} through {attempts} attempts. Run again"
@@ -37,7 +37,7 @@ def answered(status: int, what: str, where: str, attempts: int) -> LandingError:
 
 
 def unanswered(error: Exception, what: str, where: str, attempts: int) -> LandingError:
-    """The request never got as far: no credentials, no connection, no answer."""
+    """The request was never answered: no credentials, no connection, no response."""
     from google.auth.exceptions import (
         DefaultCredentialsError,
         GoogleAuthError,
@@ -62,8 +62,8 @@ def unanswered(error: Exception, what: str, where: str, attempts: int) -> Landin
 
 
 class Patience:
-    """How often one call is tried again, and how often it was: an answer that was lost makes what
-    the next one says uncertain."""
+    """How often one call may be retried, and how often it was. After a lost answer, the answer to the retry is
+    ambiguous."""
 
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
@@ -82,7 +82,7 @@ class Patience:
         )
 
     def of_the_moment(self, error: Exception) -> bool:
-        """Whether the service failed rather than refused: the same request may succeed, or has."""
+        """Whether the service failed instead of refusing: the same request may succeed later, or already has."""
         from google.api_core.exceptions import RetryError
         from google.auth.exceptions import TransportError
         from requests import ConnectionError as RequestsConnectionError
@@ -105,7 +105,7 @@ class Patience:
 
 
 def status_of(error: Exception) -> int:
-    """The HTTP status that ``error`` tells of; 0 when it is of none."""
+    """The HTTP status in ``error``; 0 if it has none."""
     code = getattr(error, "code", None)
     if isinstance(code, int):
         return int(code)

@@ -1,8 +1,8 @@
 """A store in a Google Cloud Storage bucket.
 
-Google's client does the work and tries again with growing pauses. Here is what it lacks:
-large files in parts that go side by side, proof that what arrived is what was sent, and
-errors in words. Nothing is imported or read from the environment before the store is used.
+Google's client does the work and retries with growing pauses. This module adds parallel
+uploads of large files in parts, proof that the received bytes are those that were sent, and
+readable errors. Nothing is imported or read from the environment before the store is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data_platform.errors import ObjectDamaged, StoreRefused
+from data_platform.errors import ObjectDamaged, StoreRefused, StoreUnreachable
 from data_platform.stores._keys import visible
 from data_platform.stores._remote import MB, RemoteStore, Transfer
 from data_platform.stores.gcs.checksums import checksums, crc32c_of
@@ -28,9 +28,9 @@ from data_platform.stores.gcs.slices import Slice
 
 _SCRATCH = ".scratch"
 _COMPOSED_MAX = 32
-"""So many objects the service joins to one at a time."""
+"""The number of objects that the service can join at a time."""
 _CHUNK_BYTES = 4 * MB
-"""What a thread holds in memory of the piece that it sends."""
+"""Bytes of its piece that a sending thread holds in memory."""
 
 
 class GCSStore(RemoteStore):
@@ -148,7 +148,7 @@ class GCSStore(RemoteStore):
         self._confirm(key, blob, size, crc32c)
 
     def _upload_pieces(self, blob: Any, path: Path, size: int) -> None:
-        """Send the file's pieces side by side under names of the store's own, and have them joined."""
+        """Upload the file's pieces in parallel under temporary names, then have the service join them."""
         step = max(self.transfer.part_bytes, -(-size // _COMPOSED_MAX))
         common = f"{self._prefix}{_SCRATCH}/{uuid.uuid4().hex}"
         starts = range(0, size, step)
@@ -172,7 +172,7 @@ class GCSStore(RemoteStore):
         self._remove(pieces, retry=self._retry())
 
     def _remove(self, pieces: Iterable[Any], retry: Any) -> None:
-        """Take the pieces away; what stays is removed by the bucket's lifecycle (docs/stores.md)."""
+        """Remove the pieces; the bucket's lifecycle rule removes any that are left (docs/stores.md)."""
         from google.api_core.exceptions import NotFound
 
         with suppress(Exception):  # a service that is gone is not asked for each of them
@@ -218,7 +218,7 @@ class GCSStore(RemoteStore):
         return None
 
     def _confirm(self, key: str, blob: Any, size: int, crc32c: str) -> None:
-        """That what was put arrived: by the length and the checksum the service took of it."""
+        """Check that the object arrived, by the length and the checksum that the service computed."""
         if blob.size is None or blob.crc32c is None:
             blob.reload(timeout=self._timeout, retry=self._retry())
         if int(blob.size) != size or blob.crc32c != crc32c:
@@ -240,7 +240,7 @@ class GCSStore(RemoteStore):
             return self._opened
 
     def _absent(self, key: str, act: str) -> Exception:
-        """What a 404 means: Google says it of an absent object and of an absent bucket alike."""
+        """The meaning of a 404: Google answers it for an absent object, bucket or upload."""
         from google.api_core.exceptions import NotFound
 
         if not self._there:
@@ -248,10 +248,15 @@ class GCSStore(RemoteStore):
                 list(self._bucket.list_blobs(max_results=1, timeout=self._timeout, retry=self._retry()))
             except NotFound:
                 return StoreRefused(
-                    f"{self._could_not(act, key)}: there is no such bucket. Create it, or mend `bucket` in"
+                    f"{self._could_not(act, key)}: there is no such bucket. Create it, or correct `bucket` in"
                     " catalog/platform.yaml, then run again."
                 )
             self._there = True
+        if act == "write":
+            return StoreUnreachable(
+                f"{self._could_not(act, key)}: the service no longer knows the upload, which an answer that came too"
+                " late can cause. Run again."
+            )
         return KeyError(key)
 
     @contextmanager
@@ -282,12 +287,12 @@ class GCSStore(RemoteStore):
             raise self._disk_error(error, act, key) from error
 
     def _said(self, error: Exception, act: str, key: str) -> Exception:
-        """``error`` in words; KeyError where it only says that there is no such object."""
+        """``error`` as one of our errors; KeyError if it only says that the object does not exist."""
         from google.cloud.storage.exceptions import DataCorruption
 
         if isinstance(error, DataCorruption):
             return ObjectDamaged(
-                f"{self._could_not(act, key)}: what came does not match its checksum. Run again; if it repeats, the"
+                f"{self._could_not(act, key)}: the received data does not match its checksum. Run again; if it happens again, the"
                 " object or the network alters data: restore the object from a copy."
             )
         status = status_of(error)

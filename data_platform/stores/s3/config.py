@@ -26,16 +26,16 @@ class S3StoreConfig(BaseModel):
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="The bucket, which must exist."
     )
     prefix: Annotated[str, AfterValidator(checked_prefix)] = Field(
-        default="", description="The folder in the bucket; by default all of it."
+        default="", description="The folder in the bucket. Default: the whole bucket."
     )
     region: str | None = Field(
         default=None,
-        description="The bucket's region; by default what the SDK finds (AWS_REGION, a profile).",
+        description="The bucket's region. Default: the one that the SDK finds (AWS_REGION, a profile).",
     )
     endpoint_url: str | None = Field(
         default=None,
         pattern=URL,
-        description="Where the service is, if it is not AWS: https://minio.internal:9000.",
+        description="Address of the service if it is not AWS, such as https://minio.internal:9000.",
     )
     access_key_env: str | None = Field(
         default=None,
@@ -54,13 +54,13 @@ class S3StoreConfig(BaseModel):
     cache: Path | None = Field(
         default=None,
         description="Folder on a local disk for files on their way; a relative path starts at the project's"
-        " folder. By default in this user's cache (`XDG_CACHE_HOME` or `~/.cache`), else among the system's temporary files.",
+        " folder. Default: in this user's cache (`XDG_CACHE_HOME` or `~/.cache`), else in the system's temporary folder.",
     )
 
     @model_validator(mode="after")
     def _keys_are_a_pair(self) -> Self:
         if (self.access_key_env is None) != (self.secret_key_env is None):
-            raise ValueError("`access_key_env` and `secret_key_env` belong together; name both or neither")
+            raise ValueError("`access_key_env` and `secret_key_env` belong together; give both or neither")
         if self.session_token_env is not None and self.access_key_env is None:
             raise ValueError(
                 "`session_token_env` needs `access_key_env` and `secret_key_env`, whose token it is"

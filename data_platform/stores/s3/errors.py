@@ -16,7 +16,7 @@ _NO_PERMISSION = (
 _REFUSALS: tuple[tuple[frozenset[str], str], ...] = (
     (
         frozenset({"NoSuchBucket"}),
-        "there is no such bucket. Create it, or mend `bucket` in catalog/platform.yaml, then run again.",
+        "there is no such bucket. Create it, or correct `bucket` in catalog/platform.yaml, then run again.",
     ),
     (
         frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity"}),
@@ -30,7 +30,7 @@ _REFUSALS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"AccessDenied", "AllAccessDisabled", "UnauthorizedAccess"}), _NO_PERMISSION),
     (
         frozenset({"RequestTimeTooSkewed"}),
-        "this machine's clock is wrong by more than the service allows. Set it, then run again.",
+        "this machine's clock differs from the service's by more than it allows. Set the clock, then run again.",
     ),
     (
         frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301"}),
@@ -42,11 +42,11 @@ _FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 
 
 def answered(error: ClientError, what: str, where: str, attempts: int) -> LandingError:
-    """The service said no to ``what``: what that means, and what to do."""
+    """The service refused ``what``: why, and what to do."""
     code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _FULL or status == 507:
-        return StoreFull(f"{what}: no space is left there ({code}). Make some, then run again.")
+        return StoreFull(f"{what}: no space is left there ({code}). Free some, then run again.")
     for codes, words in _REFUSALS:
         if code in codes:
             return StoreRefused(f"{what}: {words}")
@@ -64,7 +64,7 @@ def answered(error: ClientError, what: str, where: str, attempts: int) -> Landin
 
 
 def unanswered(error: Exception, what: str, where: str, attempts: int) -> LandingError:
-    """The request never got as far: no credentials, no connection, no answer."""
+    """The request was never answered: no credentials, no connection, no response."""
     from botocore import exceptions as sdk
 
     if isinstance(
@@ -82,7 +82,7 @@ def unanswered(error: Exception, what: str, where: str, attempts: int) -> Landin
             " in catalog/platform.yaml."
         )
     if isinstance(error, sdk.FlexibleChecksumError):
-        return ObjectDamaged(f"{what}: what came does not match its checksum. Run again.")
+        return ObjectDamaged(f"{what}: the received data does not match its checksum. Run again.")
     return StoreUnreachable(
         f"{what}: no answer from {where} ({type(error).__name__}) through"
         f" {attempts} attempts. Check the network, and `endpoint_url` and `region` in"
@@ -99,6 +99,6 @@ def tried_again(error: ClientError) -> bool:
 
 
 def is_of_the_moment(error: ClientError) -> bool:
-    """Whether the service failed rather than refused: the same request may succeed, or has."""
+    """Whether the service failed instead of refusing: the same request may succeed later, or already has."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status >= 500 or status in (408, 409, 429) or code_of(error) in ("SlowDown", "RequestTimeout")

@@ -1,8 +1,8 @@
 """A store in an S3 bucket: AWS, or a service that speaks the same.
 
-boto3 does the work: it signs, cuts large files into parts, and tries again with growing
-pauses. Here is what it lacks: proof that what arrived is what was sent, a second try for
-an answer cut short, and errors in words. Nothing is imported or read from the
+boto3 does the work: it signs, splits large files into parts, and retries with growing
+pauses. This module adds proof that the received bytes are those that were sent, a retry
+after a truncated answer, and readable errors. Nothing is imported or read from the
 environment before the store is used.
 """
 
