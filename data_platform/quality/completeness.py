@@ -1,8 +1,8 @@
-"""Is everything there? What the warehouse holds against what the source held. Pure.
+"""Completeness: compares the row counts and version sums of the warehouse with those of the source. Pure.
 
-Measuring the source is the sync's, measuring the warehouse the warehouse's. What
-agrees is present at the same version; a value that was converted wrongly is found by
-reading whole rows again, a seventh of the slices a day (``due``).
+The sync counts the source, the warehouse counts itself. If both agree, every row is present
+in the same version. Wrongly converted values are found by comparing whole rows, in a
+seventh of the slices each day (``due``).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Slice, Sn
 EMPTY = Fingerprint(0, 0)
 NO_ROWS = Tally(0, 0)
 ROTATION_DAYS = 7
-"""Every whole row is read again once in so many days."""
+"""Each whole row is compared once in this number of days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A slice where the source held ``expected`` and the warehouse holds ``actual``."""
+    """A slice that differs: the source held ``expected``, the warehouse holds ``actual``."""
 
     slice: Slice
     expected: Fingerprint | Tally
@@ -45,8 +45,8 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a comparison rests on: the source's ``tallies`` in one of its snapshots, held against the
-    warehouse when it had loaded the ledger up to batch ``sequence``, whose digest is ``head``."""
+    """The basis of a comparison: the source's counts (``tallies``) in one snapshot, compared with the
+    warehouse after it had loaded the ledger up to batch ``sequence``, whose digest is ``head``."""
 
     table: TableId
     snapshot: Snapshot
@@ -62,9 +62,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The whole rows of ``slices`` were compared, and those ``differing`` read again. Counted for each
-    of these are rows of the same version with other values than the source's: 0 where only the source
-    moved on."""
+    """The whole rows of ``slices`` were compared, and the ``differing`` slices were reread. Each of these maps
+    to its number of rows with the source's version but different values: 0 if only the source had
+    changed since."""
 
     slices: tuple[Slice, ...] = ()
     differing: Mapping[Slice, int] = field(default_factory=dict)
@@ -76,9 +76,9 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class CompletenessReport:
-    """``matching`` counts slices. ``unmeasured`` are those that were loaded into since the source
-    was last measured there, or that it never was: about them nothing is said. ``mended`` differed
-    and were read again."""
+    """``matching`` counts slices. ``unmeasured`` slices were loaded after the source was last counted
+    there, or were never counted: the report says nothing about them. ``mended`` slices differed
+    and were reread."""
 
     matching: int
     differing: tuple[Difference, ...]
@@ -96,11 +96,11 @@ class CompletenessReport:
         return tuple(difference.slice for difference in self.differing)
 
     def record(self) -> dict[str, Any] | None:
-        """The comparison as one JSON object: what was held against what, and what came of it.
+        """The comparison as one JSON object: both sides and the result.
 
-        ``seal`` is the SHA-256 of the rest, the digest of the ledger's head among it, which in turn covers every
-        batch before. It shows that the record is whole; that this platform made it, ``signature`` shows, an HMAC
-        over the seal (null without a key). None where there was no comparison with a snapshot.
+        ``seal`` is the SHA-256 of the other fields. They include the digest of the ledger's head, which covers every
+        earlier batch. The seal proves that the record is intact. ``signature``, an HMAC of the seal, proves that this
+        platform made it (null without a key). Returns None if nothing was compared with a snapshot.
         """
         if self.evidence is None:
             return None
@@ -127,7 +127,7 @@ class CompletenessReport:
 
 
 def seal(record: Mapping[str, Any]) -> str:
-    """The seal of a record, which whoever holds one can compute anew."""
+    """The seal of a record. Anybody who has the record can recompute it."""
     return hashlib.sha256(
         _canonical({k: v for k, v in record.items() if k not in ("seal", "signature")})
     ).hexdigest()
@@ -138,7 +138,7 @@ def _canonical(value: Any) -> bytes:
 
 
 def compare_tallies(evidence: Evidence, actual: Mapping[Slice, Tally]) -> CompletenessReport:
-    """Every slice of the source and of the warehouse, each held against the other."""
+    """Compare every slice of the source with the same slice of the warehouse, and the reverse."""
     slices = sorted(evidence.tallies.keys() | actual.keys())
     differing = tuple(
         Difference(s, evidence.tallies.get(s, NO_ROWS), actual.get(s, NO_ROWS))
@@ -149,7 +149,7 @@ def compare_tallies(evidence: Evidence, actual: Mapping[Slice, Tally]) -> Comple
 
 
 def due(table: TableId, slices: Iterable[Slice], day: date) -> tuple[Slice, ...]:
-    """The slices whose whole rows are compared on ``day``: each of them on one day of seven."""
+    """The slices whose whole rows are compared on ``day``: each slice on one day of seven."""
     readable = [s for s in slices if is_day(s) or s in (NULL_SLICE, WHOLE_TABLE)]
     turn = day.toordinal() % ROTATION_DAYS
     return tuple(sorted(s for s in readable if zlib.crc32(f"{table}/{s}".encode()) % ROTATION_DAYS == turn))
@@ -161,12 +161,11 @@ def compare(
     changed_since: Mapping[Slice, int],
     measured_whole_at: int | None = None,
 ) -> CompletenessReport:
-    """Compare, slice by slice, what still can be.
+    """Compare every slice that can still be compared.
 
-    ``changed_since`` is the sequence of the last load that touched a slice: a later one
-    than the slice's measurement makes that one stale. ``measured_whole_at`` is the
-    sequence of the last measurement of every slice: one that it did not mention was
-    empty at the source then.
+    ``changed_since`` maps slices to the last load that touched them. If that load is later
+    than the slice's count, the count is outdated. ``measured_whole_at`` is the sequence of the
+    last count of all slices: a slice that it does not mention was empty at the source then.
     """
     matching = 0
     differing: list[Difference] = []

@@ -1,6 +1,6 @@
-"""All of a table's rules over its raw table: one scan, then a few rows of each that fails.
+"""Evaluates all rules of a table over its raw table: one scan, then a few rows for each rule that fails.
 
-What a rule means is ``rules.py``'s; which check result it becomes is the graph's.
+``rules.py`` defines the rules; the graph turns the results into check results.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data_platform.warehouses.dialect import Dialect, relation
 
 
 class RuledTable(Protocol):
-    """What is needed of a table; the catalog's own is one."""
+    """The part of a table that is needed here; the catalog's table satisfies it."""
 
     @property
     def id(self) -> TableId: ...
@@ -33,9 +33,9 @@ class RuledTable(Protocol):
 @dataclass(frozen=True, slots=True)
 class RuleResult:
     """``failing`` of ``rows`` rows break the rule, a share of ``rate`` (0 to 1). ``sample`` holds
-    a few of them: key and the rule's columns as landed, so that a treated column shows its
-    treated value. ``unknown`` rows landed before the rule did. ``problem`` says why the
-    rule could not be evaluated at all; not knowing is no pass."""
+    the keys of a few of them and the rule's columns as landed, so personal columns appear
+    masked. ``unknown`` rows landed before the rule was added. ``problem`` says why the
+    rule could not be evaluated; such a rule does not pass."""
 
     rule: Rule
     passed: bool
@@ -102,8 +102,8 @@ def _counts(
     good: Mapping[str, str],
     personal: Mapping[str, Treatment],
 ) -> dict[str, tuple[int, int, int]]:
-    """Rows, failing rows and rows without an answer, per rule, in one scan. A rule that the engine
-    cannot run is left out; the others are then asked one by one."""
+    """Rows, failing rows and rows without a result, for each rule, in one scan. A rule that the engine
+    cannot run is left out; the others are then evaluated separately."""
     if not rules:
         return {}
     dialect = warehouse.dialect
@@ -152,23 +152,23 @@ def _shown(dialect: Dialect, name: str, type_: str) -> str:
 
 
 def _not_run(table: TableId, rule: Rule, columns: Mapping[str, str]) -> str:
-    """The engine's own words may quote a value, so they are not shown."""
+    """The engine's message is not shown, because it may quote a value."""
     types = ", ".join(f"{name} is {columns[name]}" for name in rule.columns if name in columns)
     return (
-        f"`{rule.text}` cannot be run on {table.raw_name}, where {types}: the engine does not compare them so."
-        " Correct the rule in the catalog: compare columns of one type, or test each with a rule of its own."
+        f"`{rule.text}` cannot be run on {table.raw_name}, where {types}: the engine cannot compare these types."
+        " Correct the rule in the catalog: compare columns of one type, or write a separate rule for each."
     )
 
 
 def _missing(table: TableId, rule: Rule, missing: Sequence[str], lands: bool, synced: bool) -> str:
     if not synced:
-        return f"{table.raw_name} has not been synced yet, so `{rule.text}` says nothing. Run `data-platform sync`."
+        return f"{table.raw_name} has not been synced yet, so `{rule.text}` cannot be evaluated. Run `data-platform sync`."
     if lands:
         return (
-            f"`{rule.text}` is about a personal column and is answered while the table is read, which has not"
-            f" happened since the rule was written. Run `data-platform sync --refresh {table}`."
+            f"`{rule.text}` tests a personal column, so it is evaluated while the table is read. The table has not"
+            f" been read since the rule was added. Run `data-platform sync --refresh {table}`."
         )
     return (
-        f"{table.raw_name} has no column {', '.join(missing)}, which `{rule.text}` is about. Correct the rule in"
+        f"{table.raw_name} has no column {', '.join(missing)}, which `{rule.text}` tests. Correct the rule in"
         " the catalog, or sync the table if the column is new."
     )

@@ -1,4 +1,4 @@
-"""What a table's rules found at one load, and its text form: from the command line's sync to the graph."""
+"""The results of a table's rules at one load, and their text form: from the command line's sync to the graph."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CheckedTable(RuledTable, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """``at`` is when. ``problem`` says why nothing could be evaluated; not knowing is no pass."""
+    """``at`` is the time of the evaluation. ``problem`` says why nothing could be evaluated; then no rule passes."""
 
     at: str
     rules: tuple[RuleResult, ...] = ()
@@ -41,7 +41,7 @@ class Evaluated:
 
 
 def evaluate_table(warehouse: Warehouse, table: CheckedTable, now: datetime) -> Evaluated:
-    """Every rule of ``table`` and the age of its newest data. Never raises for what cannot be evaluated."""
+    """Evaluate every rule of ``table`` and the age of its newest data. Rules that cannot be evaluated raise nothing."""
     at = now.isoformat(timespec="seconds")
     wanted = table.newest_data
     try:
@@ -55,7 +55,7 @@ def evaluate_table(warehouse: Warehouse, table: CheckedTable, now: datetime) -> 
 
 
 def to_text(evaluated: Evaluated) -> str:
-    """As JSON; values of a sample that JSON does not know are kept as text."""
+    """The result as JSON. Sample values that JSON cannot represent become text."""
     newest = evaluated.newest
     return json.dumps(
         {
@@ -82,7 +82,7 @@ def to_text(evaluated: Evaluated) -> str:
 
 
 def from_text(text: str, table: CheckedTable) -> Evaluated:
-    """What ``to_text`` wrote. Rules that the catalog no longer has are left out."""
+    """The result from the output of ``to_text``. Rules that are no longer in the catalog are left out."""
     raw = json.loads(text)
     known = {rule.name: rule for rule in table.rules}
     return Evaluated(
@@ -94,7 +94,7 @@ def from_text(text: str, table: CheckedTable) -> Evaluated:
 
 
 def sentence(result: RuleResult) -> str:
-    """What a failing rule found, without a value of a row."""
+    """A sentence about a failing rule, without a value of a row."""
     return result.problem or f"{result.failing:,} of {result.rows:,} rows fail `{result.rule.text}`"
 
 
@@ -103,10 +103,10 @@ def _result(known: Any, one: dict[str, Any]) -> RuleResult:
 
 
 def failing_lines(results: Sequence[RuleResult]) -> list[str]:
-    """A line a failing rule, for a terminal."""
+    """A line for each failing rule, for a terminal."""
     return [
         sentence(result)
         + (" (a warning)" if result.rule.severity == "warn" else "")
-        + ("; what follows the table waits" if result.rule.blocking else "")
+        + ("; tables downstream wait" if result.rule.blocking else "")
         for result in results
     ]

@@ -1,4 +1,4 @@
-"""How old a raw table's newest row is, by a column of its own. One query; no clock of its own."""
+"""The age of a raw table's newest row, according to one of its columns. One query; the caller gives the time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from data_platform.warehouses.dialect import relation
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """``newest`` is an ISO instant in UTC, None where the column holds no value; ``age_hours``
-    is negative for a row of the future."""
+    """``newest`` is an ISO instant in UTC, None if the column holds no value; ``age_hours``
+    is negative for a row with a future time."""
 
     column: str
     newest: str | None

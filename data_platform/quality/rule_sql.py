@@ -25,11 +25,11 @@ def condition(
     today: str | None = None,
     now: str | None = None,
 ) -> str:
-    """A condition that is never NULL: true where the row is good.
+    """A condition that is never NULL, and true if the row passes.
 
     ``column_sql`` turns a column's name into SQL, by default its quoted name; ``today`` and ``now`` are SQL for a
-    day and an instant where they are not the engine's own. The session's time zone must be UTC.
-    ``UnsupportedExpression`` where the engine cannot test the rule exactly.
+    day and an instant if they are not the engine's current ones. The session's time zone must be UTC.
+    ``UnsupportedExpression`` if the engine cannot test the rule exactly.
     """
     columns = [(column_sql or dialect.quote)(name) for name in rule.columns]
     column = columns[0]
@@ -42,7 +42,7 @@ def condition(
         return _value(dialect, operand, today or dialect.today(), now or dialect.now())
 
     def as_compared(operand: Operand) -> str:
-        """The column as what it is compared with: one form for every type it may have landed as."""
+        """The column converted to the type that it is compared with, whatever type it landed as."""
         return dialect.try_cast(column, _COMPARED_AS[operand.kind])
 
     first = rule.operands[0]

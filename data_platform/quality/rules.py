@@ -1,4 +1,4 @@
-"""One line of YAML becomes a rule. Its SQL is ``rule_sql.py``'s, running that ``evaluate.py``'s.
+"""Parses one line of YAML as a rule. ``rule_sql.py`` makes its SQL, ``evaluate.py`` runs it.
 
     revenue >= 0                    a column and a number, a date, a 'text', true, today, now
     paid_at >= created_at           or another column
@@ -9,8 +9,8 @@
     sku matches "^[A-Z]{3}-"        a regular expression (RE2), found anywhere in the text
     null_rate(coupon_code) <= 0.05  the share of rows where it is NULL
 
-A NULL passes every rule but ``not null``. What cannot be compared is bad: text
-that is no number fails ``>= 0``. Numbers are compared as double precision, dates
+A NULL passes every rule except ``not null``. A value that cannot be compared fails: text
+that is not a number fails ``>= 0``. Numbers are compared as double precision, dates
 as days in UTC.
 """
 
@@ -70,13 +70,12 @@ class Rule:
 
     @property
     def landed_column(self) -> str:
-        """The boolean column that holds the answer where ``lands`` says so."""
+        """The boolean column with the result, if ``lands`` is true."""
         return RULE_PREFIX + self.name
 
     def lands(self, personal: Mapping[str, Treatment]) -> bool:
-        """Whether it is answered in the extraction query, because it needs a clear value
-        that nothing outside the source may hold. NULLs stay NULL under every treatment,
-        so a rate rule never does."""
+        """Whether it is evaluated during extraction, because it needs a clear value that must
+        not leave the source. Every treatment preserves NULLs, so a rate rule never needs this."""
         return self.kind == "row" and any(personal.get(c, "keep") != "keep" for c in self.columns)
 
 
@@ -104,7 +103,7 @@ def parse_rule(rule: str | Mapping[str, Any]) -> Rule:
     if severity not in ("error", "warn"):
         raise ValueError("`severity` must be error or warn")
     if blocking and severity == "warn":
-        raise ValueError("a blocking rule has severity error; a warning stops nothing")
+        raise ValueError("a blocking rule must have severity error; a warning stops nothing")
     parsed = replace(_parse_text(text), blocking=blocking, severity=severity)
     if name is None:
         return parsed
@@ -161,7 +160,7 @@ def _parse_text(text: str) -> Rule:
         return _rule(text, (column,), "matches", "matches", (Operand("text", value),))
     if re.match(r"(contains|matches)\b", rest, re.I):
         raise ValueError(
-            f'the text after `{lowered.split()[0]}` stands in quotes, as in `email contains "@"`'
+            f'the text after `{lowered.split()[0]}` must be in quotes, as in `email contains "@"`'
         )
     if match := _BETWEEN.fullmatch(rest):
         low, high = _operand(match["low"]), _operand(match["high"])
@@ -173,7 +172,7 @@ def _parse_text(text: str) -> Rule:
         operator = {"<>": "!=", "==": "="}.get(match["operator"], match["operator"])
         operand = _operand(match["operand"].strip())
         if operand.kind == "boolean" and operator not in ("=", "!="):
-            raise ValueError("true and false are compared with = or != only")
+            raise ValueError("true and false can only be compared with = or !=")
         columns = (column, operand.value) if operand.kind == "column" else (column,)
         return _rule(text, columns, "compare", operator, (operand,))
     raise ValueError(f"cannot be read after the column `{column}`; write a rule such as {FORMS}")
@@ -181,13 +180,13 @@ def _parse_text(text: str) -> Rule:
 
 def _rate(text: str, found: re.Match[str]) -> Rule:
     if found["operator"] != "<=":
-        raise ValueError("null_rate is bounded from above: `null_rate(column) <= 0.05`")
+        raise ValueError("null_rate needs an upper bound: `null_rate(column) <= 0.05`")
     try:
         share = float(found["share"])
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise ValueError("the share after null_rate is a number from 0 to 1: 0.05 is five in a hundred")
+        raise ValueError("the share after null_rate must be a number from 0 to 1: 0.05 is five in a hundred")
     operands = (Operand("number", found["share"]),)
     return replace(
         _rule(text, (_unquote(found["column"]),), "null_rate", "<=", operands), kind="rate", threshold=share
@@ -202,7 +201,7 @@ def _rule(
 
 
 def _slug(column: str, form: Form, operator: str, operands: tuple[Operand, ...]) -> str:
-    """A readable name; a digest is added where letters alone would not tell two rules apart."""
+    """A readable name; a digest is appended if letters alone could not distinguish two rules."""
     words = [column]
     if form == "null_rate":
         words = ["null_rate", column]
@@ -261,7 +260,7 @@ def _date(text: str) -> Operand:
     try:
         date.fromisoformat(text)
     except ValueError:
-        raise ValueError("the date is not one of the calendar; write it as 2024-01-31") from None
+        raise ValueError("the date does not exist; write it as 2024-01-31") from None
     return Operand("date", text)
 
 
@@ -288,17 +287,17 @@ def _check_between(low: Operand, high: Operand) -> None:
     if low.kind not in groups or high.kind not in groups or groups[low.kind] != groups[high.kind]:
         raise ValueError("`between` needs two numbers, two dates or two texts")
     if low.kind == high.kind == "number" and float(low.value) > float(high.value):
-        raise ValueError("`between` has its greater end first: no row could pass")
+        raise ValueError("`between` has its greater value first: no row could pass")
     if low.kind == high.kind == "date" and low.value > high.value:
-        raise ValueError("`between` has its later end first: no row could pass")
+        raise ValueError("`between` has its later date first: no row could pass")
 
 
 def _check_pattern(pattern: str) -> None:
-    """RE2 runs in linear time and therefore knows no look-around and no back-references."""
+    """RE2 runs in linear time. Therefore it has no look-around and no back-references."""
     if _NOT_IN_RE2.search(pattern):
         raise ValueError(
             "the regular expression uses look-around, a back-reference or a possessive quantifier,"
-            " which the engine's RE2 syntax does not have"
+            " which RE2, the engine's syntax, does not support"
         )
     if len(pattern) > _PATTERN_LENGTH_MAX:
         raise ValueError(
@@ -310,7 +309,7 @@ def _check_pattern(pattern: str) -> None:
 
 @cache
 def _pattern_problem(pattern: str) -> str | None:
-    """What the engine that runs it says of ``pattern``; None when it compiles."""
+    """The engine's error about ``pattern``; None if it compiles."""
     import duckdb
 
     with duckdb.connect(":memory:", config={"threads": 1}) as engine:

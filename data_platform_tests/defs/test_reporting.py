@@ -115,7 +115,7 @@ def test_a_blocking_rule_fails_before_its_rows_are_news(project: Project) -> Non
     project.execute("ALTER TABLE orders ALTER COLUMN user_id DROP NOT NULL")
     assert project.sync("orders").success
     project.execute("UPDATE orders SET user_id = NULL WHERE order_id = 1")
-    assert "what follows the table waits" in sync(project, "shop/orders")
+    assert "tables downstream wait" in sync(project, "shop/orders")
     project.sensor("report_batches")
     assert shown(project, ORDERS)["user_id_not_null"] == "FAILED"
     key = dg.AssetCheckKey(ORDERS, "user_id_not_null")
