@@ -25,7 +25,7 @@ from data_platform.sandbox.install import alive
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import FAST
 from data_platform_tests import other_postgres
-from data_platform_tests.servers import gcs_server, gcs_store, pooled, s3_server, s3_store
+from data_platform_tests.servers.fixtures import gcs_server, gcs_store, pooled, s3_server, s3_store
 
 __all__ = ["gcs_server", "gcs_store", "pooled", "s3_server", "s3_store"]
 

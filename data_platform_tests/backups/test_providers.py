@@ -20,7 +20,7 @@ from data_platform.tables import TableId
 from data_platform_tests.backups.conftest import Box, config
 from data_platform_tests.contracts.batches import TABLE
 from data_platform_tests.landing.test_ledger import grow
-from data_platform_tests.servers import ObjectServer, new_prefix
+from data_platform_tests.servers.objects import ObjectServer, new_prefix
 
 pytestmark = pytest.mark.slow
 

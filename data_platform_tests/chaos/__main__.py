@@ -16,7 +16,8 @@ from data_platform_tests.chaos.schedule import Chaos, command, small_disk
 from data_platform_tests.chaos.source import running_source
 from data_platform_tests.chaos.sweep import OPERATIONS, Sweep
 from data_platform_tests.chaos.world import TABLES, World
-from data_platform_tests.servers import faulty_proxy, seaweedfs
+from data_platform_tests.servers.faulty import faulty_proxy
+from data_platform_tests.servers.objects import seaweedfs
 
 
 def main() -> int:

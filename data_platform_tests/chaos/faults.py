@@ -20,7 +20,7 @@ from data_platform.sources.postgres.settings import APPLICATION_NAME
 from data_platform_tests.chaos.forks import ForkServer, Outcome
 from data_platform_tests.chaos.source import Source, lock_holder
 from data_platform_tests.chaos.world import KEEPING, World
-from data_platform_tests.servers import FaultyProxy
+from data_platform_tests.servers.faulty import FaultyProxy
 
 Job = dict[str, Any]
 

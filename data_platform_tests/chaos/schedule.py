@@ -17,7 +17,8 @@ from data_platform_tests.chaos.faults import Stage, Totals, choose
 from data_platform_tests.chaos.forks import ForkServer
 from data_platform_tests.chaos.source import Source
 from data_platform_tests.chaos.world import DAYS, TABLES, World
-from data_platform_tests.servers import ENVIRON, FaultyProxy, ObjectServer, new_prefix
+from data_platform_tests.servers.faulty import FaultyProxy
+from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
 
 ROW = 5
 """Seeds that share a world."""

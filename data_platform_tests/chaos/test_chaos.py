@@ -11,7 +11,8 @@ import pytest
 from data_platform_tests.chaos.forks import ForkServer
 from data_platform_tests.chaos.schedule import Chaos, command, small_disk
 from data_platform_tests.chaos.source import Source
-from data_platform_tests.servers import ObjectServer, faulty_proxy
+from data_platform_tests.servers.faulty import faulty_proxy
+from data_platform_tests.servers.objects import ObjectServer
 
 pytestmark = pytest.mark.slow
 

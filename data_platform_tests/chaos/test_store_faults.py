@@ -9,7 +9,8 @@ import pytest
 
 from data_platform_tests.chaos.forks import ForkServer
 from data_platform_tests.chaos.world import World
-from data_platform_tests.servers import ENVIRON, FaultyProxy, ObjectServer, faulty_proxy, new_prefix
+from data_platform_tests.servers.faulty import FaultyProxy, faulty_proxy
+from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from data_platform.stores.gcs.store import GCSStore
 from data_platform.stores.local import LocalStore
 from data_platform.stores.s3.config import S3StoreConfig
 from data_platform.stores.s3.store import S3Store
-from data_platform_tests.servers import new_prefix
+from data_platform_tests.servers.objects import new_prefix
 
 Reopen = Callable[[], Store]
 """Opens, any number of times and in any process, the same store."""

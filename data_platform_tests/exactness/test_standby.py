@@ -15,7 +15,7 @@ import pytest
 from data_platform.errors import SourceError, SourceUnreachable
 from data_platform_tests.exactness.standby import Standby
 from data_platform_tests.exactness.tables import VARIANTS
-from data_platform_tests.servers import balancer
+from data_platform_tests.servers.pools import balancer
 from data_platform_tests.sync.conftest import Project
 
 pytestmark = pytest.mark.slow

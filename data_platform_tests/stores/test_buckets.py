@@ -36,13 +36,8 @@ from data_platform.stores.kinds import StoreConfig
 from data_platform.stores.s3.checksums import digests
 from data_platform.stores.s3.config import S3StoreConfig
 from data_platform.stores.s3.store import S3Store
-from data_platform_tests.servers import (
-    READER_SECRET,
-    SECRET_KEY,
-    ObjectServer,
-    faulty_proxy,
-    new_prefix,
-)
+from data_platform_tests.servers.faulty import faulty_proxy
+from data_platform_tests.servers.objects import READER_SECRET, SECRET_KEY, ObjectServer, new_prefix
 
 QUICK = Transfer(attempts=2, connect_seconds=2, answer_seconds=5, pause_seconds_max=0.05)
 ACTS: dict[str, Callable[[Store, Path], object]] = {

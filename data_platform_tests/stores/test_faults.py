@@ -16,14 +16,8 @@ import pytest
 from data_platform.errors import LandingError, ObjectDamaged, StoreUnreachable
 from data_platform.stores._remote import MB, RemoteStore, Transfer
 from data_platform.stores.s3.store import S3Store
-from data_platform_tests.servers import (
-    SECRET_KEY,
-    Break,
-    FaultyProxy,
-    ObjectServer,
-    faulty_proxy,
-    new_prefix,
-)
+from data_platform_tests.servers.faulty import Break, FaultyProxy, faulty_proxy
+from data_platform_tests.servers.objects import SECRET_KEY, ObjectServer, new_prefix
 
 pytestmark = pytest.mark.slow
 

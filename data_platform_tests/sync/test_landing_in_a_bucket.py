@@ -11,7 +11,7 @@ from data_platform.stores.s3.store import S3Store
 from data_platform.sync import load_pending
 from data_platform.tables import TableId
 from data_platform_tests.landing.chains import problems_of
-from data_platform_tests.servers import ENVIRON, ObjectServer, new_prefix
+from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
 from data_platform_tests.sync.conftest import COLUMNS, ORDERS, ORDERS_SQL, Project
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 from data_platform.doctor import look
 from data_platform.errors import SourceError, SourceUnreachable
 from data_platform.sync import check_sources, discover, probe
-from data_platform_tests.servers import balancer
+from data_platform_tests.servers.pools import balancer
 from data_platform_tests.sync.conftest import Project
 
 pytestmark = pytest.mark.slow
