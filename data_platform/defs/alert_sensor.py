@@ -1,4 +1,4 @@
-"""The sensor that watches everything else and tells people. Runs in every environment."""
+"""The sensor that watches everything else and sends alerts. Runs in every environment."""
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 
@@ -27,22 +27,22 @@ KINDS = frozenset({"check", "run", "freshness", "sensor", "schedule"})
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the ticks of a process need not read again. Losing it costs a slower tick."""
+    """A cache of records that later ticks of the process need not read again. Losing it only slows one tick."""
 
     runs: FinishedRuns = field(default_factory=FinishedRuns)
     checks: LatestChecks = field(default_factory=LatestChecks)
 
 
 def alert_sensor() -> dg.SensorDefinition:
-    """Its cursor holds the open incidents; one that cannot be read is told again."""
+    """The sensor's cursor holds the open incidents. If it cannot be read, they are reported again."""
     memory = Memory()
 
     @dg.sensor(
         name=NAME,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells failed checks and runs, stale assets and failing sensors and schedules, once"
-        " each, and when they recover. Without a webhook it prints what it would send.",
+        description="Reports failed checks and runs, stale assets and failing sensors and schedules, once"
+        " each, and their recovery. Without a webhook, it prints the messages instead.",
     )
     def alerts(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
         opened = platform.open()
@@ -52,7 +52,7 @@ def alert_sensor() -> dg.SensorDefinition:
         now = datetime.now(UTC)
         found, unknown, healed = look(context, repository, now, memory)
         if opened.catalog.left_out:
-            unknown |= KINDS  # what is open about a source that is left out has not recovered
+            unknown |= KINDS  # open incidents of a source that is left out have not recovered
         told = announce(
             context.cursor,
             found,
@@ -66,7 +66,7 @@ def alert_sensor() -> dg.SensorDefinition:
         context.update_cursor(told.cursor)
         if told.error is not None:
             context.log.error(str(told.error))
-            return dg.SkipReason(f"{told.pending} message(s) wait: {told.error}")
+            return dg.SkipReason(f"{told.pending} message(s) not sent yet: {told.error}")
         return dg.SkipReason(f"{told.open} incident(s) open, {told.told} message(s) sent")
 
     return alerts
@@ -75,7 +75,7 @@ def alert_sensor() -> dg.SensorDefinition:
 def look(
     context: dg.SensorEvaluationContext, repository: dg.RepositoryDefinition, now: datetime, memory: Memory
 ) -> tuple[list[Problem], set[str], dict[str, Healing]]:
-    """Every problem there is now, the kinds that could not be looked at, and what ended others."""
+    """All current problems, the kinds that could not be checked, and what ended earlier problems."""
     instance, graph = context.instance, repository.asset_graph
     fresh = [key for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy is not None]
     healed: dict[str, Healing] = {}
@@ -98,8 +98,8 @@ def look(
         try:
             found += see()
         except Exception:
-            # Not knowing is no recovery: what is open of this kind stays open.
-            context.log.exception(f"could not look at {kind} problems")
+            # Not knowing is not a recovery: open incidents of this kind stay open.
+            context.log.exception(f"could not check for problems of the kind {kind}")
             unknown.add(kind)
     return found, unknown, healed
 

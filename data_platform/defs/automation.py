@@ -1,7 +1,7 @@
-"""When dbt models run by themselves. Conditions only; the daemon evaluates them.
+"""Conditions under which dbt models run automatically. The daemon evaluates them.
 
-A model follows every change of a raw table, of old days too. dbt runs apart from
-the syncs, so that one broken table keeps no unrelated mart from being built.
+A model follows every change of a raw table, including changes of old days. dbt runs separately
+from the syncs, so that a broken table does not prevent unrelated marts from being built.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ RAW = dg.AssetSelection.key_prefixes(["raw"])
 
 
 def follow_raw_changes(gates: Iterable[dg.AssetKey]) -> dg.AutomationCondition[Any]:
-    """Run after a dependency changed, once none is being made, unless one of ``gates`` (raw
-    tables upstream, however far) failed a blocking check.
+    """Run after a dependency changed and while none is being materialized, unless one of ``gates`` (raw
+    tables upstream, at any distance) failed a blocking check.
 
-    A raw table counts by its data version: a look that found nothing triggers nothing.
-    Other models count by being built. ``in_latest_time_window`` and ``any_deps_missing``
+    A raw table has changed if its data version changed: a sync without changes triggers nothing.
+    Other models have changed if they were built. ``in_latest_time_window`` and ``any_deps_missing``
     of ``eager()`` are left out on purpose: they would ignore changes of past days, and
     wait for ever for a day without rows.
     """

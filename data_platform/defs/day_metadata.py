@@ -1,4 +1,4 @@
-"""What a run of many days tells of each: its own facts with every day, the table's with the last one alone.
+"""The metadata of a run of many days: each day has its own facts, only the last day those of the table.
 
 Dagster gives all metadata of a result to every partition of the run. The columns and the preview of a table of four
 columns are 6 kB, stored twice in SQLite: 13 kB a day of a backfill, all of it the same text. The asset's page shows

@@ -1,10 +1,10 @@
-"""dbt's manifest: where it is, how it is built, and whether it still tells of these files.
+"""dbt's manifest: where it is, how it is built, and whether it is up to date.
 
     python -m data_platform.defs.dbt_manifest     builds it (`make manifest`)
 
-Definitions load from a prebuilt manifest, because parsing costs seconds of every
-process that loads them. Beside it lies a digest of every file it was built from;
-a manifest of other files is refused rather than shown.
+Definitions load from a prebuilt manifest, because parsing costs seconds in every
+process that loads them. A digest of the files from which it was built is stored next
+to it; an outdated manifest is refused.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ def digest_of_files(project: Path) -> str:
 
 
 def load_manifest(root: Path) -> dict[str, Any]:
-    """The prebuilt manifest; ``ConfigurationError`` when there is none or it is stale."""
+    """The prebuilt manifest; ``ConfigurationError`` if it is missing or out of date."""
     path = manifest_path(root)
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         raise ConfigurationError(
-            f"dbt's manifest {path} is not there, so the models cannot be shown. {BUILD}; under"
-            " `make dev` it is built by itself."
+            f"dbt's manifest {path} does not exist, so the models cannot be shown. {BUILD};"
+            " `make dev` builds it automatically."
         ) from None
     if not fresh(root):
         project = dbt_folder(root)
         raise ConfigurationError(
-            f"dbt's manifest {path} was built from other files than those in {project}: a model, a test"
-            f" or a description changed since. {BUILD}; under `make dev` that happens by itself."
+            f"dbt's manifest {path} is out of date: a model, a test or a description in {project}"
+            f" has changed. {BUILD}; `make dev` does that automatically."
         )
     manifest: dict[str, Any] = json.loads(text)
     return manifest
 
 
 def fresh(root: Path) -> bool:
-    """Whether there is a manifest and it is of the files as they are now."""
+    """Whether the manifest exists and was built from the current files."""
     path, project = manifest_path(root), dbt_folder(root)
     if not path.exists():
         return False
@@ -88,10 +88,10 @@ def build_manifest(
 ) -> Path:
     """Run ``dbt parse`` and record what the manifest was built from. Connects to nothing.
 
-    With the ``environment`` and the ``variables`` of the runs to come, dbt takes over in
-    each what it parsed here; otherwise it parses everything again (5 CPU-s).
+    If later runs have the same ``environment`` and ``variables``, dbt reuses in each what it
+    parsed here; otherwise it parses everything again (5 CPU-s).
 
-    Processes that want it at once take turns, and all but the first find it done.
+    If several processes call this at once, the first one builds it and the others wait.
     """
     project = dbt_folder(root)
     manifest_path(root).parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def _digested(project: Path) -> Iterator[Path]:
 
 
 def _newer_than_files(path: Path, project: Path) -> bool:
-    """A person's own ``dbt`` command rewrites the manifest without the digest beside it."""
+    """Detects that a ``dbt`` command of the user rewrote the manifest without updating the digest."""
     written = path.stat().st_mtime
     digest = path.with_name(DIGEST_NAME)
     return (not digest.exists() or digest.stat().st_mtime < written) and all(

@@ -1,4 +1,4 @@
-"""What one invocation of dbt said of each model and test, and the failure that a run ends with."""
+"""The result of each model and test of one dbt invocation, and the failure that a run ends with."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MODELS_NAMED = 5
 
 @dataclass(frozen=True)
 class Results:
-    """By a node's id: what is wrong with each model that was not built, and with each test that failed
-    or warns. ``failed`` are those of them that fail the run, ``skipped`` counts the models left out."""
+    """Maps the id of each model that was not built, and of each test that failed or warns, to the reason.
+    ``failed`` are those that fail the run, ``skipped`` counts the models that were left out."""
 
     sentences: Mapping[str, str] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
@@ -29,11 +29,11 @@ class Results:
     def failure(
         self, names: Mapping[str, str], checks: Collection[str], apart: Collection[str], said: Sequence[str]
     ) -> dg.Failure | None:
-        """How the run fails. A sentence a model stands in its metadata, so that each is told by itself;
-        tests that are asset checks of this run (their ids are ``checks``) are told by these. ``apart``
-        are the tests that are checks of no run. dbt runs tests of models that nobody selected too: these
-        are left to their own models' runs. ``names`` are the assets by id; ``said`` are the sentences for what dbt
-        printed as errors, for when it got to no model at all."""
+        """The failure of the run. Its metadata has a sentence for each model, so that each is reported separately.
+        Tests that are asset checks of this run (their ids are ``checks``) are reported as these. ``apart``
+        are the tests that are checks of no run. dbt also runs tests of models that were not selected: the
+        runs of those models report them. ``names`` maps ids to assets. ``said`` are sentences about the errors that
+        dbt printed, used if it reached no model at all."""
         models = {names[id_]: self.sentences[id_] for id_ in self.failed if id_ in names}
         others = {f"test {id_.split('.')[2]}": self.sentences[id_] for id_ in self.failed & set(apart)}
         tests = self.failed & (set(apart) | set(checks))
@@ -50,7 +50,7 @@ class Results:
         if tests:
             parts.append(f"{plural(len(tests), 'test')} failed.")
         if self.skipped:
-            parts.append(f"{plural(self.skipped, 'model')} made of these were left as they were.")
+            parts.append(f"{plural(self.skipped, 'model')} downstream of these were not built.")
         return dg.Failure(
             " ".join(parts), metadata={**models, **others, TOLD_BY_CHECKS: len(tests) - len(others)}
         )
@@ -85,8 +85,8 @@ def is_model(node: Mapping[str, Any]) -> bool:
 
 
 def owned(test: Mapping[str, Any]) -> bool:
-    """Whether dagster-dbt makes ``test`` a check of a model: the one it is written on, its only one, or
-    the one it names."""
+    """Whether dagster-dbt makes ``test`` a check of a model: the one that it is defined on, its only one, or
+    the one that it names."""
     attached = test.get("attached_node") or ""
     named = (test.get("config", {}).get("meta") or test.get("meta") or {}).get("dagster", {}).get("ref")
     only = test["depends_on"]["nodes"]

@@ -1,6 +1,6 @@
-"""One run of dbt against the environment's warehouse, and what is told of its tables.
+"""One run of dbt against the environment's warehouse, and the metadata of its tables.
 
-What the models are and when they run is ``dbt.py``'s and ``automation.py``'s.
+``dbt.py`` defines the models, ``automation.py`` decides when they run.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class DbtCli(DbtCliResource):
         return Version(version("dbt-core"))
 
     def cli(self, *args: Any, **arguments: Any) -> DbtCliInvocation:
-        """As ever, but dbt's process is given no secret that the project does not name."""
+        """Like the base class, but dbt's process gets only those secrets that the project names."""
         with only(passed_on(parsed(Path(self.project_dir)), os.environ)):
             return super().cli(*args, **arguments)
 
@@ -61,7 +61,7 @@ class DbtCli(DbtCliResource):
 
 @dataclass(frozen=True, slots=True)
 class ModelRelation:
-    """Where a model is in the warehouse; ``descriptions`` are its documented columns."""
+    """The place of a model in the warehouse; ``descriptions`` are those of its documented columns."""
 
     schema: str
     name: str
@@ -93,7 +93,7 @@ class Models:
 
     @cached_property
     def tests_apart(self) -> frozenset[str]:
-        """The ids of tests that belong to no model, so that no asset check tells of them."""
+        """The ids of tests that belong to no model, so that no asset check reports them."""
         nodes = self.manifest["nodes"].items()
         return frozenset(id_ for id_, node in nodes if node["resource_type"] == "test" and not owned(node))
 
@@ -107,7 +107,7 @@ class Models:
         )
 
     def above(self, keys: Collection[dg.AssetKey]) -> set[dg.AssetKey]:
-        """The models that ``keys`` are made of, however far up, without themselves."""
+        """The models upstream of ``keys``, at any distance, without ``keys``."""
         by_id = {node["unique_id"]: key for key, node in self.nodes.items()}
         seen = set(keys)
         waiting = [self.nodes[key]["unique_id"] for key in keys if key in self.nodes]
@@ -123,15 +123,15 @@ class Models:
 def build(
     context: dg.AssetExecutionContext, dbt: DbtCli, platform: Platform, models: Models
 ) -> Iterator[Any]:
-    """Build and test the selected models, after whatever they are made of that is not there yet:
-    a model follows its own tables only, and in a new warehouse not all of them have come."""
+    """Build and test the selected models, but first build their upstream models that do not exist yet: a
+    model only follows its own tables, and a new warehouse does not have all of them."""
     variables = platform.environment.warehouse.dbt_variables(platform.catalog.root)
     sweep(context.instance, Path(dbt.project_dir) / "target")
     with environment_variables(variables):
         missing = not_there(platform, models, models.above(context.selected_asset_keys))
         if missing:
             names = [models.nodes[key]["name"] for key in missing]
-            context.log.info(f"building first what is not there yet: {', '.join(names)}")
+            context.log.info(f"building first the upstream models that do not exist yet: {', '.join(names)}")
             first = dbt.cli(
                 ["build", *WITHOUT_TESTS, "--select", " ".join(names)],
                 manifest=models.manifest,
@@ -172,9 +172,9 @@ def described(
     platform: Platform,
     models: Models,
 ) -> Iterator[Any]:
-    """dbt's events, once dbt is done and has let go of the file, with rows, columns and what these are
-    made of added, and our own words on a failing test. A failed dbt still gets its events reported
-    before the failure is raised, which says nothing of what dbt printed: that may quote rows."""
+    """dbt's events, after dbt has ended and closed the file, with added rows, columns, column lineage, and our
+    own sentence about each failing test. If dbt failed, its events are reported before the failure is
+    raised. The failure does not contain dbt's output, which may quote rows."""
     done: list[Any] = []
     failed = False
     try:
@@ -206,7 +206,7 @@ def described(
 def failure_of(
     invocation: DbtCliInvocation, platform: Platform, models: Models, checks: Collection[str]
 ) -> dg.Failure | None:
-    """``checks`` are the ids of the tests that are told as asset checks."""
+    """``checks`` are the ids of the tests that are reported as asset checks."""
     names = {node["unique_id"]: key.to_user_string() for key, node in models.nodes.items()}
     engine = platform.environment.warehouse
     results = read_results(invocation.target_path, models.manifest, engine)
@@ -215,7 +215,7 @@ def failure_of(
 
 
 def test_id(result: dg.AssetCheckResult) -> str:
-    """The id of the dbt test that a check is."""
+    """The id of the dbt test behind a check."""
     value = (result.metadata or {})["unique_id"]
     return str(value.value if isinstance(value, dg.MetadataValue) else value)
 
@@ -235,14 +235,14 @@ def in_words(result: dg.AssetCheckResult, results: Results) -> dg.AssetCheckResu
 
 
 def relations(warehouse: Warehouse) -> Mapping[tuple[str, str], Relation]:
-    """By schema and name, in lower case. To describe one takes the engine as long as to describe all."""
+    """Relations by schema and name, in lower case. The engine takes as long to describe one as to describe all."""
     return {(found.schema.lower(), found.name.lower()): found for found in warehouse.describe()}
 
 
 def relation_metadata(
     warehouse: Warehouse, relation: ModelRelation | None, there: Mapping[tuple[str, str], Relation]
 ) -> dict[str, Any]:
-    """Columns, and rows of what is no view; nothing where the model is not ``there``."""
+    """The columns, and the row count unless it is a view; nothing if the model does not exist."""
     found = there.get((relation.schema.lower(), relation.name.lower())) if relation else None
     if relation is None or found is None:
         return {}
@@ -261,7 +261,8 @@ def relation_metadata(
 
 @contextmanager
 def output_without_values(engine: Engine) -> Iterator[None]:
-    """What dbt prints goes into the run's output, but not what may be of a row. dagster-dbt writes an event at a time."""
+    """Copies dbt's output into the run's output, without text that may quote a row. dagster-dbt writes one event at a
+    time."""
     with redirect_stdout(_Output(sys.stdout, engine)):
         yield
 

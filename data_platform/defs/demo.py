@@ -1,7 +1,7 @@
-"""`python -m data_platform.defs.demo`: the whole graph once, and what came of it (`make demo`).
+"""`python -m data_platform.defs.demo`: runs the whole graph once and prints the result (`make demo`).
 
 Runs the jobs `everything` and `backup` in this process and records them in DAGSTER_HOME, so that
-`make dev` shows them afterwards. What it prints at the end is `data-platform summary`'s.
+`make dev` shows them afterwards. At the end it prints the output of `data-platform summary`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> int:
         result = run(EVERYTHING)
         backed_up = None
         if platform.environment.backups is not None:
-            print("Backing the warehouse up, and reading every byte of it back.", flush=True)
+            print("Backing up the warehouse and reading back every byte.", flush=True)
             backed_up = run(BACKUP, partition_key=datetime.now(UTC).date().isoformat())
     told = backup_lines(platform) if backed_up is not None and backed_up.success else []
     green = (
@@ -72,7 +72,7 @@ def tell_failures(result: Any) -> None:
 
 
 def backup_lines(platform: Any) -> list[str]:
-    """What the newest backup holds and where it is."""
+    """The content and the place of the newest backup."""
     from data_platform.cli.output import size
     from data_platform.sync.backup import archives
 

@@ -1,7 +1,7 @@
-"""`python -m data_platform.defs.dev`: what `dagster dev` is, with the guarded webserver (`make dev`).
+"""`python -m data_platform.defs.dev`: `dagster dev` with the guarded webserver (`make dev`).
 
-Takes the options of `dagster dev`, and starts what it starts: a code server for each location, the daemon and
-a webserver, which all end with it.
+It takes the options of `dagster dev` and starts the same processes: a code server for each location, the daemon and
+a webserver. All of them end with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ INSTEAD = {
     "dagster_webserver": "data_platform.defs.webserver",
     "dagster._daemon": "dagster._daemon",
 }
-"""The modules that `dagster dev` runs, and what is run for each."""
+"""The modules that `dagster dev` runs, and the module that replaces each."""
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 A first sync reports hundreds of days a table: 40 s for four tables of 730 days, were they
 stored one by one in Dagster's SQLite event log; 3 s together (``sqlite_storage.py``). PostgreSQL
 has a batch of its own; any other storage takes them one at a time.
-What is reported, and when, is decided elsewhere.
+Other modules decide what is reported, and when.
 """
 
 from __future__ import annotations

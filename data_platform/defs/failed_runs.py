@@ -1,5 +1,5 @@
-"""Failed runs as problems, from Dagster's records: one a table or model where the run says which, and what
-ended those that are over. Whether a failure still stands is ``run_problems.py``'s.
+"""Failed runs as problems, from Dagster's records: one for each table or model that the run names, and what
+ended earlier ones. ``run_problems.py`` decides whether a failure is still current.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHECK_FAILED = "DagsterAssetCheckFailedError"
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """When an asset was last made, and by which run; none where the command line did."""
+    """When an asset was last made, and by which run; None if the command line made it."""
 
     at: datetime
     run_id: str
@@ -44,15 +44,15 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a run says of its failure: a sentence an asset, and one of the first step that names none."""
+    """The messages of a failed run: a sentence for each asset, and one for the first step that names none."""
 
     assets: dict[str, str] = field(default_factory=dict)
     step: str | None = None
 
 
 class FinishedRuns:
-    """The runs that ended lately, each read once: a run of many tables names every one of them and all of their
-    checks, so reading it takes longer than everything else that a look asks for."""
+    """The runs that ended recently, each read once. A run of many tables lists all of them and all their checks, so
+    reading it takes longer than everything else in a tick."""
 
     def __init__(self) -> None:
         self._known: dict[str, RunFact] = {}
@@ -63,7 +63,7 @@ class FinishedRuns:
         targets_of_job: Callable[[str], Collection[dg.AssetKey]],
         now: datetime,
     ) -> list[RunFact]:
-        """Those of the last days; none where none of them failed, for then nothing stands and nothing was mended."""
+        """The runs of the last days; none if none of them failed, because then there is no problem and no recovery."""
         since = now - LOOK_BACK
         newest = instance.get_run_ids(
             dg.RunsFilter(statuses=[SUCCESS, FAILURE], updated_after=since), limit=RUNS_MAX
@@ -95,7 +95,7 @@ def look_at_runs(
     targets_of_job: Callable[[str], Collection[dg.AssetKey]],
     now: datetime,
 ) -> tuple[list[Problem], dict[str, Healing]]:
-    """The failures that stand, and by incident what ended those that do not."""
+    """The current failures, and by incident what ended the earlier ones."""
     facts = runs.newest_first(instance, targets_of_job, now)
     targets = {dg.AssetKey.from_user_string(t) for fact in facts if fact.failed for t in fact.targets}
     made = _made(instance, targets) if targets else {}
@@ -139,12 +139,12 @@ def _problem(fact: RunFact, object_: str, where: Collection[str], summary: str, 
 
 
 def _object(asset: str) -> str:
-    """A raw table is called as on the command line: ``shop/orders``."""
+    """The name of a raw table is the one of the command line: ``shop/orders``."""
     return asset.removeprefix("raw/")
 
 
 def _healed(facts: Sequence[RunFact], made: Mapping[str, Made]) -> dict[str, Healing]:
-    """By incident: the run of the same line that succeeded, or whatever made the assets since."""
+    """By incident: the run of the same line that succeeded, or the runs that made the assets since."""
     found = {incident_key("run", _object(name)): Healing(one.at, one.link) for name, one in made.items()}
     for line in {fact.line for fact in facts if fact.failed}:
         key = incident_key("run", line)
@@ -180,8 +180,8 @@ def _told(instance: dg.DagsterInstance, run_id: str) -> Told:
 
 
 def _named(event: DagsterEvent) -> dict[str, str] | None:
-    """Our own sentence about each table or model that a step says it failed on (``raw.py``, ``dbt_run.py``).
-    Empty where the checks tell it; None where the step names nothing."""
+    """Our own sentence about each table or model that a step names as failed (``raw.py``, ``dbt_run.py``).
+    Empty if the checks report it; None if the step names nothing."""
     data = event.step_failure_data
     if data.error is not None and data.error.cls_name == CHECK_FAILED:
         return {}
@@ -194,7 +194,8 @@ def _named(event: DagsterEvent) -> dict[str, str] | None:
 
 
 def _why(event: DagsterEvent) -> str:
-    """Our own sentence about a failed step; another's message may quote data, so only its kind."""
+    """Our own sentence about a failed step. Messages of other libraries may quote data, so only their class is
+    named."""
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description

@@ -1,4 +1,4 @@
-"""Which assets must be recent, and how recent."""
+"""The assets with a freshness policy, and their deadlines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DEFAULT_HOURS = 6
 def with_freshness(definitions: dg.Definitions, catalog: Catalog) -> dg.Definitions:
     """A freshness policy on every synced table and mart that does not bring its own.
 
-    A sync that finds nothing counts: it is reported as a materialization. How old
-    the newest row is, is the check ``newest_data``'s business.
+    A sync without changes counts: it is reported as a materialization. The check
+    ``newest_data`` tests the age of the newest row.
     """
 
     def policy(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -31,7 +31,7 @@ def with_freshness(definitions: dg.Definitions, catalog: Catalog) -> dg.Definiti
 
 
 def hours_of(key: dg.AssetKey, catalog: Catalog) -> float | None:
-    """Hours after which ``key`` is stale; None for what has no deadline."""
+    """Hours after which ``key`` is stale; None if it has no deadline."""
     table = table_of(key)
     if table is not None:
         return catalog.table(table).freshness_hours

@@ -1,7 +1,7 @@
-"""What the warehouse holds of every table, asked once its file has changed and not at each tick.
+"""The loaded batch of every table, queried only after the warehouse's file has changed, not at each tick.
 
-No request goes to the landing store: a load leaves in the warehouse which batch it was and when the source
-was read, and so does a read that found nothing.
+No request goes to the landing store: each load records in the warehouse which batch it was and when the source
+was read, and so does a read without changes.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from data_platform.tables import TableId
 SETTLED_SECONDS = 2.0
 """A file written later than this before it was looked at may be written again within the same instant of its clock."""
 WAIT_SECONDS = 5.0
-"""A tick does not wait for whoever holds the file: the next one is soon enough."""
+"""A tick does not wait for a process that holds the file: the next tick is soon enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """``sequences`` are the newest loaded batches, ``reads`` when tables were read last (ISO, the source's clock)."""
+    """``sequences`` are the newest loaded batches, ``reads`` the times when tables were last read (ISO, the source's
+    clock)."""
 
     sequences: Mapping[TableId, int] = field(default_factory=dict)
     reads: Mapping[TableId, str] = field(default_factory=dict)
 
 
 class KnownHoldings:
-    """The holdings, asked again and again by one process."""
+    """The holdings, cached by one process."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -39,7 +40,7 @@ class KnownHoldings:
         self._known = Holdings()
 
     def of(self, platform: Platform) -> Holdings:
-        """While another process holds the file, what was known before."""
+        """The current holdings, or the previous ones while another process holds the file."""
         files = platform.environment.warehouse.files(platform.catalog.root)
         stamp = _stamp(files)
         if stamp and stamp == self._stamp:

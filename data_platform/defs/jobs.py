@@ -75,7 +75,7 @@ def _source_job(source: Source) -> Any:
     return dg.define_asset_job(
         names.sync_job(source.name),
         selection=assets | checks,
-        description=f"Read what changed in {source.name}.",
+        description=f"Read the changes of {source.name}.",
         tags={names.SOURCE_TAG: source.name},
         executor_def=IN_PROCESS,
     )

@@ -1,8 +1,8 @@
-"""Which checks fail now, at the cost of what was written since the last look.
+"""The checks that fail now. Each call only reads what was written since the last one.
 
-Dagster's own question for the latest evaluation of each check reads its whole history, and every event with it.
-Here the evaluations that count are known by number: only newer ones are asked for, and whether those that were
-planned have been evaluated. Now and then everything is asked anew, for memory is only a saving.
+Dagster's own query for the latest evaluation of each check reads its whole history, and every event with it.
+This module remembers the numbers of the current evaluations. It queries only newer ones, and whether planned ones
+have been evaluated. The memory is only a cache: from time to time, everything is read again.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from data_platform.defs.last_records import FINISHED, index_transaction
 
 ANEW_EVERY = timedelta(minutes=10)
 NUMBER_SLACK = 1000
-"""Evaluations whose number is this much below the newest one seen may have been committed after it."""
+"""Evaluations whose number is lower than the newest one by less than this may have been committed after it."""
 AT_A_TIME = 500
 FAILED = AssetCheckExecutionRecordStatus.FAILED.value
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """An evaluation, or one that is planned: its number, and what it says."""
+    """A finished or planned evaluation: its number and its content."""
 
     id: int
     key: dg.AssetCheckKey
@@ -43,7 +43,7 @@ class _Row:
 
 @dataclass
 class LatestChecks:
-    """``_rows`` are the last finished evaluation of each check, and what was planned after it."""
+    """``_rows`` holds the last finished evaluation of each check, and those that were planned after it."""
 
     _rows: dict[int, _Row] = field(default_factory=dict)
     _keys: frozenset[dg.AssetCheckKey] = frozenset()
@@ -53,7 +53,7 @@ class LatestChecks:
     def failed(
         self, instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey], now: datetime
     ) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord]:
-        """The checks of ``keys`` whose last finished evaluation failed, however many were planned since."""
+        """The checks of ``keys`` whose last finished evaluation failed, even if others were planned since."""
         known = self._anew_at is not None and now < self._anew_at and self._keys == frozenset(keys)
         if not (known and self._follow(instance)):
             self._ask_anew(instance, frozenset(keys))
@@ -62,7 +62,7 @@ class LatestChecks:
         return _records(instance, failed)
 
     def _follow(self, instance: dg.DagsterInstance) -> bool:
-        """Look at what is new and again at what is known; False where some of that is gone."""
+        """Read new evaluations and verify the known ones; False if some of these are gone."""
         from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
 
         with index_transaction(instance) as connection:

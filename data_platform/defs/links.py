@@ -1,4 +1,4 @@
-"""Where each thing stands in the UI: the paths that messages link to. Opened one by one by a browser's test."""
+"""The paths in the UI that messages link to. A browser test opens each of them."""
 
 from __future__ import annotations
 

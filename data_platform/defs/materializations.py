@@ -1,6 +1,6 @@
-"""What a batch looks like in the graph: metadata, tags and the preview. Reads, never writes.
+"""The metadata, tags and preview of a batch in the graph. Reads, never writes.
 
-The preview shows landed values: personal columns are treated before anything lands.
+The preview shows landed values: personal columns are masked before anything lands.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SLICES_SHOWN = 20
 
 
 def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
-    """What people see of a batch: how much, from where to where, under which number."""
+    """The visible facts about a batch: its size, its range and its number."""
     latest = {str(slice_): rows for slice_, rows in sorted(manifest.touched.items())[-SLICES_SHOWN:]}
     metadata: dict[str, Any] = {
         "operation": manifest.operation,
@@ -63,8 +63,8 @@ def batch_tags(manifest: Manifest) -> dict[str, str]:
 
 
 def version_tags(manifest: Manifest) -> dict[str, str]:
-    """The data version, for materializations that are not an op's own outputs: what follows
-    a table runs when its version changes, not when it was merely looked at."""
+    """The data version, for materializations that are not outputs of an op. Downstream assets run if
+    the version of a table changes, not if the table was only checked."""
     return {DATA_VERSION_TAG: manifest.batch_id, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
 
 
@@ -73,7 +73,7 @@ def position_text(position: Position | None) -> str:
 
 
 def table_metadata(warehouse: Warehouse, table: TableId, batch_id: str | None) -> dict[str, Any]:
-    """Rows of the raw table now, and a few of the batch's (of the table's when it has none left)."""
+    """The current row count of the raw table, and a few rows of the batch (of the table if the batch has none left)."""
     dialect = warehouse.dialect
     name = relation(dialect, table.raw_schema, table.table)
     rows = int(warehouse.query(f"SELECT count(*) FROM {name}").rows[0][0])

@@ -1,8 +1,8 @@
 """A run, or a step of one, ends with the process that started it.
 
-Killed outright, a parent takes no child with it: the child would go on holding the warehouse
-while its run is failed, its pool slot given away and the run started again. Being killed at any
-instant is what a sync is built for; two of them at once would only wait for each other.
+If a parent is killed, its child continues: it would hold the warehouse while its run is marked
+as failed, its pool slot is released and the run is started again. A sync may be killed at any
+instant; two of them at once would only wait for each other.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ ORPHANED_EXIT_CODE = 70
 
 
 def end_with_parent() -> None:
-    """Watch the parent from a thread. Nothing to do in a process that ``multiprocessing`` did not
-    start: a code server, a test, a person's own."""
+    """Watch the parent from a thread. Does nothing in a process that ``multiprocessing`` did not
+    start: a code server, a test, a command."""
     parent = multiprocessing.parent_process()
     if parent is not None and not any(thread.name == __name__ for thread in threading.enumerate()):
         threading.Thread(target=_watch, args=(parent,), name=__name__, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Days as partitions: which partition stands for which slice of a table. Pure."""
+"""Maps the slices of a table to daily partitions. Pure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from data_platform.tables import Slice, is_day
 
 
 def daily(source: Source) -> dg.DailyPartitionsDefinition:
-    """One partition a day in the source's time zone, today included."""
+    """One partition per day in the source's time zone, including today."""
     return dg.DailyPartitionsDefinition(
         start_date=source.start.isoformat(), timezone=source.timezone, end_offset=1
     )
 
 
 def by_partition(touched: Mapping[Slice, int], first: str, last: str) -> dict[str, dict[Slice, int]]:
-    """The touched slices under the partition that stands for them, in order of days.
+    """The touched slices by partition, in order of days.
 
-    Rows before the first day count under the first one; rows of future days and
-    rows without a day count under the last: they are synced and must be seen by
-    what follows the table, and no partition of their own exists.
+    Rows before the first day count under the first one. Rows of future days and
+    rows without a day count under the last one: they are synced, and downstream
+    assets must see them, but they have no partition of their own.
     """
     found: dict[str, dict[Slice, int]] = {}
     for slice_, rows in touched.items():

@@ -1,7 +1,7 @@
-"""One sensor a source: looks whether it moved or differs, and asks for what must be read.
+"""One sensor for each source: checks whether tables changed or differ, and requests runs for them.
 
-It compares the source with the manifests and never opens the warehouse. What to
-ask for is ``probing.py``'s decision.
+It compares the source with the manifests and never opens the warehouse. ``probing.py``
+decides which runs are requested.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
@@ -35,9 +35,9 @@ def probe_sensor(
         target=target,
         minimum_interval_seconds=every,
         default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
-        description=f"Looks whether the tables of {source.name} moved and syncs those that did"
+        description=f"Checks whether the tables of {source.name} changed and syncs those that did"
         + (
-            f"; every {source.freshness_hours:g} hours it measures all days and mends those that differ."
+            f"; every {source.freshness_hours:g} hours, it counts all days and rereads those that differ."
             if proved
             else "."
         ),
@@ -66,14 +66,14 @@ def probe_sensor(
         if requests:
             yield from requests
         else:
-            yield dg.SkipReason("; ".join(wanted.waiting) or f"nothing moved in {source.name}")
+            yield dg.SkipReason("; ".join(wanted.waiting) or f"nothing changed in {source.name}")
 
     return look
 
 
 def run_requests(source: Source, wanted: probing.Wanted) -> Iterator[dg.RunRequest]:
-    """*Changes* leave the completeness check out: measuring a table costs as much as reading it. A
-    *reconcile* leaves whole rows to the nightly one."""
+    """*Changes* leave out the completeness check, because counting a table costs as much as reading it. A
+    *reconcile* does not compare whole rows; the nightly one does."""
     for operation, tables in (("changes", wanted.changes), ("reconcile", wanted.reconcile)):
         if not tables:
             continue

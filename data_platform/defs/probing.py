@@ -1,6 +1,6 @@
-"""Which runs a probe asks for. Pure: what was seen at the source, what runs, what failed, the time.
+"""Decides which runs a probe requests. Pure: from the state of the source, active runs, failed runs and the time.
 
-The sensor that looks and asks is ``probe_sensor.py``.
+``probe_sensor.py`` checks the source and requests the runs.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``changes`` are read for what moved; ``reconcile`` tables are compared with the source slice by
-    slice too, and mended. ``waiting`` says why a table is left out."""
+    """Of the ``changes`` tables, only changes are read. ``reconcile`` tables are also compared with the source,
+    slice by slice, and differing slices are reread. ``waiting`` says why a table is left out."""
 
     changes: tuple[TableId, ...] = ()
     reconcile: tuple[TableId, ...] = ()
@@ -46,10 +46,10 @@ def decide(
 ) -> Wanted:
     """What to run. A table whose run is queued or active, or that failed lately, waits.
 
-    A table that moved gets *changes*, and so does one that could not be looked at or whose last run failed: it
-    succeeds, or fails with a sentence that people are told. Where the slices were ``measured`` and some
-    differ, rows were deleted: those tables and all that moved (which are measured only by a reconcile) are
-    reconciled in one run, under one snapshot, for a delete often spans several of them.
+    A table that changed gets *changes*. So does a table that could not be checked or whose last run failed: the
+    run succeeds, or fails with a message that is reported. If the slices were ``measured`` and some differ, rows
+    were deleted. Then those tables and all changed ones (which only a reconcile counts) are reconciled in one
+    run, under one snapshot, because a delete often affects several tables.
     """
     retry_at = retries(failures)
     changes: list[TableId] = []
@@ -62,14 +62,16 @@ def decide(
         due = probe.due is not None and probe.due <= now
         if probe.due is not None and not (due or unsettled):
             waiting.append(
-                f"{probe.table}: nothing tells when it changes, so it is read at {probe.due:%H:%M}"
+                f"{probe.table}: the source does not show when it changes, so it is read at {probe.due:%H:%M}"
             )
         if not (probe.moved or probe.differing or unsettled or due):
             continue
         if probe.table in busy:
-            waiting.append(f"{probe.table}: a run of it is queued or active")
+            waiting.append(f"{probe.table}: one of its runs is queued or active")
         elif now < retry_at.get(probe.table, now):
-            waiting.append(f"{probe.table}: failed lately, again at {retry_at[probe.table]:%H:%M:%S}")
+            waiting.append(
+                f"{probe.table}: failed recently, next attempt at {retry_at[probe.table]:%H:%M:%S}"
+            )
         elif probe.differing or (measured and probe.moved and probe.head_sequence and not unsettled):
             differing.append(probe.table)
         else:
@@ -89,8 +91,8 @@ def retries(failures: Iterable[Attempt]) -> dict[TableId, datetime]:
 
 
 def measure_after(cursor: str | None) -> datetime | None:
-    """From when the source is to be measured again, from the sensor's cursor; a hint, so
-    rubbish is None: measure now."""
+    """When the source is due to be counted again, from the sensor's cursor. The cursor is a hint: if it is
+    unreadable, the result is None, and the source is counted now."""
     try:
         instant = datetime.fromisoformat(json.loads(cursor or "")["measure_after"])
     except (ValueError, KeyError, TypeError):
@@ -99,7 +101,7 @@ def measure_after(cursor: str | None) -> datetime | None:
 
 
 def next_measure(now: datetime, probes: Iterable[TableProbe], hours: float) -> datetime:
-    """After ``hours``; sooner when something differs, to see it mended."""
+    """After ``hours``; sooner if something differs, to verify that it was repaired."""
     return now + (RECHECK if any(probe.differing for probe in probes) else timedelta(hours=hours))
 
 

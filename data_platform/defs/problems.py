@@ -1,4 +1,4 @@
-"""What is wrong now, as Dagster's own records tell: checks, freshness, ticks. Runs are ``failed_runs.py``'s.
+"""The current problems according to Dagster's records: checks, freshness, ticks. ``failed_runs.py`` adds runs.
 
 Reads the instance and returns ``Problem``s; what to tell about them is ``alerts``'s.
 Only latest records are read, never the event log by cursor, which the default
@@ -45,7 +45,7 @@ def _check_problem(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> 
                 numbers[name.rsplit("/", 1)[-1].replace("_", " ")] = round(plain, 4)
         summary = shown.plain(evaluation.description or "")
         if evaluation.blocking:
-            summary += " What follows the table waits."
+            summary += " Downstream assets wait."
     return Problem(
         kind="check",
         object=f"{asset}: {key.name}",
@@ -64,7 +64,7 @@ def stale_assets(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) -> I
                 kind="freshness",
                 object=key.to_user_string(),
                 where=key.to_user_string(),
-                summary="It was not made within the time its freshness policy allows.",
+                summary="It was not updated within the time that its freshness policy allows.",
                 numbers={},
                 since=record.updated_at,
                 link=links.asset(key),
@@ -99,7 +99,7 @@ def _kind(kind: InstigatorType) -> str:
 
 
 def _tick_summary(error: SerializableErrorInfo | None) -> str:
-    """Our own sentence about what ended a tick: it names the source and the way out."""
+    """Our own sentence about the error that ended a tick. It names the source and what to do."""
     while error is not None and error.cause is not None:
         error = error.cause
     if error is None or not error.cls_name:

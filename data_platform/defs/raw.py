@@ -1,9 +1,9 @@
-"""The syncs as assets: one op a source, so that its tables are read under one snapshot.
+"""The syncs as assets: one op for each source, so that its tables are read under one snapshot.
 
-A run without a partition reads *changes*: what moved in the whole table, merged
-by key; the days it touched are reported as materialized. A run with partitions
-replaces those *slices*. Good tables are reported even when others fail; the op
-then fails and names the bad ones.
+A run without a partition reads *changes* of the whole table, merges them by key, and
+reports the affected days as materialized. A run with partitions replaces those
+*slices*. If some tables fail, the others are still reported; the op then fails and
+names the failed ones.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
@@ -39,7 +39,7 @@ from data_platform.warehouses import Warehouse, WarehouseConfig
 
 @dataclass(frozen=True, slots=True)
 class SyncConfig:
-    """For the launchpad; schedules and the probe need none of it."""
+    """Options for the launchpad; schedules and the probe do not need them."""
 
     refresh: bool
     reconcile: bool
@@ -52,30 +52,30 @@ SYNC_CONFIG = {
     "refresh": dg.Field(
         bool,
         default_value=False,
-        description="Read the selected tables anew, whole; readers see the old rows until then.",
+        description="Reread the selected tables completely; until that is done, readers see the old rows.",
     ),
     "reconcile": dg.Field(
         bool,
         default_value=False,
-        description="See deletes too, whatever checks are selected: compare each table with its source, or read it"
-        " whole where that is the only way.",
+        description="Also find deletes, even if the check `complete` is not selected: compare each table with its"
+        " source, or read it completely if that is the only way.",
     ),
     "audit": dg.Field(
         bool,
         default_value=True,
-        description="With the check `complete`: compare whole rows of a seventh of the days too.",
+        description="With the check `complete`: also compare whole rows on a seventh of the days.",
     ),
     "slices": dg.Field(
         [str],
         default_value=[],
-        description="Slices to replace besides the run's partitions: days outside them, or `null` for"
+        description="Slices to replace in addition to the run's partitions: days outside them, or `null` for"
         " the rows without a day.",
     ),
 }
 
 
 def raw_assets(source: Source, warehouse: WarehouseConfig) -> list[dg.AssetsDefinition]:
-    """One op for all tables, partitioned or not: a foreign key joins both kinds."""
+    """One op for all tables, partitioned or not, because foreign keys connect both kinds."""
     tables = list(source.tables.values())
     days = partitions.daily(source) if any(table.daily for table in tables) else None
 
@@ -150,7 +150,7 @@ def _run(
                     platform.clock(),
                     loaded=table.id in loaded,
                 )
-    # what this run does not evaluate goes on saying what it last found
+    # checks that this run does not evaluate keep their last result
     made = [names.raw_key(table.id) for table in good if table.id in reports]
     carry_checks(context.instance, last_materializations(context.instance, made))
     for table in good:
@@ -198,8 +198,8 @@ def _materialized(
     days: dg.DailyPartitionsDefinition | None,
     keys: Sequence[str],
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """The days first and the table last, so that the asset's latest event is the full one. In a run of partitions
-    (its ``keys``) that is the last day's.
+    """The days first and the table last, so that the asset's latest event is the complete one. In a run of partitions
+    (its ``keys``), that is the event of the last day.
 
     Such a run reports other days that it touched outside of itself: a backfill counts every partition that its runs
     report.
@@ -243,8 +243,8 @@ def _by_day(
     keys: Sequence[str],
     whole: Mapping[str, Any],
 ) -> dict[str, Mapping[str, Any]]:
-    """What each of a run's partitions tells: the rows of its day, and the last one all that is known of the table too.
-    There ``rows_of_batch`` are those of all days."""
+    """The metadata of each of a run's partitions: the rows of its day. The last one also has the metadata of the
+    table, and ``rows_of_batch`` with the rows of all days."""
     first, last = days.get_first_partition_key(), days.get_last_partition_key()
     if not keys or batch is None or first is None or last is None:
         return {}
@@ -255,7 +255,7 @@ def _by_day(
 
 
 def _completeness(platform: Platform, table: Table, report: TableReport | None) -> CompletenessReport:
-    """As measured by this run's sync; otherwise the warehouse against the manifests."""
+    """The comparison that this run's sync made; otherwise one of the warehouse with the manifests."""
     return (report and report.completeness) or check_completeness(platform, table)
 
 
@@ -267,7 +267,7 @@ def touched_events(
     *,
     whole: bool = False,
 ) -> list[dg.AssetMaterialization]:
-    """A materialization for each day a batch touched; for every day when it was the ``whole`` table."""
+    """A materialization for each day that a batch touched; for every day if it was the ``whole`` table."""
     first, last = days.get_first_partition_key(), days.get_last_partition_key()
     if first is None or last is None:
         return []
@@ -310,7 +310,7 @@ def _selected_checks(context: dg.AssetExecutionContext, tables: Iterable[Table])
 def _line(report: TableReport) -> str:
     if report.error is not None:
         return f"{report.table}: {report.error}"
-    what = f"{report.rows} rows, {report.bytes} bytes" if report.manifest else "nothing new"
+    what = f"{report.rows} rows, {report.bytes} bytes" if report.manifest else "no changes"
     return f"{report.table}: {report.operation}, {what}, {report.seconds:.2f} s"
 
 

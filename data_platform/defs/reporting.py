@@ -1,13 +1,13 @@
-"""Batches the graph has not seen: what the command line synced, reported as materialized.
+"""Reports batches that the command line synced to the graph, as materializations.
 
-The ledger is the truth and the graph follows it: whatever the last materialization
-of a table does not tell of is reported, in order, with the days it touched and with what
-the table's rules found when it was loaded. A look that found nothing moves the time of the
-last materialization, so that freshness stays true and nothing else changes. Reporting
-twice is harmless; the cursor only saves work.
+The graph follows the ledger: every batch after the one in the last materialization of a
+table is reported, in order, with the days that it touched and the results of the table's
+rules when it was loaded. If a sync found no change, only the time of the last materialization
+is updated, so that freshness stays true. Reporting twice is harmless; the cursor only saves
+work.
 
-A tick asks the warehouse, and only once its file has changed; of the ledger it reads what is to be told. It stops
-telling after ``TELL_SECONDS``: what is left is still news at the next one.
+A tick queries the warehouse only if its file has changed, and reads only the unreported part of the ledger. It
+stops after ``TELL_SECONDS``; the next tick reports the rest.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
@@ -46,18 +46,18 @@ from data_platform.warehouses import LoadedBatch, Warehouse
 EVERY_SECONDS = 30
 LOOK_TOLERANCE = timedelta(seconds=60)
 TELL_SECONDS = 20
-"""After these a tick tells no further batch: Dagster ends a tick after 60 s, and 10,000 days take 10."""
+"""After this time, a tick reports no further batch: Dagster ends a tick after 60 s, and 10,000 days take 10 s."""
 TABLES_AT_ONCE = 50
-"""So many are described by one opening of the warehouse, none of it in vain where the time is over."""
+"""The number of tables that are described in one opening of the warehouse. Little work is lost if the time runs out."""
 BATCHES_MAX = 100
-"""Reported one by one up to here; behind by more, the newest stands for all and for every day."""
+"""Up to this number, batches are reported separately. If more are missing, the newest represents all, for every day."""
 CURSOR_SLACK = 1000
-"""Events whose number is this much below the newest one seen may still have come after it."""
+"""Events whose number is lower than the newest one by less than this may still have been committed after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the graph knows of a table: the sequence of its last materialization, and its time."""
+    """The sequence and the time of a table's last materialization in the graph."""
 
     sequence: int
     at: datetime
@@ -65,8 +65,8 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The batches to report of a table, oldest first. ``whole``: those left out before them touched days that
-    nobody tells any more."""
+    """The batches of a table to report, oldest first. ``whole`` is true if earlier batches were left out, whose
+    days are not reported separately."""
 
     table: TableId
     batches: tuple[Manifest, ...]
@@ -76,8 +76,8 @@ class News:
 def stirred(
     holdings: Holdings, tables: Iterable[TableId], seen: Mapping[TableId, Seen], busy: Collection[TableId]
 ) -> list[TableId]:
-    """The tables of which the warehouse holds a batch or a look that the graph lacks. One that runs now is left
-    out: its run reports it."""
+    """The tables for which the warehouse has a batch or a check that the graph lacks, except tables with an
+    active run, which reports them itself."""
     found = []
     for table in tables:
         known, look = seen.get(table), holdings.reads.get(table)
@@ -92,7 +92,7 @@ def _is_behind(holdings: Holdings, table: TableId, known: Seen | None) -> bool:
 
 
 def news(ledger: Ledger, loaded: int, table: TableId, known: Seen | None) -> News | None:
-    """What the graph lacks of a table that is ``loaded`` up to this batch, as the ledger tells it."""
+    """The batches that the graph lacks for a table that is ``loaded`` up to this batch, from the ledger."""
     head = ledger.head(table)
     if head is None or head.sequence < loaded:
         return None  # the ledger lost what is loaded: the next sync and `verify` say so
@@ -103,7 +103,7 @@ def news(ledger: Ledger, loaded: int, table: TableId, known: Seen | None) -> New
 
 
 def reporting_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]]) -> dg.SensorDefinition:
-    """Runs in every environment: it starts nothing and only tells the graph what is so."""
+    """Runs in every environment: it starts nothing and only reports to the graph."""
     tables = catalog.table_ids()
     checked = {names.raw_key(table) for table in tables}
     known, held = LastMaterializations(), KnownHoldings()
@@ -112,7 +112,8 @@ def reporting_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]])
         name="report_batches",
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reports batches and looks of the command line, so that lineage, checks and freshness stay true.",
+        description="Reports the syncs of the command line to the graph, so that lineage, checks and freshness stay"
+        " correct.",
     )
     def report(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
         until = time.monotonic() + TELL_SECONDS
@@ -127,7 +128,9 @@ def reporting_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]])
             some = found[begun : begun + TABLES_AT_ONCE]
             begun += _report_some(instance, opened, holdings, some, last, until, reported)
         _carry(context, last)
-        return dg.SkipReason(f"reported {', '.join(reported)}" if reported else "the graph knows every batch")
+        return dg.SkipReason(
+            f"reported {', '.join(reported)}" if reported else "every batch has been reported"
+        )
 
     return report
 
@@ -141,8 +144,8 @@ def _report_some(
     until: float,
     reported: list[str],
 ) -> int:
-    """Tell of ``tables`` in their order until the time is over, but of the first at least one batch. Adds to
-    ``reported`` what was told of; returns how many tables were looked at."""
+    """Report ``tables`` in their order until the time is over, but at least one batch of the first. Adds the reported
+    tables to ``reported``; returns the number of tables that were checked."""
     seen = last_seen(last)
     behind = {table for table in tables if _is_behind(holdings, table, seen.get(table))}
     loaded = _loaded(opened, behind)
@@ -172,8 +175,8 @@ def _checked_assets(context: dg.SensorEvaluationContext) -> set[dg.AssetKey]:
 
 
 def _carry(context: dg.SensorEvaluationContext, last: Mapping[dg.AssetKey, dg.EventLogRecord]) -> None:
-    """Checks that a run did not select go on saying what they last found. Only what was materialized
-    since the last tick is looked at."""
+    """Checks that a run did not select keep their last result. Only assets that were materialized since the
+    last tick are processed."""
     cursor = context.cursor or ""
     seen = int(cursor) if cursor.isdigit() else 0
     since = seen - CURSOR_SLACK

@@ -1,7 +1,7 @@
-"""What the graph's code asks for: the platform, opened when used and not before.
+"""The resource of the graph: the platform, which is opened only when it is used.
 
-A resource that Dagster can configure takes every field from whoever launches a run. So nothing here is
-configurable: a program, a path or an environment is named by the project's files alone.
+Anybody who launches a run can set every field of a configurable Dagster resource. So nothing here is configurable:
+only the project's files name a program, a path or an environment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How long Dagster's records are kept: runs, their events and logs, evaluations of checks and of automation.
 
-Dagster itself removes ticks only (``retention`` in dagster.yaml). What still says something is kept whatever
-its age: the last materialization of each asset and of each of its days, and the last result of each check.
+Dagster itself removes only ticks (``retention`` in dagster.yaml). Current records are kept at any age: the last
+materialization of each asset and of each of its days, and the last result of each check.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
@@ -36,7 +36,7 @@ MADE = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Runs that ended longer ago than ``run_days`` go, and those beyond the newest ``runs_max``."""
+    """Runs are removed if they ended more than ``run_days`` ago or are not among the newest ``runs_max``."""
 
     run_days: float = RUN_DAYS
     runs_max: int = RUNS_MAX
@@ -50,8 +50,8 @@ def retention_sensor() -> dg.SensorDefinition:
         name=NAME,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Removes runs older than {RUN_DAYS} days or beyond the newest {RUNS_MAX:,}, and other old records"
-        " of Dagster's. The last materialization of each asset and day stays, and the last result of each check.",
+        description=f"Removes runs that are older than {RUN_DAYS} days or not among the newest {RUNS_MAX:,}, and other old"
+        " records of Dagster. It keeps the last materialization of each asset and day, and the last result of each check.",
     )
     def tidy_records(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         removed = tidy(context.instance, datetime.now(UTC))
@@ -61,7 +61,7 @@ def retention_sensor() -> dg.SensorDefinition:
 
 
 def tidy(instance: dg.DagsterInstance, now: datetime, limits: Limits | None = None) -> int:
-    """Remove what ``limits`` say; returns how many runs went."""
+    """Remove records beyond ``limits``; returns the number of removed runs."""
     limits = limits or Limits()
     began = time.monotonic()
     schedules: Any = instance.schedule_storage
@@ -86,8 +86,8 @@ def tidy(instance: dg.DagsterInstance, now: datetime, limits: Limits | None = No
 
 
 def _old_runs(instance: dg.DagsterInstance, cutoff: datetime, runs_max: int) -> list[str]:
-    """The oldest finished runs that may go, a few at a time. By number alone: the record of a run names every table
-    and check that it was asked for."""
+    """The oldest finished runs that may be removed, a few at a time, by number only: the whole record of a run
+    lists every table and check that it selected."""
     from dagster._core.storage.runs.schema import RunsTable as Runs
     from sqlalchemy import func, select
 
@@ -107,7 +107,7 @@ def _old_runs(instance: dg.DagsterInstance, cutoff: datetime, runs_max: int) -> 
 def _remove_events(
     instance: dg.DagsterInstance, runs: Collection[str], before: datetime | None = None
 ) -> None:
-    """The events of ``runs`` but the last materialization of each asset and day."""
+    """The events of ``runs``, except the last materialization of each asset and day."""
     from dagster._core.storage.event_log.schema import AssetEventTagsTable as Tags
     from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
     from sqlalchemy import and_, delete, or_, select
@@ -137,8 +137,8 @@ def _remove_events(
 
 
 def _all_but(kept: Sequence[int]) -> Iterator[Any]:
-    """Conditions that together mean every event but those ``kept``, in ascending order: a statement may name only so
-    many values, and tables of many days keep more."""
+    """Conditions that together select every event except those ``kept``, in ascending order. There are several,
+    because a statement may hold a limited number of values, and tables of many days keep more events."""
     from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
     from sqlalchemy import and_
 
@@ -172,8 +172,8 @@ def _found_by_run(event_type: Any) -> Any:
 
 
 def _remove_check_evaluations(instance: dg.DagsterInstance, cutoff: datetime, until: float) -> None:
-    """Old ones but the last of each check, and the last that finished. From the oldest on, and no further than they
-    reach: their numbers ascend with time."""
+    """Old evaluations, except the last one and the last finished one of each check. The scan starts at the oldest and
+    ends with the last old one: numbers ascend with time."""
     after: int | None = 0
     while after is not None and time.monotonic() < until:
         after = _remove_some_evaluations(instance, cutoff, after)
@@ -210,7 +210,7 @@ def _naive(instant: datetime) -> datetime:
 
 
 def _remove_files(instance: dg.DagsterInstance, run_id: str) -> None:
-    """What a run leaves beside the tables: its own event log where it is SQLite's, and its output."""
+    """The files of a run: its own event log, if that is in SQLite, and its output."""
     with suppress(OSError):
         instance.compute_log_manager.delete_logs(prefix=[run_id])
     path = _own_file(instance, run_id)
@@ -232,7 +232,7 @@ def _remove_from_file(instance: dg.DagsterInstance, run_id: str, before: datetim
 
 
 def _own_file(instance: dg.DagsterInstance, run_id: str) -> Path | None:
-    """SQLite keeps a file a run beside the common one."""
+    """SQLite keeps one file for each run, in addition to the common file."""
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
     storage = instance.event_log_storage
@@ -242,7 +242,7 @@ def _own_file(instance: dg.DagsterInstance, run_id: str) -> Path | None:
 
 
 def _sweep_logs(instance: dg.DagsterInstance, cutoff: datetime) -> None:
-    """Output of ticks, which no run owns."""
+    """The output of ticks, which belongs to no run."""
     from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
     manager = instance.compute_log_manager

@@ -1,4 +1,4 @@
-"""What Dagster's runs say about tables: which are busy, which failed. Reads the instance only."""
+"""Which tables are busy and which failed, according to Dagster's runs. Only reads the instance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUNS_MAX = 100
 
 
 def busy_tables(instance: dg.DagsterInstance, whole: Mapping[str, Collection[TableId]]) -> set[TableId]:
-    """Tables of every run that is queued or active, whoever asked for it.
+    """The tables of every queued or active run, however it was started.
 
     ``whole`` maps the jobs that run without a selection of assets to their tables.
     """

@@ -1,7 +1,7 @@
-"""Which failed runs are still a problem. Pure.
+"""Decides which failed runs are still a problem. Pure.
 
-A run failed; is it mended? It is once everything it was to make has been made
-since it began, by whichever run, or once the same run succeeded later.
+A failed run is resolved if all its targets have been made since it began, by any run, or if
+the same run succeeded later.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class RunFact:
-    """A finished run. ``targets`` are the assets it was to make, ``line`` names what was
-    asked for: two runs of the same line are tries of the same thing."""
+    """A finished run. ``targets`` are the assets that it was meant to make. ``line`` identifies the request: two
+    runs of the same line are attempts at the same work."""
 
     run_id: str
     job: str
@@ -26,8 +26,8 @@ class RunFact:
 
 
 def standing_failures(newest_first: Sequence[RunFact], made: Mapping[str, datetime]) -> list[RunFact]:
-    """The failures that nothing has mended, the newest of each line only; ``made`` is when
-    each asset was last made."""
+    """The unresolved failures, only the newest of each line; ``made`` is when each asset was
+    last made."""
     standing: dict[str, RunFact] = {}
     settled: set[str] = set()
     for run in newest_first:

@@ -12,8 +12,8 @@ from data_platform.defs import names
 from data_platform.defs.checks import check_keys
 
 RECONCILE = (
-    "Reads what changed, compares every day with the source and rereads what differs. A table whose source shows"
-    " deletes to a whole read alone is read whole."
+    "Reads changes, compares every day with the source and rereads the days that differ. If only a read of the"
+    " whole table shows deletes, the whole table is read."
 )
 
 
@@ -47,7 +47,7 @@ def _schedule(
 ) -> dg.ScheduleDefinition:
     keys = [names.raw_key(table.id) for table in tables]
     measured = operation == "reconcile"
-    # where no check `complete` says it, the run is told
+    # without a check `complete` for every table, the run's configuration asks for it
     told = measured and not all(table.proved for table in tables)
     config = {"ops": {names.sync_op(source.name): {"config": {"reconcile": True}}}} if told else {}
 
@@ -57,7 +57,7 @@ def _schedule(
         execution_timezone="UTC",
         target=target,
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        description=RECONCILE if measured else "Reads what changed.",
+        description=RECONCILE if measured else "Reads changes.",
     )
     def tick() -> dg.RunRequest:
         return dg.RunRequest(

@@ -11,16 +11,16 @@ from data_platform.sources.kind import Kind
 from data_platform.warehouses import PLATFORM_SCHEMA, WarehouseConfig
 
 DELETES = {
-    "refresh": "seen when the table is read whole",
-    "slices": "seen when the source is compared with the warehouse",
-    "events": "seen with the changes",
+    "refresh": "detected when the whole table is read",
+    "slices": "detected when the source is compared with the warehouse",
+    "events": "read together with the changes",
 }
-DAYS = {True: "can be read one by one", False: "cannot be read by themselves"}
-PROOF = {"counted": "the source counts its rows", "none": "the source gives none"}
+DAYS = {True: "can be read separately", False: "cannot be read separately"}
+PROOF = {"counted": "the source counts its rows", "none": "the source offers none"}
 
 
 def source_assets(source: Source) -> dg.AssetsDefinition:
-    """One definition for all tables: a definition each would cost every job the time of another asset."""
+    """One definition for all tables: one per table would cost every job the time of another asset."""
     kind = source.of_kind
     return dg.AssetsDefinition(specs=[_spec(source, kind, table) for table in source.tables.values()])
 
@@ -46,13 +46,13 @@ def owners(owner: str | None) -> list[str]:
 
 
 def platform_specs(catalog: Catalog, warehouse: WarehouseConfig) -> list[dg.AssetSpec]:
-    """What each load records about itself, which incremental models read."""
+    """The records that each load writes about itself, which incremental models read."""
     return [
         dg.AssetSpec(
             TOUCHED_SLICES,
             deps=[raw_key(table) for table in catalog.table_ids()],
-            description="One row per load and slice of a raw table in which rows came or went; written in"
-            " the load's own transaction.",
+            description="One row for each load and each slice of a raw table in which it added, changed or removed rows."
+            " Written in the transaction of the load.",
             group_name="platform",
             kinds={warehouse.kind},
             metadata={"dagster/table_name": f"{PLATFORM_SCHEMA}.touched_slices"},

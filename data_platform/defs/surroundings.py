@@ -1,4 +1,4 @@
-"""What a sensor takes from around it: variables, and somewhere to print. Imports nothing of the graph."""
+"""The environment variables of a sensor, and its output. Imports nothing of the graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 
 
 def variables(root: Path) -> dict[str, str]:
-    """The environment, and the project's ``.env`` where the environment is silent."""
+    """The environment, completed by the project's ``.env``."""
     beside = {name: value for name, value in dotenv_values(root / ".env").items() if value}
     return {**beside, **os.environ}
 

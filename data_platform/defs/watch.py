@@ -1,4 +1,4 @@
-"""A code location of its own that reports when the other one cannot: what watches is not what broke.
+"""A separate code location that reports when the other one cannot load.
 
 A mistake in ``catalog/platform.yaml``, in the code or in a model keeps every definition from loading, the sensor
 ``alerts`` too. This location imports neither the graph nor dbt, and reads of the catalog what can be read.
@@ -68,7 +68,7 @@ def watch_sensor(silence: Silence) -> dg.SensorDefinition:
         name=NAME,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reports mistakes in the catalog, and definitions that do not load: nothing else runs then.",
+        description="Reports mistakes in the catalog, and definitions that do not load, in which case nothing else runs.",
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.now(UTC)
@@ -88,7 +88,7 @@ def watch_sensor(silence: Silence) -> dg.SensorDefinition:
         )
         context.update_cursor(told.cursor)
         if told.error is not None:
-            return dg.SkipReason(f"{told.pending} message(s) wait: {told.error}")
+            return dg.SkipReason(f"{told.pending} message(s) not sent yet: {told.error}")
         return dg.SkipReason(f"{told.open} incident(s) open, {told.told} message(s) sent")
 
     return watch
@@ -104,7 +104,7 @@ def look_at_catalog(now: datetime) -> tuple[Path | None, list[Problem]]:
         mistakes: Iterable[str] = load_catalog(root, whole=False).left_out
     except CatalogError as error:
         mistakes = error.mistakes
-    except Exception as error:  # a defect of ours must not silence the one who reports defects
+    except Exception as error:  # a defect of ours must not silence the sensor that reports defects
         return root, [_problem("catalog", f"It cannot be read: {type(error).__name__}.", now)]
     by_file: dict[str, list[str]] = {}
     for mistake in mistakes:
@@ -124,7 +124,7 @@ def _problem(file: str, summary: str, now: datetime) -> Problem:
 
 
 def look_at_alerts(instance: dg.DagsterInstance, silence: Silence, now: datetime) -> list[Problem]:
-    """Whether the sensor that reports everything else is there and works; not where it is switched off."""
+    """A problem if the sensor that reports everything else is missing or does not work; none if it is switched off."""
     states = [
         s for s in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR) if s.name == WATCHED
     ]
@@ -139,7 +139,7 @@ def look_at_alerts(instance: dg.DagsterInstance, silence: Silence, now: datetime
                 "location",
                 "data_platform",
                 "every sensor, schedule and alert",
-                "The definitions do not load, or the code server does not answer, so nothing runs by itself."
+                "The definitions do not load, or the code server does not answer, so nothing starts automatically."
                 " The page of code locations shows the error.",
                 {},
                 since,

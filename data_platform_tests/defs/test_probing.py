@@ -44,7 +44,7 @@ def test_a_table_that_tells_nothing_is_read_when_it_is_due() -> None:
     waits = [TableProbe(ORDERS, None, due=NOW + timedelta(hours=1), head_sequence=1)]
     wanted = decide(waits, set(), [], NOW)
     assert wanted == probing.Wanted(
-        waiting=("shop/orders: nothing tells when it changes, so it is read at 13:00",)
+        waiting=("shop/orders: the source does not show when it changes, so it is read at 13:00",)
     )
     for measured in (True, False):
         due = [TableProbe(ORDERS, None, due=NOW, head_sequence=1)]
@@ -58,7 +58,7 @@ def test_busy_unknown_and_unreachable_tables_are_left_out() -> None:
         TableProbe(ITEMS, True, error=SourceUnreachable("down"), source_wide=True),
     ]
     wanted = decide(seen, {ORDERS}, [], NOW)
-    assert wanted == probing.Wanted(waiting=("shop/orders: a run of it is queued or active",))
+    assert wanted == probing.Wanted(waiting=("shop/orders: one of its runs is queued or active",))
 
 
 def test_a_table_that_cannot_be_looked_at_is_read_so_that_people_hear_why() -> None:

@@ -93,7 +93,7 @@ def test_a_failed_run_is_tried_again_later(synced: Project) -> None:
     a_run_of(synced, "orders", DagsterRunStatus.FAILURE)
     data, _ = synced.sensor(PROBE, LATER)
     assert data.run_requests == []
-    assert "failed lately" in data.skip_message
+    assert "failed recently" in data.skip_message
 
 
 def test_a_dropped_column_is_an_incident_while_only_the_probe_looks(synced: Project) -> None:
@@ -113,7 +113,7 @@ def test_a_dropped_column_is_an_incident_while_only_the_probe_looks(synced: Proj
     assert "product_name" in why and at
     a_run_of(synced, "products", DagsterRunStatus.FAILURE)  # as the daemon records one
     data, _ = synced.sensor(PROBE, LATER)
-    assert "failed lately" in data.skip_message
+    assert "failed recently" in data.skip_message
 
 
 def test_an_unreachable_source_fails_the_tick_in_words(
