@@ -20,6 +20,34 @@ _AS_TEXT = re.compile(
 _OTHER_SPELLINGS = re.compile(r"(?:TIMESTAMPTZ|TEXT|INT|BOOL|DECIMAL\(\d{1,2}, \d{1,2}\))(?:\[\]){0,16}")
 
 
+_WIDER = ("SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE")
+_DIGITS = {"SMALLINT": 5, "INTEGER": 10, "BIGINT": 19}
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+
+
+def holds(wider: str, narrower: str) -> bool:
+    """Whether every value of the type ``narrower`` is exactly one of ``wider``, of the same kind."""
+    if narrower == wider:
+        return True
+    if narrower.endswith("[]") and wider.endswith("[]"):
+        return holds(wider[:-2], narrower[:-2])
+    old, new = _DECIMAL.fullmatch(narrower), _DECIMAL.fullmatch(wider)
+    if new and narrower in _DIGITS:
+        return int(new[1]) - int(new[2]) >= _DIGITS[narrower]
+    if old and new:
+        precision, scale = int(new[1]) - int(old[1]), int(new[2]) - int(old[2])
+        return scale >= 0 and precision >= scale
+    return any(
+        narrower in kinds and wider in kinds and kinds.index(narrower) < kinds.index(wider)
+        for kinds in _WIDER
+    )
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether a value that two types hold has the same text in both: a decimal shows its scale."""
+    return one == other or (one in _DIGITS and other in _DIGITS)
+
+
 def is_direct(name: str) -> bool:
     """Whether Arrow and Parquet hold the type's values as they are: scalars, and lists of them."""
     return _DIRECT.fullmatch(name) is not None

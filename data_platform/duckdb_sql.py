@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_platform.column_types import holds
 from data_platform.errors import UnsupportedType
 from data_platform.sql import literal, quoted
 from data_platform.tables import SOURCE_XMIN, Column
@@ -209,6 +210,9 @@ class DuckDBDialect:
 
     def same_type(self, held: str, landed: str) -> bool:
         return _plain_type(held) == _plain_type(landed)
+
+    def widens(self, held: str, landed: str) -> bool:
+        return not self.same_type(held, landed) and holds(_plain_type(landed), _plain_type(held))
 
 
 def _plain_type(name: str) -> str:

@@ -149,6 +149,11 @@ class Described:
     version: str | None = None
     deleted: str | None = None
     replaces: tuple[str, ...] = ()
+    from_rows: bool = False
+    """The columns are those that the rows have: more are found while reading (``Reading.found``). A column that landed
+    and is not among them is none that is gone, and a wider type is taken over without a whole read. The sync sees to
+    both: it adds columns that landed as NULLs, and casts those with a narrower type. A column that ``path`` leads to is
+    always described, for its name does not tell how it is treated."""
     enforced_keys: tuple[frozenset[str], ...] = ()
     indexed: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 
+from data_platform.column_types import holds, same_text
 from data_platform.errors import SchemaDrift
 from data_platform.sources.reading import Drift, without_modifier
 from data_platform.tables import RULE_PREFIX, Column, Shape, TableId
@@ -20,6 +20,8 @@ def compare_shapes(
     drift: Drift,
     filled: Collection[str],
     type_base: Callable[[str], str] = without_modifier,
+    *,
+    from_rows: bool = False,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(notes, reasons for a refresh); SchemaDrift when the change does not flow by itself.
 
@@ -27,6 +29,8 @@ def compare_shapes(
     ``type_base`` is the source's (``Described``). ``filled`` are the new columns in which rows landed earlier hold something: with
     such a column the table is read anew, as it is when a column got a wider type or its
     values another meaning, or when the catalog's key, partition, treatments or rules changed.
+    Of columns that come ``from_rows`` (``Described.from_rows``) a wider type is told and no more: the load widens what
+    landed, unless it is a key's and would be another text.
     """
 
     def base(column: Column) -> str:
@@ -47,17 +51,21 @@ def compare_shapes(
                     f"a rule on a treated column changed ({new[name].source_type}); everything was read anew"
                 )
             continue
-        if name not in new and name in drift.same:
+        if name not in new and (from_rows or name in drift.same):
             refresh.append(f"the catalog leaves the column {name} out now; everything was read anew")
         elif problem := drift.columns.get(name) or (None if name in new else f"the column {name} is gone"):
             problems.append(problem)
         elif treatment(new[name]) != treatment(column):
             refresh.append(f"the treatment of {name} changed; everything was read anew")
-        elif not _fits(column.type, new[name].type):
+        elif not holds(new[name].type, column.type):
             problems.append(
                 f"the column {name} was {column.type} ({column.source_type}) and is {new[name].type}"
                 f" ({new[name].source_type})"
             )
+        elif from_rows and new[name].type == column.type:
+            continue
+        elif from_rows and (name not in now.key or same_text(column.type, new[name].type)):
+            notes.append(f"the column {name} was {column.type} and is {new[name].type}: it is widened")
         elif new[name].type != column.type or base(column) != base(new[name]):
             refresh.append(
                 f"the column {name} was {column.source_type} and is {new[name].source_type};"
@@ -84,28 +92,14 @@ def compare_shapes(
     return tuple(notes), tuple(refresh)
 
 
-_WIDER = ("SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE")
-_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
-
-
-def _fits(before: str, now: str) -> bool:
-    """Whether every value of the landed type ``before`` is exactly one of ``now``, of the same kind."""
-    if before == now:
-        return True
-    if before.endswith("[]") and now.endswith("[]"):
-        return _fits(before[:-2], now[:-2])
-    old, new = _DECIMAL.fullmatch(before), _DECIMAL.fullmatch(now)
-    if old and new:
-        precision, scale = int(new[1]) - int(old[1]), int(new[2]) - int(old[2])
-        return scale >= 0 and precision >= scale
-    return any(
-        before in kinds and now in kinds and kinds.index(before) < kinds.index(now) for kinds in _WIDER
-    )
-
-
 def treated(source_type: str, treatment: str) -> str:
     """A treated column's source type carries its treatment, so that a changed one is seen."""
     return f"{source_type} [{treatment}]"
+
+
+def source_type_of(column: Column) -> str:
+    """What the source calls the type, without the treatment."""
+    return column.source_type.partition(" [")[0] if treatment(column) else column.source_type
 
 
 def treatment(column: Column) -> str:

@@ -30,6 +30,7 @@ from data_platform.sources.reading import (
 )
 from data_platform.sync.columns import land
 from data_platform.sync.decide import ask_for, ask_for_slices, unless_changed
+from data_platform.sync.from_rows import with_landed
 from data_platform.sync.shape import compare_shapes
 from data_platform.tables import Load, Operation, Shape, Slice, Snapshot, Tally
 
@@ -149,6 +150,8 @@ def _of_its_own(work: Work) -> Iterator[None]:
 def _decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None:
     table, head, prior = work.table, work.state.head, prior_of(work.state.head, work.state)
     now = reading.describe(table, prior)
+    if not work.refreshed:
+        now = with_landed(now, prior.columns, table.only)
     work.landed = land(table, now, reading.snapshot.taken_at[:10], hash_key)
     ask, drift = _ask(work, prior, reading), Drift()
     notes: tuple[str, ...] = ()
@@ -156,7 +159,9 @@ def _decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None
         drift = reading.drift(table, prior, now)
         filled = () if ask.what == "whole" else reading.filled(table, prior, now)
         before = Shape(head.columns, head.key, head.partition, head.timezone)
-        notes, reasons = compare_shapes(table.id, before, work.shape, drift, filled, now.type_base)
+        notes, reasons = compare_shapes(
+            table.id, before, work.shape, drift, filled, now.type_base, from_rows=now.from_rows
+        )
         if ask.what == "whole":
             notes = drift.replaced
         else:
@@ -174,14 +179,18 @@ def _decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None
 
 def describe_step(work: Work, now: Described, snapshot: Snapshot, hash_key: Callable[[], bytes]) -> None:
     """Decide what lands of a step whose columns are known since it was read, into ``landed`` and ``plan``."""
-    plan, head = work.plan, work.state.head
+    plan, head = work.plan, work.state.head if work.load != "replace" else None
     assert plan is not None
+    if head is not None:
+        now = with_landed(now, head.columns, work.table.only)
     work.landed = land(work.table, now, snapshot.taken_at[:10], hash_key)
     work.plan = replace(plan, now=now)
-    if head is None or work.load == "replace":
+    if head is None:
         return
     before = Shape(head.columns, head.key, head.partition, head.timezone)
-    notes, reasons = compare_shapes(work.table.id, before, work.shape, Drift(), (), now.type_base)
+    notes, reasons = compare_shapes(
+        work.table.id, before, work.shape, Drift(), (), now.type_base, from_rows=now.from_rows
+    )
     work.notes += notes
     if reasons:  # they were asked for before the read, and arose since
         raise SchemaDrift(

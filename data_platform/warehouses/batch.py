@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from data_platform.column_types import is_column_type
 from data_platform.errors import DuplicateKey, LoadRefused
@@ -105,13 +106,20 @@ def named(columns: Sequence[Column], name: str, batch_id: str, table: TableId) -
     return found
 
 
-def additions(
-    table: TableId, existing: Mapping[str, str], columns: Sequence[Column], dialect: Dialect
-) -> list[Column]:
-    """The columns to add before the batch fits a table of ``existing`` names and the engine's types.
+class Reshaping(NamedTuple):
+    """What makes a raw table fit a batch: columns to add, and columns to alter to the types that they have here."""
 
-    ``LoadRefused`` when a column is gone or has another type. A rule's own column may
-    be gone, for the catalog may drop a rule; its new rows are NULL there.
+    added: list[Column]
+    widened: list[Column]
+
+
+def reshaping(
+    table: TableId, existing: Mapping[str, str], columns: Sequence[Column], dialect: Dialect
+) -> Reshaping:
+    """What to do before the batch fits a table of ``existing`` names and the engine's types.
+
+    ``LoadRefused`` when a column is gone or has a type that does not hold every earlier value exactly. A rule's own
+    column may be gone, for the catalog may drop a rule; its new rows are NULL there.
     """
     landed = {column.name: column for column in columns}
     own = (BATCH_ID, LOADED_AT)
@@ -120,10 +128,16 @@ def additions(
         for name in existing
         if name not in landed and name not in own and not name.startswith(RULE_PREFIX)
     ]
-    changed = [
-        f"{name} (was {existing[name]}, is {column.type})"
+    other = {
+        name: column
         for name, column in landed.items()
         if name in existing and not dialect.same_type(existing[name], column.type)
+    }
+    widened = [column for name, column in other.items() if dialect.widens(existing[name], column.type)]
+    changed = [
+        f"{name} (was {existing[name]}, is {column.type})"
+        for name, column in other.items()
+        if column not in widened
     ]
     reserved = [name for name in own if name in landed]
     if gone or changed or reserved:
@@ -134,7 +148,7 @@ def additions(
             f"A batch of {table} comes {' and '.join(reasons)}, which the raw table {table.raw_name} cannot"
             f" take. Run `sync --refresh {table}` to read the table anew in its present shape."
         )
-    return [column for name, column in landed.items() if name not in existing]
+    return Reshaping([column for name, column in landed.items() if name not in existing], widened)
 
 
 def days(slices: Sequence[Slice]) -> list[str]:

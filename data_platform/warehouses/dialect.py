@@ -59,6 +59,10 @@ class Dialect(Protocol):
     def same_type(self, held: str, landed: str) -> bool:
         """Whether a column that the engine describes as ``held`` is what ``type(landed)`` makes."""
 
+    def widens(self, held: str, landed: str) -> bool:
+        """Whether a column that the engine describes as ``held`` can be made what ``type(landed)`` makes, which is
+        another type and holds every value of it exactly (``column_types.holds``)."""
+
 
 def relation(dialect: Dialect, schema: str, name: str) -> str:
     return f"{dialect.quote(schema)}.{dialect.quote(name)}"

@@ -272,6 +272,44 @@ def test_a_source_type_carries_its_treatment(source_type: str, how: str) -> None
     assert treatment(Column("x", "VARCHAR", source_type)) == ""
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "exact"),
+    [
+        ("BIGINT", "DECIMAL(38,18)", True),
+        ("BIGINT", "DECIMAL(38,19)", True),
+        ("BIGINT", "DECIMAL(38,20)", False),
+        ("SMALLINT", "DECIMAL(5,0)", True),
+        ("INTEGER", "DECIMAL(9,0)", False),
+        ("INTEGER[]", "BIGINT[]", True),
+        ("DECIMAL(10,2)", "DECIMAL(12,4)", True),
+        ("DECIMAL(10,2)", "DECIMAL(12,5)", False),
+        ("FLOAT", "DOUBLE", True),
+        ("BIGINT", "DOUBLE", False),
+        ("DECIMAL(10,2)", "BIGINT", False),
+        ("JSON", "VARCHAR", False),
+    ],
+)
+def test_a_wider_type_of_columns_from_rows_is_told(before: str, now: str, exact: bool) -> None:
+    shapes = [with_columns(SHAPE.columns[0], Column("note", kind, kind.lower())) for kind in (before, now)]
+    if not exact:
+        with pytest.raises(SchemaDrift, match="note was"):
+            compare_shapes(ORDERS, *shapes, Drift(), (), from_rows=True)
+        return
+    told = f"the column note was {before} and is {now}: it is widened"
+    assert compare_shapes(ORDERS, *shapes, Drift(), (), from_rows=True) == ((told,), ())
+    assert len(compare_shapes(ORDERS, *shapes, Drift(), ())[1]) == 1, "another source's table is read anew"
+    keyed = [replace(shape, key=("note",)) for shape in shapes]
+    _, reasons = compare_shapes(ORDERS, *keyed, Drift(), (), from_rows=True)
+    assert reasons, "a key's text is another"
+
+
+def test_a_wider_integer_of_a_key_has_the_same_text() -> None:
+    shapes = [
+        replace(with_columns(Column("note", kind, kind)), key=("note",)) for kind in ("INTEGER", "BIGINT")
+    ]
+    assert compare_shapes(ORDERS, *shapes, Drift(), (), from_rows=True)[1] == ()
+
+
 def test_what_became_of_the_table_itself_stops_it_or_is_read_anew() -> None:
     gone = Drift(columns={"note": "the column note was dropped and another one of that name added"})
     with pytest.raises(SchemaDrift, match="another one of that name"):

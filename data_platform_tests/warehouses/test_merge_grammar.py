@@ -41,6 +41,7 @@ def test_statements_are_parsed(name: str) -> None:
     statements = [
         merge.create_empty(batch),
         merge.add_column(batch, Column("more", "DECIMAL(12,2)", "")),
+        merge.widen_column(batch, Column('mo"re', "DECIMAL(12,2)", "")),
         merge.create_table(batch, batch.replacement),
         *merge.swap_in(batch),
         merge.stage_keys(batch),

@@ -16,13 +16,13 @@ from data_platform.sql import quoted
 from data_platform.tables import Column, Slice
 from data_platform.warehouses import LoadableBatch, LoadResult
 from data_platform.warehouses.batch import (
-    additions,
     check,
     check_groups,
     check_keys,
     check_rows,
     follows,
     raw_columns,
+    reshaping,
 )
 from data_platform.warehouses.duckdb import merge, records
 from data_platform.warehouses.duckdb.connect import run_one
@@ -60,10 +60,12 @@ def _load(
         manifest.deleted,
         manifest.replaces,
     )
-    existing = _prepare(connection, manifest, batch)
+    existing, widened = _prepare(connection, manifest, batch)
     checks_key = bool(batch.key) and not (manifest.load == "replace" and manifest.key_enforced)
     connection.execute("BEGIN")
     try:
+        for column in widened:
+            run_one(connection, merge.widen_column(batch, column))
         if checks_key:
             _check_keys(connection, manifest, batch)
         result = _apply(connection, manifest, batch, existing)
@@ -96,12 +98,13 @@ def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -
 
 def _prepare(
     connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, batch: merge.Batch
-) -> dict[str, str]:
+) -> tuple[dict[str, str], list[Column]]:
     """Everything additive and idempotent, outside the transaction: schemas, tables, columns. The columns, names and
-    types, that the table had before; none where there was no table. Nobody else changes it meanwhile."""
+    types, that the table had before, none where there was no table; and those to widen. Nobody else changes it
+    meanwhile."""
     replacing = manifest.load == "replace"
     existing = records.columns(connection, batch.table.raw_schema, batch.table.table)
-    new = additions(batch.table, {} if replacing else existing, batch.columns, DIALECT)
+    new, widened = reshaping(batch.table, {} if replacing else existing, batch.columns, DIALECT)
     if not existing:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(batch.table.raw_schema)}")
     if not replacing and not existing:
@@ -109,7 +112,7 @@ def _prepare(
     elif not replacing:
         for column in new:
             run_one(connection, merge.add_column(batch, column))
-    return existing
+    return existing, widened
 
 
 def _apply(

@@ -121,6 +121,11 @@ def add_column(batch: Batch, column: Column) -> str:
     return f"ALTER TABLE {batch.target} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}"
 
 
+def widen_column(batch: Batch, column: Column) -> str:
+    """Every value stays what it is: the type holds all of the one before."""
+    return f"ALTER TABLE {batch.target} ALTER COLUMN {quoted(column.name)} SET DATA TYPE {column.type}"
+
+
 def create_table(batch: Batch, name: str) -> str:
     """A new table of the batch's rows; it answers with their number."""
     return f"CREATE TABLE {name} AS SELECT *, {_stamp(batch)} FROM {batch.rows()}"

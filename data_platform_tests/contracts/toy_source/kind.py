@@ -14,6 +14,7 @@ class LogConnection(Connection):
         default=(),
         description="Columns whose lines are replaced together; a step holds all lines of a group once.",
     )
+    from_rows: bool = Field(default=False, description="Lines may have more columns than the log declares.")
 
 
 KIND = Kind(

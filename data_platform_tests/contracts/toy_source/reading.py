@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,18 @@ def open_reading(opening: Opening) -> Iterator[LogReading]:
     yield LogReading(opening)
 
 
-def describe(folder: Path, table: SourceTable, together: tuple[str, ...] = ()) -> Described:
+VALUES = {bool: "BOOLEAN", int: "BIGINT", float: "DECIMAL(38,18)", str: "VARCHAR", dict: "JSON"}
+
+
+def describe(
+    folder: Path, table: SourceTable, together: tuple[str, ...] = (), found: Mapping[str, str] | None = None
+) -> Described:
+    """With the columns of ``found`` too, where lines may have more than the log declares."""
     log = Log(folder, table.id.table)
     if not log.path.exists():
         raise TableMissing(f"{table.id}: there is no log {log.name}. Make it, or correct the catalog.")
-    columns = {
-        name: kind for name, kind in log.about["columns"].items() if not table.only or name in table.only
-    }
+    known = {**(found or {}), **log.about["columns"]}
+    columns = {name: kind for name, kind in known.items() if not table.only or name in table.only}
     return Described(
         name=log.name,
         place=log.path.name,
@@ -56,12 +62,13 @@ def describe(folder: Path, table: SourceTable, together: tuple[str, ...] = ()) -
             ClearColumn(name, kind, kind.lower(), True, quoted(name), f"CAST({quoted(name)} AS VARCHAR)")
             for name, kind in columns.items()
         ),
-        column_names=tuple(log.about["columns"]),
+        column_names=tuple(known),
         identity={"log": log.about["id"]},
         own=(OFFSET, GONE),
         version=OFFSET.name,
         deleted=GONE.name,
         replaces=together,
+        from_rows=found is not None,
         private=log,
     )
 
@@ -73,6 +80,7 @@ class LogReading:
         assert isinstance(opening.connection, LogConnection)
         self._folder, self._step = Path(opening.connection.folder), opening.connection.step
         self._together = opening.connection.together
+        self._found: dict[str, str] | None = {} if opening.connection.from_rows else None
         logs = {table.id: Log(self._folder, table.id.table) for table in opening.tables}
         self._ends = {id_: log.end for id_, log in logs.items() if log.path.exists()}
         self._reads: dict[TableId, PlannedRead] = {}
@@ -81,7 +89,7 @@ class LogReading:
         self.snapshot = Snapshot(system(self._folder), ends, datetime.now(UTC).isoformat())
 
     def describe(self, table: SourceTable, prior: Prior) -> Described:
-        return describe(self._folder, table, self._together)
+        return describe(self._folder, table, self._together, self._found)
 
     def drift(self, table: SourceTable, prior: Prior, now: Described) -> Drift:
         made_anew = prior.identity is not None and prior.identity != now.identity
@@ -120,18 +128,32 @@ class LogReading:
         return True
 
     def found(self, plan: Plan) -> Described | None:
-        return None
+        if self._found is None:
+            return None
+        _, lines = self._lines(plan)
+        held = [pair for line in lines for pair in line["row"].items() if pair[1] is not None]
+        types = {name: VALUES[type(value)] for name, value in held}
+        types |= {name: VALUES[float] for name, value in held if type(value) is float}
+        return describe(self._folder, plan.table, self._together, types)
 
-    def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
+    def _lines(self, plan: Plan) -> tuple[int, list[dict[str, Any]]]:
+        """Where the next step ends, and its lines."""
         id_, log = plan.table.id, plan.now.private
         start, end = self._next[id_], self._ends[id_]
         until = min(start + self._step, end)
         # by offset, so that a page that came twice is read once
         lines = {line["offset"]: line for line in log.lines() if start <= line["offset"] < until}
         last = {tuple(line["row"].get(k) for k in plan.table.key): line for _, line in sorted(lines.items())}
+        return until, list(last.values())
+
+    def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
+        id_ = plan.table.id
+        described = self.found(plan) or plan.now
+        until, last = self._lines(plan)
+        read = replace(self._reads[id_], plan=replace(plan, now=described), landed=landed)
+        files = ((self._write(read, self._next[id_], last), len(last)),) if last else ()
         self._next[id_] = until
-        files = ((self._write(self._reads[id_], start, list(last.values())), len(last)),) if last else ()
-        return Parts(files, more=until < end)
+        return Parts(files, more=until < self._ends[id_])
 
     def _write(self, read: PlannedRead, start: int, lines: Sequence[dict[str, Any]]) -> Path:
         path = read.folder / f"{start}.parquet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data_platform.column_types import holds
 from data_platform.errors import UnsupportedExpression, UnsupportedType
 from data_platform.sql import literal, quoted
 from data_platform.warehouses.dialect import Plain
@@ -66,3 +67,6 @@ class SQLiteDialect:
 
     def same_type(self, held: str, landed: str) -> bool:
         return held == self.type(landed)
+
+    def widens(self, held: str, landed: str) -> bool:
+        return not self.same_type(held, landed) and holds(landed, held.removeprefix("TEXT "))

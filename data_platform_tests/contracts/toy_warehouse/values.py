@@ -64,6 +64,10 @@ def micros_of(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def as_decimal(value: Any, scale: int) -> str | None:
+    return None if value is None else f"{Decimal(value):.{scale}f}"
+
+
 def try_as(value: Any, to: str) -> Any:
     if value is None:
         return None

@@ -51,6 +51,7 @@ class ToyWarehouse:
         self.connection, self.folder, self.dialect = connection, folder, SQLiteDialect()
         connection.create_function("try_as", 2, values.try_as, deterministic=True)
         connection.create_function("micros_of", 1, values.micros_of, deterministic=True)
+        connection.create_function("as_decimal", 2, values.as_decimal, deterministic=True)
         self._schemas: set[str] = set()
         for schema in (PLATFORM_SCHEMA, *(file.stem for file in folder.glob("*.db") if file.stem != "toy")):
             self._schema(schema)
@@ -172,7 +173,7 @@ class ToyWarehouse:
         table, replacing = manifest.table, manifest.load == "replace"
         target = relation(self.dialect, table.raw_schema, table.table)
         existing = self._columns(table)
-        new = batch.additions(table, {} if replacing else existing, columns, self.dialect)
+        new, widened = batch.reshaping(table, {} if replacing else existing, columns, self.dialect)
         batch.days(manifest.slices)
         held = []
         if existing:
@@ -194,7 +195,18 @@ class ToyWarehouse:
         else:
             for column in declared:
                 self.connection.execute(f"ALTER TABLE {target} ADD COLUMN {column}")
+            for one in widened:
+                self._widen(target, existing[one.name], one)
         return held
+
+    def _widen(self, target: str, held: str, column: Column) -> None:
+        """SQLite alters no type: another column takes the name, with the values."""
+        name, old, kind = self.dialect.quote(column.name), '"_narrower"', self.dialect.type(column.type)
+        self.connection.execute(f"ALTER TABLE {target} RENAME COLUMN {name} TO {old}")
+        self.connection.execute(f"ALTER TABLE {target} ADD COLUMN {name} {kind}")
+        value = f"as_decimal({old}, {kind.rpartition(',')[2][:-1]})" if "DECIMAL" in kind else old
+        self.connection.execute(f"UPDATE {target} SET {name} = {value}")
+        self.connection.execute(f"ALTER TABLE {target} DROP COLUMN {old}")
 
     def _record(self, manifest: LoadableBatch, result: LoadResult) -> None:
         table = manifest.table.source, manifest.table.table
