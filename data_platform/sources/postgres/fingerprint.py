@@ -18,6 +18,7 @@ from data_platform.tables import (
     WHOLE_TABLE,
     Column,
     Fingerprint,
+    Layout,
     Slice,
     Tally,
     day_runs,
@@ -105,20 +106,16 @@ def _bound(column: SourceColumn, day: date, timezone: str) -> str:
 
 
 def measure(
-    connection: Any,
-    relation: Relation,
-    key: Sequence[str],
-    partition: str | None,
-    timezone: str,
-    slices: Sequence[Slice] | None = None,
+    connection: Any, relation: Relation, layout: Layout, slices: Sequence[Slice] | None = None
 ) -> dict[Slice, Fingerprint]:
     """Count and checksum per slice, in the connection's snapshot; of ``slices`` only when given
     (those without a row are in the answer with zero)."""
+    partition, timezone = layout.partition, layout.timezone
     where = "true" if slices is None else slice_predicate(relation, partition, timezone, slices)
     found = {
         Slice(name): Fingerprint(rows, int(checksum) % 2**64)
         for name, rows, checksum in connection.execute(
-            f"select {slice_expression(relation, partition, timezone)}, count(*), sum({token(relation, key)})::text"
+            f"select {slice_expression(relation, partition, timezone)}, count(*), sum({token(relation, layout.key)})::text"
             f" from {from_clause(relation)} where {where} group by 1"
         )
     }
@@ -127,14 +124,13 @@ def measure(
     return found
 
 
-def tally(
-    connection: Any, relation: Relation, partition: str | None, timezone: str, *, server_version: int
-) -> dict[Slice, Tally]:
+def tally(connection: Any, relation: Relation, layout: Layout, *, server_version: int) -> dict[Slice, Tally]:
     """Rows and versions per slice, in the connection's snapshot: a quarter of what ``measure`` costs.
 
     ``age()`` of a row's xmin is summed, which needs no conversion, and taken from the present
     transaction number at the end.
     """
+    partition, timezone = layout.partition, layout.timezone
     grouped, named = "1", literal(WHOLE_TABLE)
     if partition is not None:
         grouped = _day(relation, partition, timezone)

@@ -134,7 +134,7 @@ class PostgresLooking:
             return Looked(True)
         if not one.measured:
             return Looked(False)
-        now = measure(session.under_snapshot(what), relation, layout.key, layout.partition, layout.timezone)
+        now = measure(session.under_snapshot(what), relation, layout)
         return Looked(
             False, tuple(sorted(s for s, before in one.measured.items() if now.get(s, NO_ROWS) != before))
         )

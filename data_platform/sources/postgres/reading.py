@@ -231,23 +231,12 @@ class PostgresReading:
         return miscounted(self.session, plan.table.id, known(plan.now).relation, read, counted)
 
     def measure(self, plan: Plan, layout: Layout, slices: Sequence[Slice]) -> Mapping[Slice, Fingerprint]:
-        return measure(
-            self.session.under_snapshot(_counting(plan)),
-            known(plan.now).relation,
-            layout.key,
-            layout.partition,
-            layout.timezone,
-            slices,
-        )
+        connection = self.session.under_snapshot(_counting(plan))
+        return measure(connection, known(plan.now).relation, layout, slices)
 
     def tally(self, plan: Plan, layout: Layout) -> Mapping[Slice, Tally]:
-        return tally(
-            self.session.under_snapshot(_counting(plan)),
-            known(plan.now).relation,
-            layout.partition,
-            layout.timezone,
-            server_version=self.session.server.version,
-        )
+        connection, version = self.session.under_snapshot(_counting(plan)), self.session.server.version
+        return tally(connection, known(plan.now).relation, layout, server_version=version)
 
     def read_under(self) -> Snapshot:
         return self.session.read_under().to_snapshot()
