@@ -11,7 +11,8 @@ from data_platform.sources.looking import Checked
 from data_platform.sources.postgres import limits as server_limits
 from data_platform.sources.postgres.clock import observe
 from data_platform.sources.postgres.config import connection_of, settings_of
-from data_platform.sources.postgres.session import SUPPORTED, SourceSession
+from data_platform.sources.postgres.connected import SUPPORTED
+from data_platform.sources.postgres.session import SourceSession
 from data_platform.sources.reading import Opening
 
 

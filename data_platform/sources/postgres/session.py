@@ -9,35 +9,29 @@ No lock is waited for while another is held: see ``locks.py``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
-from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
 from data_platform.errors import DataPlatformError, SourceError, SourceUnreachable, TableLocked
 from data_platform.sources.postgres import locks, together
 from data_platform.sources.postgres.clock import Observation, observe
-from data_platform.sources.postgres.connection import Target, connect, unreachable
+from data_platform.sources.postgres.connected import Connected
+from data_platform.sources.postgres.connection import Target
 from data_platform.sources.postgres.introspect import Relation, read_relations
-from data_platform.sources.postgres.limits import Limit, read_limits
 from data_platform.sources.postgres.position import Seen
-from data_platform.sources.postgres.server import read_server
-from data_platform.sources.postgres.server_errors import LOCK_CODES, source_error
-from data_platform.sources.postgres.settings import Place, Settings, place, roll_back, transaction
+from data_platform.sources.postgres.server_errors import LOCK_CODES
+from data_platform.sources.postgres.settings import Place, place, transaction
 from data_platform.sources.postgres.together import Wanted
 from data_platform.sources.postgres.types import from_clause, quote
 
-SUPPORTED = range(13, 19)
 NOT_THERE = ("42P01", "3F000")
 """SQLSTATEs of a relation or schema that does not exist."""
 LOOK_SECONDS = 5
 """How long who only looks tries again to look at what is locked, for all tables together."""
 LOOKED_AT_ONCE = 100
 """Tables that one transaction looks at: who comes to ALTER one of them meanwhile waits for some milliseconds."""
-CANCEL_SECONDS = 5
-"""How long to try to reach the server to end a statement that nobody waits for any more."""
 DENIED = "42501"
 _OVER = object()
 
@@ -51,21 +45,15 @@ from pg_class c where c.relkind = 'r'
 """pg_class shows a table's file as of the snapshot, the function the present one."""
 
 
-class SourceSession:
+class SourceSession(Connected):
     """``with SourceSession(...) as session``; ``relations`` and ``errors`` say, per name asked
     for in ``begin``, what can be read and what cannot."""
 
-    settings: Settings
-    """What every transaction of this session, and of its readers, has."""
     place: Place
     """Where the snapshot was taken: readers must be there too."""
-    pooled: bool
-    """Whether a pooler stands between: the server's number of this session's process is another than it was told."""
-    limits: Mapping[str, Limit] = MappingProxyType({})
-    """What the role and the server have set, which the sync's settings replace in part."""
 
     def __init__(self, target: Target) -> None:
-        self.target, self.conninfo, self.source = target, target.conninfo, target.source
+        super().__init__(target)
         self.relations: dict[str, Relation] = {}
         self.errors: dict[str, DataPlatformError] = {}
         self._locked: set[str] = set()
@@ -74,37 +62,7 @@ class SourceSession:
         self.snapshot: Seen | None = None
         self.exported = ""
         self.reader: Callable[[str], list[tuple[Any, ...]]] | None = None
-        self._connection: Any = None
         self._began = time.monotonic()
-
-    def __enter__(self) -> SourceSession:
-        self._connection = connect(self.target)
-        try:
-            self.settings = self.target.settings(self._supported_version())
-            self.limits = self._read_limits()
-            self._idle_as_long_as_it_takes()
-            with self.asking(f"Asking {self.source!r} who it is"):
-                self.server = read_server(self._connection)
-        except BaseException:
-            self._connection.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and self.pooled:  # or the pooler would close the server's connection
-            roll_back(self._connection)
-        self._connection.close()
-
-    @contextmanager
-    def asking(self, what: str) -> Iterator[Any]:
-        """A connection for statements that need no snapshot, in a transaction of its own: before ``begin``."""
-        try:
-            with transaction(self._connection, self.settings):
-                yield self._connection
-        except Exception as error:
-            raise self.failure(error, what) from None
 
     def begin(self, tables: Iterable[Wanted], *, observe_activity: bool) -> Seen:
         """Lock and describe ``tables``, then take the snapshot.
@@ -223,36 +181,6 @@ class SourceSession:
         except Exception as error:
             raise self.failure(error, what(name)) from None
         return found
-
-    @contextmanager
-    def trying(self, seconds: float) -> Iterator[Any]:
-        """A connection whose statements may fail and end after ``seconds``; for what ``look`` acts."""
-        with self._connection.transaction(force_rollback=True):  # a savepoint, and its setting with it
-            self._connection.execute(f"set local statement_timeout = {int(seconds * 1000)}")
-            yield self._connection
-
-    def cancel(self) -> None:
-        """End the statement that another thread waits for, if there is one."""
-        with suppress(Exception):
-            self._connection.cancel_safe(timeout=CANCEL_SECONDS)
-
-    @property
-    def connection_closed(self) -> bool:
-        return bool(self._connection.closed)
-
-    def failure(self, error: Exception, what: str) -> DataPlatformError:
-        """``error`` as a person can act on it. Whether the connection was lost is the connection's to say."""
-        return source_error(error, what=what, lost=self._connection.closed, limits=self.limits)
-
-    def ended(self, what: str) -> DataPlatformError | None:
-        """Why the transaction that holds the snapshot is gone; None where it is there. Readers ask, each in its
-        thread: one statement at a time is the connection's own care."""
-        try:
-            self._connection.execute("select 1")
-        except Exception as error:
-            if self._connection.closed:
-                return self.failure(error, what)
-        return None
 
     def under_snapshot(self, what: str) -> Asking:
         """As a connection, for what asks under the snapshot that rows are read under."""
@@ -413,38 +341,6 @@ class SourceSession:
                 " it. Nothing was read; it will be at the next sync."
             )
         return None
-
-    def _supported_version(self) -> int:
-        """Asked before all else, as it tells which settings there are. A pooler shows by the number of the
-        process: it gives its clients others than the server's."""
-        try:
-            version, backend = self._connection.execute(
-                "select current_setting('server_version_num')::int / 10000, pg_backend_pid()"
-            ).fetchone()
-            self.pooled = backend != self._connection.info.backend_pid
-        except Exception as error:
-            raise unreachable(self.target, error) from None
-        if version < SUPPORTED.start:
-            raise SourceError(
-                f"The database of the source {self.source!r} is PostgreSQL {version}; {SUPPORTED.start} to"
-                f" {SUPPORTED.stop - 1} are supported. Upgrade it, or read from a newer replica."
-            )
-        return int(version)
-
-    def _idle_as_long_as_it_takes(self) -> None:
-        """Between its transactions too, when it waits for a lock outside of any. On a pooled connection it is
-        not the role's limit that counts then, and a setting could stay there for others."""
-        if not self.pooled and "idle_session_timeout" in self.settings.wanted:
-            try:
-                self._connection.execute("set idle_session_timeout = 0")
-            except Exception as error:
-                raise unreachable(self.target, error) from None
-
-    def _read_limits(self) -> Mapping[str, Limit]:
-        try:
-            return read_limits(self._connection, self.target.statement_timeout_seconds)
-        except Exception as error:
-            raise unreachable(self.target, error) from None
 
 
 def changed_since(xmin: int) -> str:
