@@ -74,13 +74,25 @@ class Healing:
 class Incident:
     """A problem from when it is first seen until its recovery is reported.
 
-    ``problem`` is its newest state, with the oldest ``since``.
+    ``problem`` is its newest state, with the oldest ``since``. ``announced``: every channel has reported it. Where only
+    some have, ``heard`` names them, and ``relieved`` those that have reported its recovery.
     """
 
     key: str
     problem: Problem
     announced: bool = False
     recovered_at: datetime | None = None
+    heard: tuple[str, ...] = ()
+    relieved: tuple[str, ...] = ()
+
+    def pending(self, channel: str) -> Message | None:
+        """What ``channel`` has yet to report of it."""
+        knows = channel not in self.relieved and (self.announced or channel in self.heard)
+        if self.recovered_at is None:
+            return None if knows else Opened(self.key, self.problem)
+        if channel in self.relieved:
+            return None
+        return Recovered(self.key, self.problem, self.recovered_at, knows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,8 @@ Message = Opened | Recovered
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``messages`` are to be sent; ``open`` already holds their incidents as pending."""
+    """``messages`` are to be sent by a channel that has not reported any of them; ``open`` already holds their
+    incidents as pending. ``pending`` gives those of one channel."""
 
     open: Mapping[str, Incident]
     messages: tuple[Message, ...] = field(default=())
@@ -147,18 +160,44 @@ def decide(
     for problem in fresh[:room]:
         incidents[problem.key] = Incident(problem.key, clipped(problem))
     _count_overflow(incidents, fresh[room:], now)
-    return Decision(incidents, tuple(_pending(incidents.values())))
+    return Decision(incidents, tuple(pending(incidents, "")))
 
 
-def delivered(open_: Mapping[str, Incident], keys: Collection[str]) -> dict[str, Incident]:
-    """``open_`` after the pending messages of ``keys`` were delivered."""
+def pending(open_: Mapping[str, Incident], channel: str) -> list[Message]:
+    """What ``channel`` has yet to report."""
+    return [message for incident in open_.values() if (message := incident.pending(channel))]
+
+
+def delivered(
+    open_: Mapping[str, Incident], keys: Collection[str], channel: str = "", channels: Collection[str] = ("",)
+) -> dict[str, Incident]:
+    """``open_`` after ``channel``, one of ``channels``, delivered its pending messages of ``keys``. An incident whose
+    recovery every channel has reported is gone."""
     left: dict[str, Incident] = {}
     for key, incident in open_.items():
-        if key not in keys:
-            left[key] = incident
-        elif incident.recovered_at is None:
-            left[key] = replace(incident, announced=True)
+        if key in keys:
+            incident = _reported(incident, channel)
+        done = _settled(incident, channels)
+        if done is not None:
+            left[key] = done
     return left
+
+
+def _reported(incident: Incident, channel: str) -> Incident:
+    if incident.recovered_at is not None:
+        return replace(incident, relieved=(*incident.relieved, channel))
+    relieved = tuple(name for name in incident.relieved if name != channel)
+    heard = incident.heard if incident.announced else (*incident.heard, channel)
+    return replace(incident, heard=heard, relieved=relieved)
+
+
+def _settled(incident: Incident, channels: Collection[str]) -> Incident | None:
+    """What is kept of ``incident``: names of channels only while some of them lag behind."""
+    if all(incident.pending(channel) is None for channel in channels):
+        if incident.recovered_at is not None:
+            return None
+        return replace(incident, announced=True, heard=(), relieved=())
+    return incident
 
 
 def to_cursor(open_: Mapping[str, Incident]) -> str:
@@ -241,14 +280,6 @@ def _count_overflow(incidents: dict[str, Incident], beyond: Sequence[Problem], n
         incidents[problem.key] = replace(standing, recovered_at=standing.recovered_at or now)
 
 
-def _pending(incidents: Iterable[Incident]) -> Iterable[Message]:
-    for incident in incidents:
-        if incident.recovered_at is not None:
-            yield Recovered(incident.key, incident.problem, incident.recovered_at, incident.announced)
-        elif not incident.announced:
-            yield Opened(incident.key, incident.problem)
-
-
 def _to_json(incident: Incident) -> dict[str, Any]:
     problem = incident.problem
     return {
@@ -262,6 +293,8 @@ def _to_json(incident: Incident) -> dict[str, Any]:
         "link": problem.link,
         "announced": incident.announced,
         "recovered_at": incident.recovered_at and incident.recovered_at.isoformat(),
+        **({"heard": list(incident.heard)} if incident.heard else {}),
+        **({"relieved": list(incident.relieved)} if incident.relieved else {}),
     }
 
 
@@ -279,4 +312,6 @@ def _from_json(raw: Mapping[str, Any]) -> Incident:
         ),
         announced=raw["announced"],
         recovered_at=datetime.fromisoformat(raw["recovered_at"]) if raw["recovered_at"] else None,
+        heard=tuple(raw.get("heard", ())),
+        relieved=tuple(raw.get("relieved", ())),
     )

@@ -1,4 +1,4 @@
-"""Renders incidents as Slack payloads and plain text. Pure; ``slack.py`` sends.
+"""Makes incidents into posts, which each channel renders in its own way. Pure.
 
 A message says what is wrong, where and since when, with numbers and a link into
 the UI. It never holds a value of a row: summaries and numbers arrive without any,
@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import quote
 
 from data_platform import errors
+from data_platform.alerts.channels import Notice, Post
 from data_platform.alerts.incidents import SUMMARY_CHARACTERS, Message, Number, Opened, clip, clipped
 
 INCIDENTS_PER_POST = 10
-"""Slack accepts 50 blocks in a message; an incident needs four."""
-FALLBACK_CHARACTERS = 3000
+"""Slack accepts 50 blocks in a message, and an incident needs four of them; longer mails are not read either."""
 SECONDS_SHOWN_BELOW = 600
 
 TITLES: dict[str, tuple[str, str]] = {
@@ -43,21 +41,11 @@ STRUCK_OUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
-    """One message to send. ``keys`` are the incidents in it; ``text`` is for a terminal or
-    a log, ``payload`` is the JSON for a Slack incoming webhook."""
-
-    keys: tuple[str, ...]
-    text: str
-    payload: dict[str, Any]
-
-
 def posts(messages: Sequence[Message], *, environment: str, ui_url: str) -> list[Post]:
-    """``messages`` in as few posts as Slack's limits allow, problems before recoveries."""
+    """``messages`` in as few posts as every channel takes, problems before recoveries."""
     ordered = sorted(messages, key=lambda message: not isinstance(message, Opened))
     return [
-        _post(ordered[first : first + INCIDENTS_PER_POST], environment, ui_url)
+        Post(environment, tuple(_notice(one, ui_url) for one in ordered[first : first + INCIDENTS_PER_POST]))
         for first in range(0, len(ordered), INCIDENTS_PER_POST)
     ]
 
@@ -86,13 +74,8 @@ def strike_out(text: str) -> str:
     return text
 
 
-def escape(text: str) -> str:
-    """Escape Slack's three control characters, so that no text can mention, link or notify anybody."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def link(ui_url: str, path: str) -> str:
-    """An absolute URL into the UI that cannot end a Slack link early."""
+    """An absolute URL into the UI, without a character that would end a link in a message early."""
     return ui_url.rstrip("/") + "/" + quote(path.lstrip("/"), safe="/?=&%:,+~@")
 
 
@@ -106,79 +89,28 @@ def number(value: Number) -> str:
     return strike_out(value)
 
 
-def _post(messages: Sequence[Message], environment: str, ui_url: str) -> Post:
-    facts = [_Facts.of(message) for message in messages]
-    blocks: list[dict[str, Any]] = []
-    for one in facts:
-        if blocks:
-            blocks.append({"type": "divider"})
-        blocks.extend(one.blocks(environment, ui_url))
-    headlines = "\n".join(f"[{environment}] {one.headline}" for one in facts)
-    return Post(
-        keys=tuple(message.key for message in messages),
-        text="\n".join(one.text(environment, ui_url) for one in facts),
-        payload={
-            "text": clip(escape(headlines), FALLBACK_CHARACTERS),
-            "blocks": blocks,
-            "unfurl_links": False,
-            "unfurl_media": False,
-        },
+def _notice(message: Message, ui_url: str) -> Notice:
+    problem = clipped(message.problem)
+    failed, recovered = TITLES.get(problem.kind, OTHER_TITLES)
+    pairs = [("where", strike_out(problem.where)), ("since", _instant(problem.since))]
+    if isinstance(message, Opened):
+        title, summary = failed, problem.summary
+    else:
+        title = recovered
+        summary = "" if message.announced else f"It could not be reported earlier: {problem.summary}"
+        lasted = _duration(message.at - problem.since)
+        pairs.append(("until", f"{_instant(message.at)} (after {lasted})"))
+    if isinstance(message, Opened) or not message.announced:
+        pairs += [(strike_out(name), number(value)) for name, value in problem.numbers.items()]
+    return Notice(
+        key=message.key,
+        recovered=not isinstance(message, Opened),
+        title=title,
+        name=strike_out(problem.object),
+        summary=strike_out(summary),
+        pairs=tuple(pairs),
+        url=link(ui_url, problem.link),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """The content of a message, before it is rendered."""
-
-    sign: str
-    title: str
-    name: str
-    summary: str
-    pairs: tuple[tuple[str, str], ...]
-    path: str
-
-    @classmethod
-    def of(cls, message: Message) -> _Facts:
-        problem = clipped(message.problem)
-        failed, recovered = TITLES.get(problem.kind, OTHER_TITLES)
-        pairs = [("where", strike_out(problem.where)), ("since", _instant(problem.since))]
-        if isinstance(message, Opened):
-            sign, title, summary = ":red_circle:", failed, problem.summary
-        else:
-            sign, title = ":large_green_circle:", recovered
-            summary = "" if message.announced else f"It could not be reported earlier: {problem.summary}"
-            lasted = _duration(message.at - problem.since)
-            pairs.append(("until", f"{_instant(message.at)} (after {lasted})"))
-        if isinstance(message, Opened) or not message.announced:
-            pairs += [(strike_out(name), number(value)) for name, value in problem.numbers.items()]
-        return cls(sign, title, strike_out(problem.object), strike_out(summary), tuple(pairs), problem.link)
-
-    @property
-    def headline(self) -> str:
-        return f"{self.title}: {self.name}"
-
-    def text(self, environment: str, ui_url: str) -> str:
-        lines = [f"[{environment}] {self.headline}"]
-        lines += [f"  {self.summary}"] if self.summary else []
-        lines += [f"  {name}: {value}" for name, value in self.pairs]
-        return "\n".join([*lines, f"  {link(ui_url, self.path)}"])
-
-    def blocks(self, environment: str, ui_url: str) -> list[dict[str, Any]]:
-        name = escape(self.name.replace("`", "'"))
-        lines = [f"{self.sign} *{self.title}* `{name}`"]
-        lines += [escape(self.summary)] if self.summary else []
-        fields = [f"*{escape(key)}*\n{escape(value)}" for key, value in self.pairs]
-        footer = f"<{link(ui_url, self.path)}|Open in Dagster>  ·  {escape(environment)}"
-        return [
-            {"type": "section", "text": _mrkdwn("\n".join(lines))},
-            # Where, since, until and eight numbers are eleven fields; a section accepts ten.
-            {"type": "section", "fields": [_mrkdwn(field) for field in fields[:10]]},
-            {"type": "context", "elements": [_mrkdwn(footer)]},
-        ]
-
-
-def _mrkdwn(text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _instant(at: datetime) -> str:

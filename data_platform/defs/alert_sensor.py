@@ -11,9 +11,9 @@ import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType
 
 from data_platform.alerts.announce import announce
+from data_platform.alerts.channels import open_channels
 from data_platform.alerts.config import ui_address
 from data_platform.alerts.incidents import Healing, Problem
-from data_platform.alerts.slack import open_channel
 from data_platform.defs import problems
 from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
 from data_platform.defs.latest_checks import LatestChecks
@@ -57,7 +57,7 @@ def alert_sensor() -> dg.SensorDefinition:
             context.cursor,
             found,
             now,
-            open_channel(opened.environment.alerts, opened.environ, echo=partial(echo, context)),
+            open_channels(opened.environment.alerts.used, opened.environ, echo=partial(echo, context)),
             environment=opened.environment.name,
             ui_url=ui_address(opened.environment.alerts, opened.environ),
             unknown_kinds=unknown,

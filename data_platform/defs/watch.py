@@ -16,9 +16,9 @@ import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType
 
 from data_platform.alerts.announce import announce
+from data_platform.alerts.channels import open_channels
 from data_platform.alerts.config import ui_address
 from data_platform.alerts.incidents import SUMMARY_CHARACTERS, Problem, clip
-from data_platform.alerts.slack import open_channel
 from data_platform.catalog import load_catalog, project_root
 from data_platform.catalog.settings import alerts_of
 from data_platform.defs import links, problems
@@ -82,7 +82,7 @@ def watch_sensor(silence: Silence) -> dg.SensorDefinition:
             # a catalog that cannot be read is why the alerts are silent: one message is enough
             found or quiet,
             now,
-            open_channel(config, environ, echo=partial(echo, context)),
+            open_channels(config.used, environ, echo=partial(echo, context)),
             environment=environment,
             ui_url=ui_address(config, environ),
         )

@@ -108,6 +108,10 @@ def _named(model: BaseModel, where: str) -> Iterator[Variable]:
             for key, inner in value.items():
                 if isinstance(inner, BaseModel):
                     yield from _named(inner, f"{where}.{name}.{key}")
+        elif isinstance(value, tuple):
+            for number, inner in enumerate(value):
+                if isinstance(inner, BaseModel):
+                    yield from _named(inner, f"{where}.{name}[{number}]")
 
 
 def hash_key(platform: Platform) -> Finding:

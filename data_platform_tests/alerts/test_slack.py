@@ -2,86 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import socket
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from data_platform.alerts.announce import announce
-from data_platform.alerts.config import AlertsConfig, SlackConfig
+from data_platform.alerts.channels import Notice, Post, PrintChannel, open_channels
+from data_platform.alerts.config import AlertsConfig
+from data_platform.alerts.delivery import ATTEMPTS_MAX
 from data_platform.alerts.incidents import Problem
-from data_platform.alerts.messages import Post
-from data_platform.alerts.slack import ATTEMPTS_MAX, PrintChannel, SlackChannel, open_channel
+from data_platform.alerts.slack import SlackChannel, SlackConfig, payload
 from data_platform.errors import AlertError
+from data_platform_tests.alerts.servers import SECRET, Answer, Receiver, receiver
 
-SECRET = "T0SECRET/B0SECRET/abcdefSECRET"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-POST = Post(keys=("check:a",), text="[local] Check failed: a", payload={"text": "a", "blocks": []})
-
-
-@dataclass
-class Answer:
-    status: int = 200
-    body: str = "ok"
-    headers: dict[str, str] = field(default_factory=dict)
-    hold: threading.Event | None = None
-
-
-@dataclass
-class Webhook:
-    """``answers`` are given in order, then 200; ``received`` are the bodies that came in."""
-
-    url: str = ""
-    answers: list[Answer] = field(default_factory=list)
-    received: list[dict[str, Any]] = field(default_factory=list)
+POST = Post("local", (Notice("check:a", False, "Check failed", "a", "1 < 2", (), "http://ui/"),))
 
 
 @pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    state = Webhook()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = state.answers.pop(0) if state.answers else Answer()
-            if answer.hold is not None:
-                answer.hold.wait(30)
-            state.received.append(json.loads(body))
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the caller gave up
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                self.wfile.write(answer.body.encode())
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}/services/{SECRET}"
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiver() as state:
+        yield state
 
 
 def channel(url: str, slept: list[float] | None = None, **options: float) -> SlackChannel:
     pauses = [] if slept is None else slept
-    return SlackChannel(url, "SLACK_WEBHOOK_URL", sleep=pauses.append, **options)
+    return SlackConfig().open({"SLACK_WEBHOOK_URL": url}, sleep=pauses.append, **options)
 
 
 def assert_silent_about_the_url(error: BaseException) -> None:
@@ -90,12 +43,12 @@ def assert_silent_about_the_url(error: BaseException) -> None:
     assert "SLACK_WEBHOOK_URL" in str(error)
 
 
-def test_a_message_arrives(webhook: Webhook) -> None:
+def test_a_message_arrives(webhook: Receiver) -> None:
     channel(webhook.url).send(POST)
-    assert webhook.received == [POST.payload]
+    assert webhook.received == [payload(POST)]
 
 
-def test_slow_down_is_honoured(webhook: Webhook) -> None:
+def test_slow_down_is_honoured(webhook: Receiver) -> None:
     webhook.answers = [Answer(429, "rate_limited", {"Retry-After": "7"})]
     slept: list[float] = []
     channel(webhook.url, slept).send(POST)
@@ -103,7 +56,7 @@ def test_slow_down_is_honoured(webhook: Webhook) -> None:
     assert len(webhook.received) == 2
 
 
-def test_slow_down_until_an_instant_is_honoured(webhook: Webhook) -> None:
+def test_slow_down_until_an_instant_is_honoured(webhook: Receiver) -> None:
     past = format_datetime(datetime.now(UTC) - timedelta(minutes=1), usegmt=True)
     webhook.answers = [Answer(503, "", {"Retry-After": past})]
     slept: list[float] = []
@@ -111,7 +64,7 @@ def test_slow_down_until_an_instant_is_honoured(webhook: Webhook) -> None:
     assert slept == [0]
 
 
-def test_slow_down_for_longer_than_a_look_may_last_gives_up_at_once(webhook: Webhook) -> None:
+def test_slow_down_for_longer_than_a_look_may_last_gives_up_at_once(webhook: Receiver) -> None:
     webhook.answers = [Answer(429, "rate_limited", {"Retry-After": "3600"})]
     slept: list[float] = []
     with pytest.raises(AlertError, match="HTTP 429, 1 attempts"):
@@ -119,7 +72,7 @@ def test_slow_down_for_longer_than_a_look_may_last_gives_up_at_once(webhook: Web
     assert slept == []
 
 
-def test_server_errors_are_tried_again_then_given_up(webhook: Webhook) -> None:
+def test_server_errors_are_tried_again_then_given_up(webhook: Receiver) -> None:
     webhook.answers = [Answer(500, "oops")] * 10
     slept: list[float] = []
     with pytest.raises(AlertError, match=f"HTTP 500, {ATTEMPTS_MAX} attempts") as caught:
@@ -130,7 +83,7 @@ def test_server_errors_are_tried_again_then_given_up(webhook: Webhook) -> None:
     assert_silent_about_the_url(caught.value)
 
 
-def test_a_refusal_is_not_tried_again(webhook: Webhook) -> None:
+def test_a_refusal_is_not_tried_again(webhook: Receiver) -> None:
     webhook.answers = [Answer(404, "no_service")]
     with pytest.raises(AlertError, match="no_service") as caught:
         channel(webhook.url).send(POST)
@@ -138,20 +91,21 @@ def test_a_refusal_is_not_tried_again(webhook: Webhook) -> None:
     assert_silent_about_the_url(caught.value)
 
 
-def test_a_refusal_that_echoes_the_url_stays_silent(webhook: Webhook) -> None:
+def test_a_refusal_that_echoes_the_url_stays_silent(webhook: Receiver) -> None:
     webhook.answers = [Answer(403, f"denied for /services/{SECRET}")]
     with pytest.raises(AlertError, match="no reason given") as caught:
         channel(webhook.url).send(POST)
     assert_silent_about_the_url(caught.value)
 
 
-def test_blocks_that_slack_dislikes_go_out_as_text(webhook: Webhook) -> None:
+def test_blocks_that_slack_dislikes_go_out_as_text(webhook: Receiver) -> None:
     webhook.answers = [Answer(400, "invalid_blocks")]
-    channel(webhook.url).send(Post(("check:a",), "a < b", {"text": "a", "blocks": [{}]}))
-    assert webhook.received[1] == {"text": "a &lt; b", "unfurl_links": False, "unfurl_media": False}
+    channel(webhook.url).send(POST)
+    text = "[local] Check failed: a\n  1 &lt; 2\n  http://ui/"
+    assert webhook.received[1] == {"text": text, "unfurl_links": False, "unfurl_media": False}
 
 
-def test_a_redirect_is_not_followed(webhook: Webhook) -> None:
+def test_a_redirect_is_not_followed(webhook: Receiver) -> None:
     webhook.answers = [Answer(302, "", {"Location": webhook.url})]
     with pytest.raises(AlertError, match="HTTP 302"):
         channel(webhook.url).send(POST)
@@ -168,7 +122,7 @@ def test_connection_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_silent_about_the_url(caught.value)
 
 
-def test_a_slow_answer(webhook: Webhook) -> None:
+def test_a_slow_answer(webhook: Receiver) -> None:
     hold = threading.Event()
     webhook.answers = [Answer(hold=hold)] * ATTEMPTS_MAX
     try:
@@ -202,25 +156,26 @@ def test_without_a_webhook_it_prints_what_it_would_send(
     config: AlertsConfig, environ: dict[str, str], reason: str
 ) -> None:
     printed: list[str] = []
-    made = open_channel(config, environ, echo=printed.append)
+    (made,) = open_channels(config.used, environ, echo=printed.append)
     assert isinstance(made, PrintChannel)
     made.send(POST)
-    assert printed == [f"Alert, printed because {reason}:\n[local] Check failed: a"]
+    assert printed == [f"Alert, printed because {reason}:\n{POST.text}"]
 
 
-def test_the_webhook_is_read_from_the_environment(webhook: Webhook) -> None:
-    open_channel(AlertsConfig(), {"SLACK_WEBHOOK_URL": f" {webhook.url}\n"}).send(POST)
+def test_the_webhook_is_read_from_the_environment(webhook: Receiver) -> None:
+    (made,) = open_channels(AlertsConfig().used, {"SLACK_WEBHOOK_URL": f" {webhook.url}\n"})
+    made.send(POST)
     assert len(webhook.received) == 1
 
 
-def test_from_an_outage_to_delivery_to_recovery(webhook: Webhook) -> None:
+def test_from_an_outage_to_delivery_to_recovery(webhook: Receiver) -> None:
     """The whole way over several looks: what could not be sent is sent by a later one, once."""
     problem = Problem("check", "a", "raw", "broken", {"rows": 3}, NOON, "/")
     sender = channel(webhook.url)
 
     def look(cursor: str | None, *problems: Problem, minutes: int) -> Any:
         now = NOON + timedelta(minutes=minutes)
-        return announce(cursor, problems, now, sender, environment="local", ui_url="http://ui")
+        return announce(cursor, problems, now, [sender], environment="local", ui_url="http://ui")
 
     webhook.answers = [Answer(500)] * ATTEMPTS_MAX
     first = look(None, problem, minutes=0)
