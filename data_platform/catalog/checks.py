@@ -56,7 +56,9 @@ def check_reconcile(head: SourceFile, blocks: Mapping[str, TableBlock], kind: Ki
     """A schedule on which nothing could be compared would do nothing, and look as if it did."""
     if head.reconcile is None or report.has(("reconcile",)):
         return
-    abilities = [block.settings(name, head).can or kind.capabilities for name, block in blocks.items()]
+    abilities = [
+        block.settings(name, head, blocks).can or kind.capabilities for name, block in blocks.items()
+    ]
     if abilities and not any(can.proof != "none" or can.deletes == "refresh" for can in abilities):
         report.add(
             ("reconcile",),
@@ -98,7 +100,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
         return not any(report.has((*base, key)) for key in keys)
 
     if right("key", "strategy") and not _misspelled_key(raw, report, base):
-        if not block.key and block.strategy != "replace":
+        if not (block.key or block.default_key({})) and block.strategy != "replace":
             why = "replaces rows by key" if block.strategy == "merge" else "only adds keys that are absent"
             add(
                 ("key",),

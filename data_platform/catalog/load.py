@@ -264,7 +264,7 @@ def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
     tables = {}
     for name, block in blocks.items():
         freshness = block.freshness_hours or head.freshness_hours
-        settings = block.settings(name, head)
+        settings = block.settings(name, head, blocks)
         tables[name] = Table(
             id=TableId(head.source, name),
             settings=settings,
@@ -278,7 +278,7 @@ def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
             timezone=head.timezone,
             start=start,
             keep_replaced_days=block.keep_replaced_days,
-            **_fields(block, TableSettings),
+            **{**_fields(block, TableSettings), "key": block.key or block.default_key(blocks)},
         )
     return Source(
         name=head.source,

@@ -87,8 +87,13 @@ class TableKeys(Model):
         """What the source calls the table of the block ``name``, without what is around it."""
         return name
 
-    def settings(self, name: str, source: Any) -> KindSettings:
-        """The settings of the block ``name`` in the file of ``source`` (the kind's own ``SourceKeys``)."""
+    def default_key(self, blocks: Mapping[str, Any]) -> tuple[str, ...]:
+        """The key of a block that names none; ``blocks`` are all of the file, by name."""
+        return ()
+
+    def settings(self, name: str, source: Any, blocks: Mapping[str, Any]) -> KindSettings:
+        """The settings of the block ``name``, one of ``blocks``, in the file of ``source`` (the kind's own
+        ``SourceKeys``)."""
         return KindSettings(name)
 
 

@@ -134,16 +134,7 @@ def key_enforced(table: Table, now: Described) -> bool:
 def check_columns(table: Table, now: Described) -> None:
     where = f"{table.id} ({now.place})"
     there = set(now.column_names)
-    named = {
-        "only": table.only,
-        "key": table.key,
-        "cursor": [table.cursor] if table.cursor else [],
-        "partition": [table.partition] if table.partition else [],
-        "personal": [_column_of(key, there) for key in table.personal],
-        "as": table.settings.as_text,
-        "columns": table.columns,
-        "rules": [column for rule in table.rules for column in rule.columns],
-    }
+    named = _named(table, now, there)
     missing = [
         f"{column} (in `{block}`{_renamed(now, column)})"
         for block, wanted in named.items()
@@ -154,6 +145,7 @@ def check_columns(table: Table, now: Described) -> None:
         raise TableMissing(
             f"{where} has no column {', '.join(dict.fromkeys(missing))}. Correct the catalog, or the column's name"
             " at the source"
+            + ("; declare the type (`types`) of a field that no record has yet" if now.from_rows else "")
             + (f"; then run `data-platform sync --refresh {table.id}`" if now.landed_before else "")
             + f". It has: {', '.join(sorted(there))}."
         )
@@ -179,6 +171,27 @@ def check_columns(table: Table, now: Described) -> None:
             f"{where} has columns whose names the warehouse cannot hold: {', '.join(sorted(reserved))}."
             " Rename them at the source, or read a view that does."
         )
+
+
+def _named(table: Table, now: Described, there: Collection[str]) -> Mapping[str, Collection[str]]:
+    """By its part of the block, the columns that must be there."""
+    if now.from_rows and not now.columns:
+        return {}  # none is known before the first rows
+    needed = {
+        "key": table.key,
+        "cursor": [table.cursor] if table.cursor else [],
+        "partition": [table.partition] if table.partition else [],
+        "rules": [column for rule in table.rules for column in rule.columns],
+    }
+    if now.from_rows:  # the rows of another day may have what these have not
+        return needed
+    return {
+        "only": table.only,
+        **needed,
+        "personal": [_column_of(key, there) for key in table.personal],
+        "as": table.settings.as_text,
+        "columns": table.columns,
+    }
 
 
 def _column_of(key: str, columns: Collection[str]) -> str:

@@ -25,12 +25,15 @@ from data_platform.sources.looking import Looking
 from data_platform.sources.postgres.looking import PostgresLooking
 from data_platform.sources.postgres.reading import PostgresReading
 from data_platform.sources.reading import Reading
+from data_platform.sources.records import fetch
+from data_platform.sources.records.looking import RecordsLooking
+from data_platform.sources.records.reading import RecordsReading
 from data_platform.sync import check_sources
 from data_platform.sync import finish as finish_module
 from data_platform_tests.contracts.toy_source import kind as toy_kind
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
-from data_platform_tests.contracts.worlds import ITEMS, PERSONAL, Postgres, ToyLog, World
+from data_platform_tests.contracts.worlds import ITEMS, PERSONAL, Postgres, ToyLog, ToyPages, World
 
 PLANTED = {
     "email": "Eve.Planted@example.com",
@@ -39,20 +42,25 @@ PLANTED = {
     "profile": '{"contact": {"email": "Eve.Planted@example.com", "size": 1.10}, "phones": ["+49 170 5550199", null]}',
 }
 PROFILE = """{"contact": {"size": 1.10, "email": "%s"}, "phones": ["+49********99", null]}"""
-READINGS = {"postgres": PostgresReading, "log": LogReading}
+READINGS = {"postgres": PostgresReading, "log": LogReading, "pages": RecordsReading}
+LOOKINGS = {"postgres": PostgresLooking, "log": LogLooking, "pages": RecordsLooking}
 
 
 class Killed(BaseException):
     """As if the process had ended there."""
 
 
-@pytest.fixture(params=["postgres", "log"])
+@pytest.fixture(params=["postgres", "log", "pages"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
+    monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]
+    monkeypatch.setattr(fetch, "STEP_RECORDS", 5)
     if request.param == "postgres":
         made = World(tmp_path, Postgres(request.getfixturevalue("database")))
-    else:
+    elif request.param == "log":
         made = World(tmp_path, ToyLog(tmp_path / "logs"))
+    else:
+        made = World(tmp_path, ToyPages(tmp_path / "piles"))
     made.items.make()
     yield made.catalog()
 
@@ -77,7 +85,7 @@ def until_deletes_are_seen(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "kind"),
-    [(Reading, PostgresReading), (Reading, LogReading), (Looking, PostgresLooking), (Looking, LogLooking)],
+    [*((Reading, kind) for kind in READINGS.values()), *((Looking, kind) for kind in LOOKINGS.values())],
 )
 def test_each_kind_has_every_method_with_its_parameters(protocol: type, kind: type) -> None:
     for name, method in vars(protocol).items():
@@ -110,13 +118,14 @@ def test_a_key_that_is_gone_and_comes_back_is_there_once(world: World) -> None:
 
 def test_nothing_is_no_batch_and_an_empty_table_is_one(world: World) -> None:
     assert world.good().manifest is not None
-    assert world.notes() == {}
-    assert world.look().moved is False
+    unmoved, moved = (None, None) if world.items.found_by_reading else (False, True)
+    assert world.items.found_by_reading or world.notes() == {}
+    assert world.look().moved is unmoved
     assert world.good().manifest is None
     world.items.put(1, "one")
-    assert world.look().moved is True
+    assert world.look().moved is moved
     world.good()
-    assert world.look().moved is False
+    assert world.look().moved is unmoved
     assert world.good().manifest is None
     assert [m.rows for m in world.batches()] == [0, 1]
 
@@ -202,6 +211,8 @@ def test_a_new_column_flows_and_a_lost_one_waits_for_somebody(world: World) -> N
     world.items.put(3, "third", extra="more")
     assert "new column extra" in " ".join(world.good().notes)
     assert world.notes()[3] == "third"
+    if world.items.found_by_reading:
+        return
     world.items.drop_column("status")
     error = world.sync().error
     assert isinstance(error, SchemaDrift)
@@ -213,7 +224,7 @@ def test_another_table_of_the_name_is_read_anew(world: World) -> None:
     world.good()
     world.items.make_anew()
     world.items.put(100, "of the other")
-    assert world.look().moved is True
+    assert world.items.found_by_reading or world.look().moved is True
     report = world.good()
     assert report.operation == "refresh" and "name now" in " ".join(report.notes)
     assert world.notes() == {100: "of the other"}
@@ -242,17 +253,20 @@ def test_no_clear_value_of_a_treated_column_is_in_any_byte(world: World) -> None
 
 
 def test_what_is_within_a_document_is_decided_too(world: World) -> None:
+    world.items.put(1, "first", **PLANTED)
     for personal, words in (
         ({"profile": "hash"}, "Leave one of the two out"),
         ({"status.x": "hash"}, "no JSON"),
         ({"nothing.x": "hash"}, "has no column nothing"),
     ):
+        if world.items.found_by_reading and "no column" in words:
+            continue  # a later record may have it
         world.catalog(personal={**PERSONAL, **personal})
         (mistake,) = check_sources(world.platform()).mistakes
         assert words in mistake
     world.catalog(personal={key: value for key, value in PERSONAL.items() if "profile" not in key})
     (mistake,) = check_sources(world.platform()).mistakes
-    assert "profile (looks like" in mistake
+    assert "profile" in mistake and "(looks like" in mistake
 
 
 def test_another_path_reads_the_table_anew(world: World) -> None:
@@ -267,6 +281,7 @@ def test_another_path_reads_the_table_anew(world: World) -> None:
 
 
 def test_what_may_not_be_said_of_a_column_stops_the_table(world: World) -> None:
+    world.items.put(1, "first", **PLANTED)
     world.catalog(personal={"email": "hash", "phone": "mask"})
     (mistake,) = check_sources(world.platform()).mistakes
     assert "iban" in mistake
@@ -279,7 +294,7 @@ def test_a_read_is_of_its_snapshot_and_the_evidence_names_it(world: World) -> No
     (batch,) = (world.good(), *world.batches())[1:]
     assert batch.snapshot.system and batch.snapshot.taken_at
     assert batch.written_by.startswith("data_platform ")
-    assert batch.version in {column.name for column in batch.columns}
+    assert world.items.found_by_reading or batch.version in {column.name for column in batch.columns}
 
 
 # ---- what PostgreSQL has no use for yet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from data_platform.sources.kinds import kind_of
 from data_platform.sync import Platform, TableReport, open_platform, probe, sync_changes
 from data_platform.sync.probe import TableProbe
 from data_platform.tables import TableId
+from data_platform_tests.contracts.toy_pages.feed import Pile
 from data_platform_tests.contracts.toy_source.log import Log
 
 ITEMS = TableId("shop", "items")
@@ -44,6 +46,8 @@ class Items(Protocol):
     kind: str
     connection: Mapping[str, Any]
     environ: Mapping[str, str]
+    found_by_reading: bool
+    """Whether nothing but reading tells its columns, and that it changed."""
 
     def make(self) -> None:
         """The source, and the table without rows."""
@@ -60,6 +64,7 @@ class Items(Protocol):
 class Postgres:
     url: str
     kind: str = "postgres"
+    found_by_reading: bool = False
     connection: Mapping[str, Any] = field(default_factory=lambda: {"url_env": "SHOP_URL"})
 
     @property
@@ -103,6 +108,7 @@ class Postgres:
 class ToyLog:
     folder: Path
     kind: str = "log"
+    found_by_reading: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=lambda: dict(COLUMNS))
 
@@ -136,6 +142,47 @@ class ToyLog:
     def make_anew(self) -> None:
         self.log.path.unlink()
         self.log.make("second", self.columns)
+
+
+@dataclass
+class ToyPages:
+    folder: Path
+    kind: str = "pages"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    found_by_reading: bool = True
+
+    @property
+    def connection(self) -> Mapping[str, Any]:
+        return {"folder": str(self.folder), "page": 3}
+
+    @property
+    def pile(self) -> Pile:
+        return Pile(self.folder, "items")
+
+    def make(self) -> None:
+        self.folder.mkdir()
+        (self.folder / "system").write_text("toy-pages")
+        self.pile.put()
+
+    def put(self, id_: int, note: str, **personal: str) -> None:
+        fields = {name: json.dumps(value) for name, value in {"id": id_, "status": note, **personal}.items()}
+        if "profile" in personal:
+            fields["profile"] = personal["profile"]
+        self.pile.put("{" + ", ".join(f'"{name}": {text}' for name, text in fields.items()) + "}")
+
+    def delete(self, id_: int) -> None:
+        self.pile.put({"id": id_}, gone=True)
+
+    def add_column(self, name: str) -> None:
+        """It is there with the first record that has it."""
+
+    def drop_column(self, name: str) -> None:
+        raise AssertionError("a field that no record has any more is no change")
+
+    def make_anew(self) -> None:
+        self.pile.path.unlink()
+        self.pile.put()
+        (self.folder / "items.made").write_text("second")
 
 
 @dataclass

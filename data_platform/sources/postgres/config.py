@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field
 
@@ -168,6 +168,6 @@ class PostgresTableKeys(TableKeys):
     def name_at_source(self, name: str) -> str:
         return split_relation(self.relation, "")[1] if self.relation else name
 
-    def settings(self, name: str, source: PostgresSourceKeys) -> PostgresTable:
+    def settings(self, name: str, source: PostgresSourceKeys, blocks: Mapping[str, Any]) -> PostgresTable:
         relation = split_relation(self.relation, source.schema_) if self.relation else (source.schema_, name)
         return PostgresTable(".".join(relation), tuple(self.as_), relation, self.cursor_clock, in_sql=True)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import DataPlatformError, SourceUnreachable
+from data_platform.sources.parquet import PARQUET
 from data_platform.sources.postgres import pieces
 from data_platform.sources.postgres.connection import unreachable
 from data_platform.sources.postgres.question import Question
@@ -39,12 +40,6 @@ if TYPE_CHECKING:
 READER_MEMORY = "192MB"
 PAUSES_SECONDS = (0.05, 0.2, 0.5, 1.0)
 """Before each further try of a read that failed for something of the moment. No lock is waited for meanwhile."""
-PARQUET = (
-    "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 4096,"
-    " ROW_GROUP_SIZE_BYTES '48MB'"
-)
-"""Level 1 and a dictionary that gives up early (by default it hashes a fifth of a row group of
-unique values first) take a fifth of the reader's CPU time away and add 7% to the file."""
 
 
 @dataclass

@@ -1,0 +1,119 @@
+"""One table's records of a stream on disk: chunks, gathered into steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_platform.sources.reading import SourceTable
+from data_platform.sources.records.decode import Batch, Form, Rejected, make_chunk
+from data_platform.sources.records.feed import Page, State
+from data_platform.sources.records.keys import INDEX, RecordSettings, settings_of
+from data_platform.sources.records.parent import elements, key_values
+from data_platform.sources.records.paths import Paths
+from data_platform.sources.records.types import Values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK_RECORDS = 25_000
+CHUNK_BYTES = 24 * 2**20
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """A chunk in its file."""
+
+    path: Path
+    rows: int
+    forms: Mapping[str, Form]
+
+    def table(self) -> pa.Table:
+        import pyarrow as pa
+
+        with pa.memory_map(str(self.path)) as source:
+            return pa.ipc.open_file(source).read_all()
+
+
+@dataclass
+class Step:
+    """What came of one table up to ``state``."""
+
+    chunks: list[Spooled] = field(default_factory=list)
+    values: dict[str, Values] = field(default_factory=dict)
+    paths: Paths = field(default_factory=Paths)
+    rejected: list[Rejected] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
+    state: State = field(default_factory=dict)
+    text: str = ""
+    more: bool = False
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        return sum(chunk.rows for chunk in self.chunks)
+
+
+class Gathering:
+    """Takes the pages of a table's stream and makes its steps. Used by one thread."""
+
+    def __init__(self, table: SourceTable, types: Mapping[str, str], folder: Path) -> None:
+        self.table = table
+        self._settings: RecordSettings = settings_of(table)
+        self._types, self._folder = types, folder
+        self._step, self._batch = Step(), Batch()
+        self._files = self._order = 0
+
+    def add(self, page: Page) -> None:
+        if self._settings.parent is None:
+            count = len(page.records)
+            gone = [n in page.gone for n in range(count)] if page.gone else [False] * count
+            self._batch.add(page.records, page.origin, self._orders(count), gone)
+        else:
+            self._add_children(page)
+        self._step.notes |= dict.fromkeys(page.notes)
+        self._step.state, self._step.text, self._step.more = page.state, page.text, page.more
+        if len(self._batch) >= CHUNK_RECORDS or self._batch.size >= CHUNK_BYTES:
+            self._spool()
+
+    def _add_children(self, page: Page) -> None:
+        """The elements of each record's array; a record without any leaves a mark that its children are gone."""
+        settings, batch = self._settings, self._batch
+        for n, record in enumerate(page.records):
+            key = key_values(self.table, record, settings.parent_key, page.origin)
+            inside = [] if n in page.gone else elements(self.table, record, settings.path, page.origin)
+            count = len(inside) or 1
+            batch.add(inside or [b"{}"], page.origin, [*self._orders(1)] * count, [not inside] * count)
+            for name, value in zip(settings.parent_columns, key, strict=True):
+                batch.beside.setdefault(name, []).extend([value] * count)
+            batch.beside.setdefault(INDEX, []).extend(range(count) if inside else [None])
+
+    def _orders(self, count: int) -> range:
+        self._order += count
+        return range(self._order - count, self._order)
+
+    def _spool(self) -> None:
+        if not len(self._batch):
+            return
+        chunk, rejected = make_chunk(self._batch, self._settings, self._types, self._step.paths)
+        self._batch = Batch()
+        self._step.rejected += rejected
+        if chunk is None:
+            return
+        for name, seen in chunk.values.items():
+            self._step.values[name] = self._step.values.get(name, Values.NONE) | seen
+        import pyarrow as pa
+
+        path = self._folder / f"{self._files}.arrow"
+        self._files += 1
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, chunk.table.schema) as writer:
+            writer.write_table(chunk.table)
+        self._step.chunks.append(Spooled(path, chunk.table.num_rows, chunk.forms))
+
+    def end_step(self) -> Step:
+        """What was gathered since the last one."""
+        self._spool()
+        done, self._step = self._step, Step()
+        return done
