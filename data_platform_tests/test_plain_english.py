@@ -13,6 +13,7 @@ NOT_YET = {"benchmarks.md"}
 DOCUMENTS = [
     ROOT / "README.md",
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in NOT_YET),
+    *sorted((ROOT / "docs/sources").glob("*.md")),
 ]
 
 CODE = re.compile(r"^( *)```.*?^\1```$|`[^`\n]*`|^#[^\n]*$", re.M | re.S)

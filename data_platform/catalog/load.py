@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from data_platform.catalog.models import (
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
-from data_platform.sources.kinds import MODULES, kind_of
+from data_platform.sources.kinds import MODULES, kind_of, rewritten
 from data_platform.tables import TableId
 from data_platform.warehouses import WarehouseConfig
 
@@ -211,6 +212,7 @@ def _read_source(
             f"is not a kind of source.{did_you_mean(kind, MODULES)} Known: {', '.join(MODULES)}",
         )
     known = kind if isinstance(kind, str) and kind in MODULES else next(iter(MODULES))
+    data = _rewritten(known, data, report)
     blocks = _read_blocks(data.get("tables"), known, report)
     check_rules_fit(blocks, warehouses, report)
     head = validated(source_head(known), {**data, "tables": {}}, lambda: source_schema(known), report)
@@ -224,10 +226,21 @@ def _read_source(
     return _source(head, blocks)
 
 
+def _rewritten(kind: str, data: dict[str, Any], report: Report) -> dict[str, Any]:
+    """``data`` in the platform's keys, where it is in another tool's words."""
+    found = rewritten(kind, data)
+    if found is None:
+        return data
+    for path, message in found.mistakes:
+        report.add(path, message)
+    report.document = replace(report.document, data=found.data, moved=found.moved)
+    return dict(found.data)
+
+
 def _read_blocks(tables: Any, kind: str, report: Report) -> dict[str, TableBlock]:
     """Read each table separately. A table with an invalid name is a mistake, and its block is still checked."""
     if tables is None or tables == {}:
-        if not report.has(("tables",)):
+        if not report.has(report.document.written(("tables",))):
             report.add(
                 ("tables",),
                 "is missing: give at least one table, each as a block (tables: {orders: {key: id}})",

@@ -62,14 +62,20 @@ class Report:
     questions: list[Mistake] = field(default_factory=list)
     _wrong: set[Path] = field(default_factory=set)
     """The paths of the mistakes, and all around them."""
+    _told: set[Path] = field(default_factory=set)
+    """Where the mistakes were written."""
 
     def add(self, path: Path, message: str, line: int | None = None) -> None:
         at = self.document.line(path) if line is None else line
-        self.mistakes.setdefault(path, Mistake(self.file, at, path_text(path), message))
+        written = self.document.written(path)
+        if path == written or written not in self._told:  # what stands once may be read in several places
+            self.mistakes.setdefault(path, Mistake(self.file, at, path_text(written), message))
+        self._told.add(written)
         self._wrong.update(path[:length] for length in range(len(path) + 1))
 
     def ask(self, path: Path, question: str) -> None:
-        self.questions.append(Mistake(self.file, self.document.line(path), path_text(path), question))
+        where = path_text(self.document.written(path))
+        self.questions.append(Mistake(self.file, self.document.line(path), where, question))
 
     def has(self, path: Path) -> bool:
         """Whether there already is a mistake at ``path`` or below it."""
@@ -210,6 +216,12 @@ def _place(loc: tuple[str | int, ...], data: Any) -> Path:
         if step == "[key]":
             continue
         if isinstance(current, Mapping):
+            if (
+                not last
+                and step == current.get("type")
+                and not isinstance(current.get(step), (Mapping, list))
+            ):
+                continue
             if step in current:
                 current = current[step]
             elif not last or step == current.get("kind"):

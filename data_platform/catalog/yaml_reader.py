@@ -7,6 +7,7 @@ a few lines of nested aliases or brackets cannot exhaust memory or the stack.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,14 +24,24 @@ VALUES_MAX = 200_000
 @dataclass(frozen=True, slots=True)
 class Document:
     """``data`` is the file's content, ``lines`` the line (from 1) of each key and list item,
-    ``mistakes`` (line, path, message) of what could not be read."""
+    ``mistakes`` (line, path, message) of what could not be read. ``moved`` says of paths in ``data`` where they were
+    written, if elsewhere."""
 
     data: Any
     lines: dict[Path, int] = field(default_factory=dict)
     mistakes: list[tuple[int, Path, str]] = field(default_factory=list)
+    moved: Mapping[Path, Path] = field(default_factory=dict)
+
+    def written(self, path: Path) -> Path:
+        """Where in the file ``path`` was written."""
+        for length in range(len(path), 0, -1) if self.moved else ():
+            if path[:length] in self.moved:
+                return (*self.moved[path[:length]], *path[length:])
+        return path
 
     def line(self, path: Path) -> int:
         """The line of ``path``, or of its nearest parent in the file."""
+        path = self.written(path)
         for length in range(len(path), 0, -1):
             if path[:length] in self.lines:
                 return self.lines[path[:length]]

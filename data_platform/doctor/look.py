@@ -93,7 +93,7 @@ def named_variables(catalog: Catalog, environment: Environment, environ: Mapping
     for source in catalog.sources.values():
         for key, needed in source.connection.variables(environ).items():
             where = f"connection of {source.name}.{key}"
-            found.append(Variable(getattr(source.connection, key), where, needed))
+            found.append(Variable(source.connection.variable(key), where, needed))
     return found
 
 

@@ -21,6 +21,11 @@ class Connection(Model):
             if key.endswith("_env") and isinstance(getattr(self, key), str)
         }
 
+    def variable(self, key: str) -> str:
+        """The variable that ``key``, one of ``variables``, names."""
+        name: str = getattr(self, key)
+        return name
+
 
 class SourceKeys(Model):
     """The keys of a source's file that only one kind has."""
@@ -98,12 +103,23 @@ class TableKeys(Model):
 
 
 @dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A source's file in the platform's keys. ``moved`` says of paths in it where they were written, ``mistakes`` are
+    (path as it was written, what to do)."""
+
+    data: Mapping[str, Any]
+    moved: Mapping[tuple[str | int, ...], tuple[str | int, ...]]
+    mistakes: tuple[tuple[tuple[str | int, ...], str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of source. ``title`` is its name in sentences. ``reading``, ``looking`` and ``discover`` are
     functions as ``module:function``, imported when they are called: ``kinds.py`` says what they take and give.
 
     ``look_every_seconds``: how often the sensor looks at a source of this kind; more where a look costs part of a
-    quota."""
+    quota. ``rewrite``, as ``module:function``, takes a file of this kind as it is read and gives it ``Rewritten``, for a kind
+    whose files may be written in the words of another tool."""
 
     name: str
     title: str
@@ -115,3 +131,4 @@ class Kind:
     look_every_seconds: int = 60
     source_keys: type[SourceKeys] = SourceKeys
     table_keys: type[TableKeys] = TableKeys
+    rewrite: str | None = None

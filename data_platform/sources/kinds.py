@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from data_platform.errors import ConfigurationError
-from data_platform.sources.kind import Kind
+from data_platform.sources.kind import Kind, Rewritten
 from data_platform.yaml_fields import Model
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ M = TypeVar("M", bound=Model)
 
 MODULES: Mapping[str, str] = {
     "postgres": "data_platform.sources.postgres.kind",
+    "rest": "data_platform.sources.rest.kind",
 }
 """By name, the module whose ``KIND`` says the rest."""
 
@@ -43,6 +44,15 @@ def open_looking(kind: str, opening: Opening) -> AbstractContextManager[Looking]
     """For who only looks at the tables of ``opening``."""
     opened: AbstractContextManager[Looking] = _function(kind_of(kind).looking)(opening)
     return opened
+
+
+def rewritten(kind: str, data: Mapping[str, Any]) -> Rewritten | None:
+    """A source's file in the platform's keys, where ``kind`` takes it in another tool's words too."""
+    known = kind_of(kind).rewrite
+    if known is None:
+        return None
+    found: Rewritten = _function(known)(data)
+    return found
 
 
 def discover(

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from data_platform.catalog import Catalog, json_schemas, load_catalog
-from data_platform.catalog.schema import node_at, render_json_schemas
+from data_platform.catalog.schema import node_at, render_json_schemas, source_schema
 from data_platform.dbt_sources import render_dbt_sources
+from data_platform.sources.kinds import MODULES
 from data_platform_tests.catalog.documents import write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,8 +58,16 @@ def key_paths(schema: Mapping[str, Any], steps: tuple[str | int, ...] = (), path
         yield from key_paths(schema, (*steps, "x"), f"{path}<name>.")
 
 
-def test_every_key_has_a_description_for_editors() -> None:
-    for name, schema in json_schemas().items():
+SCHEMAS = {
+    "platform.schema.json": [json_schemas()["platform.schema.json"]],
+    "source.schema.json": [source_schema(kind) for kind in MODULES],
+}
+"""The file of a source may hold what its kind's schema says."""
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_has_a_description_for_editors(name: str) -> None:
+    for schema in SCHEMAS[name]:
         for path in key_paths(schema):
             steps: list[str | int] = []
             for step in path.split("."):
@@ -74,11 +83,14 @@ def test_every_key_is_documented_and_nothing_else() -> None:
     ):
         (section,) = [section for section in sections if section.startswith(title)]
         documented = re.findall(r"^\| `([^`]+)` \|", section, flags=re.M)
-        paths = set(key_paths(json_schemas()[schema]))
+        paths = {path for one in SCHEMAS[schema] for path in key_paths(one)}
         backups = {path for path in paths if re.search(r"\.backups\.(store|copies\.<name>)\.", path)}
         stores = {re.sub(r"\.backups\.(store|copies\.<name>)\.", ".landing.", path) for path in backups}
         assert stores <= paths, "a store's keys are the same everywhere, and documented once"
-        assert sorted(documented) == sorted(paths - backups)
+        endpoints = {path for path in paths if ".endpoint.paginator." in path}
+        paginators = {path.replace("tables.<name>.endpoint.", "connection.") for path in endpoints}
+        assert paginators <= paths, "a paginator's keys are the same everywhere, and documented once"
+        assert sorted(documented) == sorted(paths - backups - endpoints)
 
 
 def test_the_dbt_sources_are_current(catalog: Catalog) -> None:

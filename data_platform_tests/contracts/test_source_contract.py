@@ -33,7 +33,8 @@ from data_platform.sync import finish as finish_module
 from data_platform_tests.contracts.toy_source import kind as toy_kind
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
-from data_platform_tests.contracts.worlds import ITEMS, PERSONAL, Postgres, ToyLog, ToyPages, World
+from data_platform_tests.contracts.worlds import ITEMS, PERSONAL, Postgres, RestApi, ToyLog, ToyPages, World
+from data_platform_tests.sources.http.server import serving
 
 PLANTED = {
     "email": "Eve.Planted@example.com",
@@ -42,19 +43,25 @@ PLANTED = {
     "profile": '{"contact": {"email": "Eve.Planted@example.com", "size": 1.10}, "phones": ["+49 170 5550199", null]}',
 }
 PROFILE = """{"contact": {"size": 1.10, "email": "%s"}, "phones": ["+49********99", null]}"""
-READINGS = {"postgres": PostgresReading, "log": LogReading, "pages": RecordsReading}
-LOOKINGS = {"postgres": PostgresLooking, "log": LogLooking, "pages": RecordsLooking}
+READINGS = {"postgres": PostgresReading, "log": LogReading, "pages": RecordsReading, "rest": RecordsReading}
+LOOKINGS = {"postgres": PostgresLooking, "log": LogLooking, "pages": RecordsLooking, "rest": RecordsLooking}
 
 
 class Killed(BaseException):
     """As if the process had ended there."""
 
 
-@pytest.fixture(params=["postgres", "log", "pages"])
+@pytest.fixture(params=["postgres", "log", "pages", "rest"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]
     monkeypatch.setattr(fetch, "STEP_RECORDS", 5)
+    if request.param == "rest":
+        api = RestApi()
+        with serving(api.answer) as server:
+            api.url = server.url
+            yield World(tmp_path, api).catalog()
+        return
     if request.param == "postgres":
         made = World(tmp_path, Postgres(request.getfixturevalue("database")))
     elif request.param == "log":
@@ -80,7 +87,7 @@ def filled(world: World, count: int) -> dict[int, str]:
 
 
 def until_deletes_are_seen(world: World) -> None:
-    world.good(verify=world.can.capabilities.deletes == "slices")
+    world.good(verify=world.can.capabilities.deletes != "events")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
+import pytest
 import yaml
 
 from data_platform.landing.manifest import Manifest
@@ -20,6 +21,7 @@ from data_platform.sync.probe import TableProbe
 from data_platform.tables import TableId
 from data_platform_tests.contracts.toy_pages.feed import Pile
 from data_platform_tests.contracts.toy_source.log import Log
+from data_platform_tests.sources.http.server import Asked, Reply
 
 ITEMS = TableId("shop", "items")
 COLUMNS = {
@@ -186,6 +188,61 @@ class ToyPages:
 
 
 @dataclass
+class RestApi:
+    """An API that gives three records a page, those from ``since`` on, and says nothing of what is gone."""
+
+    kind: str = "rest"
+    environ: Mapping[str, str] = field(default_factory=lambda: {"SHOP_TOKEN": "s3cr3t"})
+    found_by_reading: bool = True
+    records: dict[int, tuple[int, str]] = field(default_factory=dict)
+    url: str = ""
+    changes: int = 0
+
+    @property
+    def connection(self) -> Mapping[str, Any]:
+        return {"base_url": self.url, "auth": {"type": "bearer", "token_env": "SHOP_TOKEN"}}
+
+    @property
+    def block(self) -> Mapping[str, Any]:
+        incremental = {"cursor_path": "change", "start_param": "since"}
+        return {"endpoint": {"paginator": "cursor", "incremental": incremental}}
+
+    def answer(self, asked: Asked) -> Reply:
+        """In the order of ids, so that what changed last is anywhere."""
+        if asked.path != "/items" or asked.headers.get("Authorization") != "Bearer s3cr3t":
+            return Reply(status=404 if asked.path != "/items" else 401)
+        since, at = int(asked.query.get("since", 0)), int(asked.query.get("cursor", 0))
+        found = [text for _, (change, text) in sorted(self.records.items()) if change >= since]
+        after = str(at + 3) if at + 3 < len(found) else None
+        page = ", ".join(found[at : at + 3])
+        return Reply(f'{{"items": [{page}], "cursors": {{"next": {json.dumps(after)}}}}}'.encode())
+
+    def make(self) -> None:
+        """Its server is started by ``serving``."""
+
+    def put(self, id_: int, note: str, **personal: str) -> None:
+        self.changes += 1
+        values = {"id": id_, "status": note, "change": self.changes, **personal}
+        fields = {name: json.dumps(value) for name, value in values.items()}
+        if "profile" in personal:
+            fields["profile"] = personal["profile"]
+        text = "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}"
+        self.records[id_] = (self.changes, text)
+
+    def delete(self, id_: int) -> None:
+        del self.records[id_]
+
+    def add_column(self, name: str) -> None:
+        """It is there with the first record that has it."""
+
+    def drop_column(self, name: str) -> None:
+        raise AssertionError("a field that no record has any more is no change")
+
+    def make_anew(self) -> None:
+        pytest.skip("an API does not say that its endpoint gives another table's records")
+
+
+@dataclass
 class World:
     """A project over ``items``."""
 
@@ -203,7 +260,8 @@ class World:
             yaml.safe_dump({"environments": {"local": local}})
         )
         source = {"source": "shop", "kind": self.items.kind, "connection": dict(self.items.connection)}
-        tables = {"items": {"key": "id", "personal": PERSONAL, **block}}
+        own = getattr(self.items, "block", {})
+        tables = {"items": {"key": "id", "personal": PERSONAL, **own, **block}}
         (folder / "shop.yaml").write_text(yaml.safe_dump({**source, "start": "2026-01-01", "tables": tables}))
         return self
 

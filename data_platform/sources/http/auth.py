@@ -75,8 +75,8 @@ class _Token(msgspec.Struct):
 
 
 class OAuth2ClientCredentials(Auth):
-    """The client credentials grant (RFC 6749, 4.4): a token is fetched, used until shortly before it ends, and fetched
-    anew after a 401."""
+    """The client credentials grant (RFC 6749, 4.4): a token is fetched, used until shortly before it expires, and
+    fetched again after a 401."""
 
     def __init__(
         self,

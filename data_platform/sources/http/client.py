@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``endpoint`` names it in errors: no value of the query or of a parent's record stands there. ``accept`` are statuses
+    """``endpoint`` names it in errors and contains no value of a query or of a record. ``accept`` are statuses
     that the caller takes as answers. With ``json`` the body of the answer is checked to be JSON, all of it."""
 
     endpoint: str
@@ -80,7 +80,7 @@ class Answer:
 
 
 class _Again(Exception):
-    """The request may be sent once more, after so many seconds where the server said so; else ``error`` stands."""
+    """The request may be retried, after ``after`` seconds if the server said so; otherwise ``error`` is raised."""
 
     def __init__(self, error: DataPlatformError, after: float | None = None) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class HttpClient:
         url = urljoin(answer.url, answer.headers["Location"])
         where = self.where(request)
         if answer.status in (301, 302, 303) and request.method != "GET":
-            raise redirected(where, host_of(url), f"{request.method} is not sent anew as another method")
+            raise redirected(where, host_of(url), f"{request.method} is not repeated with another method")
         self.check_origin(where, request.url, url, auth)
         return replace(request, url=url, params=())
 
@@ -246,8 +246,8 @@ class HttpClient:
         return bytes(body)
 
     def _checked(self, request: Request, answer: Answer) -> Answer:
-        """``answer``, whose body is one whole JSON document."""
-        if not request.json:
+        """``answer``, whose body is one whole JSON document; that of a failure that the caller takes is as it came."""
+        if not request.json or answer.status >= 300:
             return answer
         body = answer.body.removeprefix(b"\xef\xbb\xbf").strip()
         if not body:
@@ -257,7 +257,7 @@ class HttpClient:
         except (msgspec.DecodeError, UnicodeDecodeError):
             content_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()[:60]
             error = no_json(self.where(request), content_type, body[:1] == b"<")
-            if body[:1] in b"{[" and not answer.status >= 300:  # begins as JSON: it was cut off on its way
+            if body[:1] in b"{[":  # begins as JSON: it was cut off on its way
                 raise _Again(
                     SourceUnreachable(
                         f"{self.where(request)}: the JSON of the answer is broken or cut off, through every attempt."

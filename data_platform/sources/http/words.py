@@ -1,5 +1,5 @@
-"""What is told of an answer that is of no use: the status, the endpoint and what to do. Never a value of a query, a header
-or a body, for each may hold a secret or somebody's data."""
+"""Errors for answers that cannot be used: the status, the endpoint and what to do. They never contain a value of a query,
+a header or a body, since each may be a secret or personal."""
 
 from __future__ import annotations
 
