@@ -160,6 +160,14 @@ def discover(
             "--schema", metavar="NAME", help="Schema of a database whose tables are drafted. Default: public."
         ),
     ] = None,
+    rest: Annotated[
+        str | None,
+        typer.Option(
+            "--rest",
+            metavar="URL",
+            help="URL of a REST API's endpoint or OpenAPI document; short for --kind rest --set base_url=URL.",
+        ),
+    ] = None,
     given: Annotated[
         list[str] | None,
         typer.Option(
@@ -187,6 +195,10 @@ def discover(
     folder = project(root)
     check_names(source, url_env, schema)
     keys = keys_given(given or ())
+    if rest is not None:
+        if kind not in (None, "rest"):
+            raise typer.BadParameter(f"--rest drafts a source of the kind rest, and --kind says {kind}.")
+        kind, keys["base_url"] = "rest", rest
     keys |= {key: value for key, value in (("url_env", url_env), ("schema", schema)) if value is not None}
     target = new_file(folder, source, overwrite) if write else output
     if target is not None:

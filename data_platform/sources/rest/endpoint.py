@@ -109,9 +109,7 @@ def _one_incremental(value: Any) -> Any:
     given = block.get("params")
     params: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     asked = [
-        name
-        for name, one in params.items()
-        if isinstance(one, Mapping) and one.get("type") == "incremental"
+        name for name, one in params.items() if isinstance(one, Mapping) and one.get("type") == "incremental"
     ]
     if not asked:
         return block
