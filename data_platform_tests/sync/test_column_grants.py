@@ -144,4 +144,4 @@ def test_what_is_left_out_cannot_be_named(project: Project, block: dict[str, obj
     with pytest.raises(CatalogError) as raised:
         project.platform()
     (mistake,) = raised.value.mistakes
-    assert f"tables.t.{path}: names" in mistake and "which `only` leaves out" in mistake
+    assert f"tables.t.{path}: names" in mistake and "because `only` leaves it out" in mistake
