@@ -31,6 +31,15 @@ def _freeze(value: Mapping[K, V]) -> Mapping[K, V]:
 
 
 Frozen = AfterValidator(_freeze)
+
+
+class OrText:
+    """In the JSON Schema of an annotated type: a text may be written instead of the block."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(core)]}
+
+
 ColumnName = Annotated[str, Field(min_length=1, max_length=63)]
 """As the source spells it, capitals included. 63 bytes is PostgreSQL's limit."""
 

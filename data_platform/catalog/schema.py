@@ -116,7 +116,7 @@ def _resolved(root: Mapping[str, Any], node: Mapping[str, Any], data: Any = None
         return {"type": "object", "properties": properties, **own}
     for choice in ("anyOf", "oneOf"):
         for option in node.get(choice, ()):
-            resolved = _resolved(root, option)
+            resolved = _resolved(root, option, data)
             if resolved.get("type") in ("object", "array"):
                 return {**resolved, **{k: v for k, v in node.items() if k == "description"}}
     return node

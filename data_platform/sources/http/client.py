@@ -23,6 +23,7 @@ from data_platform.sources.http.auth import Auth
 from data_platform.sources.http.waiting import Clock, SystemClock, Waits, retry_after
 from data_platform.sources.http.words import (
     AGAIN,
+    broken_json,
     host_of,
     no_json,
     redirected,
@@ -254,16 +255,12 @@ class HttpClient:
             return replace(answer, body=b"null")
         try:
             msgspec.json.decode(body, type=msgspec.Raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            content_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()[:60]
-            error = no_json(self.where(request), content_type, body[:1] == b"<")
-            if body[:1] in b"{[":  # begins as JSON: it was cut off on its way
-                raise _Again(
-                    SourceUnreachable(
-                        f"{self.where(request)}: the JSON of the answer is broken or cut off, through every attempt."
-                    )
-                ) from None
-            raise error from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            where = self.where(request)
+            if body[:1] not in b"{[":
+                content_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()[:60]
+                raise no_json(where, content_type, body[:1] == b"<") from None
+            raise _Again(broken_json(where, cut="truncated" in str(error))) from None
         return replace(answer, body=body)
 
 

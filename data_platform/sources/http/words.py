@@ -91,6 +91,16 @@ def no_json(where: str, content_type: str, html: bool) -> SourceError:
     )
 
 
+def broken_json(where: str, *, cut: bool) -> SourceError:
+    """For an answer that begins as JSON. One that is ``cut`` off may come whole another time."""
+    if cut:
+        return SourceUnreachable(f"{where}: the JSON of the answer was cut off, in every attempt.")
+    return SourceError(
+        f"{where}: the answer is not valid JSON, in every attempt (a value such as NaN, a missing comma, a control"
+        " character). Report it to the API's maintainers."
+    )
+
+
 def redirected(where: str, host: str, why: str) -> SourceError:
     return SourceError(
         f"{where} leads on to {host or 'an address that cannot be read'}, and {why}. If that is the API's right address,"

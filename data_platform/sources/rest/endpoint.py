@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from data_platform.sources.rest.paginators import AnyPaginator, Path
-from data_platform.yaml_fields import Frozen, FrozenDict, Model
+from data_platform.yaml_fields import Frozen, FrozenDict, Model, OrText
 
 PAGES_MAX = 100_000
 PLACE = re.compile(r"\{(resources\.[^{}]+|incremental\.[^{}]+)\}")
@@ -199,6 +199,16 @@ class Endpoint(Model):
                 "has an `incremental` whose value no request takes; name its `start_param`, or write"
                 " {incremental.start_value} into the params"
             )
+        for name, given in (
+            ("start_value", "initial_value"),
+            ("last_value", "initial_value"),
+            ("end_value", "end_value"),
+        ):
+            if f"incremental.{name}" in self._embedded() and getattr(self.incremental, given) is None:
+                raise ValueError(
+                    f"names {{incremental.{name}}} within a text or a body, where it cannot be left out; give the"
+                    f" incremental's `{given}`"
+                )
         left = re.sub(PLACE, "", self.path or "")
         names = re.findall(r"\{([^{}]*)\}", left)
         for name in names:
@@ -219,6 +229,14 @@ class Endpoint(Model):
         yield from PLACE.findall(self.path or "")
         for value in (*self.params.values(), self.json_, *self.headers.values()):
             yield from _places(value)
+
+    def _embedded(self) -> set[str]:
+        """The places that are no whole parameter: a request without a value for one would be another request."""
+        alone = [v for v in self.params.values() if isinstance(v, str) and PLACE.fullmatch(v)]
+        found = list(self.places())
+        for value in alone:
+            found.remove(PLACE.findall(value)[0])
+        return set(found)
 
     def taken(self) -> Iterator[tuple[str, str]]:
         """The (resource, field) of every value that comes from a parent's record."""
@@ -247,4 +265,4 @@ def _places(value: Any) -> Iterator[str]:
             yield from _places(inner)
 
 
-AnyEndpoint = Annotated[Endpoint, BeforeValidator(_one_incremental)]
+AnyEndpoint = Annotated[Endpoint, BeforeValidator(_one_incremental), OrText()]

@@ -40,7 +40,7 @@ from data_platform.sources.rest.cursor import (
 )
 from data_platform.sources.rest.edge import Edge
 from data_platform.sources.rest.endpoint import Incremental
-from data_platform.sources.rest.json_path import find_one
+from data_platform.sources.rest.json_path import find_one, finder
 from data_platform.sources.rest.keys import Level, level_of
 from data_platform.sources.rest.walk import Fetched, Forgotten, Trail, Walk
 
@@ -201,6 +201,7 @@ class _Run:
         self._missing = 0
         path: tuple[Any, ...] = self._incremental.cursor_path if self._incremental else ()
         word = settings_of(table).types.get(str(path[0]), "") if len(path) == 1 else ""
+        self._find = finder(path)
         self._unit = word if word.startswith("epoch") else None
         known: Any = state.get("edge")
         lag = self._incremental.lag if self._incremental else 0
@@ -258,7 +259,7 @@ class _Run:
         """Of each record; None where it has none."""
         assert self._incremental is not None
         path = self._incremental.cursor_path
-        found = [find_one(record, path) for record in fetched.records]
+        found = [self._find(record) for record in fetched.records]
         values = [
             value.decode() if value is not None and value[:1] not in (b"{", b"[") else None for value in found
         ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from data_platform.sources.rest.json_path import Step, steps_of
-from data_platform.yaml_fields import Model
+from data_platform.yaml_fields import Model, OrText
 
 
 class JsonPath(tuple[Step, ...]):
@@ -166,4 +166,4 @@ Paginator = Annotated[
     SinglePage | Auto | JsonLink | HeaderLink | HeaderCursor | Cursor | Offset | PageNumber,
     Field(discriminator="type"),
 ]
-AnyPaginator = Annotated[Paginator, BeforeValidator(_shorthand), AfterValidator(_can_end)]
+AnyPaginator = Annotated[Paginator, BeforeValidator(_shorthand), AfterValidator(_can_end), OrText()]

@@ -165,6 +165,18 @@ class _Work:
         }
         self.data["tables"] = tables = {name: _referring(block, renamed) for name, block in tables.items()}
         parents = {name: dict(_parents(block)) for name, block in tables.items()}
+        for name, block in tables.items():
+            endpoint = block.get("endpoint") if isinstance(block, Mapping) else None
+            cursor = (endpoint.get("incremental") or {}) if isinstance(endpoint, Mapping) else {}
+            path = cursor.get("cursor_path") if isinstance(cursor, Mapping) else None
+            if isinstance(path, str) and _treated(block, path):
+                self.mistakes.append(
+                    (
+                        self._written(("tables", name, "endpoint")),
+                        f"reads by `{path}`, which is personal and treated, and its greatest value is stored; name another"
+                        " cursor_path",
+                    )
+                )
         for name, taken in parents.items():
             at = self._written(("tables", name, "endpoint"))
             for parent, field in taken.items():

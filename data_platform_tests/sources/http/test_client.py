@@ -174,7 +174,10 @@ def test_the_rate_limit_is_one_for_all_threads() -> None:
         Reply(chunks=(b'[{"id"', b": 1}]"), cut=True),
         Reply(b'[{"id": 1}, {"id"'),
         Reply(b"\x1f\x8b broken", headers={"Content-Encoding": "gzip"}),
-        Reply(gzip.compress(b'[{"id": 1}]' * 100)[:-12], headers={"Content-Encoding": "gzip"}),
+        Reply(
+            gzip.compress(b"[%b1]" % b"".join(b"%d, " % (n * n) for n in range(1000)))[:-300],
+            headers={"Content-Encoding": "gzip"},
+        ),
     ],
     ids=["short", "chunk missing", "JSON cut", "not gzip", "gzip cut"],
 )
@@ -199,6 +202,12 @@ def test_half_an_answer_is_no_answer(broken: Reply) -> None:
 def test_a_whole_answer_is_taken_as_it_is_packed(whole: Reply) -> None:
     with world(in_turn(whole)) as w:
         assert w.get().body == b'[{"id": 1}]'
+
+
+def test_json_that_is_never_valid_is_no_matter_of_another_sync() -> None:
+    with world(in_turn(Reply(b'[{"id": NaN}]')), Limits(attempts=2)) as w:
+        text = refused(w, SourceError)
+        assert "not valid JSON" in text and len(w.server.asked) == 2
 
 
 def test_nothing_is_null() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from data_platform.catalog.load import load_catalog
 from data_platform.catalog.models import Source
+from data_platform.catalog.schema import node_at, source_schema
+from data_platform.doctor.look import Variable, named_variables
 from data_platform.errors import CatalogError
 from data_platform.sources.rest.keys import level_of
 from data_platform.sources.rest.rewrite import table_name
@@ -147,6 +149,7 @@ def test_the_platforms_own_form_takes_defaults_too(tmp_path: Path) -> None:
         ("  - {name: a, endpoint: {path: ../b}}", "must be a path without `..`"),
         ("  - {name: a, endpoint: {json: {b: 1}}}", "write method: POST"),
         ("  - {name: a, endpoint: {response_actions: [{status_code: 4o4, action: ignore}]}}", "must be a status such as 404"),
+        ("  - {name: a, endpoint: {params: {q: 't>{incremental.start_value}'}, incremental: {cursor_path: t}}}", "give the incremental's `initial_value`"),
         ("  - {endpoint: b}", "resources[0]: needs a `name`"),
         ("  - 7", "resources[0]: must be a name, or a block"),
     ],
@@ -214,6 +217,37 @@ def test_a_cursor_of_each_person_is_not_kept(tmp_path: Path) -> None:
         found.startswith("blog.yaml:8: ")
         and "takes `email` of `users`, which is personal and treated" in found
     )
+
+
+def test_a_cursor_that_is_personal_is_not_kept(tmp_path: Path) -> None:
+    endpoint = "endpoint: {incremental: {cursor_path: email, start_param: after}}"
+    text = (
+        HEAD
+        + CLIENT
+        + f"resources: [{{name: users, primary_key: id, personal: {{email: hash}}, {endpoint}}}]\n"
+    )
+    (found,) = mistakes(tmp_path, text)
+    assert "resources[0].endpoint: reads by `email`, which is personal and treated" in found
+
+
+def test_doctor_names_the_variables_of_credentials(tmp_path: Path) -> None:
+    load(tmp_path, PASTED)
+    catalog = load_catalog(tmp_path)
+    found = named_variables(catalog, catalog.environment("local"), {})
+    assert Variable("BLOG_KEY", "connection of blog.auth.api_key_env", True) in found
+
+
+def test_editors_take_names_alone() -> None:
+    schema = source_schema("rest")
+    for path in (
+        ("connection", "paginator"),
+        ("tables", "x", "endpoint"),
+        ("tables", "x", "endpoint", "paginator"),
+    ):
+        node = node_at(schema, path[:-1])["properties"][path[-1]]
+        options = [option for one in (node, *node.get("anyOf", ())) for option in one.get("anyOf", (one,))]
+        assert any(option.get("type") == "string" for option in options), path
+    assert "connection" not in schema["required"] and "tables" not in schema["required"]
 
 
 def test_names_of_resources_as_tables() -> None:
