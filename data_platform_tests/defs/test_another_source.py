@@ -80,7 +80,7 @@ def test_the_graph_has_what_each_kind_can(tmp_path: Path, manifest: Path, logs: 
     source, table = graph.get(names.source_key(CLICKS)), graph.get(dg.AssetKey(["source", "shop", "orders"]))
     assert (source.kinds, table.kinds) == ({"log"}, {"postgres"})
     assert "dagster/table_name" not in source.metadata
-    assert source.metadata["deletes"] == "seen with the changes"
+    assert source.metadata["deletes"] == "read together with the changes"
     assert table.metadata["dagster/table_name"] == "public.orders"
     assert source.description == "clicks of a log"
 
