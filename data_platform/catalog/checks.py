@@ -17,6 +17,7 @@ from data_platform.catalog.yaml_reader import Path
 from data_platform.errors import UnsupportedExpression
 from data_platform.privacy.documents import root_of
 from data_platform.privacy.names import of_name
+from data_platform.quality.kinds import wanted
 from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule
 from data_platform.sources.kind import Kind
@@ -175,8 +176,9 @@ def _check_treatments(block: TableBlock, add: Any) -> None:
         (("partition",), block.partition, "its day must be readable to cut the table into partitions"),
         (("cursor",), block.cursor, "its greatest value is kept as the watermark"),
     ]
-    if block.newest_data is not None:
-        places.append((("newest_data", "column"), block.newest_data.column, "its age is what is checked"))
+    for kind, settings in wanted(block.checks):
+        for key, named in kind.columns(settings).items():
+            places.append(((kind.name, key), named, kind.why_clear))
     for path, column, why in places:
         if column in treated:
             add(
@@ -244,8 +246,9 @@ def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[
         yield block.cursor, ("cursor",)
     if block.partition is not None:
         yield block.partition, ("partition",)
-    if block.newest_data is not None:
-        yield block.newest_data.column, ("newest_data", "column")
+    for kind, settings in wanted(block.checks):
+        for check_key, column in kind.columns(settings).items():
+            yield column, (kind.name, check_key)
     for key, named in {"columns": block.columns, **block.named_columns(), "personal": block.personal}.items():
         for column in named:
             yield (root_of(column) if key == "personal" else None) or column, (key, column)

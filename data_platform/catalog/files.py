@@ -23,6 +23,8 @@ from data_platform.catalog.models import (
     TableSettings,
     Text,
 )
+from data_platform.quality import kinds
+from data_platform.quality.kinds import names, wanted
 from data_platform.sources.kind import Connection, SourceKeys, TableKeys
 from data_platform.sources.kinds import kind_of
 from data_platform.yaml_fields import Frozen, FrozenDict, Model
@@ -72,8 +74,14 @@ class TableBlock(TableSettings, TableKeys):
     @property
     def times(self) -> tuple[str, ...]:
         """The columns whose values must land as times."""
-        newest = self.newest_data.column if self.newest_data else None
-        return tuple(column for column in (self.partition, newest) if column)
+        checked = [column for kind, settings in wanted(self.checks) for column in kind.times(settings)]
+        return tuple(column for column in (self.partition, *checked) if column)
+
+    @property
+    def checks(self) -> Mapping[str, Any]:
+        """The settings of each check that is no rule, by its kind's name."""
+        found = {name: getattr(self, name, None) for name in names()}
+        return FrozenDict({name: settings for name, settings in found.items() if settings is not None})
 
 
 class SourceFile(SourceSettings, SourceKeys):
@@ -107,20 +115,33 @@ class PlatformFile(Model):
     privacy: Privacy = Field(default=Privacy(), description="Settings for all personal columns.")
 
 
-@cache
 def table_block(kind: str) -> type[TableBlock]:
     """The model of a table's block in a source file of ``kind``."""
+    return _table_block(kind, names())
+
+
+@cache
+def _table_block(kind: str, checks: tuple[str, ...]) -> type[TableBlock]:
+    """``checks`` are the kinds of checks that there are now: tests add one. So below."""
     known = kind_of(kind)
+    fields: dict[str, Any] = {
+        check.name: (check.model | None, Field(default=None, description=check.description))
+        for check in kinds.KINDS
+    }
     bases: Any = TableBlock if known.table_keys is TableKeys else (known.table_keys, TableBlock)
     block: type[TableBlock] = create_model(
-        f"{kind.title()}TableBlock", __base__=bases, __doc__=TableBlock.__doc__
+        f"{kind.title()}TableBlock", __base__=bases, __doc__=TableBlock.__doc__, **fields
     )
     return block
 
 
-@cache
 def source_file(kind: str) -> type[SourceFile]:
     """The model of a source file of ``kind``, one of ``sources.kinds.MODULES``."""
+    return _source_file(kind, names())
+
+
+@cache
+def _source_file(kind: str, checks: tuple[str, ...]) -> type[SourceFile]:
     known = kind_of(kind)
     tables = SourceFile.model_fields["tables"]
     fields: dict[str, Any] = {
@@ -138,9 +159,13 @@ def source_file(kind: str) -> type[SourceFile]:
     return file
 
 
-@cache
 def source_head(kind: str) -> type[SourceFile]:
     """Like ``source_file``, but without validating its tables: each is validated separately, so that one
     wrong block does not hide the mistakes of the others."""
+    return _source_head(kind, names())
+
+
+@cache
+def _source_head(kind: str, checks: tuple[str, ...]) -> type[SourceFile]:
     fields: dict[str, Any] = {"tables": (Mapping[str, Any], FrozenDict())}
     return create_model(f"{kind.title()}SourceHead", __base__=source_file(kind), **fields)

@@ -282,6 +282,7 @@ def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
             id=TableId(head.source, name),
             settings=settings,
             can=settings.can or can,
+            checks=block.checks,
             description=block.description,
             owner=block.owner or head.owner,
             freshness_hours=freshness,

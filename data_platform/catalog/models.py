@@ -91,15 +91,6 @@ RuleLine = Annotated[
 ]
 
 
-class NewestData(Model):
-    """A check of how old the newest data is, independent of the last sync."""
-
-    column: ColumnName = Field(
-        description="The time or date column whose greatest value is the time of the newest data."
-    )
-    max_age_hours: Hours = Field(description="The age in hours at which the check fails.")
-
-
 class TableSettings(Model):
     """The parts of a table's block that have no inherited default."""
 
@@ -133,9 +124,6 @@ class TableSettings(Model):
         default="merge",
         description="`merge` replaces rows by key, `append` only adds keys that are absent, `replace` reads"
         " the whole table each time.",
-    )
-    newest_data: NewestData | None = Field(
-        default=None, description="A check of how old the newest data is, independent of the last sync."
     )
     columns: Annotated[Mapping[ColumnName, Text], Frozen] = Field(
         default_factory=FrozenDict,
@@ -172,6 +160,8 @@ class Table(TableSettings):
     id: TableId
     settings: InstanceOf[KindSettings]
     """Settings that only the kind of its source uses."""
+    checks: Mapping[str, Any] = FrozenDict()
+    """The settings of each check that is no rule, by its kind's name."""
     can: InstanceOf[Capabilities]
     """What its source can do for it."""
     description: str = ""

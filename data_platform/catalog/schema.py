@@ -12,6 +12,7 @@ from typing import Any
 
 from data_platform.catalog.files import PlatformFile, source_file
 from data_platform.catalog.yaml_reader import Path
+from data_platform.quality.kinds import names
 from data_platform.sources.kinds import MODULES
 
 SCHEMA_FOLDER = "catalog/schema"
@@ -19,21 +20,25 @@ SCHEMA_FOLDER = "catalog/schema"
 
 def json_schemas() -> dict[str, dict[str, Any]]:
     """File name under ``catalog/schema/`` -> JSON Schema (draft 2020-12)."""
-    return _json_schemas(tuple(MODULES))
+    return _json_schemas(tuple(MODULES), names())
 
 
 @cache
-def _json_schemas(kinds: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """``kinds`` of sources are those that there are now: tests add one."""
+def _json_schemas(kinds: tuple[str, ...], checks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """``kinds`` of sources and of ``checks`` are those that there are now: tests add one."""
     return {
         "platform.schema.json": {**_DIALECT, **_schema_of(PlatformFile), "title": "catalog/platform.yaml"},
         "source.schema.json": {**_DIALECT, **_any_source(), "title": "catalog/sources/*.yaml"},
     }
 
 
-@cache
 def source_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of a source file of ``kind``."""
+    return _source_schema(kind, names())
+
+
+@cache
+def _source_schema(kind: str, checks: tuple[str, ...]) -> dict[str, Any]:
     return _schema_of(source_file(kind))
 
 

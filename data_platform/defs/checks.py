@@ -1,4 +1,4 @@
-"""Rules, completeness and the age of the newest data as asset checks.
+"""Rules, completeness and the other kinds of checks as asset checks.
 
 Makes the specs and translates the findings of ``quality`` into check results.
 A check covers the whole table, so it has no partition.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -18,12 +19,14 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from data_platform.catalog import Table
 from data_platform.defs import shown
 from data_platform.defs.last_records import newest_of_run
-from data_platform.defs.names import COMPLETE, NEWEST_DATA, raw_key
+from data_platform.defs.names import COMPLETE, raw_key
 from data_platform.errors import DataPlatformError
+from data_platform.quality.checking import CheckKind
+from data_platform.quality.checking import CheckResult as KindResult
 from data_platform.quality.completeness import CompletenessReport
 from data_platform.quality.evaluate import RuleResult, evaluate
 from data_platform.quality.evaluated import Evaluated, sentence
-from data_platform.quality.newest import Newest, newest_data
+from data_platform.quality.kinds import wanted
 from data_platform.quality.rules import Rule
 from data_platform.warehouses import Warehouse
 
@@ -83,15 +86,10 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
                 " on a seventh of the days. Selected alone, it compares the warehouse with the checksums in the ledger.",
             )
         )
-    if table.newest_data:
-        specs.append(
-            dg.AssetCheckSpec(
-                NEWEST_DATA,
-                asset=key,
-                description=f"The newest {shown.code(table.newest_data.column)} is at most"
-                f" {table.newest_data.max_age_hours:g} hours old.",
-            )
-        )
+    specs += [
+        dg.AssetCheckSpec(kind.name, asset=key, description=kind.says(settings, shown.code))
+        for kind, settings in wanted(table.checks)
+    ]
     return specs
 
 
@@ -100,7 +98,7 @@ def check_names(table: Table) -> list[str]:
     return [
         *(rule.name for rule in table.rules),
         *([COMPLETE] if table.proved else []),
-        *([NEWEST_DATA] if table.newest_data else []),
+        *(kind.name for kind, _ in wanted(table.checks)),
     ]
 
 
@@ -119,17 +117,10 @@ def check_results(
         yield from _guarded(
             table, [rule.name for rule in rules], lambda: _rule_results(table, rules, warehouse)
         )
-    wanted = table.newest_data
-    if wanted and NEWEST_DATA in selected:
-        yield from _guarded(
-            table,
-            [NEWEST_DATA],
-            lambda: [
-                _newest_result(
-                    table, newest_data(warehouse, table.id, wanted.column, wanted.max_age_hours, now)
-                )
-            ],
-        )
+    for kind, settings in wanted(table.checks):
+        if kind.name in selected:
+            evaluated = partial(kind.evaluate, warehouse, table.id, settings, now)
+            yield from _guarded(table, [kind.name], partial(_evaluated, table, kind, evaluated))
 
 
 def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckResult]:
@@ -138,7 +129,8 @@ def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckRe
         names = [name for name in check_names(table) if name != COMPLETE]
         return [_result(table, name, passed=False, description=evaluated.problem) for name in names]
     results = [_rule_result(table, result) for result in evaluated.rules]
-    return results + ([_newest_result(table, evaluated.newest)] if evaluated.newest else [])
+    found = evaluated.checks
+    return results + [_kind_result(table, kind, found[kind.name]) for kind, _ in wanted(found)]
 
 
 def completeness_results(table: Table, report: Callable[[], CompletenessReport]) -> list[dg.AssetCheckResult]:
@@ -198,18 +190,20 @@ def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
     )
 
 
-def _newest_result(table: Table, newest: Newest) -> dg.AssetCheckResult:
+def _evaluated(
+    table: Table, kind: CheckKind, evaluate: Callable[[], KindResult]
+) -> list[dg.AssetCheckResult]:
+    return [_kind_result(table, kind, evaluate())]
+
+
+def _kind_result(table: Table, kind: CheckKind, result: KindResult) -> dg.AssetCheckResult:
     return _result(
         table,
-        NEWEST_DATA,
-        passed=newest.passed,
-        description=newest.text,
-        severity=WARN,
-        metadata={
-            "newest": newest.newest or "none",
-            "age_hours": "unknown" if newest.age_hours is None else round(newest.age_hours, 2),
-            "age_hours_max": newest.age_hours_max,
-        },
+        kind.name,
+        passed=result.passed,
+        description=result.text,
+        severity=WARN if kind.severity == "warn" else ERROR,
+        metadata=dict(result.facts),
     )
 
 

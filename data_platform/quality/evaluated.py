@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from data_platform.errors import DataPlatformError
+from data_platform.quality.checking import CheckResult
 from data_platform.quality.evaluate import RuledTable, RuleResult, evaluate
-from data_platform.quality.newest import Newest, newest_data
+from data_platform.quality.kinds import wanted
 from data_platform.warehouses import Warehouse
-
-
-class NewestData(Protocol):
-    @property
-    def column(self) -> str: ...
-    @property
-    def max_age_hours(self) -> float: ...
 
 
 class CheckedTable(RuledTable, Protocol):
     @property
-    def newest_data(self) -> NewestData | None: ...
+    def checks(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +26,8 @@ class Evaluated:
 
     at: str
     rules: tuple[RuleResult, ...] = ()
-    newest: Newest | None = None
+    checks: Mapping[str, CheckResult] = field(default_factory=dict)
+    """The results of the checks that are no rules, by name."""
     problem: str | None = None
 
     @property
@@ -43,20 +38,19 @@ class Evaluated:
 def evaluate_table(warehouse: Warehouse, table: CheckedTable, now: datetime) -> Evaluated:
     """Evaluate every rule of ``table`` and the age of its newest data. Rules that cannot be evaluated raise nothing."""
     at = now.isoformat(timespec="seconds")
-    wanted = table.newest_data
     try:
         rules = tuple(evaluate(warehouse, table))
-        newest = (
-            newest_data(warehouse, table.id, wanted.column, wanted.max_age_hours, now) if wanted else None
-        )
+        checks = {
+            kind.name: kind.evaluate(warehouse, table.id, settings, now)
+            for kind, settings in wanted(table.checks)
+        }
     except DataPlatformError as error:
         return Evaluated(at, problem=str(error))
-    return Evaluated(at, rules, newest)
+    return Evaluated(at, rules, checks)
 
 
 def to_text(evaluated: Evaluated) -> str:
     """The result as JSON. Sample values that JSON cannot represent become text."""
-    newest = evaluated.newest
     return json.dumps(
         {
             "at": evaluated.at,
@@ -74,7 +68,7 @@ def to_text(evaluated: Evaluated) -> str:
                 }
                 for result in evaluated.rules
             ],
-            "newest": newest and [newest.column, newest.newest, newest.age_hours, newest.age_hours_max],
+            "checks": {name: asdict(result) for name, result in evaluated.checks.items()},
         },
         default=str,
         ensure_ascii=False,
@@ -88,7 +82,11 @@ def from_text(text: str, table: CheckedTable) -> Evaluated:
     return Evaluated(
         at=raw["at"],
         rules=tuple(_result(known, one) for one in raw["rules"] if one["name"] in known),
-        newest=Newest(*raw["newest"]) if raw["newest"] and table.newest_data else None,
+        checks={
+            name: CheckResult(**result)
+            for name, result in raw.get("checks", {}).items()  # an earlier version wrote none
+            if name in table.checks
+        },
         problem=raw["problem"],
     )
 

@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
+from pydantic import Field
+
+from data_platform.quality.checking import CheckResult
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
+from data_platform.yaml_fields import ColumnName, Model
+
+
+class NewestDataSettings(Model):
+    """A check of the age of the newest data, whatever the time of the last sync."""
+
+    column: ColumnName = Field(
+        description="The time or date column whose greatest value is the time of the newest data."
+    )
+    max_age_hours: float = Field(gt=0, le=24 * 366, description="The age in hours at which the check fails.")
+
+
+class NewestData:
+    """``quality.checking.CheckKind``."""
+
+    name = "newest_data"
+    model = NewestDataSettings
+    description = "A check of how old the newest data is, independent of the last sync."
+    severity: Literal["error", "warn"] = "warn"
+    why_clear = "its age is what is checked"
+
+    def columns(self, settings: NewestDataSettings) -> Mapping[str, str]:
+        return {"column": settings.column}
+
+    def times(self, settings: NewestDataSettings) -> Collection[str]:
+        return (settings.column,)
+
+    def says(self, settings: NewestDataSettings, code: Callable[[str], str]) -> str:
+        return f"The newest {code(settings.column)} is at most {settings.max_age_hours:g} hours old."
+
+    def evaluate(
+        self, warehouse: Warehouse, table: TableId, settings: NewestDataSettings, now: datetime
+    ) -> CheckResult:
+        found = newest_data(warehouse, table, settings.column, settings.max_age_hours, now)
+        facts = {
+            "newest": found.newest or "none",
+            "age_hours": "unknown" if found.age_hours is None else round(found.age_hours, 2),
+            "age_hours_max": found.age_hours_max,
+        }
+        return CheckResult(found.passed, found.text, facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ class PostgresTableKeys(TableKeys):
             if column in self.as_:
                 yield (
                     ("as", column),
-                    "lands as text, but a time is needed: it is the column of `partition` or `newest_data`",
+                    "lands as text, but a time is needed: it is the column of `partition`, or of a check of times such as `newest_data`",
                 )
 
     def name_at_source(self, name: str) -> str:

@@ -1,0 +1,63 @@
+"""What a kind of check promises: one module a kind beside this one, one line a kind in ``kinds.py``.
+
+A check that is no rule has a block of its own in a table's block of the catalog, under the kind's name. It is evaluated after
+each load and is an asset check of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from data_platform.tables import TableId
+from data_platform.warehouses import Warehouse
+from data_platform.yaml_fields import Model
+
+Fact = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """``text`` is a sentence for people and ``facts`` are shown beside it; neither holds a value of a personal
+    column."""
+
+    passed: bool
+    text: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+class CheckKind(Protocol):
+    """``settings`` are an instance of ``model`` everywhere."""
+
+    @property
+    def name(self) -> str:
+        """The key of the block, and the check's name: lower-case letters, digits and underscores."""
+
+    @property
+    def model(self) -> type[Model]:
+        """What stands in the block."""
+
+    @property
+    def description(self) -> str:
+        """Of the key, for people who write the YAML."""
+
+    @property
+    def severity(self) -> Literal["error", "warn"]: ...
+
+    def columns(self, settings: Any) -> Mapping[str, str]:
+        """By key of the block, the column that it names. Each must exist and land in clear."""
+
+    @property
+    def why_clear(self) -> str:
+        """Why those columns must land in clear, as the rest of a sentence: ``its age is what is checked``."""
+
+    def times(self, settings: Any) -> Collection[str]:
+        """Those of the columns that must be times or days."""
+
+    def says(self, settings: Any, code: Callable[[str], str]) -> str:
+        """What is true while the check passes, a sentence. Names stand in ``code``."""
+
+    def evaluate(self, warehouse: Warehouse, table: TableId, settings: Any, now: datetime) -> CheckResult:
+        """Ask the raw table, by the warehouse's dialect. A DataPlatformError is a check that fails."""
