@@ -118,11 +118,21 @@ def traffic(
     seconds: Annotated[float, typer.Option("--seconds", min=0, help="How long to run.")] = 60.0,
     rate: Annotated[float, typer.Option("--rate", min=0.1, help="Transactions a second.")] = 20.0,
     seed: Annotated[int, typer.Option("--seed", help="The same seed produces the same traffic.")] = 1,
+    webhooks: Annotated[
+        str | None,
+        typer.Option(
+            "--webhooks",
+            metavar="URL",
+            help="Let the sandbox's Stripe send what happens there, signed, from now on.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
     """Simulate live traffic: inserts, updates, deletes, transactions that commit late."""
     folder = project(root)
+    from data_platform.sandbox import deliver, delivered
     from data_platform.sandbox import status as look
     from data_platform.sandbox import traffic as play
 
@@ -130,8 +140,13 @@ def traffic(
     if info.url is None:
         raise SandboxError("The sandbox is not running: start it with `data-platform sandbox up`.")
     with progress("simulating live traffic", total=seconds) as bars:
+        if webhooks is not None:
+            deliver(folder, webhooks)
         summary = play(info.url, seconds, rate, seed, bars.done)
     counts = fields(summary)
+    if webhooks is not None:
+        with progress("waiting for the webhooks"):
+            counts["webhooks"] = fields(delivered(folder, webhooks))
     if json:
         say_json(counts)
         return

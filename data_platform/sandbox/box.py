@@ -17,12 +17,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from data_platform.errors import SandboxError
 from data_platform.sandbox.environment import DATABASE, write_environment
 from data_platform.sandbox.install import reachable_home
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.services.process import Services
 from data_platform.sandbox.settings import BULK
+
+if TYPE_CHECKING:
+    from data_platform.sandbox.services.service import Place
+    from data_platform.sandbox.services.stripe.deliveries import Deliveries
 
 FILLING = "filling"
 
@@ -153,7 +159,28 @@ def status(root: Path) -> SandboxInfo:
     )
 
 
+def deliver(root: Path, url: str) -> None:
+    """Let the sandbox's Stripe send webhooks to ``url`` of whatever happens from now on."""
+    from data_platform.sandbox.services.stripe.deliveries import register
+
+    register(_stripe(root), url)
+
+
+def delivered(root: Path, url: str) -> Deliveries:
+    """What became of them, once all are delivered or given up (within a minute)."""
+    from data_platform.sandbox.services.stripe.deliveries import wait
+
+    return wait(_stripe(root), url)
+
+
 # ---------------------------------------------------------------- inner helpers
+
+
+def _stripe(root: Path) -> Place:
+    place = Services(_home(root)[0]).places().get("stripe")
+    if place is None:
+        raise SandboxError("The sandbox has no Stripe yet: bring it up with `data-platform sandbox up`.")
+    return place
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,12 +125,15 @@ def _visit(act: Act) -> str:
 
 
 def _pay(act: Act, order: int, user: int, status: str) -> None:
-    """``amount`` is the order's revenue, negative for a refund, as the order says now."""
-    sign = -1 if status == "refunded" else 1
+    """What the order costs as it says now. A refund gives back what was paid, the way it was paid."""
+    refunds = status == "refunded"
     act.rows(
-        "INSERT INTO payments (order_id, user_id, amount, method, status, paid_at) SELECT order_id, %s, %s * revenue, %s, %s, "
-        "CASE WHEN %s THEN now() END FROM orders WHERE order_id = %s",
-        user, sign, act.random.choice(METHODS), status, status != "failed", order,
+        "INSERT INTO payments (order_id, user_id, amount, method, status, paid_at) "
+        "SELECT o.order_id, %s, CASE WHEN %s THEN -coalesce(p.amount, o.revenue) ELSE o.revenue END, "
+        "CASE WHEN %s THEN coalesce(p.method, %s) ELSE %s END, %s, CASE WHEN %s THEN now() END FROM orders o "
+        "LEFT JOIN LATERAL (SELECT amount, method FROM payments WHERE order_id = o.order_id AND status = 'succeeded' "
+        "ORDER BY created_at DESC LIMIT 1) p ON true WHERE o.order_id = %s",
+        user, refunds, refunds, method := act.random.choice(METHODS), method, status, status != "failed", order,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import stripe
 
 from data_platform.errors import SandboxError
 from data_platform.sandbox import box, down, status, up
@@ -41,6 +42,11 @@ def test_up_down_up(root: Path) -> None:
     assert ticks[-1] == (300, 300)
     written = environment(root)
     assert written["SHOP_DATABASE_URL"] == first.url
+    assert first.services["stripe"] == written["STRIPE_API_BASE"]
+    client = stripe.StripeClient(
+        written["STRIPE_API_KEY"], base_addresses={"api": written["STRIPE_API_BASE"]}
+    )
+    assert client.v1.charges.list({"limit": 1}).data
     assert len(bytes.fromhex(written["DATA_PLATFORM_HASH_KEY"])) == 32
     assert (root / ".env").stat().st_mode & 0o777 == 0o600
     with psycopg.connect(first.url) as connection:
@@ -63,6 +69,7 @@ def test_up_down_up(root: Path) -> None:
     with psycopg.connect(back.url) as connection:
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (299,)
     assert status(root).orders == 300
+    assert client.v1.charges.list({"limit": 1}).data
 
 
 def test_fresh_is_another_system(root: Path) -> None:
@@ -115,7 +122,9 @@ def test_an_occupied_port_is_a_clear_error(root: Path, postgres: PostgresServer)
 
 
 def test_importing_the_sandbox_is_cheap() -> None:
-    heavy = "{'psycopg', 'numpy', 'pyarrow', 'pandas', 'duckdb', 'dagster'}"
+    heavy = (
+        "{'starlette', 'uvicorn', 'requests', 'psycopg', 'numpy', 'pyarrow', 'pandas', 'duckdb', 'dagster'}"
+    )
     code = f"import sys, data_platform.sandbox; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from data_platform.sandbox.services.service import Service
 
-SERVICES: Mapping[str, str] = {}
+SERVICES: Mapping[str, str] = {"stripe": "data_platform.sandbox.services.stripe:SERVICE"}
 
 
 def load(where: str) -> Service:
