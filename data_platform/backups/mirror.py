@@ -1,4 +1,5 @@
-"""The landing ledger's second copy: every manifest, unchanged, under ``ledger/`` in an archive.
+"""The landing ledger's second copy: every manifest, unchanged, under ``ledger/`` in an archive, and the records in
+quarantine, which stand nowhere else.
 
 Each backup adds the manifests since the last one. Nothing is pruned: the copy is small,
 and a chain with a gap is worthless.
@@ -6,6 +7,7 @@ and a chain with a gap is worthless.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +18,8 @@ from data_platform.backups.manifest import LedgerHead
 from data_platform.errors import BackupDamaged
 from data_platform.landing.keys import manifest_key
 from data_platform.landing.ledger import Ledger
-from data_platform.landing.manifest import Manifest
+from data_platform.landing.manifest import Manifest, Part
+from data_platform.landing.stored_parts import damage_of, open_part
 from data_platform.stores import Store
 from data_platform.tables import TableId
 
@@ -36,13 +39,16 @@ def mirror(ledger: Ledger, archive: Archive, tables: Iterable[TableId]) -> tuple
             continue
         known = mirrored.head(table)
         sequence, digest = (known.sequence, known.digest) if known else (0, None)
-        for manifest in ledger.since(table, sequence, digest):
+        new = ledger.since(table, sequence, digest)
+        whole = max((manifest.sequence for manifest in new if manifest.is_whole), default=0)
+        for manifest in new:
             key = manifest_key(table, manifest.sequence)
             data = ledger.store.read(key)  # its very bytes, whichever version wrote them
             if Manifest.from_json(data, key).digest != manifest.digest:
                 raise BackupDamaged(
                     f"{key} in {ledger.store.url} changed while it was backed up. Run the backup again."
                 )
+            _copy_quarantined(ledger, mirrored, manifest, superseded=manifest.sequence < whole)
             mirrored.store.put_new(key, data)
             if mirrored.store.read(key) != data:
                 raise BackupDamaged(
@@ -61,7 +67,8 @@ def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) 
     written = 0
     for head in heads:
         table = TableId.parse(head.table)
-        before = None
+        before, whole = None, 0
+        quarantined: list[Manifest] = []
         for sequence in range(1, head.sequence + 1):
             manifest = mirrored.read(table, sequence)
             if manifest.previous != before:
@@ -70,6 +77,8 @@ def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) 
                     " Restore from another copy."
                 )
             before = manifest.digest
+            whole = sequence if manifest.is_whole else whole
+            quarantined += [manifest] if manifest.quarantined else []
             key = manifest_key(table, sequence)
             written += store.put_new(key, mirrored.store.read(key))
         if head.sequence and manifest.digest != head.digest:
@@ -77,7 +86,29 @@ def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) 
                 f"The ledger of {table} in {archive} is not the one this backup was made with: its batch"
                 f" {head.sequence} differs. Restore from another copy."
             )
+        for manifest in quarantined:
+            _copy_quarantined(mirrored, Ledger(store), manifest, superseded=manifest.sequence < whole)
     return written
+
+
+def _copy_quarantined(here: Ledger, there: Ledger, manifest: Manifest, *, superseded: bool) -> None:
+    """The object is hashed when it is read and when it is read back. One that is gone is passed over where it is
+    ``superseded``: a whole read came after it."""
+    if (part := manifest.quarantined) is None or (superseded and not _is_there(here.store, part)):
+        return
+    with open_part(here, manifest, part) as path, there.store.scratch() as folder:
+        copied = folder / "object"
+        shutil.copyfile(path, copied)
+        there.store.put_file(part.key, copied, sha256=part.sha256)
+        if damage := damage_of(there.store, manifest, part):
+            raise BackupDamaged(damage)
+
+
+def _is_there(store: Store, part: Part) -> bool:
+    try:
+        return store.size(part.key) >= 0
+    except KeyError:
+        return False
 
 
 class _Under:

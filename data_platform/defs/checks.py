@@ -1,4 +1,4 @@
-"""Rules, completeness and the other kinds of checks as asset checks.
+"""Rules, completeness, what waits in quarantine and the other kinds of checks as asset checks.
 
 Makes the specs and translates the findings of ``quality`` into check results.
 A check covers the whole table, so it has no partition.
@@ -19,7 +19,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from data_platform.catalog import Table
 from data_platform.defs import shown
 from data_platform.defs.last_records import newest_of_run
-from data_platform.defs.names import COMPLETE, raw_key
+from data_platform.defs.names import COMPLETE, QUARANTINE, raw_key
 from data_platform.errors import DataPlatformError
 from data_platform.quality.checking import CheckKind
 from data_platform.quality.checking import CheckResult as KindResult
@@ -29,10 +29,13 @@ from data_platform.quality.evaluated import Evaluated, sentence
 from data_platform.quality.kinds import wanted
 from data_platform.quality.rules import Rule
 from data_platform.warehouses import Warehouse
+from data_platform.words import plural
 
 SLICES_SHOWN = 50
 ERROR = dg.AssetCheckSeverity.ERROR
 WARN = dg.AssetCheckSeverity.WARN
+_OF_THE_LEDGER = (COMPLETE, QUARANTINE)
+"""Checks that the warehouse alone does not answer."""
 
 
 class CheckResult(dg.AssetCheckResult):
@@ -90,6 +93,14 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(kind.name, asset=key, description=kind.says(settings, shown.code))
         for kind, settings in wanted(table.checks)
     ]
+    if table.can.rejects:
+        specs.append(
+            dg.AssetCheckSpec(
+                QUARANTINE,
+                asset=key,
+                description="No record waits in quarantine: each one that the source sent is in the table.",
+            )
+        )
     return specs
 
 
@@ -99,15 +110,16 @@ def check_names(table: Table) -> list[str]:
         *(rule.name for rule in table.rules),
         *([COMPLETE] if table.proved else []),
         *(kind.name for kind, _ in wanted(table.checks)),
+        *([QUARANTINE] if table.can.rejects else []),
     ]
 
 
 def check_results(
     table: Table, selected: Collection[str], warehouse: Warehouse, now: datetime, *, loaded: bool
 ) -> Iterator[dg.AssetCheckResult]:
-    """A result for every selected check of ``table`` except completeness. ``loaded`` says whether the warehouse
+    """A result for every selected check of ``table`` that the warehouse answers. ``loaded`` says whether it
     holds the table. A check that cannot be evaluated fails."""
-    selected = [name for name in selected if name != COMPLETE]
+    selected = [name for name in selected if name not in _OF_THE_LEDGER]
     rules = [rule for rule in table.rules if rule.name in selected]
     if not loaded:
         for name in selected:
@@ -126,11 +138,33 @@ def check_results(
 def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckResult]:
     """The findings of a sync from the command line, in the form in which a run reports them."""
     if evaluated.problem:
-        names = [name for name in check_names(table) if name != COMPLETE]
+        names = [name for name in check_names(table) if name not in _OF_THE_LEDGER]
         return [_result(table, name, passed=False, description=evaluated.problem) for name in names]
     results = [_rule_result(table, result) for result in evaluated.rules]
     found = evaluated.checks
     return results + [_kind_result(table, kind, found[kind.name]) for kind, _ in wanted(found)]
+
+
+def quarantine_results(table: Table, waiting: Callable[[], int]) -> list[dg.AssetCheckResult]:
+    """Of a table whose source may send what it cannot take; ``waiting`` counts the records that nobody took up."""
+    return _guarded(table, [QUARANTINE], lambda: [quarantine_result(table, waiting())])
+
+
+def quarantine_result(table: Table, waiting: int) -> dg.AssetCheckResult:
+    text = "No record waits in quarantine."
+    if waiting:
+        text = (
+            f"{plural(waiting, 'record')} could not be taken and wait in quarantine: `data-platform quarantine show"
+            f" {table.id}` shows them with the reasons."
+        )
+    return _result(
+        table,
+        QUARANTINE,
+        passed=not waiting,
+        description=text,
+        severity=WARN,
+        metadata={"records_waiting": waiting},
+    )
 
 
 def completeness_results(table: Table, report: Callable[[], CompletenessReport]) -> list[dg.AssetCheckResult]:

@@ -18,6 +18,7 @@ TOUCHED_SLICES = AssetKey([PLATFORM_SCHEMA, "touched_slices"])
 """The platform's own record in the warehouse, written with each load; incremental models read it."""
 
 COMPLETE = "complete"
+QUARANTINE = "quarantine"
 
 TOLD_BY_CHECKS = "told_by_checks"
 """In a failed step's metadata: how many of its failures are asset checks, which are told by themselves."""

@@ -16,7 +16,12 @@ import dagster as dg
 
 from data_platform.catalog import Source, Table
 from data_platform.defs import names, partitions, shown
-from data_platform.defs.checks import check_results, check_specs, completeness_results
+from data_platform.defs.checks import (
+    check_results,
+    check_specs,
+    completeness_results,
+    quarantine_results,
+)
 from data_platform.defs.day_metadata import told_by_day
 from data_platform.defs.event_batches import store_materializations
 from data_platform.defs.last_records import carry_checks, last_materializations
@@ -30,6 +35,7 @@ from data_platform.defs.planned_checks import plan_once
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.sources import owners
 from data_platform.errors import DataPlatformError
+from data_platform.landing import quarantine
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import CompletenessReport
 from data_platform.sync import Platform, TableReport, check_completeness, sync_changes, sync_slices
@@ -154,6 +160,8 @@ def _run(
     made = [names.raw_key(table.id) for table in good if table.id in reports]
     carry_checks(context.instance, last_materializations(context.instance, made))
     for table in good:
+        if names.QUARANTINE in checks.get(table.id, ()):
+            yield from quarantine_results(table, partial(quarantine.count, platform.ledger, table.id))
         if names.COMPLETE in checks.get(table.id, ()):
             measured = partial(_completeness, platform, table, reports.get(table.id))
             yield from completeness_results(table, measured)

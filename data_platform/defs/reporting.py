@@ -22,7 +22,7 @@ import dagster as dg
 
 from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import names, partitions
-from data_platform.defs.checks import check_specs, recorded_results
+from data_platform.defs.checks import check_specs, quarantine_result, recorded_results
 from data_platform.defs.event_batches import store_materializations, stored_together
 from data_platform.defs.holdings import Holdings, KnownHoldings
 from data_platform.defs.last_records import (
@@ -219,14 +219,18 @@ def tell(instance: dg.DagsterInstance, catalog: Catalog, item: News, held: Loade
         events = _events(source, table, manifest, whole=item.whole, more=more)
         with stored_together(instance):
             if not number and held.evaluated is not None:
-                for evaluation in _evaluations(table, held.evaluated):
+                for evaluation in _evaluations(table, held.evaluated, item.batches[-1]):
                     instance.report_runless_asset_event(evaluation)
             store_materializations(instance, events)
     with stored_together(instance):
         carry_checks(instance, last_materializations(instance, [names.raw_key(table.id)]))
 
 
-def _evaluations(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckEvaluation]:
+def _evaluations(table: Table, evaluated: Evaluated, newest: Manifest) -> list[dg.AssetCheckEvaluation]:
+    results = recorded_results(table, evaluated)
+    if table.can.rejects:
+        waiting = newest.last_quarantined
+        results.append(quarantine_result(table, waiting.rows if waiting else 0))
     blocking = {spec.name: spec.blocking for spec in check_specs(table)}
     return [
         dg.AssetCheckEvaluation(
@@ -238,7 +242,7 @@ def _evaluations(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckEvalua
             description=result.description,
             blocking=blocking.get(result.check_name or "", False),
         )
-        for result in recorded_results(table, evaluated)
+        for result in results
     ]
 
 

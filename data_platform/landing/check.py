@@ -80,9 +80,11 @@ def _readable(chain: Chain, table: TableId, sequence: int) -> Manifest | None:
 
 
 def _standing(manifest: Manifest, rewrites: Rewrites) -> list[Part]:
-    """The parts to look at for ``manifest``: its own, and those that it brought for older batches."""
+    """The parts to look at for ``manifest``: its own, what it could not take, and those that it brought for older batches."""
     rewritten = manifest.redaction.parts if manifest.redaction else ()
+    quarantined = [manifest.quarantined] if manifest.quarantined else []
     return [
         *with_parts(manifest, rewrites).parts,
+        *quarantined,
         *(rewrites.current(manifest.table, part.sequence, part.index, part.new) for part in rewritten),
     ]

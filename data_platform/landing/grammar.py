@@ -63,6 +63,11 @@ def check(raw: Mapping[str, Any], kinds: Iterable[str]) -> None:
         must(isinstance(raw[name], bool), f"{name} is neither true nor false")
     must(all(isinstance(note, str) for note in raw["notes"]), "a note is no text")
     _check_reads(raw)
+    if "quarantined" in raw:
+        check_part(raw["quarantined"], raw["table"])
+    if "quarantined_before" in raw:
+        sequence, rows = raw["quarantined_before"]
+        must(is_number(sequence, 1, raw["sequence"]) and is_number(rows, 1), "what waits before it is none")
     for name in ("checkpoint_whole_at", "redacted_before"):
         must(raw[name] is None or is_number(raw[name]), f"{name} is no number")
 

@@ -22,6 +22,11 @@ def part_key(table: TableId, sequence: int, nonce: str, index: int = 0) -> str:
     return f"{table}/batches/{sequence:08d}-{nonce[:8]}/part-{index:04d}.parquet"
 
 
+def quarantine_key(table: TableId, sequence: int, nonce: str) -> str:
+    """Where the records go that a batch could not take: beside its parts."""
+    return f"{table}/batches/{sequence:08d}-{nonce[:8]}/quarantine.parquet"
+
+
 def part_sequence(table: TableId, key: str) -> int | None:
     """The batch whose part is, or was to be, ``key``; None for an object that is no part."""
     prefix = f"{table}/batches/"

@@ -114,7 +114,11 @@ class Ledger(Chain):
     def _linked(self, manifest: Manifest) -> Manifest:
         """``manifest`` with its checkpoint where one is due, once it is known to follow the chain."""
         before = None if manifest.sequence == 1 else self.read(manifest.table, manifest.sequence - 1)
-        manifest = replace(manifest, redacted_before=before.last_redaction if before else None)
+        manifest = replace(
+            manifest,
+            redacted_before=before.last_redaction if before else None,
+            quarantined_before=before.last_quarantined if before and not manifest.is_whole else None,
+        )
         if not follows(before, manifest):
             raise words.chain_break(manifest)
         if before is not None:

@@ -49,6 +49,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Records in quarantine that nobody has taken up: ``rows`` of them, the newest in the batch ``sequence``."""
+
+    sequence: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """One batch of one table. Loading is a pure function of it and its parts.
 
@@ -66,7 +74,8 @@ class Manifest:
     is there for (``redacting``), and ``redacted_before`` the sequence of the last such
     batch before this one, so that all of them are found without reading the chain.
     ``replaces`` are columns whose rows are replaced together: a merge takes out every row that has the values of a
-    row of the batch in them (empty: by key alone).
+    row of the batch in them (empty: by key alone). ``quarantined`` is the object that holds the records which the
+    batch could not take, ``quarantined_before`` tells of those before it that still wait.
     ``content`` is a digest of all rows of a batch that replaces the table, ``boundary`` one of the rows
     that the next read by cursor will find again: where they are read again as they were, nothing has to
     land (both None where they were not taken).
@@ -108,6 +117,8 @@ class Manifest:
     content: str | None = None
     boundary: str | None = None
     replaces: tuple[str, ...] = ()
+    quarantined: Part | None = None
+    quarantined_before: Waiting | None = None
     written_by: str = WRITTEN_BY
     format: int = FORMAT
     digest: str = field(default="", compare=False)
@@ -134,6 +145,19 @@ class Manifest:
     def last_redaction(self) -> int | None:
         """The sequence of the newest redaction up to this batch."""
         return self.redacted_before if self.redaction is None else self.sequence
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it takes the place of all that the table was."""
+        return self.load == "replace" and self.kind == "data"
+
+    @property
+    def last_quarantined(self) -> Waiting | None:
+        """The records up to this batch that wait in quarantine."""
+        if self.quarantined is None:
+            return self.quarantined_before
+        earlier = self.quarantined_before.rows if self.quarantined_before else 0
+        return Waiting(self.sequence, self.quarantined.rows + earlier)
 
     def redacting(self, redaction: Redaction, nonce: str) -> Manifest:
         """The batch after this one that holds ``redaction`` and no rows.
@@ -164,6 +188,8 @@ class Manifest:
             redacted_before=self.last_redaction,
             content=None,
             boundary=None,
+            quarantined=None,
+            quarantined_before=self.last_quarantined,
             written_by=WRITTEN_BY,
             format=FORMAT,
             digest="",
@@ -224,7 +250,17 @@ def _fields(m: Manifest) -> dict[str, Any]:
 
 def _where_set(m: Manifest) -> dict[str, Any]:
     """Fields that format 2 got later: a manifest without them keeps the bytes and the digest it has."""
-    return {"replaces": list(m.replaces)} if m.replaces else {}
+    later = {
+        "replaces": list(m.replaces),
+        "quarantined": m.quarantined and _part_fields(m.quarantined),
+        "quarantined_before": m.quarantined_before
+        and [m.quarantined_before.sequence, m.quarantined_before.rows],
+    }
+    return {name: value for name, value in later.items() if value}
+
+
+def _part_fields(part: Part) -> list[Any]:
+    return [part.key, part.rows, part.bytes, part.sha256]
 
 
 def _always(m: Manifest) -> dict[str, Any]:
@@ -249,7 +285,7 @@ def _always(m: Manifest) -> dict[str, Any]:
         "position_before": position(m.position_before),
         "position_after": position(m.position_after),
         "columns": [[c.name, c.type, c.source_type, c.nullable] for c in m.columns],
-        "parts": [[p.key, p.rows, p.bytes, p.sha256] for p in m.parts],
+        "parts": [_part_fields(part) for part in m.parts],
         "rows": m.rows,
         "touched": dict(m.touched),
         "fingerprints": prints(m.fingerprints),
@@ -332,6 +368,8 @@ def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
         content=raw["content"],
         boundary=raw["boundary"],
         replaces=tuple(raw.get("replaces", ())),
+        quarantined=Part(*raw["quarantined"]) if "quarantined" in raw else None,
+        quarantined_before=Waiting(*raw["quarantined_before"]) if "quarantined_before" in raw else None,
         digest=digest,
         signature=signature,
     )

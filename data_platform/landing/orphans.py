@@ -97,7 +97,9 @@ def _find(
         known = any(key in before.seen for key in keys)
         if sequence > before.reached or contested or known:
             try:
-                named = {part.key for part in ledger.read(table, sequence).parts} | new
+                manifest = ledger.read(table, sequence)
+                named = {part.key for part in manifest.parts} | new
+                named |= {manifest.quarantined.key} if manifest.quarantined else set()
             except LedgerBroken:
                 continue  # `verify` names it; nothing goes that a lost manifest may have named
             gone += [key for key in keys if key not in named]

@@ -104,7 +104,7 @@ def _last_before(ledger: Ledger, table: TableId, known: int, cutoff: datetime) -
         if whole is None and look.since > known:
             continue  # the rule keeps longer than when it was looked before
         manifest = ledger.read(table, whole.sequence) if whole else None
-        if manifest is None or (whole and manifest.digest == whole.digest and _is_whole(manifest)):
+        if manifest is None or (whole and manifest.digest == whole.digest and manifest.is_whole):
             break
     if look != before:
         hint.write(ledger.store, hint_key(table, "wholes"), asdict(look), ledger.signer)
@@ -121,7 +121,7 @@ def _walk(ledger: Ledger, table: TableId, known: int, cutoff: datetime, before: 
         if manifest.sequence == before.reached and manifest.digest == before.digest:
             kept = [one for one in before.wholes if one.sequence >= known]
             return _Look(before.since, head.sequence, head.digest, (*found, *kept))
-        if _is_whole(manifest):
+        if manifest.is_whole:
             found.append(_Whole(manifest.sequence, manifest.landed_at.isoformat(), manifest.digest))
             if manifest.landed_at <= cutoff:
                 since = manifest.sequence
@@ -129,10 +129,6 @@ def _walk(ledger: Ledger, table: TableId, known: int, cutoff: datetime, before: 
         if manifest.sequence <= known:
             break
     return _Look(since, head.sequence, head.digest, tuple(found)) if head else _Look()
-
-
-def _is_whole(manifest: Manifest) -> bool:
-    return manifest.load == "replace" and manifest.kind == "data"
 
 
 def _recall(ledger: Ledger, table: TableId) -> _Look:

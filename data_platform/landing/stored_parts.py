@@ -21,21 +21,25 @@ def open_parts(chain: Chain, manifest: Manifest, verified: bool = False) -> Iter
     ``verified`` says that this process has just written and hashed them, so that only their sizes are
     compared."""
     with ExitStack() as stack:
-        paths = []
-        for part in manifest.parts:
-            try:
-                path = stack.enter_context(chain.store.local(part.key))
-            except KeyError:
-                kept_from = replaced.kept_from(chain.store, manifest.table, chain.signer)
-                if manifest.sequence < kept_from:
-                    raise PartExpired(words.expired(manifest, kept_from)) from None
-                raise PartDamaged(words.damaged(manifest, part, "is missing")) from None
-            if path.stat().st_size != part.bytes:
-                raise PartDamaged(words.damaged(manifest, part, words.size_is(path.stat().st_size, part)))
-            if not verified and sha256_of(path) != part.sha256:
-                raise PartDamaged(words.damaged(manifest, part, words.ALTERED))
-            paths.append(path)
-        yield paths
+        yield [stack.enter_context(open_part(chain, manifest, part, verified)) for part in manifest.parts]
+
+
+@contextmanager
+def open_part(chain: Chain, manifest: Manifest, part: Part, verified: bool = False) -> Iterator[Path]:
+    """One part of ``open_parts``, or the object of the batch's quarantine."""
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(chain.store.local(part.key))
+        except KeyError:
+            kept_from = replaced.kept_from(chain.store, manifest.table, chain.signer)
+            if manifest.sequence < kept_from:
+                raise PartExpired(words.expired(manifest, kept_from)) from None
+            raise PartDamaged(words.damaged(manifest, part, "is missing")) from None
+        if path.stat().st_size != part.bytes:
+            raise PartDamaged(words.damaged(manifest, part, words.size_is(path.stat().st_size, part)))
+        if not verified and sha256_of(path) != part.sha256:
+            raise PartDamaged(words.damaged(manifest, part, words.ALTERED))
+        yield path
 
 
 def damage_of(store: Store, manifest: Manifest, part: Part) -> str | None:

@@ -37,12 +37,14 @@ class Capabilities:
 
     ``deletes``: when a row that is gone is seen: when the table is read whole, when its slices are compared or read,
     or as events among the changes. ``proof``: by what a read is shown to be whole: the source's own ``counted`` rows and
-    fingerprints, or by nothing. ``slices``: whether one day can be read by itself.
+    fingerprints, or by nothing. ``slices``: whether one day can be read by itself. ``rejects``: whether records may come
+    that cannot be taken, and wait in quarantine.
     """
 
     deletes: Literal["refresh", "slices", "events"]
     proof: Literal["none", "counted"]
     slices: bool
+    rejects: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,6 +268,7 @@ class PlannedRead:
 class Parts:
     """One step of a read: files with their rows, the ``seconds`` it took and what is to be told of it.
 
+    ``rejected`` are files of records that it cannot take (``sources.rejected``), with their rows.
     ``more``: the source holds more of this read. The step is committed and acknowledged, and ``finish`` called
     again, by when the files are no longer needed.
     """
@@ -276,6 +277,7 @@ class Parts:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     more: bool = False
+    rejected: tuple[tuple[Path, int], ...] = ()
 
     @property
     def rows(self) -> int:

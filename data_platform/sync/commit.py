@@ -17,6 +17,7 @@ from data_platform.landing.part import sha256_of
 from data_platform.sources.reading import Plan, Reading
 from data_platform.sync.columns import key_enforced, layout
 from data_platform.sync.platform import Platform
+from data_platform.sync.quarantine import put_rejected, rejected_notes
 from data_platform.sync.summarize import Engine, Summary, summarize
 from data_platform.sync.work import Work
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Layout, Position, Slice, is_day
@@ -59,6 +60,7 @@ def _proved(reading: Reading, work: Work, engine: Engine) -> Manifest | None:
     """The manifest of what was read, once it is known to be what the snapshot holds; its parts are still to be put."""
     table, state, plan, load = work.table, work.state, work.plan, work.load
     assert plan is not None
+    work.notes += rejected_notes(work)
     enforced = key_enforced(table, plan.now)
     told_apart = layout(table, plan.now)
     whole, counted = load == "replace", work.counted
@@ -80,6 +82,7 @@ def _proved(reading: Reading, work: Work, engine: Engine) -> Manifest | None:
     measured = _measure(reading, work, plan, told_apart, summary.slices) if counted else {}
     if (
         not work.parts.rows
+        and not work.parts.rejected
         and load != "replace"
         and plan.operation != "slice"
         and not measured
@@ -122,7 +125,8 @@ def _proved(reading: Reading, work: Work, engine: Engine) -> Manifest | None:
 
 
 def _landed(platform: Platform, proved: Manifest, work: Work) -> Manifest:
-    """Put the parts, and then commit the manifest that speaks of them."""
+    """Put the parts and what they could not take, and then commit the manifest that speaks of them."""
+    quarantined = put_rejected(platform, proved, work)
     parts = []
     for index, (path, rows) in enumerate(work.parts.files):
         key = part_key(proved.table, proved.sequence, proved.nonce, index)
@@ -130,7 +134,8 @@ def _landed(platform: Platform, proved: Manifest, work: Work) -> Manifest:
         platform.store.put_file(part.key, path, sha256=part.sha256)
         parts.append(part)
     at = platform.clock().isoformat(timespec="microseconds")
-    return platform.ledger.commit(replace(proved, parts=tuple(parts), committed_at=at))
+    made = replace(proved, parts=tuple(parts), quarantined=quarantined, committed_at=at)
+    return platform.ledger.commit(made)
 
 
 def _refuse_too_many_days(work: Work, landed: Mapping[Slice, Fingerprint], *, whole: bool) -> None:
@@ -173,6 +178,8 @@ def _as_landed(
     """Whether every row that was read stands in the head's batch as it is."""
     head, before = work.state.head, work.state.position
     if head is None or before is None or after is None or work.refreshed or summary.content is None:
+        return False
+    if work.parts.rejected:
         return False
     shape = work.shape
     same = (head.columns, head.key, head.partition, head.timezone, head.identity, before.system) == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from data_platform.defs.build import build
 from data_platform.errors import CatalogError
 from data_platform.sources import kinds
 from data_platform.tables import TableId
+from data_platform_tests.contracts.toy_source import kind as toy_kind
 from data_platform_tests.contracts.toy_source.log import Log
 from data_platform_tests.defs.conftest import Project, copy_project
 
@@ -137,6 +139,38 @@ def test_the_probe_syncs_what_it_looks_at_and_leaves_the_rest_to_its_schedule(bo
     (request,) = data.run_requests
     assert request.asset_selection == [names.raw_key(CLICKS)]
     assert [key.name for key in request.asset_check_keys] == ["page_not_null"]
+
+
+def test_what_waits_in_quarantine_is_a_check_that_warns(
+    project: Project, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    can = replace(toy_kind.KIND.capabilities, rejects=True)
+    monkeypatch.setattr(toy_kind, "KIND", replace(toy_kind.KIND, capabilities=can))
+    Log(logs, "pages").append({"id": 2}, broken="title is no text")
+    add_logs(project.root, logs)
+    made = build(load_catalog(project.root), "local")
+    both = Project(project.root, project.url, project.instance, made)
+    raw = names.raw_key(PAGES)
+    check = dg.AssetCheckKey(raw, names.QUARANTINE)
+
+    def last() -> dg.AssetCheckEvaluation:
+        record = project.instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
+        assert record.event is not None and record.event.dagster_event is not None
+        return record.event.dagster_event.asset_check_evaluation_data
+
+    assert both.run("everything", asset_selection=[raw]).success
+    found = last()
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.metadata["records_waiting"].value == 1
+    assert "data-platform quarantine show web/pages" in (found.description or "")
+    both.sensor("report_batches")
+    Log(logs, "pages").append({"id": 3}, broken="title is no text")
+    assert run(["sync", "web/pages", "--root", str(both.root)]) == 0
+    both.sensor("report_batches")
+    assert last().metadata["records_waiting"].value == 2, "the command line's is reported too"
+    assert run(["sync", "--refresh", "web/pages", "--root", str(both.root)]) == 0
+    assert both.check(check).success
+    assert last().metadata["records_waiting"].value == 2, "a whole read rejects them again"
 
 
 def test_the_command_line_holds_both(both: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_platform.errors import LedgerBroken
-from data_platform.landing.manifest import Manifest, Measured, Part
+from data_platform.landing.manifest import Manifest, Measured, Part, Waiting
 from data_platform.landing.part import canonical
 from data_platform.tables import Column, Fingerprint, Position, Slice, Snapshot, TableId
 from data_platform_tests.contracts.batches import manifest, position
@@ -39,6 +39,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 json_objects = st.dictionaries(text, json_values, max_size=3)
 positions = st.none() | st.builds(Position, text, json_objects, text)
+part = st.builds(Part, name.map("shop/orders/batches/{}.parquet".format), count, count, digests)
 data_manifests = st.builds(
     Manifest,
     table=st.just(TableId("shop", "orders")),
@@ -53,9 +54,7 @@ data_manifests = st.builds(
     position_before=positions,
     position_after=positions,
     columns=st.lists(st.builds(Column, columns, types, text, st.booleans()), max_size=3).map(tuple),
-    parts=st.lists(
-        st.builds(Part, name.map("shop/orders/batches/{}.parquet".format), count, count, digests), max_size=3
-    ).map(tuple),
+    parts=st.lists(part, max_size=3).map(tuple),
     rows=count,
     touched=st.dictionaries(slices, count, max_size=3),
     fingerprints=st.dictionaries(slices, prints, max_size=3),
@@ -79,6 +78,14 @@ manifests = (
         lambda made, redaction: replace(made, kind="redact", redaction=redaction), data_manifests, arbitrary
     )
     | data_manifests.map(lambda made: replace(made, replaces=tuple(c.name for c in made.columns)))
+    | st.builds(
+        lambda made, quarantined, rows: replace(
+            made, quarantined=quarantined, quarantined_before=Waiting(1, rows) if made.sequence > 1 else None
+        ),
+        data_manifests,
+        st.none() | part,
+        st.integers(1, 10**6),
+    )
 )
 
 POSITION = {"system": "1@1", "value": {}, "text": ""}
@@ -140,6 +147,7 @@ def test_the_digest_covers_every_field() -> None:
         "checkpoint": {}, "checkpoint_whole_at": 1, "notes": ("n",), "key_enforced": True, "format": 3,
         "redaction": redaction(), "redacted_before": 1, "content": "1:2:3", "boundary": "1:2:3",
         "identity": {"oid": 1}, "version": None, "deleted": "gone", "written_by": "somebody", "replaces": ("id",),
+        "quarantined": Part("k", 1, 1, "s"), "quarantined_before": Waiting(1, 1),
     }  # fmt: skip
     assert other.keys() == {f.name for f in fields(Manifest)} - {"digest", "signature"}
     for field, value in other.items():
@@ -150,7 +158,8 @@ def test_a_manifest_from_before_a_field_keeps_its_bytes() -> None:
     """The very bytes that an earlier version of format 2 wrote."""
     written = (Path(__file__).parent / "format_2" / "00000003.json").read_bytes()
     read = Manifest.from_json(written, "here")
-    assert (read.replaces, read.sealed().digest) == ((), read.digest)
+    assert (read.replaces, read.quarantined, read.last_quarantined) == ((), None, None)
+    assert read.sealed().digest == read.digest
     assert read.to_json() == written
     later = replace(read, replaces=("id",)).sealed()
     assert json.loads(later.to_json())["replaces"] == ["id"]
@@ -250,6 +259,11 @@ def test_an_unsealed_manifest_is_not_written() -> None:
         (("replaces",), "id"),
         (("replaces",), []),
         (("replaces",), [["id"]]),
+        (("quarantined",), ["other/table/batches/x.parquet", 1, 1, "0" * 64]),
+        (("quarantined",), None),
+        (("quarantined_before",), [1, 1]),
+        (("quarantined_before",), [0, 0]),
+        (("quarantined_before",), 7),
     ],
 )
 def test_a_forged_field_is_refused_by_name_though_the_digest_is_right(

@@ -47,9 +47,14 @@ class Log:
     def end(self) -> int:
         return max((line["offset"] + 1 for line in self.lines()), default=self.about["first"])
 
-    def append(self, row: Mapping[str, Any], *, gone: bool = False, offset: int | None = None) -> None:
-        """Write a line; one that is written ``offset`` again is a page that came twice."""
+    def append(
+        self, row: Mapping[str, Any], *, gone: bool = False, offset: int | None = None, broken: str = ""
+    ) -> None:
+        """Write a line; one that is written ``offset`` again is a page that came twice, one that is ``broken``
+        cannot be taken."""
         line = {"offset": self.end if offset is None else offset, "gone": gone, "row": dict(row)}
+        if broken:
+            line["broken"] = broken
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -28,6 +28,7 @@ from data_platform.sources.reading import (
     SourceTable,
     prepare,
 )
+from data_platform.sources.rejected import Rejected, RejectedFile
 from data_platform.sql import literal, quoted
 from data_platform.tables import Column, Fingerprint, Layout, Position, Slice, Snapshot, TableId, Tally
 from data_platform_tests.contracts.toy_source.kind import LogConnection
@@ -130,30 +131,36 @@ class LogReading:
     def found(self, plan: Plan) -> Described | None:
         if self._found is None:
             return None
-        _, lines = self._lines(plan)
+        _, lines, _ = self._lines(plan)
         held = [pair for line in lines for pair in line["row"].items() if pair[1] is not None]
         types = {name: VALUES[type(value)] for name, value in held}
         types |= {name: VALUES[float] for name, value in held if type(value) is float}
         return describe(self._folder, plan.table, self._together, types)
 
-    def _lines(self, plan: Plan) -> tuple[int, list[dict[str, Any]]]:
-        """Where the next step ends, and its lines."""
+    def _lines(self, plan: Plan) -> tuple[int, list[dict[str, Any]], list[dict[str, Any]]]:
+        """Where the next step ends, its lines, and those that cannot be taken."""
         id_, log = plan.table.id, plan.now.private
         start, end = self._next[id_], self._ends[id_]
         until = min(start + self._step, end)
         # by offset, so that a page that came twice is read once
         lines = {line["offset"]: line for line in log.lines() if start <= line["offset"] < until}
+        broken = [lines.pop(offset) for offset in sorted(lines) if "broken" in lines[offset]]
         last = {tuple(line["row"].get(k) for k in plan.table.key): line for _, line in sorted(lines.items())}
-        return until, list(last.values())
+        return until, list(last.values()), broken
 
     def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
         id_ = plan.table.id
         described = self.found(plan) or plan.now
-        until, last = self._lines(plan)
+        until, last, broken = self._lines(plan)
         read = replace(self._reads[id_], plan=replace(plan, now=described), landed=landed)
         files = ((self._write(read, self._next[id_], last), len(last)),) if last else ()
+        rejected = RejectedFile(read.folder / f"{self._next[id_]}.rejected.parquet")
+        for line in broken:
+            origin = f"{plan.now.place} offset {line['offset']}"
+            rejected.add(Rejected(line["broken"], origin, json.dumps(line["row"]).encode()))
+        rejected.close()
         self._next[id_] = until
-        return Parts(files, more=until < self._ends[id_])
+        return Parts(files, more=until < self._ends[id_], rejected=rejected.files)
 
     def _write(self, read: PlannedRead, start: int, lines: Sequence[dict[str, Any]]) -> Path:
         path = read.folder / f"{start}.parquet"
