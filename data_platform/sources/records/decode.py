@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from data_platform.sources.records.keys import GONE, RECORD, VALUE, RecordSettings
 from data_platform.sources.records.paths import Paths
 from data_platform.sources.records.types import Values
+from data_platform.sources.rejected import Rejected
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,14 +31,6 @@ ORIGIN, ORDER = "_origin", "_order"
 _BIGINT, _IN_DOUBLE = 2**63, 2**53
 _EXACT = ("text", "json", "decimal")
 """Declared words whose values are taken from the number as it is written."""
-
-
-class Rejected(NamedTuple):
-    """A record that cannot be read: ``reason`` holds nothing of it."""
-
-    reason: str
-    origin: str
-    record: bytes
 
 
 @dataclass

@@ -175,18 +175,12 @@ class RecordsReading:
             table, settings_of(table), read.words, list(declared_words(self._feed, table)), landed
         )
         written = writer.write(step, read.planned.folder / f"{read.steps}.parquet")
-        if written.rejected:
-            first = written.rejected[0]
-            raise SourceError(
-                f"{table.id}: {len(written.rejected):,} record(s) cannot be read, the first of {first.origin}:"
-                f" {first.reason}. Nothing of this step was landed."
-            )
         read.fetch.taken(table.id)
         for chunk in step.chunks:
             chunk.path.unlink()
         read.step, read.done, read.steps = None, step, read.steps + 1
         seconds = step.seconds + time.monotonic() - began
-        return Parts(written.files, seconds, tuple(step.notes), more=step.more)
+        return Parts(written.files, seconds, tuple(step.notes), step.more, written.rejected)
 
     def position(self, plan: Plan, greatest_cursor: str | None) -> Position | None:
         done = self._reads[plan.table.id].done

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_platform.sources.reading import SourceTable
-from data_platform.sources.records.decode import Batch, Form, Rejected, make_chunk
+from data_platform.sources.records.decode import Batch, Form, make_chunk
 from data_platform.sources.records.feed import Page, State
 from data_platform.sources.records.keys import INDEX, RecordSettings, settings_of
 from data_platform.sources.records.parent import elements, key_values
 from data_platform.sources.records.paths import Paths
 from data_platform.sources.records.types import Values
+from data_platform.sources.rejected import RejectedFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,10 +42,10 @@ class Spooled:
 class Step:
     """What came of one table up to ``state``."""
 
+    rejected: RejectedFile
     chunks: list[Spooled] = field(default_factory=list)
     values: dict[str, Values] = field(default_factory=dict)
     paths: Paths = field(default_factory=Paths)
-    rejected: list[Rejected] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
     state: State = field(default_factory=dict)
     text: str = ""
@@ -63,8 +64,13 @@ class Gathering:
         self.table = table
         self._settings: RecordSettings = settings_of(table)
         self._types, self._folder = types, folder
-        self._step, self._batch = Step(), Batch()
-        self._files = self._order = 0
+        self._batch = Batch()
+        self._files = self._order = self._steps = 0
+        self._step = self._next_step()
+
+    def _next_step(self) -> Step:
+        self._steps += 1
+        return Step(RejectedFile(self._folder / f"{self._steps}.rejected.parquet"))
 
     def add(self, page: Page) -> None:
         if self._settings.parent is None:
@@ -99,7 +105,8 @@ class Gathering:
             return
         chunk, rejected = make_chunk(self._batch, self._settings, self._types, self._step.paths)
         self._batch = Batch()
-        self._step.rejected += rejected
+        for record in rejected:
+            self._step.rejected.add(record)
         if chunk is None:
             return
         for name, seen in chunk.values.items():
@@ -115,5 +122,5 @@ class Gathering:
     def end_step(self) -> Step:
         """What was gathered since the last one."""
         self._spool()
-        done, self._step = self._step, Step()
+        done, self._step = self._step, self._next_step()
         return done

@@ -1,6 +1,6 @@
 """A step's chunks to Parquet: typed, of each key the last record alone, treated as the sync says.
 
-What is no value of a declared type is told as rejected; of a type that was found, it stops the table.
+A record with what is no value of a declared type is rejected; of a type that was found, it stops the table.
 """
 
 from __future__ import annotations
@@ -13,22 +13,27 @@ from typing import TYPE_CHECKING, Any
 from data_platform.errors import SchemaDrift
 from data_platform.sources.parquet import PARQUET
 from data_platform.sources.reading import LandedColumns, SourceTable, prepare
-from data_platform.sources.records.decode import ORDER, ORIGIN, Rejected
+from data_platform.sources.records.decode import ORDER, ORIGIN
 from data_platform.sources.records.keys import GONE, RECORD, RecordSettings
 from data_platform.sources.records.select import converted, is_sure
 from data_platform.sources.records.steps import Spooled, Step
+from data_platform.sources.records.types import column_type
+from data_platform.sources.rejected import Rejected
 from data_platform.sql import literal, quoted
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "256MB"
+FETCHED = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
+    """Files with their rows, as ``Parts`` takes them."""
+
     files: tuple[tuple[Path, int], ...]
-    rejected: list[Rejected]
+    rejected: tuple[tuple[Path, int], ...]
 
 
 class Writer:
@@ -48,16 +53,20 @@ class Writer:
     def write(self, step: Step, path: Path) -> Written:
         """The rows of ``step`` in ``path``, which is not made where there are none."""
         if not step.chunks:
-            return Written((), step.rejected)
+            step.rejected.close()
+            return Written((), step.rejected.files)
         with _engine(path.parent) as engine:
             prepare(engine, [self._landed])
             chunks = list(self._registered(engine, step.chunks))
-            rejected = [r for name, chunk in chunks for r in self._refused(engine, name, chunk)]
+            for name, chunk in chunks:
+                for record in self._refused(engine, name, chunk):
+                    step.rejected.add(record)
             rows = " UNION ALL ".join(self._rows(name, chunk) for name, chunk in chunks)
             select = self._landed.select(f"({self._last_of_each(engine, rows, [n for n, _ in chunks])})")
             copied = engine.execute(f"COPY ({select}) TO {literal(str(path))} ({PARQUET})").fetchall()
         count = int(copied[0][0])
-        return Written(((path, count),) if count else (), step.rejected + rejected)
+        step.rejected.close()
+        return Written(((path, count),) if count else (), step.rejected.files)
 
     def _registered(
         self, engine: duckdb.DuckDBPyConnection, chunks: Sequence[Spooled]
@@ -82,7 +91,10 @@ class Writer:
 
     def _rows(self, source: str, chunk: Spooled) -> str:
         has = {name: sql for name, _, sql in self._fields(chunk)}
-        listed = [f"{has.get(name, 'NULL')} AS {quoted(name)}" for name in self._words]
+        listed = [
+            f"{has.get(name, f'NULL::{column_type(word)}')} AS {quoted(name)}"
+            for name, word in self._words.items()
+        ]
         refused = " OR ".join(f"({condition})" for _, condition in self._unsure(chunk))
         only = f" WHERE ({refused}) IS NOT TRUE" if refused else ""
         own = ", ".join((f"{quoted(RECORD)}::JSON AS {quoted(RECORD)}", quoted(GONE), quoted(ORDER)))
@@ -94,6 +106,7 @@ class Writer:
             return
         counts = ", ".join(f"count(*) FILTER ({condition})" for _, condition in unsure)
         found = engine.execute(f"SELECT {counts} FROM {source}").fetchall()[0]
+        before = "false"  # a record is rejected once, for the first of its reasons
         for (name, condition), count in zip(unsure, found, strict=True):
             if not count:
                 continue
@@ -105,9 +118,12 @@ class Writer:
                     f" {self._table.id}`. Nothing of this step was landed."
                 )
             listed = engine.execute(
-                f"SELECT {quoted(ORIGIN)}::VARCHAR, {quoted(RECORD)} FROM {source} WHERE {condition}"
+                f"SELECT {quoted(ORIGIN)}::VARCHAR, {quoted(RECORD)} FROM {source}"
+                f" WHERE {condition} AND ({before}) IS NOT TRUE"
             )
-            yield from (Rejected(reason, origin, record.encode()) for origin, record in listed.fetchall())
+            before += f" OR ({condition})"
+            while rows := listed.fetchmany(FETCHED):
+                yield from (Rejected(reason, origin, record.encode()) for origin, record in rows)
 
     def _last_of_each(self, engine: duckdb.DuckDBPyConnection, rows: str, sources: Sequence[str]) -> str:
         """``rows`` without those of which a later one has the same key, or the same parent."""

@@ -112,7 +112,7 @@ class RestTableKeys(RecordTableKeys):
 
     def _abilities(self, feeding: Any) -> Capabilities:
         days = self.of is None and _by_day(feeding)
-        return Capabilities(deletes="slices" if days else "refresh", proof="none", slices=days)
+        return Capabilities(deletes="slices" if days else "refresh", proof="none", slices=days, rejects=True)
 
 
 def _by_day(block: Any) -> bool:
