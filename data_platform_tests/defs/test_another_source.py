@@ -216,7 +216,7 @@ def test_a_file_of_any_kind_is_drafted_by_the_keys_of_its_connection(
             ("--kind", "log", "--set", "step=no", "--set", "folder=x"),
             "`step`: Input should be a valid integer",
         ),
-        (("--kind", "log", "--set", "account=1"), "has no key `account`. It has folder, step"),
+        (("--kind", "log", "--set", "account=1"), "has no key `account`. It has folder, from_rows, step"),
         (("--kind", "lag", "--set", "folder=x"), "'lag' is not a kind of source. Known: postgres"),
         ((), "`url_env`: is missing"),
     ):
