@@ -263,14 +263,14 @@ MUTANTS = (
         (
             (
                 load._apply,
-                "        run(merge.collect_gone(",
+                "        slices = manifest.slices if ",
                 "        newer = f'(SELECT b.* FROM {batch.rows()} b WHERE NOT EXISTS (SELECT 1 FROM {batch.target} t'"
                 " ' WHERE t.id = b.id AND t.updated_at > b.updated_at))'\n"
                 "        rows = run(f'SELECT count(*) FROM {newer}')\n"
                 "        if rows != manifest.rows:\n"
                 "            records.record(connection, manifest, 0, 0)\n"
                 "            return LoadResult(manifest.sequence, 0, 0, {}, 0)\n"
-                "        run(merge.collect_gone(",
+                "        slices = manifest.slices if ",
             ),
         ),
     ),
