@@ -39,7 +39,7 @@ GROUPS: dict[str, str] = {
     "backup": "Verified second copies of the warehouse",
     "quarantine": "Records that came and could not be taken",
     "restore": "Restore a backup and prove it equal",
-    "sandbox": "A local PostgreSQL server with a simulated shop",
+    "sandbox": "A simulated shop: a local PostgreSQL server and the services around it",
 }
 """Each group of commands: the module of this name holds the group as ``app``."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="sandbox",
-    help="A simulated shop: a real, local PostgreSQL server with two years of plausible history.",
+    help="A simulated shop: a real, local PostgreSQL server with two years of history, and the services around it.",
     no_args_is_help=True,
 )
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +50,7 @@ class ByPort:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                tasks = [asyncio.ensure_future(one) for one in self._background]
+                tasks = [asyncio.ensure_future(_logged(one)) for one in self._background]
                 await send({"type": "lifespan.startup.complete"})
             else:
                 for task in tasks:
@@ -58,6 +59,14 @@ class ByPort:
                         await task
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+async def _logged(work: Awaitable[None]) -> None:
+    """What fails in the background is in the log at once; the services go on without it."""
+    try:
+        await work
+    except Exception:
+        traceback.print_exc()
 
 
 def serve(home: Path, listening: Mapping[str, socket.socket]) -> None:

@@ -12,11 +12,13 @@ import hmac
 import json
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from data_platform.errors import SandboxError
 from data_platform.sandbox.services.stripe import answers, events
 
 if TYPE_CHECKING:
@@ -71,7 +73,11 @@ def _run(server: Server, stop: threading.Event) -> None:
                 continue
             try:
                 sent = step(server, pool, session, random)
-            except psycopg.Error:  # the database is not up yet, or not any more
+            except (psycopg.OperationalError, SandboxError):  # no database yet, or not any more
+                sent = 0
+                stop.wait(1.0)
+            except Exception:  # whatever it was, those who wait for webhooks wait for the next try
+                traceback.print_exc()
                 sent = 0
                 stop.wait(1.0)
             if sent == 0:
