@@ -203,7 +203,8 @@ class _Work:
         return path
 
     def _named_resources(self) -> Iterator[Mapping[str, Any]]:
-        for resource in self.written.get("resources") or ():
+        resources = self.written.get("resources")
+        for resource in resources if isinstance(resources, list) else ():
             if isinstance(resource, Mapping) and isinstance(resource.get("name"), str):
                 yield resource
             elif isinstance(resource, str):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data_platform.catalog.load import load_catalog
 from data_platform.catalog.models import Source
@@ -248,6 +252,34 @@ def test_editors_take_names_alone() -> None:
         options = [option for one in (node, *node.get("anyOf", ())) for option in one.get("anyOf", (one,))]
         assert any(option.get("type") == "string" for option in options), path
     assert "connection" not in schema["required"] and "tables" not in schema["required"]
+
+
+WORDS = st.sampled_from(
+    """client connection auth type token token_env bearer api_key headers paginator offset limit cursor resources tables
+    resource_defaults name posts endpoint path params incremental cursor_path start_param resolve resource field personal
+    {resources.posts.id} {resources.posts columns data_type write_disposition disposition primary_key include_from_parent
+    response_actions status_code table_name of base_url https://a.b/c""".split()
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 3) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["client", "resources", "resource_defaults", "tables"]), ANYTHING))
+def test_whatever_is_written_is_a_mistake_and_no_crash(tmp_path: Path, written: dict[str, Any]) -> None:
+    try:
+        load(tmp_path, yaml.safe_dump({"source": "blog", "kind": "rest", **written}))
+    except CatalogError as error:
+        assert all(line.startswith("catalog/") for line in error.mistakes)
+
+
+@pytest.mark.parametrize("key", ["resources", "resource_defaults"])
+def test_a_block_of_another_form_is_a_mistake(tmp_path: Path, key: str) -> None:
+    found = mistakes(tmp_path, HEAD + CLIENT + f"{key}: true\ntables: {{a: {{key: id}}}}\n")
+    assert len(found) == 1 and re.match(rf"blog\.yaml:5: {key}: must be a (list|block)", found[0])
 
 
 def test_names_of_resources_as_tables() -> None:
