@@ -6,7 +6,7 @@ not fit together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from data_platform.catalog.cron import cron_problem
@@ -15,7 +15,7 @@ from data_platform.catalog.mistakes import Report, did_you_mean
 from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.yaml_reader import Path
 from data_platform.errors import UnsupportedExpression
-from data_platform.privacy.documents import root_of
+from data_platform.privacy.documents import path_of, root_of
 from data_platform.privacy.names import of_name
 from data_platform.quality.kinds import wanted
 from data_platform.quality.rule_sql import condition
@@ -142,7 +142,11 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
                 path,
                 f"names `{column}`, which the platform adds to every raw table itself; read a view that renames it",
             )
-        elif column not in names and (reason := of_name(column, relation)):
+        elif (
+            column not in names
+            and not _treated_within(block.path_of(column), keys)
+            and (reason := of_name(column, relation))
+        ):
             near = did_you_mean(column, names)
             report.add(
                 (*base, "personal", column),
@@ -236,6 +240,12 @@ def _placed(block: TableBlock, report: Report, base: Path) -> Iterator[tuple[Rul
 def _count(report: Report, base: Path) -> int:
     rules = (*base, "rules")
     return sum(path[: len(rules)] == rules for path in report.mistakes) if report.has(rules) else 0
+
+
+def _treated_within(path: str, declared: Collection[Any]) -> bool:
+    """Whether a treatment is declared for the value at ``path``, or for one that holds it."""
+    at = path_of(path, ())
+    return any(isinstance(key, str) and at[: len(path_of(key, ()))] == path_of(key, ()) for key in declared)
 
 
 def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:

@@ -83,6 +83,10 @@ class TableKeys(Model):
         """By key, the columns that it names."""
         return {}
 
+    def path_of(self, column: str) -> str:
+        """Where the value of ``column`` is in a record, of kinds whose columns may take theirs from within."""
+        return column
+
     def mistakes(
         self, common: CommonKeys, written: Collection[str]
     ) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -82,6 +82,7 @@ def _number(text: str) -> float | Decimal:
 
 _VALUE = msgspec.json.Decoder(float_hook=_number)
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 decode: Callable[[bytes], Any] = _VALUE.decode
 """The value of a JSON text. Integers and fractions are exact: what no double holds is a Decimal."""
 
@@ -112,7 +113,9 @@ def make_chunk(
             continue
         form = _form(seen, types.get(name, ""))
         values[name], forms[name] = seen, form
-        arrays[f"f{len(forms) - 1}"] = _array(form, texts(name, column) if form == "json" else column)
+        if form == "json":
+            column = _encoded(column) if name in batch.beside else texts(name, column)
+        arrays[f"f{len(forms) - 1}"] = _array(form, column)
     import pyarrow as pa
 
     table = pa.table(
@@ -180,6 +183,11 @@ class _Texts:
             None if value is None else _raw_within(fields, path)
             for fields, value in zip(self._fields, column, strict=True)
         ]
+
+
+def _encoded(column: Sequence[Any]) -> list[str | None]:
+    """The JSON texts of values that are not in the record itself."""
+    return [None if value is None else _ENCODER.encode(value).decode() for value in column]
 
 
 def _raw_fields(record: bytes) -> Mapping[str, Any]:

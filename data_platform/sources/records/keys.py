@@ -83,6 +83,9 @@ class RecordTableKeys(TableKeys):
     def named_columns(self) -> Mapping[str, Collection[str]]:
         return {"types": self.types, "fields": self.fields}
 
+    def path_of(self, column: str) -> str:
+        return self.fields.get(column, column)
+
     def mistakes(
         self, common: CommonKeys, written: Collection[str]
     ) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -42,7 +42,7 @@ def _walk(value: Any, node: dict[Any, Any]) -> None:
             elif element is not None:
                 node[type(element)] = True
         return
-    if len(node) > MAP_KEYS:
+    if len(node) > MAP_KEYS or len(value) > MAP_KEYS:
         everything = node.setdefault(ANY, {})
         for inner in value.values():
             _one(inner, everything)

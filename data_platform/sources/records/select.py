@@ -7,7 +7,7 @@ where a field that holds something came out as NULL is *refused*.
 from __future__ import annotations
 
 from data_platform.sources.records.decode import Form
-from data_platform.sources.records.types import FRACTIONS, digits
+from data_platform.sources.records.types import FRACTIONS, column_type, digits
 from data_platform.sql import quoted
 
 IN_DOUBLE = 2**53
@@ -17,7 +17,10 @@ LAST_SECOND = 253_402_300_799
 
 def converted(column: str, form: Form, word: str) -> str:
     """The landed value of ``column``, which has ``form``, as ``word`` says."""
-    c = quoted(column)
+    return f"({_converted(quoted(column), form, word)})::{column_type(word)}"
+
+
+def _converted(c: str, form: Form, word: str) -> str:
     if word == "json":
         return {"text": f"to_json({c})"}.get(form, f"{c}::VARCHAR::JSON") if form != "json" else f"{c}::JSON"
     if word == "text":
