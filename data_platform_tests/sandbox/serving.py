@@ -13,9 +13,21 @@ import psycopg
 import uvicorn
 
 from data_platform.sandbox.install import HOST, free_port
+from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.services.database import Connections
 from data_platform.sandbox.services.faults import Faults
 from data_platform.sandbox.services.service import Place, Service
+
+
+@contextmanager
+def own_shop(postgres: PostgresServer, name: str) -> Iterator[str]:
+    """URL of a copy of the tests' shop that lasts for a whole module."""
+    with postgres.connect() as connection:  # a template must have no connection
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop_small'"
+        )
+    yield postgres.create_database(name, template="shop_small")
+    postgres.drop_database(name)
 
 
 @contextmanager

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from data_platform.sandbox.services.service import Service
 
-SERVICES: Mapping[str, str] = {"stripe": "data_platform.sandbox.services.stripe:SERVICE"}
+SERVICES: Mapping[str, str] = {
+    "files": "data_platform.sandbox.services.files.service:SERVICE",
+    "ga4": "data_platform.sandbox.services.ga4.service:SERVICE",
+    "stripe": "data_platform.sandbox.services.stripe:SERVICE",
+    "zendesk": "data_platform.sandbox.services.zendesk.service:SERVICE",
+}
 
 
 def load(where: str) -> Service:

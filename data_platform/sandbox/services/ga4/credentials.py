@@ -78,7 +78,10 @@ class Tokens:
         except (ValueError, KeyError, TypeError, InvalidSignature):
             return "Invalid JWT Signature."
         now = self._clock()
-        if claims.get("iss") != account["client_email"] or claims.get("aud") not in (AUDIENCE, account["token_uri"]):
+        if claims.get("iss") != account["client_email"] or claims.get("aud") not in (
+            AUDIENCE,
+            account["token_uri"],
+        ):
             return "Invalid grant: account not found"
         if not issued - 60 <= now < expires or expires - issued > CLAIM_SECONDS_MAX:
             return (

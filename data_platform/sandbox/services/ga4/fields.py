@@ -34,9 +34,7 @@ def _dimension(name: str, title: str, category: str, scope: str, sql: str, many:
 
 
 _LOCAL = "local"
-_WEEK = (
-    f"lpad(((extract(doy FROM {_LOCAL})::int - 1 + extract(dow FROM date_trunc('year', {_LOCAL}))::int) / 7 + 1)::text, 2, '0')"
-)
+_WEEK = f"lpad(((extract(doy FROM {_LOCAL})::int - 1 + extract(dow FROM date_trunc('year', {_LOCAL}))::int) / 7 + 1)::text, 2, '0')"
 
 DIMENSIONS = {
     field.name: field

@@ -57,11 +57,15 @@ class Conditions:
             value = self._number(filter_["numericFilter"].get("value") or {})
             return f"({column}::float8 {SIGNS[operation]} {value}::float8)"
         if "betweenFilter" in filter_:
-            low, high = (self._number(filter_["betweenFilter"].get(end) or {}) for end in ("fromValue", "toValue"))
+            low, high = (
+                self._number(filter_["betweenFilter"].get(end) or {}) for end in ("fromValue", "toValue")
+            )
             return f"({column}::float8 BETWEEN {low}::float8 AND {high}::float8)"
         if "emptyFilter" in filter_:
             return f"({column}::text IN ('', '(not set)'))"
-        raise invalid("A filter needs a stringFilter, inListFilter, numericFilter, betweenFilter or emptyFilter.")
+        raise invalid(
+            "A filter needs a stringFilter, inListFilter, numericFilter, betweenFilter or emptyFilter."
+        )
 
     def _text(self, column: str, text: Mapping[str, Any]) -> str:
         match = named(text.get("matchType") or "EXACT", MATCHES, "matchType")

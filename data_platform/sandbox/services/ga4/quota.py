@@ -91,7 +91,10 @@ class Quota:
                 "tokensPerProjectPerHour": left(limits.project_tokens_an_hour, "project", last),
                 "concurrentRequests": {"consumed": 0, "remaining": limits.concurrent - self._running + 1},
                 "serverErrorsPerProjectPerHour": left(limits.server_errors_an_hour, "errors", 0),
-                "potentiallyThresholdedRequestsPerHour": {"consumed": 0, "remaining": limits.thresholded_an_hour},
+                "potentiallyThresholdedRequestsPerHour": {
+                    "consumed": 0,
+                    "remaining": limits.thresholded_an_hour,
+                },
             }
 
     def _turn(self) -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from data_platform.sandbox.services.ga4 import fields, sql
 from data_platform.sandbox.services.ga4.filters import Conditions
-from data_platform.sandbox.services.ga4.requests import DateRange, Order, Report, Refused, invalid, not_a
+from data_platform.sandbox.services.ga4.requests import DateRange, Order, Refused, Report, invalid, not_a
 
 Rows = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
 """Reads the shop: a query and its values to rows."""
@@ -30,7 +30,8 @@ class Behaviour:
     many values into ``(other)``. Nothing before ``retained_from`` is reported.
     ``restricted`` metrics are zero, as for a user who may not see revenue. After
     ``settle_hours`` all events of a day are in its numbers; after ``attribution_days``
-    each session has its source.
+    each session has its source. ``anonymous``: a request without credentials is served too,
+    so that a client need not ask Google's own addresses for anything about a service account.
     """
 
     time_zone: str = "America/New_York"
@@ -42,6 +43,7 @@ class Behaviour:
     restricted: tuple[str, ...] = ()
     settle_hours: float = 72
     attribution_days: float = 12
+    anonymous: bool = True
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -120,7 +122,9 @@ class Runner:
         chosen = [f"{text} AS d{n}" for n, text in enumerate(dimensions)]
         chosen += [f"{text} AS m{n}" for n, text in enumerate(metrics)] + [f"{users} AS users"]
         group = f"GROUP BY {', '.join(str(n + 1) for n in range(len(dimensions)))}" if dimensions else ""
-        query = f"{head} SELECT * FROM (SELECT {', '.join(chosen)} FROM {relation} {where} {group}) AS g {having}"
+        query = (
+            f"{head} SELECT * FROM (SELECT {', '.join(chosen)} FROM {relation} {where} {group}) AS g {having}"
+        )
         found = self.rows(query, values)
         if self.behaviour.threshold:
             self.withheld = True
@@ -149,7 +153,9 @@ class Runner:
         if found is None:
             raise not_a(name, "dimension")
         if fields.clashes([found, *self.report.dimensions], list(self.report.metrics)):
-            raise invalid(f"The dimensionFilter's {name} is incompatible with the request's dimensions & metrics.")
+            raise invalid(
+                f"The dimensionFilter's {name} is incompatible with the request's dimensions & metrics."
+            )
         return found.sql
 
     def _filtered_metric(self, name: str) -> str:
@@ -250,7 +256,10 @@ class Runner:
         values = self._values(range_)
         count = "SELECT count(*) FROM events WHERE occurred_at >= %(begin)s AND occurred_at < %(end)s"
         space = self.rows(count, values)[0][0]
-        return {"samplesReadCount": str(round(space * self.behaviour.sampling)), "samplingSpaceSize": str(space)}
+        return {
+            "samplesReadCount": str(round(space * self.behaviour.sampling)),
+            "samplingSpaceSize": str(space),
+        }
 
 
 def number(value: Any) -> str:

@@ -85,9 +85,7 @@ def parse(body: Mapping[str, Any], today: date) -> Report:
     """The report that a runReport body asks for; ``today`` is the property's."""
     unknown = sorted(set(body) - _KNOWN)
     if unknown:
-        raise invalid(
-            f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.'
-        )
+        raise invalid(f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.')
     for unsupported in ("cohortSpec", "comparisons"):
         if body.get(unsupported):
             raise Refused(501, "UNIMPLEMENTED", f"The sandbox's Google Analytics has no {unsupported}.")
@@ -110,7 +108,9 @@ def parse(body: Mapping[str, Any], today: date) -> Report:
         bool(body.get("keepEmptyRows")),
         bool(body.get("returnPropertyQuota")),
         str(body.get("currencyCode") or ""),
-        tuple(named(item, AGGREGATIONS, "metricAggregations") for item in body.get("metricAggregations") or ()),
+        tuple(
+            named(item, AGGREGATIONS, "metricAggregations") for item in body.get("metricAggregations") or ()
+        ),
     )
 
 
@@ -164,7 +164,7 @@ def named(value: Any, words: Mapping[str, int], where: str) -> str:
     for word, number in words.items():
         if value == number:
             return word
-    raise invalid(f'Invalid value at \'{where}\', "{value}"')
+    raise invalid(f"Invalid value at '{where}', \"{value}\"")
 
 
 def _near(name: str, kind: str) -> str:
@@ -180,7 +180,9 @@ def _whole(body: Mapping[str, Any], name: str, default: int, most: int | None) -
     except (TypeError, ValueError):
         raise invalid(f"Invalid value at '{name}' (TYPE_INT64), \"{body.get(name)}\"") from None
     if value < 0 or (most is not None and value > most):
-        raise invalid(f"The {name} must be between 0 and {most}." if most else f"The {name} must not be negative.")
+        raise invalid(
+            f"The {name} must be between 0 and {most}." if most else f"The {name} must not be negative."
+        )
     return value
 
 
@@ -208,7 +210,9 @@ def _day(text: str, today: date) -> date:
     except ValueError:
         day = None
     if day is None or day < FIRST_DATE:
-        raise invalid(f"Invalid date: {text}. Dates are YYYY-MM-DD from {FIRST_DATE} on, NdaysAgo, yesterday or today.")
+        raise invalid(
+            f"Invalid date: {text}. Dates are YYYY-MM-DD from {FIRST_DATE} on, NdaysAgo, yesterday or today."
+        )
     return day
 
 
@@ -226,5 +230,7 @@ def _order(
     name = item["dimension"].get("dimensionName", "")
     if name not in [d.name for d in dimensions] and not (several and name == "dateRange"):
         raise invalid(f"Cannot order by {name}: it is not one of the request's dimensions.")
-    how = named(item["dimension"].get("orderType", "ALPHANUMERIC") or "ALPHANUMERIC", ORDER_TYPES, "orderType")
+    how = named(
+        item["dimension"].get("orderType", "ALPHANUMERIC") or "ALPHANUMERIC", ORDER_TYPES, "orderType"
+    )
     return Order(name, False, descending, how)

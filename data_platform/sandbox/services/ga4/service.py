@@ -60,8 +60,11 @@ class Analytics:
     def now(self) -> float:
         return time.time() + self.offset
 
-    def call(self, property_: str, method: str, authorization: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        if not self.tokens.valid(authorization):
+    def call(
+        self, property_: str, method: str, authorization: str, body: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        anonymous = self.behaviour.anonymous and not authorization
+        if not anonymous and not self.tokens.valid(authorization):
             raise Refused(
                 401,
                 "UNAUTHENTICATED",
@@ -166,7 +169,9 @@ def _numbered(value: Any) -> Any:
 
 
 def failure(status: int) -> Failure:
-    body = Refused(status, STATUSES.get(status, "UNKNOWN"), f"The sandbox was told to answer {status}.").body()
+    body = Refused(
+        status, STATUSES.get(status, "UNKNOWN"), f"The sandbox was told to answer {status}."
+    ).body()
     return Failure(json.dumps(body).encode(), {"content-type": "application/json"})
 
 

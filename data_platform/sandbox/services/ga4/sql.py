@@ -57,7 +57,9 @@ _PAGE = (
     "WHEN 'signup' THEN '/welcome' ELSE '/products/' || coalesce(properties ->> 'product_id', '') END"
 )
 
-CHANNEL_OF_SESSION = f"(VALUES {_ranges(CHANNELS)}) AS channels (channel, source, medium, campaign, low, high)"
+CHANNEL_OF_SESSION = (
+    f"(VALUES {_ranges(CHANNELS)}) AS channels (channel, source, medium, campaign, low, high)"
+)
 SOURCE_LUCK = f"(100 * {_luck('session_id', 2)})"
 
 SEEN = f"""

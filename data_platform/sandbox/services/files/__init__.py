@@ -1,0 +1,1 @@
+"""A shop's files: what an agency, a supplier, a warehouse and a telephone system leave in a folder."""

@@ -1,0 +1,1 @@
+"""Zendesk Support on loopback: tickets of the shop's customers about the shop's orders."""
