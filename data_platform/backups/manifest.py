@@ -134,7 +134,7 @@ class BackupManifest:
         try:
             raw = json.loads(data)
             digest, signature = raw.pop("digest"), raw.pop("signature", "")
-            _must(isinstance(signature, str), "its signature is none")
+            _must(isinstance(signature, str), "its signature is invalid")
             manifest = replace(_parse(raw, digest), signature=signature)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             why = str(error) if type(error) is ValueError else type(error).__name__
@@ -234,28 +234,32 @@ def _check(raw: Mapping[str, Any]) -> None:
     """ValueError if a field is invalid. Its strings go into keys, paths and statements, and anybody who can write
     to the store can compute a new digest."""
     for name in ("id", "environment", "created_at", "engine"):
-        _must(isinstance(raw[name], str), f"its {name} is no text")
-    _must(is_id(raw["id"]) and re.fullmatch(r"[0-9A-Za-z.-]{1,64}", raw["id"]), "its id is none")
+        _must(isinstance(raw[name], str), f"its {name} is not text")
+    _must(is_id(raw["id"]) and re.fullmatch(r"[0-9A-Za-z.-]{1,64}", raw["id"]), "its id is invalid")
     for name in ("schemas", "statements", "tables", "files", "ledger"):
-        _must(isinstance(raw[name], list), f"its {name} are no list")
+        _must(isinstance(raw[name], list), f"its {name} are not a list")
     for name in ("schemas", "statements"):
         _must(all(isinstance(text, str) for text in raw[name]), f"its {name} are no texts")
     objects = [file["object"] for file in raw["files"]]
     for table in raw["tables"]:
         objects += table["parts"]
         _must(
-            is_number(table["rows"]) and is_number(table["fingerprint"], 0, 2**64), "its rows are no number"
+            is_number(table["rows"]) and is_number(table["fingerprint"], 0, 2**64),
+            "its row count is not a number",
         )
         shape = table["table"]
-        _must(all(isinstance(shape[name], str) for name in ("schema", "name", "create")), "a table is none")
+        _must(
+            all(isinstance(shape[name], str) for name in ("schema", "name", "create")), "a table is invalid"
+        )
         for column in shape["columns"]:
             _must(
-                isinstance(column["name"], str) and is_column_type(column["type"]), "a column's type is none"
+                isinstance(column["name"], str) and is_column_type(column["type"]),
+                "a column's type is invalid",
             )
-            _must(isinstance(column["as_text"], bool), "a column is none")
+            _must(isinstance(column["as_text"], bool), "a column is invalid")
     for file in raw["files"]:
         plain = file.get("plain_bytes")
-        _must(isinstance(file["path"], str) and (plain is None or is_number(plain)), "a file is none")
+        _must(isinstance(file["path"], str) and (plain is None or is_number(plain)), "a file is invalid")
     for object_ in objects:
         key = object_["key"]
         inside = isinstance(key, str) and key.startswith(f"warehouse/objects/{raw['id']}/")
@@ -268,10 +272,10 @@ def _check(raw: Mapping[str, Any]) -> None:
         _must(is_digest(object_["sha256"]), "an object has no digest")
     for head in raw["ledger"]:
         source, _, name = head["table"].partition("/")
-        _must(grammar.NAME.fullmatch(source) and grammar.NAME.fullmatch(name), "a ledger's table is none")
+        _must(grammar.NAME.fullmatch(source) and grammar.NAME.fullmatch(name), "a ledger's table is invalid")
         _must(
             is_number(head["sequence"]) and (head["digest"] == "" or is_digest(head["digest"])),
-            "a head is none",
+            "a head is invalid",
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether single batches are what was committed: each manifest, its link to the one before, its parts."""
+"""Verifies single batches: each manifest, its link to the one before, and its parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data_platform.tables import TableId
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One batch looked at. ``manifest`` is None when it cannot be read; ``bytes`` were hashed."""
+    """One verified batch. ``manifest`` is None if it cannot be read; ``bytes`` were hashed."""
 
     sequence: int
     manifest: Manifest | None
@@ -62,7 +62,7 @@ def check(chain: Chain, table: TableId, sequences: Iterable[int], rewrites: Rewr
 
 
 def strangers(chain: Chain, table: TableId) -> list[str]:
-    """A line for each object among the manifests of ``table`` that is none, wherever it sorts."""
+    """A line for each object among the manifests of ``table`` that is not a manifest, wherever it sorts."""
     found = []
     for key in chain.store.list(f"{table}/manifests"):
         try:
@@ -80,7 +80,8 @@ def _readable(chain: Chain, table: TableId, sequence: int) -> Manifest | None:
 
 
 def _standing(manifest: Manifest, rewrites: Rewrites) -> list[Part]:
-    """The parts to look at for ``manifest``: its own, what it could not take, and those that it brought for older batches."""
+    """The parts to verify for ``manifest``: its own, what it could not take, and those that it added for older
+    batches."""
     rewritten = manifest.redaction.parts if manifest.redaction else ()
     quarantined = [manifest.quarantined] if manifest.quarantined else []
     return [

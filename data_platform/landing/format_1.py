@@ -20,7 +20,7 @@ def to_format_2(raw: Mapping[str, Any]) -> dict[str, Any]:
     _must_be_a_server(snapshot)
     if identity is not None:
         numbers = [identity["oid"], identity["storage"], *identity["leaves"], *identity["columns"].values()]
-        must(all(map(is_number, numbers)), "its relation's numbers are none")
+        must(all(map(is_number, numbers)), "its relation's numbers are invalid")
     return fields | {
         "snapshot": {
             "system": _system(snapshot),
@@ -47,8 +47,8 @@ def _position(mark: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     _must_be_a_server(mark)
     xmin, horizon, cursor = mark["xmin"], mark["horizon"], mark["cursor"]
-    must(horizon is None or is_instant(horizon), "its horizon is no instant")
-    must(cursor is None or isinstance(cursor, str), "its cursor is no text")
+    must(horizon is None or is_instant(horizon), "its horizon is not an instant")
+    must(cursor is None or isinstance(cursor, str), "its cursor is not text")
     pieces = [] if xmin is None else [f"xmin {xmin}"]
     pieces += [] if horizon is None else [f"clock {horizon[:19].replace('T', ' ')}"]
     pieces += [] if cursor is None else [f"cursor {cursor}"]
@@ -57,8 +57,8 @@ def _position(mark: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _must_be_a_server(mark: Mapping[str, Any]) -> None:
-    must(isinstance(mark["system_identifier"], str) and is_number(mark["timeline"]), "its server is none")
-    must(mark["xmin"] is None or is_number(mark["xmin"], 0, 2**64), "its row versions are no number")
+    must(isinstance(mark["system_identifier"], str) and is_number(mark["timeline"]), "its server is invalid")
+    must(mark["xmin"] is None or is_number(mark["xmin"], 0, 2**64), "its row version is not a number")
 
 
 def _system(mark: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""What the fields of a manifest may be: a closed grammar, asked before anything is made of them.
+"""The allowed values of a manifest's fields: a closed grammar, checked before they are used.
 
-Whoever may write to the landing store can write a manifest whose digest is right. Its strings go into
-statements, keys and paths, so each is what its field says, or the manifest is none. Pure.
+Anybody who can write to the landing store can write a manifest with a correct digest. Its strings go into
+statements, keys and paths, so a manifest with an invalid field is refused. Pure.
 """
 
 from __future__ import annotations
@@ -28,40 +28,42 @@ _LARGEST = 2**63
 def check(raw: Mapping[str, Any], kinds: Iterable[str]) -> None:
     """ValueError, KeyError, TypeError or AttributeError where ``raw`` is no manifest's fields."""
     for name in ("key", "slices", "columns", "parts", "notes", "supersedes"):
-        must(isinstance(raw[name], list), f"its {name} are no list")
+        must(isinstance(raw[name], list), f"its {name} are not a list")
     source, _, table = raw["table"].partition("/")
-    must(NAME.fullmatch(source) and NAME.fullmatch(table), "it names no table")
-    must(is_number(raw["sequence"], 1), "its number is none")
-    must(raw["kind"] in kinds, "its kind is none")
+    must(NAME.fullmatch(source) and NAME.fullmatch(table), "its table is invalid")
+    must(is_number(raw["sequence"], 1), "its number is invalid")
+    must(raw["kind"] in kinds, "its kind is invalid")
     must(
-        raw["operation"] in get_args(Operation) and raw["load"] in get_args(Load), "it loads in no known way"
+        raw["operation"] in get_args(Operation) and raw["load"] in get_args(Load),
+        "its way of loading is unknown",
     )
-    must(raw["partition"] is None or _is_name(raw["partition"]), "its partition is no column")
-    must(all(map(_is_name, raw["key"])), "its key is no list of columns")
-    must(isinstance(raw["timezone"], str) and _ZONE.fullmatch(raw["timezone"]), "its time zone is none")
-    must(all(map(is_slice, raw["slices"])), "a slice of it is none")
+    must(raw["partition"] is None or _is_name(raw["partition"]), "its partition is not a column")
+    must(all(map(_is_name, raw["key"])), "its key is not a list of columns")
+    must(isinstance(raw["timezone"], str) and _ZONE.fullmatch(raw["timezone"]), "its time zone is invalid")
+    must(all(map(is_slice, raw["slices"])), "one of its slices is invalid")
     for name, type_, source_type, nullable in raw["columns"]:
         must(
-            _is_name(name) and isinstance(source_type, str) and isinstance(nullable, bool), "a column is none"
+            _is_name(name) and isinstance(source_type, str) and isinstance(nullable, bool),
+            "a column is invalid",
         )
-        must(is_column_type(type_), "a column's type is none")
+        must(is_column_type(type_), "a column's type is invalid")
     for part in raw["parts"]:
         check_part(part, raw["table"])
-    must(is_number(raw["rows"]), "its rows are no number")
-    must(is_instant(raw["committed_at"]), "its instant is none with a time zone")
-    must(isinstance(raw["nonce"], str) and _NONCE.fullmatch(raw["nonce"]), "its nonce is none")
-    must(raw["previous"] is None or is_digest(raw["previous"]), "what it follows is no digest")
+    must(is_number(raw["rows"]), "its row count is not a number")
+    must(is_instant(raw["committed_at"]), "its instant is invalid or has no time zone")
+    must(isinstance(raw["nonce"], str) and _NONCE.fullmatch(raw["nonce"]), "its nonce is invalid")
+    must(raw["previous"] is None or is_digest(raw["previous"]), "its `previous` is not a digest")
     for counted in (raw["touched"], raw["fingerprints"], raw["checkpoint"] or {}):
-        must(all(map(is_slice, counted)), "a slice of it is none")
-    must(all(map(is_number, raw["touched"].values())), "its counts are no numbers")
+        must(all(map(is_slice, counted)), "one of its slices is invalid")
+    must(all(map(is_number, raw["touched"].values())), "its counts are not numbers")
     for prints in (raw["fingerprints"], raw["checkpoint"] or {}):
         must(
             all(is_number(n, 0, 2**64) for numbers in prints.values() for n in numbers),
-            "a fingerprint is none",
+            "a fingerprint is invalid",
         )
     for name in ("measured_whole", "key_enforced"):
         must(isinstance(raw[name], bool), f"{name} is neither true nor false")
-    must(all(isinstance(note, str) for note in raw["notes"]), "a note is no text")
+    must(all(isinstance(note, str) for note in raw["notes"]), "a note is not text")
     _check_reads(raw)
     if "quarantined" in raw:
         check_part(raw["quarantined"], raw["table"])
@@ -69,28 +71,28 @@ def check(raw: Mapping[str, Any], kinds: Iterable[str]) -> None:
         sequence, rows = raw["quarantined_before"]
         must(is_number(sequence, 1, raw["sequence"]) and is_number(rows, 1), "what waits before it is none")
     for name in ("checkpoint_whole_at", "redacted_before"):
-        must(raw[name] is None or is_number(raw[name]), f"{name} is no number")
+        must(raw[name] is None or is_number(raw[name]), f"{name} is not a number")
 
 
 def _check_reads(raw: Mapping[str, Any]) -> None:
-    """What the next read of the source is made of. What a position's value and an identity say is the source's to
-    ask: it knows what may go into its questions."""
+    """Check the fields that the next read of the source uses. The source itself checks the content of a position and
+    of an identity, because it knows what it puts into its queries."""
     snapshot = raw["snapshot"]
-    must(is_word(snapshot["system"]) and isinstance(snapshot["text"], str), "its snapshot is none")
-    must(is_instant(snapshot["taken_at"]), "its snapshot is none")
+    must(is_word(snapshot["system"]) and isinstance(snapshot["text"], str), "its snapshot is invalid")
+    must(is_instant(snapshot["taken_at"]), "its snapshot is invalid")
     for position in (raw["position_before"], raw["position_after"]):
         if position is None:
             continue
-        must(is_word(position["system"]) and is_word(position["text"]), "its position is none")
-        must(isinstance(position["value"], dict), "its position is none")
-    must(raw["identity"] is None or isinstance(raw["identity"], dict), "its table's identity is none")
+        must(is_word(position["system"]) and is_word(position["text"]), "its position is invalid")
+        must(isinstance(position["value"], dict), "its position is invalid")
+    must(raw["identity"] is None or isinstance(raw["identity"], dict), "its table's identity is invalid")
     columns = [name for name, *_ in raw["columns"]]
     for name in ("version", "deleted"):
-        must(raw[name] is None or raw[name] in columns, f"the column of its rows' {name} is none")
+        must(raw[name] is None or raw[name] in columns, f"the column of its rows' {name} is invalid")
     if "replaces" in raw:
         together = raw["replaces"]
-        must(isinstance(together, list) and together, "what its rows replace are no columns")
-        must(all(name in columns for name in together), "what its rows replace are no columns")
+        must(isinstance(together, list) and together, "its `replaces` are not columns")
+        must(all(name in columns for name in together), "its `replaces` are not columns")
     must(is_word(raw["written_by"]), "what wrote it has no name")
 
 
@@ -99,7 +101,7 @@ def check_part(part: Any, table: str) -> None:
     names = key.split("/")
     in_folder = key.startswith(f"{table}/batches/") and not any(n in ("", ".", "..") for n in names)
     must(in_folder and re.fullmatch(r"[A-Za-z0-9_./-]{1,400}", key), "a part lies outside its table's folder")
-    must(is_number(rows) and is_number(size) and is_digest(sha256), "a part is not described as a part is")
+    must(is_number(rows) and is_number(size) and is_digest(sha256), "the description of a part is invalid")
 
 
 def is_slice(text: Any) -> bool:

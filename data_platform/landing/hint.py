@@ -1,8 +1,8 @@
-"""A hint beside a table's manifests: something worth knowing whose loss costs a look and nothing else.
+"""A hint next to a table's manifests: a cache entry whose loss costs only the work of one check.
 
-It is overwritten in place, so nothing but the hint itself can tell that it is whole: it carries a
-digest of what it says and of where it lies, and a signature instead where manifests are signed. A damaged
-hint, or one copied from another table, is ignored.
+A hint is overwritten in place, so it must prove its own integrity: it contains a digest of its content and
+its place, or a signature if manifests are signed. A damaged hint, or one copied from another table, is
+ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def write(store: Store, key: str, fields: Mapping[str, Any], signer: Signer = NO
 
 
 def read(store: Store, key: str, signer: Signer = NOT_SIGNED) -> dict[str, Any]:
-    """What ``write`` put there; empty when there is none or it is not what was written."""
+    """The content that ``write`` stored; empty if the hint is missing or damaged."""
     try:
         data = store.read(key)
         fields = json.loads(data)

@@ -1,7 +1,7 @@
 """The chain of a table's manifests in a store: the only state of a sync.
 
-Committing the next manifest belongs here, and the hints beside the chain. How it is read is ``chain.py``'s, how
-objects are made durable the store's.
+This module commits the next manifest and writes the hints next to the chain. ``chain.py`` reads it; the store makes
+objects durable.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Ledger(Chain):
                 raise LedgerBroken(
                     f"A redaction of {table} was not committed: part {part.index} of batch {part.sequence} is"
                     f" not {part.old.key} as it says, or its new one is no part of batch {head.sequence + 1}."
-                    " Read the ledger again and rewrite what stands in it now."
+                    " Read the ledger again and rewrite its current content."
                 )
             if damage := damage_of(self.store, head, part.new):
                 raise PartDamaged(damage)
@@ -74,28 +74,28 @@ class Ledger(Chain):
         return self.commit(head.redacting(signed, nonce))
 
     def looked(self, tables: Collection[TableId], at: str) -> None:
-        """Remember that a sync looked at ``tables`` at ``at`` (ISO, UTC) and found nothing: a hint, no state."""
+        """Record that a sync checked ``tables`` at ``at`` (ISO, UTC) and found no change: a hint, not state."""
         looks.remember(self.store, tables, at, self.signer)
 
     def looks(self) -> looks.Looks:
-        """The last look at each of many tables."""
+        """The last check of each of many tables."""
         return looks.Looks(self.store, self.signer)
 
     def reconciled(self, table: TableId, at: str) -> None:
-        """Remember that at ``at`` nothing stood in the warehouse that was gone at the source: a hint."""
+        """Record that at ``at`` the warehouse held no row that was deleted at the source: a hint."""
         hint.write(self.store, hint_key(table, "reconciled"), {"at": at}, self.signer)
 
     def last_reconcile(self, table: TableId) -> str | None:
-        """The instant of the last ``reconciled``; None when there is none or it is damaged."""
+        """The instant of the last ``reconciled``; None if there is none or its hint is damaged."""
         return hint.read(self.store, hint_key(table, "reconciled"), self.signer).get("at")
 
     def failed(self, table: TableId, at: str, why: str) -> None:
-        """Remember that at ``at`` the table could not be read, and ``why``: a hint. It stands until a
-        later look or batch."""
+        """Record that at ``at`` the table could not be read, and ``why``: a hint. It is valid until a
+        later check or batch."""
         hint.write(self.store, hint_key(table, "failed"), {"at": at, "why": why}, self.signer)
 
     def last_failure(self, table: TableId) -> tuple[str, str] | None:
-        """(instant, why) of the last ``failed``; None when there is none or it is damaged."""
+        """(instant, why) of the last ``failed``; None if there is none or its hint is damaged."""
         found = hint.read(self.store, hint_key(table, "failed"), self.signer)
         return (found["at"], found["why"]) if found else None
 

@@ -1,8 +1,8 @@
-"""When tables were looked at last and found as they had landed: hints, no state.
+"""The times when tables were last checked and found unchanged: hints, not state.
 
-A table by itself has a hint of its own. Tables that were looked at together share one of their source, since
-a file each would be most of what a sync of many quiet tables costs. Of two syncs that write it at the same
-instant one may be forgotten, which makes a table look older than it is until its next sync.
+A table that was checked alone has its own hint. Tables that were checked together share one hint of their source,
+because writing one file for each would be most of the cost of a sync of many unchanged tables. If two syncs write
+it at the same instant, one may be lost: until the next sync, its tables then look older than they are.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from data_platform.stores import Store
 from data_platform.tables import TableId
 
 FEW = 3
-"""Up to so many are written each by itself: these are the syncs that run beside others of their source."""
+"""Up to this number, each table gets its own hint: such syncs run in parallel with others of their source."""
 _FIELD = "looked_at"
 
 
 def remember(store: Store, tables: Collection[TableId], at: str, signer: Signer = NOT_SIGNED) -> None:
-    """``tables`` were looked at ``at`` (ISO, UTC)."""
+    """Record that ``tables`` were checked ``at`` (ISO, UTC)."""
     if len(tables) <= FEW:
         for table in tables:
             hint.write(store, hint_key(table, "looked"), {"at": at}, signer)
@@ -35,14 +35,14 @@ def remember(store: Store, tables: Collection[TableId], at: str, signer: Signer 
 
 
 class Looks:
-    """The last look at each table; what tables of a source share is read once."""
+    """The last check of each table; the shared hint of a source is read once."""
 
     def __init__(self, store: Store, signer: Signer = NOT_SIGNED) -> None:
         self._store, self._signer = store, signer
         self._shared: dict[str, Mapping[str, str]] = {}
 
     def last(self, table: TableId) -> str | None:
-        """None when there is none, or what tells of it is damaged."""
+        """The time of the last check; None if there is none or its hint is damaged."""
         if table.source not in self._shared:
             self._shared[table.source] = _together(self._store, table.source, self._signer)
         own = hint.read(self._store, hint_key(table, "looked"), self._signer).get("at")
@@ -58,7 +58,7 @@ def _together(store: Store, source: str, signer: Signer) -> Mapping[str, str]:
 
 
 def _is_instant(text: object) -> TypeGuard[str]:
-    """Whether it is one with its offset from UTC: who may write to the store may write anything."""
+    """Whether it is an instant with its offset from UTC: anybody who can write to the store could write anything."""
     try:
         return isinstance(text, str) and datetime.fromisoformat(text).tzinfo is not None
     except ValueError:

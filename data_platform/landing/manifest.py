@@ -1,7 +1,7 @@
 """A batch's manifest: what was read, from where, how to load it. Pure values and their JSON.
 
-Reading and writing objects is ``chain.py``'s and ``ledger.py``'s; making part files is the source's; what a
-redaction says is ``redaction.py``'s.
+``chain.py`` and ``ledger.py`` read and write the objects, the source makes part files, and ``redaction.py``
+defines redactions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from data_platform.tables import (
 )
 
 FORMAT = 2
-"""What is written. Format 1 is read too: see ``format_1.py``."""
+"""The format that is written. Format 1 can still be read: see ``format_1.py``."""
 WRITTEN_BY = f"data_platform {__version__}"
 Kind = Literal["data", "checkpoint", "compact", "redact"]
 
@@ -208,12 +208,12 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: builtins.bytes, where: str) -> Manifest:
-        """Parse and verify; ``LedgerBroken`` names ``where`` when it is cut short or altered."""
+        """Parse and verify; ``LedgerBroken`` names ``where`` if the manifest is truncated or altered."""
         try:
             raw = json.loads(data)
             digest, signature = raw.pop("digest"), raw.pop("signature", "")
             if not isinstance(signature, str):
-                raise ValueError("its signature is none")
+                raise ValueError("its signature is invalid")
             # The bytes, not only the values: JSON spells one value in several ways.
             whole = _digest(raw) == digest and canonical({**raw, **_proofs(digest, signature)}) == data
             if whole and grammar.is_number(raw["format"], FORMAT + 1):
@@ -223,7 +223,7 @@ class Manifest:
             # what a parser says may quote the manifest; a plain ValueError is the grammar's own sentence
             why = str(error) if type(error) is ValueError else type(error).__name__
             raise LedgerBroken(
-                f"The manifest {where} cannot be read ({why}): it is cut short or"
+                f"The manifest {where} cannot be read ({why}): it is truncated or"
                 " was altered. Restore it from a copy of the landing store; the batches before it"
                 " are untouched."
             ) from error
@@ -316,12 +316,12 @@ def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
     if written == 1:
         raw = format_1.to_format_2(raw)
     elif written != FORMAT:
-        raise ValueError("its format is none")
+        raise ValueError("its format is invalid")
     if (raw["kind"] == "redact") != (raw["redaction"] is not None):
         raise ValueError("a redaction belongs to the kind redact, and to no other")
     grammar.check(raw, get_args(Kind))
     if not grammar.is_digest(digest):
-        raise ValueError("its digest is none")
+        raise ValueError("its digest is invalid")
 
     def position(p: Mapping[str, Any] | None) -> Position | None:
         return None if p is None else Position(**p)

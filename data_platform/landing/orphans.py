@@ -1,7 +1,7 @@
-"""Parts that no manifest names, and when they may go.
+"""Parts that no manifest names, and when they may be deleted.
 
-Batches that lost a race or were cut short leave them, and so does a redaction: the parts it
-replaced. They harm nothing but cost space, and what was redacted should not lie about.
+Batches that lost a race or were interrupted leave such parts. A redaction leaves the parts that it
+replaced. They do no harm but cost space, and redacted data should not be kept.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What a look left in its hint: the batch up to which each was looked at, and since when each
-    orphan is known. A store does not tell the age of an object."""
+    """The content of the hint: the batch up to which parts were checked, and since when each orphan is
+    known, because a store does not report the age of an object."""
 
     reached: int
     seen: Mapping[str, str]

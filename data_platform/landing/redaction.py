@@ -1,8 +1,8 @@
-"""A redaction: which parts were rewritten so that somebody's rows are gone, why, and signed. Pure.
+"""A redaction: which parts were rewritten to remove somebody's rows, and why, with a signature. Pure.
 
-It is what a manifest of the kind ``redact`` holds. The chain stays as it is: the old manifests
-still name the old parts, and a reader finds the new ones through the redactions after them.
-Rewriting the parts is the eraser's; where a redaction stands in the chain is ``ledger.py``'s.
+A manifest of the kind ``redact`` contains it. The chain stays unchanged: the old manifests still
+name the old parts, and a reader finds the new ones through later redactions. The eraser
+rewrites the parts; ``ledger.py`` places a redaction in the chain.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Redaction:
     signature: str = ""
 
     def mistakes(self) -> list[str]:
-        """What keeps this from being a redaction, whoever signed it."""
+        """The reasons why this is not a valid redaction, even if its signature is right."""
         found = []
         if not self.parts:
             found.append("it names no part")
         if not self.reason.strip() or not self.authorised_by.strip():
             found.append("it does not say why, or who authorised it")
         if not _is_instant(self.at):
-            found.append("its instant is none with a time zone")
+            found.append("its instant is invalid or has no time zone")
         if self.algorithm != ALGORITHM or not isinstance(self.signature, str):
             found.append(f"its signature is not {ALGORITHM}")
         old, new = [r.old.key for r in self.parts], [r.new.key for r in self.parts]

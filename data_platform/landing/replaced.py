@@ -1,4 +1,4 @@
-"""Parts of batches that a later whole read of their table replaced, and how long they are kept.
+"""Parts of batches that a later full read of their table replaced, and how long they are kept.
 
 Nothing but a rebuild as of an instant before that read needs them. They are kept for ever, unless the catalog says
 ``keep_replaced_days`` for the table. Manifests stay: the chain is whole, and tells what there was.

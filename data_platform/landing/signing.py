@@ -1,7 +1,8 @@
-"""Signatures over what is kept in stores, under a key that no store holds.
+"""Signatures of stored manifests, with a key that no store holds.
 
-A digest shows damage: whoever may write to a store can make it anew. A signature (HMAC-SHA-256 over the digest,
-and so over every field and, by ``previous``, every batch before) shows that this platform wrote it. Pure.
+A digest only detects damage, because anybody who can write to a store can recompute it. A signature (HMAC-SHA-256 of
+the digest, which covers every field and, through ``previous``, every earlier batch) proves that this platform wrote the
+manifest. Pure.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ class SigningConfig(BaseModel):
         default="DATA_PLATFORM_LEDGER_KEY",
         pattern=VARIABLE,
         description="Environment variable that holds the key under which manifests are signed; at least 32"
-        " characters. Keep it where nobody who may write to a store can read it.",
+        " characters. Keep it where nobody who can write to a store can read it.",
     )
     previous_key_env: str | None = Field(
         default=None,
         pattern=VARIABLE,
-        description="Environment variable that holds the key before: what was signed under it still counts.",
+        description="Environment variable that holds the previous key: its signatures are still valid.",
     )
     required: bool | None = Field(
         default=None,
@@ -88,7 +89,7 @@ class Signer:
         return _signature(self.keys[0], what, digest) if self.keys else ""
 
     def accepts(self, what: str, digest: str, signature: str) -> bool:
-        """Whether ``signature`` was made under one of the keys."""
+        """Whether ``signature`` was made with one of the keys."""
         return any(
             hmac.compare_digest(_signature(key, what, digest).encode(), signature.encode())
             for key in self.keys

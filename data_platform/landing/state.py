@@ -1,4 +1,4 @@
-"""What a chain of manifests adds up to: how far its table has been landed."""
+"""The state that results from a chain of manifests: how far its table has landed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TableState:
 
     @property
     def digest(self) -> str | None:
-        """What the next manifest names as ``previous``."""
+        """The value of ``previous`` in the next manifest."""
         return None if self.head is None else self.head.digest
 
 

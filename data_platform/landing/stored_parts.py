@@ -1,4 +1,4 @@
-"""Whether the parts of a batch are in the store as its manifest says."""
+"""Verifies that the stored parts of a batch match its manifest."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_part(chain: Chain, manifest: Manifest, part: Part, verified: bool = Fal
 
 
 def damage_of(store: Store, manifest: Manifest, part: Part) -> str | None:
-    """What is wrong with the part as it stands in the store, which is read and hashed; None when nothing is."""
+    """The damage of a stored part, which is read and hashed; None if it is intact."""
     try:
         size = store.size(part.key)
         if size != part.bytes:

@@ -1,7 +1,7 @@
-"""Where a table's chain was known to end, so that a lost tail shows.
+"""The last known end of a table's chain, so that a lost tail is noticed.
 
-A chain proves every manifest but its last ones: without them it is a shorter one, and whole. Each commit
-therefore leaves a hint of itself beside the chain. An old or a lost hint hides a loss and makes none up.
+A hash chain cannot show that its newest manifests are missing; it just looks shorter. Each commit therefore
+writes a hint next to the chain. An outdated or missing hint can hide a loss but never report a false one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from data_platform.tables import TableId
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A batch that the ledger held once, by its digest, and ``how`` that is known ("was committed").
-    Batch 0 when nothing tells."""
+    """A batch that the ledger once held, by its digest, and ``how`` that is known ("was committed").
+    Batch 0 if nothing is known."""
 
     sequence: int = 0
     digest: str = ""
@@ -29,7 +29,7 @@ class Mark:
 
 
 def remember(store: Store, manifest: Manifest, signer: Signer = NOT_SIGNED) -> None:
-    """``manifest`` is the newest. A hint that cannot be written does not undo what was committed."""
+    """Record ``manifest`` as the newest. If the hint cannot be written, the commit is still valid."""
     with suppress(LandingError):
         fields = {"sequence": manifest.sequence, "digest": manifest.digest}
         hint.write(store, _key(manifest.table), fields, signer)
@@ -46,19 +46,19 @@ def forget(store: Store, table: TableId) -> None:
 
 
 def lost(table: TableId, url: str, last: int, mark: Mark) -> str:
-    """What to say of a ledger that ends at batch ``last``, before ``mark``."""
+    """The message about a ledger that ends at batch ``last``, before ``mark``."""
     return (
         f"The ledger of {table} in {url} ends at batch {last}, though batch {mark.sequence} {mark.how}: its"
         " newest manifests are lost. Restore them from a copy of the landing store, or accept the loss with"
-        f" `verify {table} --accept-loss` and make the warehouse anew with `rebuild`."
+        f" `verify {table} --accept-loss` and rebuild the warehouse with `rebuild`."
     )
 
 
 def replaced(table: TableId, mark: Mark) -> str:
     return (
-        f"Batch {mark.sequence} of {table} is not the one that {mark.how}: its manifest was replaced since."
-        " Restore the manifests of this table from a copy of the landing store, or take what is there with"
-        f" `verify {table} --accept-loss` and make the warehouse anew with `rebuild`."
+        f"Batch {mark.sequence} of {table} is not the one that {mark.how}: its manifest was replaced."
+        " Restore the manifests of this table from a copy of the landing store, or accept the current ones with"
+        f" `verify {table} --accept-loss` and rebuild the warehouse with `rebuild`."
     )
 
 

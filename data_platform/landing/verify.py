@@ -1,8 +1,8 @@
-"""Whether what was landed is still what was written, at the cost of what is new and a sample.
+"""Verifies that landed data is unchanged, at the cost of reading new batches and a sample.
 
-Everything since the last verification is read again, and of what was verified before a seeded
-sample. How far that was stands in a hint: losing it costs a whole verification, nothing else.
-What one batch must satisfy is ``check.py``'s.
+It rereads everything since the last verification, and a seeded sample of older batches. A hint
+records how far the last verification came: without it, everything is verified again.
+``check.py`` verifies a single batch.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def sign(
 
 
 def recall(ledger: Ledger, table: TableId) -> Verified:
-    """How far the last verification found all well; batch 0 when nothing tells."""
+    """The batch up to which the last verification found no damage; batch 0 if unknown."""
     raw = hint.read(ledger.store, _key(table), ledger.signer)
     known = (
         is_number(raw.get("sequence"))
@@ -131,7 +131,7 @@ def recall(ledger: Ledger, table: TableId) -> Verified:
 
 
 def forget(ledger: Ledger, table: TableId) -> None:
-    """Take the ledger as it ends now: what was known of a later end is given up."""
+    """Accept the current end of the ledger, and forget a later one that was known."""
     ledger.store.delete(_key(table))
     tail.forget(ledger.store, table)
 

@@ -1,4 +1,4 @@
-"""Who vouches for the end of a chain: its signature, or somebody who takes it as it is.
+"""Vouches for the end of a chain: by its signature, or because somebody accepted it.
 
 What somebody took stands in a hint beside the chain (``adopted.json``), signed as what follows it.
 """

@@ -1,4 +1,4 @@
-"""What is said of a ledger that is damaged, and what to do about it. Pure."""
+"""Messages about a damaged ledger, with what to do. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ALTERED = "does not match its SHA-256: it was altered after it was written"
 
 
 def size_is(size: int, part: Part) -> str:
-    return f"has {size:,} bytes instead of {part.bytes:,}: it is cut short or was altered"
+    return f"has {size:,} bytes instead of {part.bytes:,}: it is truncated or was altered"
 
 
 def damaged(manifest: Manifest, part: Part, what: str) -> str:
     return (
         f"The part {part.key} of batch {manifest.sequence} of {manifest.table} {what}. Restore it from a"
-        f" copy of the landing store, or read the table anew with `sync --refresh {manifest.table}`."
+        f" copy of the landing store, or reread the table with `sync --refresh {manifest.table}`."
     )
 
 
@@ -24,15 +24,15 @@ def expired(manifest: Manifest, kept_from: int) -> str:
     return (
         f"The parts of batch {manifest.sequence} of {manifest.table} were deleted by the rule `keep_replaced_days`:"
         f" batch {kept_from} had replaced the whole table. Choose an instant at or after that batch was committed;"
-        " what was before can be restored from a backup."
+        " earlier states can be restored from a backup."
     )
 
 
 def unsigned(manifest: Manifest, though: str) -> str:
     return (
         f"The manifest of batch {manifest.sequence} of {manifest.table} is not signed, {though}: somebody else put"
-        " it there, or it is from before there was a key. Restore the manifests of this table from a copy of the"
-        f" landing store; or, if you know them to be yours, take them with `verify {manifest.table} --sign`."
+        " it there, or it was written before there was a key. Restore the manifests of this table from a copy of the"
+        f" landing store; or, if you are sure that they are yours, accept them with `verify {manifest.table} --sign`."
     )
 
 

@@ -1,7 +1,7 @@
-"""The warehouse's interface; one folder an engine beside this module.
+"""The warehouse's interface. Each engine has a folder next to this module.
 
-An engine loads a batch exactly once, answers queries and describes.
-What a batch means is the manifest's; the SQL of a merge is pure and lives in the engine's ``merge.py``.
+An engine loads a batch exactly once, runs queries and describes its relations. The manifest
+defines a batch. The SQL of a merge is pure and is in the engine's ``merge.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every engine asks of a batch before and after it loads it: the order, the refusals, the fit of shapes. Pure."""
+"""The checks of a batch in every engine, before and after it is loaded: order, reasons to refuse it, its columns. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def follows(
             return False
         raise LoadRefused(
             f"Batch {sequence} of {table} is not among those this warehouse has loaded up to batch {reached}."
-            " Loading goes strictly forward; check that the landing store and the warehouse belong together."
+            " Batches are loaded strictly in order; check that the landing store and the warehouse belong together."
         )
     if batch.load == "replace":
         return True
@@ -64,7 +64,7 @@ def check(batch: LoadableBatch) -> None:
     what = f"Batch {batch.sequence} of {batch.table}"
     if batch.load in ("merge", "append") and not batch.key and not batch.replaces:
         raise LoadRefused(
-            f"{what} is to be loaded as {batch.load}, which needs a"
+            f"{what} must be loaded as {batch.load}, which needs a"
             " key, and the table has none. Give it a `key` in the catalog, or the strategy `replace`."
         )
     if wrong := [column for column in batch.columns if not is_column_type(column.type)]:
@@ -146,7 +146,7 @@ def reshaping(
         reasons += [f"with {', '.join(reserved)}, a name the raw table keeps for itself"] if reserved else []
         raise LoadRefused(
             f"A batch of {table} comes {' and '.join(reasons)}, which the raw table {table.raw_name} cannot"
-            f" take. Run `sync --refresh {table}` to read the table anew in its present shape."
+            f" take. Run `sync --refresh {table}` to reread the table with its current columns."
         )
     return Reshaping([column for name, column in landed.items() if name not in existing], widened)
 
@@ -157,7 +157,7 @@ def days(slices: Sequence[Slice]) -> list[str]:
     for slice_ in found:
         if not _DAY.fullmatch(slice_):
             raise LoadRefused(
-                f"{slice_!r} is no slice: expected a day such as 2026-01-31, {NULL_SLICE} or {WHOLE_TABLE}."
+                f"{slice_!r} is not a slice: expected a day such as 2026-01-31, {NULL_SLICE} or {WHOLE_TABLE}."
             )
     return list(found)
 
@@ -188,6 +188,6 @@ def check_rows(batch: LoadableBatch, held: int) -> None:
     inserts some of them only, so that it does not know."""
     if held != batch.rows and batch.load != "append":
         raise LoadRefused(
-            f"Batch {batch.sequence} of {batch.table} promises {batch.rows:,} rows and its parts hold"
+            f"Batch {batch.sequence} of {batch.table} should have {batch.rows:,} rows, but its parts hold"
             f" {held:,}. Nothing was loaded; verify the landing store."
         )

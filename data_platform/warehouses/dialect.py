@@ -1,8 +1,8 @@
-"""The few expressions that engines spell differently: text in, text out; nothing is run.
+"""The few expressions that differ between engines: text in, text out; nothing is run.
 
-Whoever asks a warehouse (rules, ages, counts, previews) writes plain SQL around these. They are written by hand for each
-engine: a transpiler changes in silence what some of them mean. A test parses whatever a dialect makes in that engine's
-own grammar.
+Rules, ages, counts and previews put plain SQL around them. They are written by hand for each engine, because a
+transpiler silently changes the meaning of some. A test parses the output of each dialect with the grammar of its
+engine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 Plain = Literal["number", "date", "instant", "boolean", "text"]
-"""What a value may be compared as: a double, a day, an instant, true or false, a text."""
+"""The types for comparisons: a double, a day, an instant, true or false, a text."""
 
 
 class Dialect(Protocol):

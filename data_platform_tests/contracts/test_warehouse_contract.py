@@ -308,7 +308,7 @@ def test_any_other_drift_is_refused_and_nothing_changes(
 def test_parts_with_fewer_rows_than_promised_are_refused(warehouse: Warehouse, chain: Chain) -> None:
     warehouse.load(*chain.next("replace", [(1, "2026-01-01", "a", 1)]))
     made, parts = chain.next("merge", [(1, "2026-01-02", "b", 2)], promised=2)
-    with pytest.raises(LoadRefused, match=r"promises 2 rows .* hold 1"):
+    with pytest.raises(LoadRefused, match=r"should have 2 rows.* hold 1"):
         warehouse.load(made, parts)
     assert rows(warehouse) == [(1, "2026-01-01", "a")]
 

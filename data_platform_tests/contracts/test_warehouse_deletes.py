@@ -172,5 +172,5 @@ def test_deleted_rows_that_cannot_be_told_are_refused(
 
 def test_the_rows_of_the_parts_are_counted_deleted_ones_too(warehouse: Warehouse, chain: Chain) -> None:
     marked = [(1, None, None, 1, "true"), (2, None, "b", 1, "false")]
-    with pytest.raises(LoadRefused, match=r"promises 3 rows .* hold 2"):
+    with pytest.raises(LoadRefused, match=r"should have 3 rows.* hold 2"):
         warehouse.load(*chain.next("merge", marked, promised=3, columns=GONE, deleted="gone"))

@@ -224,5 +224,5 @@ def test_a_manifest_without_a_signature_has_no_field_for_it() -> None:
     odd = canonical({**json.loads(sealed.to_json()), "signature": ""})
     with pytest.raises(LedgerBroken):
         Manifest.from_json(odd, "here")
-    with pytest.raises(LedgerBroken, match="its signature is none"):
+    with pytest.raises(LedgerBroken, match="its signature is invalid"):
         Manifest.from_json(canonical({**json.loads(sealed.to_json()), "signature": 1}), "here")

@@ -70,7 +70,7 @@ def test_forged_rows_with_every_digest_made_anew_are_refused_everywhere(
             rebuild.rebuild(platform, tmp_path / "rebuilt.duckdb")
         # and with no key, the type is still none
         if evil == "type":
-            with pytest.raises(LedgerBroken, match="a column's type is none"):
+            with pytest.raises(LedgerBroken, match="a column's type is invalid"):
                 Ledger(LocalStore(landing)).head(ORDERS)
         assert not out.exists()
         path.unlink()

@@ -107,7 +107,7 @@ def test_nothing_to_read_is_said_and_nothing_created(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / CONFIG.path).write_bytes(b"no database at all" * 1000)
-    with pytest.raises(WarehouseError, match="does not open"), CONFIG.open(tmp_path, files=[tmp_path]):
+    with pytest.raises(WarehouseError, match="could not be opened"), CONFIG.open(tmp_path, files=[tmp_path]):
         pass
 
 
@@ -159,7 +159,7 @@ def test_this_process_s_own_other_mode_is_said(loaded: Path) -> None:
     config = CONFIG.model_copy(update={"wait_seconds": 0})
     with (
         CONFIG.open(loaded, read_only=True),
-        pytest.raises(WarehouseBusy, match="this very process"),
+        pytest.raises(WarehouseBusy, match="this process"),
         config.open(loaded),
     ):
         pass

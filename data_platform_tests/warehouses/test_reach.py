@@ -75,7 +75,7 @@ def test_names_are_names_whatever_is_in_them(tmp_path: Path) -> None:
 
 
 def test_one_statement_is_one(tmp_path: Path) -> None:
-    with CONFIG.open(tmp_path) as warehouse, pytest.raises(LoadRefused, match="reads as 2"):
+    with CONFIG.open(tmp_path) as warehouse, pytest.raises(LoadRefused, match="DuckDB as 2"):
         run_one(warehouse.connection, "SELECT 1; SELECT 2")
 
 
@@ -105,7 +105,7 @@ def test_only_the_given_folders_are_reached_whoever_opens(tmp_path: Path) -> Non
                 warehouse.query(statement)
         with CONFIG.open(tmp_path, files=[inside]) as second:  # the same process, the same instance
             assert second.query("SELECT current_setting('TimeZone')").rows == [("UTC",)]
-        with pytest.raises(WarehouseBusy, match="this very process"), CONFIG.open(tmp_path):
+        with pytest.raises(WarehouseBusy, match="this process"), CONFIG.open(tmp_path):
             pass
     assert sorted(path.name for path in outside.iterdir()) == ["x.csv"]
 

@@ -1,5 +1,5 @@
-"""A DuckDB warehouse as it is backed up: what it holds, its rows in a fixed order, their fingerprint;
-and the way back into an empty file. What becomes of the rows in between is ``backups``'s."""
+"""Backs up a DuckDB warehouse: its inventory, its rows in a fixed order and their fingerprint. Also restores
+them into an empty file. ``backups`` stores the rows in between."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def inventory(connection: duckdb.DuckDBPyConnection) -> Inventory:
         create = _without_database(connection, create)
         if why := unrestorable(connection, create):
             raise WarehouseError(
-                f"The view {schema}.{view} {why}, so a backup cannot bring it back. Make it a dbt model over tables"
+                f"The view {schema}.{view} {why}, so a backup cannot restore it. Make it a dbt model over tables"
                 " of the warehouse, or drop it."
             )
         made.append(create)
@@ -177,7 +177,7 @@ def _column(table: str, name: str, kind: str) -> StoredColumn:
     if is_text_form(kind):
         return StoredColumn(name, kind, as_text=True)
     raise WarehouseError(
-        f"The column {name} of {table} is of the type {kind}, which a backup cannot keep exactly. Make it JSON"
+        f"The column {name} of {table} is of the type {kind}, which a backup cannot store exactly. Convert it to JSON"
         " or text, or split it into columns."
     )
 
@@ -195,8 +195,8 @@ def _refuse_what_is_not_kept(connection: duckdb.DuckDBPyConnection) -> None:
         found = [row[0] for row in connection.execute(sql).fetchall()]
         if found:
             raise WarehouseError(
-                f"The warehouse holds the {kind} {found[0]}, which a backup does not keep. Drop it, or make"
-                " what it does a dbt model."
+                f"The warehouse holds the {kind} {found[0]}, which a backup cannot store. Drop it, or replace"
+                " it by a dbt model."
             )
 
 

@@ -1,4 +1,4 @@
-"""What a raw table holds, slice by slice, for whoever compares it with the source."""
+"""Row counts, version sums and checksums of a raw table by slice, for comparisons with the source."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def altered(
     parts: Sequence[Path],
     slices: Sequence[Slice],
 ) -> Mapping[Slice, int]:
-    """``Warehouse.altered``: a hash of each whole row, summed per slice on both sides; the rows
-    themselves are joined only where the sums differ."""
+    """``Warehouse.altered``: hashes of whole rows are summed per slice on both sides. Rows are joined
+    only in slices whose sums differ."""
     held = _columns(connection, table, [*layout.key, *([layout.partition] if layout.partition else [])])
     if any(c.name not in held for c in columns):
         return dict.fromkeys(slices, 0)  # a column is new: nothing here holds it yet

@@ -1,4 +1,4 @@
-"""The YAML of a DuckDB warehouse, and what is known of it without opening it.
+"""The YAML of a DuckDB warehouse, and its properties that are known without opening it.
 
 The engine and the modules that speak to it are imported when a warehouse is opened, not before.
 """
@@ -45,13 +45,13 @@ class DuckDBConfig(BaseModel):
     memory_limit: str = Field(
         default="600MB",
         pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
-        description="DuckDB's own memory, such as 600MB or 2GB; beyond it, it spills to disk beside the file.",
+        description="The limit of DuckDB's memory, such as 600MB or 2GB. Above it, DuckDB spills to disk next to the file.",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="How many cores it uses; every one unless set."
+        default=None, ge=1, description="The number of cores that it uses. Default: all."
     )
     wait_seconds: float = Field(
-        default=30, ge=0, description="How long to wait while another process holds the file."
+        default=30, ge=0, description="Seconds to wait while another process holds the file."
     )
 
     @contextmanager

@@ -77,20 +77,20 @@ def connect(
             return connection
         except OSError as error:
             raise WarehouseError(
-                f"The warehouse at {path} could not be made: {os.strerror(error.errno or 0)}. Check that its folder"
-                " belongs to the user who runs this and that its disk has space, then run again."
+                f"The warehouse at {path} could not be created: {os.strerror(error.errno or 0)}. Check that its folder"
+                " belongs to the user who runs this command and that its disk has space, then run again."
             ) from error
         except (duckdb.Error, _OpenOtherwise) as error:
             if not _is_held(error):
                 raise WarehouseError(
-                    f"The warehouse at {path} does not open: {first_line(error)}. If the file is damaged,"
+                    f"The warehouse at {path} could not be opened: {first_line(error)}. If the file is damaged,"
                     " move it away and sync: it is rebuilt from the landing store."
                 ) from error
             waited = clock() - start
             if waited >= wait_seconds:
                 raise WarehouseBusy(
-                    f"The warehouse at {path} is held by {_holder(str(error))}; waited {waited:.0f} seconds. Let it"
-                    " finish, or end it, and run this again."
+                    f"The warehouse at {path} is held by {_holder(str(error))}; waited {waited:.0f} seconds. Wait until it"
+                    " finishes, or end it, then run this again."
                 ) from error
             sleep(min(pause, max(wait_seconds - waited, 0)))
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -128,8 +128,8 @@ def run_one(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyC
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise LoadRefused(
-            f"A statement was put together that DuckDB reads as {len(statements)}, so a name or a type in it is not"
-            " what it says. Nothing was run; report it, with the names and types of the table's columns."
+            f"A generated statement is parsed by DuckDB as {len(statements)} statements, so a name or a type in it is not"
+            " what it seems. Nothing was run; report it, with the names and types of the table's columns."
         )
     return connection.execute(statements[0])
 
@@ -192,7 +192,7 @@ def _holder(message: str) -> str:
     found = re.search(r"PID (\d+)", message)
     if found is None:
         return (
-            "this very process, which has it open in another mode"
+            "this process, which has it open in another mode"
             if "configuration" in message or "attached" in message
             else "another process"
         )
@@ -233,5 +233,5 @@ def readable_errors(path: Path, act: str) -> Iterator[None]:
 def _unreadable(path: Path, act: str, error: Exception) -> WarehouseError:
     return WarehouseError(
         f"The warehouse at {path} could not {act} ({type(error).__name__}). Nothing was changed; run it"
-        " again, and if it stays, read the table anew with `sync --refresh`."
+        " again, and if the error stays, reread the table with `sync --refresh`."
     )

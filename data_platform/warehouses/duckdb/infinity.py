@@ -1,5 +1,5 @@
-"""Infinite dates and times in a result. DuckDB hands Python the greatest or least day it knows for one,
-which a stored 9999-12-31 would be too; here ``infinity`` comes back as that word."""
+"""Infinite dates and times in a result. For Python, DuckDB converts them to the greatest or least day, which
+cannot be distinguished from a stored 9999-12-31. Here they become the word ``infinity``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One batch into a DuckDB warehouse, exactly once: in which order it is applied.
+"""Loads one batch into a DuckDB warehouse, exactly once, in the right order.
 
-What is refused is ``warehouses/batch.py``'s, the statements are ``merge.py``'s.
+``warehouses/batch.py`` decides which batches are refused; ``merge.py`` makes the statements.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a DuckDB warehouse knows of itself: which batches are loaded, what they touched, its columns.
+"""The records that a DuckDB warehouse keeps about itself: loaded batches, touched slices, columns.
 
-``loaded_batches`` grows with each load, for good. What each load and each look asks, the newest batch of a table,
-stands in ``loaded_tables`` too, a row a table, written in the same transaction. An earlier version of this program
-writes the former alone: the numbers of batches then differ, and the latter is made anew.
+``loaded_batches`` grows with each load. The newest batch of each table, which every load and every check needs, is also
+in ``loaded_tables``, one row for each table, written in the same transaction. An earlier version of this program
+only writes the former: the numbers of batches then differ, and the latter is rebuilt.
 
-Values stand in the statements as quoted literals. Binding a single one makes the
+Values are in the statements as quoted literals. Binding a single one makes the
 DuckDB module import pandas and pyarrow to look for their types: 2.5 CPU-seconds,
 more than the rest of a sync that finds nothing.
 """
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import duckdb
 
 WRITING = threading.Lock()
-"""Held by who writes. The file keeps other processes out, but not a second thread: both would find a batch not loaded
-yet, and inserts alone never conflict, so that its new rows would stand there twice; updates of one row do conflict."""
+"""A writer holds it. DuckDB's file lock excludes other processes but not threads of this one. Two threads could both
+see a batch as not loaded and insert its rows twice, because inserts do not conflict. Updates of one row do."""
 
 _LOADED = f"{PLATFORM_SCHEMA}.loaded_batches"
 _NEWEST = f"{PLATFORM_SCHEMA}.loaded_tables"

@@ -1,8 +1,8 @@
-"""A warehouse's shape made anew from a backup: each statement is looked at before it runs.
+"""Recreates the schemas, tables and views of a warehouse from a backup. Each statement is checked before it runs.
 
-A backup's manifest lies where others may be able to write, and a drill restores it without anybody
-looking on. So no statement of it is run that does more than make the one thing it is there for; the
-connection reaches no file but the backup's own, and what came of it is compared with the manifest.
+Others may be able to write to the store of a backup's manifest, and a drill restores it unattended. So a
+statement runs only if it makes the one object that it is meant to make. The connection can only reach the
+backup's own files, and the result is compared with the manifest.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def make_the_rest(connection: duckdb.DuckDBPyConnection, inventory: Inventory) -
             else f"SELECT count(*) FROM {source} WHERE database_name = current_database()"
         ).fetchone()
         if row and row[0]:
-            raise _refused(f"a statement of it made a {kind}")
+            raise _refused(f"one of its statements made a {kind}")
 
 
 def view_body(create: str) -> tuple[str, str] | None:
@@ -125,7 +125,7 @@ def _one_create(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.CREATE:
-        raise _refused(f"`{sql[:80]}` is more than one statement that makes something")
+        raise _refused(f"`{sql[:80]}` is more than one statement")
     connection.execute(statements[0])
 
 

@@ -1,4 +1,4 @@
-"""What a person's statement may be: one question, which changes nothing and calls nothing that acts.
+"""Checks that a user's statement is a single read-only statement that calls no function with side effects.
 
 DuckDB's own parser answers, so that nothing is read in another way than it will be run. What a
 statement may reach is the connection's to decide (``DuckDBWarehouse.query`` shuts it off from
@@ -44,10 +44,10 @@ def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     if len(statements) > 1:
         if not any(statement.query for statement in statements):  # what a PIVOT is rewritten to
             raise QueryFailed(
-                "The query did not run: a PIVOT that looks its columns up makes a type, and nothing is made here."
+                "The query did not run: a PIVOT that looks up its columns creates a type, and this command creates nothing. Name the columns with IN."
                 " Name them: PIVOT … ON column IN ('a', 'b') USING …"
             )
-        raise QueryFailed(f"The query did not run: it holds {len(statements)} statements. Ask one at a time.")
+        raise QueryFailed(f"The query did not run: it holds {len(statements)} statements. Run one at a time.")
     question = statements[0].query
     if statements[0].type == duckdb.StatementType.EXPLAIN:
         question = _EXPLAIN.sub("", _without_comments(question), count=1)
@@ -56,7 +56,7 @@ def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     if called:
         raise QueryFailed(
             f"The query did not run: the table function {', '.join(called)} may do more than read this warehouse,"
-            f" so it is not called here. Allowed are {', '.join(sorted(TABLE_FUNCTIONS))}."
+            f" so it is not allowed. Allowed are {', '.join(sorted(TABLE_FUNCTIONS))}."
         )
 
 
@@ -80,7 +80,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, question: str) -> Any:
         ) from None
     if tree.get("error"):
         raise QueryFailed(
-            f"The query did not run: a question is {_QUESTIONS}. Whatever else a statement is, it may act, and"
+            f"The query did not run: a read-only statement is {_QUESTIONS}. Any other statement may change something, and"
             " this command only reads."
         )
     return tree
