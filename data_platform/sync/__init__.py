@@ -1,6 +1,6 @@
-"""The sync: source to landing batch to raw table. The conductor of the stages below it.
+"""The sync: source to landing batch to raw table. It coordinates the layers below it.
 
-What a person or the graph calls is exported here; each module says what it holds.
+The functions for the command line and the graph are exported here.
 """
 
 from __future__ import annotations

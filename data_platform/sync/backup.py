@@ -34,15 +34,15 @@ InstanceFiles = Callable[[Path], Sequence[FileToKeep]]
 
 @dataclass(frozen=True)
 class CopyAge:
-    """The newest backup of one archive; ``made_at`` is None where there is none, ``problem`` what keeps it
-    from being read."""
+    """The newest backup of one archive; ``made_at`` is None if there is none, ``problem`` says why it cannot
+    be read."""
 
     archive: str
     id: str | None
     made_at: datetime | None
     problem: str = ""
     empty: bool = False
-    """Whether no backup was ever kept there, or none is kept any more."""
+    """Whether the archive holds no backup."""
 
     def hours(self, now: datetime) -> float | None:
         return None if self.made_at is None else (now - self.made_at).total_seconds() / 3600
@@ -53,7 +53,7 @@ def settings(platform: Platform) -> BackupsConfig:
     if found is None:
         raise ConfigurationError(
             f"The environment {platform.environment.name!r} has no `backups:` in catalog/platform.yaml, so there is"
-            " nowhere to keep one. Add `backups: {store: {kind: local, path: ...}}`, on another disk than the"
+            " no place to keep one. Add `backups: {store: {kind: local, path: ...}}`, on another disk than the"
             " landing store."
         )
     return found
@@ -82,10 +82,10 @@ def archive(platform: Platform, name: str = PRIMARY) -> Archive:
 def make_backup(
     platform: Platform, instance_files: InstanceFiles | None = None, progress: Progress | None = None
 ) -> BackupReport:
-    """Back the warehouse, the ledger and Dagster's storage up into every archive.
+    """Back up the warehouse, the ledger and Dagster's storage into every archive.
 
-    The warehouse is held while its tables are written to a scratch folder, and let go
-    before anything is sent. A failing copy is in the report, and raised by nobody here.
+    The warehouse is held while its tables are written to a scratch folder, and released
+    before anything is sent. A copy that fails is in the report and raises nothing.
     """
     everywhere, bounded = archives(platform), _bounded(platform)  # refused before anything is written
     platform.signer.ready()
@@ -116,7 +116,7 @@ def make_backup(
 
 
 def prunable(platform: Platform) -> dict[str, list[str]]:
-    """By archive, the backups that the retention rule would remove, and what is left of some cut short."""
+    """By archive, the backups that the retention rule would remove, and the remains of interrupted ones."""
     days = settings(platform).retention.days
     now = platform.clock()
     return {
@@ -135,8 +135,8 @@ def prune(platform: Platform) -> dict[str, list[str]]:
 
 
 def newest(platform: Platform) -> list[CopyAge]:
-    """Of every archive, the newest backup whose manifest and objects are all there. One that lacks the
-    newest of another archive says so: a copy failed, or somebody took it away."""
+    """For every archive, the newest complete backup. If an archive lacks the newest backup of another one, that
+    is its problem: a copy failed, or somebody removed it."""
     found = [_newest(one) for one in archives(platform)]
     latest = max((one.id for one in found if one.id), default=None)
     return [

@@ -42,7 +42,7 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
     if now.replaces and table.strategy == "append":
         raise ConfigurationError(
             f"{table.id}: rows of {now.place} are replaced together by {', '.join(now.replaces)}, which `strategy:"
-            " append` would never do. Leave `strategy` out, or say `replace`."
+            " append` never does. Omit `strategy`, or set it to `replace`."
         )
     if now.refusal is not None:
         raise now.refusal
@@ -206,13 +206,13 @@ def _check_paths(table: Table, now: Described, where: str) -> None:
         paths = ", ".join(".".join((column.path or column.name, *path)) for path in within)
         if paths and column.type not in ("JSON", ""):  # none is known to who only looks
             raise UnsupportedType(
-                f"{where}: `personal` names {paths}, and {column.name} is {column.source_type}, which is no JSON."
-                f" Declare {column.name} as a whole."
+                f"{where}: `personal` names {paths}, but {column.name} is {column.source_type}, which is not JSON."
+                f" Declare the whole column {column.name}."
             )
         if paths and treatment != "keep":
             raise UnsupportedType(
-                f"{where}: `personal` treats {column.name} as a whole and names {paths} within it. Leave one of"
-                " the two out."
+                f"{where}: `personal` declares both the whole column {column.name} and {paths} within it. Remove one of"
+                " the two."
             )
 
 
@@ -242,8 +242,8 @@ def _check_declared(table: Table, now: Described, where: str) -> None:
     secrets = any(map(is_secret, undeclared.values()))
     raise PersonalColumnUndeclared(
         f"{where} has columns that look like secrets or personal data and are not declared: {listed}. Nothing was"
-        f" read. Under `personal:` of {table.id} say what becomes of each: hash, mask or redact, or `keep` where it"
-        " may land as it is" + ("; secrets are best redacted, or left out with `only`." if secrets else ".")
+        f" read. Under `personal:` of {table.id}, choose a treatment for each: hash, mask or redact, or `keep` if it"
+        " may land unchanged" + ("; redact secrets, or omit them with `only`." if secrets else ".")
     )
 
 

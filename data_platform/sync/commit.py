@@ -145,8 +145,8 @@ def _refuse_too_many_days(work: Work, landed: Mapping[Slice, Fingerprint], *, wh
     if days > MAX_SLICES:
         raise SourceError(
             f"{table.id}: its partition column {table.partition} holds {days:,} different days, and at most"
-            f" {MAX_SLICES:,} (137 years of them) are kept apart. Nothing was committed. Choose a column as `partition`"
-            " that says when a row came to be, or leave `partition` out; then read the table with"
+            f" {MAX_SLICES:,} (137 years) are supported. Nothing was committed. Choose a column as `partition`"
+            " that says when a row was created, or omit `partition`; then read the table with"
             f" `sync --refresh {table.id}`."
         )
 
@@ -235,7 +235,7 @@ def _measure(
         wrong = sorted(s for s, f in measured.items() if landed.get(s, Fingerprint(0, 0)) != f)
         if wrong:
             raise SourceError(
-                f"{table.id}: {len(wrong)} slice(s) were not read as the snapshot holds them"
+                f"{table.id}: {len(wrong)} slice(s) differ from the snapshot that they were read from"
                 f" ({', '.join(wrong[:3])}). Nothing was committed. Run the sync again."
             )
     return measured

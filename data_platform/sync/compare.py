@@ -1,4 +1,4 @@
-"""The warehouse held against a source's snapshot: by tallies of every slice, by whole rows of some."""
+"""Compares the warehouse with a source's snapshot: counts and version sums of every slice, whole rows of some."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from data_platform.warehouses import Warehouse
 def compare_snapshot(
     platform: Platform, reading: Reading, work: Work, manifest: Manifest | None, warehouse: Warehouse
 ) -> CompletenessReport | None:
-    """The warehouse, loaded up to this sync's batch, against the tallies of its snapshot.
+    """Compare the warehouse, loaded up to this sync's batch, with the counts of its snapshot.
 
-    None when another sync has loaded a later batch meanwhile: that one is of a later snapshot.
+    None if another sync has meanwhile loaded a later batch, which has a later snapshot.
     """
     table, head = work.table, manifest or work.state.head
     assert head is not None and work.tallies is not None
@@ -39,8 +39,8 @@ def compare_snapshot(
 
 
 def due_today(platform: Platform, table: Table, report: CompletenessReport) -> tuple[Slice, ...]:
-    """The slices whose whole rows are compared today. Of a table that is read whole each time, or of
-    which changed rows are left out on purpose, none."""
+    """The slices whose whole rows are compared today. Empty for tables that are always read whole, and
+    for tables whose changed rows are skipped on purpose."""
     if report.evidence is None or table.strategy != "merge":
         return ()
     return due(table.id, report.evidence.tallies, platform.clock().date())

@@ -1,7 +1,7 @@
-"""What is asked of a source for one table: the whole table, what changed, or some slices. Pure.
+"""Decides what is requested from a source for one table: the whole table, changes, or some slices. Pure.
 
-Only what holds for every kind stands here. How changes are found, and whether they can be, is the source's
-(``Reading.plan``); it may say that all must be read. Every answer says why, which people see as the batch's notes.
+This module only knows what holds for every kind. The source decides whether and how changes can be found
+(``Reading.plan``); it may require a whole read. Every decision has a reason, shown in the batch's notes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def ask_for(
     thorough: bool = False,
     for_deletes: bool = False,
 ) -> Ask:
-    """What a sync of changes asks for. ``for_deletes``: it must see deletes, and only a whole read does."""
+    """The request of a sync of changes. ``for_deletes``: it must find deletes, and only a whole read does."""
     if refresh:
         return Ask("whole", ("a refresh was asked for",))
     if for_deletes and prior.position is not None:
@@ -34,7 +34,7 @@ def ask_for(
 
 
 def from_where(prior: Prior, snapshot: Snapshot, *, thorough: bool = False) -> Ask:
-    """The changes since ``prior``, where there is something to go on from."""
+    """The changes since ``prior``, if a read can continue from it."""
     if prior.position is None:
         return Ask("whole", (FIRST_READ,))
     if prior.position.system != snapshot.system:
@@ -42,18 +42,18 @@ def from_where(prior: Prior, snapshot: Snapshot, *, thorough: bool = False) -> A
             "whole",
             (
                 f"the source is another system ({snapshot.system}) than the one read before ({prior.position.system}):"
-                " another database, or one after a failover or a restore; everything was read anew",
+                " another database, or one after a failover or a restore; everything was reread",
             ),
         )
     return Ask("changes", thorough=thorough)
 
 
 def ask_for_slices(partition: str | None, slices: tuple[Slice, ...], can: Capabilities) -> Ask:
-    """What a sync of ``slices`` asks for."""
+    """The request of a sync of ``slices``."""
     if partition is None or WHOLE_TABLE in slices:
         return Ask("whole", ("the table has no slices; it was read whole",))
     if not can.slices:
-        return Ask("whole", ("the source gives no slices by themselves; everything was read anew",))
+        return Ask("whole", ("the source cannot read single slices; everything was reread",))
     return Ask("slices", slices=slices)
 
 
@@ -61,5 +61,5 @@ def unless_changed(ask: Ask, strategy: Strategy, reasons: tuple[str, ...], repla
     """``ask``, or the whole table for ``reasons`` of its shape and because it was ``replaced`` by another. Where
     rows are only added, those of the other are added too."""
     if reasons or (replaced and strategy != "append"):
-        return Ask("whole", (*reasons, *(f"{reason}; everything was read anew" for reason in replaced)))
+        return Ask("whole", (*reasons, *(f"{reason}; everything was reread" for reason in replaced)))
     return ask

@@ -1,4 +1,4 @@
-"""What a table calls for once it was read: rows that left a slice, slices that differ, the day's audit.
+"""Further reads that a table needs after it was read: rows that left a slice, slices that differ, the day's audit.
 
 Each table's course is a generator: it yields the read it needs next and is sent the report of it. The
 conductor takes a step of every table's course at a time, so that a round of reads is under one snapshot.
@@ -26,7 +26,7 @@ FollowUp: TypeAlias = Generator[Request, TableReport, TableReport]
 
 
 def follow_up(platform: Platform, request: Request, table: Table, report: TableReport) -> FollowUp:
-    """What a load may call for: rows that left a slice are read where they went; a verified sync compares."""
+    """Follow-up reads of a load: rows that left a slice are read where they moved to; a verified sync compares."""
     if report.error is not None:
         return report
     if request.slices is not None and any(result.vacated for result in report.loaded):
@@ -79,14 +79,14 @@ def _read_again(table: Table, report: TableReport, found: CompletenessReport) ->
 def _audited(
     platform: Platform, table: Table, report: TableReport, found: CompletenessReport
 ) -> Generator[Request, TableReport, tuple[TableReport, CompletenessReport]]:
-    """Today's share of the slices, compared by whole rows; what differs is landed and loaded."""
+    """Compares whole rows in today's share of the slices; differing slices are landed and loaded."""
     slices = due_today(platform, table, found)
     if not slices:
         return report, found
     look = yield Request(slices=slices, audit=True, mend=False)
     note = f"whole rows of {len(slices)} slice(s) were compared"
     if look.audit is not None and (altered := look.audit.rows_altered):
-        note += f"; {altered:,} were not the source's though their version was, and were read again"
+        note += f"; {altered:,} rows had the source's version but different values and were reread"
     report = joined(report, look, note)
     return report, found if look.audit is None else replace(found, audit=look.audit)
 

@@ -1,4 +1,4 @@
-"""From the ledger into the warehouse: what is landed and not loaded yet, in order; and the comparison."""
+"""Loads landed batches from the ledger into the warehouse, in order; and compares the two."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def loaded_marks(platform: Platform) -> dict[TableId, Mark]:
 
 
 def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
-    """Compare the warehouse with the fingerprints the source had, as the ledger keeps them.
+    """Compare the warehouse with the source's fingerprints, which the ledger keeps.
 
-    What is landed and not loaded yet is loaded first, for the ledger speaks of all it holds.
+    Waiting batches are loaded first, because the fingerprints include them.
     """
     state = platform.ledger.state(table.id)
     if state.head is None:

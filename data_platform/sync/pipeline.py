@@ -1,6 +1,6 @@
-"""One pass over some tables of a source: heads, one snapshot, reads side by side, commits, loads.
+"""One pass over some tables of a source: heads, one snapshot, parallel reads, commits, loads.
 
-What hits the whole source hits each of its tables; what fails for one table keeps no other from being done.
+A failure of the whole source is a failure of each table; a failure of one table does not stop the others.
 """
 
 from __future__ import annotations

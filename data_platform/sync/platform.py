@@ -37,7 +37,7 @@ class Platform:
     ledger: Ledger
     clock: Callable[[], datetime] = utc_now
     rules_with_load: bool = False
-    """Whether a load evaluates the table's rules and keeps what they found. The command line's does; a
+    """Whether a load evaluates the table's rules and stores the results. The command line's does; a
     run of the graph evaluates them itself."""
 
     def warehouse(
@@ -50,7 +50,7 @@ class Platform:
 
     @property
     def signer(self) -> Signer:
-        """What signs and checks the manifests of this environment."""
+        """Signs and verifies the manifests of this environment."""
         return self.ledger.signer
 
     def hash_key(self) -> bytes:
@@ -61,7 +61,7 @@ class Platform:
             state = "is not set" if not key else f"is shorter than {MIN_HASH_KEY_LENGTH} characters"
             raise ConfigurationError(
                 f"The environment variable {variable} {state}; columns with the treatment `hash` need it."
-                " Set it to a long random secret (`openssl rand -hex 32`), keep it apart from the data and"
+                " Set it to a long random secret (`openssl rand -hex 32`), store it separately from the data and"
                 " never change it: the same person must hash to the same value."
             )
         return key.encode()

@@ -1,8 +1,8 @@
-"""A look at a source without reading it: which tables moved, which slices differ.
+"""Checks a source without reading it: which tables changed, which slices differ.
 
 Compares the source with the manifests only; it never opens the warehouse, so a
-sensor can run it beside anything. Nor is it in anybody's way at the source: tables
-are looked at in short transactions that wait for no lock.
+sensor can run it at any time. It blocks nobody at the source: tables are checked in
+short transactions that wait for no lock.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from data_platform.tables import Layout, Slice, Snapshot, TableId
 
 @dataclass(frozen=True, slots=True)
 class TableProbe:
-    """``moved``: True when a changes read would find something, None when that cannot be told
-    without reading (a view): such a table is to be read at ``due``. ``differing`` slices hold something else than when
-    they were last measured, though no changed row explains it: a delete, a silent change. An
-    ``error`` is the table's own unless it is ``source_wide``."""
+    """``moved`` is True if a read of changes would find something, and None if only a read can tell (a view): such
+    a table is read at ``due``. ``differing`` slices have changed since they were last counted, although no changed row
+    explains it: a delete or a silent change. An ``error`` concerns only this table unless it is
+    ``source_wide``."""
 
     table: TableId
     moved: bool | None
@@ -97,7 +97,7 @@ def _probed(table: Table, state: TableState, seen: Looked | DataPlatformError, r
 
 
 def _state(ledger: Ledger, table: TableId, measure_slices: bool) -> TableState:
-    """Where nothing is measured, the head alone tells: one object is read, whatever the fingerprints before it are."""
+    """If nothing is counted, the head suffices: one object is read, and no earlier fingerprints."""
     if measure_slices:
         return ledger.state(table)
     head = ledger.head(table)
@@ -105,7 +105,7 @@ def _state(ledger: Ledger, table: TableId, measure_slices: bool) -> TableState:
 
 
 def _due(table: Table, state: TableState, recall: Looks) -> datetime | None:
-    """When a table in which nothing tells that it changed is to be read again."""
+    """When a table whose source does not show changes is to be read again."""
     look = recall.last(table.id)
     looks = [datetime.fromisoformat(look)] if look else []
     if state.head is not None:

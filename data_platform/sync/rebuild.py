@@ -50,24 +50,24 @@ def rebuild(
     replace: bool = False,
     progress: Progress | None = None,
 ) -> list[RebuiltTable]:
-    """Make the raw tables of the catalog, or ``tables``, in the warehouse ``into`` (the name of a file, where the
-    engine's are files), which appears when all are done.
+    """Make the raw tables of the catalog, or ``tables``, in the warehouse ``into`` (the name of a file if the
+    engine uses files), which appears when all are done.
 
     What had landed at ``at`` or before counts: a sync loads it a moment later. Every manifest on the way
     is verified and every part hashed before it is read. Raises LedgerBroken, PartDamaged and LoadRefused,
-    naming the object and the table, and WarehouseError when ``into`` exists and ``replace`` is not said;
+    naming the object and the table, and WarehouseError if ``into`` exists and ``replace`` is false;
     then nothing was changed.
     """
     target, root = platform.environment.warehouse.elsewhere(into), platform.catalog.root
     if target.exists(root) and not replace:
         raise WarehouseError(
-            f"{target.place(root)} exists. Choose another name, or say --replace to put the rebuilt one in its place once it"
+            f"{target.place(root)} exists. Choose another name, or give --replace to replace it with the rebuilt one once it"
             " is whole."
         )
     if at is not None and at > platform.clock():
         raise ConfigurationError(
-            f"{at.isoformat()} has not come yet, and what will have landed by then is not known. Choose an"
-            " instant that has passed, or leave --at out for everything that has landed."
+            f"{at.isoformat()} is in the future. Choose an"
+            " instant in the past, or omit --at for everything that has landed."
         )
     for table in tables or ():
         if not platform.ledger.last(table):

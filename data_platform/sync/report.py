@@ -1,4 +1,4 @@
-"""What a sync did to one table, as the graph and the command line show it."""
+"""The result of a sync for one table, as the graph and the command line show it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from data_platform.warehouses import LoadResult
 
 @dataclass(frozen=True)
 class TableReport:
-    """``manifest`` is None where nothing had changed; ``touched`` counts, per slice, rows
-    that came or went in the warehouse. With ``error`` set, ``manifest`` tells whether the
-    batch had landed before it (it is then loaded by the next sync)."""
+    """``manifest`` is None if nothing had changed; ``touched`` counts, per slice, rows that were
+    added, changed or removed in the warehouse. If there is an ``error`` and a ``manifest``, the batch had landed
+    before the error, and the next sync loads it."""
 
     table: TableId
     operation: Operation
@@ -49,7 +49,7 @@ class TableReport:
 
     @property
     def reconciled(self) -> bool:
-        """Whether deletes were seen too: the table was read whole, or compared slice by slice."""
+        """Whether deletes were detected too: the whole table was read, or it was compared slice by slice."""
         if self.error is not None:
             return False
         whole = self.operation == "refresh" or any(batch.load == "replace" for batch in self.batches)

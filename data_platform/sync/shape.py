@@ -1,4 +1,4 @@
-"""What the catalog and the source make of a table, held against what landed of it. Pure."""
+"""Compares a table's shape in the catalog and the source with the shape that landed. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def compare_shapes(
     new = {c.name: c for c in now.columns}
     old = {c.name: c for c in before.columns}
     refresh = [
-        f"the catalog's {what} changed; everything was read anew"
+        f"the catalog's {what} changed; everything was reread"
         for what in ("key", "partition", "timezone")
         if getattr(before, what) != getattr(now, what)
     ]
@@ -48,15 +48,15 @@ def compare_shapes(
         if name.startswith(RULE_PREFIX):
             if name in new and new[name].source_type != column.source_type:
                 refresh.append(
-                    f"a rule on a treated column changed ({new[name].source_type}); everything was read anew"
+                    f"a rule on a treated column changed ({new[name].source_type}); everything was reread"
                 )
             continue
         if name not in new and (from_rows or name in drift.same):
-            refresh.append(f"the catalog leaves the column {name} out now; everything was read anew")
+            refresh.append(f"the catalog now omits the column {name}; everything was reread")
         elif problem := drift.columns.get(name) or (None if name in new else f"the column {name} is gone"):
             problems.append(problem)
         elif treatment(new[name]) != treatment(column):
-            refresh.append(f"the treatment of {name} changed; everything was read anew")
+            refresh.append(f"the treatment of {name} changed; everything was reread")
         elif not holds(new[name].type, column.type):
             problems.append(
                 f"the column {name} was {column.type} ({column.source_type}) and is {new[name].type}"
@@ -69,7 +69,7 @@ def compare_shapes(
         elif new[name].type != column.type or base(column) != base(new[name]):
             refresh.append(
                 f"the column {name} was {column.source_type} and is {new[name].source_type};"
-                " everything was read anew"
+                " everything was reread"
             )
         elif new[name].source_type != column.source_type:
             notes.append(f"the column {name} was {column.source_type} and is {new[name].source_type}")
@@ -77,16 +77,16 @@ def compare_shapes(
         if name in old:
             continue
         if name.startswith(RULE_PREFIX) or name in filled:
-            refresh.append(f"the column {name.removeprefix(RULE_PREFIX)} is new; everything was read anew")
+            refresh.append(f"the column {name.removeprefix(RULE_PREFIX)} is new; everything was reread")
         else:
             notes.append(f"new column {name}: rows read earlier hold NULL in it until they change")
     if problems:
         more = len(problems) - CHANGES_NAMED_MAX
         told = "; ".join(problems[:CHANGES_NAMED_MAX]) + (f"; and {more} more change(s)" if more > 0 else "")
         raise SchemaDrift(
-            f"{table} changed at the source and waits for you: `data-platform sync --refresh {table}` takes the"
-            f" change over and reads the table anew. What changed: {told}. Until then nothing of it is read,"
-            " and what has landed stays as it is."
+            f"{table} changed at the source and needs your confirmation: `data-platform sync --refresh {table}` accepts the"
+            f" change and rereads the table. What changed: {told}. Until then, the table is not read,"
+            " and the landed data stays unchanged."
         )
     refresh += [why for name, why in drift.reinterpreted.items() if not name or name in old]
     return tuple(notes), tuple(refresh)

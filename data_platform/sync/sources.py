@@ -39,8 +39,8 @@ def suggest_treatment(column: str, reason: str, joined: bool) -> str:
 
 
 def check_sources(platform: Platform, named: Collection[str] | None = None) -> Checked:
-    """What the sources say against the catalog: one line a table that could not be synced. Of the sources
-    ``named`` alone, where any are."""
+    """Compare the catalog with the sources (only those ``named``, if any): one line for each table that could not be
+    synced."""
     found = Checked()
     sources = [s for s in platform.catalog.sources.values() if not named or s.name in named]
     if any("hash" in table.personal.values() for source in sources for table in source.tables.values()):

@@ -166,8 +166,8 @@ def _readable_errors(table: TableId) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise SourceError(
-            f"{table}: what was read could not be summarized: {first_line(error)}. Nothing was committed. Run the"
-            " sync again; if it stays, land columns of unusual types as text (`as: {column: text}`)."
+            f"{table}: the rows that were read could not be summarized: {first_line(error)}. Nothing was committed. Run the"
+            " sync again; if the error stays, land columns of unusual types as text (`as: {column: text}`)."
         ) from None
 
 
@@ -188,7 +188,7 @@ def _check_shape(
     wrong = [f"{name} ({kind})" for name, kind in found if (name, kind) not in expected]
     if wrong or len(found) != len(expected):
         raise SourceError(
-            f"{table}: what was read is not of the planned types: {', '.join(wrong) or 'columns are missing'}."
+            f"{table}: the rows that were read do not have the planned types: {', '.join(wrong) or 'columns are missing'}."
             " Nothing was committed. Land the column as text (`as: {column: text}`), and report it."
         )
 
@@ -214,7 +214,7 @@ def _check_key(engine: duckdb.DuckDBPyConnection, table: TableId, files: str, ke
     ).fetchall()
     if null_rows or twice:
         problems = [f"{null_rows:,} rows with a NULL in it"] if null_rows else []
-        problems += [f"{twice:,} values that stand on more than one row"] if twice else []
+        problems += [f"{twice:,} values that occur in more than one row"] if twice else []
         raise DuplicateKey(
             f"{table}: the key ({', '.join(key)}) is not a key: {' and '.join(problems)}. Nothing was loaded or"
             " deleted. Declare the columns that are unique, correct the data, or choose `strategy: replace`"

@@ -233,7 +233,7 @@ def test_another_table_of_the_name_is_read_anew(world: World) -> None:
     world.items.put(100, "of the other")
     assert world.items.found_by_reading or world.look().moved is True
     report = world.good()
-    assert report.operation == "refresh" and "name now" in " ".join(report.notes)
+    assert report.operation == "refresh" and "has the table's name" in " ".join(report.notes)
     assert world.notes() == {100: "of the other"}
 
 
@@ -262,7 +262,7 @@ def test_no_clear_value_of_a_treated_column_is_in_any_byte(world: World) -> None
 def test_what_is_within_a_document_is_decided_too(world: World) -> None:
     world.items.put(1, "first", **PLANTED)
     for personal, words in (
-        ({"profile": "hash"}, "Leave one of the two out"),
+        ({"profile": "hash"}, "Remove one of the two"),
         ({"status.x": "hash"}, "no JSON"),
         ({"nothing.x": "hash"}, "has no column nothing"),
     ):

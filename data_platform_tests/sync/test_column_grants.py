@@ -119,7 +119,7 @@ def test_the_catalog_may_leave_columns_out_and_take_them_in_again(project: Proje
     assert project.rows("select card_token from raw_shop.account") == [("z",), ("z",)]
     project.catalog({"account": {"key": "id", "only": ["id", "plan"]}})
     report = project.good(verify=True)["account"]
-    assert report.operation == "refresh" and "leaves the column card_token out now" in " ".join(report.notes)
+    assert report.operation == "refresh" and "now omits the column card_token" in " ".join(report.notes)
     assert columns(project, "account") == ["id", "plan"]
     assert project.good()["account"].manifest is None
     project.execute("alter table account rename plan to tariff")

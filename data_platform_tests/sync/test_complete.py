@@ -91,7 +91,7 @@ def test_a_value_that_is_wrong_at_the_right_version_is_found_within_a_week(order
         assert found.passed, "the versions are right"
         audited |= set(found.audit.slices)
         altered += found.audit.rows_altered
-        assert bool(found.audit.rows_altered) == any("were not the source's" in note for note in report.notes)
+        assert bool(found.audit.rows_altered) == any("different values" in note for note in report.notes)
     assert altered == 3
     assert len(audited) == 20, "every day had its turn"
     assert orders.difference("orders", COLUMNS) == ([], [])

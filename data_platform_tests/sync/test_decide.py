@@ -316,7 +316,7 @@ def test_what_became_of_the_table_itself_stops_it_or_is_read_anew() -> None:
         compare_shapes(ORDERS, SHAPE, SHAPE, gone, ())
     left_out = with_columns(SHAPE.columns[0])
     assert (
-        "leaves the column note out"
+        "omits the column note"
         in compare_shapes(ORDERS, SHAPE, left_out, Drift(same=frozenset({"note"})), ())[1][0]
     )
     otherwise = Drift(reinterpreted={"note": "note reads otherwise", "x": "did not land", "": "another view"})
@@ -324,14 +324,14 @@ def test_what_became_of_the_table_itself_stops_it_or_is_read_anew() -> None:
 
 
 def test_a_table_that_was_replaced_is_read_anew_unless_rows_are_only_added() -> None:
-    changes, reasons = Ask("changes"), ("the column x is new; everything was read anew",)
+    changes, reasons = Ask("changes"), ("the column x is new; everything was reread",)
     assert unless_changed(changes, "merge", (), ()) == changes
     assert unless_changed(changes, "append", (), ("made anew",)) == changes
     assert unless_changed(changes, "merge", (), ("made anew",)).reasons == (
-        "made anew; everything was read anew",
+        "made anew; everything was reread",
     )
     assert unless_changed(changes, "append", reasons, ("made anew",)).reasons == (
-        *reasons, "made anew; everything was read anew",
+        *reasons, "made anew; everything was reread",
     )  # fmt: skip
 
 
@@ -341,4 +341,4 @@ def test_slices_are_asked_for_where_there_are_any() -> None:
     assert ask_for_slices("at", days, can) == Ask("slices", slices=days)
     assert ask_for_slices(None, days, can).what == "whole"
     assert ask_for_slices("at", (Slice("all"),), can).what == "whole"
-    assert "gives no slices" in ask_for_slices("at", days, replace(can, slices=False)).reasons[0]
+    assert "cannot read single slices" in ask_for_slices("at", days, replace(can, slices=False)).reasons[0]

@@ -143,5 +143,5 @@ def test_what_the_catalog_leaves_out_is_read_anew_without(world: World, items: F
     items.line(id=2, amount=5, kind="b")
     report = world.good()
     assert report.operation == "refresh"
-    assert "leaves the column amount out" in " ".join(report.notes)
+    assert "omits the column amount" in " ".join(report.notes)
     assert types(world) == {"id": "BIGINT", "kind": "VARCHAR"}

@@ -66,15 +66,15 @@ TOLD = {
     "divides": ("divides by zero", "at the source"),
     "told": ("a function that it calls raised an error of its own", "P0001"),
     "lied": ("not ready to be read", "55000"),
-    "cast_text": ("no valid value of the type", "22P02"),
-    "cast_in_sql": ("no valid value of the type", "22P02"),
+    "cast_text": ("not a valid value of the type", "22P02"),
+    "cast_in_sql": ("not a valid value of the type", "22P02"),
     "too_large": ("out of the range", "22003"),
-    "no_day": ("no valid date or time", "22007"),
-    "no_table": ("refers to something that is not there", "42P01"),
+    "no_day": ("not a valid date or time", "22007"),
+    "no_table": ("refers to something that does not exist", "42P01"),
     "small_ones": ("the constraint small_check", "23514"),
     "twice": ("more than one row", "21000"),
-    "makes": ("writes, which a sync may not", "25006"),
-    "pattern": ("does not suit an expression", "2201B"),
+    "makes": ("writes, which a sync does not allow", "25006"),
+    "pattern": ("is invalid in an expression", "2201B"),
 }
 
 
@@ -163,7 +163,7 @@ def test_a_key_that_cannot_be_computed_is_told_without_its_value(project: Projec
     for options in attempts:
         reports = project.sync(**options)
         error = str(reports["computed"].error)
-        assert "no valid value of the type" in error and "22P02" in error
+        assert "not a valid value of the type" in error and "22P02" in error
         silent(error)
         assert reports["fine"].error is None
     for seen in probe(project.platform(), "shop", measure_slices=True):

@@ -46,8 +46,8 @@ INVOKERS = 150000
 INVOKER_VIEW = "create view v_tenants with (security_invoker) as select id from tenants"
 GRANTED = "orders, fine, v_random, v_on_random, v_bad, v_now, v_own, mv_empty, mv_full, tenants, v_tenants, a_remote"
 NOT_READ = {
-    "v_random": r"calls random\(\), and it holds other rows each time",
-    "v_on_random": r"calls random\(\), and it holds other rows each time",
+    "v_random": r"calls random\(\), and it returns other rows each time",
+    "v_on_random": r"calls random\(\), and it returns other rows each time",
     "v_bad": "divides by zero|division by zero",
     "mv_empty": "never filled.*REFRESH MATERIALIZED VIEW",
     "tenants": "row-level security applies",

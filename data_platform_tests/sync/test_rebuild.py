@@ -290,7 +290,7 @@ def test_a_batch_counts_from_the_instant_it_landed(shop: Project, tmp_path: Path
         else:
             assert statuses(file, 7) == expected
             assert orders.last is not None and orders.last_at == landed_at(shop, orders.last)
-    with pytest.raises(ConfigurationError, match="has not come yet"):
+    with pytest.raises(ConfigurationError, match="is in the future"):
         rebuild(alone(shop), tmp_path / "future.duckdb", at=datetime.now(UTC) + timedelta(hours=1))
     with pytest.raises(ConfigurationError, match="no batch of shop/users"):
         rebuild(alone(shop), tmp_path / "other.duckdb", tables=[TableId("shop", "users")])

@@ -95,11 +95,11 @@ CASES = [
     # values that read otherwise though no row was touched
     Case("label_added", "alter type {t}_mood add value 'great'",
          create="create type {t}_mood as enum ('bad', 'good');" + BASE + "alter table {t} add mood {t}_mood default 'bad';"),
-    Case("label_renamed", "alter type {t}_mood rename value 'bad' to 'sad'", "anew", "values of mood read otherwise",
+    Case("label_renamed", "alter type {t}_mood rename value 'bad' to 'sad'", "anew", "values of mood changed without",
          create="create type {t}_mood as enum ('bad', 'good');" + BASE + "alter table {t} add mood {t}_mood default 'bad';"),
-    Case("attribute_added", "alter type {t}_pair add attribute c int", "anew", "values of pair read otherwise",
+    Case("attribute_added", "alter type {t}_pair add attribute c int", "anew", "values of pair changed without",
          create="create type {t}_pair as (a int, b text);" + BASE + "alter table {t} add pair {t}_pair default row(1, 'x');"),
-    Case("expression_changed", "alter table {t} alter twice set expression as (n * 3)", "anew", "twice read otherwise",
+    Case("expression_changed", "alter table {t} alter twice set expression as (n * 3)", "anew", "twice changed without",
          create=BASE + "alter table {t} add twice int generated always as (n * 2) virtual;", since=18),
     Case("view_changed", "create or replace view {t} as select id, label || '!' as label, at from {t}_of", "anew",
          create=BASE.replace("{t}", "{t}_of") + "create view {t} as select id, label::text, at from {t}_of;"),
@@ -149,13 +149,13 @@ CASES = [
          create=BASE + "alter table {t} add x int;"),
     # a key that holds no more
     Case("duplicated", "alter table {t} drop constraint {t}_pkey; insert into {t} select 1, 'twin', 1, 1, at from {t} where id = 2",
-         "waits", "1 value(s) stand on more than one row", DuplicateKey, mend="delete from {t} where label = 'twin'"),
+         "waits", "1 value(s) occur in more than one row", DuplicateKey, mend="delete from {t} where label = 'twin'"),
     Case("null_key", "alter table {t} drop constraint {t}_pkey; alter table {t} alter id drop not null;"
          "insert into {t} values (null, 'none', 1, 1, '2026-01-02')",
          "waits", "NULL in it", DuplicateKey, mend="delete from {t} where id is null"),
     Case("key_moved", "alter table {t} drop constraint {t}_pkey; alter table {t} add primary key (id, label);"
          "insert into {t} select id, 'more', n, n, at from {t} where id < 3",
-         "waits", "2 value(s) stand on more", DuplicateKey, block={"key": ["id", "label"]}),
+         "waits", "2 value(s) occur in more", DuplicateKey, block={"key": ["id", "label"]}),
     # what is not there any more
     Case("dropped_table", "drop table {t}", "waits", "{t} is not in the database", TableMissing,
          mend=BASE + "delete from {t} where id > 9", by_itself=True),

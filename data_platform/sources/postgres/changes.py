@@ -66,10 +66,10 @@ def decide_changes(
     if not relation.has_xmin:
         return _by_cursor(table, relation, before)
     if before.xmin is None:
-        return whole("the relation has transaction numbers now; everything was read anew")
+        return whole("the relation has transaction numbers now; everything was reread")
     assert snapshot.xmin is not None
     if not 0 <= snapshot.xmin - before.xmin < MAX_XID_DISTANCE:
-        return whole("the watermark is too many transactions behind to be compared; everything was read anew")
+        return whole("the watermark is too many transactions behind to be compared; everything was reread")
     load: Load = "append" if table.strategy == "append" else "merge"
     reasons: list[str] = []
     stepped_back = prior.snapshot is not None and snapshot.taken_at < prior.snapshot.taken_at
@@ -96,7 +96,7 @@ def _by_cursor(table: SourceTable, relation: Relation, before: Watermark) -> Dec
     kind, cursor = KINDS[relation.kind], table.cursor
     if cursor is None:
         return whole(
-            f"a {kind} has no transaction numbers and no cursor is declared; everything was read", blind=True
+            f"a {kind} has no transaction numbers, and no cursor is declared; everything was read", blind=True
         )
     if before.cursor is None:
         return whole("no cursor value is known yet; everything was read", blind=True)
@@ -137,7 +137,7 @@ def of_relation(decision: Decision, replaced: Replaced) -> Decision:
             measure_whole=True,
             reasons=(
                 *decision.reasons,
-                f"{replaced.detached} partition(s) are gone; every slice was measured",
+                f"{replaced.detached} partition(s) are gone; every slice was counted",
             ),
         )
     return decision

@@ -89,7 +89,7 @@ def split_relation(text: str, default_schema: str) -> tuple[str, str]:
         rest = rest[1:]
     if rest or len(parts) > 2 or not all(parts):
         raise ValueError(
-            "must be `schema.name` or `name`; a name with a dot in it stands in double quotes:"
+            "must be `schema.name` or `name`; a name that contains a dot must be in double quotes:"
             " 'public.\"daily.orders\"'"
         )
     return (default_schema, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
@@ -133,7 +133,7 @@ class PostgresTableKeys(TableKeys):
         default=None,
         max_length=127,
         description="The table or view in the source, as `schema.name` or `name`, spelled exactly as there;"
-        " a name with a dot in it stands in double quotes. By default the block's own name.",
+        " a name that contains a dot must be in double quotes. Default: the name of the block.",
     )
     cursor_clock: Literal["database", "application"] = Field(
         default="application",
@@ -156,7 +156,7 @@ class PostgresTableKeys(TableKeys):
         if "cursor_clock" in written and common.cursor is None:
             yield (
                 ("cursor_clock",),
-                "says who sets the cursor, and there is no `cursor`; name the column or leave this out",
+                "says who sets the cursor, but there is no `cursor`; name the column or omit this key",
             )
         for column in common.times:
             if column in self.as_:

@@ -96,7 +96,7 @@ def discover(target: Target, *, url_env: str, schema: str, today: date, privacy:
     lines = [
         "# yaml-language-server: $schema=../schema/source.schema.json",
         f"# Written by `data-platform discover` from PostgreSQL {printable_line(server.split()[0])}. Lines with `guess:` or a",
-        "# question mark want a look; `data-platform validate` lists the question marks.",
+        "# question mark need a decision; `data-platform validate` lists the question marks.",
         f"source: {target.source}",
         "kind: postgres",
         "connection:",

@@ -110,7 +110,7 @@ def table_block(
     if not relation.has_xmin:
         lines.append(f"    freshness_hours: {2 * READ_EVERY_HOURS}")
         lines.append(
-            f"    read_every_hours: {READ_EVERY_HOURS}  # nothing tells when it changed: it is read whole each time"
+            f"    read_every_hours: {READ_EVERY_HOURS}  # the source does not show when it changed: the whole table is read each time"
         )
     text = _columns_as_text(relation)
     if text:
@@ -124,7 +124,7 @@ def table_block(
             )
     if personal:
         lines.append(
-            "    personal:  # take the question mark away once you have decided; `keep` lands it as it is"
+            "    personal:  # remove the question mark once you have decided; `keep` lands it unchanged"
         )
         lines += [
             f"      {yaml_scalar(c)}: {treatment}  # {reason}" for c, (treatment, reason) in personal.items()

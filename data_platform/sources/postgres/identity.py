@@ -56,8 +56,8 @@ def identity(table: TableId, raw: Mapping[str, Any] | None) -> Identity | None:
                 raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
         raise PositionLost(
-            f"{table}: what its last batch says of the table it was read from is none of PostgreSQL's. Nothing was read,"
-            f" and what has landed stays as it is. Read it anew with `data-platform sync --refresh {table}`."
+            f"{table}: its last batch does not describe a PostgreSQL table. Nothing was read,"
+            f" and the landed data stays unchanged. Reread it with `data-platform sync --refresh {table}`."
         ) from None
     return known
 
@@ -77,7 +77,7 @@ def compare_relations(before: Identity | None, now: Identity | None) -> Replaced
     if before is None or now is None:
         return Replaced()
     if before.oid != now.oid:
-        return Replaced(("another relation has the table's name now (made anew, or renamed)",))
+        return Replaced(("another relation now has the table's name (it was recreated or renamed)",))
     reasons: tuple[str, ...] = ()
     if before.storage and now.storage and before.storage != now.storage:
         reasons = ("the table's file was replaced (TRUNCATE, VACUUM FULL, CLUSTER or a rewrite)",)
@@ -122,11 +122,11 @@ def _reinterpreted(before: Identity, now: Identity) -> Iterator[tuple[str, str]]
         if set(pieces) <= set(now.meanings.get(name, ())):
             continue
         if not name:
-            yield name, "the view is defined otherwise; everything was read anew"
+            yield name, "the view is defined otherwise; everything was reread"
         else:
             yield (
                 name,
-                f"the values of {name} read otherwise (its type or expression changed); everything was read anew",
+                f"the values of {name} changed without a row change (its type or expression changed); everything was reread",
             )
 
 

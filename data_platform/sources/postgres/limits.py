@@ -35,7 +35,7 @@ _SOURCES = {
     "command line": "on the server's command line",
     "global": "of all roles",
     "client": "in the URL's options",
-    "session": "by whatever used the pooled connection before",
+    "session": "by an earlier user of the pooled connection",
 }
 _ASKED = (*LIFTED, *_STAYING, *_ON_STANDBYS)
 
@@ -148,7 +148,7 @@ def ended_by(error: Exception, limits: Mapping[str, Limit]) -> str | None:
         return found and f"{found}. Nothing was committed; run the sync again."
     if sqlstate == "57P01":
         return (
-            "somebody ended the session at the server (pg_terminate_backend), or the server was stopped. Nothing was"
+            "the session was ended at the server (pg_terminate_backend), or the server was stopped. Nothing was"
             " committed; run the sync again. Where it keeps happening, look for a job that ends long transactions."
         )
     name = _ENDINGS.get(sqlstate or "")

@@ -54,10 +54,10 @@ def check_key(session: SourceSession, table: SourceTable, relation: Relation, pr
     )
     if nulls or repeated:
         problems = [f"{nulls:,} row(s) have a NULL in it"] if nulls else []
-        problems += [f"{repeated:,} value(s) stand on more than one row"] if repeated else []
+        problems += [f"{repeated:,} value(s) occur in more than one row"] if repeated else []
         raise DuplicateKey(
             f"{table.id}: the key ({', '.join(table.key)}) is not a key: {' and '.join(problems)}, and no unique"
-            " index at the source keeps it. Mend the rows there, or declare as `key` the columns that tell them apart;"
+            " index at the source enforces it. Correct the rows there, or declare as `key` columns that identify a row;"
             f" then run `data-platform sync --refresh {table.id}`. Nothing was read, and what has landed stays as"
             " it is."
         )
@@ -77,8 +77,8 @@ def missing(
     wanted = ".".join(settings_of(table).relation)
     if not found:
         return TableMissing(
-            f"{error} The table that was read before is gone; what has landed of it stays. Should"
-            f" {wanted} come back, the next sync reads it anew by itself."
+            f"{error} The table that was read before is gone; its landed data is kept. If"
+            f" {wanted} comes back, the next sync rereads it automatically."
         )
     return TableMissing(
         f"{table.id}: {wanted} is called {'.'.join(found[0])} now. Nothing was read, and what has landed"

@@ -91,8 +91,8 @@ class Asked:
         if _of_the_engine_alone(error):
             return Why(
                 SourceError(
-                    f"{what} failed in the engine ({type(error).__name__}), and the server objects to nothing. The"
-                    " reason is not shown since it may hold values. Land columns of unusual types as text"
+                    f"{what} failed in the engine ({type(error).__name__}), and the server reports no error. The"
+                    " reason is not shown because it may hold values. Land columns of unusual types as text"
                     " (`as: {column: text}`) to find which it is."
                 )
             )
@@ -124,7 +124,7 @@ class Asked:
                     pass
         except psycopg.errors.QueryCanceled:
             return SourceUnreachable(
-                f"{what} failed, and the server, asked again for the reason, gave none within {bound:.0f} seconds."
+                f"{what} failed, and a second attempt to get the reason from the server gave none within {bound:.0f} seconds."
                 " Nothing was committed; run the sync again."
             )
         except psycopg.Error as said:

@@ -73,7 +73,7 @@ def try_to_read(session: SourceSession, relation: Relation, columns: Collection[
     causes = " and ".join(unsteady_by)
     if len(counts) > 1:
         problem = (
-            f"{causes}, and it holds other rows each time it is read, so that no read can be proven whole"
+            f"{causes}, and it returns other rows each time it is read, so no read can be proven complete"
         )
         return Trial(f"{problem}: take that out, or read a materialized view of it", extension=extension)
     note = f"{causes}, so that it may hold other rows each time it is read; a sync that sees that refuses it"

@@ -22,8 +22,8 @@ IN_THE_WAY_OF_REPLAY = (
     " raise that setting on the standby."
 )
 NOT_CHARACTERS = (
-    "a text holds bytes that are no characters of the database's encoding, or none"
-    " that UTF-8 has. Correct it at the source, or read a view that says what they are:"
+    "a text value contains bytes that are invalid in the database's encoding or cannot be converted"
+    " to UTF-8. Correct it at the source, or read a view that states their encoding:"
     " `convert_from(textsend(column), 'LATIN1')`."
 )
 LOCK_CODES = ("55P03", "40P01")
@@ -31,26 +31,30 @@ LOCK_CODES = ("55P03", "40P01")
 
 _ROW = "Correct the row or the expression at the source."
 _LATER = "It will be read at the next sync."
-_BEHIND = (
-    "Read it by itself at the source, with the sync's user, to see which; the other tables are not touched."
-)
+_BEHIND = "Read it separately at the source, with the sync's user, to find out which; the other tables are not affected."
 
 _REASONS = {
     "0A000": ("it needs something that this server does not support", _BEHIND),
     "21000": ("a subquery in it gives more than one row", _ROW),
     "22001": ("a text is too long for the type it is cast to", _ROW),
     "22003": ("a number is out of the range of its type", _ROW),
-    "22004": ("a value is NULL where none may be", _ROW),
-    "22007": ("a text is no valid date or time", _ROW),
+    "22004": ("a value is NULL where NULL is not allowed", _ROW),
+    "22007": ("a text is not a valid date or time", _ROW),
     "22008": ("a date or time is out of range", _ROW),
     "22012": ("an expression divides by zero", _ROW),
-    "22023": ("a function was called with a value that it does not take", _ROW),
-    "22032": ("a text is no valid JSON", _ROW),
-    "22P02": ("a text is no valid value of the type it is cast to", _ROW),
-    "22P03": ("bytes are no valid value of their type", _ROW),
-    "25006": ("a function that it calls writes, which a sync may not", "Read a view that does not call it."),
+    "22023": ("a function was called with a value that it does not accept", _ROW),
+    "22032": ("a text is not valid JSON", _ROW),
+    "22P02": ("a text is not a valid value of the type it is cast to", _ROW),
+    "22P03": ("bytes are not a valid value of their type", _ROW),
+    "25006": (
+        "a function that it calls writes, which a sync does not allow",
+        "Read a view that does not call it.",
+    ),
     "2201X": ("a LIMIT or OFFSET is negative", _ROW),
-    "42501": ("something that it reads is not permitted", "GRANT what is missing to the sync's user."),
+    "42501": (
+        "the user has no permission for something that it reads",
+        "GRANT the missing right to the sync's user.",
+    ),
     "42P17": ("its definition refers to itself", _BEHIND),
     "53100": ("a disk of the server is full", f"Free space there. {_LATER}"),
     "53200": ("the server is out of memory", _LATER),
@@ -61,7 +65,7 @@ _REASONS = {
     "54001": ("its expressions are nested too deeply for the server's stack", _BEHIND),
     "55000": ("something that it reads is not ready to be read", _BEHIND),
     "57P01": ("a server that it reads from is shutting down", _LATER),
-    "57P03": ("a server that it reads from does not take connections yet", _LATER),
+    "57P03": ("a server that it reads from does not accept connections yet", _LATER),
     "XX001": (
         "the server says that data of it is damaged",
         "Check that table at the source (`pg_amcheck`) and restore what is lost from a backup.",
@@ -75,15 +79,15 @@ _REASONS = {
 _CLASSES = {
     "08": (
         "a server that it reads from (a foreign table, dblink) cannot be reached",
-        f"Bring that server up, or take the table out of the catalog. {_LATER}",
+        f"Bring that server up, or remove the table from the catalog. {_LATER}",
     ),
-    "22": ("a value does not suit an expression", _ROW),
+    "22": ("a value is invalid in an expression", _ROW),
     "23": ("a value breaks a constraint of its type", _ROW),
-    "42": ("its definition refers to something that is not there, or not so", _BEHIND),
+    "42": ("its definition refers to something that does not exist or has changed", _BEHIND),
     "53": ("the server is out of a resource", _LATER),
-    "54": ("it goes beyond a limit of the server", _BEHIND),
+    "54": ("it exceeds a limit of the server", _BEHIND),
     "57": ("the server, or one that it reads from, ended the statement", _LATER),
-    "58": ("the server's operating system failed it", "Look into the server's log."),
+    "58": ("the server's operating system reported an error", "Look into the server's log."),
     "HV": (
         "the foreign server that it reads from refused or failed",
         f"Read the foreign table by itself, with the sync's user. {_LATER}",
@@ -92,7 +96,7 @@ _CLASSES = {
         "a function that it calls raised an error of its own, whose text is not shown since it may hold values",
         _BEHIND,
     ),
-    "XX": ("the server met an error within itself", "Look into the server's log."),
+    "XX": ("the server had an internal error", "Look into the server's log."),
 }
 _RETRYABLE = ("08", "53", "57", "58", "72", "HV")
 _NAME = r'(?:"[^"]+"|\S+)'
@@ -106,7 +110,7 @@ _NAMES_ONLY = {
 }
 """The sentences of the server that are shown: they hold names of the catalog."""
 _DO = {
-    "has not been populated": "Fill it at the source with REFRESH MATERIALIZED VIEW, or take it out of the catalog.",
+    "has not been populated": "Fill it at the source with REFRESH MATERIALIZED VIEW, or remove it from the catalog.",
     "permission denied": "GRANT SELECT on it (and USAGE on its schema) to the sync's user.",
 }
 
@@ -137,7 +141,7 @@ def source_error(
     if sqlstate in LOCK_CODES:
         return TableLocked(
             f"{what} would have waited for a lock that another session holds or waits for (a migration, a"
-            f" TRUNCATE?), and gave way. Nothing was committed. {_LATER}"
+            f" TRUNCATE?), so it was cancelled. Nothing was committed. {_LATER}"
         )
     if sqlstate in ("22021", "22P05"):
         return ValueNotKept(f"{what} failed: {NOT_CHARACTERS}")

@@ -66,9 +66,9 @@ def type_base(source_type: str) -> str:
 
 
 NOT_KEPT = {
-    "nan": "holds NaN, which no DECIMAL can keep",
-    "year": "holds a timestamp later than January of the year 294247, which the engine cannot keep",
-    "array": "holds an array of several dimensions or one that does not begin at 1, which no list can keep",
+    "nan": "holds NaN, which a DECIMAL cannot represent",
+    "year": "holds a timestamp later than January of the year 294247, which the engine cannot represent",
+    "array": "holds an array of several dimensions or one that does not begin at 1, which a list cannot represent",
     "json": "holds JSON that the engine refuses, such as half of a surrogate pair",
 }
 """Why a value stops its table."""
@@ -114,7 +114,7 @@ def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[Colu
             plans.append(plan)
     if refused:
         raise UnsupportedType(
-            f"{relation.schema}.{relation.name} has columns of types whose values cannot be vouched for:"
+            f"{relation.schema}.{relation.name} has columns of types whose values cannot be kept exactly:"
             f" {', '.join(refused)}. Land them as text with `as: {{column: text}}` in the table's block,"
             " or read a view without them."
         )
@@ -232,5 +232,5 @@ def _as(column: SourceColumn, server: str, engine: str, kind: str, suspect: str 
 def literal(text: str) -> str:
     """A SQL string literal, for the places neither engine can bind a value."""
     if "\x00" in text:
-        raise ValueError("a NUL byte cannot stand in SQL")
+        raise ValueError("SQL cannot contain a NUL byte")
     return sql.literal(text)

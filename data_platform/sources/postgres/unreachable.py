@@ -14,7 +14,7 @@ NO_SERVER_CONNECTION = "query_wait_timeout"
 _OF_A_POOLER: tuple[tuple[str, str], ...] = (
     (
         NO_SERVER_CONNECTION,
-        "the pooler had no server connection to give within its query_wait_timeout. A sync takes one for itself and one"
+        "the pooler had no free server connection within its query_wait_timeout. A sync takes one for itself and one"
         " for each of `connections:` at the same time: raise the pool's size, or lower `connections:`",
     ),
     (
@@ -56,23 +56,23 @@ _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("password authentication failed", "authentication failed", "scram"),
-        "the server does not take the URL's user name and password. Check both; special characters are written"
+        "the server rejected the URL's user name and password. Check both; special characters are written"
         " percent-encoded (@ as %40, / as %2F, % as %25)",
     ),
     (("no password supplied",), "the server asks for a password and the URL has none"),
     (
         ("no pg_hba.conf entry",),
-        "the server's pg_hba.conf has no line that lets this user in from this machine, with this encryption. Add"
+        "the server's pg_hba.conf has no line that allows this user to connect from this machine with this encryption. Add"
         " one, or set another sslmode",
     ),
     (
         ("is not permitted to log in", "no such user"),
-        "the URL's user may not log in there (ALTER ROLE ... LOGIN), or the pooler does not know it",
+        "the URL's user has no permission to log in there (ALTER ROLE ... LOGIN), or the pooler does not know it",
     ),
     (("no such database",), "the pooler does not know the URL's database. Check its name there"),
     (
         ("permission denied for database",),
-        "the URL's user may not CONNECT to that database. GRANT CONNECT ON DATABASE to it",
+        "the URL's user has no permission to CONNECT to that database. GRANT CONNECT ON DATABASE to it",
     ),
     (
         ("too many connections for role", "too many connections for database"),
@@ -86,7 +86,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
             "remaining connection slots",
             "no more connections allowed",
         ),
-        "the server, or the pooler before it, has no connection left. Raise max_connections (the pooler's"
+        "the server, or the pooler in front of it, has no connection left. Raise max_connections (the pooler's"
         " max_client_conn), or lower `connections:`",
     ),
     (
@@ -120,12 +120,12 @@ _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("certificate", "ssl error", "ssl syscall"),
-        "the server's certificate does not pass what sslmode asks for. Check sslrootcert, the host's name in the"
+        "the server's certificate does not meet the requirements of sslmode. Check sslrootcert, the host's name in the"
         " certificate, and its validity",
     ),
     (
         ("invalid", "unrecognized"),
-        "a parameter of the URL has a value that PostgreSQL's library does not take (sslmode, options, a port?)",
+        "a parameter of the URL has a value that PostgreSQL's library does not accept (sslmode, options, a port?)",
     ),
     (
         ("server closed the connection", "connection reset", "broken pipe"),

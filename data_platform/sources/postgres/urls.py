@@ -45,7 +45,7 @@ def parameters(url: str) -> dict[str, str]:
         raise WrongURL(f"it does not begin with postgresql://. Write it as {_FORM}")
     rest = text[scheme.end() :]
     if _CONTROL.search(rest):
-        raise WrongURL(f"a space, a line's end or a control character is in it. {_ENCODE}")
+        raise WrongURL(f"it contains a space, a line break or a control character. {_ENCODE}")
     if _ESCAPED.search(rest):
         raise WrongURL(f"a % in it is not followed by two hexadecimal digits. {_ENCODE}")
     return _divided(rest)
@@ -73,7 +73,7 @@ def _divided(rest: str) -> dict[str, str]:
     if path:
         given["dbname"] = unquote(path)
     if any("\0" in value for value in given.values()):
-        raise WrongURL("%00 is in it, which no part of a URL may hold")
+        raise WrongURL("it contains %00, which is not allowed in any part of a URL")
     return given
 
 
@@ -109,8 +109,8 @@ def _query(query: str) -> dict[str, str]:
             continue
         if not equals or name not in _known():
             raise WrongURL(
-                "after its ? stands a parameter that PostgreSQL's library does not know. Take it out; sslmode,"
-                " sslrootcert, options and the like are known. A ? of a password is written %3F"
+                "after its ? there is a parameter that PostgreSQL's library does not know. Remove it; sslmode,"
+                " sslrootcert and options are known, for example. A ? in a password is written %3F"
             )
         given[name] = unquote(value)
     return given

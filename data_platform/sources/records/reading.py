@@ -92,7 +92,7 @@ class RecordsReading:
         if what == "changes" and UNSEEN in landed_words(prior.columns).values():
             what = "whole"  # it was empty: a type is found with the first records
         if what == "changes" and (why := self._feed.lost(table, state_of(table, prior))):
-            reasons.append(f"{why}; everything was read anew")
+            reasons.append(f"{why}; everything was reread")
             what = "whole"
         changed = "append" if table.strategy == "append" else "merge"
         return Plan(
