@@ -20,7 +20,7 @@ from data_platform.sandbox.services.zendesk.exports import decode, encode
 from data_platform.sandbox.services.zendesk.lifecycle import ORDER_FIELD, USERS_FROM
 from data_platform.sandbox.services.zendesk.service import EMAIL, SERVICE, HelpDesk, application
 from data_platform_tests.conftest import SHOP_TODAY
-from data_platform_tests.sandbox.serving import own_shop, served
+from data_platform_tests.sandbox.services.serving import own_shop, served
 
 MIDNIGHT = datetime(SHOP_TODAY.year, SHOP_TODAY.month, SHOP_TODAY.day, tzinfo=UTC).timestamp()
 Record = dict[str, Any]

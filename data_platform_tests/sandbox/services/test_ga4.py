@@ -20,7 +20,7 @@ from data_platform.sandbox.services.ga4.credentials import Tokens
 from data_platform.sandbox.services.ga4.service import PROPERTY, SERVICE, Analytics, application, reader
 from data_platform.sandbox.services.service import Place
 from data_platform_tests.conftest import SHOP_TODAY
-from data_platform_tests.sandbox.serving import own_shop, served
+from data_platform_tests.sandbox.services.serving import own_shop, served
 
 MIDNIGHT = datetime(SHOP_TODAY.year, SHOP_TODAY.month, SHOP_TODAY.day, tzinfo=UTC).timestamp()
 ZONE = ZoneInfo("America/New_York")

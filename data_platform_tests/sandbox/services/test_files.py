@@ -22,7 +22,7 @@ from data_platform.sandbox.services.files import contents
 from data_platform.sandbox.services.files.service import SERVICE, Folder
 from data_platform.sandbox.services.files.xlsx import workbook
 from data_platform_tests.conftest import SHOP_TODAY
-from data_platform_tests.sandbox.serving import own_shop, served
+from data_platform_tests.sandbox.services.serving import own_shop, served
 
 NOON = datetime(SHOP_TODAY.year, SHOP_TODAY.month, SHOP_TODAY.day, 12, tzinfo=UTC)
 
