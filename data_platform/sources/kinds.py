@@ -23,6 +23,7 @@ M = TypeVar("M", bound=Model)
 
 MODULES: Mapping[str, str] = {
     "postgres": "data_platform.sources.postgres.kind",
+    "files": "data_platform.sources.files.kind",
     "rest": "data_platform.sources.rest.kind",
 }
 """By name, the module whose ``KIND`` says the rest."""

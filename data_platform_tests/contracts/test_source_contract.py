@@ -20,6 +20,9 @@ from data_platform.errors import PositionLost, SchemaDrift
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.verify import verify
 from data_platform.sources import kinds
+from data_platform.sources.files import reading as files
+from data_platform.sources.files.looking import FilesLooking
+from data_platform.sources.files.reading import FilesReading
 from data_platform.sources.kind import Capabilities
 from data_platform.sources.looking import Looking
 from data_platform.sources.postgres.looking import PostgresLooking
@@ -33,7 +36,16 @@ from data_platform.sync import finish as finish_module
 from data_platform_tests.contracts.toy_source import kind as toy_kind
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
-from data_platform_tests.contracts.worlds import ITEMS, PERSONAL, Postgres, RestApi, ToyLog, ToyPages, World
+from data_platform_tests.contracts.worlds import (
+    ITEMS,
+    PERSONAL,
+    Exports,
+    Postgres,
+    RestApi,
+    ToyLog,
+    ToyPages,
+    World,
+)
 from data_platform_tests.sources.http.server import serving
 
 PLANTED = {
@@ -43,19 +55,32 @@ PLANTED = {
     "profile": '{"contact": {"email": "Eve.Planted@example.com", "size": 1.10}, "phones": ["+49 170 5550199", null]}',
 }
 PROFILE = """{"contact": {"size": 1.10, "email": "%s"}, "phones": ["+49********99", null]}"""
-READINGS = {"postgres": PostgresReading, "log": LogReading, "pages": RecordsReading, "rest": RecordsReading}
-LOOKINGS = {"postgres": PostgresLooking, "log": LogLooking, "pages": RecordsLooking, "rest": RecordsLooking}
+READINGS = {
+    "postgres": PostgresReading,
+    "log": LogReading,
+    "pages": RecordsReading,
+    "rest": RecordsReading,
+    "files": FilesReading,
+}
+LOOKINGS = {
+    "postgres": PostgresLooking,
+    "log": LogLooking,
+    "pages": RecordsLooking,
+    "rest": RecordsLooking,
+    "files": FilesLooking,
+}
 
 
 class Killed(BaseException):
     """As if the process had ended there."""
 
 
-@pytest.fixture(params=["postgres", "log", "pages", "rest"])
+@pytest.fixture(params=["postgres", "log", "pages", "rest", "files"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]
     monkeypatch.setattr(fetch, "STEP_RECORDS", 5)
+    monkeypatch.setattr(files, "STEP_FILES", 5)
     if request.param == "rest":
         api = RestApi()
         with serving(api.answer) as server:
@@ -64,6 +89,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         return
     if request.param == "postgres":
         made = World(tmp_path, Postgres(request.getfixturevalue("database")))
+    elif request.param == "files":
+        made = World(tmp_path, Exports(tmp_path / "exports"))
     elif request.param == "log":
         made = World(tmp_path, ToyLog(tmp_path / "logs"))
     else:
@@ -125,7 +152,7 @@ def test_a_key_that_is_gone_and_comes_back_is_there_once(world: World) -> None:
 
 def test_nothing_is_no_batch_and_an_empty_table_is_one(world: World) -> None:
     assert world.good().manifest is not None
-    unmoved, moved = (None, None) if world.items.found_by_reading else (False, True)
+    unmoved, moved = (None, None) if world.items.moves_by_reading else (False, True)
     assert world.items.found_by_reading or world.notes() == {}
     assert world.look().moved is unmoved
     assert world.good().manifest is None
@@ -231,7 +258,8 @@ def test_another_table_of_the_name_is_read_anew(world: World) -> None:
     world.good()
     world.items.make_anew()
     world.items.put(100, "of the other")
-    assert world.items.found_by_reading or world.look().moved is True
+    world.catalog()
+    assert world.items.moves_by_reading or world.look().moved is True
     report = world.good()
     assert report.operation == "refresh" and "has the table's name" in " ".join(report.notes)
     assert world.notes() == {100: "of the other"}

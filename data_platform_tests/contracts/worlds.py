@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,9 @@ class Items(Protocol):
     connection: Mapping[str, Any]
     environ: Mapping[str, str]
     found_by_reading: bool
-    """Whether nothing but reading tells its columns, and that it changed."""
+    """Whether nothing but reading tells its columns."""
+    moves_by_reading: bool
+    """Whether nothing but reading tells that it changed."""
 
     def make(self) -> None:
         """The source, and the table without rows."""
@@ -67,6 +70,7 @@ class Postgres:
     url: str
     kind: str = "postgres"
     found_by_reading: bool = False
+    moves_by_reading: bool = False
     connection: Mapping[str, Any] = field(default_factory=lambda: {"url_env": "SHOP_URL"})
 
     @property
@@ -111,6 +115,7 @@ class ToyLog:
     folder: Path
     kind: str = "log"
     found_by_reading: bool = False
+    moves_by_reading: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=lambda: dict(COLUMNS))
 
@@ -152,6 +157,7 @@ class ToyPages:
     kind: str = "pages"
     environ: Mapping[str, str] = field(default_factory=dict)
     found_by_reading: bool = True
+    moves_by_reading: bool = True
 
     @property
     def connection(self) -> Mapping[str, Any]:
@@ -194,6 +200,7 @@ class RestApi:
     kind: str = "rest"
     environ: Mapping[str, str] = field(default_factory=lambda: {"SHOP_TOKEN": "s3cr3t"})
     found_by_reading: bool = True
+    moves_by_reading: bool = True
     records: dict[int, tuple[int, str]] = field(default_factory=dict)
     url: str = ""
     changes: int = 0
@@ -240,6 +247,59 @@ class RestApi:
 
     def make_anew(self) -> None:
         pytest.skip("an API does not say that its endpoint gives another table's records")
+
+
+@dataclass
+class Exports:
+    """A CSV file for each row."""
+
+    folder: Path
+    kind: str = "files"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    found_by_reading: bool = True
+    moves_by_reading: bool = False
+    block: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "files": "items/*.csv",
+            "types": {"id": "bigint", "profile": "json"},
+            "on_delete": "delete",
+        }
+    )
+    columns: list[str] = field(default_factory=lambda: [*COLUMNS])
+
+    @property
+    def connection(self) -> Mapping[str, Any]:
+        return {"path": str(self.folder), "settle_seconds": 0}
+
+    def _write(self, name: str, *rows: Mapping[str, Any]) -> None:
+        with (self.folder / "items" / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def make(self) -> None:
+        (self.folder / "items").mkdir(parents=True)
+        self._write("0")
+
+    def put(self, id_: int, note: str, **personal: str) -> None:
+        self._write(str(id_), {"id": id_, "status": note, **personal})
+
+    def delete(self, id_: int) -> None:
+        (self.folder / "items" / f"{id_}.csv").unlink()
+
+    def add_column(self, name: str) -> None:
+        self.columns.append(name)
+
+    def drop_column(self, name: str) -> None:
+        raise AssertionError("a column that a file lacks is no change")
+
+    def make_anew(self) -> None:
+        """Files that are others are changes; only what the catalog says of them makes another table."""
+        for file in (self.folder / "items").iterdir():
+            file.unlink()
+        self.columns.reverse()
+        self._write("0")
+        self.block = {**self.block, "files": "*/*.csv"}
 
 
 @dataclass

@@ -1,0 +1,17 @@
+"""The kind ``files``: what the catalog may say of it, and where it is read and looked at."""
+
+from __future__ import annotations
+
+from data_platform.sources.files.config import FilesConnection, FilesTableKeys
+from data_platform.sources.kind import Capabilities, Kind
+
+KIND = Kind(
+    "files",
+    "files",
+    FilesConnection,
+    Capabilities(deletes="events", proof="none", slices=False),
+    reading="data_platform.sources.files.reading:open_reading",
+    looking="data_platform.sources.files.looking:open_looking",
+    discover="data_platform.sources.files.discover:discover",
+    table_keys=FilesTableKeys,
+)

@@ -1,0 +1,88 @@
+"""``sources.looking.Looking`` over files: a listing tells whether something moved."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from data_platform.errors import DataPlatformError
+from data_platform.findings import Finding
+from data_platform.sources.files.columns import described, landed_words
+from data_platform.sources.files.config import FilesConnection, settings_of
+from data_platform.sources.files.known import Identity, moves
+from data_platform.sources.files.opened import open_file
+from data_platform.sources.files.places import Place, open_place
+from data_platform.sources.files.reading import known_of, listed
+from data_platform.sources.files.step import Step, engine_in
+from data_platform.sources.looking import Accept, Checked, LookAt, Looked
+from data_platform.sources.reading import Described, Opening, SourceTable
+from data_platform.tables import Snapshot, TableId
+from data_platform.words import plural
+
+
+@contextmanager
+def open_looking(opening: Opening) -> Iterator[FilesLooking]:
+    assert isinstance(opening.connection, FilesConnection)
+    yield FilesLooking(open_place(opening.connection, opening.environ, opening.source), opening.tables)
+
+
+class FilesLooking:
+    """``Looking``."""
+
+    def __init__(self, place: Place, tables: Sequence[SourceTable]) -> None:
+        self._place, self._tables = place, tuple(tables)
+
+    def snapshot(self) -> Snapshot:
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        return Snapshot(self._place.url, now, now)
+
+    def look(self, looks: Sequence[LookAt], accept: Accept) -> Mapping[TableId, Looked | DataPlatformError]:
+        found: dict[TableId, Looked | DataPlatformError] = {}
+        for one in looks:
+            try:
+                found[one.table.id] = Looked(self._moved(one))
+            except DataPlatformError as error:
+                found[one.table.id] = error
+        return found
+
+    def _moved(self, one: LookAt) -> bool:
+        table, prior = one.table, one.prior
+        known = known_of(table, prior)
+        files = listed(self._place, table, known)
+        now = described(table, settings_of(table), landed_words(prior.columns), self._place.url)
+        if one.ask.what == "whole" or prior.identity != now.identity:
+            return True
+        return bool(moves(files, known))
+
+    def check(self, accept: Accept) -> Checked:
+        found = Checked()
+        for table in self._tables:
+            try:
+                accept(table, self._sample(table))
+            except DataPlatformError as error:
+                found.mistakes.append(str(error))
+        return found
+
+    def _sample(self, table: SourceTable) -> Described:
+        """The table by its last file."""
+        settings = settings_of(table)
+        files = listed(self._place, table, {})
+        last = files[max(files)]
+        with tempfile.TemporaryDirectory() as folder, engine_in(Path(folder)) as engine:
+            path = self._place.fetch(last, Path(folder))
+            opened = open_file(engine, last, Identity("", ""), path, settings, Path(folder))
+        return Step(table, self._place.url, [opened], ()).described({})
+
+    def findings(self, head: str, accept: Accept, now: Callable[[], datetime]) -> Iterator[Finding]:
+        for table in self._tables:
+            name = f"{head}: {table.id.table}"
+            try:
+                files = listed(self._place, table, {})
+                yield Finding(
+                    name, "ok", f"{plural(len(files), 'file')} match {settings_of(table).pattern.text}."
+                )
+            except DataPlatformError as error:
+                yield Finding(name, "fail", str(error))

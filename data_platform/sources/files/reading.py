@@ -1,0 +1,284 @@
+"""``sources.reading.Reading`` over files: those that are new or changed, in steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from data_platform.errors import DataPlatformError, PositionLost, SourceError
+from data_platform.sources.files.columns import described, landed_words
+from data_platform.sources.files.config import FilesConnection, settings_of
+from data_platform.sources.files.known import (
+    FILES_MAX,
+    Identity,
+    Listed,
+    Moves,
+    content_of,
+    moves,
+    packed,
+    stamp_of,
+    unpacked,
+)
+from data_platform.sources.files.opened import Opened, open_file
+from data_platform.sources.files.places import Place, open_place
+from data_platform.sources.files.step import Step, engine_in
+from data_platform.sources.files.unpack import digest
+from data_platform.sources.reading import (
+    Ask,
+    Described,
+    Drift,
+    LandedColumns,
+    Opening,
+    Parts,
+    Plan,
+    PlannedRead,
+    Prior,
+    Progress,
+    SourceTable,
+)
+from data_platform.tables import Fingerprint, Layout, Position, Slice, Snapshot, TableId, Tally
+from data_platform.words import plural
+
+STEP_BYTES, STEP_FILES = 1 << 30, 1_000
+
+
+@contextmanager
+def open_reading(opening: Opening) -> Iterator[FilesReading]:
+    assert isinstance(opening.connection, FilesConnection)
+    yield FilesReading(open_place(opening.connection, opening.environ, opening.source))
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """What a plan reads: files, in order, and what is known of the others."""
+
+    moves: Moves
+    known: Mapping[str, Identity]
+    at_once: bool
+
+
+@dataclass
+class _Read:
+    planned: PlannedRead
+    known: dict[str, Identity]
+    pending: list[Listed]
+    gone: tuple[str, ...]
+    steps: int = 0
+    now: Step | None = None
+    identities: dict[str, Identity] = field(default_factory=dict)
+    unchanged: int = 0
+    seconds: float = 0.0
+
+
+class FilesReading:
+    """``Reading``, as of the listing that was made of each table when it was planned."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._reads: dict[TableId, _Read] = {}
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        self.snapshot = Snapshot(place.url, now, now)
+
+    def describe(self, table: SourceTable, prior: Prior) -> Described:
+        return described(table, settings_of(table), landed_words(prior.columns), self._place.url)
+
+    def drift(self, table: SourceTable, prior: Prior, now: Described) -> Drift:
+        if prior.identity is None or prior.identity == now.identity:
+            return Drift()
+        return Drift(("other files, or files read in another way, have its name now",))
+
+    def filled(self, table: SourceTable, prior: Prior, now: Described) -> Collection[str]:
+        return ()  # a column that is new was in no file before
+
+    def plan(self, table: SourceTable, prior: Prior, now: Described, drift: Drift, ask: Ask) -> Plan:
+        whole = ask.what != "changes" or bool(drift.replaced)
+        before = _known_before(table, prior) if whole else known_of(table, prior)
+        known: Mapping[str, Identity] = {} if whole else before
+        found = moves(listed(self._place, table, before), known)
+        if whole and (lost := sorted(set(found.moving) & before.keys())):
+            raise SourceError(
+                f"{table.id}: {lost[0]} is being written, and a whole read without it would take its rows away. Sync again"
+                " when it holds still."
+            )
+        reasons = list(ask.reasons)
+        if found.moving:
+            reasons.append(f"{plural(len(found.moving), 'file')} still being written and left for later")
+        return Plan(
+            table=table,
+            prior=prior,
+            now=now,
+            operation="refresh" if whole else "changes",
+            load="replace" if whole else "merge",
+            reasons=tuple(reasons),
+            identity=now.identity,
+            private=ToDo(found, known, at_once=whole and prior.position is not None),
+        )
+
+    def start(self, reads: Sequence[PlannedRead], progress: Progress | None) -> None:
+        for read in reads:
+            read.folder.mkdir()
+            todo: ToDo = read.plan.private
+            pending = sorted([*todo.moves.fresh, *todo.moves.touched])
+            self._reads[read.plan.table.id] = _Read(read, dict(todo.known), pending, todo.moves.gone)
+
+    def ready(self, plan: Plan, seconds: float) -> bool:
+        return True
+
+    def found(self, plan: Plan) -> Described | None:
+        read, began = self._reads[plan.table.id], time.monotonic()
+        files = list(self._opened(plan, read, self._next(plan, read)))
+        settings = settings_of(plan.table)
+        gone = read.gone if settings.on_delete == "delete" and not read.steps else ()
+        read.now = Step(plan.table, self._place.url, files, gone)
+        read.seconds = time.monotonic() - began
+        return read.now.described(landed_words(plan.prior.columns))
+
+    def _next(self, plan: Plan, read: _Read) -> list[Listed]:
+        """The files of the next step, taken from those that are pending."""
+        todo: ToDo = plan.private
+        taken, size = 0, 0
+        for one in read.pending:
+            size += one.size
+            if taken and not todo.at_once and (taken >= STEP_FILES or size > STEP_BYTES):
+                break
+            taken += 1
+        files, read.pending = read.pending[:taken], read.pending[taken:]
+        return files
+
+    def _opened(self, plan: Plan, read: _Read, files: Sequence[Listed]) -> Iterator[Opened]:
+        table, folder = plan.table, read.planned.folder / "files"
+        folder.mkdir(exist_ok=True)
+        read.identities, read.unchanged = {}, 0
+        with engine_in(folder) as engine:
+            for one in files:
+                try:
+                    path = self._place.fetch(one, folder)
+                    identity = Identity(stamp_of(one), content_of(digest(path)))
+                    read.identities[one.path] = identity
+                    before = read.known.get(one.path)
+                    if before is not None and before.content == identity.content:
+                        read.unchanged += 1
+                        continue
+                    yield open_file(engine, one, identity, path, settings_of(table), folder)
+                except OSError as error:
+                    raise SourceError(
+                        f"{table.id}: {one.path} cannot be read ({error.strerror}). Sync again once it can be."
+                    ) from None
+                except SourceError as error:
+                    raise type(error)(f"{table.id}: {error}") from None
+
+    def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
+        table, read, began = plan.table, self._reads[plan.table.id], time.monotonic()
+        if read.now is None:
+            self.found(plan)
+        step = read.now
+        assert step is not None
+        marks = plan.load != "replace" or read.steps > 0
+        written = step.write(read.planned.folder, str(read.steps), plan.now, landed, marks=marks)
+        for one in step.files:
+            if not self._place.same(one.listed):
+                raise SourceError(
+                    f"{table.id}: {one.file} changed while it was read. Nothing of this step landed. Sync again."
+                )
+        if written.malformed:
+            first = written.malformed[0]
+            raise SourceError(
+                f"{table.id}: {len(written.malformed):,} line(s) cannot be read, the first of {first.origin}: {first.reason}."
+                " Nothing of this step was landed."
+            )
+        read.known |= read.identities
+        for path in read.gone:
+            read.known.pop(path, None)
+        read.now, read.steps = None, read.steps + 1
+        notes = (
+            (f"{plural(read.unchanged, 'file')} written again with the same bytes",) if read.unchanged else ()
+        )
+        return Parts(written.files, read.seconds + time.monotonic() - began, notes, more=bool(read.pending))
+
+    def position(self, plan: Plan, greatest_cursor: str | None) -> Position | None:
+        known = self._reads[plan.table.id].known
+        newest = max(known, default="")
+        return Position(
+            self._place.url,
+            packed(known),
+            f"{plural(len(known), 'file')}, the last {newest}" if known else "no file",
+        )
+
+    def must_advance(self, before: Position | None, after: Position | None) -> bool:
+        """Stamps that are others are told, for each would be asked for its bytes again; a file that is gone too."""
+        if before is None or after is None:
+            return before is not after
+        return before.value != after.value
+
+    def moved_since(self, plan: Plan, position: Position) -> bool:
+        known = known_of(plan.table, Prior(position))
+        return bool(moves(self._place.list(settings_of(plan.table).pattern), known))
+
+    def read_under(self) -> Snapshot:
+        return self.snapshot
+
+    def acknowledge(self, plan: Plan, position: Position) -> None:
+        """Files stay where they are."""
+
+    def interrupt(self) -> None:
+        """Nothing is waited for."""
+
+    def count(self, plan: Plan) -> int:
+        raise _no_count(plan)
+
+    def explain_miscount(self, plan: Plan, read: int, counted: int) -> str:
+        raise _no_count(plan)
+
+    def measure(self, plan: Plan, layout: Layout, slices: Sequence[Slice]) -> Mapping[Slice, Fingerprint]:
+        raise _no_count(plan)
+
+    def tally(self, plan: Plan, layout: Layout) -> Mapping[Slice, Tally]:
+        raise _no_count(plan)
+
+
+def _no_count(plan: Plan) -> DataPlatformError:
+    return SourceError(f"{plan.table.id}: files count nothing, so that no read can be compared with them.")
+
+
+def known_of(table: SourceTable, prior: Prior) -> dict[str, Identity]:
+    """The files that were read. PositionLost where the ledger does not say it."""
+    try:
+        return unpacked(prior.position.value) if prior.position else {}
+    except ValueError:
+        raise PositionLost(
+            f"{table.id}: its last batch does not say which files were read. Read them anew with `data-platform sync"
+            f" --refresh {table.id}`."
+        ) from None
+
+
+def _known_before(table: SourceTable, prior: Prior) -> dict[str, Identity]:
+    """For a whole read, which needs none."""
+    try:
+        return known_of(table, prior)
+    except PositionLost:
+        return {}
+
+
+def listed(place: Place, table: SourceTable, known: Mapping[str, Identity]) -> Mapping[str, Listed]:
+    """The table's files. SourceError where there are none, or more than are kept apart."""
+    pattern = settings_of(table).pattern
+    found = place.list(pattern)
+    if not found:
+        before = (
+            f", where {plural(len(known), 'file')} matched before: a missing mount looks like this"
+            if known
+            else ""
+        )
+        raise SourceError(
+            f"{table.id}: no file below {place.url} matches {pattern.text}{before}. Correct `files` or `path`, or put the"
+            " files there."
+        )
+    if len(found) > FILES_MAX:
+        raise SourceError(
+            f"{table.id}: {len(found):,} files match {pattern.text}, and at most {FILES_MAX:,} are kept apart. Move old ones"
+            " away (`on_delete: keep` keeps their rows), or give each folder a table of its own."
+        )
+    return found
