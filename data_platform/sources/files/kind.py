@@ -9,7 +9,7 @@ KIND = Kind(
     "files",
     "files",
     FilesConnection,
-    Capabilities(deletes="events", proof="none", slices=False),
+    Capabilities(deletes="events", proof="none", slices=False, rejects=True),
     reading="data_platform.sources.files.reading:open_reading",
     looking="data_platform.sources.files.looking:open_looking",
     discover="data_platform.sources.files.discover:discover",

@@ -7,13 +7,14 @@ that follows doubtful refuses the file: a quote that is not closed, bytes that a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from data_platform.errors import SourceError
 from data_platform.sources.files import csv
 from data_platform.sources.files.config import ROW, FileSettings
 from data_platform.sources.files.opened import Opened
 from data_platform.sources.reading import SourceTable
+from data_platform.sources.rejected import Rejected
 from data_platform.sql import literal, quoted
 
 if TYPE_CHECKING:
@@ -29,14 +30,6 @@ ORDER BY s.file_path, e.line
 """
 
 
-class Malformed(NamedTuple):
-    """``reason`` and ``origin`` hold nothing of the line."""
-
-    reason: str
-    origin: str
-    bytes: bytes
-
-
 def malformed(
     engine: duckdb.DuckDBPyConnection,
     table: SourceTable,
@@ -45,12 +38,12 @@ def malformed(
     *,
     careful: bool,
     rows: int,
-) -> list[Malformed]:
+) -> list[Rejected]:
     """Of the ``files`` that ``engine`` has just read into ``rows``. SourceError where a file is refused."""
     if not any(one.format == "csv" for one in files):
         return []
     by_path = {str(one.path): one.file for one in files}
-    found: list[Malformed] = []
+    found: list[Rejected] = []
     lines: dict[str, list[int]] = {}
     for path, line, kind, text, message in engine.execute(_REJECTED).fetchall():
         file = by_path[path]
@@ -58,12 +51,25 @@ def malformed(
             raise SourceError(_refusal(table, file, line, kind))
         lines.setdefault(file, []).append(line)
         reason = f"another number of fields ({message.removeprefix('Expected Number of Columns: ').replace(' Found: ', ' expected, found ')})"
-        found.append(Malformed(reason, f"{file}, line {line}", text.encode()))
+        found.append(Rejected(reason, f"{file}, line {line}", text.encode()))
     for file, listed in lines.items():
+        if len(listed) >= csv.REJECTS_MAX:
+            raise SourceError(_too_many(table, file, found[0].reason))
         _refuse_two_kinds(engine, table, file, listed, found, rows)
     if careful:
-        found += [one for file in files for one in _of_other_types(engine, file, settings)]
+        for one in files:
+            others = list(_of_other_types(engine, one, settings))
+            if len(others) >= csv.REJECTS_MAX:
+                raise SourceError(_too_many(table, one.file, others[0].reason))
+            found += others
     return found
+
+
+def _too_many(table: SourceTable, file: str, reason: str) -> str:
+    return (
+        f"{table.id}: {csv.REJECTS_MAX:,} lines of {file} and more cannot be taken: {reason}. Correct the dialect (`csv`) or the"
+        " types (`types`). Nothing of this step landed."
+    )
 
 
 def _refusal(table: SourceTable, file: str, line: int, kind: str) -> str:
@@ -89,7 +95,7 @@ def _refuse_two_kinds(
     table: SourceTable,
     file: str,
     lines: Sequence[int],
-    found: Sequence[Malformed],
+    found: Sequence[Rejected],
     rows: int,
 ) -> None:
     if len(lines) < 2 or len(lines) * SHARE <= rows + len(lines):
@@ -103,7 +109,7 @@ def _refuse_two_kinds(
 
 def _of_other_types(
     engine: duckdb.DuckDBPyConnection, one: Opened, settings: FileSettings
-) -> Iterator[Malformed]:
+) -> Iterator[Rejected]:
     """The rows of a file that hold a text which is none of its column's type."""
     checks = [
         (name, word, sql)
@@ -115,6 +121,6 @@ def _of_other_types(
     why = " ".join(f"WHEN {sql} THEN {literal(f'{name} is no {word}')}" for name, word, sql in checks)
     row = ", ".join(f"{quoted(name)} := {quoted(name)}" for name in one.words)
     numbered = f"(SELECT *, ({one.number})::BIGINT AS {quoted(ROW)} FROM {one.rows})"
-    asked = f"SELECT CASE {why} END AS why, {quoted(ROW)}, to_json(struct_pack({row}))::VARCHAR FROM {numbered} WHERE why IS NOT NULL"
+    asked = f"SELECT CASE {why} END AS why, {quoted(ROW)}, to_json(struct_pack({row}))::VARCHAR FROM {numbered} WHERE why IS NOT NULL LIMIT {csv.REJECTS_MAX}"
     for reason, number, text in engine.execute(asked).fetchall():
-        yield Malformed(reason, f"{one.file}, row {number}", text.encode())
+        yield Rejected(reason, f"{one.file}, row {number}", text.encode())

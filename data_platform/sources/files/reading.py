@@ -39,6 +39,7 @@ from data_platform.sources.reading import (
     Progress,
     SourceTable,
 )
+from data_platform.sources.rejected import RejectedFile
 from data_platform.tables import Fingerprint, Layout, Position, Slice, Snapshot, TableId, Tally
 from data_platform.words import plural
 
@@ -183,12 +184,10 @@ class FilesReading:
                 raise SourceError(
                     f"{table.id}: {one.file} changed while it was read. Nothing of this step landed. Sync again."
                 )
-        if written.malformed:
-            first = written.malformed[0]
-            raise SourceError(
-                f"{table.id}: {len(written.malformed):,} line(s) cannot be read, the first of {first.origin}: {first.reason}."
-                " Nothing of this step was landed."
-            )
+        rejected = RejectedFile(read.planned.folder / f"{read.steps}-rejected.parquet")
+        for line in written.malformed:
+            rejected.add(line)
+        rejected.close()
         read.known |= read.identities
         for path in read.gone:
             read.known.pop(path, None)
@@ -196,7 +195,13 @@ class FilesReading:
         notes = (
             (f"{plural(read.unchanged, 'file')} written again with the same bytes",) if read.unchanged else ()
         )
-        return Parts(written.files, read.seconds + time.monotonic() - began, notes, more=bool(read.pending))
+        return Parts(
+            written.files,
+            read.seconds + time.monotonic() - began,
+            notes,
+            more=bool(read.pending),
+            rejected=rejected.files,
+        )
 
     def position(self, plan: Plan, greatest_cursor: str | None) -> Position | None:
         known = self._reads[plan.table.id].known

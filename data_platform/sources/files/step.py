@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,10 @@ from data_platform.errors import SourceError
 from data_platform.sources.files import csv
 from data_platform.sources.files.columns import described, merged, type_of
 from data_platform.sources.files.config import DATE, FILE, GONE, ROW, settings_of
-from data_platform.sources.files.malformed import Malformed, malformed
+from data_platform.sources.files.malformed import malformed
 from data_platform.sources.files.opened import Opened, values
 from data_platform.sources.reading import Described, LandedColumns, SourceTable, prepare
+from data_platform.sources.rejected import Rejected
 from data_platform.sql import literal, quoted
 
 if TYPE_CHECKING:
@@ -25,13 +26,15 @@ MEMORY = "256MB"
 FILES_OF_A_PART = 100
 PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 4096"
 """As ``sources.parquet``, in the order of the file."""
+STAGED = "FORMAT parquet, COMPRESSION lz4_raw, DICTIONARY_SIZE_LIMIT 1"
+LARGE_BYTES = 32 * 2**20
 REFUSED = "a value is none of its column's type"
 
 
 @dataclass
 class Written:
     files: tuple[tuple[Path, int], ...] = ()
-    malformed: list[Malformed] = field(default_factory=list)
+    malformed: list[Rejected] = field(default_factory=list)
 
 
 class Step:
@@ -66,27 +69,42 @@ class Step:
         for careful in (False, True):
             with engine_in(path.parent) as engine:
                 prepare(engine, [landed])
-                rows = " UNION ALL ".join(self._rows(one, now, careful=careful) for one in files)
-                if self._one_of_each():
-                    keys = ", ".join(map(quoted, self._table.key))
-                    rows = f"SELECT * FROM ({rows}) QUALIFY {quoted(FILE)} = max({quoted(FILE)}) OVER (PARTITION BY {keys})"
                 try:
-                    count = _copy(engine, landed.select(f"({rows})"), path)
+                    staged = [self._staged(engine, one, path) for one in files]
+                    rows = " UNION ALL ".join(self._rows(one, now, careful=careful) for one in staged)
+                    count = _copy(engine, landed.select(f"({self._last_of_key(rows)})"), path)
                 except _Refused:
                     continue
                 except SourceError as error:
                     raise SourceError(f"{self._table.id}: {error}") from None
                 written.malformed += malformed(
-                    engine, self._table, files, self._settings, careful=careful, rows=count
+                    engine, self._table, staged, self._settings, careful=careful, rows=count
                 )
                 written.files += ((path, count),) if count else ()
+                for left in path.parent.glob("*.staged"):
+                    left.unlink()
                 return
         raise AssertionError("a careful read refuses no value")
 
-    def _one_of_each(self) -> bool:
-        """Whether the last file that has a key holds, as it would in a step of its own."""
+    def _staged(self, engine: duckdb.DuckDBPyConnection, one: Opened, path: Path) -> Opened:
+        """A large CSV file as text in Parquet, which knows its rows' numbers: to number the rows of CSV is one thread's
+        work, and takes longer than to write them twice."""
+        if one.format != "csv" or one.path.stat().st_size < LARGE_BYTES:
+            return one
+        staged = path.with_name(f"{path.stem}-{self.files.index(one)}.staged")
+        _copy(engine, f"SELECT * FROM {one.rows}", staged, STAGED)
+        rows = f"read_parquet({literal(str(staged))}, file_row_number=true)"
+        return replace(one, rows=rows, number="file_row_number + 1")
+
+    def _last_of_key(self, rows: str) -> str:
+        """Of files that have one key, the last one's row, as if each file had a step of its own."""
         key = self._table.key
-        return bool(key) and FILE not in key and set(key) <= set(self.words)
+        if not key or FILE in key or not set(key) <= set(self.words):
+            return rows
+        keys = ", ".join(map(quoted, key))
+        return (
+            f"SELECT * FROM ({rows}) QUALIFY {quoted(FILE)} = max({quoted(FILE)}) OVER (PARTITION BY {keys})"
+        )
 
     def _rows(self, one: Opened, now: Described, *, careful: bool) -> str:
         settings, listed = self._settings, []
@@ -145,11 +163,11 @@ class _Refused(Exception):
     pass
 
 
-def _copy(engine: duckdb.DuckDBPyConnection, select: str, path: Path) -> int:
+def _copy(engine: duckdb.DuckDBPyConnection, select: str, path: Path, how: str = PARQUET) -> int:
     import duckdb
 
     try:
-        return int(engine.execute(f"COPY ({select}) TO {literal(str(path))} ({PARQUET})").fetchall()[0][0])
+        return int(engine.execute(f"COPY ({select}) TO {literal(str(path))} ({how})").fetchall()[0][0])
     except duckdb.Error as error:
         text = str(error)
         if REFUSED in text:

@@ -13,6 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from data_platform.sources.files import csv, step
+from data_platform.sync.quarantine import shown
+from data_platform.tables import TableId
 from data_platform_tests.sources.files.company import Company
 
 
@@ -132,13 +135,31 @@ def test_what_makes_a_file_doubtful_refuses_it(
         ("1.5,2", "id is no bigint"),
     ],
 )
-def test_a_line_that_is_no_row_is_told_with_its_number(company: Company, line: str, reason: str) -> None:
+def test_a_line_that_is_no_row_waits_in_quarantine(
+    company: Company, line: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = "".join(f"{n},x\n" for n in range(30))
     company.put("a.csv", f"id,name\n{good}{line}\n{good}")
-    refused = company.catalog(types={"id": "bigint"}).refused()
-    assert reason in refused and "a.csv, " in refused and ("line 32" in refused or "row 31" in refused), (
-        refused
-    )
+    report = company.catalog(types={"id": "bigint"}).good()
+    assert "1 record could not be taken" in " ".join(report.notes)
+    assert len(company.rows()) == 60
+    ((_, kept),) = shown(company.platform(), TableId("office", "t"), None, 10)
+    assert kept.reason == reason and kept.origin in ("a.csv, line 32", "a.csv, row 31")
+    assert kept.bytes in (line.encode(), b'{"id":"%s","name":"2"}' % line.partition(",")[0].encode())
+    rows = company.rows("id, name, _file, _row")
+    monkeypatch.setattr(step, "LARGE_BYTES", 0)
+    company.good(refresh=["t"])
+    assert company.rows("id, name, _file, _row") == rows, "a large file is numbered alike"
+    assert [one for _, one in shown(company.platform(), TableId("office", "t"), None, 10)] == [kept]
+
+
+def test_a_type_that_no_row_has_refuses_the_file(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv, "REJECTS_MAX", 20)
+    company.put("a.csv", "id,name\n" + "".join(f"{n},x\n" for n in range(30)))
+    refused = company.catalog(types={"name": "bigint"}).refused()
+    assert "20 lines of a.csv and more" in refused and "name is no bigint" in refused
+    company.put("a.csv", "id,name\n" + "1,x\n" * 900 + "1\n" * 30)
+    assert "20 lines of a.csv and more" in company.catalog().refused()
 
 
 def test_names_and_archives_that_say_nothing(company: Company) -> None:
