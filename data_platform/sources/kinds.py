@@ -25,6 +25,7 @@ MODULES: Mapping[str, str] = {
     "postgres": "data_platform.sources.postgres.kind",
     "files": "data_platform.sources.files.kind",
     "rest": "data_platform.sources.rest.kind",
+    "stripe": "data_platform.sources.stripe.kind",
 }
 """By name, the module whose ``KIND`` says the rest."""
 

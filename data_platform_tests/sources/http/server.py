@@ -97,7 +97,10 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, reply: Reply) -> None:
             data = reply.data
-            self.send_response(reply.status)
+            if "Date" in reply.headers:
+                self.send_response_only(reply.status)
+            else:
+                self.send_response(reply.status)
             for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                 self.send_header(name, value)
             if reply.chunks:

@@ -1,0 +1,1 @@
+"""Stripe: ``objects.py`` says what can be read, ``api.py`` asks, ``lists.py`` walks lists, ``events.py`` finds what changed."""

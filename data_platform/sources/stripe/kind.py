@@ -1,0 +1,18 @@
+"""The kind ``stripe``: what the catalog may say of it, and where it is read and looked at."""
+
+from __future__ import annotations
+
+from data_platform.sources.kind import Capabilities, Kind
+from data_platform.sources.stripe.config import StripeConnection
+from data_platform.sources.stripe.keys import StripeTableKeys
+
+KIND = Kind(
+    "stripe",
+    "Stripe",
+    StripeConnection,
+    Capabilities(deletes="events", proof="none", slices=False, rejects=True),
+    reading="data_platform.sources.stripe.feed:open_reading",
+    looking="data_platform.sources.stripe.feed:open_looking",
+    table_keys=StripeTableKeys,
+    rewrite="data_platform.sources.stripe.rewrite:rewrite",
+)
