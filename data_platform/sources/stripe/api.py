@@ -164,7 +164,7 @@ def _library() -> Any:
 
 
 def _transport(library: Any, http: HttpClient, asked: threading.local) -> Any:
-    class Transport(library.HTTPClient):  # type: ignore[misc]
+    class Transport(library.HTTPClient):
         name = "data-platform"
 
         def request(

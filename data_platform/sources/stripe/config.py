@@ -28,7 +28,7 @@ class StripeConnection(Connection):
     api_version: str = Field(
         default=API_VERSION,
         pattern=r"^20\d\d-\d\d-\d\d(\.[a-z]+)?$",
-        description="The version of the API in which every object is read. With another version every table is read anew.",
+        description="The version of the API in which every object is read. With another version every table is reread.",
     )
     account: str | None = Field(
         default=None,

@@ -12,7 +12,7 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from data_platform.errors import DataPlatformError
 from data_platform.findings import Finding
@@ -124,7 +124,7 @@ class StripeFeed:
             if page.more:
                 last = page.heads[-1]
                 lower = {} if start is None else {"from": int(start)}
-                now = {"began": begun, "after": last.id, "created": last.created, **lower}
+                now: dict[str, Any] = {"began": begun, "after": last.id, "created": last.created, **lower}
                 yield Page(
                     records, {**state, "walk": now}, f"back to {self._api.at_text(last.created)}", place
                 )
@@ -157,7 +157,7 @@ class StripeFeed:
                 for record, head in zip(page.records, page.heads, strict=True)
                 if head.id not in seen
             ]
-            now = state
+            now: Mapping[str, Any] = state
             if page.more:  # a cut goes on as a walk down to the same second
                 last = page.heads[-1]
                 walk = {"began": began, "from": lower, "after": last.id, "created": last.created}
@@ -167,7 +167,7 @@ class StripeFeed:
             )
             notes = ()
         assert began is not None  # a list has one page at least
-        kept = {"seen": recent} if len(recent) <= events.SEEN_MAX else {}
+        kept: dict[str, Any] = {"seen": recent} if len(recent) <= events.SEEN_MAX else {}
         after = {"since": began, "reread": began if again else reread, **kept}
         text = f"up to {self._api.at_text(began)}"
         if again:
@@ -244,4 +244,4 @@ def _since(state: State) -> int | None:
     """From when on changes are still to be read."""
     walk: Any = state.get("walk")
     found = walk.get("began") if isinstance(walk, Mapping) else state.get("since")
-    return cast(int, found) if isinstance(found, int) else None
+    return found if isinstance(found, int) else None

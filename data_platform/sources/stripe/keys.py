@@ -34,8 +34,8 @@ class StripeTableKeys(RecordTableKeys):
         default=None,
         ge=0,
         le=3_650,
-        description="Of objects that no event tells of: once a day those created in so many days are read again. Default"
-        " 31 for `balance_transactions`, 0 for `events`.",
+        description="Once a day the objects created in the last so many days are reread, where no event tells of their"
+        " changes. Default 31 for `balance_transactions`, 0 for `events`.",
     )
 
     def mistakes(
