@@ -3,8 +3,8 @@
 How a command is measured is ``measure.py``'s; what the figures say is in docs/benchmarks.md.
 """
 
-from benchmarks.cases import backup, company, graph, growth, ledger, many, narrow, table, wide
+from benchmarks.cases import backup, company, graph, growth, ledger, many, narrow, records, table, wide
 
-GROUPS = (table, narrow, wide, many, ledger, growth, backup, graph, company)
+GROUPS = (table, narrow, wide, many, ledger, growth, backup, graph, company, records)
 """In the order in which they run."""
 NAMES = tuple(name for group in GROUPS for name in group.CASES)

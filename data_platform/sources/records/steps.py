@@ -19,7 +19,7 @@ from data_platform.sources.rejected import RejectedFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHUNK_RECORDS = 25_000
+CHUNK_RECORDS = 10_000
 CHUNK_BYTES = 24 * 2**20
 
 
