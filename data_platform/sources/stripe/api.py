@@ -47,7 +47,8 @@ class Reply:
 
 
 class StripeApi:
-    """One account. ``clock`` is a test's. ConfigurationError where a variable or the official client is missing."""
+    """One account. ``clock`` is a test's; ``latest`` is when the last answer was given, by Stripe's clock. ConfigurationError
+    where a variable or the official client is missing."""
 
     def __init__(self, opening: Opening, clock: Clock | None = None) -> None:
         connection = connection_of(opening.connection)
@@ -65,6 +66,7 @@ class StripeApi:
             opening.source, Limits(requests_per_second=connection.requests_per_second), clock=clock
         )
         self._asked = threading.local()
+        self.latest: int | None = None
         library = _library()
         self._client = library.StripeClient(
             key,
@@ -86,7 +88,8 @@ class StripeApi:
             answer: Any = self._client.raw_request("get", path, **params)
         except self._errors.StripeError as error:
             raise self._refusal(endpoint, error) from None
-        return Reply(answer.body.encode(), self._at(answer.headers))
+        self.latest = self._at(answer.headers)
+        return Reply(answer.body.encode(), self.latest)
 
     def _at(self, headers: Any) -> int:
         try:

@@ -22,7 +22,7 @@ from data_platform.sources.records.feed import Page, Wanted
 from data_platform.sources.stripe import events
 from data_platform.sources.stripe.feed import StripeFeed
 from data_platform_tests.sources.http.server import Asked, Reply, serving
-from data_platform_tests.sources.stripe.conftest import PLATFORM
+from data_platform_tests.sources.stripe.conftest import PLATFORM, Project
 
 NOW = 1_790_000_000
 DAY = 86_400
@@ -256,15 +256,31 @@ def test_an_object_that_is_not_shown_yet_is_asked_for_again(tmp_path: Path) -> N
         assert [one["id"] for one in read.read()] == ["cus_late"]
 
 
-def test_events_of_thirty_days_ago_are_lost(tmp_path: Path) -> None:
-    now = int(datetime.now(UTC).timestamp())
-    with reading(tmp_path, many(1)) as read:
-        said = read.feed.lost(read.table, {"since": now - 31 * DAY})
+def test_events_of_thirty_days_ago_are_lost_by_the_clock_of_stripe(tmp_path: Path) -> None:
+    with reading(tmp_path, many(1), account="acct_9") as read:
+        said = read.feed.lost(read.table, {"since": NOW - 31 * DAY})
         assert said is not None and "30 days" in said
-        assert read.feed.lost(read.table, {"walk": {"began": now - 31 * DAY}})
-        assert read.feed.lost(read.table, {"since": now - 29 * DAY}) is None
-        assert not read.feed.must_advance({"since": now - 60}, {"since": now})
-        assert read.feed.must_advance({"since": now - 3 * DAY}, {"since": now})
+        assert read.feed.lost(read.table, {"walk": {"began": NOW - 31 * DAY}})
+        assert read.feed.lost(read.table, {"since": NOW - 29 * DAY}) is None
+        assert not read.feed.must_advance({"since": NOW - 60}, {"since": NOW})
+        assert read.feed.must_advance({"since": NOW - 3 * DAY}, {"since": NOW})
+
+
+def test_a_sync_after_thirty_days_reads_all(tmp_path: Path) -> None:
+    tiny = many(3)
+    with serving(tiny.answer) as server:
+        pay = Project(tmp_path, server.url, "sk_test_abcdefghijkl").write({"customers": {}})
+        pay.good()
+        tiny.now = NOW + 29 * DAY
+        assert pay.good()["customers"].operation == "changes"
+        tiny.objects.pop()  # gone, and no event tells of it any more
+        tiny.now = NOW + 60 * DAY
+        report = pay.good()["customers"]
+        assert report.operation == "refresh" and any("more than 30 days ago" in note for note in report.notes)
+        assert [id_ for (id_,) in pay.rows("SELECT id FROM raw_pay.customers ORDER BY id")] == [
+            "cus_001",
+            "cus_002",
+        ]
 
 
 def test_what_was_created_before_the_start_is_not_read(tmp_path: Path) -> None:
