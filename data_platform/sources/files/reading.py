@@ -89,7 +89,7 @@ class FilesReading:
     def drift(self, table: SourceTable, prior: Prior, now: Described) -> Drift:
         if prior.identity is None or prior.identity == now.identity:
             return Drift()
-        return Drift(("other files, or files read in another way, have its name now",))
+        return Drift(("another pattern or dialect of files has the table's name now",))
 
     def filled(self, table: SourceTable, prior: Prior, now: Described) -> Collection[str]:
         return ()  # a column that is new was in no file before
