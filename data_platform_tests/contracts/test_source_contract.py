@@ -291,7 +291,7 @@ def test_what_is_within_a_document_is_decided_too(world: World) -> None:
     world.items.put(1, "first", **PLANTED)
     for personal, words in (
         ({"profile": "hash"}, "Remove one of the two"),
-        ({"status.x": "hash"}, "no JSON"),
+        ({"status.x": "hash"}, "JSON"),
         ({"nothing.x": "hash"}, "has no column nothing"),
     ):
         if world.items.found_by_reading and "no column" in words:

@@ -78,7 +78,7 @@ class RecordsReading:
     def drift(self, table: SourceTable, prior: Prior, now: Described) -> Drift:
         if prior.identity is None or prior.identity == now.identity:
             return Drift()
-        return Drift((f"another table has the name now ({now.place})",))
+        return Drift((f"another table has the table's name now ({now.place})",))
 
     def filled(self, table: SourceTable, prior: Prior, now: Described) -> Collection[str]:
         return ()  # a field that is new was in no record before

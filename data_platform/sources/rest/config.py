@@ -10,8 +10,6 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from data_platform.errors import ConfigurationError
 from data_platform.sources.http import auth as http_auth
-from data_platform.sources.http.client import HttpClient, Limits
-from data_platform.sources.http.waiting import Clock
 from data_platform.sources.kind import Connection
 from data_platform.sources.rest.paginators import AnyPaginator
 from data_platform.yaml_fields import VARIABLE, Frozen, FrozenDict, Model
@@ -235,23 +233,3 @@ def reader(source: str, environ: Mapping[str, str]) -> Get:
         return value
 
     return get
-
-
-def open_client(source: str, connection: RestConnection, get: Get, clock: Clock | None = None) -> HttpClient:
-    """A client for the API. ConfigurationError where a variable is missing."""
-    limits = Limits(
-        attempts=connection.attempts,
-        connect_seconds=connection.connect_timeout_seconds,
-        read_seconds=connection.read_timeout_seconds,
-        total_seconds=connection.total_timeout_seconds,
-        wait_seconds_max=connection.wait_seconds_max,
-        requests_per_second=connection.requests_per_second,
-    )
-    return HttpClient(
-        source,
-        limits,
-        auth=connection.auth.made(get) if connection.auth else None,
-        headers=connection.headers,
-        secret_headers={name: get(variable) for name, variable in connection.headers_env.items()},
-        clock=clock,
-    )

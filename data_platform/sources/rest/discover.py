@@ -18,7 +18,8 @@ from data_platform.printable import yaml_scalar
 from data_platform.sources.http.client import Answer, Request
 from data_platform.sources.http.words import host_of
 from data_platform.sources.looking import Privacy
-from data_platform.sources.rest.config import RestConnection, open_client, reader
+from data_platform.sources.rest.config import RestConnection, reader
+from data_platform.sources.rest.connect import open_client
 from data_platform.sources.rest.cursor import moment
 from data_platform.sources.rest.draft import Found, block
 from data_platform.sources.rest.keys import RestSourceKeys

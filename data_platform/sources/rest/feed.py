@@ -26,7 +26,8 @@ from data_platform.sources.records.keys import settings_of
 from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
 from data_platform.sources.rest.bind import Bounds
-from data_platform.sources.rest.config import connection_of, open_client, reader
+from data_platform.sources.rest.config import connection_of, reader
+from data_platform.sources.rest.connect import open_client
 from data_platform.sources.rest.cursor import (
     Value,
     at_most,
