@@ -26,6 +26,7 @@ MODULES: Mapping[str, str] = {
     "files": "data_platform.sources.files.kind",
     "rest": "data_platform.sources.rest.kind",
     "stripe": "data_platform.sources.stripe.kind",
+    "zendesk": "data_platform.sources.zendesk.kind",
 }
 """By name, the module whose ``KIND`` says the rest."""
 

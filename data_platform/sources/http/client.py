@@ -39,7 +39,9 @@ _BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``attempts`` counts those that failed without the server saying how long to wait; where it says so, ``wait_seconds_max``
-    bounds all waits of one request together. ``read_seconds`` is between two bytes, ``total_seconds`` for one answer."""
+    bounds all waits of one request together. ``read_seconds`` is between two bytes, ``total_seconds`` for one answer.
+    ``requests_in_window`` allows so many requests in any so many seconds. ``named`` is the key of ``connection`` that
+    limits requests, for messages."""
 
     attempts: int = 6
     connect_seconds: float = 10
@@ -47,7 +49,9 @@ class Limits:
     total_seconds: float = 600
     wait_seconds_max: float = 900
     requests_per_second: float | None = None
+    requests_in_window: tuple[int, float] | None = None
     bytes_max: int = 1 << 29
+    named: str = "requests_per_second"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,9 @@ class HttpClient:
         usual = {"Accept": "application/json", "User-Agent": "data-platform"}
         self._headers = {**usual, **(headers or {}), **(secret_headers or {})}
         self._secret = bool(secret_headers)
-        self._waits = Waits(title, self.clock, self.limits.requests_per_second)
+        self._waits = Waits(
+            title, self.clock, self.limits.requests_per_second, self.limits.requests_in_window
+        )
         self._lock, self._open = Lock(), set[requests.Response]()
         self._session = requests.Session()
         self._session.auth = _no_netrc
@@ -149,7 +155,9 @@ class HttpClient:
     def _given_up(self, again: _Again, request: Request) -> DataPlatformError:
         if again.after is not None and again.after > self.limits.wait_seconds_max:
             status = getattr(again.error, "status", 429)
-            return slow_down(status, self.where(request), again.after, self.limits.wait_seconds_max)
+            return slow_down(
+                status, self.where(request), again.after, self.limits.wait_seconds_max, self.limits.named
+            )
         return again.error
 
     def _once(self, request: Request, auth: Auth, credentials: str, tried: _Tried) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -36,12 +37,21 @@ class SystemClock:
 
 
 class Waits:
-    """The waits of one client: by its rate limit, by what the server asked for, and between attempts."""
+    """The waits of one client: by its rate limits, by what the server asked for, and between attempts. ``window`` allows
+    so many requests in any so many seconds, and all of them at once."""
 
-    def __init__(self, title: str, clock: Clock, per_second: float | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        clock: Clock,
+        per_second: float | None = None,
+        window: tuple[int, float] | None = None,
+    ) -> None:
         self._title, self.clock = title, clock
         self._gap = 1 / per_second if per_second else 0.0
         self._free, self._lock, self._ended = 0.0, Lock(), Event()
+        self._span = window[1] if window else 0.0
+        self._sent = deque[float](maxlen=window[0] if window else 0)
 
     def sleep(self, seconds: float) -> None:
         """SourceUnreachable where ``end`` was called: nobody wants the answer any more."""
@@ -58,6 +68,9 @@ class Waits:
         with self._lock:
             now = self.clock.monotonic()
             at = max(now, self._free)
+            if self._sent.maxlen and len(self._sent) == self._sent.maxlen:
+                at = max(at, self._sent[0] + self._span)
+            self._sent.append(at)
             self._free = at + self._gap
         self.sleep(at - now)
 

@@ -75,10 +75,11 @@ def refusal(status: int, where: str, credentials: str) -> SourceError:
     )
 
 
-def slow_down(status: int, where: str, asked: float, limit: float) -> SourceUnreachable:
+def slow_down(status: int, where: str, asked: float, limit: float, key: str) -> SourceUnreachable:
+    """``key`` of ``connection`` limits the requests."""
     return SourceUnreachable(
         f"{where} answered {status_text(status)} and asks to wait {asked:,.0f} s, more than the {limit:,.0f} s that may be"
-        " waited for one request. The next sync tries again; `requests_per_second` under `connection` keeps below"
+        f" waited for one request. The next sync tries again; `{key}` under `connection` keeps below"
         " the API's limit."
     )
 

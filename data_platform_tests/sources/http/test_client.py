@@ -167,6 +167,13 @@ def test_the_rate_limit_is_one_for_all_threads() -> None:
         assert w.clock.waited == pytest.approx([0.25] * 4)
 
 
+def test_a_window_holds_so_many_requests_and_no_more() -> None:
+    with world(in_turn(GOOD), Limits(requests_in_window=(3, 60))) as w:
+        for _ in range(7):
+            w.get()
+        assert w.clock.waited == pytest.approx([60, 60])
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -1,0 +1,1 @@
+"""Zendesk Support: incremental exports and lists of the API v2, by ``sources/http`` and ``sources/records``."""
