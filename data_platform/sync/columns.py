@@ -229,7 +229,7 @@ def _check_declared(table: Table, now: Described, where: str) -> None:
         for column in sorted(now.columns, key=lambda c: c.name)
         if not column.whole
         and not any(_on_one_way(path, _place(column)) for path in declared)
-        and (reason := of_column(column.name, now.name, _base(column), column.refers))
+        and (reason := _looks(column, now.name))
     }
     for path, base in sorted(now.paths.items()):
         at = parse_path(path)
@@ -245,6 +245,13 @@ def _check_declared(table: Table, now: Described, where: str) -> None:
         f" read. Under `personal:` of {table.id}, choose a treatment for each: hash, mask or redact, or `keep` if it"
         " may land unchanged" + ("; redact secrets, or omit them with `only`." if secrets else ".")
     )
+
+
+def _looks(column: ClearColumn, table: str) -> str | None:
+    """Why a column looks personal: by its own name, or by that of the value it takes from within a record."""
+    names = (column.name, _place(column)[-1])
+    reasons = (of_column(name, table, _base(column), column.refers) for name in dict.fromkeys(names))
+    return next(filter(None, reasons), None)
 
 
 def _on_one_way(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

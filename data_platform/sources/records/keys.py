@@ -46,6 +46,10 @@ class RecordSettings(KindSettings):
     parent_key: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
 
+    def read_of(self, only: Collection[str]) -> set[str]:
+        """The fields of a record of which something lands, where the catalog names the columns that do."""
+        return {self.fields[name][0] if name in self.fields else name for name in only}
+
     @property
     def parent_columns(self) -> tuple[str, ...]:
         return tuple(PARENT + name for name in self.parent_key)

@@ -15,6 +15,7 @@ from data_platform.sources.reading import Ask, Described, Opening, SourceTable
 from data_platform.sources.records.describe import declared_words, described
 from data_platform.sources.records.feed import Feed, Wanted
 from data_platform.sources.records.fields import words_of
+from data_platform.sources.records.keys import settings_of
 from data_platform.sources.records.steps import Gathering
 from data_platform.tables import Snapshot, TableId
 
@@ -64,7 +65,12 @@ class RecordsLooking:
                 gathering.add(page)
             step = gathering.end_step()
         words = words_of(table, declared, {}, step.values, afresh=True)
-        return described(self._feed, table, words if step.rows else {}, step.paths.found())
+        return described(
+            self._feed,
+            table,
+            words if step.rows else {},
+            step.paths.found(settings_of(table).read_of(table.only)),
+        )
 
     def findings(self, head: str, accept: Accept, now: Callable[[], datetime]) -> Iterator[Finding]:
         yield from self._feed.findings(head, now())

@@ -6,7 +6,7 @@ Every value of every record is looked at, so this is written for speed: one dict
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 MAP_KEYS = 300
@@ -48,9 +48,15 @@ class Paths:
         for column, node in other._below.items():
             _join(self._below.setdefault(column, _Node()), node)
 
-    def found(self) -> dict[str, str | None]:
-        """Each path with the base type of its values, where they are of one kind."""
-        return {path: base for name, node in self._below.items() for path, base in _flat(node, _quoted(name))}
+    def found(self, only: Collection[str] = ()) -> dict[str, str | None]:
+        """Each path with the base type of its values, where they are of one kind; ``only`` of these columns where
+        there are any."""
+        return {
+            path: base
+            for name, node in self._below.items()
+            if not only or name in only
+            for path, base in _flat(node, _quoted(name))
+        }
 
 
 def _object(value: dict[str, Any], node: _Node) -> None:

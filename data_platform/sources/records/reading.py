@@ -165,7 +165,9 @@ class RecordsReading:
         afresh = plan.load == "replace" and read.steps == 0
         words = words_of(table, declared_words(self._feed, table), read.words, step.values, afresh=afresh)
         read.words = with_needed(table, settings_of(table), words)
-        return described(self._feed, table, read.words, step.paths.found())
+        return described(
+            self._feed, table, read.words, step.paths.found(settings_of(table).read_of(table.only))
+        )
 
     def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
         table = plan.table

@@ -65,3 +65,19 @@ def test_keys_that_are_data_are_one_path(piles: Piles) -> None:
     piles.tables({"items": {"key": "id"}})
     piles.pile().put({"id": 1, "by_user": {f"u{n}": {"email": "eve@example.com"} for n in range(400)}})
     assert "by_user.*.email" in piles.failure()
+
+
+def test_what_only_leaves_out_need_not_be_declared(piles: Piles) -> None:
+    piles.tables({"items": {"key": "id", "only": ["id"]}})
+    piles.pile().put(PERSON)
+    assert piles.mistakes() == []
+    piles.good()
+    assert "eve" not in repr(piles.rows("SELECT * FROM raw_api.items")).lower()
+
+
+def test_a_field_is_asked_for_by_the_name_of_what_it_takes(piles: Piles) -> None:
+    for name, path in (("contact", "billing.phone"), ("bill", "billing")):
+        piles.tables({"items": {"key": "id", "fields": {name: path}, "only": ["id", name]}})
+        piles.pile().path.unlink(missing_ok=True)
+        piles.pile().put({"id": 1, "billing": {"phone": "+49 170 5550199"}})
+        assert "(looks like a phone number)" in piles.failure()
