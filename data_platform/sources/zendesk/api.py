@@ -127,6 +127,20 @@ class Body:
             f"{self.where}: the answer has no list `{name}`. Check that the URL is that of a Zendesk account."
         )
 
+    def has(self, name: str) -> bool:
+        return name in self._fields
+
+    def within(self, name: str, field: str) -> list[msgspec.Raw]:
+        """What each record under ``name`` has in ``field``. SourceError where there are records and none has it."""
+        records = [_BODY.decode(record) for record in self.records(name)]
+        found = [record[field] for record in records if field in record]
+        if records and not found:
+            raise SourceError(
+                f"{self.where}: no record has the side-load `{field}`, which was asked for. Check that the account's plan"
+                " includes it, or take the table out of the catalog."
+            )
+        return found
+
     def value(self, *path: str) -> Any:
         """The value at ``path``; None where there is none."""
         value: Any = None

@@ -17,7 +17,8 @@ ID = "id"
 @dataclass(frozen=True, slots=True)
 class ZendeskObject:
     """``answer`` is the key of the records in an answer, where it is not the object's name. ``deleted`` is (field, value)
-    of a record that names what was deleted; the value None means any but null. ``personal`` is by path the treatment
+    of a record that names what was deleted; the value None means any but null. ``beside`` is (records, field) of a side-load that may come in a list of the answer or
+    in a field of those records. ``personal`` is by path the treatment
     that a draft begins with."""
 
     name: str
@@ -30,6 +31,7 @@ class ZendeskObject:
     deleted: tuple[str, Any] | None = None
     personal: Mapping[str, str] = field(default_factory=dict)
     newest_data: str = ""
+    beside: tuple[str, str] | None = None
 
     @property
     def records(self) -> str:
@@ -100,6 +102,7 @@ OBJECTS: Mapping[str, ZendeskObject] = {
             "incremental/tickets/cursor.json",
             key="ticket_id",
             params={"include": "metric_sets"},
+            beside=("tickets", "metric_set"),
             types=_METRIC_SET,
             newest_data="updated_at",
         ),

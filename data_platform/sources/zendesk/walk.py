@@ -65,7 +65,7 @@ class Walk:
             number += 1
             asked = {"start_time": str(self._first())} if cursor is None else {"cursor": cursor}
             body = self._get({**asked, "per_page": str(per_page)}, went_on=cursor is not None)
-            records = body.records(self._object.records)
+            records = self._records(body)
             more = body.value("end_of_stream") is not True
             after = body.value("after_cursor")
             if more and (not isinstance(after, str) or after == cursor):
@@ -82,6 +82,14 @@ class Walk:
                 f"{self._object.endpoint}, page {number}",
                 more,
             )
+
+    def _records(self, body: Body) -> list[bytes]:
+        """The records of a page. A side-load comes in a list of its own or within the records that it belongs to: public
+        clients of Zendesk's know both forms."""
+        if self._object.beside is None or body.has(self._object.records):
+            return body.records(self._object.records)
+        name, field = self._object.beside
+        return [bytes(found) for found in body.within(name, field) if bytes(found) != b"null"]
 
     def _by_time(self, state: State, per_page: int) -> Iterator[Fetched]:
         held: Any = state.get("start_time")
