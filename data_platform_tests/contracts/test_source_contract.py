@@ -40,6 +40,7 @@ from data_platform_tests.contracts.worlds import (
     ITEMS,
     PERSONAL,
     Exports,
+    HelpDesk,
     Postgres,
     RestApi,
     ToyLog,
@@ -60,6 +61,7 @@ READINGS = {
     "log": LogReading,
     "pages": RecordsReading,
     "rest": RecordsReading,
+    "zendesk": RecordsReading,
     "files": FilesReading,
 }
 LOOKINGS = {
@@ -67,6 +69,7 @@ LOOKINGS = {
     "log": LogLooking,
     "pages": RecordsLooking,
     "rest": RecordsLooking,
+    "zendesk": RecordsLooking,
     "files": FilesLooking,
 }
 
@@ -75,7 +78,7 @@ class Killed(BaseException):
     """As if the process had ended there."""
 
 
-@pytest.fixture(params=["postgres", "log", "pages", "rest", "files"])
+@pytest.fixture(params=["postgres", "log", "pages", "rest", "zendesk", "files"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]
@@ -86,6 +89,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         with serving(api.answer) as server:
             api.url = server.url
             yield World(tmp_path, api).catalog()
+        return
+    if request.param == "zendesk":
+        desk = HelpDesk()
+        with serving(desk.answer) as server:
+            desk.environ["SHOP_URL"] = server.url
+            yield World(tmp_path, desk).catalog()
         return
     if request.param == "postgres":
         made = World(tmp_path, Postgres(request.getfixturevalue("database")))

@@ -303,6 +303,35 @@ class Exports:
 
 
 @dataclass
+class HelpDesk(RestApi):
+    """Zendesk's export of tickets, three a page; a ticket that is deleted comes once more and says so."""
+
+    kind: str = "zendesk"
+    environ: dict[str, str] = field(default_factory=lambda: {"SHOP_TOKEN": "s3cr3t"})
+
+    @property
+    def connection(self) -> Mapping[str, Any]:
+        return {"url_env": "SHOP_URL", "oauth_token_env": "SHOP_TOKEN", "exports_per_minute": 1_000}
+
+    @property
+    def block(self) -> Mapping[str, Any]:
+        return {"object": "tickets", "deleted": "remove"}
+
+    def answer(self, asked: Asked) -> Reply:
+        if not asked.path.endswith("/incremental/tickets/cursor.json"):
+            return Reply(status=404)
+        after = int(asked.query.get("cursor", 0))
+        found = [(change, text) for change, text in sorted(self.records.values()) if change > after]
+        page = ", ".join(text for _, text in found[:3])
+        last = json.dumps(str(found[:3][-1][0]) if found else asked.query.get("cursor"))
+        end = json.dumps(len(found) <= 3)
+        return Reply(f'{{"tickets": [{page}], "after_cursor": {last}, "end_of_stream": {end}}}'.encode())
+
+    def delete(self, id_: int) -> None:
+        self.put(id_, "deleted")
+
+
+@dataclass
 class World:
     """A project over ``items``."""
 
