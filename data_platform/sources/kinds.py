@@ -24,6 +24,7 @@ M = TypeVar("M", bound=Model)
 MODULES: Mapping[str, str] = {
     "postgres": "data_platform.sources.postgres.kind",
     "files": "data_platform.sources.files.kind",
+    "ga4": "data_platform.sources.ga4.kind",
     "rest": "data_platform.sources.rest.kind",
     "stripe": "data_platform.sources.stripe.kind",
     "zendesk": "data_platform.sources.zendesk.kind",

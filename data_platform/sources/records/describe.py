@@ -33,6 +33,6 @@ def described(
         own=own_columns(table),
         from_rows=True,
         deleted=GONE if marks_gone(table) else None,
-        replaces=settings.parent_columns if marks_gone(table) else (),
+        replaces=(settings.parent_columns or settings.replaces) if marks_gone(table) else (),
         paths=paths or {},
     )

@@ -38,13 +38,15 @@ Path = Annotated[str, AfterValidator(_path)]
 
 @dataclass(frozen=True, slots=True)
 class RecordSettings(KindSettings):
-    """``parent`` is the block whose records hold this table's in the array at ``path``, and ``parent_key`` its key."""
+    """``parent`` is the block whose records hold this table's in the array at ``path``, and ``parent_key`` its key.
+    ``replaces`` are columns whose rows a kind always reads together; its feed gives them within one page."""
 
     types: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parent: str | None = None
     parent_key: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
 
     def read_of(self, only: Collection[str]) -> set[str]:
         """The fields of a record of which something lands, where the catalog names the columns that do."""
