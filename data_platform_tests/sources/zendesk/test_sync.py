@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
+from data_platform.sources.reading import Opening
 from data_platform.sources.records import fetch
 from data_platform.sources.zendesk import walk
 from data_platform.sources.zendesk.api import Api, Body
+from data_platform.sources.zendesk.config import ZendeskConnection
+from data_platform.sources.zendesk.feed import ZendeskFeed
 from data_platform.sources.zendesk.objects import OBJECTS
+from data_platform.sync import check_sources
 from data_platform.sync.sources import discover
 from data_platform.tables import TableId
-from data_platform_tests.sources.zendesk.conftest import TICKETS, USERS, Desk
+from data_platform_tests.sources.zendesk.conftest import CONNECTION, TICKETS, USERS, Desk
 
 EVENTS: dict[str, Any] = {"personal": {"child_events.previous_value": "redact"}}
 
@@ -225,3 +230,32 @@ def test_a_start_leaves_out_what_is_older(desk: Desk) -> None:
     desk.write({"tickets": TICKETS}, start=day.isoformat()).good()
     ((count, first),) = desk.rows("SELECT count(*), min(generated_timestamp)::DATE FROM raw_help.tickets")
     assert 0 < count < len(tickets) and first >= day
+
+
+def test_validate_reads_a_first_page_and_names_what_it_meets(desk: Desk) -> None:
+    desk.write(
+        {
+            "tickets": TICKETS,
+            "organizations": {"personal": dict(OBJECTS["organizations"].personal)},
+            "macros": {},
+        }
+    )
+    assert check_sources(desk.platform).mistakes == []
+    desk.control("behaviour", {"read_only_role": True}, "PUT")
+    mistakes = check_sources(desk.platform).mistakes
+    assert len(mistakes) == 2 and all("403" in one and "must be an admin" in one for one in mistakes)
+    desk.write({"tickets": {}, "macros": {}})
+    desk.control("behaviour", {"read_only_role": False}, "PUT")
+    (mistake,) = check_sources(desk.platform).mistakes
+    assert "help/tickets" in mistake and "email_cc_ids" in mistake
+
+
+def test_doctor_says_whether_the_account_answers(desk: Desk) -> None:
+    opening = Opening("help", ZendeskConnection.model_validate(CONNECTION), desk.environ, ())
+    desk.write({"tickets": TICKETS})
+    tables = (desk.platform.catalog.source("help").table("tickets"),)
+    for token, status in ((desk.environ["ZENDESK_API_TOKEN"], "ok"), ("wrong", "fail")):
+        environ = {**desk.environ, "ZENDESK_API_TOKEN": token}
+        with ZendeskFeed(replace(opening, environ=environ, tables=tables)) as feed:
+            (finding,) = feed.findings("help", datetime.now(UTC))
+        assert finding.state == status and finding.check == "help: answers"
