@@ -165,9 +165,17 @@ class Client:
                 " extra: pip install 'data-platform[ga4]'."
             ) from None
         parts = urlsplit(self._address)
-        transport = BetaAnalyticsDataRestTransport(
-            host=parts.netloc, url_scheme=parts.scheme, credentials=self._credentials()
-        )
+        from google.auth.exceptions import GoogleAuthError
+
+        try:
+            transport = BetaAnalyticsDataRestTransport(
+                host=parts.netloc, url_scheme=parts.scheme, credentials=self._credentials()
+            )
+        except GoogleAuthError:
+            raise ConfigurationError(
+                f"{self._source}: this machine has no credentials of its own for Google. Name a service account's key file"
+                " with `credentials_file_env`, or run `gcloud auth application-default login`."
+            ) from None
         return BetaAnalyticsDataClient(transport=transport)
 
     def _credentials(self) -> Any:

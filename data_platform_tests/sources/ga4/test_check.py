@@ -11,6 +11,8 @@ import yaml
 
 from data_platform.catalog import load_catalog
 from data_platform.errors import CatalogError, ConfigurationError
+from data_platform.sandbox.services.ga4.credentials import EMAIL
+from data_platform.sources.ga4.client import Client
 from data_platform.sources.ga4.config import Ga4Connection
 from data_platform.sources.ga4.feed import open_looking
 from data_platform.sources.reading import Opening
@@ -100,3 +102,21 @@ def test_a_connection_that_leads_nowhere_says_why(
     opening = Opening("web", Ga4Connection(**connection), environ, ())
     with pytest.raises(ConfigurationError, match=words), open_looking(opening) as looking:
         looking.check(lambda *_: pytest.fail("nothing is accepted"))
+
+
+def test_a_machine_without_credentials_is_told_to_name_a_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+    opening = Opening("web", Ga4Connection(property="1"), {}, ())
+    with pytest.raises(ConfigurationError, match="credentials_file_env"), open_looking(opening) as looking:
+        looking.check(lambda *_: pytest.fail("nothing is accepted"))
+
+
+def test_a_service_accounts_key_is_taken_for_googles_own_address(web: Web) -> None:
+    key = str(web.property.place.folder / "key.json")
+    connection = Ga4Connection(property="1", credentials_file_env="KEY")
+    client = Client("web", connection, "1", {"KEY": key})
+    assert client._client.transport.host == "https://analyticsdata.googleapis.com"
+    assert client._client.transport._credentials.service_account_email == EMAIL
+    assert client.system == "properties/1"
