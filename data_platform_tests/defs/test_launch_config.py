@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 ALLOWED = (
     r"loggers\.console\.config\.(log_level|name): String",
-    r"ops\.sync_\w+\.config\.(refresh|audit): Bool",
+    r"ops\.sync_\w+\.config\.(refresh|audit|reconcile): Bool",
     r"ops\.sync_\w+\.config\.slices\.\[\]: String",
     # neither of them declares any configuration: what is given there is never read
     r"execution\.config: Any",

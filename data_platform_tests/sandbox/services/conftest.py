@@ -94,7 +94,8 @@ def serve(url: str, folder: Path) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def shop_of_today(postgres: PostgresServer) -> str:
-    url = postgres.create_database("shop_of_today")
+    # named anew each time: another folder may take the fixture too
+    url = postgres.create_database(f"today_{uuid.uuid4().hex[:12]}")
     generate(url, orders=ORDERS, seed=2, today=datetime.now(UTC).date())
     with psycopg.connect(url, autocommit=True) as connection, connection.transaction():
         install(Place("stripe", Path(), 0, {}), connection)
@@ -104,7 +105,7 @@ def shop_of_today(postgres: PostgresServer) -> str:
 @pytest.fixture(scope="session")
 def stripe_read(shop_of_today: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """For reading only. It is a copy, so that ``shop_of_today`` has no connection and may be copied again."""
-    yield from serve(_copy(shop_of_today, "shop_read"), tmp_path_factory.mktemp("stripe"))
+    yield from serve(_copy(shop_of_today, f"read_{uuid.uuid4().hex[:12]}"), tmp_path_factory.mktemp("stripe"))
 
 
 @pytest.fixture
