@@ -31,7 +31,7 @@ CASES = {
 def results(wanted: Wanted) -> Iterator[Result]:
     """Each case that is wanted, and then the peers."""
     names = wanted.of(CASES)
-    if not names and not wanted.peers:
+    if not names and (wanted.only or not wanted.peers):
         return
     wanted.say(f"Making {wanted.rows:,} orders on a PostgreSQL server of their own.")
     with (

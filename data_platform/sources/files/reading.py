@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from data_platform.errors import DataPlatformError, PositionLost, SourceError
+from data_platform.errors import PositionLost, SourceError
 from data_platform.sources.files.columns import described, landed_words
 from data_platform.sources.files.config import FilesConnection, settings_of
 from data_platform.sources.files.known import (
@@ -40,7 +40,8 @@ from data_platform.sources.reading import (
     SourceTable,
 )
 from data_platform.sources.rejected import RejectedFile
-from data_platform.tables import Fingerprint, Layout, Position, Slice, Snapshot, TableId, Tally
+from data_platform.sources.uncounted import Uncounted
+from data_platform.tables import Position, Snapshot, TableId
 from data_platform.words import plural
 
 STEP_BYTES, STEP_FILES = 1 << 30, 1_000
@@ -74,7 +75,7 @@ class _Read:
     seconds: float = 0.0
 
 
-class FilesReading:
+class FilesReading(Uncounted):
     """``Reading``, as of the listing that was made of each table when it was planned."""
 
     def __init__(self, place: Place) -> None:
@@ -230,22 +231,6 @@ class FilesReading:
 
     def interrupt(self) -> None:
         """Nothing is waited for."""
-
-    def count(self, plan: Plan) -> int:
-        raise _no_count(plan)
-
-    def explain_miscount(self, plan: Plan, read: int, counted: int) -> str:
-        raise _no_count(plan)
-
-    def measure(self, plan: Plan, layout: Layout, slices: Sequence[Slice]) -> Mapping[Slice, Fingerprint]:
-        raise _no_count(plan)
-
-    def tally(self, plan: Plan, layout: Layout) -> Mapping[Slice, Tally]:
-        raise _no_count(plan)
-
-
-def _no_count(plan: Plan) -> DataPlatformError:
-    return SourceError(f"{plan.table.id}: files count nothing, so that no read can be compared with them.")
 
 
 def known_of(table: SourceTable, prior: Prior) -> dict[str, Identity]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -42,16 +42,12 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@contextmanager
-def open_reading(opening: Opening) -> Iterator[RecordsReading]:
-    with Ga4Feed(opening) as feed, reading_of(feed) as reading:
-        yield reading
+def open_reading(opening: Opening) -> AbstractContextManager[RecordsReading]:
+    return reading_of(Ga4Feed(opening))
 
 
-@contextmanager
-def open_looking(opening: Opening) -> Iterator[RecordsLooking]:
-    with Ga4Feed(opening) as feed, looking_of(feed, opening) as looking:
-        yield looking
+def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
+    return looking_of(Ga4Feed(opening), opening)
 
 
 class Ga4Feed:

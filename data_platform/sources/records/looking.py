@@ -22,11 +22,12 @@ from data_platform.tables import Snapshot, TableId
 
 @contextmanager
 def looking_of(feed: Feed, opening: Opening) -> Iterator[RecordsLooking]:
-    """A looking over an opened feed."""
-    try:
-        yield RecordsLooking(feed, opening)
-    finally:
-        feed.interrupt()
+    """A looking over ``feed``, which is closed with it."""
+    with feed:
+        try:
+            yield RecordsLooking(feed, opening)
+        finally:
+            feed.interrupt()
 
 
 class RecordsLooking:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from data_platform.errors import DataPlatformError, PositionLost, SourceError
+from data_platform.errors import PositionLost
 from data_platform.sources.reading import (
     Ask,
     Described,
@@ -31,15 +31,16 @@ from data_platform.sources.records.fields import UNSEEN, landed_words, with_need
 from data_platform.sources.records.keys import settings_of
 from data_platform.sources.records.steps import Gathering, Step
 from data_platform.sources.records.write import Writer
-from data_platform.tables import Fingerprint, Json, Layout, Position, Slice, Snapshot, TableId, Tally
+from data_platform.sources.uncounted import Uncounted
+from data_platform.tables import Json, Position, Snapshot, TableId
 
 STREAMS_AT_ONCE = 4
 
 
 @contextmanager
 def reading_of(feed: Feed) -> Iterator[RecordsReading]:
-    """A reading over an opened feed."""
-    with ThreadPoolExecutor(STREAMS_AT_ONCE, thread_name_prefix="fetch") as threads:
+    """A reading over ``feed``, which is closed with it."""
+    with feed, ThreadPoolExecutor(STREAMS_AT_ONCE, thread_name_prefix="fetch") as threads:
         reading = RecordsReading(feed, threads)
         try:
             yield reading
@@ -60,7 +61,7 @@ class _Read:
     """The one that was finished last."""
 
 
-class RecordsReading:
+class RecordsReading(Uncounted):
     """``Reading``. Tables of one stream that go on from the same state are fed by one walk through its pages."""
 
     def __init__(self, feed: Feed, threads: ThreadPoolExecutor) -> None:
@@ -208,24 +209,6 @@ class RecordsReading:
         for fetch in self._fetches:
             fetch.stop()
         self._feed.interrupt()
-
-    def count(self, plan: Plan) -> int:
-        raise _no_count(plan)
-
-    def explain_miscount(self, plan: Plan, read: int, counted: int) -> str:
-        raise _no_count(plan)
-
-    def measure(self, plan: Plan, layout: Layout, slices: Sequence[Slice]) -> Mapping[Slice, Fingerprint]:
-        raise _no_count(plan)
-
-    def tally(self, plan: Plan, layout: Layout) -> Mapping[Slice, Tally]:
-        raise _no_count(plan)
-
-
-def _no_count(plan: Plan) -> DataPlatformError:
-    return SourceError(
-        f"{plan.table.id}: its source counts nothing, so that no read can be compared with it."
-    )
 
 
 def _state(position: Position) -> State:

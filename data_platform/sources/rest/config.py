@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from data_platform.errors import ConfigurationError
+from data_platform.sources.environment import value_of
 from data_platform.sources.http import auth as http_auth
 from data_platform.sources.kind import Connection
 from data_platform.sources.rest.paginators import AnyPaginator
@@ -219,17 +219,4 @@ def connection_of(connection: Connection) -> RestConnection:
 
 def reader(source: str, environ: Mapping[str, str]) -> Get:
     """How the variables of ``source`` are read."""
-
-    def get(name: str) -> str:
-        value = environ.get(name, "").strip()
-        if not value:
-            raise ConfigurationError(
-                f"{source}: the environment variable {name} is not set. Put its value into .env or the environment."
-            )
-        if any(ord(character) < 32 for character in value):
-            raise ConfigurationError(
-                f"{source}: the environment variable {name} holds a line break or control character."
-            )
-        return value
-
-    return get
+    return lambda name: value_of(source, name, environ)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -50,16 +50,12 @@ PARENTS_MAX = 10_000
 _BEGUN_ANEW = "the API no longer knows the page at which the last read was interrupted; this read began with the first page again"
 
 
-@contextmanager
-def open_reading(opening: Opening) -> Iterator[RecordsReading]:
-    with RestFeed(opening) as feed, reading_of(feed) as reading:
-        yield reading
+def open_reading(opening: Opening) -> AbstractContextManager[RecordsReading]:
+    return reading_of(RestFeed(opening))
 
 
-@contextmanager
-def open_looking(opening: Opening) -> Iterator[RecordsLooking]:
-    with RestFeed(opening) as feed, looking_of(feed, opening) as looking:
-        yield looking
+def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
+    return looking_of(RestFeed(opening), opening)
 
 
 class RestFeed:

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import ConfigurationError, DataPlatformError, SourceError
+from data_platform.sources.environment import value_of
 from data_platform.sources.http.client import HttpClient, Limits, Request
 from data_platform.sources.http.waiting import Clock
 from data_platform.sources.http.words import RequestRefused
@@ -143,11 +144,7 @@ class StripeApi:
 
 
 def _value(opening: Opening, variable: str) -> str:
-    value = opening.environ.get(variable, "").strip()
-    if not value:
-        raise ConfigurationError(
-            f"{opening.source}: the environment variable {variable} is not set. Put its value into .env or the environment."
-        )
+    value = value_of(opening.source, variable, opening.environ)
     if any(ord(character) <= 32 or ord(character) > 126 for character in value):
         raise ConfigurationError(
             f"{opening.source}: the environment variable {variable} holds a space or a character that no key has."

@@ -9,7 +9,7 @@ All seconds are by Stripe's clock.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -36,16 +36,12 @@ ADVANCE = 2 * DAY
 """A state this old is told anew though nothing changed, so that it stays within ``KEPT``."""
 
 
-@contextmanager
-def open_reading(opening: Opening) -> Iterator[RecordsReading]:
-    with StripeFeed(opening) as feed, reading_of(feed) as reading:
-        yield reading
+def open_reading(opening: Opening) -> AbstractContextManager[RecordsReading]:
+    return reading_of(StripeFeed(opening))
 
 
-@contextmanager
-def open_looking(opening: Opening) -> Iterator[RecordsLooking]:
-    with StripeFeed(opening) as feed, looking_of(feed, opening) as looking:
-        yield looking
+def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
+    return looking_of(StripeFeed(opening), opening)
 
 
 class StripeFeed:

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from data_platform.errors import SourceError, TableMissing
+from data_platform.sources.environment import value_of
 from data_platform.sources.http.auth import Auth, basic, bearer
 from data_platform.sources.http.client import HttpClient, Limits, Request
 from data_platform.sources.http.waiting import Clock
 from data_platform.sources.http.words import RequestRefused
-from data_platform.sources.zendesk.config import ZendeskConnection, url_of, value_of
+from data_platform.sources.zendesk.config import ZendeskConnection, url_of
 
 _BODY = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RECORDS = msgspec.json.Decoder(list[msgspec.Raw])

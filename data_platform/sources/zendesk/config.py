@@ -9,6 +9,7 @@ from typing import Annotated, cast
 from pydantic import Field, StringConstraints, model_validator
 
 from data_platform.errors import ConfigurationError
+from data_platform.sources.environment import value_of
 from data_platform.sources.kind import Connection
 from data_platform.yaml_fields import VARIABLE
 
@@ -81,20 +82,6 @@ class ZendeskConnection(Connection):
 def connection_of(connection: Connection) -> ZendeskConnection:
     """The connection of a source of this kind."""
     return cast(ZendeskConnection, connection)
-
-
-def value_of(source: str, name: str, environ: Mapping[str, str]) -> str:
-    """The value of a variable. ConfigurationError where it has none that can be sent."""
-    value = environ.get(name, "").strip()
-    if not value:
-        raise ConfigurationError(
-            f"{source}: the environment variable {name} is not set. Put its value into .env or the environment."
-        )
-    if any(ord(character) < 32 for character in value):
-        raise ConfigurationError(
-            f"{source}: the environment variable {name} holds a line break or control character."
-        )
-    return value
 
 
 def url_of(source: str, connection: ZendeskConnection, environ: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, time
 from types import TracebackType
 from typing import Self
@@ -26,16 +26,12 @@ from data_platform.sources.zendesk.walk import Fetched, Walk
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@contextmanager
-def open_reading(opening: Opening) -> Iterator[RecordsReading]:
-    with ZendeskFeed(opening) as feed, reading_of(feed) as reading:
-        yield reading
+def open_reading(opening: Opening) -> AbstractContextManager[RecordsReading]:
+    return reading_of(ZendeskFeed(opening))
 
 
-@contextmanager
-def open_looking(opening: Opening) -> Iterator[RecordsLooking]:
-    with ZendeskFeed(opening) as feed, looking_of(feed, opening) as looking:
-        yield looking
+def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
+    return looking_of(ZendeskFeed(opening), opening)
 
 
 class ZendeskFeed:

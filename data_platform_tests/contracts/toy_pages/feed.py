@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,16 +21,12 @@ from data_platform.sources.records.reading import RecordsReading, reading_of
 from data_platform_tests.contracts.toy_pages.kind import PagesConnection
 
 
-@contextmanager
-def open_reading(opening: Opening) -> Iterator[RecordsReading]:
-    with PagesFeed.of(opening) as feed, reading_of(feed) as reading:
-        yield reading
+def open_reading(opening: Opening) -> AbstractContextManager[RecordsReading]:
+    return reading_of(PagesFeed.of(opening))
 
 
-@contextmanager
-def open_looking(opening: Opening) -> Iterator[RecordsLooking]:
-    with PagesFeed.of(opening) as feed, looking_of(feed, opening) as looking:
-        yield looking
+def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
+    return looking_of(PagesFeed.of(opening), opening)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from data_platform.sources.reading import (
     prepare,
 )
 from data_platform.sources.rejected import Rejected, RejectedFile
+from data_platform.sources.uncounted import Uncounted
 from data_platform.sql import literal, quoted
-from data_platform.tables import Column, Fingerprint, Layout, Position, Slice, Snapshot, TableId, Tally
+from data_platform.tables import Column, Position, Snapshot, TableId
 from data_platform_tests.contracts.toy_source.kind import LogConnection
 from data_platform_tests.contracts.toy_source.log import Log, system
 
@@ -74,7 +75,7 @@ def describe(
     )
 
 
-class LogReading:
+class LogReading(Uncounted):
     """``sources.reading.Reading``, as of the ends that the logs had when it was opened."""
 
     def __init__(self, opening: Opening) -> None:
@@ -189,18 +190,6 @@ class LogReading:
 
     def moved_since(self, plan: Plan, position: Position) -> bool:
         return self._ends[plan.table.id] > self._offset(plan.table, Prior(position))
-
-    def count(self, plan: Plan) -> int:
-        raise AssertionError("a log has no count to prove anything by")
-
-    def explain_miscount(self, plan: Plan, read: int, counted: int) -> str:
-        raise AssertionError("a log has no count to prove anything by")
-
-    def measure(self, plan: Plan, layout: Layout, slices: Sequence[Slice]) -> Mapping[Slice, Fingerprint]:
-        raise AssertionError("a log has no count to prove anything by")
-
-    def tally(self, plan: Plan, layout: Layout) -> Mapping[Slice, Tally]:
-        raise AssertionError("a log has no count to prove anything by")
 
     def read_under(self) -> Snapshot:
         return self.snapshot
