@@ -21,8 +21,9 @@ GARBAGE_AFTER = 50_000
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The entry point: runs ``argv`` and exits with an exit code of ``cli.app``."""
-    # DuckDB imports pandas whenever a value is bound (1.3 s) unless it cannot; nothing here needs it.
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+    from data_platform.cli.no_pandas import keep_out
+
+    keep_out()
     # A command starts by making a hundred thousand objects that stay. Collecting garbage among them again and again,
     # and searching all installed packages for plug-ins of pydantic, takes a tenth of the start.
     gc.set_threshold(GARBAGE_AFTER)
