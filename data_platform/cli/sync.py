@@ -319,7 +319,7 @@ def tell(report: TableReport) -> None:
 
     name, operation = str(report.table), FIRST_READ if FIRST_READ in report.notes else report.operation
     if report.error is not None:
-        say(f"{name}: landed but not loaded" if report.landed_only else f"{name}: failed")
+        say(f"{name}: {_of_failed(report)}")
         return
     manifest, seconds = report.manifest, f"{report.seconds:.1f} s"
     if manifest is None:
@@ -339,6 +339,14 @@ def tell(report: TableReport) -> None:
     for note in report.notes:
         if note != FIRST_READ:  # the line already says it
             remark(f"  {note}")
+
+
+def _of_failed(report: TableReport) -> str:
+    if report.landed_only:
+        return "landed but not loaded"
+    if report.manifest is not None:
+        return f"failed; {plural(report.rows, 'row')} that were read before landed and are loaded"
+    return "failed"
 
 
 def report_fields(report: TableReport, evaluated: Evaluated | None = None) -> dict[str, Any]:

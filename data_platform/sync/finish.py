@@ -64,6 +64,11 @@ class Finishing:
         return sum(batch.bytes for batch in (*self.steps, *((self.manifest,) if self.manifest else ())))
 
     @property
+    def loads(self) -> bool:
+        """Whether there is something to load: of a read that failed, the steps that were committed before."""
+        return self.error is None or self.manifest is not None
+
+    @property
     def alone(self) -> bool:
         """Whether nothing is committed while it is loaded: it takes much memory, or needs the session."""
         return self.bytes >= GROUP_BYTES or self.work.compare or self.is_audit
@@ -87,7 +92,9 @@ class Finishing:
     def report(self) -> TableReport:
         self.work.reported = True
         if self.error is not None:
-            return reported(self.work, steps=self.steps, manifest=self.manifest, error=self.error)
+            return reported(
+                self.work, steps=self.steps, manifest=self.manifest, loaded=self.loaded, error=self.error
+            )
         return reported(
             self.work,
             steps=self.steps,
@@ -250,26 +257,30 @@ class Finish:
         done: list[Finishing] = []
         began, worked = time.monotonic(), 0.0
         try:
-            if any(one.error is None for one in waiting):
+            if any(one.loads for one in waiting):
                 with self.platform.warehouse(landed=True) as warehouse:
                     act = begin(warehouse)
                     while not done or time.monotonic() - began < HOLD_SECONDS:
                         if not waiting and (coming is None or not self._joins(waiting, coming)):
                             break
                         done.append(one := waiting.popleft())
-                        if one.error is not None:
+                        if not one.loads:
                             continue
-                        before = one.work.seconds
+                        before, failed = one.work.seconds, one.error
                         with one.at_work():
                             act(warehouse, one)
                         worked += one.work.seconds - before
-                        if isinstance(one.error, WarehouseError) and not isinstance(one.error, LoadRefused):
+                        broken = isinstance(one.error, WarehouseError)
+                        refused, one.error = isinstance(one.error, LoadRefused), failed or one.error
+                        if broken and not refused:
                             break  # an engine that is broken is broken for this table alone
                     _record_looks(warehouse, done)
         except DataPlatformError as error:  # it could not be opened, for any of them
             for one in waiting:
                 one.error = one.error or error
-        if not done or all(one.error is not None for one in waiting):
+            done += waiting
+            waiting.clear()
+        if not done or not any(one.loads for one in waiting):
             done += waiting
             waiting.clear()
         self._charge(done, time.monotonic() - began - worked)
@@ -303,6 +314,8 @@ class Finish:
             warehouse=warehouse,
             known=known,
         )
+        if one.error is not None:
+            return
         assert work.plan is not None
         sees_deletes = work.plan.load == "replace" or work.table.can.deletes == "events"
         look = Look(work.table.id, self.reading.snapshot.taken_at, sees_deletes)

@@ -15,8 +15,8 @@ from data_platform.warehouses import LoadResult
 @dataclass(frozen=True)
 class TableReport:
     """``manifest`` is None if nothing had changed; ``touched`` counts, per slice, rows that were
-    added, changed or removed in the warehouse. If there is an ``error`` and a ``manifest``, the batch had landed
-    before the error, and the next sync loads it."""
+    added, changed or removed in the warehouse. If there is an ``error`` and a ``manifest``, what is in ``batches``
+    had landed before the error, and what is not in ``loaded`` is loaded by the next sync."""
 
     table: TableId
     operation: Operation
@@ -58,7 +58,10 @@ class TableReport:
 
     @property
     def landed_only(self) -> bool:
-        return self.error is not None and self.manifest is not None
+        """Whether a batch landed that is not in the warehouse."""
+        if self.error is None or self.manifest is None:
+            return False
+        return not self.loaded or self.loaded[-1].sequence < self.manifest.sequence
 
 
 def touched(loaded: Iterable[LoadResult]) -> dict[Slice, int]:

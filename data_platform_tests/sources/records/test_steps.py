@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from data_platform.cli.sync import tell
+from data_platform.errors import LoadRefused
 from data_platform.sources.records import fetch, steps
+from data_platform.sync import finish
 from data_platform_tests.contracts.toy_pages import feed
 from data_platform_tests.sources.records.conftest import Piles
 
@@ -36,11 +39,42 @@ def test_a_cut_goes_on_where_it_ended(piles: Piles) -> None:
     (piles.folder / "broken").write_text("15")
     assert "the page at line 15 is torn" in piles.failure()
     assert sum(batch.rows for batch in piles.batches()) == 15, "what was read before the cut has landed"
+    assert piles.rows("SELECT count(*) FROM raw_api.items") == [(15,)], "and is loaded"
     (piles.folder / "broken").unlink()
     feed.ASKED.clear()
     piles.good()
     assert feed.ASKED == [15, 18]
     assert [id_ for (id_,) in piles.rows("SELECT id FROM raw_api.items ORDER BY id")] == list(range(20))
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_what_landed_before_a_cut_is_told_with_it(
+    piles: Piles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piles.tables({"items": {"key": "id"}, "others": {"key": "id"}})
+    piles.pile().put(*({"id": n} for n in range(20)))
+    piles.pile("others").put({"id": 1})
+    (piles.folder / "broken").write_text("15")
+    reports = piles.sync()
+    failed = reports["items"]
+    assert failed.error is not None and not failed.landed_only
+    assert [load.sequence for load in failed.loaded] == [1, 2, 3] and failed.rows == 15
+    assert reports["others"].error is None
+    tell(failed)
+    assert (
+        capsys.readouterr().out == "api/items: failed; 15 rows that were read before landed and are loaded\n"
+    )
+    refused = LoadRefused("not this one")
+
+    def not_loaded(*_: Any, **__: Any) -> Any:
+        raise refused
+
+    (piles.folder / "broken").write_text("18")
+    piles.pile("others").put({"id": 2})
+    monkeypatch.setattr(finish, "load_pending", not_loaded)
+    reports = piles.sync()
+    assert "torn" in str(reports["items"].error), "of two failures the first is told"
+    assert reports["items"].landed_only and reports["others"].error is refused
 
 
 @pytest.mark.usefixtures("small_steps")
