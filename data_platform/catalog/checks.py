@@ -53,6 +53,16 @@ def check_source(raw: Mapping[str, Any], report: Report, partitioned: bool) -> N
         )
 
 
+def check_optional(head: SourceFile, report: Report) -> None:
+    """A source that needs no variable is always configured."""
+    if head.optional and not report.has(("optional",)) and not head.connection.variables({}):
+        report.add(
+            ("optional",),
+            "is for a source whose `connection` names environment variables: without any it is always there. Take the line"
+            " out",
+        )
+
+
 def check_reconcile(head: SourceFile, blocks: Mapping[str, TableBlock], kind: Kind, report: Report) -> None:
     """A schedule on which nothing could be compared would do nothing, and look as if it did."""
     if head.reconcile is None or report.has(("reconcile",)):

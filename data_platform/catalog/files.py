@@ -55,7 +55,8 @@ class TableBlock(TableSettings, TableKeys):
     read_every_hours: Hours | None = Field(
         default=None,
         description="The interval at which the probe has a relation read if PostgreSQL does not tell whether it changed (a view,"
-        " a materialized view, a foreign table). Default: half of its freshness_hours.",
+        " a materialized view, a foreign table) or an API. Default: half of its freshness_hours, or all of them where it has a"
+        " schedule.",
     )
     keep_replaced_days: int | None = Field(
         default=None,

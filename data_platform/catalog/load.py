@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from data_platform.catalog.checks import (
     check_environment,
+    check_optional,
     check_reconcile,
     check_rules_fit,
     check_source,
@@ -219,6 +220,7 @@ def _read_source(
     check_source(data, report, any(block.partition is not None for block in blocks.values()))
     if head is not None:
         check_reconcile(head, blocks, kind_of(known), report)
+        check_optional(head, report)
     mistakes += report.mistakes.values()
     questions += report.questions
     if head is None or report.mistakes:
@@ -288,7 +290,8 @@ def _source(head: SourceFile, blocks: Mapping[str, TableBlock]) -> Source:
             freshness_hours=freshness,
             schedule=block.schedule or head.schedule,
             probed=block.schedule is None,
-            read_every_hours=block.read_every_hours or freshness / 2,
+            read_every_hours=block.read_every_hours
+            or (freshness if block.schedule or head.schedule else freshness / 2),
             timezone=head.timezone,
             start=start,
             keep_replaced_days=block.keep_replaced_days,

@@ -206,6 +206,11 @@ class SourceSettings(Model):
     owner: Owner | None = Field(
         default=None, description="Who is responsible: an email address, or `team:` and a team's name."
     )
+    optional: bool = Field(
+        default=False,
+        description="`true`: while none of the variables that `connection` names is set and nothing of the source has landed,"
+        " the source is left out, as if its file were not there. Default false: a variable that is missing is an error.",
+    )
     timezone: str = Field(
         default="UTC",
         description="Time zone of the daily partitions, and of `timestamp` columns without one: an IANA name"
@@ -292,14 +297,33 @@ class Catalog(Model):
     """Unconfirmed guesses, each with its file and line."""
     left_out: tuple[str, ...] = ()
     """Mistakes in source files that were left out, if only readable files were requested."""
+    not_configured: Annotated[Mapping[str, tuple[str, ...]], Frozen] = FrozenDict()
+    """Optional sources that were left out because none of their variables is set, and these variables."""
 
     def environment(self, name: str) -> Environment:
         """ConfigurationError, with near matches, when there is none."""
         return _get(self.environments, name, "catalog/platform.yaml has no environment", "It has")
 
     def source(self, name: str) -> Source:
-        """ConfigurationError, with near matches, when there is none."""
+        """ConfigurationError, with near matches, when there is none; where it is not configured, with what to set."""
+        if name in self.not_configured:
+            raise ConfigurationError(
+                f"The source {name!r} is not configured, so it is left out. Put {', '.join(self.not_configured[name])} into"
+                " .env or the environment."
+            )
         return _get(self.sources, name, "the catalog has no source", "It has")
+
+    def without(self, not_configured: Mapping[str, tuple[str, ...]]) -> Catalog:
+        """This catalog without these of its sources."""
+        sources = FrozenDict({name: one for name, one in self.sources.items() if name not in not_configured})
+        return self.model_copy(update={"sources": sources, "not_configured": FrozenDict(not_configured)})
+
+    def absences(self) -> list[str]:
+        """A sentence for each source that is not configured."""
+        return [
+            f"{name} is not configured, so it is left out: none of {', '.join(variables)} is set."
+            for name, variables in self.not_configured.items()
+        ]
 
     def table(self, table: TableId) -> Table:
         """ConfigurationError, with near matches, when there is none."""

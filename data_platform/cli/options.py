@@ -94,6 +94,14 @@ def _is_project(folder: Path) -> bool:
         return False
 
 
+def tell_absences(platform: Platform) -> None:
+    """A note for each source that is not configured."""
+    from data_platform.cli.output import remark
+
+    for sentence in platform.catalog.absences():
+        remark(sentence)
+
+
 def open_project(root: Path | None, environment: str | None, *, whole: bool = True) -> Platform:
     """The platform of the chosen project and environment. Connects to nothing yet. Without ``whole``,
     a source whose file has a mistake is left out, with a note."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, tell_absences
 from data_platform.cli.output import ago, plural, progress, remark, say, say_error, say_json, say_table
 from data_platform.cli.sync import choose, position_fields
 from data_platform.errors import LandingError, WarehouseError
@@ -84,10 +84,13 @@ def status(
                 "at": now.isoformat(timespec="seconds"),
                 "warehouse_error": str(trouble) if trouble else None,
                 "tables": [status_fields(one) for one in found],
+                "not_configured": sorted(platform.catalog.not_configured),
             }
         )
     else:
         tell(found, now)
+        if not targets:
+            tell_absences(platform)
         if trouble is not None:
             say_error(str(trouble))
     codes = [LandingError.exit_code for one in found if one.error] + ([trouble.exit_code] if trouble else [])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data_platform.cli.interrupts import interrupt
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, tell_absences
 from data_platform.cli.output import error_fields, plural, progress, remark, say, say_error, say_json, size
 from data_platform.errors import ConfigurationError, DataPlatformError, SyncFailed
 from data_platform.tables import NULL_SLICE, Position, Slice, TableId, days_between
@@ -112,11 +112,14 @@ def sync(
                 "exit_code": code,
                 "environment": platform.environment.name,
                 "tables": [report_fields(report, found.get(report.table)) for report in reports],
+                "not_configured": sorted(platform.catalog.not_configured),
             }
         )
     else:
         tell_errors(reports)
         tell_rules(found)
+        if not targets:
+            tell_absences(platform)
         failed = sum(report.error is not None for report in reports)
         rows = sum(report.rows for report in reports)
         remark(

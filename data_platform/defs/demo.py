@@ -20,7 +20,7 @@ def main() -> int:
     import dagster as dg
     from dotenv import load_dotenv
 
-    from data_platform.catalog import load_catalog, project_root
+    from data_platform.catalog import project_root
     from data_platform.cli.summary import show
     from data_platform.defs.backup import JOB as BACKUP
     from data_platform.defs.build import build
@@ -36,7 +36,7 @@ def main() -> int:
     platform = open_platform(root)
     started = time.monotonic()
     print("Syncing every table, building and testing every model, evaluating every check.", flush=True)
-    definitions = build(load_catalog(root), platform.environment.name)
+    definitions = build(platform.catalog, platform.environment.name)
 
     def run(job: str, **arguments: Any) -> Any:
         result = definitions.resolve_job_def(job).execute_in_process(

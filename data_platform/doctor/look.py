@@ -63,6 +63,8 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
     )
     if catalog.questions:
         yield verdicts.guesses(len(catalog.questions))
+    if catalog.not_configured:
+        yield Finding("not configured", "ok", "\n".join(catalog.absences()))
     yield from verdicts.variables(named_variables(catalog, platform.environment, environ), environ)
     yield hash_key(platform)
     yield ledger_key(platform)

@@ -11,9 +11,14 @@ _TOP = 10**12
 of ``FOLDER_MAX``, so that listing it looks at few names however long the chain is."""
 
 
+def manifests_of(table: TableId) -> str:
+    """The folder of all manifests of ``table``."""
+    return f"{table}/manifests"
+
+
 def manifest_key(table: TableId, sequence: int) -> str:
     top = _TOP - sequence
-    return f"{table}/manifests/{top // FOLDER_MAX:09d}/{top:012d}.json"
+    return f"{manifests_of(table)}/{top // FOLDER_MAX:09d}/{top:012d}.json"
 
 
 def part_key(table: TableId, sequence: int, nonce: str, index: int = 0) -> str:

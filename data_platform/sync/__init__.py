@@ -5,6 +5,7 @@ The functions for the command line and the graph are exported here.
 
 from __future__ import annotations
 
+from data_platform.sync.configured import configured
 from data_platform.sync.load import check_completeness, load_pending
 from data_platform.sync.platform import Platform, open_platform
 from data_platform.sync.probe import TableProbe, probe
@@ -18,6 +19,7 @@ __all__ = [
     "TableReport",
     "check_completeness",
     "check_sources",
+    "configured",
     "discover",
     "load_pending",
     "open_platform",

@@ -17,6 +17,7 @@ from data_platform.errors import ConfigurationError
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.signing import Signer
 from data_platform.stores import Store
+from data_platform.sync.configured import configured
 from data_platform.warehouses import Warehouse
 
 ENVIRONMENT_VARIABLE = "DATA_PLATFORM_ENV"
@@ -75,7 +76,8 @@ def open_platform(
     whole: bool = True,
 ) -> Platform:
     """Read the catalog at ``root`` and choose ``environment`` (default: DATA_PLATFORM_ENV, or local).
-    Without ``whole``, sources whose file has a mistake are left out."""
+    Without ``whole``, sources whose file has a mistake are left out. So is an optional source that is not
+    configured."""
     environ = os.environ if environ is None else environ
     catalog = load_catalog(root or project_root(), whole=whole)
     name = environment or environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
@@ -86,5 +88,6 @@ def open_platform(
         )
     chosen = catalog.environments[name]
     store = chosen.landing.open(catalog.root, environ)
+    catalog = configured(catalog, environ, lambda: store)
     signer = Signer.of(chosen.signing, name, environ)
     return Platform(catalog, chosen, environ, store, Ledger(store, environ, signer))

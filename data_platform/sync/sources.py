@@ -42,6 +42,10 @@ def check_sources(platform: Platform, named: Collection[str] | None = None) -> C
     """Compare the catalog with the sources (only those ``named``, if any): one line for each table that could not be
     synced."""
     found = Checked()
+    for name in named or ():
+        platform.catalog.source(name)
+    if not named:
+        found.notes += platform.catalog.absences()
     sources = [s for s in platform.catalog.sources.values() if not named or s.name in named]
     if any("hash" in table.personal.values() for source in sources for table in source.tables.values()):
         try:

@@ -21,9 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_committed_catalog_is_valid(catalog: Catalog) -> None:
-    assert [str(t) for t in catalog.table_ids()] == [
-        f"shop/{t}" for t in ("users", "products", "orders", "order_items", "payments", "events")
+    assert list(catalog.source("shop").tables) == [
+        *("users", "products", "orders", "order_items", "payments", "events"),
     ]
+    assert {source.name: source.optional for source in catalog.sources.values()} == {
+        **dict.fromkeys(("files", "stripe", "web", "zendesk"), True),
+        "shop": False,
+    }
+    assert not catalog.questions
     assert set(catalog.environments) == {"local", "prod"}
     assert catalog.environments["local"].automation == "stopped"
     assert catalog.environments["prod"].automation == "running"

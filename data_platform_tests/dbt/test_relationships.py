@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 
 from data_platform.sync import Platform, open_platform, sync_changes, sync_slices
 from data_platform.tables import Slice
-from data_platform_tests.dbt.runner import PROJECT, Dbt
+from data_platform_tests.dbt.runner import Dbt
+from data_platform_tests.repository import copy_catalog
 
 pytestmark = pytest.mark.slow
 NEW_ORDER = (
@@ -69,7 +69,7 @@ class Shop:
 
 @contextmanager
 def opened(root: Path, url: str) -> Iterator[Shop]:
-    shutil.copytree(PROJECT.parent / "catalog", root / "catalog")
+    copy_catalog(root)
     own = {"SHOP_DATABASE_URL": url, "DATA_PLATFORM_HASH_KEY": "a key that only tests use"}
     platform = open_platform(root, "local", {**os.environ, **own})
     dbt = Dbt(root)

@@ -18,6 +18,7 @@ from data_platform.defs.build import build
 from data_platform.errors import ConfigurationError
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sync import Platform, open_platform
+from data_platform_tests.repository import copy_catalog
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -92,7 +93,7 @@ class Project:
 
 
 def copy_project(root: Path) -> Path:
-    shutil.copytree(REPOSITORY / "catalog", root / "catalog")
+    copy_catalog(root)
     (root / "dbt").symlink_to(REPOSITORY / "dbt")
     return root
 

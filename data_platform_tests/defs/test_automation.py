@@ -7,9 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from data_platform.catalog import load_catalog
 from data_platform.defs.build import build
-from data_platform_tests.defs.conftest import REPOSITORY
+from data_platform_tests.repository import shop_alone
 
 pytestmark = pytest.mark.slow
 ORDERS_CHECK = dg.AssetCheckKey(dg.AssetKey(["raw", "shop", "orders"]), "order_id_not_null")
@@ -45,7 +44,7 @@ class Daemon:
 
 @pytest.fixture(scope="module")
 def definitions(manifest: Path) -> dg.Definitions:
-    return build(load_catalog(REPOSITORY), "local")
+    return build(shop_alone(), "local")
 
 
 def test_it_follows_a_change_of_an_old_day_once(definitions: dg.Definitions) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_platform.catalog import load_catalog
 from data_platform.defs.build import build
 from data_platform.defs.loaded import loaded
 from data_platform.defs.raw import raw_assets
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 from data_platform_tests.defs.conftest import REPOSITORY, copy_project
+from data_platform_tests.repository import shop_alone
 
 pytestmark = pytest.mark.slow
 SNAPSHOT = Path(__file__).with_name("definitions.json")
@@ -56,7 +56,7 @@ def contents(definitions: dg.Definitions) -> dict[str, Any]:
 
 def test_they_are_what_the_snapshot_says(manifest: Path) -> None:
     """To take a new snapshot: delete definitions.json and run this test."""
-    found = contents(build(load_catalog(REPOSITORY), "local"))
+    found = contents(build(shop_alone(), "local"))
     if not SNAPSHOT.exists():
         SNAPSHOT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         pytest.fail(f"{SNAPSHOT.name} was not there; it is written now: read it, then commit it")
@@ -67,7 +67,7 @@ def test_the_graph_follows_what_the_warehouse_can(manifest: Path, monkeypatch: p
     """Many may write: no pool. No archive: no backup of the warehouse, nor a drill."""
     many = replace(DuckDBConfig.traits, writers="many", archive=False)
     monkeypatch.setattr(DuckDBConfig, "traits", many)
-    found = contents(build(load_catalog(REPOSITORY), "local"))
+    found = contents(build(shop_alone(), "local"))
     usual = json.loads(SNAPSHOT.read_text())
     gone = {"backup/warehouse", "restore_drill/warehouse"}
     assert found["assets"] == {
@@ -79,13 +79,13 @@ def test_the_graph_follows_what_the_warehouse_can(manifest: Path, monkeypatch: p
 
 
 def test_an_asset_shows_the_engine_it_is_in() -> None:
-    (assets,) = raw_assets(load_catalog(REPOSITORY).source("shop"), ToyConfig(folder=Path("toy")))
+    (assets,) = raw_assets(shop_alone().source("shop"), ToyConfig(folder=Path("toy")))
     assert {kind for spec in assets.specs for kind in spec.kinds} == {"parquet", "toy"}
 
 
 def test_in_production_everything_runs_and_locally_only_what_starts_nothing(manifest: Path) -> None:
-    local = contents(build(load_catalog(REPOSITORY), "local"))
-    production = contents(build(load_catalog(REPOSITORY), "prod"))
+    local = contents(build(shop_alone(), "local"))
+    production = contents(build(shop_alone(), "prod"))
     assert {name for name, status in local["sensors"].items() if status == "RUNNING"} == {
         "alerts",
         "report_batches",

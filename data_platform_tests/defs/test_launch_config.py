@@ -16,6 +16,7 @@ import pytest
 from data_platform.catalog import load_catalog
 from data_platform.defs.build import build
 from data_platform_tests.defs.conftest import REPOSITORY, copy_project
+from data_platform_tests.repository import shop_alone
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +48,7 @@ def leaves(type_: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
 
 @pytest.mark.parametrize("environment", ["local", "prod"])
 def test_no_job_takes_a_program_a_path_or_an_environment(manifest: Path, environment: str) -> None:
-    repository = build(load_catalog(REPOSITORY), environment).get_repository_def()
+    repository = build(shop_alone(), environment).get_repository_def()
     jobs = repository.get_all_jobs()
     assert {"everything", "backup", "shop_changes", "__ASSET_JOB"} <= {job.name for job in jobs}
     taken = {(job.name, leaf) for job in jobs for leaf in leaves(job.run_config_schema.config_type)}
@@ -84,7 +85,7 @@ def test_a_run_that_names_them_is_refused(tmp_path: Path, manifest: Path, name: 
 
 def test_the_executor_imports_nothing_a_launch_names(manifest: Path) -> None:
     """In `prod` a step is a process, started by a server that imports what it is told to."""
-    job = build(load_catalog(REPOSITORY), "prod").resolve_job_def("everything")
+    job = build(shop_alone(), "prod").resolve_job_def("everything")
     named = {"execution": {"config": {"start_method": {"forkserver": {"preload_modules": ["antigravity"]}}}}}
     from dagster._core.execution.api import create_execution_plan
     from dagster._core.system_config.objects import ResolvedRunConfig

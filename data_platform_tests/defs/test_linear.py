@@ -11,11 +11,10 @@ import pytest
 from dagster._core.definitions.assets.job import asset_job
 from dagster_shared.record import replace
 
-from data_platform.catalog import load_catalog
 from data_platform.defs import linear
 from data_platform.defs.build import build
 from data_platform.defs.checks import CheckResult
-from data_platform_tests.defs.conftest import REPOSITORY
+from data_platform_tests.repository import shop_alone
 
 FIRST, SECOND, LATER = dg.AssetKey("first"), dg.AssetKey("second"), dg.AssetKey("later")
 
@@ -52,7 +51,7 @@ def test_the_dependencies_of_ops_are_the_same(manifest: Path) -> None:
     plain = original.__closure__[0].cell_contents if original.__module__ == linear.__name__ else original
     for graph in (
         _graph(dg.Definitions(assets=[both, later], asset_checks=[apart])),
-        _graph(build(load_catalog(REPOSITORY), "local")),
+        _graph(build(shop_alone(), "local")),
     ):
         deps, by_handle = plain(graph)
         found, handles = linear.node_deps(plain)(graph)
@@ -63,7 +62,7 @@ def test_the_dependencies_of_ops_are_the_same(manifest: Path) -> None:
 
 def test_each_is_put_in_once(manifest: Path) -> None:
     for _ in range(2):
-        build(load_catalog(REPOSITORY), "local")
+        build(shop_alone(), "local")
     for owner, name, _ in linear.REPLACED:
         put = getattr(owner, name)
         assert put.__module__ == linear.__name__
@@ -116,7 +115,7 @@ def test_a_result_is_evaluated_as_dagsters_own() -> None:
 
 
 def test_a_check_of_an_asset_of_nobody_is_refused(manifest: Path) -> None:
-    build(load_catalog(REPOSITORY), "local")
+    build(shop_alone(), "local")
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="Invalid asset key"):
         dg.multi_asset(specs=[dg.AssetSpec(SECOND)], check_specs=[dg.AssetCheckSpec("own", asset=FIRST)])(
             lambda: None

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +21,8 @@ import dagster as dg
 import psutil
 import psycopg
 import yaml
+
+from data_platform_tests.repository import copy_catalog
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
@@ -71,7 +72,7 @@ def free_port() -> int:
 
 def write_project(root: Path, data: Path) -> Path:
     """The repository's catalog, its environment ``prod`` on folders of the test's own, and dbt."""
-    shutil.copytree(REPOSITORY / "catalog", root / "catalog")
+    copy_catalog(root)
     platform = root / "catalog" / "platform.yaml"
     text = platform.read_text()
     assert "/var/lib/data-platform" in text

@@ -35,6 +35,7 @@ from data_platform.alerts.messages import link
 from data_platform.defs import links
 from data_platform_tests.conftest import SHOP_ORDERS
 from data_platform_tests.end_to_end.foreign import Site, foreign_site
+from data_platform_tests.repository import copy_catalog
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -158,8 +159,8 @@ def interface(
     tmp_path_factory: pytest.TempPathFactory, postgres: Any, shop: str, slack: Site
 ) -> Iterator[Interface]:
     root = tmp_path_factory.mktemp("project")
-    for name in ("catalog", "dbt"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("target", "logs"))
+    copy_catalog(root)
+    shutil.copytree(ROOT / "dbt", root / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
     write_comments(root / "catalog" / "sources" / "shop.yaml")
     home = root / ".dagster"
     home.mkdir()

@@ -19,12 +19,11 @@ from data_platform.sources.http.client import HttpClient, Limits, Request
 from data_platform.sources.http.waiting import Clock
 from data_platform.sources.http.words import RequestRefused
 from data_platform.sources.reading import Opening
-from data_platform.sources.stripe.config import connection_of
+from data_platform.sources.stripe.config import base_of, connection_of
 
 if TYPE_CHECKING:
     import stripe
 
-STRIPE = "https://api.stripe.com"
 _WORDED = frozenset({400, 401, 402, 403, 404})
 """Statuses whose body says why."""
 _PERMISSION = re.compile(r"\brak_[a-z0-9_]+")
@@ -55,13 +54,7 @@ class StripeApi:
         connection = connection_of(opening.connection)
         self.source, self._key_env = opening.source, connection.api_key_env
         key = _value(opening, connection.api_key_env)
-        base = _value(opening, connection.api_base_env) if connection.api_base_env else STRIPE
-        if not base.startswith(("http://", "https://")):
-            raise ConfigurationError(
-                f"{opening.source}: the URL in {connection.api_base_env} does not begin with https:// or http://."
-                " Correct it."
-            )
-        self.base = base.rstrip("/")
+        self.base = base_of(opening.source, connection, opening.environ)
         self.mode = "test" if "_test_" in key[:12] else "live"
         self.http = HttpClient(
             opening.source, Limits(requests_per_second=connection.requests_per_second), clock=clock

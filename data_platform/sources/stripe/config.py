@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, cast
 
 from pydantic import Field, StringConstraints
 
+from data_platform.errors import ConfigurationError
+from data_platform.sources.environment import value_of
 from data_platform.sources.kind import Connection
 from data_platform.yaml_fields import VARIABLE
 
 Variable = Annotated[str, StringConstraints(pattern=VARIABLE)]
+STRIPE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
 """The one that the official client of this release is made for."""
 
@@ -23,7 +27,8 @@ class StripeConnection(Connection):
     )
     api_base_env: Variable | None = Field(
         default=None,
-        description="Environment variable that holds another base URL than Stripe's, such as the sandbox's.",
+        description="Environment variable that holds another base URL than Stripe's, such as the sandbox's. Where it is not"
+        " set, Stripe is asked.",
     )
     api_version: str = Field(
         default=API_VERSION,
@@ -51,6 +56,22 @@ class StripeConnection(Connection):
         le=1_000,
         description="How many requests may be sent in a second, by all tables together. Stripe allows 25 to one endpoint.",
     )
+
+    def variables(self, environ: Mapping[str, str]) -> Mapping[str, bool]:
+        return {key: key != "api_base_env" for key in super().variables(environ)}
+
+
+def base_of(source: str, connection: StripeConnection, environ: Mapping[str, str]) -> str:
+    """The base URL, without a slash at its end. ConfigurationError where the variable holds none."""
+    variable = connection.api_base_env
+    if variable is None or not environ.get(variable, "").strip():
+        return STRIPE
+    base = value_of(source, variable, environ)
+    if not base.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"{source}: the URL in {variable} does not begin with https:// or http://. Correct it."
+        )
+    return base.rstrip("/")
 
 
 def connection_of(connection: Connection) -> StripeConnection:
