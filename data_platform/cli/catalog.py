@@ -208,7 +208,7 @@ def discover(
     from data_platform.sync.sources import discover as draft
 
     with progress(f"drafting {source}"):
-        text = draft(os.environ, source=source, kind=kind, **keys)
+        text = draft(os.environ, source=source, kind=kind, root=folder, **keys)
     if target is None:
         print(text, end="" if text.endswith("\n") else "\n")
         return
@@ -255,7 +255,11 @@ def keys_given(given: Sequence[str]) -> dict[str, str]:
     keys = {}
     for text in given:
         key, equals, value = text.partition("=")
-        if not equals or not re.fullmatch(r"[a-z][a-z0-9_]*", key) or key in ("source", "kind", "environ"):
+        if (
+            not equals
+            or not re.fullmatch(r"[a-z][a-z0-9_]*", key)
+            or key in ("source", "kind", "environ", "root")
+        ):
             raise typer.BadParameter("--set must be KEY=VALUE, such as --set token_env=CRM_TOKEN.")
         keys[key] = value
     return keys

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
 
 from data_platform.yaml_fields import Model
 
@@ -25,6 +26,10 @@ class Connection(Model):
         """The variable that ``key``, one of ``variables``, names."""
         name: str = getattr(self, key)
         return name
+
+    def under(self, root: Path) -> Self:
+        """With relative paths of files that start at ``root``, the project's folder."""
+        return self
 
 
 class SourceKeys(Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -67,9 +68,10 @@ def discover(
     environ: Mapping[str, str],
     today: date,
     privacy: Privacy,
+    root: Path = Path(),
 ) -> str:
     """The YAML text of a catalog file for a source of ``kind``. ``given`` are keys of its ``connection`` and of its
-    file, as text. ConfigurationError for what the kind does not take, and for a kind that drafts no file."""
+    file, as text; relative paths in them start at ``root``. ConfigurationError for what the kind does not take, and for a kind that drafts no file."""
     if kind not in MODULES:
         raise ConfigurationError(f"{kind!r} is not a kind of source. Known: {', '.join(MODULES)}.")
     known = kind_of(kind)
@@ -86,7 +88,9 @@ def discover(
         )
     text: str = _function(known.discover)(
         source=source,
-        connection=_given(known, known.connection, {k: v for k, v in given.items() if k in of_connection}),
+        connection=_given(
+            known, known.connection, {k: v for k, v in given.items() if k in of_connection}
+        ).under(root),
         keys=_given(known, known.source_keys, {k: v for k, v in given.items() if k in of_file}),
         environ=environ,
         today=today,

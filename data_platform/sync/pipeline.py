@@ -29,7 +29,8 @@ def one_pass(
         return
     source = platform.catalog.source(works[0].table.id.source)
     tables = [work.table for work in works if work.error is None]
-    opening = Opening(source.name, source.connection, platform.environ, tables)
+    connection = source.connection.under(platform.catalog.root)
+    opening = Opening(source.name, connection, platform.environ, tables)
     try:
         with ExitStack() as stack:
             scratch = stack.enter_context(platform.store.scratch())

@@ -61,7 +61,7 @@ def probe(
             found.append(TableProbe(table.id, None, error=error))
     readable = [t for t in chosen if t.id.table in states]
     recall = platform.ledger.looks()
-    opening = Opening(source, known.connection, platform.environ, readable)
+    opening = Opening(source, known.connection.under(platform.catalog.root), platform.environ, readable)
     try:
         with open_looking(known.kind, opening) as looking:
             now = looking.snapshot()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from data_platform.catalog import Source, Table
 from data_platform.errors import DataPlatformError
@@ -16,9 +17,11 @@ from data_platform.sync.platform import Platform, utc_now
 from data_platform.tables import Layout
 
 
-def discover(environ: Mapping[str, str], *, source: str, kind: str | None = None, **given: str) -> str:
+def discover(
+    environ: Mapping[str, str], *, source: str, kind: str | None = None, root: Path = Path(), **given: str
+) -> str:
     """The YAML text of a catalog file for a source of ``kind`` (default: the first one). ``given`` are keys of its
-    ``connection`` and of its file, such as ``url_env``."""
+    ``connection`` and of its file, such as ``url_env``. Relative paths start at ``root``, the project's folder."""
     return kinds.discover(
         kind or next(iter(kinds.MODULES)),
         given,
@@ -26,6 +29,7 @@ def discover(environ: Mapping[str, str], *, source: str, kind: str | None = None
         environ=environ,
         today=utc_now().date(),
         privacy=Privacy(names.of_column, names.of_name, suggest_treatment),
+        root=root,
     )
 
 
@@ -75,6 +79,7 @@ def looking_at(platform: Platform, source: Source) -> Iterator[tuple[Looking, Ac
         land(table, now, today, lambda: b"")
         return layout(table, now)
 
-    opening = Opening(source.name, source.connection, platform.environ, tuple(source.tables.values()))
+    connection = source.connection.under(platform.catalog.root)
+    opening = Opening(source.name, connection, platform.environ, tuple(source.tables.values()))
     with kinds.open_looking(source.kind, opening) as looking:
         yield looking, accept

@@ -5,23 +5,28 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
 
 from data_platform.sources.files.pattern import Pattern
-from data_platform.sources.kind import CommonKeys, Connection, HasSettings, KindSettings, TableKeys
-from data_platform.sources.records.keys import Word
-from data_platform.sources.records.types import TIMES
+from data_platform.sources.files.unpack import ending
+from data_platform.sources.kind import CommonKeys, Connection, HasSettings
+from data_platform.sources.records.keys import INDEX, Path, RecordSettings, RecordTableKeys, Word, keys_of
 from data_platform.yaml_fields import VARIABLE, ColumnName, Frozen, FrozenDict, Model
 
 FILE, ROW, DATE, GONE = "_file", "_row", "_date", "_deleted"
 """The columns that are in no file: its path, the row's number in it from 1, the day that the path names, and the mark of
 a file that has no rows any more."""
 OWN = (FILE, ROW, DATE, GONE)
-Format = Literal["csv", "parquet"]
-ENDINGS: Mapping[str, Format] = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet"}
+Format = Literal["csv", "parquet", "ndjson", "json"]
+ENDINGS: Mapping[str, Format] = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json",
+}  # fmt: skip
+RECORDS = ("ndjson", "json")
+"""The formats whose rows are documents."""
 PACKED = (".gz", ".zst", ".zip")
 
 
@@ -31,7 +36,7 @@ class FilesConnection(Connection):
     path: str | None = Field(
         default=None,
         min_length=1,
-        description="The folder that holds the files. A relative path starts at the folder in which the platform runs.",
+        description="The folder that holds the files. A relative path starts at the project's folder.",
     )
     path_env: str | None = Field(
         default=None,
@@ -51,6 +56,18 @@ class FilesConnection(Connection):
         if (self.path is None) == (self.path_env is None):
             raise ValueError("write either `path` or `path_env`")
         return self
+
+    _root: FilePath = PrivateAttr(default=FilePath())
+
+    def under(self, root: FilePath) -> Self:
+        copy = self.model_copy()
+        copy._root = root
+        return copy
+
+    @property
+    def root(self) -> FilePath:
+        """Where a relative path starts."""
+        return self._root
 
 
 def _pattern(text: str) -> str:
@@ -132,18 +149,37 @@ class CsvKeys(Model):
         return self
 
 
+class JsonKeys(Model):
+    """Where the records of a JSON file are."""
+
+    path: Path | None = Field(
+        default=None,
+        description="Where the array of records is in a JSON file, such as `result.items`. Default: the file is the array.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class FileSettings(KindSettings):
+class FileSettings(RecordSettings):
+    """``array`` is the path to the array of records in a JSON file."""
+
     pattern: Pattern = field(kw_only=True)
     format: Format | None = None
     csv: CsvKeys = field(default_factory=CsvKeys)
-    types: Mapping[str, str] = field(default_factory=dict)
+    array: tuple[str, ...] = ()
     on_delete: Literal["keep", "delete"] = "keep"
+
+    @property
+    def of_records(self) -> bool:
+        """Whether the rows are documents."""
+        return (self.format or ENDINGS.get(ending(self.pattern.text))) in RECORDS
 
     @property
     def read_as(self) -> str:
         """All that decides which rows a file's bytes are: with another one, every file is read anew."""
-        return json.dumps([self.pattern.text, self.format, self.csv.model_dump(mode="json")], sort_keys=True)
+        said: list[Any] = [self.pattern.text, self.format, self.csv.model_dump(mode="json")]
+        if self.of_records:
+            said[2] = [self.array, self.path]
+        return json.dumps(said, sort_keys=True)
 
 
 def settings_of(table: HasSettings) -> FileSettings:
@@ -151,41 +187,52 @@ def settings_of(table: HasSettings) -> FileSettings:
     return cast(FileSettings, table.settings)
 
 
-class FilesTableKeys(TableKeys):
+class FilesTableKeys(RecordTableKeys):
     """The keys of a block."""
 
-    files: Annotated[str, AfterValidator(_pattern)] = Field(
+    files: Annotated[str, AfterValidator(_pattern)] | None = Field(
+        default=None,
         description="Which files are the table's, relative to `path`: `*` is any text within a name, `**/` any folders, and"
         " `{date}` or `{yyyy}`, `{mm}` and `{dd}` the day of a file, which lands as the column `_date`. Example:"
         " `orders/{date}/*.csv.gz`.",
     )
     format: Format | None = Field(
         default=None,
-        description="How the files are written: `csv` or `parquet`. Default: as each file's name ends."
-        " A file may be packed (`.gz`, `.zst`, `.zip` with one file in it).",
+        description="How the files are written: `csv`, `parquet`, `ndjson` (a JSON document a line) or `json` (one array)."
+        " Default: as each file's name ends. A file may be packed (`.gz`, `.zst`, `.zip` with one file in it).",
     )
     csv: CsvKeys = Field(default=CsvKeys(), description="The dialect of CSV files.")
+    json_: JsonKeys = Field(
+        default=JsonKeys(), alias="json", description="Where the records of JSON files are."
+    )
     types: Annotated[Mapping[ColumnName, Word], Frozen] = Field(
         default_factory=FrozenDict,
-        description="The types of columns of CSV files: `bigint`, `double`, `bool`, `json`, `decimal(p,s)`, `date`,"
-        " `timestamp`, `epoch`, `epoch_ms`. Default: `text`, as it is written. Parquet files have their own types.",
+        description="The types of columns of CSV and JSON files: `text`, `bigint`, `double`, `bool`, `json`, `decimal(p,s)`,"
+        " `date`, `timestamp`, `epoch`, `epoch_ms`. Default: of CSV files `text`, as it is written; of JSON files as the"
+        " values show. Parquet files have their own types.",
     )
-    on_delete: Literal["keep", "delete"] = Field(
-        default="keep",
+    on_delete: Literal["keep", "delete"] | None = Field(
+        default=None,
         description="What becomes of the rows of a file that is gone: they stay (`keep`, the default), or they go too"
         " (`delete`).",
     )
 
-    def named_columns(self) -> Mapping[str, Collection[str]]:
-        return {"types": self.types}
-
     def mistakes(
         self, common: CommonKeys, written: Collection[str]
     ) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from super().mistakes(common, written)
         if getattr(self, "strategy", "merge") == "append":
             yield ("strategy",), "cannot be `append`: a file that changed replaces its own rows"
-        if "files" not in written:
+        if self.of is not None:
+            for key in ("files", "format", "csv", "json", "on_delete"):
+                if key in written:
+                    yield (key,), "has no place beside `of`: the rows are in the parent's files"
             return
+        if self.files is None:
+            if "files" not in written:
+                yield ("files",), "is missing: say which files are the table's, such as files: orders/*.csv"
+            return
+        yield from self._mistakes_of_format(written)
         dated = Pattern(self.files).dated
         for column in common.times:
             if column == DATE and not dated:
@@ -193,21 +240,34 @@ class FilesTableKeys(TableKeys):
                     ("files",),
                     "names no day: `_date` needs `{date}`, or `{yyyy}`, `{mm}` and `{dd}`, in the pattern",
                 )
-            elif column != DATE and self.types.get(column, TIMES[0]) not in TIMES:
-                yield (
-                    ("types", column),
-                    f"must be one of {', '.join(TIMES)}: it is the column of `partition` or `newest_data`",
-                )
+
+    def _mistakes_of_format(self, written: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        assert self.files is not None
+        found = self.format or ENDINGS.get(ending(self.files))
+        for key, formats in (("csv", ("csv",)), ("json", ("json",)), ("fields", RECORDS)):
+            if key in written and found is not None and found not in formats:
+                yield (key,), f"is for {' and '.join(formats)} files, and these are {found}"
 
     def default_key(self, blocks: Mapping[str, Any]) -> tuple[str, ...]:
-        return (FILE, ROW)
+        return (FILE, ROW, INDEX) if self.of else (FILE, ROW)
 
     def settings(self, name: str, source: Any, blocks: Mapping[str, Any]) -> FileSettings:
+        parent = blocks.get(self.of) if self.of else None
+        if isinstance(parent, FilesTableKeys) and parent.of is None:
+            return replace(
+                parent.settings(name, source, {}),
+                types=dict(self.types),
+                fields={column: keys_of(path) for column, path in self.fields.items()},
+                parent=self.of,
+                path=keys_of(self.path or "value"),
+            )
         return FileSettings(
             name,
-            pattern=Pattern(self.files),
+            pattern=Pattern(self.files or "*"),
             format=self.format,
             csv=self.csv,
+            array=keys_of(self.json_.path) if self.json_.path else (),
             types=dict(self.types),
-            on_delete=self.on_delete,
+            fields={column: keys_of(path) for column, path in self.fields.items()},
+            on_delete=self.on_delete or "keep",
         )

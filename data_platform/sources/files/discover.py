@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from data_platform.errors import SourceError
 from data_platform.printable import yaml_quoted, yaml_scalar
 from data_platform.sources.files import csv
-from data_platform.sources.files.config import ENDINGS, CsvKeys, FilesConnection, FileSettings
+from data_platform.sources.files.config import ENDINGS, RECORDS, CsvKeys, FilesConnection, FileSettings
+from data_platform.sources.files.draft_json import draft
+from data_platform.sources.files.engine import engine_in
 from data_platform.sources.files.known import Identity, Listed
 from data_platform.sources.files.opened import Opened, open_file
 from data_platform.sources.files.pattern import Pattern
 from data_platform.sources.files.places import Place, open_place
-from data_platform.sources.files.step import engine_in
 from data_platform.sources.files.unpack import PIECE, ending, opened
 from data_platform.sources.kind import SourceKeys
 from data_platform.sources.looking import Privacy
@@ -110,6 +111,8 @@ def _block(place: Place, name: str, pattern: str, listed: Listed, privacy: Priva
         scratch = Path(folder)
         try:
             path = place.fetch(listed, scratch)
+            if ENDINGS[ending(listed.path)] in RECORDS:
+                return [*lines, *draft(path, listed.path, name, pattern, privacy)]
             dialect = _dialect(path, listed.path) if ENDINGS[ending(listed.path)] == "csv" else CsvKeys()
             settings = FileSettings(name, pattern=Pattern(pattern), csv=dialect)
             one = open_file(engine, listed, Identity("", ""), path, settings, scratch)

@@ -14,4 +14,5 @@ KIND = Kind(
     looking="data_platform.sources.files.looking:open_looking",
     discover="data_platform.sources.files.discover:discover",
     table_keys=FilesTableKeys,
+    rewrite="data_platform.sources.files.rewrite:rewrite",
 )

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from data_platform.errors import DataPlatformError
 from data_platform.findings import Finding
-from data_platform.sources.files.columns import described, landed_words
+from data_platform.sources.files.columns import landed_words
 from data_platform.sources.files.config import FilesConnection, settings_of
+from data_platform.sources.files.engine import engine_in
 from data_platform.sources.files.known import Identity, moves
 from data_platform.sources.files.opened import open_file
 from data_platform.sources.files.places import Place, open_place
-from data_platform.sources.files.reading import known_of, listed
-from data_platform.sources.files.step import Step, engine_in
+from data_platform.sources.files.reading import described_by, known_of, listed, naming
+from data_platform.sources.files.record_step import RecordStep
+from data_platform.sources.files.step import Step
 from data_platform.sources.looking import Accept, Checked, LookAt, Looked
 from data_platform.sources.reading import Described, Opening, SourceTable
 from data_platform.tables import Snapshot, TableId
@@ -52,7 +54,7 @@ class FilesLooking:
         table, prior = one.table, one.prior
         known = known_of(table, prior)
         files = listed(self._place, table, known)
-        now = described(table, settings_of(table), landed_words(prior.columns), self._place.url)
+        now = described_by(table, landed_words(prior.columns), self._place.url)
         if one.ask.what == "whole" or prior.identity != now.identity:
             return True
         return bool(moves(files, known))
@@ -71,10 +73,17 @@ class FilesLooking:
         settings = settings_of(table)
         files = listed(self._place, table, {})
         last = files[max(files)]
-        with tempfile.TemporaryDirectory() as folder, engine_in(Path(folder)) as engine:
-            path = self._place.fetch(last, Path(folder))
-            opened = open_file(engine, last, Identity("", ""), path, settings, Path(folder))
-        return Step(table, self._place.url, [opened], ()).described({})
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            path = self._place.fetch(last, folder)
+            if settings.of_records:
+                records = RecordStep(table, self._place.url, folder, {}, afresh=True)
+                with naming(table, last):
+                    records.add(last, path, sample=True)
+                return records.described()
+            with naming(table, last), engine_in(folder) as engine:
+                opened = open_file(engine, last, Identity("", ""), path, settings, folder)
+        return Step(table, self._place.url, [opened], {}).described()
 
     def findings(self, head: str, accept: Accept, now: Callable[[], datetime]) -> Iterator[Finding]:
         for table in self._tables:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from data_platform.errors import SourceError
 from data_platform.sources.files import csv
 from data_platform.sources.files.columns import held_as
-from data_platform.sources.files.config import ENDINGS, OWN, FileSettings, Format
+from data_platform.sources.files.config import ENDINGS, OWN, RECORDS, FileSettings, Format
 from data_platform.sources.files.known import Identity, Listed
 from data_platform.sources.files.unpack import as_utf_8, ending
 from data_platform.sql import literal, quoted
@@ -59,6 +59,10 @@ def open_file(
     """The file whose bytes are at ``path``; what must be unpacked goes into ``scratch``. SourceError with the file and
     the line where it cannot be read."""
     file, found = listed.path, format_of(listed.path, settings)
+    if found in RECORDS:
+        raise SourceError(
+            f"{file}: it is {found}, which `files` does not say of the table: set `format: {found}`, or narrow `files`."
+        )
     if found == "parquet":
         return _open_parquet(engine, listed, identity, path)
     plain = as_utf_8(path, file, settings.csv.encoding, scratch / "plain" / file)

@@ -7,10 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from data_platform.errors import PositionLost, SourceError
+from data_platform.sources.files import record_step
 from data_platform.sources.files.columns import described, landed_words
 from data_platform.sources.files.config import FilesConnection, settings_of
+from data_platform.sources.files.engine import engine_in
 from data_platform.sources.files.known import (
     FILES_MAX,
     Identity,
@@ -24,7 +27,8 @@ from data_platform.sources.files.known import (
 )
 from data_platform.sources.files.opened import Opened, open_file
 from data_platform.sources.files.places import Place, open_place
-from data_platform.sources.files.step import Step, engine_in
+from data_platform.sources.files.record_step import RecordStep
+from data_platform.sources.files.step import FileStep, Step
 from data_platform.sources.files.unpack import digest
 from data_platform.sources.reading import (
     Ask,
@@ -39,7 +43,6 @@ from data_platform.sources.reading import (
     Progress,
     SourceTable,
 )
-from data_platform.sources.rejected import RejectedFile
 from data_platform.sources.uncounted import Uncounted
 from data_platform.tables import Position, Snapshot, TableId
 from data_platform.words import plural
@@ -69,7 +72,8 @@ class _Read:
     pending: list[Listed]
     gone: tuple[str, ...]
     steps: int = 0
-    now: Step | None = None
+    now: FileStep | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
     identities: dict[str, Identity] = field(default_factory=dict)
     unchanged: int = 0
     seconds: float = 0.0
@@ -85,7 +89,7 @@ class FilesReading(Uncounted):
         self.snapshot = Snapshot(place.url, now, now)
 
     def describe(self, table: SourceTable, prior: Prior) -> Described:
-        return described(table, settings_of(table), landed_words(prior.columns), self._place.url)
+        return described_by(table, landed_words(prior.columns), self._place.url)
 
     def drift(self, table: SourceTable, prior: Prior, now: Described) -> Drift:
         if prior.identity is None or prior.identity == now.identity:
@@ -124,19 +128,37 @@ class FilesReading(Uncounted):
             read.folder.mkdir()
             todo: ToDo = read.plan.private
             pending = sorted([*todo.moves.fresh, *todo.moves.touched])
-            self._reads[read.plan.table.id] = _Read(read, dict(todo.known), pending, todo.moves.gone)
+            words = landed_words(read.plan.prior.columns)
+            self._reads[read.plan.table.id] = _Read(
+                read, dict(todo.known), pending, todo.moves.gone, words=words
+            )
 
     def ready(self, plan: Plan, seconds: float) -> bool:
         return True
 
     def found(self, plan: Plan) -> Described | None:
         read, began = self._reads[plan.table.id], time.monotonic()
-        files = list(self._opened(plan, read, self._next(plan, read)))
-        settings = settings_of(plan.table)
-        gone = read.gone if settings.on_delete == "delete" and not read.steps else ()
-        read.now = Step(plan.table, self._place.url, files, gone)
+        read.now = self._step(plan, read, self._next(plan, read))
         read.seconds = time.monotonic() - began
-        return read.now.described(landed_words(plan.prior.columns))
+        return read.now.described()
+
+    def _step(self, plan: Plan, read: _Read, files: Sequence[Listed]) -> FileStep:
+        table, folder = plan.table, read.planned.folder / "files"
+        folder.mkdir(exist_ok=True)
+        if settings_of(table).of_records:
+            afresh = plan.load == "replace" and read.steps == 0
+            step = RecordStep(table, self._place.url, folder, read.words, afresh=afresh)
+            for listed, _, path in self._changed(table, read, files, folder):
+                with naming(table, listed):
+                    step.add(listed, path)
+            read.words = step.words or read.words
+            return step
+        opened: list[Opened] = []
+        with engine_in(folder) as engine:
+            for listed, identity, path in self._changed(table, read, files, folder):
+                with naming(table, listed):
+                    opened.append(open_file(engine, listed, identity, path, settings_of(table), folder))
+        return Step(table, self._place.url, opened, landed_words(plan.prior.columns))
 
     def _next(self, plan: Plan, read: _Read) -> list[Listed]:
         """The files of the next step, taken from those that are pending."""
@@ -150,27 +172,21 @@ class FilesReading(Uncounted):
         files, read.pending = read.pending[:taken], read.pending[taken:]
         return files
 
-    def _opened(self, plan: Plan, read: _Read, files: Sequence[Listed]) -> Iterator[Opened]:
-        table, folder = plan.table, read.planned.folder / "files"
-        folder.mkdir(exist_ok=True)
+    def _changed(
+        self, table: SourceTable, read: _Read, files: Sequence[Listed], folder: Path
+    ) -> Iterator[tuple[Listed, Identity, Path]]:
+        """Those of ``files`` that have other bytes than those that were read, and where the bytes are."""
         read.identities, read.unchanged = {}, 0
-        with engine_in(folder) as engine:
-            for one in files:
-                try:
-                    path = self._place.fetch(one, folder)
-                    identity = Identity(stamp_of(one), content_of(digest(path)))
-                    read.identities[one.path] = identity
-                    before = read.known.get(one.path)
-                    if before is not None and before.content == identity.content:
-                        read.unchanged += 1
-                        continue
-                    yield open_file(engine, one, identity, path, settings_of(table), folder)
-                except OSError as error:
-                    raise SourceError(
-                        f"{table.id}: {one.path} cannot be read ({error.strerror}). Sync again once it can be."
-                    ) from None
-                except SourceError as error:
-                    raise type(error)(f"{table.id}: {error}") from None
+        for one in files:
+            with naming(table, one):
+                path = self._place.fetch(one, folder)
+                identity = Identity(stamp_of(one), content_of(digest(path)))
+            read.identities[one.path] = identity
+            before = read.known.get(one.path)
+            if before is not None and before.content == identity.content:
+                read.unchanged += 1
+            else:
+                yield one, identity, path
 
     def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
         table, read, began = plan.table, self._reads[plan.table.id], time.monotonic()
@@ -179,16 +195,13 @@ class FilesReading(Uncounted):
         step = read.now
         assert step is not None
         marks = plan.load != "replace" or read.steps > 0
-        written = step.write(read.planned.folder, str(read.steps), plan.now, landed, marks=marks)
-        for one in step.files:
-            if not self._place.same(one.listed):
+        gone = read.gone if settings_of(table).on_delete == "delete" and not read.steps else ()
+        written = step.write(read.planned.folder, str(read.steps), plan.now, landed, gone=gone, marks=marks)
+        for one in step.listed:
+            if not self._place.same(one):
                 raise SourceError(
-                    f"{table.id}: {one.file} changed while it was read. Nothing of this step landed. Sync again."
+                    f"{table.id}: {one.path} changed while it was read. Nothing of this step landed. Sync again."
                 )
-        rejected = RejectedFile(read.planned.folder / f"{read.steps}-rejected.parquet")
-        for line in written.malformed:
-            rejected.add(line)
-        rejected.close()
         read.known |= read.identities
         for path in read.gone:
             read.known.pop(path, None)
@@ -201,7 +214,7 @@ class FilesReading(Uncounted):
             read.seconds + time.monotonic() - began,
             notes,
             more=bool(read.pending),
-            rejected=rejected.files,
+            rejected=tuple(written.rejected),
         )
 
     def position(self, plan: Plan, greatest_cursor: str | None) -> Position | None:
@@ -231,6 +244,28 @@ class FilesReading(Uncounted):
 
     def interrupt(self) -> None:
         """Nothing is waited for."""
+
+
+@contextmanager
+def naming(table: SourceTable, listed: Listed) -> Iterator[None]:
+    """What goes wrong with a file names its table."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"{table.id}: {listed.path} cannot be read ({error.strerror}). Sync again once it can be."
+        ) from None
+    except SourceError as error:
+        raise type(error)(f"{table.id}: {error}") from None
+
+
+def described_by(table: SourceTable, words: Mapping[str, str], url: str) -> Described:
+    """The table with the columns that landed as ``words``."""
+    settings = settings_of(table)
+    if settings.of_records:
+        known = record_step.words_now(table, words, {}, afresh=False) if words else {}
+        return record_step.described(table, url, known, {})
+    return described(table, settings, words, url)
 
 
 def known_of(table: SourceTable, prior: Prior) -> dict[str, Identity]:

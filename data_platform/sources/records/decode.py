@@ -64,10 +64,16 @@ class Batch:
     def __len__(self) -> int:
         return len(self.records)
 
-    def add(self, records: Sequence[bytes], origin: str, orders: Iterable[int], gone: Iterable[bool]) -> None:
+    def add(
+        self,
+        records: Sequence[bytes],
+        origin: str | Sequence[str],
+        orders: Iterable[int],
+        gone: Iterable[bool],
+    ) -> None:
         self.records += records
         self.gone += gone
-        self.origins += [origin] * len(records)
+        self.origins += [origin] * len(records) if isinstance(origin, str) else origin
         self.orders += orders
         self.size += sum(map(len, records))
 
@@ -116,10 +122,12 @@ def _make_chunk(
     kept = [n for n, _ in objects] if rejected else range(len(batch))
     rows = [row for _, row in objects]
     raws = [batch.records[n] for n in kept]
+    beside = {name: [values[n] for n in kept] for name, values in batch.beside.items()}
     columns: dict[str, list[Any]] = {
-        **{name: [values[n] for n in kept] for name, values in batch.beside.items()},
+        **beside,
         **{name: [row.get(name) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))},
         **{name: [_within(row, path) for row in rows] for name, path in settings.fields.items()},
+        **beside,  # a field that has the name of one is told by the record alone
     }
     texts = _Texts(raws, settings)
     arrays, forms, values = {}, {}, {}

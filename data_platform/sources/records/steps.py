@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_platform.sources.reading import SourceTable
 from data_platform.sources.records.decode import Batch, Form, make_chunk
@@ -14,7 +14,7 @@ from data_platform.sources.records.keys import INDEX, RecordSettings, settings_o
 from data_platform.sources.records.parent import elements, key_values
 from data_platform.sources.records.paths import Paths
 from data_platform.sources.records.types import Values
-from data_platform.sources.rejected import RejectedFile
+from data_platform.sources.rejected import Rejected, RejectedFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,6 +81,21 @@ class Gathering:
             self._add_children(page)
         self._step.notes |= dict.fromkeys(page.notes)
         self._step.state, self._step.text, self._step.more = page.state, page.text, page.more
+        self._spool_much()
+
+    def put(
+        self, records: Sequence[bytes], origins: Sequence[str], beside: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Records that are rows as they are, each with its own origin and with values ``beside`` it that are fields."""
+        self._batch.add(records, origins, self._orders(len(records)), [False] * len(records))
+        for name, values in beside.items():
+            self._batch.beside.setdefault(name, []).extend(values)
+        self._spool_much()
+
+    def reject(self, record: Rejected) -> None:
+        self._step.rejected.add(record)
+
+    def _spool_much(self) -> None:
         if len(self._batch) >= CHUNK_RECORDS or self._batch.size >= CHUNK_BYTES:
             self._spool()
 

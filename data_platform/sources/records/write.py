@@ -46,9 +46,12 @@ class Writer:
         words: Mapping[str, str],
         declared: Sequence[str],
         landed: LandedColumns,
+        *,
+        unique: bool = False,
     ) -> None:
+        """``unique``: no two records have one key, so that none need be looked for."""
         self._table, self._settings, self._words = table, settings, words
-        self._declared, self._landed = frozenset(declared), landed
+        self._declared, self._landed, self._unique = frozenset(declared), landed, unique
 
     def write(self, step: Step, path: Path) -> Written:
         """The rows of ``step`` in ``path``, which is not made where there are none."""
@@ -128,7 +131,7 @@ class Writer:
     def _last_of_each(self, engine: duckdb.DuckDBPyConnection, rows: str, sources: Sequence[str]) -> str:
         """``rows`` without those of which a later one has the same key, or the same parent."""
         group = self._settings.parent_columns or self._table.key
-        if not group or not all(name in self._words for name in group):
+        if self._unique or not group or not all(name in self._words for name in group):
             return rows
         keys = ", ".join(map(quoted, group))
         asked = f"SELECT count(*), count(DISTINCT ({keys})) FROM (SELECT DISTINCT {keys}, {quoted(ORDER)} FROM ({rows}))"

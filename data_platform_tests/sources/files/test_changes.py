@@ -218,6 +218,9 @@ def test_discover_drafts_a_file_that_validates(company: Company) -> None:
     company.put("orders/2026-01-31.csv", "id;code;day;email;price\n1;007;2026-01-31;eve@example.com;1.50\n")
     company.put("orders/2026-02-01.csv", "id;code;day;email;price\n2;010;2026-02-01;max@example.com;12.25\n")
     company.put("city 1.csv", "name\nKöln\n".encode("cp1252"))
+    at = '"at": "2026-01-31T10:00:00Z", "who": {"email": "eve@example.com"}'
+    company.put("events-1.json", f'{{"a": 1, {at}}}\n{{"a": 2}}\n')
+    company.put("bills.json", f'{{"n": 1, "data": {{"items": [{{"a": 1, {at}}}]}}}}')
     company.catalog()
     text = discover(
         "files",
@@ -239,6 +242,9 @@ def test_discover_drafts_a_file_that_validates(company: Company) -> None:
         "types": {"id": "bigint", "day": "date", "price": "decimal(18,2)"},
         "personal": {"email": "hash?"},
     }
+    of_records = {"types": {"at": "timestamp"}, "personal": {"who.email": "hash?"}}
+    assert drafted["bills"] == {"files": "bills.json", "json": {"path": "data.items"}, **of_records}
+    assert drafted["events"] == {"files": "events-*.json", "format": "ndjson", **of_records}
     assert drafted["city"] == {"files": "city *.csv", "csv": {"encoding": "cp1252"}}
     (company.root / "catalog" / "sources" / "office.yaml").write_text(text)
     load_catalog(company.root)

@@ -40,4 +40,4 @@ def open_place(connection: FilesConnection, environ: Mapping[str, str], source: 
             )
     from data_platform.sources.files.places.local import LocalPlace
 
-    return LocalPlace(Path(path), connection.settle_seconds)
+    return LocalPlace(connection.root / Path(path).expanduser(), connection.settle_seconds)

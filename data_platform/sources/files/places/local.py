@@ -16,7 +16,7 @@ class LocalPlace:
     """``Place``. Names that begin with a dot, and links that lead nowhere, are no files of a table."""
 
     def __init__(self, folder: Path, settle_seconds: float) -> None:
-        self._folder = folder.expanduser().absolute()
+        self._folder = folder.absolute()
         self._settle_ns = int(settle_seconds * 1e9)
         self.url = self._folder.as_uri()
 
