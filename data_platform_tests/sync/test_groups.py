@@ -250,7 +250,10 @@ def test_what_breaks_a_summary_is_its_table_s_alone(
     with monkeypatch.context() as patch:
         patch.setattr(summarize, "_check_shape", broken)
         reports = project.sync()
-    assert counted() == (1, 2), "the rest is summarized by an engine of its own"
+    opened, engines = counted()
+    assert opened == 1 and engines <= 2, (
+        "the rest is summarized by an engine of its own, if t1 is not the last"
+    )
     assert [name for name, report in reports.items() if report.error] == ["t1"]
     project.good()
     assert held(project, names) == [5] * 4
