@@ -19,6 +19,7 @@ from data_platform.errors import BackupDamaged
 from data_platform.landing.keys import manifest_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Part
+from data_platform.landing.redaction import QUARANTINE, Rewrites
 from data_platform.landing.stored_parts import damage_of, open_part
 from data_platform.stores import Store
 from data_platform.tables import TableId
@@ -40,6 +41,7 @@ def mirror(ledger: Ledger, archive: Archive, tables: Iterable[TableId]) -> tuple
         known = mirrored.head(table)
         sequence, digest = (known.sequence, known.digest) if known else (0, None)
         new = ledger.since(table, sequence, digest)
+        rewrites = ledger.rewrites(table)
         whole = max((manifest.sequence for manifest in new if manifest.is_whole), default=0)
         for manifest in new:
             key = manifest_key(table, manifest.sequence)
@@ -48,7 +50,9 @@ def mirror(ledger: Ledger, archive: Archive, tables: Iterable[TableId]) -> tuple
                 raise BackupDamaged(
                     f"{key} in {ledger.store.url} changed while it was backed up. Run the backup again."
                 )
-            _copy_quarantined(ledger, mirrored, manifest, superseded=manifest.sequence < whole)
+            _copy_quarantined(ledger, mirrored, manifest, rewrites, superseded=manifest.sequence < whole)
+            for old in _erased(manifest):  # before the manifest: once it is there, nobody comes back
+                mirrored.store.delete(old)
             mirrored.store.put_new(key, data)
             if mirrored.store.read(key) != data:
                 raise BackupDamaged(
@@ -78,7 +82,7 @@ def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) 
                 )
             before = manifest.digest
             whole = sequence if manifest.is_whole else whole
-            quarantined += [manifest] if manifest.quarantined else []
+            quarantined.append(manifest)
             key = manifest_key(table, sequence)
             written += store.put_new(key, mirrored.store.read(key))
         if head.sequence and manifest.digest != head.digest:
@@ -86,22 +90,41 @@ def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) 
                 f"The ledger of {table} in {archive} is not the one this backup was made with: its batch"
                 f" {head.sequence} differs. Restore from another copy."
             )
+        rewrites = mirrored.rewrites(table)
         for manifest in quarantined:
-            _copy_quarantined(mirrored, Ledger(store), manifest, superseded=manifest.sequence < whole)
+            _copy_quarantined(
+                mirrored, Ledger(store), manifest, rewrites, superseded=manifest.sequence < whole
+            )
     return written
 
 
-def _copy_quarantined(here: Ledger, there: Ledger, manifest: Manifest, *, superseded: bool) -> None:
-    """The object is hashed when it is read and when it is read back. One that is gone is passed over where it is
-    ``superseded``: a whole read came after it."""
-    if (part := manifest.quarantined) is None or (superseded and not _is_there(here.store, part)):
-        return
-    with open_part(here, manifest, part) as path, there.store.scratch() as folder:
-        copied = folder / "object"
-        shutil.copyfile(path, copied)
-        there.store.put_file(part.key, copied, sha256=part.sha256)
-        if damage := damage_of(there.store, manifest, part):
-            raise BackupDamaged(damage)
+def _copy_quarantined(
+    here: Ledger, there: Ledger, manifest: Manifest, rewrites: Rewrites, *, superseded: bool
+) -> None:
+    """Each object is hashed when it is read and when it is read back. One that is gone is passed over where it is
+    ``superseded``: a whole read came after it. What a redaction took records from is copied as it is after that, with it."""
+    for part in _quarantined(manifest, rewrites):
+        if superseded and not _is_there(here.store, part):
+            continue
+        with open_part(here, manifest, part) as path, there.store.scratch() as folder:
+            copied = folder / "object"
+            shutil.copyfile(path, copied)
+            there.store.put_file(part.key, copied, sha256=part.sha256)
+            if damage := damage_of(there.store, manifest, part):
+                raise BackupDamaged(damage)
+
+
+def _quarantined(manifest: Manifest, rewrites: Rewrites) -> list[Part]:
+    """The objects of quarantine that came with ``manifest`` and stand."""
+    own = [manifest.quarantined] if manifest.quarantined else []
+    parts = manifest.redaction.parts if manifest.redaction else ()
+    own += [part.new for part in parts if part.index == QUARANTINE]
+    return [part for part in own if part.key not in rewrites.by_old_key]
+
+
+def _erased(manifest: Manifest) -> list[str]:
+    parts = manifest.redaction.parts if manifest.redaction else ()
+    return [part.old.key for part in parts if part.index == QUARANTINE]
 
 
 def _is_there(store: Store, part: Part) -> bool:

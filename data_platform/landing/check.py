@@ -11,7 +11,7 @@ from data_platform.landing.chain import Chain, follows, with_parts
 from data_platform.landing.keys import manifest_sequence
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part
-from data_platform.landing.redaction import Rewrites
+from data_platform.landing.redaction import QUARANTINE, Rewrites
 from data_platform.landing.stored_parts import damage_of
 from data_platform.tables import TableId
 
@@ -83,9 +83,9 @@ def _standing(manifest: Manifest, rewrites: Rewrites) -> list[Part]:
     """The parts to verify for ``manifest``: its own, what it could not take, and those that it added for older
     batches."""
     rewritten = manifest.redaction.parts if manifest.redaction else ()
-    quarantined = [manifest.quarantined] if manifest.quarantined else []
+    own = manifest.quarantined
     return [
         *with_parts(manifest, rewrites).parts,
-        *quarantined,
+        *([rewrites.current(manifest.table, manifest.sequence, QUARANTINE, own)] if own else []),
         *(rewrites.current(manifest.table, part.sequence, part.index, part.new) for part in rewritten),
     ]

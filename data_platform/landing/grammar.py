@@ -70,6 +70,8 @@ def check(raw: Mapping[str, Any], kinds: Iterable[str]) -> None:
     if "quarantined_before" in raw:
         sequence, rows = raw["quarantined_before"]
         must(is_number(sequence, 1, raw["sequence"]) and is_number(rows, 1), "what waits before it is none")
+    if "settled_before" in raw:
+        must(is_number(raw["settled_before"], 1, raw["sequence"]), "settled_before is not a number")
     for name in ("checkpoint_whole_at", "redacted_before"):
         must(raw[name] is None or is_number(raw[name]), f"{name} is not a number")
 

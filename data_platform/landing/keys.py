@@ -27,9 +27,11 @@ def part_key(table: TableId, sequence: int, nonce: str, index: int = 0) -> str:
     return f"{table}/batches/{sequence:08d}-{nonce[:8]}/part-{index:04d}.parquet"
 
 
-def quarantine_key(table: TableId, sequence: int, nonce: str) -> str:
-    """Where the records go that a batch could not take: beside its parts."""
-    return f"{table}/batches/{sequence:08d}-{nonce[:8]}/quarantine.parquet"
+def quarantine_key(table: TableId, sequence: int, nonce: str, index: int | None = None) -> str:
+    """Where the records go that a batch could not take: beside its parts. A redaction has one for each batch that it
+    takes records from, by ``index``."""
+    number = "" if index is None else f"-{index:04d}"
+    return f"{table}/batches/{sequence:08d}-{nonce[:8]}/quarantine{number}.parquet"
 
 
 def part_sequence(table: TableId, key: str) -> int | None:

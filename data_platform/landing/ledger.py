@@ -14,7 +14,9 @@ from data_platform.landing import hint, looks, tail, vouching, words
 from data_platform.landing.chain import Chain, follows
 from data_platform.landing.keys import hint_key, manifest_key, part_sequence
 from data_platform.landing.manifest import Manifest
-from data_platform.landing.redaction import Redaction, redaction_key
+from data_platform.landing.part import Part
+from data_platform.landing.redaction import QUARANTINE, Redaction, redaction_key
+from data_platform.landing.settled import Settled
 from data_platform.landing.state import CHECKPOINT_EVERY, fold
 from data_platform.landing.stored_parts import damage_of
 from data_platform.tables import TableId
@@ -47,9 +49,12 @@ class Ledger(Chain):
             " dropped, for its snapshot may be the older one; run the sync again."
         )
 
-    def redact(self, head: Manifest, redaction: Redaction, nonce: str) -> Manifest:
+    def redact(
+        self, head: Manifest, redaction: Redaction, nonce: str, settled: Settled | None = None
+    ) -> Manifest:
         """Sign ``redaction`` and commit it after ``head``. Its new parts are in the store already, as
-        a batch's are; the old ones are removed after it. ``BatchConflict`` as in ``commit``."""
+        a batch's are; the old ones are removed after it. Records that it took out of quarantine wait no more (``settled``).
+        ``BatchConflict`` as in ``commit``."""
         table = head.table
         if mistakes := redaction.mistakes():
             raise LedgerBroken(
@@ -57,9 +62,11 @@ class Ledger(Chain):
             )
         rewrites = self.rewrites(table)
         for part in redaction.parts:
-            known = self.read(table, part.sequence).parts if part.sequence <= head.sequence else ()
-            stands = part.index < len(known) and part.old == rewrites.current(
-                table, part.sequence, part.index, known[part.index]
+            known = (
+                _part(self.read(table, part.sequence), part.index) if part.sequence <= head.sequence else None
+            )
+            stands = known is not None and part.old == rewrites.current(
+                table, part.sequence, part.index, known
             )
             if not stands or part_sequence(table, part.new.key) != head.sequence + 1:
                 raise LedgerBroken(
@@ -71,7 +78,7 @@ class Ledger(Chain):
                 raise PartDamaged(damage)
         key = redaction_key(self.environ)
         signed = redaction.signed(table, head.sequence + 1, head.digest, key)
-        return self.commit(head.redacting(signed, nonce))
+        return self.commit(head.redacting(signed, nonce, settled))
 
     def looked(self, tables: Collection[TableId], at: str) -> None:
         """Record that a sync checked ``tables`` at ``at`` (ISO, UTC) and found no change: a hint, not state."""
@@ -118,6 +125,7 @@ class Ledger(Chain):
             manifest,
             redacted_before=before.last_redaction if before else None,
             quarantined_before=before.last_quarantined if before and not manifest.is_whole else None,
+            settled_before=before.last_settled if before and not manifest.is_whole else None,
         )
         if not follows(before, manifest):
             raise words.chain_break(manifest)
@@ -133,3 +141,9 @@ class Ledger(Chain):
             return manifest
         measured, whole_at = fold(self._back_from(before))
         return replace(manifest, checkpoint=measured, checkpoint_whole_at=whole_at)
+
+
+def _part(manifest: Manifest, index: int) -> Part | None:
+    if index == QUARANTINE:
+        return manifest.quarantined
+    return manifest.parts[index] if index < len(manifest.parts) else None

@@ -18,9 +18,11 @@ from data_platform import __version__
 from data_platform.errors import LedgerBroken
 from data_platform.landing import format_1, grammar
 from data_platform.landing import redaction as redactions
+from data_platform.landing import settled as settling
 from data_platform.landing.part import Part as Part
 from data_platform.landing.part import canonical
 from data_platform.landing.redaction import Redaction
+from data_platform.landing.settled import Settled
 from data_platform.tables import (
     Column,
     Fingerprint,
@@ -37,7 +39,7 @@ from data_platform.tables import (
 FORMAT = 2
 """The format that is written. Format 1 can still be read: see ``format_1.py``."""
 WRITTEN_BY = f"data_platform {__version__}"
-Kind = Literal["data", "checkpoint", "compact", "redact"]
+Kind = Literal["data", "checkpoint", "compact", "redact", "settle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class Manifest:
     batch before this one, so that all of them are found without reading the chain.
     ``replaces`` are columns whose rows are replaced together: a merge takes out every row that has the values of a
     row of the batch in them (empty: by key alone). ``quarantined`` is the object that holds the records which the
-    batch could not take, ``quarantined_before`` tells of those before it that still wait.
+    batch could not take, ``quarantined_before`` tells of those before it that still wait. ``settled`` names records that wait
+    no more since this batch, ``settled_before`` the last batch before it that named some of those that waited then.
     ``content`` is a digest of all rows of a batch that replaces the table, ``boundary`` one of the rows
     that the next read by cursor will find again: where they are read again as they were, nothing has to
     land (both None where they were not taken).
@@ -119,6 +122,8 @@ class Manifest:
     replaces: tuple[str, ...] = ()
     quarantined: Part | None = None
     quarantined_before: Waiting | None = None
+    settled: Settled | None = None
+    settled_before: int | None = None
     written_by: str = WRITTEN_BY
     format: int = FORMAT
     digest: str = field(default="", compare=False)
@@ -154,21 +159,40 @@ class Manifest:
     @property
     def last_quarantined(self) -> Waiting | None:
         """The records up to this batch that wait in quarantine."""
-        if self.quarantined is None:
-            return self.quarantined_before
-        earlier = self.quarantined_before.rows if self.quarantined_before else 0
-        return Waiting(self.sequence, self.quarantined.rows + earlier)
+        before, own = self.quarantined_before, self.quarantined
+        rows = (before.rows if before else 0) + (own.rows if own else 0)
+        rows -= self.settled.count if self.settled else 0
+        if rows <= 0:
+            return None
+        return Waiting(self.sequence if own or not before else before.sequence, rows)
 
-    def redacting(self, redaction: Redaction, nonce: str) -> Manifest:
-        """The batch after this one that holds ``redaction`` and no rows.
+    @property
+    def last_settled(self) -> int | None:
+        """The sequence of the newest batch up to this one that settled some of what waited."""
+        if self.last_quarantined is None:
+            return None
+        return self.settled_before if self.settled is None else self.sequence
 
-        What the last read found is carried forward, its instant included: nobody looked at the
-        source, so a table must not seem fresher. ``redaction.at`` is when it was done.
-        """
+    def redacting(self, redaction: Redaction, nonce: str, settled: Settled | None = None) -> Manifest:
+        """The batch after this one that holds ``redaction`` and no rows; records that it took out of quarantine are
+        ``settled``."""
+        made = self._without_rows("redact", nonce)
+        taken_out = tuple(sorted({part.sequence for part in redaction.parts}))
+        return replace(
+            made, supersedes=taken_out, redaction=redaction, settled=settled, content=None, boundary=None
+        )
+
+    def settling(self, settled: Settled, nonce: str) -> Manifest:
+        """The batch after this one that says of records in quarantine that they wait no more, and holds no rows."""
+        return replace(self._without_rows("settle", nonce), settled=settled, notes=(settled.why,))
+
+    def _without_rows(self, kind: Kind, nonce: str) -> Manifest:
+        """What the last read found is carried forward, its instant included: nobody looked at the
+        source, so a table must not seem fresher. When it was done stands in the batch's own field."""
         return replace(
             self,
             sequence=self.sequence + 1,
-            kind="redact",
+            kind=kind,
             operation="changes",
             load="merge",
             slices=(),
@@ -180,16 +204,16 @@ class Manifest:
             measured_whole=False,
             nonce=nonce,
             previous=self.digest,
-            supersedes=tuple(sorted({part.sequence for part in redaction.parts})),
+            supersedes=(),
             checkpoint=None,
             checkpoint_whole_at=None,
             notes=(),
-            redaction=redaction,
+            redaction=None,
             redacted_before=self.last_redaction,
-            content=None,
-            boundary=None,
             quarantined=None,
             quarantined_before=self.last_quarantined,
+            settled=None,
+            settled_before=self.last_settled,
             written_by=WRITTEN_BY,
             format=FORMAT,
             digest="",
@@ -255,6 +279,8 @@ def _where_set(m: Manifest) -> dict[str, Any]:
         "quarantined": m.quarantined and _part_fields(m.quarantined),
         "quarantined_before": m.quarantined_before
         and [m.quarantined_before.sequence, m.quarantined_before.rows],
+        "settled": m.settled and settling.to_fields(m.settled),
+        "settled_before": m.settled_before,
     }
     return {name: value for name, value in later.items() if value}
 
@@ -320,6 +346,8 @@ def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
     if (raw["kind"] == "redact") != (raw["redaction"] is not None):
         raise ValueError("a redaction belongs to the kind redact, and to no other")
     grammar.check(raw, get_args(Kind))
+    if "settled" in raw:
+        settling.check(raw["settled"], raw["sequence"])
     if not grammar.is_digest(digest):
         raise ValueError("its digest is invalid")
 
@@ -370,6 +398,8 @@ def _parse(raw: Mapping[str, Any], digest: str, signature: str) -> Manifest:
         replaces=tuple(raw.get("replaces", ())),
         quarantined=Part(*raw["quarantined"]) if "quarantined" in raw else None,
         quarantined_before=Waiting(*raw["quarantined_before"]) if "quarantined_before" in raw else None,
+        settled=settling.from_fields(raw["settled"]) if "settled" in raw else None,
+        settled_before=raw.get("settled_before"),
         digest=digest,
         signature=signature,
     )

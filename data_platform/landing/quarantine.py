@@ -1,96 +1,150 @@
 """Records that a batch could not take: one object beside its parts, which its manifest names.
 
 They are committed with the batch, so none is lost and none is there twice. A whole read takes the place of all that was
-there before it: what is wrong still, it rejects again.
+there before it: what is wrong still, it rejects again. Until then a record waits, or a later batch says that it does not
+any more (``settled``). Only a redaction takes one out: it leaves the place, and of the record nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from data_platform.errors import LedgerBroken
 from data_platform.landing import words
 from data_platform.landing.chain import Chain
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part
+from data_platform.landing.redaction import QUARANTINE
 from data_platform.landing.sealing import METHOD, Sealer
+from data_platform.landing.settled import Closed, Run
 from data_platform.landing.stored_parts import open_part
-from data_platform.sources.rejected import Rejected, schema
+from data_platform.sources import rejected
+from data_platform.sources.rejected import Rejected
 from data_platform.tables import TableId
 
 _SEALED = b"sealed"
 _ROWS = 256
+ERASED = "erased on request"
+"""The reason of a record that a redaction took out."""
+
+
+class Kept(NamedTuple):
+    """A record as it is kept: ``number`` is its place in the batch's object, from 0."""
+
+    number: int
+    record: Rejected
+
+
+@dataclass(frozen=True)
+class Waits:
+    """A batch with the places of those of its records that nobody has taken up."""
+
+    manifest: Manifest
+    open: Sequence[int]
 
 
 def write(files: Sequence[Path], path: Path, key: str, sealer: Sealer | None) -> int:
     """Make the object ``key`` of ``files`` (``sources.rejected``) at ``path``, sealed by ``sealer``; returns its rows.
     Memory holds some hundred records."""
-    import pyarrow as pa
+    return _write((record for file in files for record in rejected.read(file)), path, key, sealer)
+
+
+def write_without(
+    chain: Chain, manifest: Manifest, erased: Collection[int], path: Path, key: str, sealer: Sealer | None
+) -> int:
+    """Make the object ``key`` that stands in the place of the batch's: of the records at ``erased`` nothing is in it."""
+    kept = (
+        Rejected(ERASED, "", b"", True) if one.number in erased else one.record
+        for one in records(chain, manifest, sealer)
+    )
+    return _write(kept, path, key, sealer)
+
+
+def _write(found: Iterator[Rejected], path: Path, key: str, sealer: Sealer | None) -> int:
     import pyarrow.parquet as pq
 
-    kept = schema().with_metadata({_SEALED: METHOD.encode()} if sealer else {})
+    kept = rejected.schema().with_metadata({_SEALED: METHOD.encode()} if sealer else {})
     rows = 0
     with pq.ParquetWriter(path, kept, compression="zstd") as writer:
-        for file in files:
-            for batch in pq.ParquetFile(file).iter_batches(_ROWS):
-                records = batch.column("bytes").to_pylist()
-                if sealer is not None:
-                    records = [sealer.seal(one, _place(key, rows + n)) for n, one in enumerate(records)]
-                columns = [
-                    batch.column("reason"),
-                    batch.column("origin"),
-                    pa.array(records, pa.large_binary()),
+        while some := list(islice(found, _ROWS)):
+            if sealer is not None:
+                some = [
+                    one._replace(bytes=sealer.seal(one.bytes, _place(key, rows + n)))
+                    for n, one in enumerate(some)
                 ]
-                writer.write_table(pa.Table.from_arrays(columns, schema=kept))
-                rows += len(records)
+            writer.write_table(rejected.table(some).replace_schema_metadata(kept.metadata))
+            rows += len(some)
     return rows
 
 
 def is_sealed(chain: Chain, manifest: Manifest) -> bool:
-    with open_part(chain, manifest, _object(manifest)) as path:
+    with open_part(chain, manifest, standing(chain, manifest)) as path:
         return _is_sealed(path)
 
 
-def records(chain: Chain, manifest: Manifest, sealer: Sealer | None) -> Iterator[Rejected]:
+def records(chain: Chain, manifest: Manifest, sealer: Sealer | None) -> Iterator[Kept]:
     """What the batch could not take. PartDamaged where the object is not as it was written; ConfigurationError where
     it is sealed and ``sealer`` does not open it."""
-    import pyarrow.parquet as pq
-
-    part = _object(manifest)
+    part = standing(chain, manifest)
     with open_part(chain, manifest, part) as path:
-        sealed, row = _is_sealed(path), 0
-        for batch in pq.ParquetFile(path).iter_batches(_ROWS):
-            for one in batch.to_pylist():
-                record = one["bytes"]
-                if sealed:
-                    assert sealer is not None, "what is sealed is opened with a key"
-                    record = sealer.open(record, _place(part.key, row))
-                yield Rejected(one["reason"], one["origin"], record)
-                row += 1
+        sealed = _is_sealed(path)
+        for n, one in enumerate(rejected.read(path)):
+            if sealed:
+                assert sealer is not None, "what is sealed is opened with a key"
+                one = one._replace(bytes=sealer.open(one.bytes, _place(part.key, n)))
+            yield Kept(n, one)
 
 
-def reasons(chain: Chain, manifest: Manifest) -> Counter[str]:
-    """How many records the batch could not take for each reason."""
+def reasons(chain: Chain, waits: Waits) -> Counter[str]:
+    """For each reason, how many of the batch's records wait."""
     import pyarrow.parquet as pq
 
-    with open_part(chain, manifest, _object(manifest)) as path:
-        return Counter(pq.read_table(path, columns=["reason"]).column("reason").to_pylist())
+    with open_part(chain, waits.manifest, standing(chain, waits.manifest)) as path:
+        listed = pq.read_table(path, columns=["reason"]).column("reason")
+        return Counter(listed.take(list(waits.open)).to_pylist())
 
 
-def unresolved(chain: Chain, table: TableId) -> list[Manifest]:
+def unresolved(chain: Chain, table: TableId) -> list[Waits]:
     """The batches whose records wait for somebody, newest first: one read each, however long the chain is."""
     head = chain.head(table)
-    found: list[Manifest] = []
+    closed = _closed(chain, head)
+    found: list[Waits] = []
     sequence = head.last_quarantined.sequence if head and head.last_quarantined else None
+    below = sequence + 1 if sequence else 0
     while sequence is not None:
         manifest = chain.read(table, sequence)
-        if manifest.quarantined is None or (found and sequence >= found[-1].sequence):
+        if manifest.quarantined is None or sequence >= below:
             raise words.chain_break(manifest)
-        found.append(manifest)
+        below = sequence
+        if waiting := closed.get(sequence, Closed()).open_of(manifest.quarantined.rows):
+            found.append(Waits(manifest, waiting))
         sequence = manifest.quarantined_before.sequence if manifest.quarantined_before else None
     return found
+
+
+def _closed(chain: Chain, head: Manifest | None) -> dict[int, Closed]:
+    """By batch, the records that wait no more, as far as others of their time do."""
+    found: dict[int, list[Run]] = {}
+    sequence = head.last_settled if head else None
+    while head is not None and sequence is not None:
+        manifest = chain.read(head.table, sequence)
+        if manifest.settled is None:
+            raise words.chain_break(manifest)
+        for batch, first, last in manifest.settled.records:
+            found.setdefault(batch, []).append((first, last))
+        sequence = manifest.settled_before
+    return {batch: Closed(listed) for batch, listed in found.items()}
+
+
+def standing(chain: Chain, manifest: Manifest) -> Part:
+    """The batch's object as it is after redactions."""
+    part = _object(manifest)
+    return chain.rewrites(manifest.table).current(manifest.table, manifest.sequence, QUARANTINE, part)
 
 
 def count(chain: Chain, table: TableId) -> int:

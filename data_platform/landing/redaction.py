@@ -22,11 +22,13 @@ from data_platform.tables import TableId
 ALGORITHM = "HMAC-SHA-256"
 KEY_VARIABLE = "DATA_PLATFORM_REDACTION_KEY"
 MIN_KEY_LENGTH = 32
+QUARANTINE = -1
+"""The index of the object with the records that a batch could not take, which is beside its parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """Part ``index`` of batch ``sequence``: ``old`` is gone, ``new`` stands in its place."""
+    """Part ``index`` of batch ``sequence``, or its object of ``QUARANTINE``: ``old`` is gone, ``new`` stands in its place."""
 
     sequence: int
     index: int
@@ -63,7 +65,11 @@ class Redaction:
         if len({*old, *new}) != 2 * len(self.parts):
             found.append("it names an object twice")
         for part in self.parts:
-            if part.sequence < 1 or part.index < 0 or not (_is_part(part.old) and _is_part(part.new)):
+            if (
+                part.sequence < 1
+                or part.index < QUARANTINE
+                or not (_is_part(part.old) and _is_part(part.new))
+            ):
                 found.append(f"part {part.index} of batch {part.sequence} is not described as a part is")
             elif part.new.rows > part.old.rows:
                 found.append(f"part {part.index} of batch {part.sequence} gains rows")

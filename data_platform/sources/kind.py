@@ -43,13 +43,15 @@ class Capabilities:
     ``deletes``: when a row that is gone is seen: when the table is read whole, when its slices are compared or read,
     or as events among the changes. ``proof``: by what a read is shown to be whole: the source's own ``counted`` rows and
     fingerprints, or by nothing. ``slices``: whether one day can be read by itself. ``rejects``: whether records may come
-    that cannot be taken, and wait in quarantine.
+    that cannot be taken, and wait in quarantine. ``replays``: whether such a record can be taken by itself later
+    (``reading.Again``).
     """
 
     deletes: Literal["refresh", "slices", "events"]
     proof: Literal["none", "counted"]
     slices: bool
     rejects: bool = False
+    replays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ Nothing here knows a warehouse, the landing store, the catalog's models or Dagst
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from data_platform.errors import DataPlatformError
 from data_platform.sources.kind import Connection, KindSettings
+from data_platform.sources.rejected import Rejected
 from data_platform.sql import quoted
 from data_platform.tables import (
     Column,
@@ -354,3 +355,19 @@ class Reading(Protocol):
 
     def interrupt(self) -> None:
         """End what another thread waits for, if it does: nobody wants it any more."""
+
+
+Kept = Callable[[], Iterator[Rejected]]
+"""Records that could not be taken when they came, in that order. It may be called again."""
+
+
+class Again(Reading, Protocol):
+    """A reading of a kind that can take a record by itself (``Capabilities.replays``): those in quarantine, taken again."""
+
+    def plan_again(self, table: SourceTable, prior: Prior, now: Described) -> Plan:
+        """ConfigurationError where a record of the table is nothing by itself."""
+
+    def start_again(self, read: PlannedRead, kept: Mapping[int, Kept]) -> None:
+        """In the place of ``start``. ``kept`` are the records by the batch that could not take them, ascending. They are
+        one step: of one key the last record holds. The files of its parts are one for each batch, ``of-<batch>.parquet``, where
+        it has rows. The position stays."""

@@ -20,7 +20,16 @@ from data_platform.sync.platform import Platform
 from data_platform.sync.quarantine import put_rejected, rejected_notes
 from data_platform.sync.summarize import Engine, Summary, summarize
 from data_platform.sync.work import Work
-from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Fingerprint, Layout, Position, Slice, is_day
+from data_platform.tables import (
+    NULL_SLICE,
+    WHOLE_TABLE,
+    Fingerprint,
+    Layout,
+    Position,
+    Slice,
+    Snapshot,
+    is_day,
+)
 
 MAX_SLICES = 50_000
 """Days of one table: 2.5 MB of each checkpoint, and some twenty seconds of the graph."""
@@ -83,6 +92,7 @@ def _proved(reading: Reading, work: Work, engine: Engine) -> Manifest | None:
     if (
         not work.parts.rows
         and not work.parts.rejected
+        and work.settled is None
         and load != "replace"
         and plan.operation != "slice"
         and not measured
@@ -101,7 +111,7 @@ def _proved(reading: Reading, work: Work, engine: Engine) -> Manifest | None:
         partition=table.partition,
         timezone=table.timezone,
         slices=plan.slices,
-        snapshot=reading.snapshot,
+        snapshot=_snapshot(reading, work),
         position_before=state.position,
         position_after=after,
         columns=work.landed.columns,
@@ -121,7 +131,14 @@ def _proved(reading: Reading, work: Work, engine: Engine) -> Manifest | None:
         content=summary.content if whole else None,
         boundary=summary.boundary,
         notes=tuple(dict.fromkeys(work.notes)),
+        settled=work.settled,
     )
+
+
+def _snapshot(reading: Reading, work: Work) -> Snapshot:
+    """Of what came out of quarantine that of the batch before: nobody looked at the source."""
+    head = work.state.head
+    return head.snapshot if head is not None and work.settled is not None else reading.snapshot
 
 
 def _landed(platform: Platform, proved: Manifest, work: Work) -> Manifest:

@@ -14,7 +14,6 @@ from data_platform.landing.keys import quarantine_key
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.part import sha256_of
 from data_platform.landing.sealing import Sealer
-from data_platform.sources.rejected import Rejected
 from data_platform.sync.platform import Platform
 from data_platform.sync.work import Work
 from data_platform.tables import TableId
@@ -23,7 +22,7 @@ from data_platform.words import plural
 
 @dataclass(frozen=True)
 class Kept:
-    """One batch with records in quarantine; ``reasons`` says how many are there for each."""
+    """One batch with records that wait in quarantine; ``reasons`` says how many do for each. ``bytes`` are its object's."""
 
     table: TableId
     sequence: int
@@ -66,28 +65,40 @@ def is_sealed(table: Table) -> bool:
 def waiting(platform: Platform, tables: Sequence[TableId]) -> list[Kept]:
     """The batches whose records nobody has taken up, by table, newest first."""
     return [
-        _kept(platform, manifest)
-        for table in tables
-        for manifest in quarantine.unresolved(platform.ledger, table)
+        _kept(platform, waits) for table in tables for waits in quarantine.unresolved(platform.ledger, table)
     ]
 
 
 def shown(
     platform: Platform, table: TableId, sequence: int | None, limit: int
-) -> Iterator[tuple[int, Rejected]]:
+) -> Iterator[tuple[int, quarantine.Kept]]:
     """At most ``limit`` records that wait, each with its batch, newest batch first; of one batch where ``sequence``
     says it, whether they wait or not. ConfigurationError where they are sealed and the key is not there."""
     ledger = platform.ledger
-    manifests = quarantine.unresolved(ledger, table) if sequence is None else [ledger.read(table, sequence)]
-    yield from islice(_records(platform, manifests), limit)
+    if sequence is not None:
+        found = ((sequence, one) for one in opened(platform, ledger.read(table, sequence)))
+    else:
+        found = (
+            (waits.manifest.sequence, one)
+            for waits in quarantine.unresolved(ledger, table)
+            for one in still_open(platform, waits)
+        )
+    yield from islice(found, limit)
 
 
-def _records(platform: Platform, manifests: Sequence[Manifest]) -> Iterator[tuple[int, Rejected]]:
-    for manifest in manifests:
-        sealed = quarantine.is_sealed(platform.ledger, manifest)
-        sealer = Sealer(platform.hash_key()) if sealed else None
-        for record in quarantine.records(platform.ledger, manifest, sealer):
-            yield manifest.sequence, record
+def still_open(platform: Platform, waits: quarantine.Waits) -> Iterator[quarantine.Kept]:
+    """The records of a batch that wait, opened where they are sealed."""
+    those = frozenset(waits.open)
+    return (one for one in opened(platform, waits.manifest) if one.number in those)
+
+
+def opened(platform: Platform, manifest: Manifest) -> Iterator[quarantine.Kept]:
+    """All that the batch could not take, opened where it is sealed."""
+    return quarantine.records(platform.ledger, manifest, sealer_of(platform, manifest))
+
+
+def sealer_of(platform: Platform, manifest: Manifest) -> Sealer | None:
+    return Sealer(platform.hash_key()) if quarantine.is_sealed(platform.ledger, manifest) else None
 
 
 def _sealer_for(platform: Platform, table: Table, files: Sequence[object]) -> Sealer | None:
@@ -102,14 +113,14 @@ def _sealer_for(platform: Platform, table: Table, files: Sequence[object]) -> Se
         ) from None
 
 
-def _kept(platform: Platform, manifest: Manifest) -> Kept:
-    assert manifest.quarantined is not None
+def _kept(platform: Platform, waits: quarantine.Waits) -> Kept:
+    manifest = waits.manifest
     return Kept(
         manifest.table,
         manifest.sequence,
         manifest.landed_at,
-        manifest.quarantined.rows,
-        manifest.quarantined.bytes,
+        len(waits.open),
+        quarantine.standing(platform.ledger, manifest).bytes,
         quarantine.is_sealed(platform.ledger, manifest),
-        quarantine.reasons(platform.ledger, manifest),
+        quarantine.reasons(platform.ledger, waits),
     )

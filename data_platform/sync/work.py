@@ -15,6 +15,7 @@ from pathlib import Path
 from data_platform.catalog import Table
 from data_platform.errors import DataPlatformError, SchemaDrift
 from data_platform.landing.manifest import Manifest
+from data_platform.landing.settled import Settled
 from data_platform.landing.state import TableState
 from data_platform.sources.reading import (
     Ask,
@@ -61,7 +62,7 @@ class Work:
     """One table of one pass. What fails is kept in ``error``: it is this table's alone.
     ``seconds`` is the work done for it, not the wait for others. With ``compare``, every slice is
     counted under the snapshot, into ``tallies``. ``parts`` are those of the step that was read last, and
-    ``steps`` how many were committed before it."""
+    ``steps`` how many were committed before it. ``settled`` are records of quarantine that the step brings to an end."""
 
     table: Table
     state: TableState
@@ -75,6 +76,7 @@ class Work:
     steps: int = 0
     reported: bool = False
     compare: bool = False
+    settled: Settled | None = None
     tallies: Mapping[Slice, Tally] | None = None
 
     @property

@@ -21,6 +21,8 @@ from data_platform.tables import (
 from data_platform.warehouses import LoadableBatch, LoadedBatch
 from data_platform.warehouses.dialect import Dialect
 
+WITHOUT_ROWS = ("redact", "settle")
+"""Kinds of batches that bring no rows: they are written down as loaded, so that the next one follows them."""
 _DAY = re.compile(r"-?infinity|\d{4,}-\d\d-\d\d( BC)?")
 
 
@@ -30,7 +32,7 @@ def follows(
     """Whether the batch is the next to load; False when it is loaded already. ``newest`` is the newest batch
     of its table that the warehouse holds, ``at`` tells the one it holds as a sequence before that."""
     table, sequence = batch.table, batch.sequence
-    if batch.kind not in ("data", "redact"):
+    if batch.kind not in ("data", *WITHOUT_ROWS):
         raise LoadRefused(
             f"Batch {sequence} of {table} is of the kind {batch.kind}, which this version cannot load."
             " Install the version that wrote it."

@@ -7,6 +7,7 @@ import json
 import tomllib
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from hypothesis import strategies as st
 from data_platform.errors import LedgerBroken
 from data_platform.landing.manifest import Manifest, Measured, Part, Waiting
 from data_platform.landing.part import canonical
+from data_platform.landing.settled import Closed, Settled, runs
 from data_platform.tables import Column, Fingerprint, Position, Slice, Snapshot, TableId
 from data_platform_tests.contracts.batches import manifest, position
 from data_platform_tests.landing.redactions import arbitrary, redaction
+
+AT = "2026-01-01T00:00:00+00:00"
 
 # Lone surrogates are no text: nothing that was read from a database holds one.
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -80,7 +84,11 @@ manifests = (
     | data_manifests.map(lambda made: replace(made, replaces=tuple(c.name for c in made.columns)))
     | st.builds(
         lambda made, quarantined, rows: replace(
-            made, quarantined=quarantined, quarantined_before=Waiting(1, rows) if made.sequence > 1 else None
+            made,
+            quarantined=quarantined,
+            quarantined_before=Waiting(1, rows) if made.sequence > 1 else None,
+            settled=Settled(((1, 0, rows),), "why", "who", AT) if made.sequence > 1 else None,
+            settled_before=1 if made.sequence > 1 else None,
         ),
         data_manifests,
         st.none() | part,
@@ -148,6 +156,7 @@ def test_the_digest_covers_every_field() -> None:
         "redaction": redaction(), "redacted_before": 1, "content": "1:2:3", "boundary": "1:2:3",
         "identity": {"oid": 1}, "version": None, "deleted": "gone", "written_by": "somebody", "replaces": ("id",),
         "quarantined": Part("k", 1, 1, "s"), "quarantined_before": Waiting(1, 1),
+        "settled": Settled(((1, 0, 0),), "why", "who", AT), "settled_before": 1,
     }  # fmt: skip
     assert other.keys() == {f.name for f in fields(Manifest)} - {"digest", "signature"}
     for field, value in other.items():
@@ -264,6 +273,13 @@ def test_an_unsealed_manifest_is_not_written() -> None:
         (("quarantined_before",), [1, 1]),
         (("quarantined_before",), [0, 0]),
         (("quarantined_before",), 7),
+        (("settled",), {"records": [], "why": "w", "by": "b", "at": "2026-01-01T00:00:00+00:00"}),
+        (("settled",), {"records": [[1, 2, 1]], "why": "w", "by": "b", "at": "2026-01-01T00:00:00+00:00"}),
+        (("settled",), {"records": [[99, 0, 1]], "why": "w", "by": "b", "at": "2026-01-01T00:00:00+00:00"}),
+        (("settled",), {"records": [[1, 0, 1]], "why": 1, "by": "b", "at": "2026-01-01T00:00:00+00:00"}),
+        (("settled",), {"records": [[1, 0, 1]], "why": "w", "by": "b", "at": "soon"}),
+        (("settled",), {"why": "w", "by": "b", "at": "2026-01-01T00:00:00+00:00"}),
+        (("settled_before",), 0),
     ],
 )
 def test_a_forged_field_is_refused_by_name_though_the_digest_is_right(
@@ -303,3 +319,11 @@ def _forged(path: tuple[Any, ...], value: Any, **more: Any) -> bytes:
     place[path[-1]] = value
     raw |= more
     return canonical({**raw, "digest": hashlib.sha256(canonical(raw)).hexdigest()})
+
+
+@given(st.sets(st.integers(0, 60)), st.integers(0, 70))
+def test_runs_hold_the_numbers_they_are_made_of(numbers: set[int], rows: int) -> None:
+    made = runs(sorted(numbers))
+    assert Settled(tuple((1, *run) for run in made), "", "", "").count == len(numbers)
+    assert all(before[1] + 1 < after[0] for before, after in pairwise(made))
+    assert Closed(made[::-1]).open_of(rows) == [n for n in range(rows) if n not in numbers]

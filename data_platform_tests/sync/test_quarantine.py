@@ -45,7 +45,7 @@ def send(items: ToyLog, id_: int, why: str = "status is no number") -> None:
 
 def records(world: World, batch: int | None = None) -> list[tuple[int, str, str, Mapping[str, Any]]]:
     return [
-        (sequence, one.reason, one.origin, json.loads(one.bytes))
+        (sequence, one.record.reason, one.record.origin, json.loads(one.record.bytes))
         for sequence, one in shown(world.platform(), ITEMS, batch, 100)
     ]
 
@@ -207,8 +207,8 @@ def test_a_second_copy_is_kept_and_restored(world: World, items: ToyLog, tmp_pat
     heads = mirror(ledger, archive, [ITEMS])  # what the rule deleted is passed over
     again = Ledger(LocalStore(tmp_path / "again"))
     assert restore_ledger(archive, heads, again.store) == 3
-    assert [one.sequence for one in quarantine.unresolved(again, ITEMS)] == [3]
-    assert sum(quarantine.reasons(again, again.read(ITEMS, 3)).values()) == 2
+    assert [one.manifest.sequence for one in quarantine.unresolved(again, ITEMS)] == [3]
+    assert sum(quarantine.reasons(again, quarantine.unresolved(again, ITEMS)[0]).values()) == 2
     copy = tmp_path / "archive" / "ledger" / kept.key
     copy.chmod(0o600)
     copy.write_bytes(b"x" * kept.bytes)

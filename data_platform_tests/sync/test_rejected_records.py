@@ -29,7 +29,8 @@ def world(tmp_path: Path, items: ToyPages, monkeypatch: pytest.MonkeyPatch) -> W
 
 def waiting(world: World) -> list[tuple[str, str, Any]]:
     return [
-        (one.reason, one.origin, one.bytes.decode()) for _, one in shown(world.platform(), ITEMS, None, 99)
+        (one.record.reason, one.record.origin, one.record.bytes.decode())
+        for _, one in shown(world.platform(), ITEMS, None, 99)
     ]
 
 

@@ -56,7 +56,11 @@ class Known:
     types: Mapping[str, str] = field(default_factory=dict)
 
 
-class Feed(Protocol):
+class HasPages(Protocol):
+    def pages(self, wanted: Wanted) -> Iterator[Page]: ...
+
+
+class Feed(HasPages, Protocol):
     """One source, opened. Streams are walked side by side, each by one thread. Errors are DataPlatformErrors that
     name the table, the endpoint and the way out, and hold no secret."""
 
@@ -74,8 +78,6 @@ class Feed(Protocol):
 
     def lost(self, table: SourceTable, state: State) -> str | None:
         """Why a read cannot go on from ``state``, so that all is read; None where it can."""
-
-    def pages(self, wanted: Wanted) -> Iterator[Page]: ...
 
     def must_advance(self, before: State, after: State) -> bool:
         """Whether ``after`` must be told though no row came: ``before`` would soon be of no use."""

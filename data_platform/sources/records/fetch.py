@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from data_platform.errors import DataPlatformError, SourceError
-from data_platform.sources.records.feed import Feed, Page, Wanted
+from data_platform.sources.records.feed import HasPages, Page, Wanted
 from data_platform.sources.records.steps import Gathering, Step
 from data_platform.tables import TableId
 
@@ -28,7 +28,7 @@ class Fetch:
     """``run`` is the thread's; ``ready``, ``next`` and ``taken`` are asked by others."""
 
     def __init__(
-        self, feed: Feed, wanted: Wanted, gatherings: Mapping[TableId, Gathering], *, at_once: bool
+        self, feed: HasPages, wanted: Wanted, gatherings: Mapping[TableId, Gathering], *, at_once: bool
     ) -> None:
         self._feed, self._wanted, self._at_once = feed, wanted, at_once
         self._gatherings = dict(gatherings)

@@ -16,6 +16,7 @@ from data_platform.sources.reading import (
     Ask,
     Described,
     Drift,
+    Kept,
     LandedColumns,
     Parts,
     Plan,
@@ -24,6 +25,7 @@ from data_platform.sources.reading import (
     Progress,
     SourceTable,
 )
+from data_platform.sources.records.again import Again, plan_again
 from data_platform.sources.records.describe import declared_words, described
 from data_platform.sources.records.feed import Feed, State, Wanted
 from data_platform.sources.records.fetch import Fetch
@@ -59,6 +61,7 @@ class _Read:
     step: Step | None = None
     done: Step | None = None
     """The one that was finished last."""
+    again: Again | None = None
 
 
 class RecordsReading(Uncounted):
@@ -115,6 +118,21 @@ class RecordsReading(Uncounted):
             groups.setdefault(self._group(read.plan), []).append(read)
         for group in groups.values():
             self._begin(group)
+
+    def plan_again(self, table: SourceTable, prior: Prior, now: Described) -> Plan:
+        return plan_again(table, prior, now)
+
+    def start_again(self, read: PlannedRead, kept: Mapping[int, Kept]) -> None:
+        read.folder.mkdir()
+        table = read.plan.table
+        again = Again(kept, state_of(table, read.plan.prior))
+        gathering = Gathering(table, declared_words(self._feed, table), read.folder)
+        wanted = Wanted(self._feed.stream(table), (table,), None, Ask("changes"))
+        fetch = Fetch(again, wanted, {table.id: gathering}, at_once=True)
+        words = landed_words(read.plan.prior.columns)
+        self._reads[table.id] = _Read(read, fetch, words, again=again)
+        self._fetches.append(fetch)
+        self._threads.submit(fetch.run)
 
     def _group(self, plan: Plan) -> str:
         """Equal for tables that one walk feeds."""
@@ -177,7 +195,10 @@ class RecordsReading(Uncounted):
         writer = Writer(
             table, settings_of(table), read.words, list(declared_words(self._feed, table)), landed
         )
-        written = writer.write(step, read.planned.folder / f"{read.steps}.parquet")
+        folder = read.planned.folder
+        ends = read.again.ends if read.again else {}
+        cuts = [(folder / f"of-{batch}.parquet", end) for batch, end in ends.items()]
+        written = writer.write(step, folder / f"{read.steps}.parquet", cuts)
         read.fetch.taken(table.id)
         for chunk in step.chunks:
             chunk.path.unlink()
@@ -186,8 +207,9 @@ class RecordsReading(Uncounted):
         return Parts(written.files, seconds, tuple(step.notes), step.more, written.rejected)
 
     def position(self, plan: Plan, greatest_cursor: str | None) -> Position | None:
-        done = self._reads[plan.table.id].done
-        if plan.operation == "slice" or done is None:
+        read = self._reads[plan.table.id]
+        done = read.done
+        if plan.operation == "slice" or read.again or done is None:
             return plan.prior.position
         return Position(self._feed.system, {"state": done.state}, done.text)
 

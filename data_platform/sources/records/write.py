@@ -53,23 +53,27 @@ class Writer:
         self._table, self._settings, self._words = table, settings, words
         self._declared, self._landed, self._unique = frozenset(declared), landed, unique
 
-    def write(self, step: Step, path: Path) -> Written:
-        """The rows of ``step`` in ``path``, which is not made where there are none."""
+    def write(self, step: Step, path: Path, cuts: Sequence[tuple[Path, int]] = ()) -> Written:
+        """The rows of ``step`` in ``path``, which is not made where there are none. With ``cuts`` in several files: each
+        has those that came before a position."""
         if not step.chunks:
             step.rejected.close()
             return Written((), step.rejected.files)
         with _engine(path.parent) as engine:
             prepare(engine, [self._landed])
             chunks = list(self._registered(engine, step.chunks))
-            for name, chunk in chunks:
-                for record in self._refused(engine, name, chunk):
-                    step.rejected.add(record)
             rows = " UNION ALL ".join(self._rows(name, chunk) for name, chunk in chunks)
-            select = self._landed.select(f"({self._last_of_each(engine, rows, [n for n, _ in chunks])})")
-            copied = engine.execute(f"COPY ({select}) TO {literal(str(path))} ({PARQUET})").fetchall()
-        count = int(copied[0][0])
+            if refused := [sql for name, chunk in chunks if (sql := self._refused(engine, name, chunk))]:
+                for record in self._told(engine, " UNION ALL ".join(refused), rows):
+                    step.rejected.add(record)
+            rows = self._last_of_each(engine, rows, [n for n, _ in chunks])
+            files = [(file, self._copied(engine, piece, file)) for file, piece in _pieces(rows, path, cuts)]
         step.rejected.close()
-        return Written(((path, count),) if count else (), step.rejected.files)
+        return Written(tuple((file, count) for file, count in files if count), step.rejected.files)
+
+    def _copied(self, engine: duckdb.DuckDBPyConnection, rows: str, path: Path) -> int:
+        select = self._landed.select(f"({rows})")
+        return int(engine.execute(f"COPY ({select}) TO {literal(str(path))} ({PARQUET})").fetchall()[0][0])
 
     def _registered(
         self, engine: duckdb.DuckDBPyConnection, chunks: Sequence[Spooled]
@@ -103,30 +107,60 @@ class Writer:
         own = ", ".join((f"{quoted(RECORD)}::JSON AS {quoted(RECORD)}", quoted(GONE), quoted(ORDER)))
         return f"SELECT {', '.join([*listed, own])} FROM {source}{only}"
 
-    def _refused(self, engine: duckdb.DuckDBPyConnection, source: str, chunk: Spooled) -> Iterator[Rejected]:
+    def _refused(self, engine: duckdb.DuckDBPyConnection, source: str, chunk: Spooled) -> str | None:
+        """The records of the chunk in which a value is none of its declared type, with the first of their reasons, as
+        SQL; None where there is none."""
         unsure = self._unsure(chunk)
         if not unsure:
-            return
+            return None
         counts = ", ".join(f"count(*) FILTER ({condition})" for _, condition in unsure)
         found = engine.execute(f"SELECT {counts} FROM {source}").fetchall()[0]
-        before = "false"  # a record is rejected once, for the first of its reasons
-        for (name, condition), count in zip(unsure, found, strict=True):
-            if not count:
-                continue
-            reason = f"{name} is no {self._words[name]}"
+        wrong = [(*one, count) for one, count in zip(unsure, found, strict=True) if count]
+        for name, _, count in wrong:
             if name not in self._declared:
                 raise SchemaDrift(
-                    f"{self._table.id}: {reason} in {count:,} records, though it was one before. Declare its type in the"
-                    f" catalog (`types: {{{name}: json}}` holds any value), then run `data-platform sync --refresh"
-                    f" {self._table.id}`. Nothing of this step was landed."
+                    f"{self._table.id}: {self._reason(name)} in {count:,} records, though it was one before. Declare its"
+                    f" type in the catalog (`types: {{{name}: json}}` holds any value), then run `data-platform sync"
+                    f" --refresh {self._table.id}`. Nothing of this step was landed."
                 )
-            listed = engine.execute(
-                f"SELECT {quoted(ORIGIN)}::VARCHAR, {quoted(RECORD)} FROM {source}"
-                f" WHERE {condition} AND ({before}) IS NOT TRUE"
+        if not wrong:
+            return None
+        reasons = " ".join(
+            f"WHEN {condition} THEN {literal(self._reason(name))}" for name, condition, _ in wrong
+        )
+        has = {name: sql for name, _, sql in self._fields(chunk)}
+        keys = [
+            f"{has.get(n, f'NULL::{column_type(self._words[n])}')} AS {quoted(n)}" for n in self._told_apart()
+        ]
+        listed = ", ".join((f"CASE {reasons} END AS reason", f"{quoted(ORIGIN)}::VARCHAR AS origin", *keys))
+        return (
+            f"SELECT {listed}, {quoted(RECORD)}, {quoted(ORDER)} FROM {source}"
+            f" WHERE {' OR '.join(f'({condition})' for _, condition, _ in wrong)}"
+        )
+
+    def _reason(self, name: str) -> str:
+        return f"{name} is no {self._words[name]}"
+
+    def _told_apart(self) -> Sequence[str]:
+        """The key, where it tells of two records which one is the other's later version."""
+        key = () if self._settings.parent else self._table.key
+        return key if all(name in self._words for name in key) else ()
+
+    def _told(self, engine: duckdb.DuckDBPyConnection, refused: str, rows: str) -> Iterator[Rejected]:
+        """The records of ``refused`` in the order in which they came, and whether ``rows`` hold a later one of the key."""
+        last, join = "NULL", ""
+        if key := self._told_apart():
+            keys = ", ".join(map(quoted, key))
+            latest = f"SELECT {keys}, max({quoted(ORDER)}) AS last FROM ({rows}) SEMI JOIN refused USING ({keys}) GROUP BY ALL"
+            last, join = "last", f" LEFT JOIN ({latest}) USING ({keys})"
+        listed = engine.execute(
+            f"WITH refused AS MATERIALIZED ({refused}) SELECT reason, origin, {quoted(RECORD)},"
+            f" coalesce({last} > {quoted(ORDER)}, false) FROM refused{join} ORDER BY {quoted(ORDER)}"
+        )
+        while found := listed.fetchmany(FETCHED):
+            yield from (
+                Rejected(reason, origin, record.encode(), old) for reason, origin, record, old in found
             )
-            before += f" OR ({condition})"
-            while rows := listed.fetchmany(FETCHED):
-                yield from (Rejected(reason, origin, record.encode()) for origin, record in rows)
 
     def _last_of_each(self, engine: duckdb.DuckDBPyConnection, rows: str, sources: Sequence[str]) -> str:
         """``rows`` without those of which a later one has the same key, or the same parent."""
@@ -139,6 +173,15 @@ class Writer:
         if records == groups:
             return rows
         return f"SELECT * FROM ({rows}) QUALIFY {quoted(ORDER)} = max({quoted(ORDER)}) OVER (PARTITION BY {keys})"
+
+
+def _pieces(rows: str, path: Path, cuts: Sequence[tuple[Path, int]]) -> Iterator[tuple[Path, str]]:
+    if not cuts:
+        yield path, rows
+    first = 0
+    for file, end in cuts:
+        yield file, f"SELECT * FROM ({rows}) WHERE {quoted(ORDER)} >= {first} AND {quoted(ORDER)} < {end}"
+        first = end
 
 
 def _engine(scratch: Path) -> Any:

@@ -10,7 +10,7 @@ KIND = Kind(
     "rest",
     "a REST API",
     RestConnection,
-    Capabilities(deletes="refresh", proof="none", slices=False, rejects=True),
+    Capabilities(deletes="refresh", proof="none", slices=False, rejects=True, replays=True),
     reading="data_platform.sources.rest.feed:open_reading",
     looking="data_platform.sources.rest.feed:open_looking",
     discover="data_platform.sources.rest.discover:discover",

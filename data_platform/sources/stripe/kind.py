@@ -10,7 +10,7 @@ KIND = Kind(
     "stripe",
     "Stripe",
     StripeConnection,
-    Capabilities(deletes="events", proof="none", slices=False, rejects=True),
+    Capabilities(deletes="events", proof="none", slices=False, rejects=True, replays=True),
     reading="data_platform.sources.stripe.feed:open_reading",
     looking="data_platform.sources.stripe.feed:open_looking",
     table_keys=StripeTableKeys,

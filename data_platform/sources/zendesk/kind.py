@@ -10,7 +10,7 @@ KIND = Kind(
     "zendesk",
     "Zendesk",
     ZendeskConnection,
-    Capabilities(deletes="events", proof="none", slices=False, rejects=True),
+    Capabilities(deletes="events", proof="none", slices=False, rejects=True, replays=True),
     reading="data_platform.sources.zendesk.feed:open_reading",
     looking="data_platform.sources.zendesk.feed:open_looking",
     discover="data_platform.sources.zendesk.discover:discover",

@@ -16,6 +16,7 @@ from data_platform.sql import quoted
 from data_platform.tables import Column, Slice
 from data_platform.warehouses import LoadableBatch, LoadResult
 from data_platform.warehouses.batch import (
+    WITHOUT_ROWS,
     check,
     check_groups,
     check_keys,
@@ -47,7 +48,7 @@ def _load(
     newest = next(iter(records.newest(connection, manifest.table, known=True)), None)
     if not follows(manifest, newest, lambda sequence: records.at(connection, manifest.table, sequence)):
         return LoadResult(manifest.sequence, 0, 0, {}, 0)
-    if manifest.kind == "redact":
+    if manifest.kind in WITHOUT_ROWS:
         return _pass_over(connection, manifest)
     check(manifest)
     batch = merge.Batch(
@@ -84,7 +85,7 @@ def _load(
 
 
 def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
-    """A redaction holds no rows: it is only written down as loaded, so that the next batch follows it."""
+    """A batch without rows is only written down as loaded, so that the next batch follows it."""
     connection.execute("BEGIN")
     try:
         records.record(connection, manifest, 0, 0)

@@ -17,7 +17,7 @@ KIND = Kind(
     "pages",
     "a pile of pages",
     PagesConnection,
-    Capabilities(deletes="events", proof="none", slices=False, rejects=True),
+    Capabilities(deletes="events", proof="none", slices=False, rejects=True, replays=True),
     reading="data_platform_tests.contracts.toy_pages.feed:open_reading",
     looking="data_platform_tests.contracts.toy_pages.feed:open_looking",
     table_keys=RecordTableKeys,

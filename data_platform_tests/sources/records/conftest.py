@@ -84,7 +84,8 @@ class Piles:
         """Reason, origin and bytes of each record that was set aside."""
         ledger = self.platform().ledger
         batches = quarantine.unresolved(ledger, TableId("api", table))
-        return [tuple(record) for batch in batches for record in quarantine.records(ledger, batch, None)]  # type: ignore[misc]
+        kept = [one.record for batch in batches for one in quarantine.records(ledger, batch.manifest, None)]
+        return [(record.reason, record.origin, record.bytes) for record in kept]
 
 
 @pytest.fixture
