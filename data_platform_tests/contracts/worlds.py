@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
-import pytest
 import yaml
 
 from data_platform.landing.manifest import Manifest
@@ -22,7 +21,6 @@ from data_platform.sync.probe import TableProbe
 from data_platform.tables import TableId
 from data_platform_tests.contracts.toy_pages.feed import Pile
 from data_platform_tests.contracts.toy_source.log import Log
-from data_platform_tests.sources.http.server import Asked, Reply
 
 ITEMS = TableId("shop", "items")
 COLUMNS = {
@@ -53,6 +51,10 @@ class Items(Protocol):
     """Whether nothing but reading tells its columns."""
     moves_by_reading: bool
     """Whether nothing but reading tells that it changed."""
+    rereads: bool
+    """Whether every sync reads again what may have changed, so that each is a batch."""
+    documents: bool
+    """Whether it holds documents."""
 
     def make(self) -> None:
         """The source, and the table without rows."""
@@ -71,6 +73,8 @@ class Postgres:
     kind: str = "postgres"
     found_by_reading: bool = False
     moves_by_reading: bool = False
+    rereads: bool = False
+    documents: bool = True
     connection: Mapping[str, Any] = field(default_factory=lambda: {"url_env": "SHOP_URL"})
 
     @property
@@ -116,6 +120,8 @@ class ToyLog:
     kind: str = "log"
     found_by_reading: bool = False
     moves_by_reading: bool = False
+    rereads: bool = False
+    documents: bool = True
     environ: Mapping[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=lambda: dict(COLUMNS))
 
@@ -158,6 +164,8 @@ class ToyPages:
     environ: Mapping[str, str] = field(default_factory=dict)
     found_by_reading: bool = True
     moves_by_reading: bool = True
+    rereads: bool = False
+    documents: bool = True
 
     @property
     def connection(self) -> Mapping[str, Any]:
@@ -194,62 +202,6 @@ class ToyPages:
 
 
 @dataclass
-class RestApi:
-    """An API that gives three records a page, those from ``since`` on, and says nothing of what is gone."""
-
-    kind: str = "rest"
-    environ: Mapping[str, str] = field(default_factory=lambda: {"SHOP_TOKEN": "s3cr3t"})
-    found_by_reading: bool = True
-    moves_by_reading: bool = True
-    records: dict[int, tuple[int, str]] = field(default_factory=dict)
-    url: str = ""
-    changes: int = 0
-
-    @property
-    def connection(self) -> Mapping[str, Any]:
-        return {"base_url": self.url, "auth": {"type": "bearer", "token_env": "SHOP_TOKEN"}}
-
-    @property
-    def block(self) -> Mapping[str, Any]:
-        incremental = {"cursor_path": "change", "start_param": "since"}
-        return {"endpoint": {"paginator": "cursor", "incremental": incremental}}
-
-    def answer(self, asked: Asked) -> Reply:
-        """In the order of ids, so that what changed last is anywhere."""
-        if asked.path != "/items" or asked.headers.get("Authorization") != "Bearer s3cr3t":
-            return Reply(status=404 if asked.path != "/items" else 401)
-        since, at = int(asked.query.get("since", 0)), int(asked.query.get("cursor", 0))
-        found = [text for _, (change, text) in sorted(self.records.items()) if change >= since]
-        after = str(at + 3) if at + 3 < len(found) else None
-        page = ", ".join(found[at : at + 3])
-        return Reply(f'{{"items": [{page}], "cursors": {{"next": {json.dumps(after)}}}}}'.encode())
-
-    def make(self) -> None:
-        """Its server is started by ``serving``."""
-
-    def put(self, id_: int, note: str, **personal: str) -> None:
-        self.changes += 1
-        values = {"id": id_, "status": note, "change": self.changes, **personal}
-        fields = {name: json.dumps(value) for name, value in values.items()}
-        if "profile" in personal:
-            fields["profile"] = personal["profile"]
-        text = "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}"
-        self.records[id_] = (self.changes, text)
-
-    def delete(self, id_: int) -> None:
-        del self.records[id_]
-
-    def add_column(self, name: str) -> None:
-        """It is there with the first record that has it."""
-
-    def drop_column(self, name: str) -> None:
-        raise AssertionError("a field that no record has any more is no change")
-
-    def make_anew(self) -> None:
-        pytest.skip("an API does not say that its endpoint gives another table's records")
-
-
-@dataclass
 class Exports:
     """A CSV file for each row."""
 
@@ -258,6 +210,8 @@ class Exports:
     environ: Mapping[str, str] = field(default_factory=dict)
     found_by_reading: bool = True
     moves_by_reading: bool = False
+    rereads: bool = False
+    documents: bool = True
     block: Mapping[str, Any] = field(
         default_factory=lambda: {
             "files": "items/*.csv",
@@ -303,35 +257,6 @@ class Exports:
 
 
 @dataclass
-class HelpDesk(RestApi):
-    """Zendesk's export of tickets, three a page; a ticket that is deleted comes once more and says so."""
-
-    kind: str = "zendesk"
-    environ: dict[str, str] = field(default_factory=lambda: {"SHOP_TOKEN": "s3cr3t"})
-
-    @property
-    def connection(self) -> Mapping[str, Any]:
-        return {"url_env": "SHOP_URL", "oauth_token_env": "SHOP_TOKEN", "exports_per_minute": 1_000}
-
-    @property
-    def block(self) -> Mapping[str, Any]:
-        return {"object": "tickets", "deleted": "remove"}
-
-    def answer(self, asked: Asked) -> Reply:
-        if not asked.path.endswith("/incremental/tickets/cursor.json"):
-            return Reply(status=404)
-        after = int(asked.query.get("cursor", 0))
-        found = [(change, text) for change, text in sorted(self.records.values()) if change > after]
-        page = ", ".join(text for _, text in found[:3])
-        last = json.dumps(str(found[:3][-1][0]) if found else asked.query.get("cursor"))
-        end = json.dumps(len(found) <= 3)
-        return Reply(f'{{"tickets": [{page}], "after_cursor": {last}, "end_of_stream": {end}}}'.encode())
-
-    def delete(self, id_: int) -> None:
-        self.put(id_, "deleted")
-
-
-@dataclass
 class World:
     """A project over ``items``."""
 
@@ -349,8 +274,10 @@ class World:
             yaml.safe_dump({"environments": {"local": local}})
         )
         source = {"source": "shop", "kind": self.items.kind, "connection": dict(self.items.connection)}
+        source |= getattr(self.items, "source", {})
         own = getattr(self.items, "block", {})
-        tables = {"items": {"key": "id", "personal": PERSONAL, **own, **block}}
+        personal = {path: how for path, how in PERSONAL.items() if self.items.documents or "." not in path}
+        tables = {"items": {"key": "id", "personal": personal, **own, **block}}
         (folder / "shop.yaml").write_text(yaml.safe_dump({**source, "start": "2026-01-01", "tables": tables}))
         return self
 
@@ -379,7 +306,8 @@ class World:
 
     def notes(self) -> dict[int, str]:
         with self.platform().warehouse(read_only=True) as warehouse:
-            return dict(warehouse.query("SELECT id, status FROM raw_shop.items ORDER BY id").rows)  # type: ignore[arg-type]
+            rows = warehouse.query("SELECT id, status FROM raw_shop.items ORDER BY id").rows
+        return {int(str(id_).rpartition("_")[2]): note for id_, note in rows}  # type: ignore[misc]
 
     def batches(self) -> list[Manifest]:
         return self.platform().ledger.since(ITEMS, 0)

@@ -135,7 +135,10 @@ class Client:
                 f"{self._source}: Google Analytics failed at {what} ({code}): {said} It was not asked again, since each"
                 " server error takes of the quota of ten an hour. The next sync goes on there."
             )
-        return SourceError(f"{self._source}: Google Analytics refused {what} ({code}): {said}")
+        return SourceError(
+            f"{self._source}: Google Analytics refused {what} ({code}): {said.rstrip('.')}. Check the number of the property,"
+            " and the dimensions and metrics of the block."
+        )
 
     def _unauthorized(self, what: str, why: str) -> str:
         name = self._connection.credentials_file_env
