@@ -148,6 +148,11 @@ class HttpClient:
         except _Again as again:
             raise self._given_up(again, request) from None
 
+    def told(self, left: int, seconds: float) -> None:
+        """The server says how many requests are ``left``, and after how many ``seconds`` there are more. It counts those of
+        others too, so its word takes the place of ``requests_in_window``."""
+        self._waits.told(left, seconds)
+
     def where(self, request: Request) -> str:
         """The endpoint and its host, for messages."""
         return f"{self.title}: {request.method} {request.endpoint} at {host_of(request.url)}"

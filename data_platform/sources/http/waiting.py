@@ -79,6 +79,13 @@ class Waits:
         with self._lock:
             self._free = max(self._free, self.clock.monotonic() + seconds)
 
+    def told(self, left: int, seconds: float) -> None:
+        """``left`` requests may be sent now, more after so many seconds."""
+        with self._lock:
+            self._sent.clear()
+        if left <= 0:
+            self.hold(seconds)
+
     def end(self) -> None:
         self._ended.set()
 

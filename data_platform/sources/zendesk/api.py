@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,10 @@ from data_platform.sources.zendesk.config import ZendeskConnection, url_of
 
 _BODY = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RECORDS = msgspec.json.Decoder(list[msgspec.Raw])
+_TOLD = re.compile(r"remaining=(\d+); *resets=(\d+)")
 MINUTE = 60.0
+EXPORTS_PER_MINUTE = 10
+"""Where neither the catalog nor Zendesk says another number."""
 
 
 class Api:
@@ -42,7 +46,8 @@ class Api:
             )
             return HttpClient(source, limits, auth=auth, clock=clock)
 
-        self._exports = client(connection.exports_per_minute, "exports_per_minute")
+        self._exports = client(connection.exports_per_minute or EXPORTS_PER_MINUTE, "exports_per_minute")
+        self._as_told = connection.exports_per_minute is None
         self._lists = client(connection.requests_per_minute, "requests_per_minute")
         self.clock = self._exports.clock
 
@@ -56,6 +61,8 @@ class Api:
         except (RequestRefused, TableMissing) as error:
             status = error.status if isinstance(error, RequestRefused) else 404
             raise self._refused(status, client.where(request), endpoint, went_on) from None
+        if client is self._exports and self._as_told and (told := _left(answer.headers)) is not None:
+            client.told(*told)
         try:
             return Body(_BODY.decode(answer.body), client.where(request))
         except msgspec.MsgspecError:
@@ -108,6 +115,15 @@ class Api:
     def close(self) -> None:
         self._exports.close()
         self._lists.close()
+
+
+def _left(headers: Mapping[str, str]) -> tuple[int, float] | None:
+    """How many exports may still be asked for, and after how many seconds there are more: the header is
+    `Zendesk-RateLimit-incremental-exports: total=10; remaining=9; resets=60`."""
+    for name, value in headers.items():
+        if name.lower().startswith("zendesk-ratelimit-") and (found := _TOLD.search(value)):
+            return int(found[1]), float(found[2])
+    return None
 
 
 class Body:

@@ -44,12 +44,12 @@ class ZendeskConnection(Connection):
         default=None,
         description="Incremental exports begin with what changed since this day (UTC). Default: with everything.",
     )
-    exports_per_minute: int = Field(
-        default=10,
+    exports_per_minute: int | None = Field(
+        default=None,
         ge=1,
         le=1_000,
-        description="How many pages of incremental exports may be asked for in a minute, by all tables together. Zendesk"
-        " allows 10, or 30 with its high-volume add-on.",
+        description="How many pages of incremental exports may be asked for in a minute, by all tables together. Default: as many as"
+        " Zendesk says are left, and 10 where it says nothing. A number leaves some to others.",
     )
     requests_per_minute: int = Field(
         default=200,
