@@ -47,6 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=other_postgres.VERSIONS,
         help="the version of the PostgreSQL server that tests share, instead of the sandbox's own",
     )
+    parser.addoption(
+        "--webhook-events",
+        type=int,
+        default=4_000,
+        help="how many events are delivered while receivers and syncs are killed",
+    )
 
 
 LONG = (

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("catalog", "Check the catalog and report every mistake at once"),
     "discover": ("catalog", "Draft the catalog file of a source"),
     "sync": ("sync", "Load what changed at the sources into the warehouse"),
+    "receive": ("receive", "Take signed webhooks, and keep each before it is answered"),
     "status": ("status", "Show each table's last batch and whether it is fresh"),
     "query": ("query", "Run one read-only statement in the warehouse"),
     "hash": ("hash", "Print the hash under which a value is stored"),

@@ -11,19 +11,20 @@ import os
 from data_platform.errors import ConfigurationError
 
 METHOD = "AES-256-GCM"
-_INFO = b"data_platform quarantine"
+_QUARANTINE = b"data_platform quarantine"
 _NONCE = 12
 
 
 class Sealer:
-    """Under ``key``. One key seals 2**32 values at most: the odds that a nonce comes twice stay below 2**-32."""
+    """Under ``key``; what is sealed for another ``purpose`` is sealed under another key. One key seals 2**32 values at most: the
+    odds that a nonce comes twice stay below 2**-32."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, purpose: bytes = _QUARANTINE) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        self._cipher = AESGCM(HKDF(SHA256(), 32, None, _INFO).derive(key))
+        self._cipher = AESGCM(HKDF(SHA256(), 32, None, purpose).derive(key))
 
     def seal(self, value: bytes, place: str) -> bytes:
         nonce = os.urandom(_NONCE)

@@ -132,7 +132,8 @@ class Kind:
 
     ``look_every_seconds``: how often the sensor looks at a source of this kind; more where a look costs part of a
     quota. ``rewrite``, as ``module:function``, takes a file of this kind as it is read and gives it ``Rewritten``, for a kind
-    whose files may be written in the words of another tool."""
+    whose files may be written in the words of another tool. ``hook``, as ``module:function``, takes the source's ``Connection`` and
+    gives the ``sources.inbox.hook.Hook`` by which others deliver to it, or None where its connection names none."""
 
     name: str
     title: str
@@ -145,3 +146,4 @@ class Kind:
     source_keys: type[SourceKeys] = SourceKeys
     table_keys: type[TableKeys] = TableKeys
     rewrite: str | None = None
+    hook: str | None = None

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from data_platform.errors import ConfigurationError
-from data_platform.sources.kind import Kind, Rewritten
+from data_platform.sources.kind import Connection, Kind, Rewritten
 from data_platform.yaml_fields import Model
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from data_platform.sources.inbox.hook import Hook
     from data_platform.sources.looking import Looking, Privacy
     from data_platform.sources.reading import Opening, Reading
 
@@ -28,6 +29,7 @@ MODULES: Mapping[str, str] = {
     "ga4": "data_platform.sources.ga4.kind",
     "rest": "data_platform.sources.rest.kind",
     "stripe": "data_platform.sources.stripe.kind",
+    "webhook": "data_platform.sources.webhook.kind",
     "zendesk": "data_platform.sources.zendesk.kind",
 }
 """By name, the module whose ``KIND`` says the rest."""
@@ -57,6 +59,15 @@ def rewritten(kind: str, data: Mapping[str, Any]) -> Rewritten | None:
     if known is None:
         return None
     found: Rewritten = _function(known)(data)
+    return found
+
+
+def hook_of(kind: str, connection: Connection) -> Hook | None:
+    """How others deliver to a source of ``kind``; None where nobody does."""
+    known = kind_of(kind).hook
+    if known is None:
+        return None
+    found: Hook | None = _function(known)(connection)
     return found
 
 

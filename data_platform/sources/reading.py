@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from data_platform.errors import DataPlatformError
 from data_platform.sources.kind import Connection, KindSettings
@@ -37,6 +37,9 @@ from data_platform.tables import (
     TableId,
     Tally,
 )
+
+if TYPE_CHECKING:
+    from data_platform.sources.inbox.delivery import Inbox
 
 Changes = Literal["none", "cursor", "versions", "log"]
 """How what changed in a table is found: not at all, by a cursor that may miss some, by the rows' versions, by a log
@@ -71,12 +74,14 @@ class SourceTable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What is opened: the source, how it is reached, and the tables that will be asked about."""
+    """What is opened: the source, how it is reached, and the tables that will be asked about. ``inbox`` is where what others
+    send to it waits."""
 
     source: str
     connection: Connection
     environ: Mapping[str, str]
     tables: Sequence[SourceTable]
+    inbox: Inbox | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from data_platform.errors import DataPlatformError
 from data_platform.landing.state import TableState
 from data_platform.sources.kinds import open_reading
-from data_platform.sources.reading import Opening, Progress
+from data_platform.sources.reading import Progress
 from data_platform.sync.finish import Finish, reported
+from data_platform.sync.opening import opening_of
 from data_platform.sync.platform import Platform
 from data_platform.sync.report import TableReport
 from data_platform.sync.summarize import Engine
@@ -29,8 +30,7 @@ def one_pass(
         return
     source = platform.catalog.source(works[0].table.id.source)
     tables = [work.table for work in works if work.error is None]
-    connection = source.connection.under(platform.catalog.root)
-    opening = Opening(source.name, connection, platform.environ, tables)
+    opening = opening_of(platform, source, tables)
     try:
         with ExitStack() as stack:
             scratch = stack.enter_context(platform.store.scratch())

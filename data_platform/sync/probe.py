@@ -18,10 +18,11 @@ from data_platform.landing.looks import Looks
 from data_platform.landing.state import TableState
 from data_platform.sources.kinds import open_looking
 from data_platform.sources.looking import LookAt, Looked
-from data_platform.sources.reading import Described, Opening, SourceTable
+from data_platform.sources.reading import Described, SourceTable
 from data_platform.sync.columns import check_columns, layout
 from data_platform.sync.decide import from_where
 from data_platform.sync.load import remember_failure
+from data_platform.sync.opening import opening_of
 from data_platform.sync.platform import Platform
 from data_platform.sync.work import prior_of
 from data_platform.tables import Layout, Slice, Snapshot, TableId
@@ -61,7 +62,7 @@ def probe(
             found.append(TableProbe(table.id, None, error=error))
     readable = [t for t in chosen if t.id.table in states]
     recall = platform.ledger.looks()
-    opening = Opening(source, known.connection.under(platform.catalog.root), platform.environ, readable)
+    opening = opening_of(platform, known, readable)
     try:
         with open_looking(known.kind, opening) as looking:
             now = looking.snapshot()

@@ -11,8 +11,9 @@ from data_platform.errors import DataPlatformError
 from data_platform.privacy import names
 from data_platform.sources import kinds
 from data_platform.sources.looking import Accept, Checked, Looking, Privacy
-from data_platform.sources.reading import Described, Opening, SourceTable
+from data_platform.sources.reading import Described, SourceTable
 from data_platform.sync.columns import land, layout
+from data_platform.sync.opening import opening_of
 from data_platform.sync.platform import Platform, utc_now
 from data_platform.tables import Layout
 
@@ -79,7 +80,6 @@ def looking_at(platform: Platform, source: Source) -> Iterator[tuple[Looking, Ac
         land(table, now, today, lambda: b"")
         return layout(table, now)
 
-    connection = source.connection.under(platform.catalog.root)
-    opening = Opening(source.name, connection, platform.environ, tuple(source.tables.values()))
+    opening = opening_of(platform, source, tuple(source.tables.values()))
     with kinds.open_looking(source.kind, opening) as looking:
         yield looking, accept

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from data_platform.findings import Finding
 from data_platform.sources.reading import Ask, SourceTable
+from data_platform.sources.rejected import Rejected
 from data_platform.tables import Json
 
 State = Mapping[str, Json]
@@ -23,7 +24,7 @@ class Page:
     ``records`` are the JSON texts of objects exactly as they came. Those at the positions of ``gone`` only name a key
     that is no more. ``state`` is where the read goes on after this page, in ``text`` for people. ``origin`` says where the page
     came from (``/v1/charges, page 400``), without secrets. ``more`` is False for the last page of a read: its
-    ``state`` is where the next read begins.
+    ``state`` is where the next read begins. ``rejected`` are records that the feed itself cannot take.
     """
 
     records: Sequence[bytes]
@@ -33,6 +34,7 @@ class Page:
     gone: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
     more: bool = True
+    rejected: Sequence[Rejected] = ()
 
 
 @dataclass(frozen=True, slots=True)

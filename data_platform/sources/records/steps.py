@@ -79,6 +79,8 @@ class Gathering:
             self._batch.add(page.records, page.origin, self._orders(count), gone)
         else:
             self._add_children(page)
+        for record in page.rejected:
+            self._step.rejected.add(record)
         self._step.notes |= dict.fromkeys(page.notes)
         self._step.state, self._step.text, self._step.more = page.state, page.text, page.more
         self._spool_much()
