@@ -22,13 +22,14 @@ from data_platform.landing.stored_parts import open_parts
 from data_platform.sources import rejected
 from data_platform.sources.kinds import open_reading
 from data_platform.sources.parquet import PARQUET
-from data_platform.sources.reading import Again, Opening, PlannedRead
+from data_platform.sources.reading import Again, PlannedRead
 from data_platform.sources.rejected import Rejected
 from data_platform.sql import literal, quoted
 from data_platform.sync.columns import land
 from data_platform.sync.commit import commit
 from data_platform.sync.from_rows import with_landed
 from data_platform.sync.load import load_pending
+from data_platform.sync.opening import opening_of
 from data_platform.sync.platform import Platform
 from data_platform.sync.quarantine import still_open
 from data_platform.sync.shape import compare_shapes
@@ -66,7 +67,7 @@ def replay(platform: Platform, table: TableId) -> Replayed:
             f"{table}: a record of a source of the kind {source.kind} cannot be taken by itself. Correct the block in the"
             f" catalog, then run `data-platform sync --refresh {table}`."
         )
-    opening = Opening(source.name, source.connection, platform.environ, [work.table])
+    opening = opening_of(platform, source, [work.table])
     with ExitStack() as stack:
         scratch = stack.enter_context(platform.store.scratch())
         reading = cast(Again, stack.enter_context(open_reading(source.kind, opening)))

@@ -21,7 +21,7 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 SERVICE_KEYS = {
     "pids_limit",
     "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "init",
-    "mem_limit", "ports", "restart", "security_opt", "stop_grace_period", "volumes",
+    "mem_limit", "ports", "profiles", "restart", "security_opt", "stop_grace_period", "volumes",
 }  # fmt: skip
 """Of the Compose specification's keys, those in use: a misspelt one is none of them."""
 HEALTH_KEYS = {"test", "interval", "timeout", "start_period", "start_interval", "retries"}
@@ -97,6 +97,15 @@ def test_the_ui_stands_behind_its_guard() -> None:
 
 def test_only_the_code_server_knows_the_sources() -> None:
     assert [name for name, service in SERVICES.items() if "env_file" in service] == ["code"]
+
+
+def test_the_receiver_is_asked_for_and_knows_two_keys_and_its_secrets() -> None:
+    receiver = SERVICES["receiver"]
+    assert receiver["profiles"] == ["webhooks"] and receiver["command"][:2] == ["data-platform", "receive"]
+    names = set(receiver["environment"])
+    assert {"DATA_PLATFORM_HASH_KEY", "DATA_PLATFORM_LEDGER_KEY"} <= names
+    assert all(name.endswith(("_KEY", "_WEBHOOK_SECRET")) for name in names)
+    assert not [name for name, service in SERVICES.items() if "profiles" in service and name != "receiver"]
 
 
 def test_the_warehouse_and_the_landing_store_are_on_volumes() -> None:

@@ -16,7 +16,7 @@ from data_platform.sources.reading import Opening, SourceTable
 from data_platform.sources.records.feed import Known, Page, State, Wanted
 from data_platform.sources.rejected import Rejected
 from data_platform.sources.webhook.config import connection_of, hook
-from data_platform.sources.webhook.event import KNOWN, NO_JSON, PAYLOAD, Unreadable, event_of
+from data_platform.sources.webhook.event import KNOWN, PAYLOAD, Unreadable, event_of
 from data_platform.sources.webhook.keys import settings_of
 
 
@@ -64,16 +64,19 @@ class WebhookFeed:
         settings = settings_of(table)
         records, rejected = [], []
         for place, n, delivery in deliveries:
+            origin = origin_of(place, n)
             try:
                 event = event_of(delivery, self._scheme)
-                if settings.events is not None and not settings.events.fullmatch(event.type):
-                    continue
-                records.append(event.whole() if settings.record is None else event.record(settings.record))
             except Unreadable as error:
-                if (
-                    settings.events is None or str(error) != NO_JSON
-                ):  # the table of all events has what is no JSON
-                    rejected.append(Rejected(str(error), origin_of(place, n), delivery.body))
+                if settings.events is None:  # a table of all events; there is one
+                    rejected.append(Rejected(str(error), origin, delivery.body))
+                continue
+            if settings.events is not None and not settings.events.fullmatch(event.type):
+                continue
+            try:
+                records.append(event.whole() if settings.record is None else event.record(settings.record))
+            except Unreadable as error:  # as a list, so that nothing takes the body for the record later
+                rejected.append(Rejected(str(error), origin, b"[%b]" % delivery.body))
         return records, rejected
 
     def must_advance(self, before: State, after: State) -> bool:

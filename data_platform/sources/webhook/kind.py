@@ -10,7 +10,7 @@ KIND = Kind(
     "webhook",
     "Webhooks",
     WebhookConnection,
-    Capabilities(deletes="events", proof="none", slices=False, rejects=True),
+    Capabilities(deletes="events", proof="none", slices=False, rejects=True, replays=True),
     reading="data_platform.sources.webhook.reading:open_reading",
     looking="data_platform.sources.webhook.looking:open_looking",
     look_every_seconds=30,

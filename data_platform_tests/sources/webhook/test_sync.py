@@ -14,6 +14,7 @@ from data_platform.errors import CatalogError
 from data_platform.landing.inbox import StoredInbox
 from data_platform.sync import check_sources, probe
 from data_platform.sync.quarantine import shown
+from data_platform.sync.replay import replay
 from data_platform.tables import TableId
 from data_platform_tests.sources.webhook.conftest import AT, Hooks, event
 
@@ -121,17 +122,34 @@ def test_what_is_no_json_waits_in_quarantine_once(hooks: Made) -> None:
     shop.deliver([1, 2])
     shop.good()
     platform = shop.platform
-    seen = [record for _, record in shown(platform, TableId("hooks", "events"), None, 10)]
+    seen = [kept.record for _, kept in shown(platform, TableId("hooks", "events"), None, 10)]
     assert [record.bytes for record in seen] == [
         b"a=1&b=2",
         b'1,"_event_id":"forged"',
         b'{"id": "e2", "data": "\xff"}',
     ]
     assert {record.reason for record in seen} == {"it is no JSON"}
-    (lacks,) = [record for _, record in shown(platform, TableId("hooks", "orders"), None, 10)]
+    (lacks,) = [kept.record for _, kept in shown(platform, TableId("hooks", "orders"), None, 10)]
     assert lacks.reason == "it has no object at data.order"
     ids = [id_ for (id_,) in shop.rows("SELECT _event_id FROM raw_hooks.events ORDER BY 1")]
     assert ids[:2] == ["e1", "e3"] and ids[2].startswith("sha256:")  # it has no id
+
+
+def test_a_record_whose_type_was_declared_wrongly_is_taken_again(hooks: Made) -> None:
+    orders = {"events": "order.*", "record": "data.order", "types": {"total": "bigint"}}
+    shop = hooks({"events": {}, "orders": orders})
+    shop.deliver(
+        event("e1", total=1), event("e2", total="2.5"), {"id": "e3", "type": "order.created", "data": 1}
+    )
+    shop.good()
+    assert shop.rows("SELECT _event_id FROM raw_hooks.orders") == [("e1",)]
+    shop.write({"events": {}, "orders": {**orders, "types": {"total": "decimal(38,2)"}}})
+    found = replay(shop.platform, TableId("hooks", "orders"))
+    assert (found.landed, found.left) == (1, 1)  # what has no order still waits
+    assert shop.rows("SELECT _event_id, CAST(total AS VARCHAR) FROM raw_hooks.orders ORDER BY 1") == [
+        ("e1", "1.00"),
+        ("e2", "2.50"),
+    ]
 
 
 def test_ids_and_types_come_from_headers_too(hooks: Made) -> None:
