@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--webhook-events",
         type=int,
-        default=4_000,
+        default=3_000,
         help="how many events are delivered while receivers and syncs are killed",
     )
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from data_platform.quality.checking import CheckKind
+from data_platform.quality.delivered import Delivered
 from data_platform.quality.newest import NewestData
 
-KINDS: tuple[CheckKind, ...] = (NewestData(),)
+KINDS: tuple[CheckKind, ...] = (NewestData(), Delivered())
 
 
 def names() -> tuple[str, ...]:

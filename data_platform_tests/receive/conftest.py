@@ -18,6 +18,7 @@ import uvicorn
 
 from data_platform.receive.app import Door
 from data_platform.receive.server import doors, listen, server
+from data_platform.sync import Platform
 from data_platform_tests.receive.test_hook import signed
 from data_platform_tests.sources.webhook.conftest import SECRET, Hooks, hooks  # noqa: F401
 
@@ -42,8 +43,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving(shop: Hooks) -> Iterator[Receiver]:
-    opened = doors(shop.platform)
+def receiving(platform: Platform) -> Iterator[Receiver]:
+    opened = doors(platform)
     listening = listen("127.0.0.1", 0)
     running = server(opened)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})

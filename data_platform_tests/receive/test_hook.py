@@ -9,7 +9,7 @@ import hmac
 import pytest
 
 from data_platform.sources.inbox.hook import Signature, Unsigned, check, keys_of
-from data_platform.sources.webhook.schemes import SCHEMES
+from data_platform.sources.inbox.schemes import SCHEMES
 
 NOW = 1_790_000_000.0
 BODY = b'{"id": "e1"}'

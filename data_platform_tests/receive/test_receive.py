@@ -37,7 +37,7 @@ def ids(shop: Hooks) -> list[str]:
 
 def test_a_delivery_is_there_before_it_is_answered(hooks: Made) -> None:
     shop = hooks()
-    with receiving(shop) as receiver:
+    with receiving(shop.platform) as receiver:
         assert receiver.post(text("e1", total=5)).status_code == 204
         assert len(shop.waiting()) == 1
         shop.good()
@@ -53,7 +53,7 @@ def test_what_is_not_signed_is_refused_and_nothing_is_written(
     shop = hooks(max_bytes=2_000)
     now, body = int(time.time()), text("e1")
     good = signed("stripe", SECRET, now, body)
-    with receiving(shop) as receiver, caplog.at_level(logging.INFO):
+    with receiving(shop.platform) as receiver, caplog.at_level(logging.INFO):
         refused: list[tuple[Any, int]] = [
             (receiver.post(body, {}), 400),
             (receiver.post(body, {"Stripe-Signature": "v1=zz"}), 400),
@@ -79,7 +79,7 @@ def test_what_is_not_signed_is_refused_and_nothing_is_written(
 def test_while_one_secret_takes_the_place_of_another_both_are_good(hooks: Made) -> None:
     shop = hooks()
     shop.environ["HOOKS_SECRET"] = f"whsec_new {SECRET}"
-    with receiving(shop) as receiver:
+    with receiving(shop.platform) as receiver:
         for n, secret in enumerate(["whsec_new", SECRET, "whsec_older"]):
             body = text(f"e{n}")
             answer = receiver.post(body, signed("stripe", secret, int(time.time()), body))
@@ -92,7 +92,7 @@ def test_while_the_store_is_down_senders_are_told_to_come_again(
     hooks: Made, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop = hooks()
-    with receiving(shop) as receiver, caplog.at_level(logging.INFO):
+    with receiving(shop.platform) as receiver, caplog.at_level(logging.INFO):
         folder = shop.root / "landing"
         shutil.rmtree(folder, ignore_errors=True)
         folder.write_text("in the way")
@@ -120,7 +120,7 @@ def test_a_write_that_is_kept_and_not_answered_is_no_double(
             raise OSError("the answer of the store is lost")
 
     monkeypatch.setattr(StoredInbox, "put", torn)
-    with receiving(shop) as receiver:
+    with receiving(shop.platform) as receiver:
         answers = [receiver.post(text("e1")).status_code for _ in range(3)]
     assert answers == [503, 503, 204] and len(shop.waiting()) == 3
     shop.good()
@@ -132,7 +132,7 @@ def test_deliveries_that_come_together_are_written_together(
 ) -> None:
     monkeypatch.setattr(inflow, "GATHER_SECONDS", 0.2)
     shop = hooks()
-    with receiving(shop) as receiver, ThreadPoolExecutor(16) as senders:
+    with receiving(shop.platform) as receiver, ThreadPoolExecutor(16) as senders:
         answers = list(senders.map(lambda n: receiver.post(text(f"e{n:02}")).status_code, range(16)))
         assert answers == [204] * 16
         assert receiver.doors[0].inflow.objects <= 4
@@ -152,7 +152,7 @@ def test_when_too_much_waits_more_is_refused(hooks: Made, monkeypatch: pytest.Mo
     monkeypatch.setattr(StoredInbox, "put", slow)
     shop = hooks()
     monkeypatch.setattr(inflow, "LANES", 1)
-    with receiving(shop) as receiver:
+    with receiving(shop.platform) as receiver:
         answers = [receiver.post(text(f"e{n}")) for n in range(3)]
         assert [(answer.status_code, answer.headers["Retry-After"]) for answer in answers] == [
             (503, "5"), (503, "5"), (503, "2"),  # twice the store is slow, then too much waits
@@ -167,7 +167,7 @@ def test_when_too_much_waits_more_is_refused(hooks: Made, monkeypatch: pytest.Mo
 def test_told_to_stop_it_writes_and_answers_what_came(hooks: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inflow, "GATHER_SECONDS", 0.5)
     shop = hooks()
-    with receiving(shop) as receiver, ThreadPoolExecutor(4) as senders:
+    with receiving(shop.platform) as receiver, ThreadPoolExecutor(4) as senders:
         sent = [senders.submit(receiver.post, text(f"e{n}")) for n in range(4)]
         while receiver.doors[0].inflow._held < 4:
             time.sleep(0.01)
@@ -179,7 +179,7 @@ def test_told_to_stop_it_writes_and_answers_what_came(hooks: Made, monkeypatch: 
 
 def test_two_receivers_side_by_side_never_meet(hooks: Made) -> None:
     shop = hooks()
-    with receiving(shop) as one, receiving(shop) as other:
+    with receiving(shop.platform) as one, receiving(shop.platform) as other:
         for n in range(6):
             assert (one, other)[n % 2].post(text(f"e{n}")).status_code == 204
         assert len({place.receiver.rpartition("-")[0] for place in shop.waiting()}) == 2

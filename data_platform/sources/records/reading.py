@@ -40,10 +40,10 @@ STREAMS_AT_ONCE = 4
 
 
 @contextmanager
-def reading_of(feed: Feed) -> Iterator[RecordsReading]:
-    """A reading over ``feed``, which is closed with it."""
+def reading_of(feed: Feed, made: type[RecordsReading] | None = None) -> Iterator[RecordsReading]:
+    """A reading over ``feed``, which is closed with it; a kind may have ``made`` one of its own."""
     with feed, ThreadPoolExecutor(STREAMS_AT_ONCE, thread_name_prefix="fetch") as threads:
-        reading = RecordsReading(feed, threads)
+        reading = (made or RecordsReading)(feed, threads)
         try:
             yield reading
         finally:

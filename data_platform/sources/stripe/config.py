@@ -30,6 +30,12 @@ class StripeConnection(Connection):
         description="Environment variable that holds another base URL than Stripe's, such as the sandbox's. Where it is not"
         " set, Stripe is asked.",
     )
+    webhook_secret_env: Variable | None = Field(
+        default=None,
+        description="Environment variable that holds the signing secret of the endpoint to which Stripe delivers events: `data-platform"
+        " receive` takes them, and the table `deliveries` holds them. While one secret takes the place of another, it holds both,"
+        " separated by a space.",
+    )
     api_version: str = Field(
         default=API_VERSION,
         pattern=r"^20\d\d-\d\d-\d\d(\.[a-z]+)?$",

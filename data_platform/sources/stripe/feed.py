@@ -17,17 +17,20 @@ from typing import Any, Self
 from data_platform.errors import DataPlatformError
 from data_platform.findings import Finding
 from data_platform.sources.http.waiting import Clock
-from data_platform.sources.reading import Opening, SourceTable
+from data_platform.sources.inbox.delivery import Inbox
+from data_platform.sources.inbox.secrets import secrets_of
+from data_platform.sources.inbox.walk import advanced, reached_of
+from data_platform.sources.inbox.whole import not_again
+from data_platform.sources.reading import Ask, Described, Drift, Opening, Plan, Prior, SourceTable
 from data_platform.sources.records.feed import Known, Page, State, Wanted
 from data_platform.sources.records.keys import settings_of
-from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
-from data_platform.sources.stripe import events
+from data_platform.sources.stripe import deliveries, events
 from data_platform.sources.stripe.api import StripeApi
 from data_platform.sources.stripe.config import connection_of
 from data_platform.sources.stripe.keys import object_of, stripe_settings
 from data_platform.sources.stripe.lists import Place, one_page, pages, whole
-from data_platform.sources.stripe.objects import EVENTS_DAYS, StripeObject
+from data_platform.sources.stripe.objects import DELIVERIES, EVENTS_DAYS, StripeObject
 
 DAY = 86_400
 KEPT = EVENTS_DAYS * DAY - 3_600
@@ -37,17 +40,22 @@ ADVANCE = 2 * DAY
 
 
 def open_reading(opening: Opening) -> AbstractContextManager[RecordsReading]:
-    return reading_of(StripeFeed(opening))
+    return reading_of(StripeFeed(opening), StripeReading)
 
 
-def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
-    return looking_of(StripeFeed(opening), opening)
+class StripeReading(RecordsReading):
+    def plan(self, table: SourceTable, prior: Prior, now: Described, drift: Drift, ask: Ask) -> Plan:
+        plan = super().plan(table, prior, now, drift, ask)
+        if object_of(table) is DELIVERIES:
+            not_again(plan)
+        return plan
 
 
 class StripeFeed:
     """``Feed``. ``clock`` is a test's."""
 
     def __init__(self, opening: Opening, clock: Clock | None = None) -> None:
+        self._opening = opening
         self._connection = connection_of(opening.connection)
         self._api = StripeApi(opening, clock)
         self._system: str | None = None
@@ -66,6 +74,8 @@ class StripeFeed:
 
     def known(self, table: SourceTable) -> Known:
         what, version = object_of(table), self._connection.api_version
+        if what is DELIVERIES:
+            return Known(settings_of(table).place, {}, what.types)
         return Known(
             f"{what.path} at {version}",
             {"path": what.path, "version": version, "start": str(self._connection.start or "")},
@@ -87,6 +97,10 @@ class StripeFeed:
             return f"it was read last more than {EVENTS_DAYS} days ago, and Stripe keeps events no longer"
         return None
 
+    def clock_now(self) -> float:
+        """By this machine's clock, without asking."""
+        return self._api.http.clock.now().timestamp()
+
     def _now(self) -> int:
         """By Stripe's clock: with ours some minutes or days wrong, lost events would be missed in silence."""
         return self._api.latest or one_page(self._api, events.PATH, {"limit": 1}).at
@@ -94,6 +108,9 @@ class StripeFeed:
     def pages(self, wanted: Wanted) -> Iterator[Page]:
         table = wanted.tables[0]
         what, state = object_of(table), dict(wanted.start or {})
+        if what is DELIVERIES:
+            yield from self._deliveries(state)
+            return
         if "since" not in state or "walk" in state:
             for page in self._walk(what, state):
                 state = dict(page.state)
@@ -102,6 +119,18 @@ class StripeFeed:
             yield from self._changes(what, state)
         else:
             yield from self._created(what, state, stripe_settings(table).reread_days)
+
+    # ---------------------------------------------------------------- deliveries
+
+    @property
+    def _inbox(self) -> Inbox:
+        return deliveries.needed_inbox(self._opening.inbox, self._opening.source, self._connection)
+
+    def _deliveries(self, state: State) -> Iterator[Page]:
+        for page in deliveries.delivered(self._inbox, state):
+            state = page.state
+            yield page
+        yield from deliveries.listed(self._api, state, self._connection.look_back_seconds, self._now())
 
     # ---------------------------------------------------------------- lists
 
@@ -202,11 +231,15 @@ class StripeFeed:
     # ---------------------------------------------------------------- the rest of the protocol
 
     def must_advance(self, before: State, after: State) -> bool:
+        if "listed" in after:
+            return advanced(before, after) or before.get("listed") != after["listed"]
         old, new = _since(before), _since(after)
         return "walk" in before or old is None or (new is not None and new - old >= ADVANCE)
 
     def acknowledge(self, table: SourceTable, state: State) -> None:
-        """Stripe keeps nothing for us."""
+        """Stripe keeps nothing for us; the inbox does."""
+        if object_of(table) is DELIVERIES:
+            self._inbox.release(table.id.table, reached_of(state), [table.id.table])
 
     def interrupt(self) -> None:
         self._api.http.interrupt()
@@ -216,6 +249,13 @@ class StripeFeed:
         if any(object_of(table).events for table in tables):
             try:
                 one_page(self._api, events.PATH, {"limit": 1})
+            except DataPlatformError as error:
+                yield str(error)
+        if any(object_of(table) is DELIVERIES for table in tables):
+            hook = deliveries.hook(self._connection)
+            try:
+                if hook is not None:
+                    secrets_of(self._opening.source, hook, self._opening.environ)
             except DataPlatformError as error:
                 yield str(error)
 

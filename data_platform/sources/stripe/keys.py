@@ -10,7 +10,7 @@ from pydantic import Field
 
 from data_platform.sources.kind import CommonKeys, HasSettings
 from data_platform.sources.records.keys import RecordSettings, RecordTableKeys
-from data_platform.sources.stripe.objects import CHILDREN, OBJECTS, StripeObject
+from data_platform.sources.stripe.objects import CHILDREN, DELIVERIES, OBJECTS, StripeObject
 
 ID = "id"
 
@@ -52,7 +52,8 @@ class StripeTableKeys(RecordTableKeys):
 
     def settings(self, name: str, source: Any, blocks: Mapping[str, Any]) -> StripeSettings:
         feeding = self if self.of is None else blocks.get(self.of, self)
-        found = OBJECTS.get(feeding.object or self.of or name)  # ``rewrite`` reports one that is none
+        wanted = feeding.object or self.of or name  # ``rewrite`` reports one that is none
+        found = DELIVERIES if wanted == DELIVERIES.name else OBJECTS.get(wanted)
         child = next(
             (one for one in CHILDREN.values() if found and (one.of, one.path) == (found.name, self.path)),
             None,
@@ -60,7 +61,7 @@ class StripeTableKeys(RecordTableKeys):
         known = (child.types if child else {}) if self.of else (found.types if found else {})
         days = feeding.reread_days
         return StripeSettings(
-            found.path if found else name,
+            f"/webhooks/{source.source}" if found is DELIVERIES else found.path if found else name,
             **self.shared(blocks),
             object=found,
             reread_days=(found.reread_days if found else 0) if days is None else days,

@@ -12,7 +12,9 @@ KIND = Kind(
     StripeConnection,
     Capabilities(deletes="events", proof="none", slices=False, rejects=True, replays=True),
     reading="data_platform.sources.stripe.feed:open_reading",
-    looking="data_platform.sources.stripe.feed:open_looking",
+    looking="data_platform.sources.stripe.looking:open_looking",
     table_keys=StripeTableKeys,
+    look_every_seconds=30,
     rewrite="data_platform.sources.stripe.rewrite:rewrite",
+    hook="data_platform.sources.stripe.deliveries:hook",
 )

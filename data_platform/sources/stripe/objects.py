@@ -101,6 +101,17 @@ OBJECTS: Mapping[str, StripeObject] = {
     )
 }
 
+DELIVERIES = StripeObject(
+    "deliveries",
+    "",
+    {
+        **dict.fromkeys(("id", "event_id", "type", "object_id", "object_type", "api_version", "via"), "text"),
+        **dict.fromkeys(("created", "received_at"), "timestamp"),
+        **dict.fromkeys(("livemode", "thin", "failed"), "bool"),
+    },
+)
+"""No objects of the API's: what Stripe delivers to us, and what of it is missing."""
+
 CHILDREN: Mapping[str, ChildObject] = {
     "invoice_lines": ChildObject("invoices", "lines.data", _types("", "amount quantity")),
     "credit_note_lines": ChildObject("credit_notes", "lines.data", _types("", "amount quantity unit_amount")),

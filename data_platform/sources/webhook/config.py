@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from data_platform.sources.inbox.hook import BODY, TIMESTAMP, Algorithm, Encoding, Hook, Signature
+from data_platform.sources.inbox.schemes import SCHEMES, Scheme
 from data_platform.sources.kind import Connection
 from data_platform.sources.records.keys import keys_of
-from data_platform.sources.webhook.schemes import SCHEMES, Scheme
 from data_platform.yaml_fields import VARIABLE, Model
 
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$")]

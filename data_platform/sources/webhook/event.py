@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import msgspec
 
 from data_platform.sources.inbox.delivery import Delivery
+from data_platform.sources.inbox.schemes import Scheme
 from data_platform.sources.inbox.walk import time_of
 from data_platform.sources.records.keys import keys_of
-from data_platform.sources.webhook.schemes import Scheme
 
 EVENT_ID, EVENT_TYPE, RECEIVED_AT, PAYLOAD = "_event_id", "_event_type", "_received_at", "payload"
 KNOWN: Mapping[str, str] = {EVENT_ID: "text", EVENT_TYPE: "text", RECEIVED_AT: "timestamp"}

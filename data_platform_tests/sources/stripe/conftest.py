@@ -33,6 +33,7 @@ class Project:
     root: Path
     base: str
     key: str
+    webhook_secret: str = ""
 
     def write(self, tables: dict[str, Any], **connection: Any) -> Project:
         (self.root / "catalog" / "sources").mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,7 @@ class Project:
             "DATA_PLATFORM_HASH_KEY": HASH_KEY,
             "STRIPE_API_KEY": self.key,
             "STRIPE_API_BASE": self.base,
+            "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
         }
         return open_platform(self.root, "local", environ)
 
@@ -72,4 +74,9 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[[World], Project]:
     """A project over one world."""
-    return lambda world: Project(tmp_path / "project", world.place.url, world.place.secrets["api_key"])
+    return lambda world: Project(
+        tmp_path / "project",
+        world.place.url,
+        world.place.secrets["api_key"],
+        world.place.secrets["webhook_secret"],
+    )
