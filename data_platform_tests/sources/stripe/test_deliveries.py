@@ -53,9 +53,7 @@ def url(receiver: Receiver) -> str:
 
 def test_a_payment_wakes_its_tables_and_every_delivery_is_told_of(stripe_own: World, project: Over) -> None:
     stripe_own.control("POST", "settings", {"duplicate_share": 0.5})
-    pay = project(stripe_own).write(
-        {"products": {}, "prices": {}, "payouts": {}, "deliveries": {}}, **HOOK
-    )
+    pay = project(stripe_own).write({"products": {}, "prices": {}, "payouts": {}, "deliveries": {}}, **HOOK)
     pay.good()
     assert moved(pay) == {"products": None, "prices": None, "payouts": None, "deliveries": False}
     before = stripe_own.get("/v1/events").json()["data"][0]["id"]
