@@ -6,68 +6,28 @@ import codecs
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from data_platform.sources.files.pattern import Pattern
 from data_platform.sources.files.unpack import ending
-from data_platform.sources.kind import CommonKeys, Connection, HasSettings
+from data_platform.sources.kind import CommonKeys, HasSettings
 from data_platform.sources.records.keys import INDEX, Path, RecordSettings, RecordTableKeys, Word, keys_of
-from data_platform.yaml_fields import VARIABLE, ColumnName, Frozen, FrozenDict, Model
+from data_platform.yaml_fields import ColumnName, Frozen, FrozenDict, Model
 
 FILE, ROW, DATE, GONE = "_file", "_row", "_date", "_deleted"
 """The columns that are in no file: its path, the row's number in it from 1, the day that the path names, and the mark of
 a file that has no rows any more."""
 OWN = (FILE, ROW, DATE, GONE)
-Format = Literal["csv", "parquet", "ndjson", "json"]
+Format = Literal["csv", "parquet", "ndjson", "json", "excel"]
 ENDINGS: Mapping[str, Format] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json",
+    ".xlsx": "excel", ".xlsm": "excel",
 }  # fmt: skip
 RECORDS = ("ndjson", "json")
 """The formats whose rows are documents."""
 PACKED = (".gz", ".zst", ".zip")
-
-
-class FilesConnection(Connection):
-    """Exactly one of ``path`` and ``path_env`` says where the files are."""
-
-    path: str | None = Field(
-        default=None,
-        min_length=1,
-        description="The folder that holds the files. A relative path starts at the project's folder.",
-    )
-    path_env: str | None = Field(
-        default=None,
-        pattern=VARIABLE,
-        description="The environment variable that holds the folder, in place of `path`.",
-    )
-    settle_seconds: float = Field(
-        default=5,
-        ge=0,
-        le=86_400,
-        description="How long a file's size and time must have held still before it is read. A file that is still being"
-        " written is left for a later sync. Default 5.",
-    )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if (self.path is None) == (self.path_env is None):
-            raise ValueError("write either `path` or `path_env`")
-        return self
-
-    _root: FilePath = PrivateAttr(default=FilePath())
-
-    def under(self, root: FilePath) -> Self:
-        copy = self.model_copy()
-        copy._root = root
-        return copy
-
-    @property
-    def root(self) -> FilePath:
-        """Where a relative path starts."""
-        return self._root
 
 
 def _pattern(text: str) -> str:
@@ -158,6 +118,33 @@ class JsonKeys(Model):
     )
 
 
+def _range(text: str | None) -> str | None:
+    from data_platform.sources.files.excel import area
+
+    area(text)
+    return text
+
+
+class ExcelKeys(Model):
+    """Which cells of a workbook are the table."""
+
+    sheet: str | None = Field(default=None, min_length=1, description="The sheet's name. Default: the first.")
+    range: Annotated[str | None, AfterValidator(_range)] = Field(
+        default=None,
+        description="The cells, such as `B3:F200`, or `B3:F` for all rows from the third. Default: the whole sheet.",
+    )
+    header: Annotated[
+        Literal[True] | tuple[ColumnName, ...],
+        BeforeValidator(_names),
+        WithJsonSchema(
+            {"anyOf": [{"const": True}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+        ),
+    ] = Field(
+        default=True,
+        description="`true` (default): the first row names the columns. A list of names: there is no such row.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FileSettings(RecordSettings):
     """``array`` is the path to the array of records in a JSON file."""
@@ -165,6 +152,7 @@ class FileSettings(RecordSettings):
     pattern: Pattern = field(kw_only=True)
     format: Format | None = None
     csv: CsvKeys = field(default_factory=CsvKeys)
+    excel: ExcelKeys = field(default_factory=ExcelKeys)
     array: tuple[str, ...] = ()
     on_delete: Literal["keep", "delete"] = "keep"
 
@@ -179,6 +167,8 @@ class FileSettings(RecordSettings):
         said: list[Any] = [self.pattern.text, self.format, self.csv.model_dump(mode="json")]
         if self.of_records:
             said[2] = [self.array, self.path]
+        if self.excel != ExcelKeys():
+            said.append(self.excel.model_dump(mode="json"))
         return json.dumps(said, sort_keys=True)
 
 
@@ -198,17 +188,18 @@ class FilesTableKeys(RecordTableKeys):
     )
     format: Format | None = Field(
         default=None,
-        description="How the files are written: `csv`, `parquet`, `ndjson` (a JSON document a line) or `json` (one array)."
-        " Default: as each file's name ends. A file may be packed (`.gz`, `.zst`, `.zip` with one file in it).",
+        description="How the files are written: `csv`, `parquet`, `ndjson` (a JSON document a line), `json` (one"
+        " array) or `excel`. Default: as each file's name ends. A file may be packed (`.gz`, `.zst`, `.zip` with one file in it).",
     )
     csv: CsvKeys = Field(default=CsvKeys(), description="The dialect of CSV files.")
     json_: JsonKeys = Field(
         default=JsonKeys(), alias="json", description="Where the records of JSON files are."
     )
+    excel: ExcelKeys = Field(default=ExcelKeys(), description="Which cells of Excel workbooks are the table.")
     types: Annotated[Mapping[ColumnName, Word], Frozen] = Field(
         default_factory=FrozenDict,
-        description="The types of columns of CSV and JSON files: `text`, `bigint`, `double`, `bool`, `json`, `decimal(p,s)`,"
-        " `date`, `timestamp`, `epoch`, `epoch_ms`. Default: of CSV files `text`, as it is written; of JSON files as the"
+        description="The types of columns of CSV, Excel and JSON files: `text`, `bigint`, `double`, `bool`, `json`, `decimal(p,s)`,"
+        " `date`, `timestamp`, `epoch`, `epoch_ms`. Default: of CSV and Excel files `text`, as it is written; of JSON files as the"
         " values show. Parquet files have their own types.",
     )
     on_delete: Literal["keep", "delete"] | None = Field(
@@ -224,7 +215,7 @@ class FilesTableKeys(RecordTableKeys):
         if getattr(self, "strategy", "merge") == "append":
             yield ("strategy",), "cannot be `append`: a file that changed replaces its own rows"
         if self.of is not None:
-            for key in ("files", "format", "csv", "json", "on_delete"):
+            for key in ("files", "format", "csv", "excel", "json", "on_delete"):
                 if key in written:
                     yield (key,), "has no place beside `of`: the rows are in the parent's files"
             return
@@ -244,7 +235,12 @@ class FilesTableKeys(RecordTableKeys):
     def _mistakes_of_format(self, written: Collection[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
         assert self.files is not None
         found = self.format or ENDINGS.get(ending(self.files))
-        for key, formats in (("csv", ("csv",)), ("json", ("json",)), ("fields", RECORDS)):
+        for key, formats in (
+            ("csv", ("csv",)),
+            ("excel", ("excel",)),
+            ("json", ("json",)),
+            ("fields", RECORDS),
+        ):
             if key in written and found is not None and found not in formats:
                 yield (key,), f"is for {' and '.join(formats)} files, and these are {found}"
 
@@ -266,6 +262,7 @@ class FilesTableKeys(RecordTableKeys):
             pattern=Pattern(self.files or "*"),
             format=self.format,
             csv=self.csv,
+            excel=self.excel,
             array=keys_of(self.json_.path) if self.json_.path else (),
             types=dict(self.types),
             fields={column: keys_of(path) for column, path in self.fields.items()},

@@ -71,6 +71,13 @@ def _checked(row: tuple[str, ...], file: str, dialect: CsvKeys) -> tuple[str, ..
                 f"{where}: the header is one column, {row[0][:80]!r}. If {inside[0]!r} stands between the fields, write"
                 f" `csv: {{delimiter: {inside[0]!r}}}`."
             )
+    check_names(row, file, dialect.skip, f"`csv: {{header: [...], skip: {dialect.skip + 1}}}`")
+    return row
+
+
+def check_names(row: Sequence[str], file: str, skip: int, key: str) -> None:
+    """SourceError where the names in a file's header are none of columns; ``key`` says them in another way."""
+    where = f"{file}, line {skip + 1}"
     seen: set[str] = set()
     for position, name in enumerate(row, 1):
         if not name.strip():
@@ -85,10 +92,8 @@ def _checked(row: tuple[str, ...], file: str, dialect: CsvKeys) -> tuple[str, ..
             seen.add(name.casefold())
             continue
         raise SourceError(
-            f"{where}: {problem}. Correct the header, or say what the columns are called: `csv: {{header: [...], skip:"
-            f" {dialect.skip + 1}}}`."
+            f"{where}: {problem}. Correct the header, or say what the columns are called: {key}."
         )
-    return row
 
 
 def scan(path: Path, file: str, columns: Sequence[str], dialect: CsvKeys) -> str:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from data_platform.errors import SourceError
 from data_platform.printable import yaml_quoted, yaml_scalar
-from data_platform.sources.files import csv
-from data_platform.sources.files.config import ENDINGS, RECORDS, CsvKeys, FilesConnection, FileSettings
+from data_platform.sources.files import csv, excel
+from data_platform.sources.files.config import ENDINGS, RECORDS, CsvKeys, FileSettings
+from data_platform.sources.files.connection import FilesConnection
 from data_platform.sources.files.draft_json import draft
 from data_platform.sources.files.engine import engine_in
 from data_platform.sources.files.known import Identity, Listed
 from data_platform.sources.files.opened import Opened, open_file
 from data_platform.sources.files.pattern import Pattern
-from data_platform.sources.files.places import Place, open_place
+from data_platform.sources.files.places import Place, place_of
 from data_platform.sources.files.unpack import PIECE, ending, opened
 from data_platform.sources.kind import SourceKeys
 from data_platform.sources.looking import Privacy
@@ -53,7 +54,11 @@ def discover(
     privacy: Privacy,
 ) -> str:
     """The YAML of ``catalog/sources/<source>.yaml``. SourceError where no file is one that can be read."""
-    place = open_place(connection, environ, source)
+    with place_of(connection, environ, source) as place:
+        return _draft(place, connection, source, privacy)
+
+
+def _draft(place: Place, connection: FilesConnection, source: str, privacy: Privacy) -> str:
     tables: dict[str, list[Listed]] = {}
     for path, listed in sorted(place.list(Pattern("**/*")).items()):
         if ending(path) in ENDINGS:
@@ -62,7 +67,11 @@ def discover(
         raise SourceError(
             f"Below {place.url} no file ends in {', '.join(sorted(ENDINGS))} (or one of these and .gz, .zst, .zip)."
         )
-    where = f"path: {yaml_scalar(connection.path)}" if connection.path else f"path_env: {connection.path_env}"
+    where = [
+        f"  {key}: {yaml_scalar(str(value))}"
+        for key, value in connection.model_dump(exclude_unset=True).items()
+        if value is not None
+    ]
     lines = [
         "# yaml-language-server: $schema=../schema/source.schema.json",
         "# Written by `data-platform discover` from the last file of each table. Lines with `guess:` or a question mark",
@@ -70,7 +79,7 @@ def discover(
         f"source: {source}",
         "kind: files",
         "connection:",
-        f"  {where}",
+        *where,
         "tables:",
     ]
     names: set[str] = set()
@@ -116,6 +125,7 @@ def _block(place: Place, name: str, pattern: str, listed: Listed, privacy: Priva
             dialect = _dialect(path, listed.path) if ENDINGS[ending(listed.path)] == "csv" else CsvKeys()
             settings = FileSettings(name, pattern=Pattern(pattern), csv=dialect)
             one = open_file(engine, listed, Identity("", ""), path, settings, scratch)
+            lines += _of_workbook(path, listed.path)
             words = _words(engine, one) if one.format == "csv" and one.rows else dict(one.words)
         except SourceError as error:
             return [*lines, f"    # {' '.join(str(error).split())}"]
@@ -128,6 +138,14 @@ def _block(place: Place, name: str, pattern: str, listed: Listed, privacy: Priva
         lines += [f"      {yaml_scalar(column)}: {word}" for column, word in typed.items()]
     lines += _personal(name, words, privacy)
     return lines
+
+
+def _of_workbook(path: Path, file: str) -> list[str]:
+    if ENDINGS[ending(file)] != "excel":
+        return []
+    first, *others = (yaml_quoted(name) for name in excel.sheets(path, file))
+    beside = f"  # guess: the first; there are also {', '.join(others)}" if others else ""
+    return [f"    excel: {{sheet: {first}}}{beside}"]
 
 
 def _personal(table: str, words: Mapping[str, str], privacy: Privacy) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from data_platform.sources.files.config import FilesConnection, FilesTableKeys
+from data_platform.sources.files.config import FilesTableKeys
+from data_platform.sources.files.connection import FilesConnection
 from data_platform.sources.kind import Capabilities, Kind
 
 KIND = Kind(

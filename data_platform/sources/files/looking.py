@@ -11,11 +11,12 @@ from pathlib import Path
 from data_platform.errors import DataPlatformError
 from data_platform.findings import Finding
 from data_platform.sources.files.columns import landed_words
-from data_platform.sources.files.config import FilesConnection, settings_of
+from data_platform.sources.files.config import settings_of
+from data_platform.sources.files.connection import FilesConnection
 from data_platform.sources.files.engine import engine_in
 from data_platform.sources.files.known import Identity, moves
 from data_platform.sources.files.opened import open_file
-from data_platform.sources.files.places import Place, open_place
+from data_platform.sources.files.places import Place, place_of
 from data_platform.sources.files.reading import described_by, known_of, listed, naming
 from data_platform.sources.files.record_step import RecordStep
 from data_platform.sources.files.step import Step
@@ -28,7 +29,8 @@ from data_platform.words import plural
 @contextmanager
 def open_looking(opening: Opening) -> Iterator[FilesLooking]:
     assert isinstance(opening.connection, FilesConnection)
-    yield FilesLooking(open_place(opening.connection, opening.environ, opening.source), opening.tables)
+    with place_of(opening.connection, opening.environ, opening.source) as place:
+        yield FilesLooking(place, opening.tables)
 
 
 class FilesLooking:

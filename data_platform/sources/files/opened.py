@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_platform.errors import SourceError
-from data_platform.sources.files import csv
+from data_platform.sources.files import csv, excel
 from data_platform.sources.files.columns import held_as
-from data_platform.sources.files.config import ENDINGS, OWN, RECORDS, FileSettings, Format
+from data_platform.sources.files.config import ENDINGS, OWN, RECORDS, CsvKeys, FileSettings, Format
 from data_platform.sources.files.known import Identity, Listed
 from data_platform.sources.files.unpack import as_utf_8, ending
 from data_platform.sql import literal, quoted
@@ -65,6 +65,8 @@ def open_file(
         )
     if found == "parquet":
         return _open_parquet(engine, listed, identity, path)
+    if found == "excel":
+        return _open_excel(listed, identity, path, settings, scratch)
     plain = as_utf_8(path, file, settings.csv.encoding, scratch / "plain" / file)
     names = csv.names(plain, file, settings.csv)
     if unknown := [
@@ -76,6 +78,18 @@ def open_file(
     words = {name: settings.types.get(name, "text") for name in names}
     rows = csv.scan(plain, file, names, settings.csv) if names else ""
     return Opened(listed, identity, found, words, plain, rows, "row_number() OVER ()")
+
+
+def _open_excel(
+    listed: Listed, identity: Identity, path: Path, settings: FileSettings, scratch: Path
+) -> Opened:
+    """From there on it is a CSV file."""
+    file, plain = listed.path, scratch / "plain" / f"{listed.path}.csv"
+    names = excel.as_csv(as_utf_8(path, file, "utf-8", scratch / "plain" / file), file, settings.excel, plain)
+    csv.check_names(names, file, 0, "`excel: {header: [...], range: ...}`")
+    words = {name: settings.types.get(name, "text") for name in names}
+    rows = csv.scan(plain, file, names, CsvKeys(header=names)) if names else ""
+    return Opened(listed, identity, "csv", words, plain, rows, "row_number() OVER ()")
 
 
 def _open_parquet(

@@ -28,6 +28,8 @@ class Pattern:
     """Whether a path names a day."""
     folder: str = field(init=False)
     """The folder below which all files lie, with ``/`` at its end; empty for the whole place."""
+    depth: int | None = field(init=False)
+    """How many folders below ``folder`` the files lie; None: any number."""
     _regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +61,8 @@ class Pattern:
         fixed = text[: first.start()] if first else text
         object.__setattr__(self, "dated", bool(named))
         object.__setattr__(self, "folder", fixed[: fixed.rfind("/") + 1])
+        depth = None if "**" in text else text[fixed.rfind("/") + 1 :].count("/")
+        object.__setattr__(self, "depth", depth)
         object.__setattr__(self, "_regex", re.compile(made + re.escape(text[at:])))
 
     def matches(self, path: str) -> bool:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
 
 from data_platform.errors import PositionLost, SourceError
 from data_platform.sources.files import record_step
 from data_platform.sources.files.columns import described, landed_words
-from data_platform.sources.files.config import FilesConnection, settings_of
+from data_platform.sources.files.config import settings_of
+from data_platform.sources.files.connection import FilesConnection
 from data_platform.sources.files.engine import engine_in
 from data_platform.sources.files.known import (
     FILES_MAX,
@@ -26,7 +28,7 @@ from data_platform.sources.files.known import (
     unpacked,
 )
 from data_platform.sources.files.opened import Opened, open_file
-from data_platform.sources.files.places import Place, open_place
+from data_platform.sources.files.places import Place, place_of
 from data_platform.sources.files.record_step import RecordStep
 from data_platform.sources.files.step import FileStep, Step
 from data_platform.sources.files.unpack import digest
@@ -53,7 +55,8 @@ STEP_BYTES, STEP_FILES = 1 << 30, 1_000
 @contextmanager
 def open_reading(opening: Opening) -> Iterator[FilesReading]:
     assert isinstance(opening.connection, FilesConnection)
-    yield FilesReading(open_place(opening.connection, opening.environ, opening.source))
+    with place_of(opening.connection, opening.environ, opening.source) as place:
+        yield FilesReading(place)
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ class FilesReading(Uncounted):
             for listed, _, path in self._changed(table, read, files, folder):
                 with naming(table, listed):
                     step.add(listed, path)
+                self._let_go(path)
             read.words = step.words or read.words
             return step
         opened: list[Opened] = []
@@ -185,8 +189,14 @@ class FilesReading(Uncounted):
             before = read.known.get(one.path)
             if before is not None and before.content == identity.content:
                 read.unchanged += 1
+                self._let_go(path)
             else:
                 yield one, identity, path
+
+    def _let_go(self, path: Path) -> None:
+        """What was fetched is not kept longer than it is needed."""
+        if not self._place.local:
+            path.unlink()
 
     def finish(self, plan: Plan, landed: LandedColumns) -> Parts:
         table, read, began = plan.table, self._reads[plan.table.id], time.monotonic()
@@ -202,6 +212,8 @@ class FilesReading(Uncounted):
                 raise SourceError(
                     f"{table.id}: {one.path} changed while it was read. Nothing of this step landed. Sync again."
                 )
+        if not self._place.local:
+            rmtree(read.planned.folder / "files" / "fetched", ignore_errors=True)
         read.known |= read.identities
         for path in read.gone:
             read.known.pop(path, None)

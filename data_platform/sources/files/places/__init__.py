@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from data_platform.errors import ConfigurationError
-from data_platform.sources.files.config import FilesConnection
+from data_platform.sources.files.connection import FilesConnection, address
 from data_platform.sources.files.known import Listed
 from data_platform.sources.files.pattern import Pattern
 
@@ -16,6 +17,10 @@ class Place(Protocol):
     @property
     def url(self) -> str:
         """What it is called; holds no secret."""
+
+    @property
+    def local(self) -> bool:
+        """Whether the files are read where they lie."""
 
     def list(self, pattern: Pattern) -> Mapping[str, Listed]:
         """The files that match, by path. SourceError where the place itself is not there."""
@@ -26,9 +31,33 @@ class Place(Protocol):
     def same(self, listed: Listed) -> bool:
         """Whether the file is still the one that was listed."""
 
+    def close(self) -> None: ...
 
-def open_place(connection: FilesConnection, environ: Mapping[str, str], source: str) -> Place:
-    """The place of a source. ConfigurationError where its variable is not set."""
+
+@contextmanager
+def place_of(connection: FilesConnection, environ: Mapping[str, str], source: str) -> Iterator[Place]:
+    """The place of a source, closed at the end. ConfigurationError where its variable is not set."""
+    place = _place_of(connection, environ, source)
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+def _place_of(connection: FilesConnection, environ: Mapping[str, str], source: str) -> Place:
+    if connection.location is not None:
+        at = address(connection.location)
+        if at.scheme == "s3":
+            from data_platform.sources.files.places.s3 import S3Place
+
+            return S3Place(at, connection, environ, source)
+        if at.scheme == "gs":
+            from data_platform.sources.files.places.gcs import GCSPlace
+
+            return GCSPlace(at, connection, environ, source)
+        from data_platform.sources.files.places.sftp import SftpPlace
+
+        return SftpPlace(at, connection, environ, source)
     path = connection.path
     if path is None:
         assert connection.path_env is not None
