@@ -3,8 +3,20 @@
 How a command is measured is ``measure.py``'s; what the figures say is in docs/benchmarks.md.
 """
 
-from benchmarks.cases import backup, company, graph, growth, ledger, many, narrow, records, table, wide
+from benchmarks.cases import (
+    backup,
+    company,
+    graph,
+    growth,
+    ledger,
+    many,
+    narrow,
+    records,
+    table,
+    webhooks,
+    wide,
+)
 
-GROUPS = (table, narrow, wide, many, ledger, growth, backup, graph, company, records)
+GROUPS = (table, narrow, wide, many, ledger, growth, backup, graph, company, records, webhooks)
 """In the order in which they run."""
 NAMES = tuple(name for group in GROUPS for name in group.CASES)

@@ -242,6 +242,7 @@ def kills(sender: Sender, shares: Sequence[float], count: int) -> Iterator[None]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7_200)
 def test_receivers_and_syncs_that_are_killed_lose_nothing_and_double_nothing(
     hooks: Made,
     process: Callable[[Hooks], Process],
@@ -257,7 +258,8 @@ def test_receivers_and_syncs_that_are_killed_lose_nothing_and_double_nothing(
     sender = Sender(killed, count)
     with ThreadPoolExecutor(8) as threads:
         running = [threads.submit(sender.run) for _ in range(8)]
-        for _ in kills(sender, [0.1, 0.35, 0.7], count):
+        times = max(3, count // 10_000)
+        for _ in kills(sender, [(n + 0.4) / times for n in range(times)], count):
             killed.end(signal.SIGKILL)
             killed.start()
             shop.good()
