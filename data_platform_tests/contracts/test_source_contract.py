@@ -36,6 +36,7 @@ from data_platform.sources.records.reading import RecordsReading
 from data_platform.sync import check_sources
 from data_platform.sync import finish as finish_module
 from data_platform_tests.contracts.api_worlds import APIS, Analytics, serving_world
+from data_platform_tests.contracts.connector_worlds import DltItems
 from data_platform_tests.contracts.toy_source import kind as toy_kind
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
@@ -60,6 +61,7 @@ READINGS = {
     "postgres": PostgresReading,
     "log": LogReading,
     "pages": RecordsReading,
+    "dlt": RecordsReading,
     "rest": RecordsReading,
     "zendesk": RecordsReading,
     "stripe": RecordsReading,
@@ -70,6 +72,7 @@ LOOKINGS = {
     "postgres": PostgresLooking,
     "log": LogLooking,
     "pages": RecordsLooking,
+    "dlt": RecordsLooking,
     "rest": RecordsLooking,
     "zendesk": RecordsLooking,
     "stripe": RecordsLooking,
@@ -82,7 +85,7 @@ class Killed(BaseException):
     """As if the process had ended there."""
 
 
-@pytest.fixture(params=["postgres", "log", "pages", "files", *APIS])
+@pytest.fixture(params=["postgres", "log", "pages", "dlt", "files", *APIS])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]
@@ -97,6 +100,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         made = World(tmp_path, Postgres(request.getfixturevalue("database")))
     elif request.param == "files":
         made = World(tmp_path, Exports(tmp_path / "exports"))
+    elif request.param == "dlt":
+        made = World(tmp_path, DltItems(tmp_path / "items"))
     elif request.param == "log":
         made = World(tmp_path, ToyLog(tmp_path / "logs"))
     else:

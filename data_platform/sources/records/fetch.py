@@ -20,7 +20,8 @@ STEP_BYTES = 64 * 2**20
 STEP_RECORDS = 250_000
 STEP_SECONDS = 60.0
 PASS_BYTES = 4 * 2**30
-"""Of one stream's records in one pass; the next sync goes on."""
+"""Of one stream's records in one pass; the next sync goes on. A pass whose state has not moved yet is not cut: the next one
+would begin where it did."""
 TO_BE_CONTINUED = "the source holds more: it is read on from here by the next sync"
 
 
@@ -70,8 +71,9 @@ class Fetch:
                     return
                 if much and not self._at_once:
                     total += size
-                    self._end_step(now - began, more=total < PASS_BYTES)
-                    if total >= PASS_BYTES:
+                    enough = total >= PASS_BYTES and page.state != (self._wanted.start or {})
+                    self._end_step(now - began, more=not enough)
+                    if enough:
                         return
                     began, last, size, records = now, now, 0, 0
         except DataPlatformError:

@@ -27,6 +27,8 @@ from data_platform.warehouses.batch import days, named
 
 KEYS, HELD, GONE = "_batch_keys", "_batch_held", "_batch_gone"
 """The temporary tables: keys of the batch; those the target holds; target rows to delete."""
+MARK = "gone" + "_" * 60
+"""Of a batch's row, whether its key is deleted: no column that a catalog can name is as long."""
 GROUPS = "_batch_groups"
 """One more, of a batch that replaces rows together: what the rows of each group have in common."""
 
@@ -100,11 +102,11 @@ class Batch:
         return f"(SELECT {typed} FROM {parquet_files(self.parts)}{staying})"
 
     def marked_rows(self) -> str:
-        """As ``rows``, but all of them, each saying as ``gone`` whether its key is deleted."""
+        """As ``rows``, but all of them, each saying as ``MARK`` whether its key is deleted."""
         if self.deleted is None or not self.parts:
-            return f"(SELECT *, false AS gone FROM {self.rows()})"
+            return f"(SELECT *, false AS {MARK} FROM {self.rows()})"
         typed = ", ".join(f"{quoted(c.name)}::{c.type} AS {quoted(c.name)}" for c in self.columns)
-        gone = f"{quoted(self.deleted)} IS TRUE AS gone"
+        gone = f"{quoted(self.deleted)} IS TRUE AS {MARK}"
         return f"(SELECT {typed}, {gone} FROM {parquet_files(self.parts)})"
 
     def _column(self, name: str) -> Column:
@@ -152,12 +154,12 @@ def count_groupless(batch: Batch) -> str:
 def stage_keys(batch: Batch) -> str:
     if batch.replaces:  # a deleted row says its group alone
         return f"CREATE OR REPLACE TEMP TABLE {KEYS} AS SELECT {batch.keys()} FROM {batch.rows()}"
-    rows, gone = (batch.rows(), "") if batch.deleted is None else (batch.marked_rows(), ", gone")
+    rows, gone = (batch.rows(), "") if batch.deleted is None else (batch.marked_rows(), f", {MARK} AS gone")
     return f"CREATE OR REPLACE TEMP TABLE {KEYS} AS SELECT {batch.keys()}{gone} FROM {rows}"
 
 
 def count_deleted(batch: Batch) -> str:
-    return f"SELECT count(*) FROM {batch.marked_rows()} WHERE gone"
+    return f"SELECT count(*) FROM {batch.marked_rows()} WHERE {MARK}"
 
 
 def count_keys(batch: Batch, relation: str = KEYS) -> str:

@@ -1,0 +1,1 @@
+"""Sources written for dlt: it extracts, the platform lands."""

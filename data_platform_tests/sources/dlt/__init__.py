@@ -1,0 +1,1 @@
+"""Sources written for dlt, read through the platform's door."""
