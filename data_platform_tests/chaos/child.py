@@ -97,12 +97,12 @@ def _open(job: dict[str, Any]) -> Platform:
 
 
 def _sync(platform: Platform, job: dict[str, Any]) -> Iterable[TableReport]:
-    operation, tables = job["operation"], job["tables"]
+    operation, tables, source = job["operation"], job["tables"], job.get("source", "shop")
     if operation == "slices":
-        return sync_slices(platform, "shop", tables, [Slice(s) for s in job["slices"]])
+        return sync_slices(platform, source, tables, [Slice(s) for s in job["slices"]])
     return sync_changes(
         platform,
-        "shop",
+        source,
         tables,
         refresh=tables if operation == "refresh" else (),
         verify=operation == "verify",
