@@ -68,6 +68,7 @@ def server(doors: Collection[Door]) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # who asks is of no interest
             date_header=False,
             ws="none",
             lifespan="on",

@@ -267,6 +267,9 @@ class StripeFeed:
             yield Finding(name, "fail", str(error))
         else:
             yield Finding(name, "ok", f"Stripe answered for {system}.")
+        if self._connection.webhook_secret_env is not None:
+            waiting = len(self._inbox.places())
+            yield Finding(f"{head}: inbox", "ok", f"{waiting:,} objects of deliveries wait.")
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from data_platform.sync import check_sources, probe
 from data_platform.sync.quarantine import shown
 from data_platform.sync.replay import replay
 from data_platform.tables import TableId
-from data_platform_tests.sources.webhook.conftest import AT, Hooks, event
+from data_platform_tests.sources.webhook.conftest import AT, TABLES, Hooks, event
 
 Made = Callable[..., Hooks]
 
@@ -96,6 +96,12 @@ def test_a_table_that_stops_keeps_what_it_has_not_taken(hooks: Made) -> None:
     shop.deliver(event("e3", "user.created"))
     assert late in shop.waiting()
     assert shop.rows("SELECT count(*) FROM raw_hooks.events") == [(2,)]
+    # declared as it landed, it stops nothing any more
+    shop.write({"events": {}, "orders": {**TABLES["orders"], "types": {"total": "bigint"}}})
+    shop.good()
+    assert shop.rows("SELECT _event_id FROM raw_hooks.orders") == [("e1",)] and shop.waiting() == []
+    (kept,) = [one.record for _, one in shown(shop.platform, TableId("hooks", "orders"), None, 10)]
+    assert kept.reason == "total is no bigint"
 
 
 def test_a_sync_that_ends_between_manifest_and_acknowledgement_takes_nothing_twice(
@@ -146,9 +152,13 @@ def test_a_record_whose_type_was_declared_wrongly_is_taken_again(hooks: Made) ->
     shop.write({"events": {}, "orders": {**orders, "types": {"total": "decimal(38,2)"}}})
     found = replay(shop.platform, TableId("hooks", "orders"))
     assert (found.landed, found.left) == (1, 1)  # what has no order still waits
+    shop.deliver(event("e4", total="3.25"))
+    shop.good()
+    assert shop.rows("SELECT count(*) FROM raw_hooks.orders") == [(3,)]
     assert shop.rows("SELECT _event_id, CAST(total AS VARCHAR) FROM raw_hooks.orders ORDER BY 1") == [
         ("e1", "1.00"),
         ("e2", "2.50"),
+        ("e4", "3.25"),
     ]
 
 
