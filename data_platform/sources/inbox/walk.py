@@ -5,10 +5,12 @@ The state is ``{"read": {<receiver>: <number>}}``. A receiver of which nothing t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 from data_platform.errors import ConfigurationError
 from data_platform.sources.inbox.delivery import Delivery, Inbox, Place, Reached
@@ -16,8 +18,8 @@ from data_platform.tables import Json
 
 READ = "read"
 READERS = 8
-AT_ONCE = 64
-"""Objects that are read side by side, and make a page."""
+"""Objects that are read side by side; one holds some megabytes at most."""
+PAGE_OBJECTS, PAGE_BYTES = 64, 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +66,31 @@ def walk(
     if not unread:
         yield Some((), {READ: dict(reached)}, "nothing waits", more=False)
         return
-    with ThreadPoolExecutor(READERS, thread_name_prefix="inbox") as threads:
-        for first in range(0, len(unread), AT_ONCE):
-            places = unread[first : first + AT_ONCE]
-            reached |= {place.receiver: place.number for place in places}
-            found = [
-                (place, n, delivery)
-                for place, deliveries in zip(places, threads.map(inbox.read, places), strict=True)
-                for n, delivery in enumerate(deliveries)
-            ]
+    left_over = len(unread)
+    found: list[tuple[Place, int, Delivery]] = []
+    size = objects = 0
+    for place, deliveries in _read(inbox, unread):
+        left_over -= 1
+        reached[place.receiver] = place.number
+        found += ((place, n, delivery) for n, delivery in enumerate(deliveries))
+        size, objects = size + sum(len(one.body) for one in deliveries), objects + 1
+        if not left_over or size >= PAGE_BYTES or objects >= PAGE_OBJECTS:
             text = f"up to {time_of(max((one.at for _, _, one in found), default=0))}"
-            yield Some(found, {READ: dict(reached)}, text, more=first + AT_ONCE < len(unread))
+            yield Some(found, {READ: dict(reached)}, text, more=left_over > 0)
+            found, size, objects = [], 0, 0
+
+
+def _read(inbox: Inbox, places: Iterable[Place]) -> Iterator[tuple[Place, Sequence[Delivery]]]:
+    """Each object in its turn, while the next ones are read."""
+    coming = iter(places)
+    with ThreadPoolExecutor(READERS, thread_name_prefix="inbox") as threads:
+        ahead = deque((place, threads.submit(inbox.read, place)) for place in islice(coming, READERS))
+        while ahead:
+            place, read = ahead.popleft()
+            deliveries = read.result()
+            if (after := next(coming, None)) is not None:
+                ahead.append((after, threads.submit(inbox.read, after)))
+            yield place, deliveries
 
 
 def advanced(before: Mapping[str, Json], after: Mapping[str, Json]) -> bool:
