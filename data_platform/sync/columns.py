@@ -53,10 +53,13 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
     for clear in now.columns:
         treatment, paths = personal_of(clear, table, now)
         if paths:
-            within.add(clear.name)
-            documents = _documents(paths, hash_key)
-            functions.append((f"treated_{table.id.table}_{len(columns)}", documents.treated))
-            expressions.append(f"{functions[-1][0]}({clear.text})::{clear.type}")
+            if changed := {path: how for path, how in paths.items() if how != "keep"}:
+                within.add(clear.name)
+                documents = _documents(changed, hash_key)
+                functions.append((f"treated_{table.id.table}_{len(columns)}", documents.treated))
+                expressions.append(f"{functions[-1][0]}({clear.text})::{clear.type}")
+            else:  # all of it lands byte for byte
+                expressions.append(clear.value)
             source_type = clear.source_type if clear.whole else treated(clear.source_type, _told(paths))
             columns.append(Column(clear.name, clear.type, source_type, clear.nullable))
         elif treatment == "keep":

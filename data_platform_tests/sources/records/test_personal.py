@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from data_platform_tests.sources.records.conftest import Piles
 
 PERSON = {
@@ -58,6 +60,18 @@ def test_a_treatment_of_a_whole_object_holds_for_what_is_within(piles: Piles) ->
     piles.good()
     assert piles.rows("SELECT billing, phone, _record ->> '$.billing' FROM raw_api.items") == [
         ("[redacted]", "[redacted]", "[redacted]")
+    ]
+
+
+@pytest.mark.parametrize("other", [{}, {"billing.phone": "mask"}], ids=["all is kept", "some is treated"])
+def test_what_is_kept_lands_byte_for_byte(piles: Piles, other: dict[str, str]) -> None:
+    keep = {"name": "keep", "billing.zip": "keep", "billing.address": "keep", "billing.phone": "keep"}
+    piles.tables({"items": {"key": "id", "personal": keep | other}})
+    text = '{"id": 1, "name": "M\\u00fcller",  "billing": {"zip": 1.50, "address": {"no": 7, "tax": 1e2}, "phone": null}}'
+    piles.pile().put(text)
+    piles.good()
+    assert piles.rows("SELECT _record::VARCHAR, billing::VARCHAR, name FROM raw_api.items") == [
+        (text, '{"zip": 1.50, "address": {"no": 7, "tax": 1e2}, "phone": null}', "Müller")
     ]
 
 
