@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo dev test-tools test test-postgres test-fast lint format manifest lock bench chaos clean
+.PHONY: help install airbyte demo dev test-tools test test-postgres test-fast lint format manifest lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -74,7 +74,7 @@ $(OTHER_POSTGRES)/node_modules/pg13: $(OTHER_POSTGRES)/package-lock.json
 	command -v npm >/dev/null || { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends npm >/dev/null; } || true
 	$(NPM_CI) --omit=optional && touch $@ || echo "No npm here: tests on PostgreSQL 13 will be skipped."
 
-test: $(INSTALLED) $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
+test: $(INSTALLED) .airbyte/.installed $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
 	$(MAKE) --no-print-directory lint
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	pytest -n $(WORKERS) --dist loadfile --postgres 13 $(addprefix data_platform_tests/,$(ON_THE_OLDEST))
@@ -103,10 +103,21 @@ bench: $(INSTALLED) ## the speed table, as JSON and as text
 chaos: $(INSTALLED) ## SEEDS schedules of kills and faults, and every point of a sync killed once; ends in one line of totals
 	python -m data_platform_tests.chaos --seeds $(SEEDS) $(if $(SEED),--seed $(SEED))
 
+# Airbyte's program has versions of its own beside ours, so an environment of its own too.
+AIRBYTE := data_platform/sources/airbyte_manifest/requirements
+airbyte: .airbyte/.installed ## install Airbyte's program for sources of the kind airbyte_manifest
+
+.airbyte/.installed: $(AIRBYTE).lock $(INSTALLED)
+	$(BIN)/python -m venv --clear .airbyte
+	$(BIN)/uv pip install --quiet --python .airbyte/bin/python --require-hashes --no-deps -r $(AIRBYTE).lock \
+		|| .airbyte/bin/python -m pip install --quiet --require-hashes --no-deps -r $(AIRBYTE).lock
+	touch $@
+
 lock: $(INSTALLED) ## pin every dependency anew
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(AIRBYTE).in -o $(AIRBYTE).lock
 
 clean: ## stop the sandbox and remove everything that is not in git, the landed data included
 	-$(BIN)/data-platform sandbox down --destroy
-	rm -rf .venv .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .airbyte .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,6 +25,7 @@ M = TypeVar("M", bound=Model)
 
 MODULES: Mapping[str, str] = {
     "postgres": "data_platform.sources.postgres.kind",
+    "airbyte_manifest": "data_platform.sources.airbyte_manifest.kind",
     "dlt": "data_platform.sources.dlt.kind",
     "files": "data_platform.sources.files.kind",
     "ga4": "data_platform.sources.ga4.kind",

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_platform_tests.contracts.airbyte_program import environment
+
 
 @dataclass
 class DltItems:
@@ -58,3 +60,22 @@ class DltItems:
         """The function is asked for another thing."""
         self.named = "second"
         self.make()
+
+
+@dataclass
+class AirbyteItems(DltItems):
+    """The same file through a program that speaks Airbyte's protocol."""
+
+    kind: str = "airbyte_manifest"
+
+    @property
+    def connection(self) -> Mapping[str, Any]:
+        return {
+            "manifest": str(self.folder / "manifest.yaml"),
+            "environment": str(environment(self.folder / "environment")),
+            "config": {"folder": str(self.folder), "named": self.named},
+        }
+
+    def make(self) -> None:
+        super().make()
+        (self.folder / "manifest.yaml").write_text("type: DeclarativeSource")

@@ -36,7 +36,7 @@ from data_platform.sources.records.reading import RecordsReading
 from data_platform.sync import check_sources
 from data_platform.sync import finish as finish_module
 from data_platform_tests.contracts.api_worlds import APIS, Analytics, serving_world
-from data_platform_tests.contracts.connector_worlds import DltItems
+from data_platform_tests.contracts.connector_worlds import AirbyteItems, DltItems
 from data_platform_tests.contracts.toy_source import kind as toy_kind
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
@@ -62,6 +62,7 @@ READINGS = {
     "log": LogReading,
     "pages": RecordsReading,
     "dlt": RecordsReading,
+    "airbyte_manifest": RecordsReading,
     "rest": RecordsReading,
     "zendesk": RecordsReading,
     "stripe": RecordsReading,
@@ -73,6 +74,7 @@ LOOKINGS = {
     "log": LogLooking,
     "pages": RecordsLooking,
     "dlt": RecordsLooking,
+    "airbyte_manifest": RecordsLooking,
     "rest": RecordsLooking,
     "zendesk": RecordsLooking,
     "stripe": RecordsLooking,
@@ -85,7 +87,7 @@ class Killed(BaseException):
     """As if the process had ended there."""
 
 
-@pytest.fixture(params=["postgres", "log", "pages", "dlt", "files", *APIS])
+@pytest.fixture(params=["postgres", "log", "pages", "dlt", "airbyte_manifest", "files", *APIS])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]
@@ -100,6 +102,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         made = World(tmp_path, Postgres(request.getfixturevalue("database")))
     elif request.param == "files":
         made = World(tmp_path, Exports(tmp_path / "exports"))
+    elif request.param == "airbyte_manifest":
+        made = World(tmp_path, AirbyteItems(tmp_path / "items"))
     elif request.param == "dlt":
         made = World(tmp_path, DltItems(tmp_path / "items"))
     elif request.param == "log":

@@ -1,0 +1,1 @@
+"""Airbyte's manifests, run by Airbyte's program and read through the platform's door."""
