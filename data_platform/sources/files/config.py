@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from data_platform.sources.files.pattern import Pattern
 from data_platform.sources.files.unpack import ending
-from data_platform.sources.kind import CommonKeys, HasSettings
+from data_platform.sources.kind import Capabilities, CommonKeys, HasSettings
 from data_platform.sources.records.keys import INDEX, Path, RecordSettings, RecordTableKeys, Word, keys_of
 from data_platform.yaml_fields import ColumnName, Frozen, FrozenDict, Model
 
@@ -20,6 +20,7 @@ FILE, ROW, DATE, GONE = "_file", "_row", "_date", "_deleted"
 """The columns that are in no file: its path, the row's number in it from 1, the day that the path names, and the mark of
 a file that has no rows any more."""
 OWN = (FILE, ROW, DATE, GONE)
+CAN = Capabilities(deletes="events", proof="none", slices=False, rejects=True)
 Format = Literal["csv", "parquet", "ndjson", "json", "excel"]
 ENDINGS: Mapping[str, Format] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json",
@@ -250,16 +251,20 @@ class FilesTableKeys(RecordTableKeys):
     def settings(self, name: str, source: Any, blocks: Mapping[str, Any]) -> FileSettings:
         parent = blocks.get(self.of) if self.of else None
         if isinstance(parent, FilesTableKeys) and parent.of is None:
+            of = parent.settings(name, source, {})
             return replace(
-                parent.settings(name, source, {}),
+                of,
+                can=self._abilities(of.pattern),
                 types=dict(self.types),
                 fields={column: keys_of(path) for column, path in self.fields.items()},
                 parent=self.of,
                 path=keys_of(self.path or "value"),
             )
+        pattern = Pattern(self.files or "*")
         return FileSettings(
             name,
-            pattern=Pattern(self.files or "*"),
+            can=self._abilities(pattern),
+            pattern=pattern,
             format=self.format,
             csv=self.csv,
             excel=self.excel,
@@ -268,3 +273,8 @@ class FilesTableKeys(RecordTableKeys):
             fields={column: keys_of(path) for column, path in self.fields.items()},
             on_delete=self.on_delete or "keep",
         )
+
+    def _abilities(self, pattern: Pattern) -> Capabilities | None:
+        """The day of a path is one that can be read by itself."""
+        by_day = pattern.dated and getattr(self, "partition", None) == DATE
+        return replace(CAN, slices=True) if by_day else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from data_platform.sources.files.config import FilesTableKeys
+from data_platform.sources.files.config import CAN, FilesTableKeys
 from data_platform.sources.files.connection import FilesConnection
-from data_platform.sources.kind import Capabilities, Kind
+from data_platform.sources.kind import Kind
 
 KIND = Kind(
     "files",
     "files",
     FilesConnection,
-    Capabilities(deletes="events", proof="none", slices=False, rejects=True),
+    CAN,
     reading="data_platform.sources.files.reading:open_reading",
     looking="data_platform.sources.files.looking:open_looking",
     discover="data_platform.sources.files.discover:discover",

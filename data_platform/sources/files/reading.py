@@ -103,27 +103,50 @@ class FilesReading(Uncounted):
         return ()  # a column that is new was in no file before
 
     def plan(self, table: SourceTable, prior: Prior, now: Described, drift: Drift, ask: Ask) -> Plan:
-        whole = ask.what != "changes" or bool(drift.replaced)
+        whole = ask.what == "whole" or bool(drift.replaced)
+        if not whole and ask.what == "slices":
+            return self._plan_days(table, prior, now, ask)
         before = _known_before(table, prior) if whole else known_of(table, prior)
         known: Mapping[str, Identity] = {} if whole else before
         found = moves(listed(self._place, table, before), known)
-        if whole and (lost := sorted(set(found.moving) & before.keys())):
-            raise SourceError(
-                f"{table.id}: {lost[0]} is being written, and a whole read without it would take its rows away. Sync again"
-                " when it holds still."
-            )
-        reasons = list(ask.reasons)
-        if found.moving:
-            reasons.append(f"{plural(len(found.moving), 'file')} still being written and left for later")
+        if whole:
+            _refuse_moving(table, found, before)
         return Plan(
             table=table,
             prior=prior,
             now=now,
             operation="refresh" if whole else "changes",
             load="replace" if whole else "merge",
-            reasons=tuple(reasons),
+            reasons=(*ask.reasons, *_left(found)),
             identity=now.identity,
             private=ToDo(found, known, at_once=whole and prior.position is not None),
+        )
+
+    def _plan_days(self, table: SourceTable, prior: Prior, now: Described, ask: Ask) -> Plan:
+        """All files of some days. They replace the days, unless files that are gone keep their rows there: then each
+        replaces its own."""
+        pattern, days = settings_of(table).pattern, frozenset(ask.slices)
+        before = _known_before(table, prior)
+
+        def asked(path: str) -> bool:
+            return str(pattern.day(path)) in days
+
+        there = listed(self._place, table, before)
+        found = moves({path: one for path, one in there.items() if asked(path)}, {})
+        _refuse_moving(table, found, before)
+        kept = [path for path in before.keys() - there.keys() if asked(path)]
+        keeps = bool(kept) and settings_of(table).on_delete == "keep"
+        told = (f"{plural(len(kept), 'file')} gone, whose rows stay",) if keeps else ()
+        return Plan(
+            table=table,
+            prior=prior,
+            now=now,
+            operation="slice",
+            load="merge" if keeps else "slice",
+            reasons=(*ask.reasons, *_left(found), *told),
+            identity=now.identity,
+            slices=ask.slices,
+            private=ToDo(found, {}, at_once=True),
         )
 
     def start(self, reads: Sequence[PlannedRead], progress: Progress | None) -> None:
@@ -204,7 +227,7 @@ class FilesReading(Uncounted):
             self.found(plan)
         step = read.now
         assert step is not None
-        marks = plan.load != "replace" or read.steps > 0
+        marks = plan.load == "merge" or read.steps > 0
         gone = read.gone if settings_of(table).on_delete == "delete" and not read.steps else ()
         written = step.write(read.planned.folder, str(read.steps), plan.now, landed, gone=gone, marks=marks)
         for one in step.listed:
@@ -230,6 +253,8 @@ class FilesReading(Uncounted):
         )
 
     def position(self, plan: Plan, greatest_cursor: str | None) -> Position | None:
+        if plan.operation == "slice":
+            return plan.prior.position
         known = self._reads[plan.table.id].known
         newest = max(known, default="")
         return Position(
@@ -278,6 +303,21 @@ def described_by(table: SourceTable, words: Mapping[str, str], url: str) -> Desc
         known = record_step.words_now(table, words, {}, afresh=False) if words else {}
         return record_step.described(table, url, known, {})
     return described(table, settings, words, url)
+
+
+def _refuse_moving(table: SourceTable, found: Moves, before: Mapping[str, Identity]) -> None:
+    """SourceError where rows that landed would go because their file is left."""
+    if lost := sorted(set(found.moving) & before.keys()):
+        raise SourceError(
+            f"{table.id}: {lost[0]} is being written, and a read without it would take its rows away. Sync again when it"
+            " holds still."
+        )
+
+
+def _left(found: Moves) -> tuple[str, ...]:
+    if not found.moving:
+        return ()
+    return (f"{plural(len(found.moving), 'file')} still being written and left for later",)
 
 
 def known_of(table: SourceTable, prior: Prior) -> dict[str, Identity]:

@@ -17,8 +17,8 @@ from data_platform.sources.files.known import Identity, Listed, moves, packed, s
 from data_platform.sources.files.pattern import Pattern
 from data_platform.sources.kinds import discover
 from data_platform.sources.looking import Privacy
-from data_platform.sync import check_sources
-from data_platform.tables import TableId
+from data_platform.sync import check_sources, sync_slices
+from data_platform.tables import Slice, TableId
 from data_platform_tests.sources.files.company import Company
 
 
@@ -81,6 +81,42 @@ def test_a_late_file_with_an_old_date_is_new(company: Company) -> None:
     company.good()
     assert company.rows("_date, id") == [(date(2026, 1, 15), "2"), (date(2026, 2, 1), "1")]
     assert set(company.batches()[-1].touched) == {"2026-01-15"}
+
+
+@pytest.mark.parametrize("rule", ["keep", "delete"])
+@pytest.mark.parametrize("ending", ["csv", "ndjson"])
+def test_a_day_is_a_partition_that_is_read_by_itself(company: Company, rule: str, ending: str) -> None:
+    def put(path: str, *numbers: int) -> None:
+        lines = "".join(f"{n}\n" if ending == "csv" else f'{{"id":"{n}"}}\n' for n in numbers)
+        company.put(f"{path}.{ending}", ("id\n" if ending == "csv" else "") + lines)
+
+    for path, number in (("2026-01-01/a", 1), ("2026-01-01/b", 2), ("2026-01-02/a", 3)):
+        put(path, number)
+    company.catalog(files=f"{{date}}/*.{ending}", partition="_date", on_delete=rule).good()
+    (table,) = company.platform().catalog.source("office").tables.values()
+    assert table.daily
+    put("2026-01-01/a", 4, 5)
+    put("2026-01-01/c")
+    put("2026-01-02/a", 6)
+    (company.folder / f"2026-01-01/b.{ending}").unlink()
+    (report,) = sync_slices(company.platform(), "office", None, [Slice("2026-01-01")])
+    assert report.error is None and report.operation == "slice" and report.rows is not None
+    stays = [("2026-01-01/b", "2")] if rule == "keep" else []
+    assert company.rows("regexp_replace(_file, '\\..*', ''), id")[:-1] == [
+        ("2026-01-01/a", "4"),
+        ("2026-01-01/a", "5"),
+        *stays,
+    ]
+    company.good()
+    assert [id_ for (id_,) in company.rows("id")] == ["4", "5", *(id_ for _, id_ in stays), "6"]
+    assert company.moved() is False
+
+
+def test_a_table_without_a_day_has_no_partitions(company: Company) -> None:
+    company.put("2026-01-01.csv", "id,day\n1,2026-01-01\n")
+    company.catalog(files="{date}.csv", partition="day", types={"day": "date"}).good()
+    (table,) = company.platform().catalog.source("office").tables.values()
+    assert not table.daily
 
 
 def test_a_file_that_is_still_written_is_left(company: Company) -> None:
