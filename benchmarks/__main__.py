@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         options.orders,
         tuple(options.peers),
         options.peer_timeout,
+        options.csv_mb,
     )
     results = [result for group in GROUPS for result in group.results(wanted)]
 
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json", metavar="FILE", help="write the JSON there; - prints it instead of the table"
     )
     parser.add_argument("--orders", type=int, default=20_000, help="orders of the demo's sandbox (20,000)")
+    parser.add_argument("--csv-mb", type=int, default=200, help="megabytes of the CSV file (200)")
     parser.add_argument(
         "--peers", type=_peers, default=[], metavar="LIST", help=f"other tools beside it: {','.join(PEERS)}"
     )

@@ -16,7 +16,7 @@ Cases: TypeAlias = Mapping[str, tuple[str, tuple[Limit, ...]]]
 @dataclass(frozen=True)
 class Wanted:
     """``only`` empty means every case; ``repeat`` is how often each is measured, ``rows`` how large the large
-    table is, ``orders`` how large the sandbox. ``peers`` are other tools to put beside it."""
+    table is, ``orders`` how large the sandbox, ``csv_mb`` how large the CSV file. ``peers`` are other tools to put beside it."""
 
     say: Say
     only: Collection[str] = ()
@@ -25,6 +25,7 @@ class Wanted:
     orders: int = 20_000
     peers: Collection[str] = ()
     peer_timeout: float = 1800
+    csv_mb: int = 200
 
     def of(self, cases: Cases, on_demand: Collection[str] = ()) -> list[str]:
         """Those of ``cases`` that are wanted; one of ``on_demand`` only where it is named."""

@@ -6,6 +6,7 @@ How a command is measured is ``measure.py``'s; what the figures say is in docs/b
 from benchmarks.cases import (
     backup,
     company,
+    files,
     graph,
     growth,
     ledger,
@@ -17,6 +18,6 @@ from benchmarks.cases import (
     wide,
 )
 
-GROUPS = (table, narrow, wide, many, ledger, growth, backup, graph, company, records, webhooks)
+GROUPS = (table, narrow, wide, many, ledger, growth, backup, graph, company, records, files, webhooks)
 """In the order in which they run."""
 NAMES = tuple(name for group in GROUPS for name in group.CASES)

@@ -11,7 +11,7 @@ from data_platform.errors import SourceError
 from data_platform.sources.files.config import OWN, CsvKeys
 from data_platform.sources.files.unpack import ending
 from data_platform.sources.records.select import converted
-from data_platform.sources.records.types import digits
+from data_platform.sources.records.types import column_type, digits
 from data_platform.sql import literal, quoted
 
 REJECTS_MAX = 10_000
@@ -121,10 +121,21 @@ def value(name: str, word: str, dialect: CsvKeys) -> str:
     if word == "json":
         return f"CASE WHEN json_valid({column}) THEN {column}::JSON END"
     if word == "bool":
-        return f"CASE WHEN lower({column}) IN ('true', 'false') THEN {column}::BOOLEAN END"
+        other = f"CASE WHEN lower({column}) IN ('true', 'false') THEN {column}::BOOLEAN END"
+        return f"CASE {column} WHEN 'true' THEN true WHEN 'false' THEN false ELSE {other} END"
     if word in ("bigint", "double") or digits(word):
-        return converted(name, "text", word).replace(column, _number(column, dialect))
-    return converted(name, "text", word)
+        number = _number(column, dialect)
+        made = converted(name, "text", word).replace(column, number)
+        return made if number != column or word == "double" else _as_written(column, word, made)
+    made = converted(name, "text", word)
+    return _as_written(column, word, made, f"length({column}) = 10 AND ") if word == "date" else made
+
+
+def _as_written(column: str, word: str, made: str, only: str = "") -> str:
+    """``made``, asked for those texts alone that are not the text of their value: most are, and to see it takes a tenth
+    of the time."""
+    plain = f"TRY_CAST({column} AS {column_type(word)})"
+    return f"CASE WHEN {only}{plain}::VARCHAR = {column} THEN {plain} ELSE {made} END"
 
 
 def _number(column: str, dialect: CsvKeys) -> str:

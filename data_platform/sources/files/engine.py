@@ -30,17 +30,19 @@ def copy(engine: duckdb.DuckDBPyConnection, select: str, path: Path, how: str = 
     try:
         return int(engine.execute(f"COPY ({select}) TO {literal(str(path))} ({how})").fetchall()[0][0])
     except duckdb.Error as error:
-        text = str(error)
-        if REFUSED in text:
+        if REFUSED in str(error):
             raise Refused from None
-        if "invalid state" in text:
-            raise SourceError(
-                "a file mixes two kinds of line ends, or text stands behind a closing quote. Have it written with one"
-                " kind of line end. Nothing of this step landed."
-            ) from None
-        raise SourceError(
-            f"a file could not be read: {first_line(error)}. Nothing of this step landed."
-        ) from None
+        raise unreadable(error) from None
+
+
+def unreadable(error: duckdb.Error) -> SourceError:
+    """What the engine says of a file, in other words."""
+    if "invalid state" in str(error):
+        return SourceError(
+            "a file mixes two kinds of line ends, or text stands behind a closing quote. Have it written with one"
+            " kind of line end. Nothing of this step landed."
+        )
+    return SourceError(f"a file could not be read: {first_line(error)}. Nothing of this step landed.")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,10 +11,11 @@ from data_platform.errors import SourceError
 from data_platform.sources.files import csv
 from data_platform.sources.files.columns import described, merged, type_of
 from data_platform.sources.files.config import DATE, FILE, GONE, ROW, settings_of
-from data_platform.sources.files.engine import REFUSED, Refused, copy, engine_in
+from data_platform.sources.files.engine import REFUSED, Refused, copy, engine_in, unreadable
 from data_platform.sources.files.known import Listed
 from data_platform.sources.files.malformed import malformed
 from data_platform.sources.files.marks import mark, without_rows
+from data_platform.sources.files.numbered import Numbered
 from data_platform.sources.files.opened import Opened, values
 from data_platform.sources.reading import Described, LandedColumns, SourceTable, prepare
 from data_platform.sources.rejected import Rejected, RejectedFile
@@ -88,13 +89,12 @@ class Step:
         are some that are not there any more."""
         written, rejected = Written(), RejectedFile(folder / f"{name}-rejected.parquet")
         read = [one for one in self.files if one.rows]
-        for n in range(0, len(read), FILES_OF_A_PART):
-            part = folder / f"{name}-{n}.parquet"
-            for line in self._part(part, read[n : n + FILES_OF_A_PART], now, landed, written):
+        for n, files in enumerate(_groups(read)):
+            for line in self._part(folder / f"{name}-{n}.parquet", files, now, landed, written):
                 rejected.add(line)
         if marks:
-            files = [one.path for one in self.listed]
-            empty = without_rows([path for path, _ in written.files], files)
+            listed = [one.path for one in self.listed]
+            empty = without_rows([path for path, _ in written.files], listed)
             written.files += mark(folder / f"{name}-gone.parquet", [*empty, *gone], now, landed)
         rejected.close()
         written.rejected = list(rejected.files)
@@ -105,28 +105,61 @@ class Step:
     ) -> list[Rejected]:
         """Read as if every value were of its type, which costs one pass; and once more where one is not. Gives the lines
         that are no rows."""
-        for careful in (False, True):
-            with engine_in(path.parent) as engine:
-                prepare(engine, [landed])
-                try:
-                    staged = [self._staged(engine, one, path) for one in files]
-                    rows = " UNION ALL ".join(self._rows(one, now, careful=careful) for one in staged)
-                    count = copy(engine, landed.select(f"({self._last_of_key(rows)})"), path)
-                except Refused:
-                    continue
-                except SourceError as error:
-                    raise SourceError(f"{self._table.id}: {error}") from None
-                lines = malformed(engine, self._table, staged, self._settings, careful=careful, rows=count)
-                written.files += ((path, count),) if count else ()
-                for left in path.parent.glob("*.staged"):
-                    left.unlink()
-                return lines
-        raise AssertionError("a careful read refuses no value")
+        try:
+            try:
+                if _is_large(files[0]):
+                    return self._large(path, files[0], now, landed, written)
+                return self._several(path, files, now, landed, written, careful=False)
+            except Refused:
+                return self._several(path, files, now, landed, written, careful=True)
+        except SourceError as error:
+            told = str(error)
+            raise SourceError(
+                told if told.startswith(f"{self._table.id}: ") else f"{self._table.id}: {told}"
+            ) from None
+
+    def _large(
+        self, path: Path, one: Opened, now: Described, landed: LandedColumns, written: Written
+    ) -> list[Rejected]:
+        with engine_in(path.parent) as scanner, engine_in(path.parent) as engine:
+            prepare(engine, [landed])
+            numbered = Numbered(scanner, one.rows)
+            try:
+                numbered.register(engine, "numbered")
+                rows = self._rows(replace(one, rows="numbered", number=ROW), now, careful=False)
+                count = copy(engine, landed.select(f"({self._last_of_key(rows)})"), path)
+            except SourceError:
+                if numbered.error is None:
+                    raise
+                raise unreadable(numbered.error) from None
+            lines = malformed(scanner, self._table, [one], self._settings, careful=False, rows=count)
+        written.files += ((path, count),) if count else ()
+        return lines
+
+    def _several(
+        self,
+        path: Path,
+        files: Sequence[Opened],
+        now: Described,
+        landed: LandedColumns,
+        written: Written,
+        *,
+        careful: bool,
+    ) -> list[Rejected]:
+        with engine_in(path.parent) as engine:
+            prepare(engine, [landed])
+            staged = [self._staged(engine, one, path) for one in files]
+            rows = " UNION ALL ".join(self._rows(one, now, careful=careful) for one in staged)
+            count = copy(engine, landed.select(f"({self._last_of_key(rows)})"), path)
+            lines = malformed(engine, self._table, staged, self._settings, careful=careful, rows=count)
+        written.files += ((path, count),) if count else ()
+        for left in path.parent.glob("*.staged"):
+            left.unlink()
+        return lines
 
     def _staged(self, engine: duckdb.DuckDBPyConnection, one: Opened, path: Path) -> Opened:
-        """A large CSV file as text in Parquet, which knows its rows' numbers: to number the rows of CSV is one thread's
-        work, and takes longer than to write them twice."""
-        if one.format != "csv" or one.path.stat().st_size < LARGE_BYTES:
+        """A large CSV file that is read more than once, as text in Parquet, which knows its rows' numbers."""
+        if not _is_large(one):
             return one
         staged = path.with_name(f"{path.stem}-{self.files.index(one)}.staged")
         copy(engine, f"SELECT * FROM {one.rows}", staged, STAGED)
@@ -144,27 +177,41 @@ class Step:
         )
 
     def _rows(self, one: Opened, now: Described, *, careful: bool) -> str:
-        settings, listed = self._settings, []
-        for column in now.columns:
+        settings, listed, made = self._settings, [], []
+        wrong = dict(unsure(one, settings))
+        mark = "_" * (max(map(len, one.words), default=0) + 1)  # begins no name of a column
+        for n, column in enumerate(now.columns):
+            name = quoted(column.name)
             if column.name in one.words and column.name in self.words:
-                listed.append(f"{self._value(one, column.name, careful)} AS {quoted(column.name)}")
+                value = values(one, settings, column.name, type_of(self.words[column.name]))
+                if column.name in wrong and not careful:  # a value is made once, and then looked at
+                    made.append(f"{value} AS {mark}{n}")
+                    refused = f"{mark}{n} IS NULL AND {name} <> ''"
+                    value = f"CASE WHEN {refused} THEN error({literal(REFUSED)}) ELSE {mark}{n} END"
+                listed.append(f"{value} AS {name}")
             elif column.name in self.words:
-                listed.append(f"NULL::{column.type} AS {quoted(column.name)}")
+                listed.append(f"NULL::{column.type} AS {name}")
         day = settings.pattern.day(one.file)
         beside = [f"{literal(one.file)} AS {quoted(FILE)}", f"{quoted(ROW)}", f"false AS {quoted(GONE)}"]
         beside += [f"DATE {literal(day.isoformat())} AS {quoted(DATE)}"] if day else []
-        numbered = f"(SELECT *, ({one.number})::BIGINT AS {quoted(ROW)} FROM {one.rows})"
+        number = [] if one.number == ROW else [f"({one.number})::BIGINT AS {quoted(ROW)}"]
+        rows = f"(SELECT {', '.join(['*', *number, *made])} FROM {one.rows})"
         only = ""
-        if careful and (wrong := unsure(one, settings)):
-            only = f" WHERE ({' OR '.join(f'({sql})' for _, sql in wrong)}) IS NOT TRUE"
-        return f"SELECT {', '.join([*listed, *beside])} FROM {numbered}{only}"
+        if careful and wrong:
+            only = f" WHERE ({' OR '.join(f'({sql})' for sql in wrong.values())}) IS NOT TRUE"
+        return f"SELECT {', '.join([*listed, *beside])} FROM {rows}{only}"
 
-    def _value(self, one: Opened, name: str, careful: bool) -> str:
-        sql = values(one, self._settings, name, type_of(self.words[name]))
-        wrong = dict(unsure(one, self._settings)).get(name)
-        if careful or wrong is None:
-            return sql
-        return f"CASE WHEN {wrong} THEN error({literal(REFUSED)}) ELSE {sql} END"
+
+def _is_large(one: Opened) -> bool:
+    return one.format == "csv" and one.path.stat().st_size >= LARGE_BYTES
+
+
+def _groups(files: Sequence[Opened]) -> Iterator[list[Opened]]:
+    """Those that go into one part: a large one alone."""
+    small = [one for one in files if not _is_large(one)]
+    yield from ([one] for one in files if _is_large(one))
+    for n in range(0, len(small), FILES_OF_A_PART):
+        yield small[n : n + FILES_OF_A_PART]
 
 
 def unsure(one: Opened, settings: Any) -> list[tuple[str, str]]:

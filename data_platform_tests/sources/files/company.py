@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 
 from data_platform.landing.manifest import Manifest
+from data_platform.sources.rejected import Rejected
 from data_platform.sync import Platform, TableReport, open_platform, probe, sync_changes
+from data_platform.sync.quarantine import shown
 from data_platform.tables import TableId
 
 
@@ -79,3 +81,7 @@ class Company:
 
     def batches(self) -> list[Manifest]:
         return self.platform().ledger.since(TableId("office", "t"), 0)
+
+    def kept(self, table: str = "t") -> list[Rejected]:
+        """What waits in quarantine."""
+        return [one.record for _, one in shown(self.platform(), TableId("office", table), None, 100)]

@@ -14,8 +14,6 @@ import pyarrow as pa
 import pytest
 
 from data_platform.sources.files import csv, step
-from data_platform.sync.quarantine import shown
-from data_platform.tables import TableId
 from data_platform_tests.sources.files.company import Company
 
 
@@ -111,15 +109,23 @@ def test_columns_by_name_new_ones_and_missing_ones(company: Company) -> None:
         ("id,_file\n1,x\n", {}, ["a.csv, line 1", "_file"]),
         ('id,name\n1,"x\n2,y\n3,z\n', {}, ["a.csv, line 2", "quote is not closed"]),
         ("id,name\r\n1,x\n2,y\r\n", {}, ["two kinds of line ends"]),
+        ("id,name\r\n" + "1,x\r\n" * 200_000 + "2,y\n" * 30, {}, ["two kinds of line ends"]),
         (b"id,name\n1,x\n2,\xe9\n", {}, ["a.csv, line 3", "no UTF-8", "encoding"]),
         (b"id,n\xe9\n1,x\n", {}, ["a.csv, line 1", "encoding"]),
         (b"id,name\n1,\x80x\n2,\xff\n", {"csv": {"encoding": "ascii"}}, ["a.csv, line 2", "no ascii"]),
         ("id,name\n1,x\nH,1,2\nH,3,4\n2,y\n", {}, ["a.csv", "rows of two kinds", "line 3", "2 expected, found 3"]),
     ],
 )  # fmt: skip
+@pytest.mark.parametrize("large", [32 * 2**20, 0])
 def test_what_makes_a_file_doubtful_refuses_it(
-    company: Company, content: str | bytes, block: Any, words: list[str]
+    company: Company,
+    content: str | bytes,
+    block: Any,
+    words: list[str],
+    large: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(step, "LARGE_BYTES", large)
     company.put("a.csv", content)
     refused = company.catalog(**block).refused()
     assert "office/t" in refused and all(word in refused for word in words), refused
@@ -143,14 +149,59 @@ def test_a_line_that_is_no_row_waits_in_quarantine(
     report = company.catalog(types={"id": "bigint"}).good()
     assert "1 record could not be taken" in " ".join(report.notes)
     assert len(company.rows()) == 60
-    ((_, kept),) = shown(company.platform(), TableId("office", "t"), None, 10)
+    (kept,) = company.kept()
     assert kept.reason == reason and kept.origin in ("a.csv, line 32", "a.csv, row 31")
     assert kept.bytes in (line.encode(), b'{"id":"%s","name":"2"}' % line.partition(",")[0].encode())
     rows = company.rows("id, name, _file, _row")
     monkeypatch.setattr(step, "LARGE_BYTES", 0)
     company.good(refresh=["t"])
     assert company.rows("id, name, _file, _row") == rows, "a large file is numbered alike"
-    assert [one for _, one in shown(company.platform(), TableId("office", "t"), None, 10)] == [kept]
+    assert company.kept() == [kept]
+
+
+@pytest.mark.parametrize("large", [32 * 2**20, 0])
+def test_texts_that_are_written_otherwise_have_their_values(
+    company: Company, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "LARGE_BYTES", large)
+    good = {
+        "n": ["007", "-0", "12", ""],
+        "d": ["1.5", "+2", ".50", "-3.10"],
+        "b": ["TRUE", "False", "true", "false"],
+    }
+    lines = [",".join(row) + ",2026-01-31" for row in zip(*good.values(), strict=True)]
+    bad = [
+        "1e3,1.00,true,2026-01-31",
+        "1,1.005,true,2026-01-31",
+        "1,1,yes,2026-01-31",
+        "1,1,true,infinity",
+        "1.0,1,true,2026-01-31",
+    ]
+    company.put("a.csv", "n,d,b,day\n" + "\n".join([*lines, *bad]) + "\n")
+    types = {"n": "bigint", "d": "decimal(9,2)", "b": "bool", "day": "date"}
+    company.catalog(types=types).good()
+    assert company.rows("n, d::VARCHAR, b, _row") == [
+        (7, "1.50", True, 1), (0, "2.00", False, 2), (12, "0.50", True, 3), (None, "-3.10", False, 4),
+    ]  # fmt: skip
+    kept = sorted(one.reason for one in company.kept())
+    assert kept == [
+        "b is no bool",
+        "d is no decimal(9,2)",
+        "day is no date",
+        "n is no bigint",
+        "n is no bigint",
+    ]
+
+
+def test_rows_of_a_large_file_are_numbered_in_its_order(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "LARGE_BYTES", 0)
+    company.put("a.csv", "id,text\n" + "".join(f"{n},{'x' * (n % 90)}\n" for n in range(1, 150_001)))
+    company.catalog(types={"id": "bigint"}, personal={"text": "keep"}).good()
+    assert company.rows("count(*), count(*) FILTER (id = _row), max(_row)", "1") == [
+        (150_000, 150_000, 150_000)
+    ]
 
 
 def test_a_type_that_no_row_has_refuses_the_file(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:

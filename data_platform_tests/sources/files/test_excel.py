@@ -18,8 +18,6 @@ from data_platform.errors import CatalogError
 from data_platform.sources.files.excel import Area, area
 from data_platform.sources.kinds import discover
 from data_platform.sources.looking import Privacy
-from data_platform.sync.quarantine import shown
-from data_platform.tables import TableId
 from data_platform_tests.sources.files.company import Company
 
 
@@ -74,7 +72,7 @@ def test_values_are_as_the_workbook_stores_them(company: Company) -> None:
 
 
 def test_a_sheet_and_a_range(company: Company) -> None:
-    rows = [
+    rows: list[list[Any]] = [
         ["report"],
         [],
         [None, "id", "n", None, "x"],
@@ -112,7 +110,7 @@ def test_rows_that_are_none_wait_in_quarantine(company: Company) -> None:
     company.put("a.xlsx", workbook(One=rows))
     company.catalog(files="*.xlsx", types={"n": "bigint"}).good()
     assert len(company.rows()) == 30
-    kept = [one.reason for _, one in shown(company.platform(), TableId("office", "t"), None, 10)]
+    kept = [one.reason for one in company.kept()]
     assert sorted(kept) == ["another number of fields (2 expected, found 3)", "n is no bigint"]
 
 

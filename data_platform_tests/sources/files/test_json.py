@@ -24,8 +24,6 @@ from data_platform.sources.files.documents import documents
 from data_platform.sources.files.json_array import elements
 from data_platform.sources.files.pattern import Pattern
 from data_platform.sync import check_sources
-from data_platform.sync.quarantine import shown
-from data_platform.tables import TableId
 from data_platform_tests.sources.files.company import Company
 
 
@@ -116,7 +114,7 @@ def test_elements_within_records_are_a_table(company: Company) -> None:
     assert lines() == [(1, 0, "a", None), (1, 1, "b", None), (3, 0, None, 7)]
     company.put("a.ndjson", '{"id":1,"lines":[]}\n{"id":2,"lines":[{"sku":"c"}]}\n{"id":3,"lines":5}\n')
     assert lines() == [(2, 0, "c", None)]
-    ((_, kept),) = shown(company.platform(), TableId("office", "lines"), None, 10)
+    (kept,) = company.kept("lines")
     assert kept.origin == "a.ndjson, line 3" and "no array" in kept.reason
     source["tables"]["t"]["key"] = "id"
     source["tables"]["other"] = {"of": "nothing", "path": "lines"}
@@ -134,7 +132,7 @@ def test_lines_that_are_no_records_wait_in_quarantine(company: Company) -> None:
     report = company.catalog(files="*.ndjson", types={"id": "bigint"}).good()
     assert "3 records could not be taken" in " ".join(report.notes)
     assert len(company.rows()) == 60
-    kept = [one for _, one in shown(company.platform(), TableId("office", "t"), None, 10)]
+    kept = company.kept()
     assert [(one.reason, one.origin, one.bytes) for one in kept] == [
         ("it is no JSON", "a.ndjson, line 31", b'{"id":'),
         ("it is no JSON object", "a.ndjson, line 33", b"[1]"),
