@@ -23,7 +23,7 @@ from data_platform.sources.reading import SourceTable
 from data_platform.stores import Store
 
 _PURPOSE = b"data_platform inbox"
-_DIGITS = 12
+_DIGITS = 15
 _DELETERS = 8
 _RECEIVER = re.compile(r"[0-9A-Za-z-]{1,64}")
 
@@ -91,7 +91,8 @@ class StoredInbox:
 
     def places(self) -> list[Place]:
         """LedgerBroken for an object that no receiver wrote."""
-        return [self._place_of(key) for key in self._store.list(self._objects)]
+        found = [self._place_of(key) for key in self._store.list(self._objects)]
+        return sorted(found, key=lambda place: (place.number, place.receiver))
 
     def some(self) -> bool:
         return bool(self._store.list(self._objects, limit=1))

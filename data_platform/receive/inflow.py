@@ -48,7 +48,8 @@ class Lane:
     number: int = 0
 
     def next(self) -> Place:
-        self.number += 1
+        """Its number is the time in milliseconds, so that objects of all lanes are in the order of their times."""
+        self.number = max(self.number + 1, int(time.time() * 1000))
         return Place(self.name, self.number)
 
 

@@ -37,7 +37,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def test_what_receivers_write_is_read_in_order_and_released_by_all(store: Store) -> None:
     here = inbox(store)
-    places = [Place("a", 1), Place("a", 2), Place("a", 10), Place("b", 1)]
+    places = [Place("a", 1), Place("b", 1), Place("a", 2), Place("a", 10)]
     for place in places:
         here.put(place, [ONE, ONE._replace(body=str(place).encode())])
     assert here.places() == places and here.some()
@@ -64,13 +64,13 @@ def test_a_number_is_used_once(store: Store) -> None:
 def test_it_is_sealed_where_there_is_a_key_and_opens_at_its_place_alone(store: Store) -> None:
     inbox(store).put(Place("a", 1), [ONE])
     inbox(store, key=False).put(Place("a", 2), [ONE])
-    first, second = (store.read(f"_inbox/hooks/objects/a/{n:012d}") for n in (1, 2))
+    first, second = (store.read(f"_inbox/hooks/objects/a/{n:015d}") for n in (1, 2))
     assert b"needle" not in first and b"needle" in second
     with pytest.raises(ConfigurationError, match="there is no key"):
         inbox(store, key=False).read(Place("a", 1))
     with pytest.raises(ConfigurationError, match="wait sealed"):
         inbox(store, key=False, must_seal=True).put(Place("a", 3), [ONE])
-    store.put_new("_inbox/hooks/objects/b/000000000001", first)
+    store.put_new("_inbox/hooks/objects/b/000000000000001", first)
     with pytest.raises(ConfigurationError, match="does not open"):
         inbox(store).read(Place("b", 1))
 

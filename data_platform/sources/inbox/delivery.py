@@ -1,7 +1,8 @@
 """The protocol of an inbox: what waits for a source, written by any number of receivers.
 
-Each receiver numbers its objects from 1, and writes one only after the one before it is there. So what was read up to a
-number of a receiver has no gaps, and nothing comes late: up to where a table was read is a number for each receiver.
+The numbers of a receiver's objects grow, and it writes one only after the one before it is there. So nothing comes late behind
+a number that was read: up to where a table was read is a number for each receiver. A number is a time in milliseconds, as
+far as that grows.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Inbox(Protocol):
         """All tables of the source, those too that are not read now."""
 
     def places(self) -> list[Place]:
-        """The objects that are there, in ascending order."""
+        """The objects that are there, in the order of their numbers."""
 
     def read(self, place: Place) -> Sequence[Delivery]: ...
 

@@ -121,6 +121,23 @@ def test_a_sync_that_ends_between_manifest_and_acknowledgement_takes_nothing_twi
     assert shop.good()["events"].manifest.rows == 1  # type: ignore[union-attr]
 
 
+def test_a_table_with_a_key_of_its_own_has_what_came_last(hooks: Made) -> None:
+    orders = {"events": "order.*", "record": "data.order", "key": "id", "strategy": "merge"}
+    shop = hooks({"events": {}, "orders": orders})
+    for n, receiver in enumerate(
+        ["r2", "r1", "r2", "r1"]
+    ):  # objects are read by their numbers, whoever wrote them
+        shop.numbers[receiver] = n
+        shop.deliver(
+            {"id": f"e{n}", "type": "order.paid", "data": {"order": {"id": 7, "total": n}}}, receiver=receiver
+        )
+    shop.good()
+    assert shop.rows("SELECT id, total FROM raw_hooks.orders") == [(7, 3)]
+    shop.deliver(event("e9", id=7, total=9))
+    shop.good()
+    assert shop.rows("SELECT total, _event_id FROM raw_hooks.orders WHERE id = 7") == [(9, "e9")]
+
+
 def test_what_is_no_json_waits_in_quarantine_once(hooks: Made) -> None:
     shop = hooks()
     shop.deliver(event("e1"), b"a=1&b=2", b'1,"_event_id":"forged"', b'{"id": "e2", "data": "\xff"}')
@@ -222,12 +239,12 @@ def test_a_whole_read_is_refused_and_changes_nothing(hooks: Made) -> None:
 def test_an_object_that_no_receiver_wrote_is_named(hooks: Made) -> None:
     shop = hooks({"events": {}})
     place = shop.deliver(event("e1"))
-    path = shop.root / "landing" / "_inbox" / "hooks" / "objects" / "r1" / f"{place.number:012d}"
+    path = shop.root / "landing" / "_inbox" / "hooks" / "objects" / "r1" / f"{place.number:015d}"
     whole = path.read_bytes()
     path.write_bytes(b"\x93\xc3\xa0\xc4\x01a")
     assert "does not open" in str(shop.sync()["events"].error)
     path.write_bytes(b"rows")
-    assert "000000000001 in the landing store is not what a receiver writes" in str(
+    assert "000000000000001 in the landing store is not what a receiver writes" in str(
         shop.sync()["events"].error
     )
     path.write_bytes(whole)
