@@ -68,20 +68,30 @@ class Delivered:
         dialect = warehouse.dialect
         event, received = dialect.quote(settings.event), dialect.quote(settings.received)
         created = dialect.micros(f"min({dialect.quote(settings.created)})")
+        first = dialect.micros(f"min({received})")
         at = int(now.timestamp() * 1_000_000)
         seen = (
-            f"SELECT {event} AS event, {created} AS created, count({received}) AS times"
+            f"SELECT {event} AS event, {created} AS created, count({received}) AS times,"
+            f" {first} AS first"
             f" FROM {relation(dialect, table.raw_schema, table.table)} GROUP BY {event}"
             f" HAVING {created} >= {at - int(settings.days * _DAY)}"
         )
-        missing = f"times = 0 AND created < {at - int(settings.within_minutes * _MINUTE)}"
+        allowed = int(settings.within_minutes * _MINUTE)
+        missing = f"times = 0 AND created < {at - allowed}"
         counts = warehouse.query(
             "SELECT count(*), coalesce(sum(CASE WHEN times > 0 THEN 1 ELSE 0 END), 0),"
             " coalesce(sum(CASE WHEN times > 1 THEN 1 ELSE 0 END), 0),"
+            f" coalesce(sum(CASE WHEN first - created > {allowed} THEN 1 ELSE 0 END), 0),"
             f" coalesce(sum(CASE WHEN {missing} THEN 1 ELSE 0 END), 0) FROM ({seen}) AS seen"
         ).rows[0]
-        events, delivered, repeated, missed = map(int, counts)
-        facts = {"events": events, "delivered": delivered, "delivered_again": repeated, "missed": missed}
+        events, delivered, again, late, missed = map(int, counts)
+        facts = {
+            "events": events,
+            "delivered": delivered,
+            "delivered_again": again,
+            "delivered_late": late,
+            "missed": missed,
+        }
         if not missed:
             return CheckResult(
                 True, f"{plural(events, 'event')} of the last {settings.days:g} days: none is missed.", facts
@@ -89,9 +99,9 @@ class Delivered:
         named = warehouse.query(
             f"SELECT event FROM ({seen}) AS seen WHERE {missing} ORDER BY created DESC, event LIMIT {SHOWN}"
         )
-        first = ", ".join(str(row[0]) for row in named.rows)
+        newest = ", ".join(str(row[0]) for row in named.rows)
         return CheckResult(
             False,
             f"{missed:,} of {plural(events, 'event')} of the last {settings.days:g} days were not delivered.",
-            {**facts, "newest_missed": first},
+            {**facts, "newest_missed": newest},
         )
