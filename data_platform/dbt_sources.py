@@ -1,12 +1,18 @@
-"""Renders the catalog's tables as dbt sources. Pure.
+"""Renders the catalog's tables as dbt sources, and what dbt leaves out of a source that the catalog does not have.
 
 dbt reads the raw tables through these files. Dagster finds the asset of each source
 by ``meta.dagster.asset_key``. ``data-platform validate --write`` writes the files.
+
+What is made of one source alone stands in folders with its name: ``models/<layer>/<source>``, ``tests/<source>``.
+Where the catalog has no such source, dbt does not read them (``.dbtignore``). What several sources share asks the
+macro ``has_source``, which reads ``macros/catalog_tables.sql``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from data_platform.printable import yaml_quoted, yaml_scalar
@@ -19,6 +25,10 @@ if TYPE_CHECKING:
 MARK = "# Generated from catalog/sources by `data-platform validate --write`: change the catalog instead."
 """The first line of each file. A file without it was written by somebody else and is left alone."""
 STAGING = "dbt/models/staging"
+CATALOG_TABLES = "dbt/macros/catalog_tables.sql"
+IGNORED = "dbt/.dbtignore"
+SOURCE_FOLDERS = ("models/*/{}/", "tests/{}/", "snapshots/{}/")
+"""Below ``dbt/``, the folders of what is made of a source alone."""
 
 _LANDED_AS = {
     "hash": "Stored as a keyed hash: equal values have equal hashes.",
@@ -38,6 +48,55 @@ def render_dbt_sources(catalog: Catalog) -> dict[str, str]:
 
 def sources_path(source: str) -> str:
     return f"{STAGING}/{source}/_{source}__sources.yml"
+
+
+def render_catalog_tables(catalog: Catalog) -> str:
+    """The macro that tells dbt which tables the catalog has."""
+    lines = [
+        f"{{# {MARK.removeprefix('# ')}",
+        "   The tables of each source: what `has_source` asks. #}",
+        "{% macro catalog_tables() -%}",
+        "    {{ return({",
+    ]
+    for source in catalog.sources.values():
+        names = ", ".join(f"'{name}'" for name in source.tables)
+        lines.append(f"        '{source.name}': [{names}],")
+    return "\n".join([*lines, "    }) }}", "{%- endmacro %}"]) + "\n"
+
+
+def render_ignored(absent: Iterable[str]) -> str:
+    """``.dbtignore``: dbt reads nothing of the sources named."""
+    lines = [MARK, "# Folders of sources that the catalog does not have: dbt reads nothing in them."]
+    lines += [folder.format(name) for name in sorted(absent) for folder in SOURCE_FOLDERS]
+    return "\n".join(lines) + "\n"
+
+
+def absent_sources(catalog: Catalog) -> list[str]:
+    """Sources that the dbt project has staging models of, and that neither the catalog nor a file written by hand
+    declares."""
+    found = []
+    for folder in sorted(path for path in (catalog.root / STAGING).glob("*") if path.is_dir()):
+        name = folder.name
+        declared = catalog.root / sources_path(name)
+        by_hand = declared.is_file() and not declared.read_text(encoding="utf-8").startswith(MARK)
+        if name not in catalog.sources and not by_hand and _reads(folder, name):
+            found.append(name)
+    return found
+
+
+def _reads(folder: Path, source: str) -> bool:
+    """Whether a staging model in ``folder`` reads a table of the source."""
+    asked = re.compile(rf"""\b(source|landed)\(\s*['"]{re.escape(source)}['"]""")
+    return any(asked.search(path.read_text(encoding="utf-8")) for path in folder.glob(f"stg_{source}__*.sql"))
+
+
+def of_source(
+    node: Mapping[str, object], names: Iterable[str], folders: Iterable[str] = SOURCE_FOLDERS
+) -> bool:
+    """Whether a node of dbt's manifest lies in a folder of one of the sources named."""
+    parents = PurePosixPath(str(node["original_file_path"])).parents
+    patterns = [folder.format(name).rstrip("/") for name in names for folder in folders]
+    return any(parent.match(pattern) for parent in parents for pattern in patterns)
 
 
 def _render(source: Source) -> str:

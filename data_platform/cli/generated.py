@@ -1,4 +1,4 @@
-"""The files generated from the catalog: dbt's sources and the published JSON Schemas.
+"""The files generated from the catalog: dbt's sources, what dbt leaves out, and the published JSON Schemas.
 
 They are committed, so that dbt and editors work without this platform. ``validate
 --check-generated`` fails if one no longer matches the catalog; ``validate --write``
@@ -11,12 +11,26 @@ from pathlib import Path
 
 from data_platform.catalog import Catalog
 from data_platform.catalog.schema import render_json_schemas
-from data_platform.dbt_sources import MARK, STAGING, render_dbt_sources
+from data_platform.dbt_sources import (
+    CATALOG_TABLES,
+    IGNORED,
+    MARK,
+    STAGING,
+    absent_sources,
+    render_catalog_tables,
+    render_dbt_sources,
+    render_ignored,
+)
 
 
 def rendered(catalog: Catalog) -> dict[str, str]:
     """Every generated file: path relative to the project root -> text."""
-    return {**render_json_schemas(), **render_dbt_sources(catalog)}
+    return {
+        **render_json_schemas(),
+        **render_dbt_sources(catalog),
+        CATALOG_TABLES: render_catalog_tables(catalog),
+        IGNORED: render_ignored(absent_sources(catalog)),
+    }
 
 
 def differences(catalog: Catalog) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.catalog import Catalog
-from data_platform.defs import dbt_manifest, dbt_run
+from data_platform.defs import dbt_absent, dbt_manifest, dbt_run
 from data_platform.defs.automation import follow_raw_changes
 from data_platform.defs.dbt_library import (
     DagsterDbtTranslator,
@@ -84,7 +84,7 @@ def layer(props: Mapping[str, Any]) -> str:
 
 
 def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.AssetKey]) -> dg.Definitions:
-    """Every model, snapshot and test. ``gates`` are the raw tables with a blocking check.
+    """Every model, snapshot and test of the catalog's sources. ``gates`` are the raw tables with a blocking check.
 
     Under ``make dev`` the project is parsed anew, so that an edited model shows at
     once; elsewhere the prebuilt manifest is used and a stale one fails.
@@ -94,7 +94,9 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
     if project.preparer.using_dagster_dev() and not dbt_manifest.fresh(catalog.root):
         variables = catalog.environment(environment).warehouse.dbt_variables(catalog.root)
         dbt_manifest.build_manifest(catalog.root, environment, variables)
-    manifest = dbt_manifest.load_manifest(catalog.root)
+    whole = dbt_manifest.load_manifest(catalog.root)
+    absent = dbt_absent.absent(whole, catalog)
+    manifest, excluded = dbt_absent.without(whole, absent), dbt_absent.excluded(whole, absent)
 
     translator = Translator(manifest, gates)
     models = dbt_run.Models(manifest, translator)
@@ -115,7 +117,7 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
         pool=pool(catalog.environment(environment).warehouse),
     )
     def dbt_build(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
-        yield from dbt_run.build(context, cli, platform.open(), models)
+        yield from dbt_run.build(context, cli, platform.open(), models, excluded)
 
     return dg.Definitions(assets=[dbt_build])
 

@@ -23,7 +23,7 @@ from data_platform.defs.dbt_environment import passed_on
 from data_platform.errors import ConfigurationError
 
 PARSED_FOLDERS = ("models", "macros", "snapshots", "seeds", "tests", "analyses")
-PARSED_FILES = ("dbt_project.yml", "packages.yml", "dependencies.yml", "selectors.yml")
+PARSED_FILES = (".dbtignore", "dbt_project.yml", "packages.yml", "dependencies.yml", "selectors.yml")
 PROFILES = "profiles.yml"
 SUFFIXES = (".sql", ".yml", ".yaml", ".md", ".csv", ".py")
 DIGEST_NAME = "manifest.files.sha256"

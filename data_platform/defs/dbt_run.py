@@ -121,10 +121,15 @@ class Models:
 
 
 def build(
-    context: dg.AssetExecutionContext, dbt: DbtCli, platform: Platform, models: Models
+    context: dg.AssetExecutionContext,
+    dbt: DbtCli,
+    platform: Platform,
+    models: Models,
+    excluded: Sequence[str],
 ) -> Iterator[Any]:
     """Build and test the selected models, but first build their upstream models that do not exist yet: a
-    model only follows its own tables, and a new warehouse does not have all of them."""
+    model only follows its own tables, and a new warehouse does not have all of them. ``excluded`` are arguments that
+    leave out models that are in the project and not in the graph."""
     variables = platform.environment.warehouse.dbt_variables(platform.catalog.root)
     sweep(context.instance, Path(dbt.project_dir) / "target")
     with environment_variables(variables):
@@ -153,7 +158,7 @@ def build(
                         metadata=relation_metadata(warehouse, models.relation(key), there)
                         | lineage.metadata(warehouse, key),
                     )
-        invocation = dbt.cli(["build"], context=context)
+        invocation = dbt.cli(["build", *excluded], context=context)
         yield from described(context, invocation, platform, models)
 
 

@@ -1,3 +1,6 @@
+{% set stripe = has_landed('stripe', 'charges') %}
+{% set zendesk = has_landed('zendesk', 'tickets') %}
+
 with activity as (
 
     select
@@ -10,7 +13,10 @@ with activity as (
         count(case when event_type = 'purchase' then 1 end) as purchase_count,
         count(distinct session_id) as session_count,
         0 as order_count, 0 as gross_revenue,
-        0 as payment_count, 0 as paid_amount, 0 as return_count, 0 as returned_amount
+        0 as payment_count, 0 as paid_amount, 0 as return_count, 0 as returned_amount,
+        0 as stripe_payment_count, 0 as stripe_paid_amount,
+        0 as stripe_refund_count, 0 as stripe_refunded_amount,
+        0 as ticket_count
     from {{ ref('stg_shop__events') }}
     where user_id is not null
     group by user_id, occurred_date
@@ -21,7 +27,7 @@ with activity as (
         user_id, created_date, 0, 0, 0, 0, 0, 0,
         count(case when not is_cancelled then 1 end),
         sum(case when not is_cancelled then revenue else 0 end),
-        0, 0, 0, 0
+        0, 0, 0, 0, 0, 0, 0, 0, 0
     from {{ ref('stg_shop__orders') }}
     group by user_id, created_date
 
@@ -32,10 +38,18 @@ with activity as (
         count(case when is_paid then 1 end),
         sum(case when is_paid then amount else 0 end),
         count(case when is_refund then 1 end),
-        -sum(case when is_refund then amount else 0 end)
+        -sum(case when is_refund then amount else 0 end),
+        0, 0, 0, 0, 0
     from {{ ref('stg_shop__payments') }}
     where user_id is not null
     group by user_id, created_date
+
+    union all
+
+    select
+        user_id, activity_date, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        stripe_payment_count, stripe_paid_amount, stripe_refund_count, stripe_refunded_amount, ticket_count
+    from {{ ref('int_users__service_days') }}
 
 )
 
@@ -50,7 +64,12 @@ select
     cast(sum(payment_count) as bigint) as payment_count,
     {{ money('sum(paid_amount)') }} as paid_amount,
     cast(sum(return_count) as bigint) as return_count,
-    {{ money('sum(returned_amount)') }} as returned_amount
+    {{ money('sum(returned_amount)') }} as returned_amount,
+    {{ where_known(stripe, 'cast(sum(stripe_payment_count) as bigint)', 'bigint') }} as stripe_payment_count,
+    {{ where_known(stripe, money('sum(stripe_paid_amount)'), 'decimal(18, 2)') }} as stripe_paid_amount,
+    {{ where_known(stripe, 'cast(sum(stripe_refund_count) as bigint)', 'bigint') }} as stripe_refund_count,
+    {{ where_known(stripe, money('sum(stripe_refunded_amount)'), 'decimal(18, 2)') }} as stripe_refunded_amount,
+    {{ where_known(zendesk, 'cast(sum(ticket_count) as bigint)', 'bigint') }} as ticket_count
 from activity
 where activity_date is not null
 group by user_id, activity_date

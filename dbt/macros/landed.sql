@@ -1,0 +1,45 @@
+{# The raw table as a subquery with exactly `columns`: each name with its type, or with the raw column that it
+   renames and its type. An API's table has only the columns that its records had so far, and none before its first
+   sync: what is not there is NULL, and a table that is not there has no rows. JSON is asked
+   for as text (`varchar`). #}
+{% macro landed(source_name, table_name, columns) -%}
+    {%- set raw = source(source_name, table_name) if has_source(source_name, table_name) else none -%}
+    {%- set there = {} -%}
+    {%- if execute and raw -%}
+        {%- set relation = adapter.get_relation(raw.database, raw.schema, raw.identifier) -%}
+        {%- for column in (adapter.get_columns_in_relation(relation) if relation else []) -%}
+            {%- do there.update({column.name | lower: adapter.quote(column.name)}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    (
+        select
+            {%- for name, told in columns.items() %}
+            {%- set renamed, type = (name, told) if told is string else told %}
+            cast({{ there.get(renamed | lower, 'null') }} as {{ column_type(type) }}) as {{ name }}
+            {{- "," if not loop.last }}
+            {%- endfor %}
+        from {{ raw if there else '(select 1 as nothing) as nothing where 1 = 0' }}
+    )
+{%- endmacro %}
+
+{# A type as the engine names it. #}
+{% macro column_type(type) -%}
+    {{ return(adapter.dispatch('column_type')(type)) }}
+{%- endmacro %}
+
+{% macro default__column_type(type) -%}
+    {{ type }}
+{%- endmacro %}
+
+{% macro bigquery__column_type(type) -%}
+    {%- set names = {'varchar': 'string', 'timestamptz': 'timestamp', 'double': 'float64'} -%}
+    {{ names.get(type, type) }}
+{%- endmacro %}
+
+{% macro redshift__column_type(type) -%}
+    {{ {'double': 'double precision'}.get(type, type) }}
+{%- endmacro %}
+
+{% macro snowflake__column_type(type) -%}
+    {{ {'timestamptz': 'timestamp_tz'}.get(type, type) }}
+{%- endmacro %}

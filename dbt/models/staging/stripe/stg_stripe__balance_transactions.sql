@@ -1,0 +1,25 @@
+select
+    balance_transaction_id,
+    type,
+    source_reference,
+    lower(currency) as currency,
+    {{ money_of_minor_units('amount', 'currency') }} as amount,
+    {{ money_of_minor_units('fee', 'currency') }} as fee_amount,
+    {{ money_of_minor_units('net', 'currency') }} as net_amount,
+    status,
+    available_on as available_at,
+    created as created_at,
+    _loaded_at
+from {{ landed('stripe', 'balance_transactions', {
+    'balance_transaction_id': ['id', 'varchar'],
+    'type': 'varchar',
+    'source_reference': ['source', 'varchar'],
+    'currency': 'varchar',
+    'amount': 'bigint',
+    'fee': 'bigint',
+    'net': 'bigint',
+    'status': 'varchar',
+    'available_on': 'timestamptz',
+    'created': 'timestamptz',
+    '_loaded_at': 'timestamptz',
+}) }} as transactions

@@ -1,0 +1,28 @@
+select
+    charge_id,
+    customer_id,
+    status,
+    coalesce(status = 'succeeded' and captured, false) as is_paid,
+    failure_code,
+    lower(currency) as currency,
+    amount as amount_minor,
+    {{ money_of_minor_units('amount', 'currency') }} as amount,
+    {{ money_of_minor_units('coalesce(amount_captured, 0)', 'currency') }} as captured_amount,
+    {{ json_text('metadata', 'order_id') }} as order_reference,
+    {{ json_text('metadata', 'payment_id') }} as payment_reference,
+    {{ utc_day('created') }} as created_date,
+    created as created_at,
+    _loaded_at
+from {{ landed('stripe', 'charges', {
+    'charge_id': ['id', 'varchar'],
+    'customer_id': ['customer', 'varchar'],
+    'status': 'varchar',
+    'captured': 'boolean',
+    'failure_code': 'varchar',
+    'currency': 'varchar',
+    'amount': 'bigint',
+    'amount_captured': 'bigint',
+    'metadata': 'varchar',
+    'created': 'timestamptz',
+    '_loaded_at': 'timestamptz',
+}) }} as charges

@@ -1,0 +1,25 @@
+select
+    refund_id,
+    charge_id,
+    status,
+    coalesce(status not in ('failed', 'canceled'), false) as is_given_back,
+    reason,
+    lower(currency) as currency,
+    amount as amount_minor,
+    {{ money_of_minor_units('amount', 'currency') }} as amount,
+    {{ json_text('metadata', 'order_id') }} as order_reference,
+    {{ json_text('metadata', 'payment_id') }} as payment_reference,
+    {{ utc_day('created') }} as created_date,
+    created as created_at,
+    _loaded_at
+from {{ landed('stripe', 'refunds', {
+    'refund_id': ['id', 'varchar'],
+    'charge_id': ['charge', 'varchar'],
+    'status': 'varchar',
+    'reason': 'varchar',
+    'currency': 'varchar',
+    'amount': 'bigint',
+    'metadata': 'varchar',
+    'created': 'timestamptz',
+    '_loaded_at': 'timestamptz',
+}) }} as refunds

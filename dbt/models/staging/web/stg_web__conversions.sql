@@ -1,0 +1,25 @@
+select
+    conversion_date,
+    event_name,
+    channel,
+    source,
+    medium,
+    key_event_count,
+    user_count,
+    {{ money('round(revenue, 2)') }} as revenue,
+    currency,
+    coalesce(is_partial, false) as is_partial,
+    _loaded_at
+from {{ landed('web', 'conversions', {
+    'conversion_date': ['date', 'date'],
+    'event_name': ['eventName', 'varchar'],
+    'channel': ['sessionDefaultChannelGroup', 'varchar'],
+    'source': ['sessionSource', 'varchar'],
+    'medium': ['sessionMedium', 'varchar'],
+    'key_event_count': ['keyEvents', 'double'],
+    'user_count': ['totalUsers', 'bigint'],
+    'revenue': ['totalRevenue', 'decimal(38, 18)'],
+    'currency': ['_currency', 'varchar'],
+    'is_partial': ['_partial', 'boolean'],
+    '_loaded_at': 'timestamptz',
+}) }} as conversions
