@@ -22,7 +22,9 @@ def absent(manifest: Mapping[str, Any], catalog: Catalog) -> frozenset[str]:
     names = frozenset(
         source["source_name"] for source in manifest["sources"].values() if _key(source)[:1] == [RAW]
     )
-    return names & frozenset(catalog.not_configured) if catalog.left_out else names - frozenset(catalog.sources)
+    return (
+        names & frozenset(catalog.not_configured) if catalog.left_out else names - frozenset(catalog.sources)
+    )
 
 
 def without(manifest: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -69,13 +69,14 @@ def _without_values(error: EngineError | None) -> str:
 
 def test_sentence(test: Mapping[str, Any], relations: Mapping[str, str], rows: int) -> str:
     """A sentence about the failing ``test``, a node of the manifest, that found ``rows``. ``relations`` maps the
-    ids of models to their names."""
+    ids of models to their names. A test that counts something else than rows names it in its ``meta``: ``counts: cent``."""
     about = test.get("test_metadata") or {}
     arguments = about.get("kwargs") or {}
     owner = test.get("attached_node") or next(iter(reversed(test["depends_on"]["nodes"])), "")
     table = relations.get(owner, owner.rsplit(".", 1)[-1])
     column = test.get("column_name") or arguments.get("column_name") or ""
-    counted = plural(rows, "row")
+    meta = (test.get("config") or {}).get("meta") or test.get("meta") or {}
+    counted = plural(rows, str(meta.get("counts") or "row"))
     match about.get("name"):
         case "not_null":
             return f"{table} has {counted} without {column}."

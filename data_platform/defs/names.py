@@ -17,6 +17,9 @@ WAREHOUSE_POOL = "warehouse"
 TOUCHED_SLICES = AssetKey([PLATFORM_SCHEMA, "touched_slices"])
 """The platform's own record in the warehouse, written with each load; incremental models read it."""
 
+TABLE_READS = AssetKey([PLATFORM_SCHEMA, "table_reads"])
+"""Another one, written with each read, whether or not it found anything new."""
+
 COMPLETE = "complete"
 QUARANTINE = "quarantine"
 

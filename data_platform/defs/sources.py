@@ -6,7 +6,7 @@ import dagster as dg
 
 from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import shown
-from data_platform.defs.names import TOUCHED_SLICES, raw_key, source_group, source_key
+from data_platform.defs.names import TABLE_READS, TOUCHED_SLICES, raw_key, source_group, source_key
 from data_platform.sources.kind import Kind
 from data_platform.warehouses import PLATFORM_SCHEMA, WarehouseConfig
 
@@ -46,7 +46,7 @@ def owners(owner: str | None) -> list[str]:
 
 
 def platform_specs(catalog: Catalog, warehouse: WarehouseConfig) -> list[dg.AssetSpec]:
-    """The records that each load writes about itself, which incremental models read."""
+    """The records that each load writes about itself, which models read."""
     return [
         dg.AssetSpec(
             TOUCHED_SLICES,
@@ -56,5 +56,12 @@ def platform_specs(catalog: Catalog, warehouse: WarehouseConfig) -> list[dg.Asse
             group_name="platform",
             kinds={warehouse.kind},
             metadata={"dagster/table_name": f"{PLATFORM_SCHEMA}.touched_slices"},
-        )
+        ),
+        dg.AssetSpec(
+            TABLE_READS,
+            description="One row for each table, with the instant up to which it was read at its source.",
+            group_name="platform",
+            kinds={warehouse.kind},
+            metadata={"dagster/table_name": f"{PLATFORM_SCHEMA}.table_reads"},
+        ),
     ]

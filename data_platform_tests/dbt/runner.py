@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from data_platform_tests.dbt import raw_shop
+from data_platform_tests.dbt import raw_company, raw_shop
 from data_platform_tests.dbt.raw_shop import Row
 
 PROJECT = Path(__file__).parents[2] / "dbt"
@@ -19,7 +19,8 @@ PROJECT = Path(__file__).parents[2] / "dbt"
 class Dbt:
     """dbt on one warehouse file; ``warnings`` are all it said at level warn or above."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, project: Path = PROJECT) -> None:
+        self.project = project
         self.path = folder / "warehouse.duckdb"
         self.folder = folder
         self.warnings: list[str] = []
@@ -37,7 +38,7 @@ class Dbt:
     @property
     def options(self) -> list[str]:
         return [
-            "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target", "local",
+            "--project-dir", str(self.project), "--profiles-dir", str(self.project), "--target", "local",
             "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"),
         ]  # fmt: skip
 
@@ -55,13 +56,15 @@ class Dbt:
 
 @contextmanager
 def built(folder: Path) -> Iterator[Dbt]:
-    """``raw_shop.shop()`` in a new warehouse, with everything built over it."""
+    """``raw_shop.shop()`` and the systems beside it in a new warehouse, with everything built over them."""
     dbt = Dbt(folder)
     before = dict(os.environ)
     os.environ["DATA_PLATFORM_DUCKDB_PATH"] = str(dbt.path)
     os.environ.pop("DATA_PLATFORM_ENV", None)
     try:
-        raw_shop.write(dbt.path, raw_shop.shop(), dict.fromkeys(raw_shop.DDL, 1))
+        shop = raw_shop.shop()
+        raw_shop.write(dbt.path, shop, dict.fromkeys(raw_shop.DDL, 1))
+        raw_company.company(shop).write(dbt.path)
         dbt("parse", "--no-partial-parse")
         dbt("build")
         yield dbt
