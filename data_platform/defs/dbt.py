@@ -21,7 +21,8 @@ from data_platform.defs.dbt_library import (
     DbtProject,
     dbt_assets,
 )
-from data_platform.defs.names import pool
+from data_platform.defs.freshness import mart_policy
+from data_platform.defs.names import pool, raw_key
 from data_platform.defs.resources import PlatformResource
 
 LAYERS = ("staging", "intermediate", "marts", "snapshots")
@@ -30,15 +31,33 @@ LAYERS = ("staging", "intermediate", "marts", "snapshots")
 class Translator(DagsterDbtTranslator):
     """Asset keys are ``<layer>/<model>``; a source's key stands in its own ``meta``."""
 
-    def __init__(self, manifest: Mapping[str, Any], gates: frozenset[dg.AssetKey]) -> None:
+    def __init__(
+        self,
+        manifest: Mapping[str, Any],
+        gates: frozenset[dg.AssetKey],
+        hours: Mapping[dg.AssetKey, float] | None = None,
+    ) -> None:
+        """``hours`` are the ``freshness_hours`` of the raw tables."""
         super().__init__(DagsterDbtTranslatorSettings(enable_code_references=True))
         self._manifest = manifest
         self._gates = gates
+        self._hours = hours or {}
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         if dbt_resource_props["resource_type"] == "source":
             return super().get_asset_key(dbt_resource_props)
         return dg.AssetKey([layer(dbt_resource_props), dbt_resource_props["name"]])
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        node = self._manifest["nodes"].get(unique_id)
+        if node is None or layer(node) != "marts":
+            return spec
+        raw = self._raw_ancestors.get(unique_id, frozenset())
+        policy = mart_policy([self._hours[key] for key in raw if key in self._hours])
+        return dg.apply_freshness_policy(spec, policy, overwrite_existing=False)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         return layer(dbt_resource_props)
@@ -98,7 +117,9 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
     absent = dbt_absent.absent(whole, catalog)
     manifest, excluded = dbt_absent.without(whole, absent), dbt_absent.excluded(whole, absent)
 
-    translator = Translator(manifest, gates)
+    tables = [table for source in catalog.sources.values() for table in source.tables.values()]
+    hours = {raw_key(table.id): table.freshness_hours for table in tables}
+    translator = Translator(manifest, gates, hours)
     models = dbt_run.Models(manifest, translator)
     # Not a resource of the graph: a run's configuration could name another program, and arguments to it.
     cli = dbt_run.DbtCli(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 import dagster as dg
@@ -28,6 +29,13 @@ def with_freshness(definitions: dg.Definitions, catalog: Catalog) -> dg.Definiti
         )
 
     return definitions.map_resolved_asset_specs(func=policy)
+
+
+def mart_policy(hours: Collection[float]) -> dg.FreshnessPolicy:
+    """Of a mart that is made of raw tables with these ``freshness_hours``: it follows the one that changes most often,
+    and nothing rebuilds it before that does."""
+    window = timedelta(hours=max(DEFAULT_HOURS, min(hours, default=DEFAULT_HOURS)))
+    return dg.FreshnessPolicy.time_window(fail_window=window)
 
 
 def hours_of(key: dg.AssetKey, catalog: Catalog) -> float | None:

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from data_platform.catalog import load_catalog
 from data_platform.defs import dbt_absent
 from data_platform.defs.build import build
+from data_platform.defs.dbt_words import test_sentence as sentence
 from data_platform_tests.repository import ROOT, shop_alone
 
 pytestmark = pytest.mark.slow
@@ -71,3 +73,26 @@ def test_a_source_whose_file_has_a_mistake_keeps_its_models(whole: dict[str, Any
         update={"not_configured": {"web": ()}, "left_out": ("stripe.yaml, line 1: is wrong",)}
     )
     assert dbt_absent.absent(whole, wrong) == {"web"}
+
+
+def test_the_checks_of_the_reconciliation_say_how_many_orders_and_how_much(whole: dict[str, Any]) -> None:
+    relations = {"model.data_platform.stripe_reconciliation": "marts.stripe_reconciliation"}
+    said = {
+        node["name"]: sentence(node, relations, 1299)
+        for node in whole["nodes"].values()
+        if node["name"].startswith("stripe_agrees_by_")
+    }
+    assert "finds 1,299 orders" in said["stripe_agrees_by_order"]
+    assert "finds 1,299 cents" in said["stripe_agrees_by_amount"]
+    assert all(text.startswith("marts.stripe_reconciliation: ") for text in said.values())
+
+
+def test_a_mart_of_weekly_or_daily_data_is_not_stale_in_between(manifest: Path) -> None:
+    graph = build(load_catalog(ROOT), "local").get_repository_def().asset_graph
+
+    def hours(mart: str) -> float:
+        policy = graph.get(dg.AssetKey(["marts", mart])).freshness_policy
+        assert isinstance(policy, dg.FreshnessPolicy)
+        return policy.fail_window.to_timedelta().total_seconds() / 3600  # type: ignore[attr-defined]
+
+    assert (hours("web_traffic_daily"), hours("order_facts"), hours("support_tickets_fact")) == (30, 6, 6)
