@@ -3,7 +3,8 @@
    It is decided where rows have the time of their load, in the staging models that `model` and `to` are
    made of and that have the column too. A child row counts once its batch was read no later than the
    parent's table, unless the parent's table has lost rows since the child's deletes were last known. Both
-   are instants of the source's clock, in `_data_platform`. Where `to` is made of such a staging model, a
+   are instants of the source's clock, in `_data_platform`. A parent's table is one in which the column is unique: `to`
+   may be made of others that have the column too. Where `to` is made of such a staging model, a
    parent that this holds since less than a day is taken for one that `to` will hold when it is next built. #}
 {% macro settled_orphans(model, column_name, to, field) -%}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
@@ -12,7 +13,7 @@
     {%- if not records or not reads or 'snapshot_at' not in column_names(records) -%}{{ return('') }}{%- endif -%}
     {%- set found = [] -%}
     {%- for child in staged_with(model, column_name) -%}
-        {%- for parent in staged_with(to, field) -%}
+        {%- for parent in where_unique(staged_with(to, field), field) -%}
             {%- do found.append(_settled_pair(child, column_name, parent, field, to, records, reads)) -%}
         {%- endfor -%}
     {%- endfor -%}
@@ -46,6 +47,17 @@
         )
 {%- endmacro %}
 
+{# Those of `staged` in which the column has a test `unique`; all of them where none has. #}
+{% macro where_unique(staged, column_name) -%}
+    {%- set keys = [] -%}
+    {%- for test in graph.nodes.values() if test.resource_type == 'test' and test.test_metadata
+        and test.test_metadata.name == 'unique' and test.column_name == column_name -%}
+        {%- do keys.append(test.attached_node) -%}
+    {%- endfor -%}
+    {%- set unique = staged | selectattr('id', 'in', keys) | list -%}
+    {{ return(unique or staged) }}
+{%- endmacro %}
+
 {# The staging models among `relation` and what it is made of that have the column and `_loaded_at`,
    each with its relation and the table of the source it reads. #}
 {% macro staged_with(relation, column_name) -%}
@@ -66,7 +78,7 @@
                 {%- if column_name in names and '_loaded_at' in names -%}
                     {%- set source = graph.sources[sources[0]] -%}
                     {%- do found.append({
-                        'relation': staged, 'source': source.source_name, 'table': source.identifier
+                        'id': node.unique_id, 'relation': staged, 'source': source.source_name, 'table': source.identifier
                     }) -%}
                 {%- endif -%}
             {%- endif -%}
