@@ -11,9 +11,10 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.storage import sql
 
 from data_platform.catalog import load_catalog
-from data_platform.defs import dbt_manifest
+from data_platform.defs import dbt_manifest, migrations
 from data_platform.defs.build import build
 from data_platform.errors import ConfigurationError
 from data_platform.sandbox.server import PostgresServer
@@ -21,6 +22,10 @@ from data_platform.sync import Platform, open_platform
 from data_platform_tests.repository import copy_catalog
 
 REPOSITORY = Path(__file__).parents[2]
+NO_CAPTURE = """
+compute_logs: {module: dagster._core.storage.noop_compute_log_manager, class: NoOpComputeLogManager}
+"""
+"""To capture what a step prints takes four processes a step; `deploy/` and `end_to_end/` have it captured."""
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +36,27 @@ def manifest() -> Path:
     except ConfigurationError:
         dbt_manifest.build_manifest(REPOSITORY)
     return dbt_manifest.manifest_path(REPOSITORY)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_read_once() -> Iterator[None]:
+    """As in the location that watches: reading Dagster's migrations takes half of what opening its records does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sql, migrations.NAME, migrations.Scripts)
+        yield
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DAGSTER_HOME under the operator's own dagster.yaml (but for ``NO_CAPTURE``), so that the storage is what
+    `make dev` has, with all tables and nothing in them. For copying."""
+    made = tmp_path_factory.mktemp("dagster")
+    (made / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text() + NO_CAPTURE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(made))
+        with dg.DagsterInstance.get():
+            pass
+    return made
 
 
 @dataclass(frozen=True)
@@ -100,7 +126,7 @@ def copy_project(root: Path) -> Path:
 
 @pytest.fixture
 def project(
-    tmp_path: Path, manifest: Path, shop_copy: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, manifest: Path, home: Path, shop_copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
     """A fresh project on a database of its own, under the operator's dagster.yaml."""
     root = copy_project(tmp_path / "project")
@@ -108,14 +134,28 @@ def project(
     monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", "a key that only tests use")
     monkeypatch.delenv("SLACK_WEBHOOK_URL", raising=False)
     monkeypatch.delenv("DATA_PLATFORM_ENV", raising=False)
-    home = tmp_path / "dagster"
-    home.mkdir()
-    # The operator's own settings, so that the storage is what `make dev` has.
-    shutil.copy(REPOSITORY / "dagster.yaml", home)
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("DAGSTER_HOME", str(shutil.copytree(home, tmp_path / "dagster")))
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
     with dg.DagsterInstance.get() as instance:
         yield Project(root, shop_copy, instance, build(load_catalog(root), "local"))
+
+
+def _settings(url: str) -> str:
+    """A dagster.yaml for records in the PostgreSQL database at ``url``."""
+    place = url.replace("postgresql://", "postgresql+psycopg2://")
+    return f"storage: {{postgres: {{postgres_url: '{place}'}}}}\ntelemetry: {{enabled: false}}\n"
+
+
+@pytest.fixture(scope="session")
+def records(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a database with all tables of Dagster and nothing in them: a template."""
+    made = tmp_path_factory.mktemp("dagster")
+    (made / "dagster.yaml").write_text(_settings(postgres.create_database("dagster_records")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(made))
+        with dg.DagsterInstance.get():
+            pass
+    return "dagster_records"
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -123,12 +163,12 @@ def instance(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dg.DagsterInstance]:
     """Dagster's records in both of the storages that are supported."""
-    settings = (REPOSITORY / "dagster.yaml").read_text()
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.create_database("retention").replace("postgresql://", "postgresql+psycopg2://")
-        settings = f"storage: {{postgres: {{postgres_url: '{url}'}}}}\ntelemetry: {{enabled: false}}\n"
-    (tmp_path / "dagster.yaml").write_text(settings)
+        url = server.create_database("retention", template=request.getfixturevalue("records"))
+        (tmp_path / "dagster.yaml").write_text(_settings(url))
+    else:
+        shutil.copytree(request.getfixturevalue("home"), tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
     with dg.DagsterInstance.get() as opened:
