@@ -27,6 +27,9 @@ from data_platform.sandbox.services.serve import ByPort
 from data_platform.sandbox.services.service import Place
 from data_platform.sandbox.services.stripe import SERVICE
 from data_platform.sandbox.services.stripe.install import install
+from data_platform_tests.sandbox.services.property import ga4_shared, ga4_shop, property_
+
+__all__ = ["ga4_shared", "ga4_shop", "property_"]
 
 CONTROL = {"Sandbox-Control": "1"}
 ORDERS = 3_000

@@ -15,8 +15,8 @@ from data_platform.sandbox.services.ga4.service import PROPERTY
 from data_platform.sources.ga4 import feed
 from data_platform.sync import Platform, TableReport, open_platform, sync_changes
 from data_platform_tests.conftest import SHOP_TODAY
+from data_platform_tests.sandbox.services.property import Property, ga4
 from data_platform_tests.sandbox.services.serving import own_shop
-from data_platform_tests.sandbox.services.test_ga4 import Property, ga4
 from data_platform_tests.sources.rest.test_rewrite import PLATFORM
 
 EVENTS = {"events": {"dimensions": ["eventName"], "metrics": ["eventCount", "eventValue", "purchaseRevenue"]}}
