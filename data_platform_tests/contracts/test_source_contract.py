@@ -43,6 +43,7 @@ from data_platform_tests.contracts.toy_source.reading import LogReading
 from data_platform_tests.contracts.worlds import (
     ITEMS,
     PERSONAL,
+    Documents,
     Exports,
     Postgres,
     ToyLog,
@@ -87,7 +88,7 @@ class Killed(BaseException):
     """As if the process had ended there."""
 
 
-@pytest.fixture(params=["postgres", "log", "pages", "dlt", "airbyte_manifest", "files", *APIS])
+@pytest.fixture(params=["postgres", "log", "pages", "dlt", "airbyte_manifest", "files", "documents", *APIS])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]
@@ -102,6 +103,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         made = World(tmp_path, Postgres(request.getfixturevalue("database")))
     elif request.param == "files":
         made = World(tmp_path, Exports(tmp_path / "exports"))
+    elif request.param == "documents":
+        made = World(tmp_path, Documents(tmp_path / "exports"))
     elif request.param == "airbyte_manifest":
         made = World(tmp_path, AirbyteItems(tmp_path / "items"))
     elif request.param == "dlt":

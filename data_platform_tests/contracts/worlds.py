@@ -257,6 +257,40 @@ class Exports:
 
 
 @dataclass
+class Documents(Exports):
+    """A file of NDJSON for each row."""
+
+    block: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "files": "items/*.ndjson",
+            "types": {"id": "bigint", "profile": "json"},
+            "on_delete": "delete",
+        }
+    )
+
+    def _write(self, name: str, *rows: Mapping[str, Any]) -> None:
+        lines = []
+        for row in rows:
+            document = {column: row[column] for column in self.columns if column in row}
+            texts = {column: value for column, value in document.items() if column != "profile"}
+            said = [
+                json.dumps(texts)[1:-1],
+                *([f'"profile": {row["profile"]}'] if "profile" in document else []),
+            ]
+            lines.append("{" + ", ".join(said) + "}\n")
+        (self.folder / "items" / f"{name}.ndjson").write_text("".join(lines))
+
+    def delete(self, id_: int) -> None:
+        (self.folder / "items" / f"{id_}.ndjson").unlink()
+
+    def make_anew(self) -> None:
+        for file in (self.folder / "items").iterdir():
+            file.unlink()
+        self._write("0")
+        self.block = {**self.block, "files": "*/*.ndjson"}
+
+
+@dataclass
 class World:
     """A project over ``items``."""
 

@@ -16,10 +16,11 @@ from data_platform.sources.files.connection import FilesConnection
 from data_platform.sources.files.engine import engine_in
 from data_platform.sources.files.known import Identity, moves
 from data_platform.sources.files.opened import open_file
-from data_platform.sources.files.places import Place, place_of
-from data_platform.sources.files.reading import described_by, known_of, listed, naming
+from data_platform.sources.files.places import Listings, Place, place_of
+from data_platform.sources.files.reading import described_by, naming
 from data_platform.sources.files.record_step import RecordStep
 from data_platform.sources.files.step import Step
+from data_platform.sources.files.table_files import known_of, listed
 from data_platform.sources.looking import Accept, Checked, LookAt, Looked
 from data_platform.sources.reading import Described, Opening, SourceTable
 from data_platform.tables import Snapshot, TableId
@@ -38,6 +39,7 @@ class FilesLooking:
 
     def __init__(self, place: Place, tables: Sequence[SourceTable]) -> None:
         self._place, self._tables = place, tuple(tables)
+        self._listings = Listings(place)
 
     def snapshot(self) -> Snapshot:
         now = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -55,7 +57,7 @@ class FilesLooking:
     def _moved(self, one: LookAt) -> bool:
         table, prior = one.table, one.prior
         known = known_of(table, prior)
-        files = listed(self._place, table, known)
+        files = listed(self._listings, self._place.url, table, known)
         now = described_by(table, landed_words(prior.columns), self._place.url)
         if one.ask.what == "whole" or prior.identity != now.identity:
             return True
@@ -73,7 +75,7 @@ class FilesLooking:
     def _sample(self, table: SourceTable) -> Described:
         """The table by its last file."""
         settings = settings_of(table)
-        files = listed(self._place, table, {})
+        files = listed(self._listings, self._place.url, table, {})
         last = files[max(files)]
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -91,7 +93,7 @@ class FilesLooking:
         for table in self._tables:
             name = f"{head}: {table.id.table}"
             try:
-                files = listed(self._place, table, {})
+                files = listed(self._listings, self._place.url, table, {})
                 yield Finding(
                     name, "ok", f"{plural(len(files), 'file')} match {settings_of(table).pattern.text}."
                 )

@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 
-from data_platform.errors import PositionLost, SourceError
+from data_platform.errors import SourceError
 from data_platform.sources.files import record_step
 from data_platform.sources.files.columns import described, landed_words
 from data_platform.sources.files.config import settings_of
 from data_platform.sources.files.connection import FilesConnection
 from data_platform.sources.files.engine import engine_in
 from data_platform.sources.files.known import (
-    FILES_MAX,
     Identity,
     Listed,
     Moves,
@@ -25,12 +24,12 @@ from data_platform.sources.files.known import (
     moves,
     packed,
     stamp_of,
-    unpacked,
 )
 from data_platform.sources.files.opened import Opened, open_file
-from data_platform.sources.files.places import Place, place_of
+from data_platform.sources.files.places import Listings, Place, place_of
 from data_platform.sources.files.record_step import RecordStep
 from data_platform.sources.files.step import FileStep, Step
+from data_platform.sources.files.table_files import known_before, known_of, left, listed, refuse_moving
 from data_platform.sources.files.unpack import digest
 from data_platform.sources.reading import (
     Ask,
@@ -86,7 +85,7 @@ class FilesReading(Uncounted):
     """``Reading``, as of the listing that was made of each table when it was planned."""
 
     def __init__(self, place: Place) -> None:
-        self._place = place
+        self._place, self._listings = place, Listings(place)
         self._reads: dict[TableId, _Read] = {}
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         self.snapshot = Snapshot(place.url, now, now)
@@ -106,18 +105,18 @@ class FilesReading(Uncounted):
         whole = ask.what == "whole" or bool(drift.replaced)
         if not whole and ask.what == "slices":
             return self._plan_days(table, prior, now, ask)
-        before = _known_before(table, prior) if whole else known_of(table, prior)
+        before = known_before(table, prior) if whole else known_of(table, prior)
         known: Mapping[str, Identity] = {} if whole else before
-        found = moves(listed(self._place, table, before), known)
+        found = moves(listed(self._listings, self._place.url, table, before), known)
         if whole:
-            _refuse_moving(table, found, before)
+            refuse_moving(table, found, before)
         return Plan(
             table=table,
             prior=prior,
             now=now,
             operation="refresh" if whole else "changes",
             load="replace" if whole else "merge",
-            reasons=(*ask.reasons, *_left(found)),
+            reasons=(*ask.reasons, *left(found)),
             identity=now.identity,
             private=ToDo(found, known, at_once=whole and prior.position is not None),
         )
@@ -126,14 +125,14 @@ class FilesReading(Uncounted):
         """All files of some days. They replace the days, unless files that are gone keep their rows there: then each
         replaces its own."""
         pattern, days = settings_of(table).pattern, frozenset(ask.slices)
-        before = _known_before(table, prior)
+        before = known_before(table, prior)
 
         def asked(path: str) -> bool:
             return str(pattern.day(path)) in days
 
-        there = listed(self._place, table, before)
+        there = listed(self._listings, self._place.url, table, before)
         found = moves({path: one for path, one in there.items() if asked(path)}, {})
-        _refuse_moving(table, found, before)
+        refuse_moving(table, found, before)
         kept = [path for path in before.keys() - there.keys() if asked(path)]
         keeps = bool(kept) and settings_of(table).on_delete == "keep"
         told = (f"{plural(len(kept), 'file')} gone, whose rows stay",) if keeps else ()
@@ -143,7 +142,7 @@ class FilesReading(Uncounted):
             now=now,
             operation="slice",
             load="merge" if keeps else "slice",
-            reasons=(*ask.reasons, *_left(found), *told),
+            reasons=(*ask.reasons, *left(found), *told),
             identity=now.identity,
             slices=ask.slices,
             private=ToDo(found, {}, at_once=True),
@@ -174,17 +173,17 @@ class FilesReading(Uncounted):
         if settings_of(table).of_records:
             afresh = plan.load == "replace" and read.steps == 0
             step = RecordStep(table, self._place.url, folder, read.words, afresh=afresh)
-            for listed, _, path in self._changed(table, read, files, folder):
-                with naming(table, listed):
-                    step.add(listed, path)
+            for file, _, path in self._changed(table, read, files, folder):
+                with naming(table, file):
+                    step.add(file, path)
                 self._let_go(path)
             read.words = step.words or read.words
             return step
         opened: list[Opened] = []
         with engine_in(folder) as engine:
-            for listed, identity, path in self._changed(table, read, files, folder):
-                with naming(table, listed):
-                    opened.append(open_file(engine, listed, identity, path, settings_of(table), folder))
+            for file, identity, path in self._changed(table, read, files, folder):
+                with naming(table, file):
+                    opened.append(open_file(engine, file, identity, path, settings_of(table), folder))
         return Step(table, self._place.url, opened, landed_words(plan.prior.columns))
 
     def _next(self, plan: Plan, read: _Read) -> list[Listed]:
@@ -303,59 +302,3 @@ def described_by(table: SourceTable, words: Mapping[str, str], url: str) -> Desc
         known = record_step.words_now(table, words, {}, afresh=False) if words else {}
         return record_step.described(table, url, known, {})
     return described(table, settings, words, url)
-
-
-def _refuse_moving(table: SourceTable, found: Moves, before: Mapping[str, Identity]) -> None:
-    """SourceError where rows that landed would go because their file is left."""
-    if lost := sorted(set(found.moving) & before.keys()):
-        raise SourceError(
-            f"{table.id}: {lost[0]} is being written, and a read without it would take its rows away. Sync again when it"
-            " holds still."
-        )
-
-
-def _left(found: Moves) -> tuple[str, ...]:
-    if not found.moving:
-        return ()
-    return (f"{plural(len(found.moving), 'file')} still being written and left for later",)
-
-
-def known_of(table: SourceTable, prior: Prior) -> dict[str, Identity]:
-    """The files that were read. PositionLost where the ledger does not say it."""
-    try:
-        return unpacked(prior.position.value) if prior.position else {}
-    except ValueError:
-        raise PositionLost(
-            f"{table.id}: its last batch does not say which files were read. Read them anew with `data-platform sync"
-            f" --refresh {table.id}`."
-        ) from None
-
-
-def _known_before(table: SourceTable, prior: Prior) -> dict[str, Identity]:
-    """For a whole read, which needs none."""
-    try:
-        return known_of(table, prior)
-    except PositionLost:
-        return {}
-
-
-def listed(place: Place, table: SourceTable, known: Mapping[str, Identity]) -> Mapping[str, Listed]:
-    """The table's files. SourceError where there are none, or more than are kept apart."""
-    pattern = settings_of(table).pattern
-    found = place.list(pattern)
-    if not found:
-        before = (
-            f", where {plural(len(known), 'file')} matched before: a missing mount looks like this"
-            if known
-            else ""
-        )
-        raise SourceError(
-            f"{table.id}: no file below {place.url} matches {pattern.text}{before}. Correct `files` or `path`, or put the"
-            " files there."
-        )
-    if len(found) > FILES_MAX:
-        raise SourceError(
-            f"{table.id}: {len(found):,} files match {pattern.text}, and at most {FILES_MAX:,} are kept apart. Move old ones"
-            " away (`on_delete: keep` keeps their rows), or give each folder a table of its own."
-        )
-    return found

@@ -23,7 +23,8 @@ from data_platform.sources.files.config import FileSettings
 from data_platform.sources.files.documents import documents
 from data_platform.sources.files.json_array import elements
 from data_platform.sources.files.pattern import Pattern
-from data_platform.sync import check_sources
+from data_platform.sources.files.places.local import LocalPlace
+from data_platform.sync import check_sources, probe, sync_changes
 from data_platform_tests.sources.files.company import Company
 
 
@@ -103,8 +104,6 @@ def test_elements_within_records_are_a_table(company: Company) -> None:
     path.write_text(yaml.safe_dump(source))
 
     def lines() -> list[tuple[Any, ...]]:
-        from data_platform.sync import sync_changes
-
         errors = [report.error for report in sync_changes(company.platform(), "office")]
         assert errors == [None, None]
         with company.platform().warehouse(read_only=True) as warehouse:
@@ -124,6 +123,29 @@ def test_elements_within_records_are_a_table(company: Company) -> None:
     assert "key` of its own" in str(found.value) and "names no block of this file: nothing" in str(
         found.value
     )
+
+
+def test_a_quiet_source_costs_one_listing_a_pattern(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company.put("a.ndjson", '{"id":1,"lines":[{"sku":"a"}]}\n')
+    company.catalog(files="*.ndjson")
+    path = company.root / "catalog" / "sources" / "office.yaml"
+    source = yaml.safe_load(path.read_text())
+    source["tables"]["lines"] = {"of": "t", "path": "lines"}
+    path.write_text(yaml.safe_dump(source))
+    assert [report.error for report in sync_changes(company.platform(), "office")] == [None, None]
+    asked: list[str] = []
+    ask = LocalPlace.list
+
+    def counted(place: LocalPlace, pattern: Pattern) -> Any:
+        asked.append(pattern.text)
+        return ask(place, pattern)
+
+    monkeypatch.setattr(LocalPlace, "list", counted)
+    monkeypatch.setattr(LocalPlace, "fetch", lambda *_: pytest.fail("nothing is read"))
+    assert [seen.moved for seen in probe(company.platform(), "office")] == [False, False]
+    assert asked == ["*.ndjson"]
 
 
 def test_lines_that_are_no_records_wait_in_quarantine(company: Company) -> None:

@@ -34,6 +34,19 @@ class Place(Protocol):
     def close(self) -> None: ...
 
 
+class Listings:
+    """What ``place`` lists, asked once for each pattern: a table and those within its documents see the same files."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._known: dict[str, Mapping[str, Listed]] = {}
+
+    def __call__(self, pattern: Pattern) -> Mapping[str, Listed]:
+        if pattern.text not in self._known:
+            self._known[pattern.text] = self._place.list(pattern)
+        return self._known[pattern.text]
+
+
 @contextmanager
 def place_of(connection: FilesConnection, environ: Mapping[str, str], source: str) -> Iterator[Place]:
     """The place of a source, closed at the end. ConfigurationError where its variable is not set."""
