@@ -15,8 +15,8 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ import typer
 from data_platform.alerts.config import ui_address
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import plural, say, say_json, say_table, size
-from data_platform.cli.status import ask_warehouse
+from data_platform.cli.status import ask_warehouse, look
 from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.warehouses import PLATFORM_SCHEMA
 from data_platform.warehouses.dialect import counts
@@ -39,13 +39,23 @@ ONE_RUN = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """``rows`` are loaded, ``batches`` are landed; ``rows`` is None before the first load."""
+    """``rows`` are loaded, ``batches`` are landed; ``rows`` is None before the first load. ``failure`` says why the table
+    could not be read since then."""
 
     table: str
     rows: int | None
     batches: int
     bytes: int
     batch_id: str | None
+    failure: str | None = None
+
+    @property
+    def source(self) -> str:
+        return self.table.partition("/")[0]
+
+    @property
+    def problem(self) -> str | None:
+        return self.failure or (None if self.rows is not None else "nothing of it is loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,10 @@ class Summary:
     failing: tuple[Failing, ...]
     run_url: str | None
     warehouse_error: str | None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Each source's name and its kind in words."""
+    not_configured: tuple[str, ...] = ()
+    """A sentence for each source that is left out."""
 
 
 def summary(
@@ -117,10 +131,11 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
     """Everything the summary shows. ``checks`` has the shape of this module's description."""
     tables = list(platform.catalog.table_ids())
     loaded, trouble = ask_warehouse(platform, tables)
+    looks, now = platform.ledger.looks(), datetime.now(UTC)
     synced = []
     for table in tables:
-        head = platform.ledger.head(table)
-        mine = (loaded or {}).get(table)
+        found = look(platform, table, loaded, now, looks)
+        head, mine = found.head, found.loaded
         synced.append(
             Synced(
                 table=str(table),
@@ -128,6 +143,7 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
                 batches=head.sequence if head else 0,
                 bytes=head.bytes if head else 0,
                 batch_id=head.batch_id if head else None,
+                failure=found.error or found.failure,
             )
         )
     modelled: list[Modelled] = []
@@ -146,7 +162,7 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
     )
     return Summary(
         ok=trouble is None
-        and all(one.rows is not None for one in synced)
+        and all(one.problem is None for one in synced)
         and not dbt_failed
         and all(one.severity != "ERROR" for one in failing),
         environment=platform.environment.name,
@@ -161,6 +177,8 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
         failing=failing,
         run_url=checks.get("run_url") if checks else None,
         warehouse_error=str(trouble) if trouble else None,
+        sources={name: source.of_kind.title for name, source in platform.catalog.sources.items()},
+        not_configured=tuple(platform.catalog.absences()),
     )
 
 
@@ -224,19 +242,14 @@ def read_checks(path: Path) -> Mapping[str, Any]:
 def tell(found: Summary, ui_url: str, backed_up: Sequence[str] = ()) -> None:
     heading("Synced")
     say_table(
-        ["table", "rows", "batches", "last batch", "size"],
-        [
-            [
-                one.table,
-                f"{one.rows:,}" if one.rows is not None else "-",
-                f"{one.batches:,}",
-                one.batch_id or "-",
-                size(one.bytes),
-            ]
-            for one in found.synced
-        ],
-        right=("rows", "batches", "size"),
+        ["source", "kind", "tables", "rows", "size"],
+        source_rows(found),
+        right=("tables", "rows", "size"),
     )
+    for line in problems(found.synced):
+        say("  " + line, style="red")
+    for sentence in found.not_configured:
+        say("  " + sentence, style="dim")
     if found.modelled:
         heading("Modelled")
         say_table(
@@ -262,6 +275,37 @@ def tell(found: Summary, ui_url: str, backed_up: Sequence[str] = ()) -> None:
     for command, what in next_steps(found, ui_url, backed_up=bool(backed_up)):
         say(f"  {command}")
         say(f"      {what}", style="dim")
+
+
+def problems(synced: Sequence[Synced]) -> list[str]:
+    """What keeps tables from being synced; a line for all tables of a source that have the same problem."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for one in synced:
+        if one.problem:
+            together.setdefault((one.source, one.problem), []).append(one.table)
+    lines = []
+    for (_, problem), tables in together.items():
+        others = f" and {plural(len(tables) - 1, 'other table')}" if len(tables) > 1 else ""
+        lines.append(f"{tables[0]}{others}: {problem}")
+    return lines
+
+
+def source_rows(found: Summary) -> list[list[str]]:
+    """A line for each source: how many of its tables are synced, their rows, and the bytes of their newest batches."""
+    lines = []
+    for source in dict.fromkeys(one.source for one in found.synced):
+        tables = [one for one in found.synced if one.source == source]
+        good = sum(one.problem is None for one in tables)
+        lines.append(
+            [
+                source,
+                found.sources.get(source, ""),
+                str(good) if good == len(tables) else f"{good} of {len(tables)}",
+                f"{sum(one.rows or 0 for one in tables):,}",
+                size(sum(one.bytes for one in tables)),
+            ]
+        )
+    return lines
 
 
 def verdict(found: Summary) -> tuple[str, str]:
@@ -313,7 +357,8 @@ def next_steps(found: Summary, ui_url: str, *, backed_up: bool = False) -> list[
         (f"{me} status", "see what is loaded of each table, and whether it is fresh"),
         (
             f"{me} discover --url-env MY_DATABASE_URL --source mine --write",
-            "add your own database: read the drafted YAML, confirm its question marks, then sync",
+            "add your own database: read the drafted YAML, confirm its question marks, then sync."
+            " README.md says it of Stripe, Google Analytics, Zendesk and files",
         ),
     ]
     return steps

@@ -31,7 +31,12 @@ def summary(**changes: Any) -> Summary:
     fields: dict[str, Any] = {
         "ok": True,
         "environment": "local",
-        "synced": (Synced("shop/orders", 20_000, 1, 1_500_000, "00000001-abcd1234"),),
+        "synced": (
+            Synced("shop/orders", 20_000, 1, 1_500_000, "00000001-abcd1234"),
+            Synced("shop/users", 2_500, 1, 500_000, "00000001-abcd1235"),
+            Synced("desk/tickets", 40, 1, 9_000, "00000001-abcd1236"),
+        ),
+        "sources": {"shop": "PostgreSQL", "desk": "Zendesk"},
         "modelled": (
             Modelled("marts.daily_revenue", "table", 730),
             Modelled("marts.order_facts", "table", 20_000),
@@ -57,10 +62,9 @@ def run_results(path: Path, at: str, **statuses: str) -> None:
 def test_it_says_what_was_done_and_what_comes_next(capsys: pytest.CaptureFixture[str]) -> None:
     tell(summary(), "http://127.0.0.1:3000")
     text = capsys.readouterr().out
+    assert ["shop", "PostgreSQL", "2", "22,500", "2", "MB"] in [line.split() for line in text.splitlines()]
+    assert ["desk", "Zendesk", "1", "40", "9", "kB"] in [line.split() for line in text.splitlines()]
     for part in (
-        "shop/orders",
-        "20,000",
-        "1.5 MB",
         "marts.daily_revenue",
         "80 checks passed, 1 failed",
         "WARN raw/shop/users: age_between_0_and_150 (failing rows 12)",
@@ -82,6 +86,23 @@ def test_what_is_not_green_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dbt: model.data_platform.order_facts failed" in text
     assert "It is held." in text
     assert "Not everything is green" in text
+
+
+def test_a_table_that_failed_is_named_under_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = summary()
+    tables = (
+        *whole.synced[:2],
+        Synced("desk/tickets", 40, 1, 9_000, "00000001-abcd1236", failure="desk: the token is not accepted"),
+        Synced("desk/users", None, 0, 0, None),
+        Synced("desk/views", None, 0, 0, None),
+    )
+    left = ("web is not configured, so it is left out: none of WEB_KEY is set.",)
+    tell(summary(ok=False, synced=tables, not_configured=left), "http://ui")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Zendesk 0 of 3" in text
+    assert "desk/tickets: desk: the token is not accepted" in text
+    assert "desk/users and 1 other table: nothing of it is loaded" in text
+    assert left[0] in text
 
 
 def test_nothing_checked_is_said_too() -> None:
