@@ -165,7 +165,7 @@ def _run(
         if names.COMPLETE in checks.get(table.id, ()):
             measured = partial(_completeness, platform, table, reports.get(table.id))
             yield from completeness_results(table, measured)
-    if any(report.loaded for report in reports.values()):
+    if any(table.id in reports and reports[table.id].loaded and table.partition for table in good):
         yield dg.AssetMaterialization(names.TOUCHED_SLICES)
     if failures:
         raise _failure(failures)

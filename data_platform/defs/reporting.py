@@ -161,7 +161,7 @@ def _report_some(
         ):
             tell(instance, opened.catalog, item, loaded[table], until)
             reported.append(str(table))
-            batches = True
+            batches = batches or opened.catalog.table(table).partition is not None
         if time.monotonic() >= until:
             break
     if batches:
