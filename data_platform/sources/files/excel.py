@@ -124,8 +124,10 @@ def _workbook(path: Path, file: str) -> Iterator[Any]:
         raise ConfigurationError(
             f"{file}: Excel files need the extra: pip install 'data-platform[files]'."
         ) from None
+    import warnings
     from zipfile import BadZipFile
 
+    warnings.filterwarnings("ignore", module="openpyxl")  # about styles, which no table has
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
