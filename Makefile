@@ -53,8 +53,8 @@ demo: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## start the sandbox
 
 demo dev: export DATA_PLATFORM_UI_URL ?= http://127.0.0.1:$(PORT)
 dev: export DAGSTER_WEBSERVER_READ_ONLY := $(if $(READ_ONLY),true,false)
-dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster UI on the sandbox, daemon running
-	data-platform sandbox up --orders $(ORDERS)
+dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster UI, daemon running; on the sandbox, unless .env is your own
+	if test -d .data/sandbox || ! test -s .env; then data-platform sandbox up --orders $(ORDERS); fi
 	python -m data_platform.defs.dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
 test-tools: ## see to it that there are a Chromium to test the UI in and a PgBouncer to sync through

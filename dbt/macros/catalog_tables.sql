@@ -2,7 +2,7 @@
    The tables of each source: what `has_source` asks. #}
 {% macro catalog_tables() -%}
     {{ return({
-        'files': ['marketing_spend', 'calls', 'stock'],
+        'files': ['marketing_spend', 'calls', 'stock', 'product_feed', 'supplier_prices'],
         'shop': ['users', 'products', 'orders', 'order_items', 'payments', 'events'],
         'stripe': ['customers', 'charges', 'payment_intents', 'invoices', 'invoice_lines', 'subscriptions', 'subscription_items', 'refunds', 'disputes', 'credit_notes', 'credit_note_lines', 'balance_transactions', 'payouts', 'products', 'prices'],
         'web': ['traffic', 'pages', 'events', 'conversions', 'ecommerce'],
