@@ -25,9 +25,9 @@ def body(number: int) -> bytes:
     event = {
         "id": f"evt_{number:012d}",
         **FILLER,
-        "data": {"object": {"id": f"ch_{number:012d}", "text": ""}},
+        "data": {"object": {"id": f"ch_{number:012d}", "padding": ""}},
     }
-    event["data"]["object"]["text"] = "x" * (BODY_BYTES - len(json.dumps(event)))  # type: ignore[index]
+    event["data"]["object"]["padding"] = "x" * (BODY_BYTES - len(json.dumps(event)))  # type: ignore[index]
     return json.dumps(event).encode()
 
 
