@@ -23,11 +23,12 @@ from data_platform.errors import ConfigurationError, SourceError
 from data_platform.findings import Finding
 from data_platform.sources.dlt.config import called, connection_of
 from data_platform.sources.dlt.keys import Keeps, dlt_settings
-from data_platform.sources.dlt.values import NoRecord, Types, encoded
+from data_platform.sources.dlt.values import NOT_JSON, NoRecord, Types, Unfit, encoded
 from data_platform.sources.reading import Opening, SourceTable
 from data_platform.sources.records.feed import Known, Page, State, Wanted
 from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
+from data_platform.sources.rejected import Rejected
 
 if TYPE_CHECKING:
     from dlt.extract.resource import DltResource
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from data_platform.sources.dlt.hints import Hints
     from data_platform.sources.dlt.run import Run
 
-PAGE_RECORDS = 1_000
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -110,11 +110,9 @@ class DltFeed:
         keeps = self.incremental(table)
         state = restored(table, wanted.start) if keeps else {}
         run = Run(self._called, name, settings.resource, settings.of_table, state, self._stop)
-        written = _Written(
-            self._types.setdefault(_stream(table), Types()), _key_of(wanted), self.hints(table).deleted
-        )
+        types = self._types.setdefault(_stream(table), Types())
+        written = _Written(settings.resource, types, _key_of(wanted), self.hints(table).deleted)
         covered = kept(state)
-        count = 0
         with closing(run.rows()) as found:
             for rows in found:
                 try:
@@ -130,17 +128,11 @@ class DltFeed:
                     and (settings.state == "page" or (settings.state is None and run.ordered()))
                 ):
                     covered = self._kept(table, run)
-                if written.full or len(rows.rows) > 1 or rows.true:
-                    count += 1
-                    if written.records:
-                        yield written.page(
-                            covered, f"resource {settings.resource}, page {count}", _text(covered), more=True
-                        )
+                if written.holds:
+                    yield written.page(covered, _text(covered), more=True)
         final = self._kept(table, run) if keeps else kept({})
         notes = _unused(settings.resource, run) if not keeps and run.keeps_more() else ()
-        yield written.page(
-            final, f"resource {settings.resource}, page {count + 1}", _text(final), more=False, notes=notes
-        )
+        yield written.page(final, _text(final), more=False, notes=notes)
 
     def _kept(self, table: SourceTable, run: Run) -> State:
         from data_platform.sources.dlt.run import secrets_in
@@ -196,34 +188,55 @@ class DltFeed:
 class _Written:
     """Records on their way into a page. Rows that ``deleted`` marks become their key."""
 
+    resource: str
     types: Types
     key: Sequence[str]
     deleted: Sequence[str]
     records: list[bytes] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
     gone: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
+    pages: int = 0
+
     @property
-    def full(self) -> bool:
-        return len(self.records) >= PAGE_RECORDS
+    def holds(self) -> bool:
+        return bool(self.records or self.rejected)
 
     def add(self, rows: Sequence[Any], notes: Sequence[str]) -> None:
         self.types.learn(rows)
         records = encoded(rows)
-        if self.deleted:
-            for n, row in enumerate(rows):
-                if isinstance(row, Mapping) and any(_marks(row.get(name)) for name in self.deleted):
-                    self.gone.add(len(self.records) + n)
-                    fields = _RECORD.decode(records[n])
-                    records[n] = msgspec.json.encode(
-                        {name: fields[name] for name in self.key if name in fields}
-                    )
-        self.records += records
         self.notes += notes
+        if not self.deleted and not any(isinstance(record, Unfit) for record in records):
+            self.records += records
+            return
+        for row, record in zip(rows, records, strict=True):
+            if isinstance(record, Unfit):
+                self.rejected.append(Rejected(NOT_JSON, self._origin, record))
+                continue
+            if isinstance(row, Mapping) and any(_marks(row.get(name)) for name in self.deleted):
+                self.gone.add(len(self.records))
+                fields = _RECORD.decode(record)
+                record = msgspec.json.encode({name: fields[name] for name in self.key if name in fields})
+            self.records.append(record)
 
-    def page(self, state: State, origin: str, text: str, *, more: bool, notes: Sequence[str] = ()) -> Page:
-        page = Page(self.records, state, text, origin, frozenset(self.gone), (*self.notes, *notes), more)
-        self.records, self.gone, self.notes = [], set(), []
+    @property
+    def _origin(self) -> str:
+        return f"resource {self.resource}, page {self.pages + 1}"
+
+    def page(self, state: State, text: str, *, more: bool, notes: Sequence[str] = ()) -> Page:
+        page = Page(
+            self.records,
+            state,
+            text,
+            self._origin,
+            frozenset(self.gone),
+            (*self.notes, *notes),
+            more,
+            self.rejected,
+        )
+        self.records, self.rejected, self.gone, self.notes = [], [], set(), []
+        self.pages += 1
         return page
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -29,6 +30,8 @@ from data_platform.sources.dlt.state import without_cursors
 from data_platform.sources.dlt.surroundings import GivenValues, injected, surround
 from data_platform.sources.dlt.values import chunks
 from data_platform.sources.dlt.words import explained
+
+SINGLES, SINGLES_SECONDS = 1_000, 5.0
 
 
 def made(called: Called, state: dict[str, Any] | None = None) -> DltSource:
@@ -122,7 +125,7 @@ def resource_of(called: Called, source: DltSource, table: str, name: str) -> Dlt
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows as they were yielded; ``true``: the state covers all that came so far, and nothing else."""
+    """Some rows. ``true``: the state covers all that came so far, and nothing else."""
 
     rows: Sequence[Any]
     true: bool
@@ -148,6 +151,8 @@ class Run:
         ]
         self._left_out: set[str] = set()
         self._items: PipeIterator | None = None
+        self._held: Any = None
+        self._failed: Exception | None = None
 
     def rows(self) -> Generator[Rows, None, None]:
         """What it yields, in its order. Errors name the resource."""
@@ -158,7 +163,7 @@ class Run:
                 )
                 self._dedupe_whole_rows()
             while (item := self._next()) is not None:
-                yield from self._taken(item)
+                yield from self._taken(*item)
         except DataPlatformError:
             raise
         except Exception as error:
@@ -181,15 +186,36 @@ class Run:
         for one in [*pipes, pipe, *([pipe.parent] if pipe.parent else [])]:
             yield from one.steps
 
-    def _next(self) -> Any:
+    def _next(self) -> tuple[Any, Any] | None:
+        """What is yielded next, with dlt's mark at it. Rows that come one by one are gathered for a while."""
         if self._stop.is_set():
             raise SourceError("The read was interrupted.")
+        if self._failed is not None:
+            raise self._failed
         assert self._items is not None
+        singles: list[Any] = []
+        until = time.monotonic() + SINGLES_SECONDS
         with injected(*self._contexts):
-            return next(self._items, None)
+            while len(singles) < SINGLES and time.monotonic() < until:
+                try:
+                    item, self._held = self._held or next(self._items, None), None
+                except Exception as error:
+                    if not singles:
+                        raise
+                    self._failed = error  # after what came before it
+                    break
+                if item is None:
+                    break
+                if type(item.item) is not dict or item.meta is not None:
+                    if not singles:
+                        return item.item, item.meta
+                    self._held = item
+                    break
+                singles.append(item.item)
+        return (singles, None) if singles else None
 
-    def _taken(self, item: Any) -> Iterator[Rows]:
-        rows, notes = self._of_this_table(item.item, item.meta)
+    def _taken(self, items: Any, meta: Any) -> Iterator[Rows]:
+        rows, notes = self._of_this_table(items, meta)
         true = self._nothing_on_its_way()
         parts = chunks(rows)
         part = next(parts, None)
@@ -201,9 +227,9 @@ class Run:
     def _nothing_on_its_way(self) -> bool:
         items = self._items
         assert items is not None
-        return (
-            len(items._futures_pool) == 0 and len(items._sources) <= 1 and not self._resource._pipe.has_parent
-        )
+        if self._held is not None or self._failed is not None or self._resource._pipe.has_parent:
+            return False
+        return len(items._futures_pool) == 0 and len(items._sources) <= 1
 
     def ordered(self) -> bool:
         """Whether its cursors say that rows come in their order, and nothing but cursors is kept of it."""

@@ -1,7 +1,7 @@
 """From what resources yield to records: JSON texts in which every value is the one that came.
 
-Rows are dicts, or tables of Arrow, pandas or polars, which are taken apart some thousand rows at a time. What has no JSON
-(NaN, infinity, half of a surrogate pair) makes the record text that is none, so that it waits in quarantine.
+Rows are dicts, or tables of Arrow, pandas or polars, which are taken apart some thousand rows at a time. A row with a value
+that JSON has not (NaN, infinity, half of a surrogate pair) becomes ``Unfit``, so that it waits in quarantine.
 """
 
 from __future__ import annotations
@@ -70,8 +70,15 @@ class NoRecord(Exception):
     """A value that cannot be written; the text is its type."""
 
 
+class Unfit(bytes):
+    """Text that is no JSON."""
+
+
+NOT_JSON = "it holds NaN, an infinite number or half of a character, which JSON has not"
+
+
 def encoded(rows: Sequence[Any]) -> list[bytes]:
-    """The JSON text of each row. NoRecord for a value of a type without an exact one."""
+    """The JSON text of each row, or what is ``Unfit``. NoRecord for a value of a type without an exact text."""
     return [_encoded(row) for row in rows]
 
 
@@ -101,15 +108,14 @@ def _has_no_json(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(map(_has_no_json, value))
 
 
-def _as_it_is(row: Any) -> bytes:
-    """Text that no reader of JSON takes."""
+def _as_it_is(row: Any) -> Unfit:
 
     def plain(value: Any) -> Any:
         return (
             str(value) if isinstance(value, (Decimal, datetime, date, time, UUID, bytes)) else _plain(value)
         )
 
-    return json.dumps(_object(row), default=plain).encode() + b" NaN"
+    return Unfit(json.dumps(_object(row), default=plain).encode())
 
 
 def chunks(item: Any) -> Iterator[Sequence[Any]]:
