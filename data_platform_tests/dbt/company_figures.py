@@ -50,6 +50,15 @@ class CompanyFigures:
         assert dbt.rows(f"select {names} from marts.stripe_payments order by charge_id") == expected
         assert max(row["refund_count"] for row in expected) == 2
 
+    def test_each_currency_has_its_own_smallest_unit(self, dbt: Dbt) -> None:
+        rows = dbt.rows(
+            "select currency, amount from marts.stripe_payments where currency <> 'USD' order by 1"
+        )
+        assert rows == [
+            {"currency": "JPY", "amount": Decimal("500.00")},
+            {"currency": "KWD", "amount": Decimal("5.12")},
+        ]
+
     def test_stripe_agrees_with_the_shops_books_where_nothing_is_wrong(self, dbt: Dbt) -> None:
         found = dbt.rows(
             "select status, count(*) as n from marts.stripe_reconciliation group by all order by 1"

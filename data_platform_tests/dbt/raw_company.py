@@ -42,6 +42,8 @@ DDL = {
 }
 """By source and table."""
 DIRECT, PAID = ("Direct", "(direct)", "(none)", "(direct)"), ("Paid Search", "google", "cpc", "brand")
+OTHER_CURRENCIES = (("jpy", 500), ("kwd", 5120))
+"""With amounts in their smallest unit: 500 yen, which has none, and 5.120 dinars, which have thousandths."""
 DAYS = [raw_shop.START.date() + timedelta(days=n) for n in range(5)]
 
 
@@ -81,8 +83,8 @@ def company(shop: RawShop) -> RawCompany:
 
 
 def _stripe(made: RawCompany, shop: RawShop) -> None:
-    """The card payments of the shop. Beside them: a deleted order that Stripe gave back, a charge of a whole yen, one
-    dispute that was lost and one that was won."""
+    """The card payments of the shop. Beside them: a deleted order that Stripe gave back in two parts, charges in other
+    currencies that failed, a dispute that was lost and one that was won."""
     for user in list(shop.users.values())[:-3]:  # three are deleted at Stripe
         reference = json.dumps({"user_id": str(user["user_id"])})
         made["stripe.customers"].append(
@@ -124,7 +126,13 @@ def _stripe(made: RawCompany, shop: RawShop) -> None:
     )  # fmt: skip
     _refund(made, "ch_gone", {**told, "amount": 1000}, gone, "gone_1")
     _refund(made, "ch_gone", {**told, "amount": 234}, gone, "gone_2")
-    # in parts: what is not paid back yet is no money of an order either
+    for currency, amount in OTHER_CURRENCIES:
+        made["stripe.charges"].append(
+            {
+                "id": f"ch_{currency}", "customer": "cus_1", "status": "failed", "captured": False, "currency": currency,
+                "amount": amount, "amount_captured": 0, "metadata": "{}", "created": at,
+            }
+        )  # fmt: skip
     disputed = list(charge_of.values())[:2]
     for number, (charge, status) in enumerate(zip(disputed, ("lost", "won"), strict=True)):
         made["stripe.disputes"].append(
