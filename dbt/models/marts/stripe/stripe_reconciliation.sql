@@ -51,7 +51,11 @@ read_until as (
         (
             select max(lost_at) from {{ ref('stg_data_platform__table_reads') }}
             where source_name = 'shop' and table_name in ('orders', 'payments')
-        ) as shop_lost_at
+        ) as shop_lost_at,
+        (
+            select min(reconciled_at) from {{ ref('stg_data_platform__table_reads') }}
+            where source_name = 'shop' and table_name in ('orders', 'payments')
+        ) as shop_deletes_known_at
 
 ),
 
@@ -72,6 +76,7 @@ compared as (
         {{ money('coalesce(stripe.refunded_amount, 0)') }} as refunded_amount,
         sold.revenue,
         sold.net_revenue,
+        stripe.changed_at as stripe_changed_at,
         greatest(
             coalesce(shop.changed_at, stripe.changed_at), coalesce(stripe.changed_at, shop.changed_at)
         ) as changed_at
@@ -104,7 +109,11 @@ judged as (
             compared.changed_at < {{ dbt.dateadd('minute', -5, 'read_until.stripe_read_at') }}
             and compared.changed_at < {{ dbt.dateadd('minute', -5, 'read_until.shop_read_at') }}
             and (compared.is_in_shop or read_until.shop_lost_at is null
-                or read_until.shop_lost_at < {{ dbt.dateadd('minute', -5, 'read_until.stripe_read_at') }}),
+                or read_until.shop_lost_at < {{ dbt.dateadd('minute', -5, 'read_until.stripe_read_at') }})
+            -- Where Stripe has given everything back, the shop may have deleted the order since its last reconcile.
+            and (compared.charged_amount <> compared.refunded_amount or compared.stripe_changed_at is null
+                or compared.stripe_changed_at
+                    < coalesce(read_until.shop_deletes_known_at, read_until.shop_read_at)),
             false
         ) as is_settled
     from compared
