@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_platform.sources.reading import SourceTable
-from data_platform.sources.records.decode import Batch, Form, make_chunk
+from data_platform.sources.records.decode import ORDER, ORIGIN, Batch, Form, make_chunk
 from data_platform.sources.records.feed import Page, State
-from data_platform.sources.records.keys import INDEX, RecordSettings, settings_of
+from data_platform.sources.records.keys import GONE, INDEX, RECORD, RecordSettings, settings_of
 from data_platform.sources.records.parent import elements, key_values
 from data_platform.sources.records.paths import Paths
 from data_platform.sources.records.types import Values
@@ -25,17 +25,12 @@ CHUNK_BYTES = 24 * 2**20
 
 @dataclass(frozen=True)
 class Spooled:
-    """A chunk in its file."""
+    """A chunk in its file, which is Parquet. ``columns`` has its column for each field and form: a column of the name holds
+    the same in every chunk of a table, so that all of them are one list of files."""
 
     path: Path
     rows: int
-    forms: Mapping[str, Form]
-
-    def table(self) -> pa.Table:
-        import pyarrow as pa
-
-        with pa.memory_map(str(self.path)) as source:
-            return pa.ipc.open_file(source).read_all()
+    columns: Mapping[tuple[str, Form], str]
 
 
 @dataclass
@@ -66,6 +61,7 @@ class Gathering:
         self._types, self._folder = types, folder
         self._batch = Batch()
         self._files = self._order = self._steps = 0
+        self._columns: dict[tuple[str, Form], str] = {}
         self._step = self._next_step()
 
     def _next_step(self) -> Step:
@@ -128,16 +124,31 @@ class Gathering:
             return
         for name, seen in chunk.values.items():
             self._step.values[name] = self._step.values.get(name, Values.NONE) | seen
-        import pyarrow as pa
-
-        path = self._folder / f"{self._files}.arrow"
+        path = self._folder / f"{self._files}.chunk"
         self._files += 1
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, chunk.table.schema) as writer:
-            writer.write_table(chunk.table)
-        self._step.chunks.append(Spooled(path, chunk.table.num_rows, chunk.forms))
+        columns = {
+            field: self._columns.setdefault(field, f"c{len(self._columns)}") for field in chunk.forms.items()
+        }
+        _write(chunk.table, columns.values(), path)
+        self._step.chunks.append(Spooled(path, chunk.table.num_rows, columns))
 
     def end_step(self) -> Step:
         """What was gathered since the last one."""
         self._spool()
         done, self._step = self._step, self._next_step()
         return done
+
+
+def _write(table: pa.Table, columns: Iterable[str], path: Path) -> None:
+    """``columns`` are the names of its fields' columns, which are the first ones."""
+    import pyarrow.parquet as pq
+
+    named = [*columns, RECORD, GONE, ORIGIN, ORDER]
+    pq.write_table(
+        table.rename_columns(named),
+        path,
+        compression="lz4",
+        use_dictionary=[ORIGIN],
+        write_statistics=False,
+        store_schema=False,
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from data_platform.errors import SchemaDrift
 from data_platform.sources.parquet import PARQUET
 from data_platform.sources.reading import LandedColumns, SourceTable, prepare
-from data_platform.sources.records.decode import ORDER, ORIGIN
+from data_platform.sources.records.decode import ORDER, ORIGIN, Form
 from data_platform.sources.records.keys import GONE, RECORD, RecordSettings
 from data_platform.sources.records.select import converted, is_sure
 from data_platform.sources.records.steps import Spooled, Step
@@ -24,8 +24,9 @@ from data_platform.sql import literal, quoted
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY = "256MB"
+MEMORY = "160MB"
 FETCHED = 500
+ROW_GROUP = 24_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,60 +62,57 @@ class Writer:
             return Written((), step.rejected.files)
         with _engine(path.parent) as engine:
             prepare(engine, [self._landed])
-            chunks = list(self._registered(engine, step.chunks))
-            rows = " UNION ALL ".join(self._rows(name, chunk) for name, chunk in chunks)
-            if refused := [sql for name, chunk in chunks if (sql := self._refused(engine, name, chunk))]:
-                for record in self._told(engine, " UNION ALL ".join(refused), rows):
+            source = _source(step.chunks)
+            rows = self._rows(source)
+            if refused := self._refused(engine, source):
+                for record in self._told(engine, refused, rows):
                     step.rejected.add(record)
-            rows = self._last_of_each(engine, rows, [n for n, _ in chunks])
+            rows = self._last_of_each(engine, rows)
             files = [(file, self._copied(engine, piece, file)) for file, piece in _pieces(rows, path, cuts)]
         step.rejected.close()
         return Written(tuple((file, count) for file, count in files if count), step.rejected.files)
 
     def _copied(self, engine: duckdb.DuckDBPyConnection, rows: str, path: Path) -> int:
         select = self._landed.select(f"({rows})")
-        return int(engine.execute(f"COPY ({select}) TO {literal(str(path))} ({PARQUET})").fetchall()[0][0])
+        return int(
+            engine.execute(
+                f"COPY ({select}) TO {literal(str(path))} ({PARQUET}, ROW_GROUP_SIZE {ROW_GROUP})"
+            ).fetchall()[0][0]
+        )
 
-    def _registered(
-        self, engine: duckdb.DuckDBPyConnection, chunks: Sequence[Spooled]
-    ) -> Iterator[tuple[str, Spooled]]:
-        for n, chunk in enumerate(chunks):
-            engine.register(f"chunk_{n}", chunk.table())
-            yield f"chunk_{n}", chunk
+    def _value(self, source: _Source, name: str) -> str:
+        """The landed value of a field, whichever form it has in a record, as SQL."""
+        word = self._words[name]
+        found = [converted(column, form, word) for form, column in source.forms.get(name, ())]
+        if not found:
+            return f"NULL::{column_type(word)}"
+        return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
 
-    def _fields(self, chunk: Spooled) -> Iterator[tuple[str, str, str]]:
-        """Of each field that lands: its name, its column in the chunk, and its landed value as SQL."""
-        for n, (name, form) in enumerate(chunk.forms.items()):
-            if name in self._words:
-                yield name, f"f{n}", converted(f"f{n}", form, self._words[name])
-
-    def _unsure(self, chunk: Spooled) -> list[tuple[str, str]]:
+    def _unsure(self, source: _Source) -> list[tuple[str, str]]:
         """The fields of which a value may be none of the type, with the condition that it is."""
         return [
-            (name, f"{quoted(column)} IS NOT NULL AND ({sql}) IS NULL")
-            for name, column, sql in self._fields(chunk)
-            if not is_sure(chunk.forms[name], self._words[name])
+            (name, f"{quoted(column)} IS NOT NULL AND ({converted(column, form, self._words[name])}) IS NULL")
+            for name, forms in source.forms.items()
+            if name in self._words
+            for form, column in forms
+            if not is_sure(form, self._words[name])
         ]
 
-    def _rows(self, source: str, chunk: Spooled) -> str:
-        has = {name: sql for name, _, sql in self._fields(chunk)}
-        listed = [
-            f"{has.get(name, f'NULL::{column_type(word)}')} AS {quoted(name)}"
-            for name, word in self._words.items()
-        ]
-        refused = " OR ".join(f"({condition})" for _, condition in self._unsure(chunk))
+    def _rows(self, source: _Source) -> str:
+        listed = [f"{self._value(source, name)} AS {quoted(name)}" for name in self._words]
+        refused = " OR ".join(f"({condition})" for _, condition in self._unsure(source))
         only = f" WHERE ({refused}) IS NOT TRUE" if refused else ""
         own = ", ".join((f"{quoted(RECORD)}::JSON AS {quoted(RECORD)}", quoted(GONE), quoted(ORDER)))
-        return f"SELECT {', '.join([*listed, own])} FROM {source}{only}"
+        return f"SELECT {', '.join([*listed, own])} FROM {source.sql}{only}"
 
-    def _refused(self, engine: duckdb.DuckDBPyConnection, source: str, chunk: Spooled) -> str | None:
-        """The records of the chunk in which a value is none of its declared type, with the first of their reasons, as
+    def _refused(self, engine: duckdb.DuckDBPyConnection, source: _Source) -> str | None:
+        """The records in which a value is none of its declared type, with the first of their reasons, as
         SQL; None where there is none."""
-        unsure = self._unsure(chunk)
+        unsure = self._unsure(source)
         if not unsure:
             return None
         counts = ", ".join(f"count(*) FILTER ({condition})" for _, condition in unsure)
-        found = engine.execute(f"SELECT {counts} FROM {source}").fetchall()[0]
+        found = engine.execute(f"SELECT {counts} FROM {source.sql}").fetchall()[0]
         wrong = [(*one, count) for one, count in zip(unsure, found, strict=True) if count]
         for name, _, count in wrong:
             if name not in self._declared:
@@ -128,13 +126,10 @@ class Writer:
         reasons = " ".join(
             f"WHEN {condition} THEN {literal(self._reason(name))}" for name, condition, _ in wrong
         )
-        has = {name: sql for name, _, sql in self._fields(chunk)}
-        keys = [
-            f"{has.get(n, f'NULL::{column_type(self._words[n])}')} AS {quoted(n)}" for n in self._told_apart()
-        ]
+        keys = [f"{self._value(source, name)} AS {quoted(name)}" for name in self._told_apart()]
         listed = ", ".join((f"CASE {reasons} END AS reason", f"{quoted(ORIGIN)}::VARCHAR AS origin", *keys))
         return (
-            f"SELECT {listed}, {quoted(RECORD)}, {quoted(ORDER)} FROM {source}"
+            f"SELECT {listed}, {quoted(RECORD)}, {quoted(ORDER)} FROM {source.sql}"
             f" WHERE {' OR '.join(f'({condition})' for _, condition, _ in wrong)}"
         )
 
@@ -162,7 +157,7 @@ class Writer:
                 Rejected(reason, origin, record.encode(), old) for reason, origin, record, old in found
             )
 
-    def _last_of_each(self, engine: duckdb.DuckDBPyConnection, rows: str, sources: Sequence[str]) -> str:
+    def _last_of_each(self, engine: duckdb.DuckDBPyConnection, rows: str) -> str:
         """``rows`` without those of which a later one has the same key, or the same parent."""
         group = self._settings.parent_columns or self._table.key
         if self._unique or not group or not all(name in self._words for name in group):
@@ -173,6 +168,25 @@ class Writer:
         if records == groups:
             return rows
         return f"SELECT * FROM ({rows}) QUALIFY {quoted(ORDER)} = max({quoted(ORDER)}) OVER (PARTITION BY {keys})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The chunks of a step: ``sql`` gives their rows, ``forms`` the forms that a field has in them, with their columns."""
+
+    sql: str
+    forms: Mapping[str, Sequence[tuple[Form, str]]]
+
+
+def _source(chunks: Sequence[Spooled]) -> _Source:
+    """One list of files, so that to plan a statement costs the same however many they are."""
+    columns = {field: column for chunk in chunks for field, column in chunk.columns.items()}
+    forms: dict[str, list[tuple[Form, str]]] = {}
+    for (name, form), column in columns.items():
+        forms.setdefault(name, []).append((form, column))
+    files = ", ".join(literal(str(chunk.path)) for chunk in chunks)
+    alike = len({frozenset(chunk.columns.values()) for chunk in chunks}) == 1
+    return _Source(f"read_parquet([{files}], union_by_name = {'false' if alike else 'true'})", forms)
 
 
 def _pieces(rows: str, path: Path, cuts: Sequence[tuple[Path, int]]) -> Iterator[tuple[Path, str]]:
