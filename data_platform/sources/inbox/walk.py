@@ -17,9 +17,9 @@ from data_platform.sources.inbox.delivery import Delivery, Inbox, Place, Reached
 from data_platform.tables import Json
 
 READ = "read"
-READERS = 8
+READERS = 4
 """Objects that are read side by side; one holds some megabytes at most."""
-PAGE_OBJECTS, PAGE_BYTES = 64, 8 * 2**20
+PAGE_OBJECTS, PAGE_BYTES = 64, 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
