@@ -19,6 +19,7 @@ from data_platform.defs.build import build
 from data_platform.errors import ConfigurationError
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sync import Platform, open_platform
+from data_platform_tests.defs.parsed import copy_dbt
 from data_platform_tests.repository import copy_catalog
 
 REPOSITORY = Path(__file__).parents[2]
@@ -120,7 +121,7 @@ class Project:
 
 def copy_project(root: Path) -> Path:
     copy_catalog(root)
-    (root / "dbt").symlink_to(REPOSITORY / "dbt")
+    copy_dbt(REPOSITORY, root)
     return root
 
 

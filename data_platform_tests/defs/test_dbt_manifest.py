@@ -9,6 +9,8 @@ import pytest
 
 from data_platform.defs import dbt_manifest
 from data_platform.errors import ConfigurationError
+from data_platform_tests.defs import parsed
+from data_platform_tests.defs.conftest import REPOSITORY
 
 
 @pytest.fixture
@@ -62,3 +64,8 @@ def test_what_dbt_writes_itself_is_not_part_of_the_digest(root: Path) -> None:
     (root / "dbt/target/run_results.json").write_text("{}")
     (root / "dbt/.user.yml").write_text("id: 1")
     assert dbt_manifest.digest_of_files(root / "dbt") == before
+
+
+def test_what_was_parsed_serves_the_projects_of_tests(manifest: Path) -> None:
+    """Where it does not, dbt parses in each of them anew: `parsed.py` has to say what `dbt/profiles.yml` says."""
+    assert parsed.known(REPOSITORY)
