@@ -33,6 +33,7 @@ from data_platform.warehouses.dialect import counts
 if TYPE_CHECKING:
     from data_platform.sync import Platform
 
+RECONCILED = "marts.stripe_reconciliation"
 ONE_RUN = timedelta(hours=1)
 """dbt writes one result file per invocation; those within this time before the newest belong to one run."""
 
@@ -342,6 +343,13 @@ def next_steps(found: Summary, ui_url: str, *, backed_up: bool = False) -> list[
         steps.append((found.run_url, "this run, once make dev is up"))
     if relation:
         steps.append((f'{me} query "from {relation} limit 10"', "query the warehouse, read-only"))
+    if RECONCILED in marts:
+        steps.append(
+            (
+                f'{me} query "select status, count(*) from {RECONCILED} group by all"',
+                "see whether Stripe and the shop's books agree, order by order",
+            )
+        )
     if backed_up:
         steps.append(
             (
