@@ -18,7 +18,7 @@ from data_platform_tests.sources.webhook.conftest import Hooks, event
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Hooks, Callable[[], set[str]]]:
-    shop = Hooks(tmp_path / \"project\").write()
+    shop = Hooks(tmp_path / "project").write()
     for name, value in shop.environ.items():
         monkeypatch.setenv(name, value)
     source = shop.platform.catalog.source("hooks")
