@@ -56,6 +56,7 @@ def test_values_are_exact_and_the_record_is_kept_as_it_is(company: Company) -> N
             {"files": "*.json", "json": {"path": "result.items"}},
         ),
     ],
+    ids=["lines", "gzip", "array", "by its format", "at a path"],  # gzip's bytes hold the time
 )
 def test_the_same_rows_however_they_are_written(
     company: Company, name: str, content: bytes, block: Any
