@@ -25,6 +25,7 @@ class Page:
     that is no more. ``state`` is where the read goes on after this page, in ``text`` for people. ``origin`` says where the page
     came from (``/v1/charges, page 400``), without secrets. ``more`` is False for the last page of a read: its
     ``state`` is where the next read begins. ``rejected`` are records that the feed itself cannot take.
+    ``resumable``: a read that is cut here goes on from ``state``, though what changed cannot be asked for.
     """
 
     records: Sequence[bytes]
@@ -35,6 +36,7 @@ class Page:
     notes: tuple[str, ...] = ()
     more: bool = True
     rejected: Sequence[Rejected] = ()
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,17 @@ class Fetch:
     """``run`` is the thread's; ``ready``, ``next`` and ``taken`` are asked by others."""
 
     def __init__(
-        self, feed: HasPages, wanted: Wanted, gatherings: Mapping[TableId, Gathering], *, at_once: bool
+        self,
+        feed: HasPages,
+        wanted: Wanted,
+        gatherings: Mapping[TableId, Gathering],
+        *,
+        at_once: bool,
+        resumes: bool = True,
     ) -> None:
+        """Without ``resumes`` a step ends only at a page that says that a read can go on from it."""
         self._feed, self._wanted, self._at_once = feed, wanted, at_once
+        self._resumes = resumes
         self._gatherings = dict(gatherings)
         self._steps: dict[TableId, deque[Step]] = {id_: deque() for id_ in gatherings}
         self._changed = threading.Condition()
@@ -57,11 +65,13 @@ class Fetch:
     def _walk(self) -> None:
         began = last = time.monotonic()
         size = records = total = 0
+        cut = False
         try:
             for page in self._feed.pages(self._wanted):
                 if self._ended:
                     return
                 self._give(page)
+                cut = not self._at_once and (self._resumes or page.resumable)
                 size += sum(map(len, page.records))
                 records += len(page.records)
                 now = time.monotonic()
@@ -69,7 +79,7 @@ class Fetch:
                 if not page.more:
                     self._end_step(now - began, more=False)
                     return
-                if much and not self._at_once:
+                if much and cut:
                     total += size
                     enough = total >= PASS_BYTES and page.state != (self._wanted.start or {})
                     self._end_step(now - began, more=not enough)
@@ -77,7 +87,7 @@ class Fetch:
                         return
                     began, last, size, records = now, now, 0, 0
         except DataPlatformError:
-            if records and not self._at_once:  # what was read before the failure need not be read again
+            if records and cut:  # what was read before the failure need not be read again
                 self._end_step(time.monotonic() - began, more=True)
             raise
 

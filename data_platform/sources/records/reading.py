@@ -37,6 +37,8 @@ from data_platform.sources.uncounted import Uncounted
 from data_platform.tables import Json, Position, Snapshot, TableId
 
 STREAMS_AT_ONCE = 4
+CUT = "cut"
+"""The key of a position within a whole read of a table whose changes cannot be asked for."""
 
 
 @contextmanager
@@ -91,7 +93,7 @@ class RecordsReading(Uncounted):
         reasons, what = list(ask.reasons), ask.what
         if what == "changes" and drift.replaced:
             what = "whole"
-        if what == "changes" and not (table.key and self._feed.incremental(table)):
+        if what == "changes" and not (table.key and (self._feed.incremental(table) or _was_cut(prior))):
             what = "whole"
         if what == "changes" and UNSEEN in landed_words(prior.columns).values():
             what = "whole"  # it was empty: a type is found with the first records
@@ -150,7 +152,7 @@ class RecordsReading(Uncounted):
         """Whether the table changes at once or not at all. A first read lands in steps, which a kill cannot undo."""
         if plan.operation == "slice":
             return True
-        first = plan.prior.position is None and bool(plan.table.key) and self._feed.incremental(plan.table)
+        first = plan.prior.position is None and bool(plan.table.key)
         return plan.load == "replace" and not first
 
     def _begin(self, group: Sequence[PlannedRead]) -> None:
@@ -167,7 +169,8 @@ class RecordsReading(Uncounted):
             self._start(one),
             one.private,
         )
-        fetch = Fetch(self._feed, wanted, gatherings, at_once=self._at_once(one))
+        resumes = self._feed.incremental(one.table)
+        fetch = Fetch(self._feed, wanted, gatherings, at_once=self._at_once(one), resumes=resumes)
         for read in group:
             words = landed_words(read.plan.prior.columns)
             self._reads[read.plan.table.id] = _Read(read, fetch, words)
@@ -211,7 +214,10 @@ class RecordsReading(Uncounted):
         done = read.done
         if plan.operation == "slice" or read.again or done is None:
             return plan.prior.position
-        return Position(self._feed.system, {"state": done.state}, done.text)
+        within = done.more and not self._feed.incremental(plan.table)
+        return Position(
+            self._feed.system, {"state": done.state, **({CUT: True} if within else {})}, done.text
+        )
 
     def must_advance(self, before: Position | None, after: Position | None) -> bool:
         if before is None or after is None:
@@ -231,6 +237,11 @@ class RecordsReading(Uncounted):
         for fetch in self._fetches:
             fetch.stop()
         self._feed.interrupt()
+
+
+def _was_cut(prior: Prior) -> bool:
+    """Whether what landed last is part of a whole read that goes on, of a table whose changes cannot be asked for."""
+    return prior.position is not None and prior.position.value.get(CUT) is True
 
 
 def _state(position: Position) -> State:

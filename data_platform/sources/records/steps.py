@@ -45,6 +45,7 @@ class Step:
     state: State = field(default_factory=dict)
     text: str = ""
     more: bool = False
+    resumable: bool = False
     seconds: float = 0.0
 
     @property
@@ -79,6 +80,7 @@ class Gathering:
             self._step.rejected.add(record)
         self._step.notes |= dict.fromkeys(page.notes)
         self._step.state, self._step.text, self._step.more = page.state, page.text, page.more
+        self._step.resumable = page.resumable
         self._spool_much()
 
     def put(

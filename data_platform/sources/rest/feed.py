@@ -114,6 +114,7 @@ class RestFeed:
                 fetched.origin,
                 notes=(*run.new_notes(), *fetched.notes),
                 more=not ended,
+                resumable=not ended,
             )
         if not ended:  # the last parent's page held no record
             yield Page((), run.state(None, whole=not trail), run.text(), run.level.path, more=False)

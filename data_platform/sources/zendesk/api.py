@@ -93,7 +93,7 @@ class Api:
                 " take the table out of the catalog."
             )
         if went_on and status in (400, 422):
-            return RequestRefused(
+            return PlaceRefused(
                 f"{said}: it does not take the place where the last read ended. Read the table whole with `data-platform sync"
                 " --refresh`.",
                 status,
@@ -124,6 +124,10 @@ def _left(headers: Mapping[str, str]) -> tuple[int, float] | None:
         if name.lower().startswith("zendesk-ratelimit-") and (found := _TOLD.search(value)):
             return int(found[1]), float(found[2])
     return None
+
+
+class PlaceRefused(RequestRefused):
+    """The place from which a read goes on is none by now: a cursor has expired."""
 
 
 class Body:

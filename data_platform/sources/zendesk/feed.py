@@ -17,12 +17,15 @@ from data_platform.sources.reading import Opening, SourceTable
 from data_platform.sources.records.feed import Known, Page, State, Wanted
 from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
-from data_platform.sources.zendesk.api import Api
+from data_platform.sources.zendesk.api import Api, PlaceRefused
 from data_platform.sources.zendesk.config import connection_of
 from data_platform.sources.zendesk.keys import object_of, zendesk_settings
 from data_platform.sources.zendesk.objects import OBJECTS, ZendeskObject
 from data_platform.sources.zendesk.walk import Fetched, Walk
 
+BEGUN_ANEW = (
+    "Zendesk does not take the cursor of the last read any more: everything was read again from the start"
+)
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -62,11 +65,35 @@ class ZendeskFeed:
     def pages(self, wanted: Wanted) -> Iterator[Page]:
         table = wanted.tables[0]
         found, settings = object_of(table), zendesk_settings(table)
-        for fetched in self._walk(table).pages(wanted.start):
+        for fetched, notes in self._fetched(table, wanted.start):
             records, gone = list(fetched.records), frozenset[int]()
             if settings.removes:
                 records, gone = _removed(table, found, records, fetched)
-            yield Page(records, fetched.state, fetched.text, fetched.origin, gone=gone, more=fetched.more)
+            yield Page(
+                records,
+                fetched.state,
+                fetched.text,
+                fetched.origin,
+                gone=gone,
+                notes=notes,
+                more=fetched.more,
+            )
+
+    def _fetched(self, table: SourceTable, start: State | None) -> Iterator[tuple[Fetched, tuple[str, ...]]]:
+        """The pages from ``start`` on; where Zendesk does not take its cursor any more, all of them, with a note."""
+        walk, begun = self._walk(table), False
+        try:
+            for fetched in walk.pages(start):
+                begun = True
+                yield fetched, ()
+            return
+        except PlaceRefused:
+            if begun or "cursor" not in (start or {}):
+                raise
+        notes: tuple[str, ...] = (BEGUN_ANEW,)
+        for fetched in walk.pages(None):
+            yield fetched, notes
+            notes = ()
 
     def _walk(self, table: SourceTable) -> Walk:
         settings = zendesk_settings(table)

@@ -22,7 +22,7 @@ PLATFORM = """
 environments:
   local:
     landing: {kind: local, path: landing}
-    warehouse: {kind: duckdb, path: warehouse.duckdb, memory_limit: 250MB}
+    warehouse: {kind: duckdb, path: warehouse.duckdb, memory_limit: 200MB}
 """
 """The load takes what ``memory_limit`` gives it; the rest is what is measured."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from data_platform.sync import TableReport, open_platform, sync_changes
+from data_platform_tests.contracts.api_worlds import serving_world
 from data_platform_tests.sources.http.server import Asked, Reply, serving
 from data_platform_tests.sources.rest.test_rewrite import PLATFORM
 
@@ -69,3 +70,25 @@ def test_a_list_by_number_only_is_refused(tmp_path: Path) -> None:
     answer = Reply({"macros": [{"id": 1}], "next_page": "https://acme.zendesk.com/api/v2/macros.json?page=2"})
     report, _, _ = sync(tmp_path, lambda _: answer, "macros")
     assert "gives pages by number only" in str(report.error)
+
+
+def test_a_cursor_that_expired_begins_anew_and_says_so(tmp_path: Path) -> None:
+    with serving_world(tmp_path, "zendesk") as (world, server):
+        for n in range(1, 5):
+            world.items.put(n, "first")
+        world.good()
+        world.items.put(2, "second")
+        plain = server.answer
+
+        def expired(asked: Asked) -> Reply:
+            server.answer = plain
+            return Reply({"error": "InvalidValue"}, 422)
+
+        server.answer = expired
+        report = world.good()
+        assert "everything was read again from the start" in " ".join(report.notes)
+        assert world.notes() == {1: "first", 2: "second", 3: "first", 4: "first"}
+        server.asked.clear()
+        world.items.put(9, "third")
+        assert "again" not in " ".join(world.good().notes)
+        assert [one.query.get("cursor") for one in server.asked] == ["5"]
