@@ -10,7 +10,7 @@ from collections.abc import Collection, Hashable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -24,7 +24,7 @@ from data_platform.sources.ga4.keys import DATE, Report, column_of, ga4_settings
 from data_platform.sources.ga4.names import types_of, unknown
 from data_platform.sources.ga4.quality import columns_of, notes_of
 from data_platform.sources.reading import Opening, SourceTable
-from data_platform.sources.records.feed import Known, Page, State, Wanted
+from data_platform.sources.records.feed import Known, Page, UsualFeed, Wanted
 from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
 from data_platform.tables import Json
@@ -50,7 +50,7 @@ def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
     return looking_of(Ga4Feed(opening), opening)
 
 
-class Ga4Feed:
+class Ga4Feed(UsualFeed):
     """``Feed``."""
 
     def __init__(self, opening: Opening) -> None:
@@ -80,9 +80,6 @@ class Ga4Feed:
 
     def incremental(self, table: SourceTable) -> bool:
         return True
-
-    def lost(self, table: SourceTable, state: State) -> str | None:
-        return None
 
     def pages(self, wanted: Wanted) -> Iterator[Page]:
         table = wanted.tables[0]
@@ -193,12 +190,6 @@ class Ga4Feed:
             return None
         return records, list(notes)
 
-    def must_advance(self, before: State, after: State) -> bool:
-        return before != after
-
-    def acknowledge(self, table: SourceTable, state: State) -> None:
-        """Google keeps nothing for us."""
-
     def interrupt(self) -> None:
         self._client.interrupt()
 
@@ -220,9 +211,6 @@ class Ga4Feed:
 
     def findings(self, head: str, now: datetime) -> Iterator[Finding]:
         return iter(())
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -103,3 +103,23 @@ class Feed(HasPages, Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class UsualFeed:
+    """What most feeds answer alike."""
+
+    def lost(self, table: SourceTable, state: State) -> str | None:
+        return None
+
+    def must_advance(self, before: State, after: State) -> bool:
+        return before != after
+
+    def acknowledge(self, table: SourceTable, state: State) -> None:
+        """Nothing is kept for us."""
+
+    def check(self, tables: Collection[SourceTable]) -> Iterator[str]:
+        """The first page of each table tells more, and is asked for next."""
+        return iter(())
+
+    def __enter__(self) -> Self:
+        return self

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from data_platform.errors import DataPlatformError, SourceError
 from data_platform.findings import Finding
 from data_platform.sources.http.client import Answer
 from data_platform.sources.http.waiting import Clock
 from data_platform.sources.reading import Opening, SourceTable
-from data_platform.sources.records.feed import Known, Page, State, Wanted
+from data_platform.sources.records.feed import Known, Page, State, UsualFeed, Wanted
 from data_platform.sources.records.keys import settings_of
 from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
@@ -58,7 +58,7 @@ def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
     return looking_of(RestFeed(opening), opening)
 
 
-class RestFeed:
+class RestFeed(UsualFeed):
     """``Feed``. ``clock`` is a test's."""
 
     def __init__(self, opening: Opening, clock: Clock | None = None) -> None:
@@ -83,9 +83,6 @@ class RestFeed:
 
     def incremental(self, table: SourceTable) -> bool:
         return level_of(table).endpoint.incremental is not None
-
-    def lost(self, table: SourceTable, state: State) -> str | None:
-        return None
 
     def pages(self, wanted: Wanted) -> Iterator[Page]:
         table = wanted.tables[0]
@@ -146,18 +143,8 @@ class RestFeed:
                     records, wanted.start or {}, day_text, fetched.origin, notes=fetched.notes, more=more
                 )
 
-    def must_advance(self, before: State, after: State) -> bool:
-        return before != after
-
-    def acknowledge(self, table: SourceTable, state: State) -> None:
-        """An API keeps nothing for us."""
-
     def interrupt(self) -> None:
         self._client.interrupt()
-
-    def check(self, tables: Collection[SourceTable]) -> Iterator[str]:
-        """The first page of each table tells more, and is asked for next."""
-        return iter(())
 
     def findings(self, head: str, now: datetime) -> Iterator[Finding]:
         name = f"{head}: answers"
@@ -173,9 +160,6 @@ class RestFeed:
             yield Finding(name, "fail", str(error))
         else:
             yield Finding(name, "ok", f"{level.path} gave a first page.")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

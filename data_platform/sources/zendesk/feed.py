@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, time
 from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -14,7 +13,7 @@ from data_platform.errors import DataPlatformError, SourceError
 from data_platform.findings import Finding
 from data_platform.sources.http.waiting import Clock
 from data_platform.sources.reading import Opening, SourceTable
-from data_platform.sources.records.feed import Known, Page, State, Wanted
+from data_platform.sources.records.feed import Known, Page, State, UsualFeed, Wanted
 from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
 from data_platform.sources.zendesk.api import Api, PlaceRefused
@@ -37,7 +36,7 @@ def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
     return looking_of(ZendeskFeed(opening), opening)
 
 
-class ZendeskFeed:
+class ZendeskFeed(UsualFeed):
     """``Feed``. ``clock`` is a test's."""
 
     def __init__(self, opening: Opening, clock: Clock | None = None) -> None:
@@ -58,9 +57,6 @@ class ZendeskFeed:
 
     def incremental(self, table: SourceTable) -> bool:
         return object_of(table).walked != "list"
-
-    def lost(self, table: SourceTable, state: State) -> str | None:
-        return None
 
     def pages(self, wanted: Wanted) -> Iterator[Page]:
         table = wanted.tables[0]
@@ -100,18 +96,8 @@ class ZendeskFeed:
         params = {"include": ",".join(settings.include)} if settings.include else {}
         return Walk(self._api, str(table.id), object_of(table), params, self._start)
 
-    def must_advance(self, before: State, after: State) -> bool:
-        return before != after
-
-    def acknowledge(self, table: SourceTable, state: State) -> None:
-        """Zendesk keeps nothing for us."""
-
     def interrupt(self) -> None:
         self._api.interrupt()
-
-    def check(self, tables: Collection[SourceTable]) -> Iterator[str]:
-        """The first page of each table tells more, and is asked for next."""
-        return iter(())
 
     def findings(self, head: str, now: datetime) -> Iterator[Finding]:
         if not self._tables:
@@ -123,9 +109,6 @@ class ZendeskFeed:
             yield Finding(f"{head}: answers", "fail", str(error))
         else:
             yield Finding(f"{head}: answers", "ok", f"{object_of(table).endpoint} gave a first page.")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
