@@ -90,16 +90,16 @@ def test_a_sheet_and_a_range(company: Company) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "block", "words"),
+    ("sheets", "block", "words"),
     [
-        (workbook(One=[["id"]], Two=[]), {"excel": {"sheet": "Three"}}, ["no sheet 'Three'", "It has: 'One', 'Two'"]),
-        (workbook(One=[["id", None, "n"], [1, 2, 3]]), {}, ["column 2 has no name", "excel"]),
-        (workbook(One=[["id", "ID"], [1, 2]]), {}, ["'ID' names two columns"]),
-        (b"no workbook", {}, ["no .xlsx workbook"]),
+        ({"One": [["id"]], "Two": []}, {"excel": {"sheet": "Three"}}, ["no sheet 'Three'", "It has: 'One', 'Two'"]),
+        ({"One": [["id", None, "n"], [1, 2, 3]]}, {}, ["column 2 has no name", "excel"]),
+        ({"One": [["id", "ID"], [1, 2]]}, {}, ["'ID' names two columns"]),
+        (None, {}, ["no .xlsx workbook"]),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_said(company: Company, content: bytes, block: Any, words: list[str]) -> None:
-    company.put("a.xlsx", content)
+def test_what_cannot_be_read_is_said(company: Company, sheets: Any, block: Any, words: list[str]) -> None:
+    company.put("a.xlsx", b"no workbook" if sheets is None else workbook(**sheets))
     refused = company.catalog(files="*.xlsx", **block).refused()
     assert "office/t: a.xlsx" in refused and all(word in refused for word in words), refused
     assert company.batches() == []
