@@ -3,15 +3,15 @@
 dbt reads the raw tables through these files. Dagster finds the asset of each source
 by ``meta.dagster.asset_key``. ``data-platform validate --write`` writes the files.
 
-What is made of one source alone stands in folders with its name: ``models/<layer>/<source>``, ``tests/<source>``.
-Where the catalog has no such source, dbt does not read them (``.dbtignore``). What several sources share asks the
-macro ``has_source``, which reads ``macros/catalog_tables.sql``.
+What needs a source stands in a folder with its name, what needs two in a folder within the other's:
+``models/marts/shop``, ``models/marts/shop/stripe``. Where the catalog has no such source, dbt does not read them
+(``.dbtignore``). What a source only adds to asks the macro ``has_source``, which reads ``macros/catalog_tables.sql``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,8 @@ MARK = "# Generated from catalog/sources by `data-platform validate --write`: ch
 STAGING = "dbt/models/staging"
 CATALOG_TABLES = "dbt/macros/catalog_tables.sql"
 IGNORED = "dbt/.dbtignore"
-SOURCE_FOLDERS = ("models/*/{}/", "tests/{}/", "snapshots/{}/")
-"""Below ``dbt/``, the folders of what is made of a source alone."""
+SOURCE_FOLDERS = ("models/**/{}/", "tests/**/{}/", "snapshots/**/{}/")
+"""Below ``dbt/``, the folders of what needs a source, as patterns that dbt and git read alike."""
 
 _LANDED_AS = {
     "hash": "Stored as a keyed hash: equal values have equal hashes.",
@@ -90,13 +90,9 @@ def _reads(folder: Path, source: str) -> bool:
     return any(asked.search(path.read_text(encoding="utf-8")) for path in folder.glob(f"stg_{source}__*.sql"))
 
 
-def of_source(
-    node: Mapping[str, object], names: Iterable[str], folders: Iterable[str] = SOURCE_FOLDERS
-) -> bool:
+def of_source(node: Mapping[str, object], names: Collection[str]) -> bool:
     """Whether a node of dbt's manifest lies in a folder of one of the sources named."""
-    parents = PurePosixPath(str(node["original_file_path"])).parents
-    patterns = [folder.format(name).rstrip("/") for name in names for folder in folders]
-    return any(parent.match(pattern) for parent in parents for pattern in patterns)
+    return any(folder in names for folder in PurePosixPath(str(node["original_file_path"])).parts[1:-1])
 
 
 def _render(source: Source) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from data_platform.catalog import Catalog
-from data_platform.dbt_sources import SOURCE_FOLDERS, of_source
+from data_platform.dbt_sources import of_source
 
 RAW = "raw"
 
@@ -50,12 +50,13 @@ def without(manifest: Mapping[str, Any], names: Collection[str]) -> dict[str, An
 
 def excluded(manifest: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
     """Arguments by which dbt leaves out what ``without`` takes out."""
-    paths = [
-        f"path:{folder.format(name).rstrip('/')}"
-        for name in sorted(names)
-        for folder in SOURCE_FOLDERS
-        if any(of_source(node, [name], [folder]) for node in manifest["nodes"].values())
-    ]
+    folders = {
+        f"{str(node['original_file_path']).partition('/')[0]}/**/{name}"
+        for name in names
+        for node in manifest["nodes"].values()
+        if of_source(node, [name])
+    }
+    paths = [f"path:{folder}" for folder in sorted(folders)]
     return ("--exclude", " ".join(paths)) if paths else ()
 
 

@@ -31,7 +31,7 @@ OTHERS = [dg.AssetKey(["staging", f"stg_shop__{name}"]) for name in ("order_item
     ("message", "said"),
     [
         (
-            "Runtime Error in model order_facts (models/marts/order_facts.sql)\n  Binder Error: Referenced"
+            "Runtime Error in model order_facts (models/marts/shop/order_facts.sql)\n  Binder Error: Referenced"
             ' column "x" not found in FROM clause!\n  Candidate bindings: "a"\n\n  LINE 5: x\n',
             'Binder Error: Referenced column "x" not found in FROM clause!',
         ),
