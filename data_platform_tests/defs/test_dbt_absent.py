@@ -61,7 +61,7 @@ def test_what_stays_depends_on_nothing_that_is_gone(whole: dict[str, Any]) -> No
 def test_dbt_is_told_to_leave_out_the_same(whole: dict[str, Any]) -> None:
     flag, paths = dbt_absent.excluded(whole, ["stripe", "zendesk"])
     assert flag == "--exclude"
-    assert paths.split() == ["path:models/*/stripe", "path:tests/stripe", "path:models/*/zendesk"]
+    assert paths.split() == ["path:models/**/stripe", "path:models/**/zendesk", "path:tests/**/stripe"]
     assert dbt_absent.excluded(whole, []) == ()
 
 
