@@ -86,27 +86,6 @@ def test_a_source_that_is_taken_out_of_the_catalog_takes_its_models_with_it(comp
     assert company.dbt.warnings == []
 
 
-def test_without_the_shop_what_stands_by_itself_stays(company: Company) -> None:
-    """A company whose database is another one takes the shop's file out."""
-    whole = company.has(*OPTIONAL)
-    shop = company.root / "catalog" / "sources" / "shop.yaml"
-    text = shop.read_text()
-    shop.unlink()
-    try:
-        found = company.has(*OPTIONAL)
-    finally:
-        shop.write_text(text)
-    models = {id_.rpartition(".")[2] for id_ in found if id_.startswith("model.")}
-    assert "web_traffic_daily" in models
-    assert {name.partition("__")[0] for name in models} == {
-        *(f"stg_{name}" for name in (*OPTIONAL, "data_platform")),
-        "web_traffic_daily",
-    }
-    assert not [id_ for id_ in found if ".shop." in id_ or id_.startswith("snapshot.")]
-    company.dbt("run")
-    assert company.has(*OPTIONAL) == whole
-
-
 def test_a_source_of_the_catalog_that_never_synced_fails_nothing_and_is_no_difference(
     company: Company,
 ) -> None:
@@ -139,3 +118,24 @@ def test_columns_of_the_systems_that_are_there_are_known(company: Company) -> No
         len(raw_company.DAYS),
     ]
     assert company.dbt.warnings == []
+
+
+def test_without_the_shop_what_stands_by_itself_stays(company: Company) -> None:
+    """A company whose database is another one takes the shop's file out."""
+    whole = company.has(*OPTIONAL)
+    shop = company.root / "catalog" / "sources" / "shop.yaml"
+    text = shop.read_text()
+    shop.unlink()
+    try:
+        found = company.has(*OPTIONAL)
+    finally:
+        shop.write_text(text)
+    models = {id_.rpartition(".")[2] for id_ in found if id_.startswith("model.")}
+    assert "web_traffic_daily" in models
+    assert {name.partition("__")[0] for name in models} == {
+        *(f"stg_{name}" for name in (*OPTIONAL, "data_platform")),
+        "web_traffic_daily",
+    }
+    assert not [id_ for id_ in found if ".shop." in id_ or id_.startswith("snapshot.")]
+    company.dbt("run")
+    assert company.has(*OPTIONAL) == whole
