@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from data_platform.errors import ConfigurationError, SourceError
-from data_platform.findings import Finding
+from data_platform.errors import ConfigurationError, DataPlatformError, SourceError
+from data_platform.findings import Finding, failed
 from data_platform.sources.ga4.client import Client
 from data_platform.sources.ga4.config import connection_of, property_of
 from data_platform.sources.ga4.days import Days, days_of
@@ -210,7 +210,14 @@ class Ga4Feed(UsualFeed):
                 yield str(error)
 
     def findings(self, head: str, now: datetime) -> Iterator[Finding]:
-        return iter(())
+        name = f"{head}: answers"
+        try:
+            fields = self._client.fields()
+        except DataPlatformError as error:
+            yield failed(name, error)
+        else:
+            known = f"{len(fields.dimensions):,} dimensions and {len(fields.metrics):,} metrics"
+            yield Finding(name, "ok", f"The property {self._client.property} answered; it knows {known}.")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
