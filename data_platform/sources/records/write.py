@@ -24,7 +24,7 @@ from data_platform.sql import literal, quoted
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY = "160MB"
+MEMORY = "256MB"
 FETCHED = 500
 ROW_GROUP = 24_576
 
