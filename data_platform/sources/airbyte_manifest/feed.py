@@ -13,7 +13,7 @@ from collections.abc import Collection, Generator, Hashable, Iterator, Mapping, 
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
@@ -33,7 +33,7 @@ from data_platform.sources.airbyte_manifest.protocol import (
 )
 from data_platform.sources.given import resolved
 from data_platform.sources.reading import Opening, SourceTable
-from data_platform.sources.records.feed import Known, Page, State, Wanted
+from data_platform.sources.records.feed import Known, Page, State, UsualFeed, Wanted
 from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
 
@@ -93,7 +93,7 @@ class Connector:
         return SourceError(f"{where}: Airbyte's program says: {said}")
 
 
-class AirbyteFeed:
+class AirbyteFeed(UsualFeed):
     """``Feed``."""
 
     def __init__(self, opening: Opening) -> None:
@@ -123,9 +123,6 @@ class AirbyteFeed:
 
     def incremental(self, table: SourceTable) -> bool:
         return "incremental" in self._stream(table)[0].supported_sync_modes
-
-    def lost(self, table: SourceTable, state: State) -> str | None:
-        return None
 
     def pages(self, wanted: Wanted) -> Iterator[Page]:
         table = wanted.tables[0]
@@ -186,9 +183,6 @@ class AirbyteFeed:
     def must_advance(self, before: State, after: State) -> bool:
         return before.get("airbyte") != after.get("airbyte")
 
-    def acknowledge(self, table: SourceTable, state: State) -> None:
-        """A connector keeps nothing for us."""
-
     def interrupt(self) -> None:
         self._connector.program.stop.set()
 
@@ -218,9 +212,6 @@ class AirbyteFeed:
                         yield Finding(name, "fail", f"Airbyte's program says: {said}")
                     return
         yield Finding(name, "fail", "Airbyte's program ended without a word.")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,7 +25,7 @@ from data_platform.sources.dlt.config import called, connection_of
 from data_platform.sources.dlt.keys import Keeps, dlt_settings
 from data_platform.sources.dlt.values import NOT_JSON, NoRecord, Types, Unfit, encoded
 from data_platform.sources.reading import Opening, SourceTable
-from data_platform.sources.records.feed import Known, Page, State, Wanted
+from data_platform.sources.records.feed import Known, Page, State, UsualFeed, Wanted
 from data_platform.sources.records.looking import RecordsLooking, looking_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
 from data_platform.sources.rejected import Rejected
@@ -47,7 +47,7 @@ def open_looking(opening: Opening) -> AbstractContextManager[RecordsLooking]:
     return looking_of(DltFeed(opening), opening)
 
 
-class DltFeed:
+class DltFeed(UsualFeed):
     """``Feed``."""
 
     def __init__(self, opening: Opening) -> None:
@@ -96,9 +96,6 @@ class DltFeed:
             return "read" if any(incrementals(self._resource(table))) else "none"
         return found
 
-    def lost(self, table: SourceTable, state: State) -> str | None:
-        return None
-
     def pages(self, wanted: Wanted) -> Iterator[Page]:
         from data_platform.sources.dlt.run import Run
         from data_platform.sources.dlt.state import kept, restored
@@ -146,12 +143,6 @@ class DltFeed:
             )
         return state
 
-    def must_advance(self, before: State, after: State) -> bool:
-        return before != after
-
-    def acknowledge(self, table: SourceTable, state: State) -> None:
-        """A dlt source keeps nothing for us."""
-
     def interrupt(self) -> None:
         self._stop.set()
 
@@ -174,9 +165,6 @@ class DltFeed:
     def findings(self, head: str, now: datetime) -> Iterator[Finding]:
         names = ", ".join(map(str, self._source.resources))
         yield Finding(f"{head}: gives resources", "ok", f"{self._called.function} gives {names}.")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -12,7 +12,7 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from data_platform.errors import DataPlatformError
 from data_platform.findings import Finding
@@ -22,7 +22,7 @@ from data_platform.sources.inbox.secrets import secrets_of
 from data_platform.sources.inbox.walk import advanced, reached_of
 from data_platform.sources.inbox.whole import not_again
 from data_platform.sources.reading import Ask, Described, Drift, Opening, Plan, Prior, SourceTable
-from data_platform.sources.records.feed import Known, Page, State, Wanted
+from data_platform.sources.records.feed import Known, Page, State, UsualFeed, Wanted
 from data_platform.sources.records.keys import settings_of
 from data_platform.sources.records.reading import RecordsReading, reading_of
 from data_platform.sources.stripe import deliveries, events
@@ -51,7 +51,7 @@ class StripeReading(RecordsReading):
         return plan
 
 
-class StripeFeed:
+class StripeFeed(UsualFeed):
     """``Feed``. ``clock`` is a test's."""
 
     def __init__(self, opening: Opening, clock: Clock | None = None) -> None:
@@ -270,9 +270,6 @@ class StripeFeed:
         if self._connection.webhook_secret_env is not None:
             waiting = len(self._inbox.places())
             yield Finding(f"{head}: inbox", "ok", f"{waiting:,} objects of deliveries wait.")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

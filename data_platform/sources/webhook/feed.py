@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self
 
 from data_platform.errors import DataPlatformError
 from data_platform.findings import Finding
@@ -13,14 +12,14 @@ from data_platform.sources.inbox.delivery import Delivery, Place
 from data_platform.sources.inbox.secrets import secrets_of
 from data_platform.sources.inbox.walk import advanced, needed, origin_of, reached_of, walk
 from data_platform.sources.reading import Opening, SourceTable
-from data_platform.sources.records.feed import Known, Page, State, Wanted
+from data_platform.sources.records.feed import Known, Page, State, UsualFeed, Wanted
 from data_platform.sources.rejected import Rejected
 from data_platform.sources.webhook.config import connection_of, hook
 from data_platform.sources.webhook.event import KNOWN, PAYLOAD, Unreadable, event_of
 from data_platform.sources.webhook.keys import settings_of
 
 
-class WebhookFeed:
+class WebhookFeed(UsualFeed):
     """``Feed``. The state is that of ``sources.inbox.walk``."""
 
     def __init__(self, opening: Opening) -> None:
@@ -46,9 +45,6 @@ class WebhookFeed:
 
     def incremental(self, table: SourceTable) -> bool:
         return True
-
-    def lost(self, table: SourceTable, state: State) -> str | None:
-        return None
 
     def pages(self, wanted: Wanted) -> Iterator[Page]:
         table = wanted.tables[0]
@@ -106,9 +102,6 @@ class WebhookFeed:
             yield Finding(f"{head}: secret", "ok", f"{self._connection.secret_env} holds {secrets}.")
         waiting = len(self.inbox.places())
         yield Finding(f"{head}: inbox", "ok", f"{waiting:,} objects of deliveries wait.")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
