@@ -46,6 +46,11 @@ def documented(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", rows)) - SHARED
 
 
+def test_no_page_holds_both_sides_of_a_merge() -> None:
+    for path in [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]:
+        assert not re.search(r"^(<{7}|={7}|>{7})( |$)", path.read_text(encoding="utf-8"), re.M), path.name
+
+
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
     names = ("sandbox", "backup", "restore", "quarantine")
     groups = {f"data-platform {name}" for name in names}
