@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from data_platform.sync import Platform, TableReport, check_sources, open_platform, sync_changes
-from data_platform.tables import TableId
 from data_platform_tests.sources.http.server import Asked, Reply
+from data_platform_tests.sources.project import SourceProject
 
-KEY = "a test's key, long enough to be taken"
 MANIFEST = Path(__file__).parent / "manifest.yaml"
 AIRBYTE = Path(__file__).parents[3] / ".airbyte"
 
@@ -47,51 +43,11 @@ class Items:
         return Reply(f'{{"data": [{", ".join(page)}], "next": {after}}}'.encode())
 
 
-@dataclass
-class Project:
-    root: Path
-
+class Project(SourceProject):
     def write(self, tables: Mapping[str, Any], manifest: Path = MANIFEST, **connection: Any) -> Project:
-        (self.root / "catalog" / "sources").mkdir(parents=True, exist_ok=True)
-        local = {
-            "landing": {"kind": "local", "path": "landing"},
-            "warehouse": {"kind": "duckdb", "path": "warehouse.duckdb", "wait_seconds": 20},
-        }
-        (self.root / "catalog" / "platform.yaml").write_text(
-            yaml.safe_dump({"environments": {"local": local}})
-        )
         reached = {"manifest": str(manifest), "environment": str(AIRBYTE), **connection}
-        file = {"source": "shop", "kind": "airbyte_manifest", "connection": reached, "tables": dict(tables)}
-        (self.root / "catalog" / "sources" / "shop.yaml").write_text(yaml.safe_dump(file))
+        self.catalog(kind="airbyte_manifest", connection=reached, tables=dict(tables))
         return self
-
-    def platform(self) -> Platform:
-        return open_platform(
-            self.root, "local", {**os.environ, "DATA_PLATFORM_HASH_KEY": KEY, "SHOP_TOKEN": "s3cr3t-token"}
-        )
-
-    def sync(self, **options: Any) -> dict[str, TableReport]:
-        return {report.table.table: report for report in sync_changes(self.platform(), "shop", **options)}
-
-    def good(self, **options: Any) -> dict[str, TableReport]:
-        reports = self.sync(**options)
-        assert not [str(report.error) for report in reports.values() if report.error]
-        return reports
-
-    def failure(self, table: str = "items") -> str:
-        error = self.sync()[table].error
-        assert error is not None
-        return f"{type(error).__name__}: {error}"
-
-    def mistakes(self) -> list[str]:
-        return check_sources(self.platform()).mistakes
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self.platform().warehouse(read_only=True) as warehouse:
-            return [tuple(row) for row in warehouse.query(query).rows]
-
-    def batches(self, table: str = "items") -> list[Any]:
-        return self.platform().ledger.since(TableId("shop", table), 0)
 
 
 @pytest.fixture

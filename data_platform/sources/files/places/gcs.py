@@ -10,29 +10,26 @@ from typing import Any
 
 from data_platform.errors import ConfigurationError, SourceError, SourceUnreachable
 from data_platform.sources.environment import value_of
-from data_platform.sources.files.connection import Address, FilesConnection
 from data_platform.sources.files.known import Listed
 from data_platform.sources.files.pattern import Pattern
 from data_platform.sources.files.places import remote
-from data_platform.sources.files.places.remote import CHANGED, is_enough, is_visible, scratch_of
+from data_platform.sources.files.places.remote import (
+    CHANGED,
+    Bucket,
+    is_enough,
+    is_visible,
+    scratch_of,
+    whole,
+)
 
 SECONDS = 60
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
 
-class GCSPlace:
+class GCSPlace(Bucket):
     """``Place``."""
 
-    local = False
-
-    def __init__(
-        self, at: Address, connection: FilesConnection, environ: Mapping[str, str], source: str
-    ) -> None:
-        self._at, self._connection = at, connection
-        self._environ, self._source = environ, source
-        service = f" at {connection.endpoint_url}" if connection.endpoint_url else ""
-        self.url = f"gs://{at.host}/{at.folder}{service}"
-        self._opened: Any = None
+    scheme = "gs"
 
     @property
     def _bucket(self) -> Any:
@@ -98,14 +95,7 @@ class GCSPlace:
                 raw_download=True,
                 timeout=SECONDS,
             )
-        if file.stat().st_size != listed.size:
-            raise SourceUnreachable(
-                f"{listed.path}: {file.stat().st_size:,} of its {listed.size:,} bytes arrived. Sync again."
-            )
-        return file
-
-    def same(self, listed: Listed) -> bool:
-        return True  # the bytes that were fetched are those that were listed
+        return whole(file, listed)
 
     def close(self) -> None:
         if self._opened is not None:

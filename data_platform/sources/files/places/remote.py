@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
-from data_platform.errors import SourceError
-from data_platform.sources.files.known import FILES_MAX
+from data_platform.errors import SourceError, SourceUnreachable
+from data_platform.sources.files.connection import Address, FilesConnection
+from data_platform.sources.files.known import FILES_MAX, Listed
 
 LOOKED_AT_MAX = 1_000_000
 """Names of one listing."""
@@ -34,3 +37,32 @@ def is_enough(found: int, looked_at: int, url: str) -> bool:
             " fewer."
         )
     return found > FILES_MAX
+
+
+class Bucket:
+    """A ``Place`` whose objects are whole as soon as they are listed, and fetched in the version that was listed."""
+
+    scheme: ClassVar[str]
+    local = False
+
+    def __init__(
+        self, at: Address, connection: FilesConnection, environ: Mapping[str, str], source: str
+    ) -> None:
+        self._at, self._connection = at, connection
+        self._environ, self._source = environ, source
+        service = f" at {connection.endpoint_url}" if connection.endpoint_url else ""
+        self.url = f"{self.scheme}://{at.host}/{at.folder}{service}"
+        self._opened: Any = None
+
+    def same(self, listed: Listed) -> bool:
+        return True  # the bytes that were fetched are those that were listed
+
+
+def whole(file: Path, listed: Listed) -> Path:
+    """``file``; SourceUnreachable where only a part of it arrived."""
+    arrived = file.stat().st_size
+    if arrived != listed.size:
+        raise SourceUnreachable(
+            f"{listed.path}: {arrived:,} of its {listed.size:,} bytes arrived. Sync again."
+        )
+    return file

@@ -9,11 +9,17 @@ from typing import Any
 
 from data_platform.errors import SourceError, SourceUnreachable
 from data_platform.sources.environment import value_of
-from data_platform.sources.files.connection import Address, FilesConnection
 from data_platform.sources.files.known import Listed
 from data_platform.sources.files.pattern import Pattern
 from data_platform.sources.files.places import remote
-from data_platform.sources.files.places.remote import CHANGED, is_enough, is_visible, scratch_of
+from data_platform.sources.files.places.remote import (
+    CHANGED,
+    Bucket,
+    is_enough,
+    is_visible,
+    scratch_of,
+    whole,
+)
 
 ATTEMPTS, CONNECT_SECONDS, ANSWER_SECONDS = 5, 10, 60
 PIECE = 1 << 20
@@ -34,19 +40,10 @@ _REFUSALS = (
 )  # fmt: skip
 
 
-class S3Place:
+class S3Place(Bucket):
     """``Place``."""
 
-    local = False
-
-    def __init__(
-        self, at: Address, connection: FilesConnection, environ: Mapping[str, str], source: str
-    ) -> None:
-        self._at, self._connection = at, connection
-        self._environ, self._source = environ, source
-        service = f" at {connection.endpoint_url}" if connection.endpoint_url else ""
-        self.url = f"s3://{at.host}/{at.folder}{service}"
-        self._opened: Any = None
+    scheme = "s3"
 
     @property
     def _client(self) -> Any:
@@ -107,14 +104,7 @@ class S3Place:
             with file.open("wb") as target:
                 for piece in answer["Body"].iter_chunks(PIECE):
                     target.write(piece)
-        if file.stat().st_size != listed.size:
-            raise SourceUnreachable(
-                f"{listed.path}: {file.stat().st_size:,} of its {listed.size:,} bytes arrived. Sync again."
-            )
-        return file
-
-    def same(self, listed: Listed) -> bool:
-        return True  # the bytes that were fetched are those that were listed
+        return whole(file, listed)
 
     def close(self) -> None:
         if self._opened is not None:
