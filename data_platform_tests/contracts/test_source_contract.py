@@ -10,7 +10,6 @@ import inspect
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from data_platform.sources.files import reading as files
 from data_platform.sources.files.looking import FilesLooking
 from data_platform.sources.files.reading import FilesReading
 from data_platform.sources.ga4 import feed as ga4_feed
-from data_platform.sources.kind import Capabilities
 from data_platform.sources.looking import Looking
 from data_platform.sources.postgres.looking import PostgresLooking
 from data_platform.sources.postgres.reading import PostgresReading
@@ -37,7 +35,6 @@ from data_platform.sync import check_sources
 from data_platform.sync import finish as finish_module
 from data_platform_tests.contracts.api_worlds import APIS, Analytics, serving_world
 from data_platform_tests.contracts.connector_worlds import AirbyteItems, DltItems
-from data_platform_tests.contracts.toy_source import kind as toy_kind
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
 from data_platform_tests.contracts.worlds import (
@@ -49,6 +46,7 @@ from data_platform_tests.contracts.worlds import (
     ToyLog,
     ToyPages,
     World,
+    filled,
 )
 
 PLANTED = {
@@ -115,20 +113,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         made = World(tmp_path, ToyPages(tmp_path / "piles"))
     made.items.make()
     yield made.catalog()
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
-    made = World(tmp_path, ToyLog(tmp_path / "logs"))
-    made.items.make()
-    return made.catalog()
-
-
-def filled(world: World, count: int) -> dict[int, str]:
-    for n in range(1, count + 1):
-        world.items.put(n, f"first {n}")
-    return {n: f"first {n}" for n in range(1, count + 1)}
 
 
 def until_deletes_are_seen(world: World) -> None:
@@ -387,84 +371,3 @@ def test_a_read_is_of_its_snapshot_and_the_evidence_names_it(world: World) -> No
         or world.items.found_by_reading
         or batch.version in {column.name for column in batch.columns}
     )
-
-
-# ---- what PostgreSQL has no use for yet
-
-
-def test_a_long_read_lands_in_steps_that_replace_and_then_add(toy: World) -> None:
-    filled(toy, 12)
-    report = toy.good()
-    assert [(b.operation, b.load, b.rows) for b in toy.batches()] == [
-        ("refresh", "replace", 5), ("changes", "merge", 5), ("changes", "merge", 2),
-    ]  # fmt: skip
-    assert [load.sequence for load in report.loaded] == [1, 2, 3]
-    assert report.rows == 12 and report.bytes == sum(b.bytes for b in toy.batches())
-    assert (report.position_before, report.position_after) == (None, toy.batches()[-1].position_after)
-    assert isinstance(toy.items, ToyLog) and toy.items.log.acknowledged == 12
-    filled(toy, 12)
-    toy.good(refresh=["items"])
-    assert len(toy.notes()) == 12
-
-
-@pytest.mark.parametrize("deletes", ["refresh", "events"])
-def test_a_verified_sync_without_a_proof_reads_whole_where_only_that_shows_deletes(
-    toy: World, monkeypatch: pytest.MonkeyPatch, deletes: Any
-) -> None:
-    can = Capabilities(deletes=deletes, proof="none", slices=False)
-    monkeypatch.setattr(toy_kind, "KIND", replace(toy_kind.KIND, capabilities=can))
-    filled(toy, 4)
-    toy.good()
-    toy.items.put(5, "fifth")
-    toy.good(verify=True)
-    whole = [("refresh", 5)] if deletes == "refresh" else [("changes", 1)]
-    assert [(b.operation, b.rows) for b in toy.batches()] == [("refresh", 4), *whole]
-
-
-def test_marks_of_the_deleted_are_no_columns_of_the_warehouse(toy: World) -> None:
-    filled(toy, 3)
-    toy.good()
-    toy.items.delete(2)
-    batch = toy.good().manifest
-    assert batch is not None and (batch.deleted, batch.rows) == ("_gone", 1)
-    with toy.platform().warehouse(read_only=True) as warehouse:
-        columns = warehouse.query("SELECT * FROM raw_shop.items").columns
-    assert "_gone" not in columns and "_offset" in columns
-    assert toy.notes() == {1: "first 1", 3: "first 3"}
-
-
-def test_a_page_that_came_twice_is_read_once(toy: World) -> None:
-    filled(toy, 4)
-    assert isinstance(toy.items, ToyLog)
-    for offset, line in enumerate(list(toy.items.log.lines())):
-        toy.items.log.append(line["row"], offset=offset)
-    toy.items.put(5, "after it")
-    toy.good()
-    assert list(toy.notes()) == [1, 2, 3, 4, 5]
-    assert sum(b.rows for b in toy.batches()) == 5
-
-
-def test_a_position_that_cannot_be_read_any_more_says_what_to_do(toy: World) -> None:
-    filled(toy, 3)
-    toy.good()
-    filled(toy, 3)
-    assert isinstance(toy.items, ToyLog)
-    toy.items.log.truncate(before=5)
-    error = toy.sync().error
-    assert isinstance(error, PositionLost)
-    assert "shop/items" in str(error) and "data-platform sync --refresh shop/items" in str(error)
-    assert toy.notes()[3] == "first 3", "what has landed stays"
-    toy.good(refresh=["items"])
-    assert list(toy.notes()) == [3]
-
-
-def test_another_system_is_read_whole(toy: World) -> None:
-    filled(toy, 2)
-    toy.good()
-    assert isinstance(toy.items, ToyLog)
-    (toy.items.folder / "system").write_text("toy-2")
-    assert toy.look().moved is True
-    report = toy.good()
-    assert report.operation == "refresh"
-    assert "another system (toy-2) than the one read before (toy-1)" in " ".join(report.notes)
-    assert toy.good().manifest is None

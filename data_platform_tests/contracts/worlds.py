@@ -345,3 +345,9 @@ class World:
 
     def batches(self) -> list[Manifest]:
         return self.platform().ledger.since(ITEMS, 0)
+
+
+def filled(world: World, count: int) -> dict[int, str]:
+    for n in range(1, count + 1):
+        world.items.put(n, f"first {n}")
+    return {n: f"first {n}" for n in range(1, count + 1)}
