@@ -175,6 +175,9 @@ class _Under:
         with self._store.local(self._key(key)) as path:
             yield path
 
+    def address(self, key: str) -> str | None:
+        return self._store.address(self._key(key))
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         with self._store.scratch() as folder:

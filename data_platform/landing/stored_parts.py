@@ -24,6 +24,12 @@ def open_parts(chain: Chain, manifest: Manifest, verified: bool = False) -> Iter
         yield [stack.enter_context(open_part(chain, manifest, part, verified)) for part in manifest.parts]
 
 
+def addresses(store: Store, manifest: Manifest) -> tuple[str, ...]:
+    """Where an engine of the cloud finds the batch's parts, in their order; none where the store is no bucket."""
+    found = [store.address(part.key) for part in manifest.parts]
+    return tuple(address for address in found if address is not None)
+
+
 @contextmanager
 def open_part(chain: Chain, manifest: Manifest, part: Part, verified: bool = False) -> Iterator[Path]:
     """One part of ``open_parts``, or the object of the batch's quarantine."""

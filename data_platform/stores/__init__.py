@@ -79,5 +79,9 @@ class Store(Protocol):
     def local(self, key: str) -> AbstractContextManager[Path]:
         """The object as a local file while the block runs; ``KeyError`` if it does not exist."""
 
+    def address(self, key: str) -> str | None:
+        """Where others find the object, such as ``s3://bucket/prefix/key``: an engine of the cloud reads it from there.
+        None in a store that is no bucket. Nothing is asked; the object may not exist."""
+
     def scratch(self) -> AbstractContextManager[Path]:
         """A private, empty folder for files that will be put; removed at the end of the block."""

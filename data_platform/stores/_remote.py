@@ -106,6 +106,9 @@ class RemoteStore(ABC):
                     )
             yield path
 
+    def address(self, key: str) -> str:
+        return f"{self.url}/{'/'.join(pieces(key))}"
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         with ExitStack() as stack:

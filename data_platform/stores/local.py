@@ -147,6 +147,9 @@ class LocalStore:
             raise KeyError(key)
         yield path
 
+    def address(self, key: str) -> None:
+        return None
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         base = self.path / _SCRATCH

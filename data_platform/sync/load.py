@@ -9,7 +9,7 @@ from data_platform.catalog import Table
 from data_platform.duckdb_sql import keeps_text
 from data_platform.errors import DataPlatformError
 from data_platform.landing.manifest import Manifest
-from data_platform.landing.stored_parts import open_parts
+from data_platform.landing.stored_parts import addresses, open_parts
 from data_platform.landing.tail import Mark
 from data_platform.quality.completeness import CompletenessReport, compare
 from data_platform.quality.evaluated import evaluate_table, to_text
@@ -47,7 +47,7 @@ def load_pending(
     for manifest in platform.ledger.pending(table, sequence, digest):
         verified = fresh is not None and manifest.nonce == fresh.nonce
         with open_parts(platform.ledger, manifest, verified=verified) as parts:
-            results.append(warehouse.load(manifest, parts))
+            results.append(warehouse.load(manifest, parts, addresses=addresses(platform.store, manifest)))
     if results and platform.rules_with_load:
         # before anybody else can open the file: the graph finds a batch with what its rules say of it
         evaluated = evaluate_table(warehouse, platform.catalog.table(table), platform.clock())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from data_platform.errors import ConfigurationError, LedgerBroken, WarehouseError
-from data_platform.landing.stored_parts import open_parts
+from data_platform.landing.stored_parts import addresses, open_parts
 from data_platform.landing.verify import contradictions
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
@@ -90,7 +90,7 @@ def _rebuild(
     batches = platform.ledger.until(table, at)
     for done, manifest in enumerate(batches, 1):
         with open_parts(platform.ledger, manifest) as parts:
-            warehouse.load(manifest, parts)
+            warehouse.load(manifest, parts, addresses=addresses(platform.store, manifest))
         if progress is not None:
             progress(str(table), done, len(batches))
     last = batches[-1] if batches else None

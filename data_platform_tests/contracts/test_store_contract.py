@@ -195,6 +195,23 @@ def test_put_file_moves_and_scratch_leaves_nothing(store: Store) -> None:
         assert path.read_bytes() == b"rows"
 
 
+def test_an_address_leads_others_to_the_object(store: Store, tmp_path: Path) -> None:
+    """By a client that knows nothing of the store's prefix; the store itself asks nothing for it."""
+    store.put_new("shop/a=b/part 1.parquet", b"rows")
+    address = store.address("shop/a=b/part 1.parquet")
+    if isinstance(store, LocalStore):
+        assert address is None
+        return
+    assert address is not None and address.startswith(f"{store.url}/")
+    scheme, _, rest = address.partition("://")
+    bucket, _, name = rest.partition("/")
+    whole = store.config.model_copy(update={"bucket": bucket, "prefix": ""})
+    other = type(store)(whole, tmp_path / "other", environ=store._environ)
+    assert (scheme, other.read(name)) == ({"S3Store": "s3", "GCSStore": "gs"}[type(store).__name__], b"rows")
+    with pytest.raises(ValueError):
+        store.address("../outside")
+
+
 def test_a_hint_may_be_overwritten(store: Store) -> None:
     store.put_hint("t/looked.json", b"1")
     store.put_hint("t/looked.json", b"2")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from data_platform.landing.manifest import Manifest
 from data_platform.stores.s3.store import S3Store
 from data_platform.sync import load_pending
+from data_platform.sync.rebuild import rebuild
 from data_platform.tables import TableId
+from data_platform.warehouses import LoadableBatch, LoadResult
+from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
 from data_platform_tests.landing.chains import problems_of
 from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
 from data_platform_tests.sync.conftest import COLUMNS, ORDERS, ORDERS_SQL, Project
@@ -62,11 +67,37 @@ def test_a_warehouse_is_synced_through_a_bucket_and_rebuilt_from_it(project: Pro
 
         (project.root / "warehouse.duckdb").unlink()
         fetched.clear()
+        addresses = told_addresses(patch)
         load_pending(project.platform(), TableId("shop", "orders"))
+        landed = [part.key for batch in batches(project) for part in batch.parts]
+        assert addresses == [store.address(key) for key in landed], "where an engine of the cloud reads them"
+        addresses.clear()
+        rebuild(project.platform(), project.root / "anew.duckdb")
+        assert addresses == [store.address(key) for key in landed]
         assert fetched, "every part is fetched again, and checked"
         assert project.difference("orders", COLUMNS) == ([], [])
     assert not project.good()["orders"].loaded
     assert list((project.root / "cache").iterdir()) == [], "nothing is left on the way"
+
+
+def told_addresses(patch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that loads are given from now on."""
+    told: list[str] = []
+    load = DuckDBWarehouse.load
+
+    def noting(self: DuckDBWarehouse, made: LoadableBatch, parts: Any, *, addresses: Any = ()) -> LoadResult:
+        assert len(parts) == len(addresses)
+        told.extend(addresses)
+        return load(self, made, parts, addresses=addresses)
+
+    patch.setattr(DuckDBWarehouse, "load", noting)
+    return told
+
+
+def batches(project: Project) -> list[Manifest]:
+    ledger = project.platform().ledger
+    table = TableId("shop", "orders")
+    return [ledger.read(table, sequence) for sequence in project.ledger_sequences("orders")]
 
 
 def test_a_bucket_that_refuses_fails_the_table_and_nothing_else(

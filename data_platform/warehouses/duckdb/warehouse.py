@@ -49,7 +49,9 @@ class DuckDBWarehouse:
         self._newest_known = self._newest_known or records.newest_is_known(self.connection)
         return records.newest(self.connection, table, known=self._newest_known)
 
-    def load(self, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
+    def load(
+        self, manifest: LoadableBatch, parts: Sequence[Path], *, addresses: Sequence[str] = ()
+    ) -> LoadResult:
         with readable_errors(self.path, f"load batch {manifest.sequence} of {manifest.table}"):
             if not self._prepared:
                 with records.WRITING:

@@ -77,7 +77,9 @@ class ToyWarehouse:
         ).fetchall()
         return [LoadedBatch(TableId(source, name), *rest) for source, name, *rest in found]
 
-    def load(self, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
+    def load(
+        self, manifest: LoadableBatch, parts: Sequence[Path], *, addresses: Sequence[str] = ()
+    ) -> LoadResult:
         held = {one.sequence: one for one in self._batches() if one.table == manifest.table}
         if not batch.follows(manifest, held[max(held)] if held else None, held.get):
             return LoadResult(manifest.sequence, 0, 0, {}, 0)
