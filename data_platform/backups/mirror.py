@@ -8,10 +8,11 @@ and a chain with a gap is worthless.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.manifest import LedgerHead
@@ -23,6 +24,8 @@ from data_platform.landing.redaction import QUARANTINE, Rewrites
 from data_platform.landing.stored_parts import damage_of, open_part
 from data_platform.stores import Store
 from data_platform.tables import TableId
+
+T = TypeVar("T")
 
 PREFIX = "ledger"
 
@@ -141,6 +144,10 @@ class _Under:
         self._store, self._prefix = store, prefix
         self.url = f"{store.url}/{prefix}"
         self.folder = store.folder
+        self.requests_at_once = store.requests_at_once
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        return self._store.together(calls)
 
     def put_new(self, key: str, data: bytes) -> bool:
         return self._store.put_new(self._key(key), data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,7 +76,9 @@ def status(
     with progress("reading the ledger"):
         loaded, trouble = ask_warehouse(platform, tables)
         looks = platform.ledger.looks()
-        found = [look(platform, table, loaded, now, looks) for table in tables]
+        found = platform.store.together(
+            [partial(look, platform, table, loaded, now, looks) for table in tables]
+        )
     if json:
         say_json(
             {

@@ -21,7 +21,10 @@ from data_platform.defs.names import TOLD_BY_CHECKS
 from data_platform.defs.run_problems import RunFact, first_failure, healing_run, standing_failures
 
 LOOK_BACK = timedelta(days=3)
-RUNS_MAX = 200
+RUNS_MAX = 5_000
+"""So many of the newest runs are looked through for a failure that stands, and for what ended it."""
+RUNS_BEFORE = 200
+"""Runs that began before the first failure may have ended after it: so many of them are read, too."""
 RECORDS_AT_A_TIME = 20
 STEPS_MAX = 20
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
@@ -73,6 +76,8 @@ class FinishedRuns:
         )
         if failed.isdisjoint(newest):
             return []
+        first = max(number for number, run_id in enumerate(newest) if run_id in failed)
+        newest = newest[: first + RUNS_BEFORE]
         self._known = {
             run_id: fact
             for run_id in newest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -13,7 +13,8 @@ from data_platform.defs.probing import Attempt
 from data_platform.tables import TableId
 
 LOOK_BACK = timedelta(days=1)
-RUNS_MAX = 100
+PAGE = 100
+"""Runs asked for at a time. All are: a queued run that is left out would be requested once more at every tick."""
 
 
 def busy_tables(instance: dg.DagsterInstance, whole: Mapping[str, Collection[TableId]]) -> set[TableId]:
@@ -21,8 +22,10 @@ def busy_tables(instance: dg.DagsterInstance, whole: Mapping[str, Collection[Tab
 
     ``whole`` maps the jobs that run without a selection of assets to their tables.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES), limit=RUNS_MAX)
-    return {table for run in runs for table in tables_of(run, whole)}
+    unfinished = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
+    return {
+        table for record in _records(instance, unfinished) for table in tables_of(record.dagster_run, whole)
+    }
 
 
 def failures(
@@ -36,7 +39,7 @@ def failures(
     A run that failed for another table brought this one its rows, so it does not count.
     """
     wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=now - LOOK_BACK)
-    records = instance.get_run_records(wanted, limit=RUNS_MAX)
+    records = list(_records(instance, wanted))
     if not any(True for r in records for _ in tables_of(r.dagster_run, whole)):
         return []
     done = last_materialized(instance, tables)
@@ -48,6 +51,16 @@ def failures(
         and record.end_time is not None
         and done.get(table, 0.0) < (record.start_time or record.end_time)
     ]
+
+
+def _records(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> Iterator[dg.RunRecord]:
+    """Every run that is ``wanted``, the newest first."""
+    cursor: str | None = None
+    while records := instance.get_run_records(wanted, limit=PAGE, cursor=cursor):
+        yield from records
+        cursor = records[-1].dagster_run.run_id
+        if len(records) < PAGE:
+            return
 
 
 def tables_of(run: dg.DagsterRun, whole: Mapping[str, Collection[TableId]]) -> Iterable[TableId]:

@@ -10,10 +10,12 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Self
 
 from data_platform.errors import LedgerBroken
 from data_platform.landing import vouching, words
-from data_platform.landing.keys import manifest_key, manifest_sequence
+from data_platform.landing.ends import TABLES_AT_ONCE, Ends, last_of, read_ends
+from data_platform.landing.keys import manifest_key
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.redaction import KEY_VARIABLE, Rewrites, redaction_key
 from data_platform.landing.signing import NOT_SIGNED, Signer
@@ -34,6 +36,17 @@ class Chain:
         self.store = store
         self.environ = environ
         self.signer = signer
+        self._ends = Ends()
+
+    def ahead_of(self, tables: Sequence[TableId], *, states: bool) -> Iterator[tuple[Self, TableId]]:
+        """For one look at each of ``tables``, in order: a ledger that has read the newest manifest already, together
+        with those of the tables beside it; with ``states``, all that the state is made of. It does not see what is
+        committed later."""
+        for start in range(0, len(tables), TABLES_AT_ONCE):
+            group = tables[start : start + TABLES_AT_ONCE]
+            looking = type(self)(self.store, self.environ, self.signer)
+            looking._ends = read_ends(self.store, group, states=states)
+            yield from ((looking, table) for table in group)
 
     def head(self, table: TableId) -> Manifest | None:
         """The newest manifest: one listing of one key and one read. Where manifests are signed, so is it, or
@@ -48,14 +61,14 @@ class Chain:
 
     def last(self, table: TableId) -> int:
         """The sequence of the newest manifest; 0 before the first."""
-        keys = self.store.list(f"{table}/manifests", limit=1)
-        return manifest_sequence(table, keys[0]) if keys else 0
+        known = self._ends.last.get(table)
+        return last_of(self.store, table) if known is None else known
 
     def read(self, table: TableId, sequence: int) -> Manifest:
         """One manifest, verified. ``LedgerBroken`` when it is missing, altered or misplaced."""
         key = manifest_key(table, sequence)
         try:
-            data = self.store.read(key)
+            data = self._ends.objects.get(key) or self.store.read(key)
         except KeyError:
             raise LedgerBroken(
                 f"Batch {sequence} of {table} has no manifest ({key} in {self.store.url}), though later"

@@ -5,11 +5,13 @@ A store keeps named objects. Nothing here knows what a batch or a manifest is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class StoreConfig(Protocol):
@@ -33,10 +35,16 @@ class Store(Protocol):
     """Keys are ``/``-separated and relative. A reader never sees a partly written object."""
 
     url: str
+    requests_at_once: int
+    """How many requests it answers side by side; 1 where that gains nothing."""
 
     @property
     def folder(self) -> Path:
         """All files of ``local`` and ``scratch`` are below this folder."""
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """The answers of ``calls``, each a request or a few that depend on no other one, in their order: so many of
+        them at a time as ``requests_at_once`` says. The first error is raised."""
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create ``key`` durably unless it exists. False if it exists: nothing was written.

@@ -10,16 +10,19 @@ import errno
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from data_platform.errors import ConfigurationError, LandingError, ObjectDamaged, StoreFull
 from data_platform.private_files import is_own, make_private
 from data_platform.stores._keys import pieces
 from data_platform.stores._scratch import locked_folder, sweep
 
+T = TypeVar("T")
 URL = r"^https?://[^/\s@?#]+(/[^\s?#]*)?$"
 MB = 1 << 20
 
@@ -63,6 +66,8 @@ def scratch_base(root: Path, cache: Path | None, environ: Mapping[str, str] = os
 class RemoteStore(ABC):
     """The part of a ``stores.Store`` that is the same for every bucket."""
 
+    requests_at_once = 10  # as many connections as either client keeps
+
     def __init__(self, url: str, prefix: str, base: Path, environ: Mapping[str, str] | None) -> None:
         self.url = f"{url}/{prefix}".rstrip("/")
         self._prefix = f"{prefix}/" if prefix else ""
@@ -75,6 +80,10 @@ class RemoteStore(ABC):
     @property
     def folder(self) -> Path:
         return self._base
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        with ThreadPoolExecutor(self.requests_at_once, thread_name_prefix="store") as pool:
+            return list(pool.map(lambda call: call(), calls))
 
     def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         name = self._name(key)

@@ -12,12 +12,12 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from os.path import normpath
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +26,7 @@ from data_platform.private_files import make_private
 from data_platform.stores._keys import pieces
 from data_platform.stores._scratch import locked_folder, sweep
 
+T = TypeVar("T")
 _SCRATCH = ".scratch"
 
 
@@ -52,6 +53,8 @@ class LocalStore:
     """A ``stores.Store`` over the folder ``path``. Safe among processes on one file system
     that knows hard links; names that start with a dot are the store's own."""
 
+    requests_at_once = 1
+
     def __init__(self, path: Path) -> None:
         self.path = Path.cwd() / path
         self.url = self.path.as_uri()
@@ -62,6 +65,9 @@ class LocalStore:
     @property
     def folder(self) -> Path:
         return self.path
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        return [call() for call in calls]
 
     def put_new(self, key: str, data: bytes) -> bool:
         target = self._path(key)

@@ -191,8 +191,9 @@ def _bounded(platform: Platform) -> ArchivableConfig:
 
 
 def _keys(platform: Platform) -> dict[tuple[str, str], tuple[str, ...]]:
-    heads = {table: platform.ledger.head(table) for table in platform.catalog.table_ids()}
-    return {(table.raw_schema, table.table): head.key for table, head in heads.items() if head}
+    found = platform.ledger.ahead_of(list(platform.catalog.table_ids()), states=False)
+    heads = ((table, ledger.head(table)) for ledger, table in found)
+    return {(table.raw_schema, table.table): head.key for table, head in heads if head}
 
 
 def _is_good(one: Archive, id_: str) -> bool:

@@ -46,10 +46,10 @@ def one_pass(
 def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Work]:
     """Each chain's head is read before the snapshot, so that sequence order is snapshot order."""
     works = []
-    for table, request in asked.items():
-        work = Work(platform.catalog.table(table), TableState(), request)
+    for ledger, table in platform.ledger.ahead_of(list(asked), states=True):
+        work = Work(platform.catalog.table(table), TableState(), asked[table])
         try:
-            work.state = platform.ledger.state(table)
+            work.state = ledger.state(table)
         except DataPlatformError as error:
             work.error = error
         works.append(work)

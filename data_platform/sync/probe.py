@@ -55,9 +55,10 @@ def probe(
     chosen = [platform.catalog.table(TableId(source, t)) for t in (tables or known.tables)]
     states: dict[str, TableState] = {}
     found: list[TableProbe] = []
-    for table in chosen:
+    for ledger, of in platform.ledger.ahead_of([table.id for table in chosen], states=measure_slices):
+        table = known.tables[of.table]
         try:
-            states[table.id.table] = _state(platform.ledger, table.id, measure_slices and table.proved)
+            states[of.table] = _state(ledger, of, measure_slices and table.proved)
         except DataPlatformError as error:
             found.append(TableProbe(table.id, None, error=error))
     readable = [t for t in chosen if t.id.table in states]

@@ -279,3 +279,13 @@ def test_a_reader_never_sees_half_an_object(reopen: Reopen) -> None:
             assert reader.read(key) == whole
     thread.join()
     assert len(reader.list("t")) == 31
+
+
+def test_requests_are_answered_together_in_order_and_the_first_error_is_told(store: Store) -> None:
+    keys = [f"shop/orders/{number}.json" for number in range(25)]
+    assert store.requests_at_once >= 1
+    store.together([partial(store.put_hint, key, key.encode()) for key in keys])
+    assert store.together([partial(store.read, key) for key in keys]) == [key.encode() for key in keys]
+    assert store.together([]) == []
+    with pytest.raises(KeyError, match="absent-1"):
+        store.together([partial(store.read, key) for key in (*keys, "absent-1", "absent-2")])

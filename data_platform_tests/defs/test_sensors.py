@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
-from data_platform.defs import probing
+from data_platform.defs import probing, run_history
 from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
 from data_platform.sync import sync_changes
 from data_platform.tables import TableId
@@ -140,3 +140,10 @@ def test_schedules_ask_for_every_table_and_only_one_of_them_measures(project: Pr
     names = {name: {key.name for key in request.asset_check_keys or ()} for name, request in asked.items()}
     assert "complete" not in names["shop_changes"]
     assert "complete" in names["shop_reconcile"]
+
+
+def test_a_table_that_waits_behind_hundreds_of_runs_is_busy(project: Project) -> None:
+    a_run_of(project, "orders", DagsterRunStatus.STARTED)
+    for number in range(2 * run_history.PAGE + 5):
+        project.instance.add_run(dg.DagsterRun("another", f"{number:036d}", status=DagsterRunStatus.STARTING))
+    assert run_history.busy_tables(project.instance, {}) == {TableId("shop", "orders")}

@@ -37,7 +37,7 @@ def open_client(config: S3StoreConfig, transfer: Transfer, secret: Callable[[str
             retries={"mode": "standard", "total_max_attempts": transfer.attempts},
             connect_timeout=transfer.connect_seconds,
             read_timeout=transfer.answer_seconds,
-            max_pool_connections=10,
+            max_pool_connections=10,  # RemoteStore.requests_at_once
             # every write brings its own SHA-256; other services do not know the SDK's default
             request_checksum_calculation="when_required",
             # names of buckets as hosts need DNS that a service of one's own seldom has
