@@ -172,6 +172,9 @@ class DuckDBDialect:
     def quote(self, name: str) -> str:
         return quoted(name)
 
+    def schema(self, name: str) -> str:
+        return quoted(name)
+
     def literal(self, text: str) -> str:
         return literal(text)
 

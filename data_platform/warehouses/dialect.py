@@ -23,6 +23,9 @@ class Dialect(Protocol):
 
     def quote(self, name: str) -> str: ...
 
+    def schema(self, name: str) -> str:
+        """How a statement of this warehouse names the schema: quoted, and where it is, if the engine needs to be told."""
+
     def literal(self, text: str) -> str: ...
 
     def number(self, text: str) -> str:
@@ -65,7 +68,7 @@ class Dialect(Protocol):
 
 
 def relation(dialect: Dialect, schema: str, name: str) -> str:
-    return f"{dialect.quote(schema)}.{dialect.quote(name)}"
+    return f"{dialect.schema(schema)}.{dialect.quote(name)}"
 
 
 def counts(dialect: Dialect, relations: Sequence[tuple[str, str]]) -> str:

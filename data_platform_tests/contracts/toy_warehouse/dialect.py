@@ -24,6 +24,9 @@ class SQLiteDialect:
     def quote(self, name: str) -> str:
         return quoted(name)
 
+    def schema(self, name: str) -> str:
+        return quoted(name)
+
     def literal(self, text: str) -> str:
         return literal(text)
 
