@@ -45,7 +45,8 @@ $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 $(MANIFEST): $(INSTALLED) $(shell find dbt -type f -not -path 'dbt/target/*' -not -path 'dbt/logs/*' 2>/dev/null) catalog/platform.yaml $(wildcard catalog/sources/*.yaml)
 	python -m data_platform.defs.dbt_manifest
 
-manifest: $(MANIFEST) ## parse the dbt project into the manifest that Dagster reads
+manifest: $(INSTALLED) ## parse the dbt project into the manifest that Dagster reads
+	python -m data_platform.defs.dbt_manifest
 
 demo: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## start the sandbox and run the whole graph once
 	data-platform sandbox up --orders $(ORDERS)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MARK = "# Generated from catalog/sources by `data-platform validate --write`: change the catalog instead."
 """The first line of each file. A file without it was written by somebody else and is left alone."""
 STAGING = "dbt/models/staging"
+PREFIX = "{{ env_var('DATA_PLATFORM_SCHEMA_PREFIX', '') }}"
+"""Before a schema's name, where another warehouse is the same one with other names (``macros/generate_schema_name.sql``)."""
 CATALOG_TABLES = "dbt/macros/catalog_tables.sql"
 IGNORED = "dbt/.dbtignore"
 SOURCE_FOLDERS = ("models/**/{}/", "tests/**/{}/", "snapshots/**/{}/")
@@ -102,7 +104,7 @@ def _render(source: Source) -> str:
         "",
         "sources:",
         f"  - name: {_word(source.name)}",
-        f"    schema: raw_{source.name}",
+        f'    schema: "{PREFIX}raw_{source.name}"',
         *_description(source.description, "    "),
         "    tables:",
     ]

@@ -109,11 +109,12 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
     once; elsewhere the prebuilt manifest is used and a stale one fails.
     """
     folder = dbt_manifest.dbt_folder(catalog.root)
-    project = DbtProject(folder, profiles_dir=folder, target=environment)
-    if project.preparer.using_dagster_dev() and not dbt_manifest.fresh(catalog.root):
-        variables = catalog.environment(environment).warehouse.dbt_variables(catalog.root)
-        dbt_manifest.build_manifest(catalog.root, environment, variables)
-    whole = dbt_manifest.load_manifest(catalog.root)
+    warehouse = catalog.environment(environment).warehouse
+    target = warehouse.kind  # an output of profiles.yml each
+    project = DbtProject(folder, profiles_dir=folder, target=target)
+    if project.preparer.using_dagster_dev() and not dbt_manifest.fresh(catalog.root, target):
+        dbt_manifest.build_manifest(catalog.root, target, warehouse.dbt_variables(catalog.root))
+    whole = dbt_manifest.load_manifest(catalog.root, target)
     absent = dbt_absent.absent(whole, catalog)
     manifest, excluded = dbt_absent.without(whole, absent), dbt_absent.excluded(whole, absent)
 
@@ -125,7 +126,7 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
     cli = dbt_run.DbtCli(
         project_dir=os.fspath(folder),
         profiles_dir=os.fspath(folder),
-        target=environment,
+        target=target,
         dbt_executable=dbt_manifest.executable(),
         global_config_flags=["--no-use-colors"],  # a browser shows the codes as they are
     )
@@ -135,7 +136,7 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
         name="dbt_build",
         project=project,
         dagster_dbt_translator=translator,
-        pool=pool(catalog.environment(environment).warehouse),
+        pool=pool(warehouse),
     )
     def dbt_build(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
         yield from dbt_run.build(context, cli, platform.open(), models, excluded)

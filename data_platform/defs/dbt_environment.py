@@ -2,7 +2,7 @@
 
 dbt renders every file of the project with Jinja, whose ``env_var`` reads whatever the process was given, and dbt
 writes what it rendered to its manifest, its logs and the warehouse. The passwords of sources, the key of the
-hashes and the keys of stores are none of its business.
+hashes and the keys of stores are none of its business. The warehouse's kind says what dbt needs to reach it.
 """
 
 from __future__ import annotations
@@ -36,13 +36,16 @@ def passed_on(files: Iterable[Path], environ: Mapping[str, str]) -> dict[str, st
 
 @contextmanager
 def only(kept: Mapping[str, str]) -> Iterator[None]:
-    """The block's environment has no other variables, so that a process started in it inherits no other."""
+    """The block's environment is ``kept``, so that a process started in it inherits nothing else."""
     before = dict(os.environ)
     for name in before.keys() - kept.keys():
         del os.environ[name]
+    os.environ.update(kept)
     try:
         yield
     finally:
+        for name in kept.keys() - before.keys():
+            os.environ.pop(name, None)
         os.environ.update(before)
 
 

@@ -4,7 +4,7 @@
 
 Definitions load from a prebuilt manifest, because parsing costs seconds in every
 process that loads them. A digest of the files from which it was built is stored next
-to it; an outdated manifest is refused.
+to it, with the output of ``profiles.yml`` (a kind of warehouse); an outdated manifest is refused.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ PROFILES = "profiles.yml"
 SUFFIXES = (".sql", ".yml", ".yaml", ".md", ".csv", ".py")
 DIGEST_NAME = "manifest.files.sha256"
 BUILD = "Build it with `make manifest`"
+DEFAULT_TARGET = "duckdb"
+"""What ``profiles.yml`` chooses by itself."""
 
 
 def dbt_folder(root: Path) -> Path:
@@ -53,8 +55,8 @@ def digest_of_files(project: Path) -> str:
     return digest.hexdigest()
 
 
-def load_manifest(root: Path) -> dict[str, Any]:
-    """The prebuilt manifest; ``ConfigurationError`` if it is missing or out of date."""
+def load_manifest(root: Path, target: str = DEFAULT_TARGET) -> dict[str, Any]:
+    """The prebuilt manifest; ``ConfigurationError`` if it is missing, out of date or of another ``target``."""
     path = manifest_path(root)
     try:
         text = path.read_bytes()
@@ -63,7 +65,12 @@ def load_manifest(root: Path) -> dict[str, Any]:
             f"dbt's manifest {path} does not exist, so the models cannot be shown. {BUILD};"
             " `make dev` builds it automatically."
         ) from None
-    if not fresh(root):
+    if (other := _recorded(path)[1]) != target:
+        raise ConfigurationError(
+            f"dbt's manifest {path} is of a warehouse of the kind {other}, and the environment's is {target}."
+            f" {BUILD} and the environment's DATA_PLATFORM_ENV."
+        )
+    if not fresh(root, target):
         project = dbt_folder(root)
         raise ConfigurationError(
             f"dbt's manifest {path} is out of date: a model, a test or a description in {project}"
@@ -73,22 +80,29 @@ def load_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
-def fresh(root: Path) -> bool:
-    """Whether the manifest exists and was built from the current files."""
+def fresh(root: Path, target: str = DEFAULT_TARGET) -> bool:
+    """Whether the manifest exists and was built from the current files for ``target``."""
     path, project = manifest_path(root), dbt_folder(root)
     if not path.exists():
         return False
-    recorded = path.with_name(DIGEST_NAME)
-    known = recorded.read_text().strip() if recorded.exists() else ""
-    return known == digest_of_files(project) or _newer_than_files(path, project)
+    digest, of_target = _recorded(path)
+    return of_target == target and (digest == digest_of_files(project) or _newer_than_files(path, project))
+
+
+def _recorded(path: Path) -> tuple[str, str]:
+    """The digest and the target that the manifest was built for: the default one's where nothing else is noted."""
+    noted = path.with_name(DIGEST_NAME)
+    digest, _, target = (noted.read_text() if noted.exists() else "").strip().partition(" ")
+    return digest, target or DEFAULT_TARGET
 
 
 def build_manifest(
-    root: Path, environment: str = "local", variables: Mapping[str, str] | None = None
+    root: Path, target: str = DEFAULT_TARGET, variables: Mapping[str, str] | None = None
 ) -> Path:
-    """Run ``dbt parse`` and record what the manifest was built from. Connects to nothing.
+    """Run ``dbt parse`` and record what the manifest was built from. Connects to nothing. ``target`` is an output of
+    ``profiles.yml``: the kind of the environment's warehouse.
 
-    If later runs have the same ``environment`` and ``variables``, dbt reuses in each what it
+    If later runs have the same ``target`` and ``variables``, dbt reuses in each what it
     parsed here; otherwise it parses everything again (5 CPU-s).
 
     If several processes call this at once, the first one builds it and the others wait.
@@ -98,16 +112,15 @@ def build_manifest(
     with (manifest_path(root).with_name("manifest.lock")).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         digest = digest_of_files(project)
-        recorded = manifest_path(root).with_name(DIGEST_NAME)
-        if manifest_path(root).exists() and recorded.exists() and recorded.read_text().strip() == digest:
+        if manifest_path(root).exists() and _recorded(manifest_path(root)) == (digest, target):
             manifest_path(root).touch()  # newer than the files, as `make` wants it
             return manifest_path(root)
-        _parse(project, environment, variables or {})
-        record(root, digest)
+        _parse(project, target, variables or {})
+        record(root, digest, target)
     return manifest_path(root)
 
 
-def _parse(project: Path, environment: str, variables: Mapping[str, str]) -> None:
+def _parse(project: Path, target: str, variables: Mapping[str, str]) -> None:
     folder = str(project)
     done = subprocess.run(
         [
@@ -119,7 +132,7 @@ def _parse(project: Path, environment: str, variables: Mapping[str, str]) -> Non
             "--profiles-dir",
             folder,
             "--target",
-            environment,
+            target,
         ],
         cwd=project,
         env={
@@ -136,10 +149,10 @@ def _parse(project: Path, environment: str, variables: Mapping[str, str]) -> Non
         raise ConfigurationError("dbt could not parse the project:\n" + "\n".join(lines[-30:]))
 
 
-def record(root: Path, digest: str | None = None) -> None:
-    """Note that the manifest is of the files whose ``digest`` this is (default: as they are)."""
+def record(root: Path, digest: str | None = None, target: str = DEFAULT_TARGET) -> None:
+    """Note that the manifest is of the files whose ``digest`` this is (default: as they are) and of ``target``."""
     digest = digest or digest_of_files(dbt_folder(root))
-    manifest_path(root).with_name(DIGEST_NAME).write_text(digest + "\n")
+    manifest_path(root).with_name(DIGEST_NAME).write_text(f"{digest} {target}\n")
 
 
 def parsed(project: Path) -> Iterator[Path]:
@@ -172,9 +185,8 @@ def main() -> None:
     from data_platform.catalog import load_catalog, project_root
 
     catalog = load_catalog(project_root())
-    environment = catalog.environment(os.environ.get("DATA_PLATFORM_ENV") or "local")
-    variables = environment.warehouse.dbt_variables(catalog.root)
-    built = build_manifest(catalog.root, environment.name, variables)
+    warehouse = catalog.environment(os.environ.get("DATA_PLATFORM_ENV") or "local").warehouse
+    built = build_manifest(catalog.root, warehouse.kind, warehouse.dbt_variables(catalog.root))
     sys.stdout.write(f"{built}\n")
 
 

@@ -50,9 +50,12 @@ class DbtCli(DbtCliResource):
     def _cli_version(self) -> Version:
         return Version(version("dbt-core"))
 
-    def cli(self, *args: Any, **arguments: Any) -> DbtCliInvocation:
-        """Like the base class, but dbt's process gets only those secrets that the project names."""
-        with only(passed_on(parsed(Path(self.project_dir)), os.environ)):
+    def cli(
+        self, *args: Any, variables: Mapping[str, str] | None = None, **arguments: Any
+    ) -> DbtCliInvocation:
+        """Like the base class, but dbt's process gets only ``variables`` and those that the project names."""
+        given = {**passed_on(parsed(Path(self.project_dir)), os.environ), **(variables or {})}
+        with only(given):
             return super().cli(*args, **arguments)
 
     def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
@@ -132,34 +135,34 @@ def build(
     leave out models that are in the project and not in the graph."""
     variables = platform.environment.warehouse.dbt_variables(platform.catalog.root)
     sweep(context.instance, Path(dbt.project_dir) / "target")
-    with environment_variables(variables):
-        missing = not_there(platform, models, models.above(context.selected_asset_keys))
-        if missing:
-            names = [models.nodes[key]["name"] for key in missing]
-            context.log.info(f"building first the upstream models that do not exist yet: {', '.join(names)}")
-            first = dbt.cli(
-                ["build", *WITHOUT_TESTS, "--select", " ".join(names)],
-                manifest=models.manifest,
-                target_path=folder_of(context.run.run_id, "first"),
-            )
-            try:
-                with output_without_values(platform.environment.warehouse):
-                    first.wait()
-            except DagsterDbtCliRuntimeError:
-                raise failure_of(first, platform, models, checks=()) or dg.Failure(
-                    "dbt failed: see its output."
-                ) from None
-            lineage = ColumnLineage(models, first.target_path)
-            with platform.warehouse(read_only=True) as warehouse:
-                there = relations(warehouse)
-                for key in missing:
-                    yield dg.AssetMaterialization(
-                        key,
-                        metadata=relation_metadata(warehouse, models.relation(key), there)
-                        | lineage.metadata(warehouse, key),
-                    )
-        invocation = dbt.cli(["build", *excluded], context=context)
-        yield from described(context, invocation, platform, models)
+    missing = not_there(platform, models, models.above(context.selected_asset_keys))
+    if missing:
+        names = [models.nodes[key]["name"] for key in missing]
+        context.log.info(f"building first the upstream models that do not exist yet: {', '.join(names)}")
+        first = dbt.cli(
+            ["build", *WITHOUT_TESTS, "--select", " ".join(names)],
+            variables=variables,
+            manifest=models.manifest,
+            target_path=folder_of(context.run.run_id, "first"),
+        )
+        try:
+            with output_without_values(platform.environment.warehouse):
+                first.wait()
+        except DagsterDbtCliRuntimeError:
+            raise failure_of(first, platform, models, checks=()) or dg.Failure(
+                "dbt failed: see its output."
+            ) from None
+        lineage = ColumnLineage(models, first.target_path)
+        with platform.warehouse(read_only=True) as warehouse:
+            there = relations(warehouse)
+            for key in missing:
+                yield dg.AssetMaterialization(
+                    key,
+                    metadata=relation_metadata(warehouse, models.relation(key), there)
+                    | lineage.metadata(warehouse, key),
+                )
+    invocation = dbt.cli(["build", *excluded], variables=variables, context=context)
+    yield from described(context, invocation, platform, models)
 
 
 def not_there(platform: Platform, models: Models, keys: Collection[dg.AssetKey]) -> list[dg.AssetKey]:
@@ -282,18 +285,3 @@ class _Output(io.TextIOBase):
 
     def flush(self) -> None:
         self._stream.flush()
-
-
-@contextmanager
-def environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """``variables`` set for the block: dbt's process inherits them."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -245,7 +245,8 @@ class WarehouseConfig(Protocol):
         """The files of this machine that it is written to; none where it is elsewhere."""
 
     def dbt_variables(self, root: Path) -> Mapping[str, str]:
-        """The environment variables that ``dbt/profiles.yml`` reads it from."""
+        """The environment variables that the kind's output in ``dbt/profiles.yml`` reads it from, and those that its
+        driver reads itself, such as a cloud's credentials. dbt's process gets no other secret."""
 
     def held_by(self, message: str) -> str | None:
         """Who holds it, where the engine's ``message``, as dbt passes it on, says that somebody does."""

@@ -110,7 +110,10 @@ def test_dbt_sources_survive_any_text(tmp_path: Path) -> None:
     assert path == "dbt/models/staging/shop/_shop__sources.yml"
     source = yaml.safe_load(text)["sources"][0]
     (table,) = source["tables"]
-    assert (source["name"], source["schema"], table["name"]) == ("shop", "raw_shop", "on")
+    assert (source["name"], table["name"]) == ("shop", "on")
+    for given in ("", "again_"):
+        schema = jinja2.Template(source["schema"]).render(env_var=lambda name, default, given=given: given)
+        assert schema == f"{given}raw_shop"
     assert table["config"] == {"meta": {"dagster": {"asset_key": ["raw", "shop", "on"]}}}
     described = "a: #b \"c\" {{ var('x') }} {% if %} ü"
     assert jinja2.Template(table["description"]).render() == described, "dbt renders it"

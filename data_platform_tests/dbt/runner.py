@@ -38,7 +38,7 @@ class Dbt:
     @property
     def options(self) -> list[str]:
         return [
-            "--project-dir", str(self.project), "--profiles-dir", str(self.project), "--target", "local",
+            "--project-dir", str(self.project), "--profiles-dir", str(self.project), "--target", "duckdb",
             "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"),
         ]  # fmt: skip
 
@@ -60,7 +60,7 @@ def built(folder: Path) -> Iterator[Dbt]:
     dbt = Dbt(folder)
     before = dict(os.environ)
     os.environ["DATA_PLATFORM_DUCKDB_PATH"] = str(dbt.path)
-    os.environ.pop("DATA_PLATFORM_ENV", None)
+    os.environ.pop("DATA_PLATFORM_DBT_TARGET", None)
     try:
         shop = raw_shop.shop()
         raw_shop.write(dbt.path, shop, dict.fromkeys(raw_shop.DDL, 1))

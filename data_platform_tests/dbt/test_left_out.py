@@ -49,7 +49,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     made = Company(tmp_path_factory.mktemp("company"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATA_PLATFORM_DUCKDB_PATH", str(made.dbt.path))
-        patch.delenv("DATA_PLATFORM_ENV", raising=False)
+        patch.delenv("DATA_PLATFORM_DBT_TARGET", raising=False)
         raw_shop.write(made.dbt.path, raw_shop.shop(), dict.fromkeys(raw_shop.DDL, 1))
         yield made
 

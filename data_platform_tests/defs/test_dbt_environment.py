@@ -45,10 +45,11 @@ def test_dbts_process_has_no_secret_that_the_project_does_not_name(
     for name, value in {**SECRETS, **named}.items():
         monkeypatch.setenv(name, value)
     dbt = DbtCli(project_dir=str(project), profiles_dir=str(project), dbt_executable=str(program))
-    dbt.cli(["build"], target_path=Path("target")).wait()
+    dbt.cli(["build"], target_path=Path("target"), variables={"OF_THE_WAREHOUSE": "4"}).wait()
     given = json.loads((project / "environment.json").read_text())
     assert not SECRETS.keys() & given.keys()
-    assert named.items() <= given.items()
+    assert {**named, "OF_THE_WAREHOUSE": "4"}.items() <= given.items()
+    assert "OF_THE_WAREHOUSE" not in os.environ
     assert given["DBT_PROFILES_DIR"] == str(project)
     assert SECRETS.items() <= dict(os.environ).items()
 

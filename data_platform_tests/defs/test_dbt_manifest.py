@@ -59,6 +59,15 @@ def test_a_missing_manifest_says_how_to_build_it(root: Path) -> None:
         dbt_manifest.load_manifest(root)
 
 
+def test_a_manifest_of_another_kind_of_warehouse_is_refused(root: Path) -> None:
+    """It has the names, the types and the materializations of that kind."""
+    dbt_manifest.record(root, target="bigquery")
+    assert dbt_manifest.load_manifest(root, "bigquery") == {"nodes": {}}
+    assert not dbt_manifest.fresh(root)
+    with pytest.raises(ConfigurationError, match="kind bigquery, and the environment's is duckdb"):
+        dbt_manifest.load_manifest(root)
+
+
 def test_what_dbt_writes_itself_is_not_part_of_the_digest(root: Path) -> None:
     before = dbt_manifest.digest_of_files(root / "dbt")
     (root / "dbt/target/run_results.json").write_text("{}")

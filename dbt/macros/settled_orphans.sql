@@ -8,8 +8,8 @@
    parent that this holds since less than a day is taken for one that `to` will hold when it is next built. #}
 {% macro settled_orphans(model, column_name, to, field) -%}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
-    {%- set records = adapter.get_relation(target.database, '_data_platform', 'loaded_batches') -%}
-    {%- set reads = adapter.get_relation(target.database, '_data_platform', 'table_reads') -%}
+    {%- set records = adapter.get_relation(target.database, schema_prefix() ~ '_data_platform', 'loaded_batches') -%}
+    {%- set reads = adapter.get_relation(target.database, schema_prefix() ~ '_data_platform', 'table_reads') -%}
     {%- if not records or not reads or 'snapshot_at' not in column_names(records) -%}{{ return('') }}{%- endif -%}
     {%- set found = [] -%}
     {%- for child in staged_with(model, column_name) -%}
