@@ -16,7 +16,7 @@ from data_platform.defs import names, probing
 from data_platform.defs.checks import check_keys
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_history import busy_tables, failures
-from data_platform.sync import TableProbe, probe
+from data_platform.sync import KnownHeads, TableProbe, probe
 from data_platform.tables import TableId
 
 
@@ -29,6 +29,7 @@ def probe_sensor(
     looked_at = [table.id.table for table in source.tables.values() if table.probed]
     proved = any(table.proved for table in source.tables.values() if table.probed)
     every = source.of_kind.look_every_seconds
+    known = KnownHeads()
 
     @dg.sensor(
         name=f"{source.name}_probe",
@@ -49,7 +50,9 @@ def probe_sensor(
         now = opened.clock()
         due = probing.measure_after(context.cursor)
         measure = proved and (due is None or now >= due)
-        probes = probe(opened, source.name, looked_at, measure_slices=measure) if looked_at else []
+        probes = (
+            probe(opened, source.name, looked_at, measure_slices=measure, known=known) if looked_at else []
+        )
         for seen in probes:
             if seen.error is not None:
                 context.log.warning(f"{seen.table}: {seen.error}")

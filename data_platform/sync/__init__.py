@@ -8,12 +8,13 @@ from __future__ import annotations
 from data_platform.sync.configured import configured
 from data_platform.sync.load import check_completeness, load_pending
 from data_platform.sync.platform import Platform, open_platform
-from data_platform.sync.probe import TableProbe, probe
+from data_platform.sync.probe import KnownHeads, TableProbe, probe
 from data_platform.sync.report import TableReport
 from data_platform.sync.run import sync_changes, sync_slices
 from data_platform.sync.sources import check_sources, discover
 
 __all__ = [
+    "KnownHeads",
     "Platform",
     "TableProbe",
     "TableReport",

@@ -7,7 +7,7 @@ short transactions that wait for no lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from data_platform.landing.ledger import Ledger
 from data_platform.landing.looks import Looks
 from data_platform.landing.state import TableState
 from data_platform.sources.kinds import open_looking
-from data_platform.sources.looking import LookAt, Looked
+from data_platform.sources.looking import LookAt, Looked, Looking
 from data_platform.sources.reading import Described, SourceTable
 from data_platform.sync.columns import check_columns, layout
 from data_platform.sync.decide import from_where
@@ -45,37 +45,98 @@ class TableProbe:
 
 
 def probe(
-    platform: Platform, source: str, tables: Sequence[str] | None = None, *, measure_slices: bool = False
+    platform: Platform,
+    source: str,
+    tables: Sequence[str] | None = None,
+    *,
+    measure_slices: bool = False,
+    known: KnownHeads | None = None,
 ) -> list[TableProbe]:
     """One probe a table. ``measure_slices`` also counts and checksums the tables that did not move.
 
-    A table's trouble is in its ``error``; an unreachable source is every table's.
+    A table's trouble is in its ``error``; an unreachable source is every table's. With ``known``, the ledger is not
+    asked for the heads of quiet tables each time.
     """
-    known = platform.catalog.source(source)
-    chosen = [platform.catalog.table(TableId(source, t)) for t in (tables or known.tables)]
-    states: dict[str, TableState] = {}
-    found: list[TableProbe] = []
-    for ledger, of in platform.ledger.ahead_of([table.id for table in chosen], states=measure_slices):
-        table = known.tables[of.table]
-        try:
-            states[of.table] = _state(ledger, of, measure_slices and table.proved)
-        except DataPlatformError as error:
-            found.append(TableProbe(table.id, None, error=error))
-    readable = [t for t in chosen if t.id.table in states]
-    recall = platform.ledger.looks()
-    opening = opening_of(platform, known, readable)
+    of_source = platform.catalog.source(source)
+    chosen = [platform.catalog.table(TableId(source, t)) for t in (tables or of_source.tables)]
+    remembered = {} if known is None or measure_slices else known.of(chosen, platform.clock())
+    read, found = _read_states(platform, [t for t in chosen if t.id not in remembered], measure_slices)
+    if known is not None:
+        known.remember(read, platform.clock())
+    readable = [table for table in chosen if table.id in remembered or table.id in read]
+    probing = _Probing(platform, platform.ledger.looks(), measure_slices)
     try:
-        with open_looking(known.kind, opening) as looking:
-            now = looking.snapshot()
-            looks = [_look_at(table, states[table.id.table], now, measure_slices) for table in readable]
-            seen = looking.look(looks, _accept)
-        found += [_probed(table, states[table.id.table], seen[table.id], recall) for table in readable]
+        with open_looking(of_source.kind, opening_of(platform, of_source, readable)) as looking:
+            seen = probing.look(looking, readable, remembered | read)
+            doubtful = [t for t in readable if t.id in remembered and probing.says_something(seen[t.id])]
+            again, broken = _read_states(platform, doubtful, measure_slices)
+            other = [t for t in doubtful if t.id in again and again[t.id].head != remembered[t.id].head]
+            seen |= probing.look(looking, other, again) if other else {}
+        if known is not None:
+            known.remember(again, platform.clock())
+        seen |= {one.table: one for one in broken}
+        found += [seen[table.id] for table in readable]
     except DataPlatformError as error:
         found += [TableProbe(t.id, None, error=error, source_wide=True) for t in readable]
     for one in found:
         if one.error is not None and not one.source_wide:
             remember_failure(platform, one.table, one.error)
     return found
+
+
+class KnownHeads:
+    """The heads that a process has read, for ``TRUSTED`` each.
+
+    A table that has not moved since the head that is known of it has nothing to read, whatever has landed meanwhile. One that
+    seems to have moved is looked at again from its present head. So a table that is quiet costs the landing store no
+    request, and one whose ledger is set back is noticed after ``TRUSTED``.
+    """
+
+    TRUSTED = timedelta(minutes=10)
+
+    def __init__(self) -> None:
+        self._known: dict[TableId, tuple[datetime, TableState]] = {}
+
+    def of(self, tables: Sequence[Table], now: datetime) -> dict[TableId, TableState]:
+        found = ((table.id, self._known.get(table.id)) for table in tables)
+        return {table: one[1] for table, one in found if one and timedelta() <= now - one[0] < self.TRUSTED}
+
+    def remember(self, states: Mapping[TableId, TableState], now: datetime) -> None:
+        self._known |= {table: (now, state) for table, state in states.items()}
+
+
+def _read_states(
+    platform: Platform, tables: Sequence[Table], measure_slices: bool
+) -> tuple[dict[TableId, TableState], list[TableProbe]]:
+    """What the ledger says of each table, and the probe of each of which it cannot say anything."""
+    states: dict[TableId, TableState] = {}
+    broken = []
+    of = {table.id: table for table in tables}
+    for ledger, id_ in platform.ledger.ahead_of(list(of), states=measure_slices):
+        try:
+            states[id_] = _state(ledger, id_, measure_slices and of[id_].proved)
+        except DataPlatformError as error:
+            broken.append(TableProbe(id_, None, error=error))
+    return states, broken
+
+
+@dataclass(frozen=True)
+class _Probing:
+    platform: Platform
+    recall: Looks
+    measure_slices: bool
+
+    def look(
+        self, looking: Looking, tables: Sequence[Table], states: Mapping[TableId, TableState]
+    ) -> dict[TableId, TableProbe]:
+        now = looking.snapshot()
+        looks = [_look_at(table, states[table.id], now, self.measure_slices) for table in tables]
+        seen = looking.look(looks, _accept)
+        return {t.id: _probed(t, states[t.id], seen[t.id], self.recall) for t in tables}
+
+    def says_something(self, seen: TableProbe) -> bool:
+        due = seen.due is not None and seen.due <= self.platform.clock()
+        return bool(seen.moved or seen.differing or seen.error or due)
 
 
 def _look_at(table: Table, state: TableState, now: Snapshot, measure_slices: bool) -> LookAt:
