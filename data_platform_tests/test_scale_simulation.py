@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.scale import model
 from benchmarks.scale.__main__ import HEAD, line
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.simulate import Plan, Simulation
@@ -73,3 +75,8 @@ def test_lanes_begin_where_one_is_free() -> None:
     clock = Clock()
     assert clock.together([lambda s=s: clock.spend(s) for s in (3.0, 1.0, 1.0)], 2) == [None] * 3  # type: ignore[misc]
     assert clock.now == 3.0
+
+
+def test_the_table_on_paper_is_the_one_that_the_model_prints() -> None:
+    page = Path(__file__).parents[1] / "docs" / "scale.md"
+    assert model.table() in page.read_text()
