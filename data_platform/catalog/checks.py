@@ -7,6 +7,7 @@ not fit together.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path as ProjectPath
 from typing import Any
 
 from data_platform.catalog.cron import cron_problem
@@ -78,18 +79,63 @@ def check_reconcile(head: SourceFile, blocks: Mapping[str, TableBlock], kind: Ki
 
 
 def check_environment(environment: EnvironmentSettings, report: Report, base: Path) -> None:
-    """Report stores in the same place: a copy there would be no second copy. ``base`` is the environment's path."""
-    backups = environment.backups
-    if backups is None:
-        return
-    for key in ("schedule", "drill_schedule"):
-        if problem := cron_problem(getattr(backups, key)):
-            report.add((*base, "backups", key), problem)
+    """Report stores in the same place: a copy there would be no second copy. And what runs elsewhere could not reach.
+    ``base`` is the environment's path."""
     stores: list[tuple[str, Path, StoreConfig]] = [("the landing store", ("landing",), environment.landing)]
-    stores.append(("the backup store", ("backups", "store"), backups.store))
-    stores += [
-        (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()
-    ]
+    backups = environment.backups
+    if backups is not None:
+        for key in ("schedule", "drill_schedule"):
+            if problem := cron_problem(getattr(backups, key)):
+                report.add((*base, "backups", key), problem)
+        stores.append(("the backup store", ("backups", "store"), backups.store))
+        stores += [
+            (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()
+        ]
+    _check_places(stores, report, base)
+    _check_runs(environment, stores, report, base)
+
+
+def _check_runs(
+    environment: EnvironmentSettings,
+    stores: list[tuple[str, Path, StoreConfig]],
+    report: Report,
+    base: Path,
+) -> None:
+    """A pod's own disk is gone with the pod: what lands there is lost, and nobody else ever sees it."""
+    runs = environment.runs
+    if runs.where != "pods" and runs.steps == "apart":
+        report.add((*base, "runs", "steps"), "is only for `where: pods`; take the line out")
+    if runs.where == "machine":
+        return
+    for name, path, store in stores:
+        if store.files(ProjectPath()):
+            report.add(
+                (*base, *path),
+                f"{name} is a folder of one machine, and `runs.where: {runs.where}` shares no disk between runs: put it"
+                " into a bucket",
+            )
+    if environment.warehouse.traits.in_files:
+        report.add(
+            (*base, "warehouse"),
+            f"is a file of one machine, and `runs.where: {runs.where}` shares no disk between runs: use a warehouse that is"
+            " a service (docs/deploy.md)",
+        )
+
+
+def check_synced(
+    environments: Mapping[str, EnvironmentSettings], sources: Collection[str], report: Report
+) -> None:
+    """Resources for a source that is not there would silently be those of none."""
+    for name, environment in environments.items():
+        for source in environment.runs.sync:
+            if source not in sources:
+                report.add(
+                    ("environments", name, "runs", "sync", source),
+                    f"is not a source of the catalog.{did_you_mean(source, sources)} It has: {', '.join(sources) or 'none'}",
+                )
+
+
+def _check_places(stores: list[tuple[str, Path, StoreConfig]], report: Report, base: Path) -> None:
     for number, (name, path, store) in enumerate(stores):
         for other, _, kept in stores[:number]:
             mine, theirs = store.place(), kept.place()

@@ -21,6 +21,7 @@ from data_platform.catalog.checks import (
     check_reconcile,
     check_rules_fit,
     check_source,
+    check_synced,
     check_table,
 )
 from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head, table_block
@@ -125,7 +126,7 @@ def _without_collector() -> Iterator[None]:
 
 def _load(root: Path, whole: bool) -> Catalog:
     mistakes: list[Mistake] = []
-    platform = _read_platform(root, mistakes)
+    platform, report = _read_platform(root, mistakes)
     readable = not mistakes
     warehouses = {name: one.warehouse for name, one in platform.environments.items()} if platform else {}
     sources: dict[str, Source] = {}
@@ -135,6 +136,9 @@ def _load(root: Path, whole: bool) -> Catalog:
         source = _read_source(path, path.relative_to(root).as_posix(), named, warehouses, mistakes, questions)
         if source is not None:
             sources[source.name] = source
+    if platform is not None and report is not None and readable and whole:
+        check_synced(platform.environments, named, report)
+        mistakes += report.mistakes.values()
     told = [str(mistake) for mistake in sorted(mistakes)]
     if platform is None or not readable or (told and whole):
         raise CatalogError(told)
@@ -152,21 +156,21 @@ def _load(root: Path, whole: bool) -> Catalog:
     )
 
 
-def _read_platform(root: Path, mistakes: list[Mistake]) -> PlatformFile | None:
+def _read_platform(root: Path, mistakes: list[Mistake]) -> tuple[PlatformFile | None, Report | None]:
     path = root / PLATFORM_FILE
     if not path.is_file():
         mistakes.append(Mistake(PLATFORM_FILE, 1, "", f"is missing in {root}; it defines the environments"))
-        return None
+        return None, None
     report = _report(path, PLATFORM_FILE, mistakes)
     if report is None:
-        return None
+        return None, None
     model = validated(
         PlatformFile, report.document.data, lambda: json_schemas()["platform.schema.json"], report
     )
     for name, settings in (model.environments if model else {}).items():
         check_environment(settings, report, ("environments", name))
     mistakes += report.mistakes.values()
-    return model
+    return model, report
 
 
 def _source_files(root: Path, mistakes: list[Mistake]) -> list[Path]:

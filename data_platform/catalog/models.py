@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema
 
 from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
+from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.landing.signing import SigningConfig
 from data_platform.quality.rules import FORMS, Rule, parse_rule
@@ -275,6 +276,9 @@ class EnvironmentSettings(Model):
     automation: Literal["running", "stopped"] = Field(
         default="stopped",
         description="Whether schedules and sensors start automatically. Alerts always do.",
+    )
+    runs: RunsConfig = Field(
+        default_factory=RunsConfig, description="Where runs are executed, and their cores and memory."
     )
     alerts: AlertsConfig = Field(
         default_factory=AlertsConfig,

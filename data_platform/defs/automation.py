@@ -13,6 +13,9 @@ from typing import Any
 
 import dagster as dg
 
+from data_platform.catalog.runs import RunsConfig
+from data_platform.defs.run_resources import run_tags
+
 RAW = dg.AssetSelection.key_prefixes(["raw"])
 
 
@@ -40,12 +43,12 @@ def follow_raw_changes(gates: Iterable[dg.AssetKey]) -> dg.AutomationCondition[A
     )
 
 
-def automation_sensor(*, running: bool) -> dg.AutomationConditionSensorDefinition:
+def automation_sensor(runs: RunsConfig, *, running: bool) -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         "dbt_follows_raw",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=30,
         description="Builds the dbt models that a changed raw table feeds.",
-        run_tags={"data_platform/operation": "dbt"},
+        run_tags={"data_platform/operation": "dbt", **run_tags(runs, runs.dbt)},
     )

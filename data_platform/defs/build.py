@@ -26,10 +26,10 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     """Everything the graph holds in ``environment``. Connects to nothing and reads no secret."""
     linear.install()
     chosen = catalog.environment(environment)
-    running, warehouse = chosen.automation == "running", chosen.warehouse
+    running, warehouse, runs = chosen.automation == "running", chosen.warehouse, chosen.runs
     sources = list(catalog.sources.values())
     whole = whole_jobs(catalog)
-    targets = {source.name: tables_target(source) for source in sources}
+    targets = {source.name: tables_target(source, runs) for source in sources}
     gates = frozenset(
         raw_key(table.id)
         for source in sources
@@ -39,10 +39,10 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     own = dg.Definitions(
         assets=[
             *map(source_assets, sources),
-            *(assets for source in sources for assets in raw_assets(source, warehouse)),
+            *(assets for source in sources for assets in raw_assets(source, warehouse, runs)),
             *platform_specs(catalog, warehouse),
         ],
-        jobs=jobs(catalog, running=running),
+        jobs=jobs(catalog, runs, running=running),
         schedules=[
             schedule
             for source in sources
@@ -50,7 +50,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         ],
         sensors=[
             *(probe_sensor(source, targets[source.name], whole, running=running) for source in sources),
-            automation_sensor(running=running),
+            automation_sensor(runs, running=running),
             reporting_sensor(catalog, whole),
             alert_sensor(),
             retention_sensor(),

@@ -24,6 +24,7 @@ from data_platform.defs.dbt_library import (
 from data_platform.defs.freshness import mart_policy
 from data_platform.defs.names import pool, raw_key
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.run_resources import step_tags
 
 LAYERS = ("staging", "intermediate", "marts", "snapshots")
 
@@ -131,12 +132,15 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
         global_config_flags=["--no-use-colors"],  # a browser shows the codes as they are
     )
 
+    runs = catalog.environment(environment).runs
+
     @dbt_assets(
         manifest=manifest,
         name="dbt_build",
         project=project,
         dagster_dbt_translator=translator,
         pool=pool(warehouse),
+        op_tags=step_tags(runs, runs.dbt),
     )
     def dbt_build(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
         yield from dbt_run.build(context, cli, platform.open(), models, excluded)

@@ -12,8 +12,10 @@ from dagster._core.definitions.target import ANONYMOUS_ASSET_JOB_PREFIX
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from data_platform.catalog import Catalog, Source
+from data_platform.catalog.runs import RunResources, RunsConfig
 from data_platform.defs import names
 from data_platform.defs.checks import check_keys
+from data_platform.defs.run_resources import run_tags
 from data_platform.tables import TableId
 
 EVERYTHING = "everything"
@@ -47,28 +49,42 @@ class WholeGraphJob(UnresolvedAssetJobDefinition):
             ),
             description=self.description,
             executor_def=self.executor_def or default_executor_def,
+            tags=self.tags,
             resource_defs=resource_defs,
             allow_different_partitions_defs=True,
         )
 
 
-def jobs(catalog: Catalog, *, running: bool) -> list[Any]:
+def jobs(catalog: Catalog, runs: RunsConfig, *, running: bool) -> list[Any]:
     """Started without a partition, a job reads *changes*; with partitions, it replaces those days.
 
     If the platform runs unattended, ``everything`` runs each step in its own process: a step that
     runs out of memory then stops no other source. Other runs hold one source or dbt. A run already
-    is a process; another one would only add its start.
+    is a process; another one would only add its start. With ``steps: apart``, each step of ``everything`` has a pod.
     """
     everything = WholeGraphJob(
         EVERYTHING,
         selection=dg.AssetSelection.key_prefixes(*([layer] for layer in LAYERS)),
         description="Sync every source, build and test every model, evaluate every check.",
-        executor_def=STEP_PROCESSES if running else IN_PROCESS,
+        executor_def=_executor(runs, running),
+        tags=run_tags(runs, runs.everything),
     )
-    return [everything, *(_source_job(source) for source in catalog.sources.values())]
+    return [everything, *(_source_job(source, runs) for source in catalog.sources.values())]
 
 
-def _source_job(source: Source) -> Any:
+def _executor(runs: RunsConfig, running: bool) -> dg.ExecutorDefinition:
+    if runs.where == "pods" and runs.steps == "apart":
+        from dagster_k8s import k8s_job_executor
+
+        return k8s_job_executor.configured({})
+    return STEP_PROCESSES if running else IN_PROCESS
+
+
+def _source_tags(source: Source, runs: RunsConfig) -> dict[str, str]:
+    return run_tags(runs, runs.sync.get(source.name, RunResources()))
+
+
+def _source_job(source: Source, runs: RunsConfig) -> Any:
     tables = list(source.tables.values())
     assets = dg.AssetSelection.assets(*(names.raw_key(table.id) for table in tables)).without_checks()
     checks = dg.AssetSelection.checks(*check_keys(tables, completeness=False))
@@ -76,17 +92,18 @@ def _source_job(source: Source) -> Any:
         names.sync_job(source.name),
         selection=assets | checks,
         description=f"Read the changes of {source.name}.",
-        tags={names.SOURCE_TAG: source.name},
+        tags={names.SOURCE_TAG: source.name, **_source_tags(source, runs)},
         executor_def=IN_PROCESS,
     )
 
 
-def tables_target(source: Source) -> Any:
+def tables_target(source: Source, runs: RunsConfig) -> Any:
     """The one hidden job that the sensor and the schedules of a source start, with any tables and checks.
     Otherwise, Dagster makes a job for each of them, and every process resolves all of these."""
     return dg.define_asset_job(
         f"{ANONYMOUS_ASSET_JOB_PREFIX}_{source.name}",
         selection=dg.AssetSelection.assets(*(names.raw_key(table.id) for table in source.tables.values())),
+        tags=_source_tags(source, runs),
     )
 
 

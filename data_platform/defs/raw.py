@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.catalog import Source, Table
+from data_platform.catalog.runs import RunResources, RunsConfig
 from data_platform.defs import names, partitions, shown
 from data_platform.defs.checks import (
     check_results,
@@ -33,6 +34,7 @@ from data_platform.defs.materializations import (
 )
 from data_platform.defs.planned_checks import plan_once
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.run_resources import step_tags
 from data_platform.defs.sources import owners
 from data_platform.errors import DataPlatformError
 from data_platform.landing import quarantine
@@ -80,7 +82,7 @@ SYNC_CONFIG = {
 }
 
 
-def raw_assets(source: Source, warehouse: WarehouseConfig) -> list[dg.AssetsDefinition]:
+def raw_assets(source: Source, warehouse: WarehouseConfig, runs: RunsConfig) -> list[dg.AssetsDefinition]:
     """One op for all tables, partitioned or not, because foreign keys connect both kinds."""
     tables = list(source.tables.values())
     days = partitions.daily(source) if any(table.daily for table in tables) else None
@@ -92,6 +94,7 @@ def raw_assets(source: Source, warehouse: WarehouseConfig) -> list[dg.AssetsDefi
         can_subset=True,
         config_schema=SYNC_CONFIG,
         pool=names.pool(warehouse),
+        op_tags=step_tags(runs, runs.sync.get(source.name, RunResources())),
         backfill_policy=dg.BackfillPolicy.single_run() if days else None,
     )
     def sync(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:

@@ -40,7 +40,11 @@ def run_job(root: Path) -> dict[str, str | None]:
     """Every table and check in one run; the tables that failed with their steps' errors."""
     catalog = load_catalog(root)
     definitions = dg.Definitions(
-        assets=raw_assets(catalog.source("shop"), catalog.environment("local").warehouse),
+        assets=raw_assets(
+            catalog.source("shop"),
+            catalog.environment("local").warehouse,
+            catalog.environment("local").runs,
+        ),
         resources=resources(root, "local"),
         executor=dg.in_process_executor,
     )

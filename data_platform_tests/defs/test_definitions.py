@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from data_platform.catalog.runs import RunsConfig
 from data_platform.defs.build import build
 from data_platform.defs.loaded import loaded
 from data_platform.defs.raw import raw_assets
@@ -79,7 +80,7 @@ def test_the_graph_follows_what_the_warehouse_can(manifest: Path, monkeypatch: p
 
 
 def test_an_asset_shows_the_engine_it_is_in() -> None:
-    (assets,) = raw_assets(shop_alone().source("shop"), ToyConfig(folder=Path("toy")))
+    (assets,) = raw_assets(shop_alone().source("shop"), ToyConfig(folder=Path("toy")), RunsConfig())
     assert {kind for spec in assets.specs for kind in spec.kinds} == {"parquet", "toy"}
 
 

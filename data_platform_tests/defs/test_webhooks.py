@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from data_platform.catalog.runs import RunsConfig
 from data_platform.defs import names
 from data_platform.defs.jobs import tables_target
 from data_platform.defs.probe_sensor import probe_sensor
@@ -22,7 +23,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Hooks, Calla
     for name, value in shop.environ.items():
         monkeypatch.setenv(name, value)
     source = shop.platform.catalog.source("hooks")
-    sensor = probe_sensor(source, tables_target(source), {}, running=False)
+    sensor = probe_sensor(source, tables_target(source, RunsConfig()), {}, running=False)
     assert sensor.minimum_interval_seconds == 30
 
     def tick() -> set[str]:
