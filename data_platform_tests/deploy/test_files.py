@@ -16,8 +16,9 @@ ROOT = DEPLOY.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 EXAMPLE = (DEPLOY / ".env.example").read_text()
-DOCUMENT = (ROOT / "docs" / "deploy.md").read_text()
+DOCUMENT = (ROOT / "docs" / "deploy-compose.md").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+GUARDED = r"""exec /venv/bin/python -m data_platform.defs.webserver "$@"\n' > /venv/bin/dagster-webserver"""
 SERVICE_KEYS = {
     "pids_limit",
     "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "init",
@@ -91,7 +92,8 @@ def test_the_ui_stands_behind_its_guard() -> None:
     """Dagster's own webserver answers any web page that asks."""
     assert SERVICES["webserver"]["command"][:3] == ["python", "-m", "data_platform.defs.webserver"]
     started = [" ".join(service.get("command", ())) for service in SERVICES.values()]
-    started += [DOCKERFILE, (ROOT / "Makefile").read_text()]
+    started += [DOCKERFILE.replace(GUARDED, ""), (ROOT / "Makefile").read_text()]
+    assert GUARDED in DOCKERFILE, "Dagster's chart starts the command by its name"
     assert not [text for text in started if re.search(r"dagster-webserver|dagster dev", text)]
 
 
@@ -131,18 +133,25 @@ def test_every_variable_is_in_the_example_and_explained() -> None:
     )
 
 
-def test_every_line_of_the_settings_is_explained() -> None:
-    """A line carries a comment, or its block's first line does."""
-    text = (DEPLOY / "dagster.yaml").read_text()
+def unexplained(text: str) -> list[str]:
+    """The lines of YAML without a comment, in none of the blocks whose first line has one."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     explained: dict[int, bool] = {}
+    left = []
     for line in lines:
         depth = len(line) - len(line.lstrip())
         above = [explained[level] for level in sorted(explained) if level < depth]
         explained = {level: told for level, told in explained.items() if level < depth}
         explained[depth] = "#" in line or any(above)
         opens = line.split("#")[0].rstrip().endswith(":")
-        assert explained[depth] or opens, line
+        if not (explained[depth] or opens):
+            left.append(line)
+    return left
+
+
+def test_every_line_of_the_settings_is_explained() -> None:
+    """A line carries a comment, or its block's first line does."""
+    assert unexplained((DEPLOY / "dagster.yaml").read_text()) == []
 
 
 @pytest.mark.slow
