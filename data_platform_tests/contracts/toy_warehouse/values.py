@@ -18,6 +18,7 @@ from data_platform.errors import WarehouseError
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Layout
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TRUTHS = {"true": True, "false": False}
 _AS = {"number": float, "boolean": bool, "text": str}
 
 
@@ -76,6 +77,8 @@ def try_as(value: Any, to: str) -> Any:
     if to == "date":
         micros = micros_of(value)
         return None if micros is None else (_EPOCH + timedelta(microseconds=micros)).date().isoformat()
+    if to == "boolean" and isinstance(value, str):
+        return _TRUTHS.get(value.lower())
     try:
         return _AS[to](value)
     except ValueError:
