@@ -72,6 +72,7 @@ def drill(archive: Archive, which: str, trial: ArchivableConfig, root: Path) -> 
     manifest: BackupManifest | None = None
     try:
         manifest = archive.chosen(which)
+        trial.remove(root)  # what a drill that was killed left of it
         with trial.open(root, files=[archive.reader.folder]) as warehouse:
             return _restore(archive, manifest, warehouse, started, None)
     except DataPlatformError as error:

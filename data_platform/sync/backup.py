@@ -181,7 +181,7 @@ def hold_drills(platform: Platform) -> list[RestoreReport]:
     reports = []
     for one in archives(platform):
         with archive(platform).store.scratch() as folder:
-            trial = _bounded(platform).elsewhere(folder / "drill")
+            trial = _bounded(platform).trial(folder)
             reports.append(restoring.drill(one, "latest", trial, platform.catalog.root))
     return reports
 

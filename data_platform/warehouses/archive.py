@@ -90,6 +90,10 @@ class ArchivableConfig(WarehouseConfig, Protocol):
     def bounded(self, memory: str) -> ArchivableConfig:
         """The same warehouse, opened within so much of this machine's memory, such as 384MB."""
 
+    def trial(self, folder: Path) -> ArchivableConfig:
+        """Another warehouse of the engine, for a restore that is thrown away: what of it can lie on this machine lies
+        in ``folder``."""
+
     def remove(self, root: Path) -> None:
         """Everything in it, and itself."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from data_platform.warehouses.duckdb.config import DuckDBConfig
+from data_platform.warehouses.ducklake.config import DuckLakeConfig
 
 if (
     TYPE_CHECKING
 ):  # what everybody may know of a configured warehouse; which engine it is, its own folder knows
     from data_platform.warehouses import WarehouseConfig as WarehouseConfig
-else:
-    WarehouseConfig = DuckDBConfig  # join the next kind with `|`; its `kind` tells them apart
+else:  # join the next kind with `|`; its `kind` tells them apart
+    WarehouseConfig = Annotated[DuckDBConfig | DuckLakeConfig, Field(discriminator="kind")]

@@ -13,8 +13,15 @@ from data_platform_tests.contracts.engines import ENGINES, Engine
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return ENGINES[request.param]
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    found = ENGINES[request.param]
+    if found.server is not None:
+        if "naive_model" in request.node.name and not request.config.getoption("--seeds"):
+            pytest.skip("on demand: --seeds N")  # half a minute where each statement asks a server
+        request.getfixturevalue(found.server)
+    yield found
+    if found.emptied is not None:
+        found.emptied(tmp_path)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_any_sequence_of_batches_equals_the_naive_model(
     folder = tmp_path_factory.mktemp("model")
     chain = Chain(folder / "parts")
     held: dict[int, tuple[str | None, str]] = {}
-    with engine.open(folder) as warehouse:
+    with engine.fresh(folder) as warehouse:
         for load, wanted, asked, gone, twice in steps:
             batch = {k: v for k, v in wanted.items() if load != "slice" or v[0] in asked}
             landed: list[Row] = [(k, day, note, chain.sequence) for k, (day, note) in batch.items()]
@@ -103,7 +103,7 @@ def test_any_sequence_of_groups_equals_the_naive_model(
     key = ("note",) if by_line else ("id", "note")
     chain = Chain(folder / "parts", key=key, replaces=("id",), **MARKED)
     held: set[Row] = set()
-    with engine.open(folder) as warehouse:
+    with engine.fresh(folder) as warehouse:
         for load, documents, asked in steps:
             brought: dict[Any, Row] = {}
             for number, lines in documents.items():

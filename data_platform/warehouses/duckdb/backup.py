@@ -14,7 +14,7 @@ from data_platform.errors import WarehouseError
 from data_platform.sql import literal, quoted
 from data_platform.warehouses.archive import Inventory, StoredColumn, StoredTable
 from data_platform.warehouses.duckdb.connect import run_one
-from data_platform.warehouses.duckdb.restore import syntax_tree, unrestorable, view_body
+from data_platform.warehouses.duckdb.restore import syntax_tree, unrestorable, view_body, with_schema
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,7 +61,7 @@ def inventory(connection: duckdb.DuckDBPyConnection) -> Inventory:
         "SELECT schema_name, view_name, sql, comment FROM duckdb_views()"
         " WHERE NOT internal AND NOT temporary AND database_name = current_database() ORDER BY 1, 2"
     ).fetchall():
-        create = _without_database(connection, create)
+        create = with_schema(_without_database(connection, create), schema)
         if why := unrestorable(connection, create):
             raise WarehouseError(
                 f"The view {schema}.{view} {why}, so a backup cannot restore it. Make it a dbt model over tables"

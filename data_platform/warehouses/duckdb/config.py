@@ -112,6 +112,9 @@ class DuckDBConfig(BaseModel):
         """``name`` is a file."""
         return self.model_copy(update={"path": Path(name).absolute()})
 
+    def trial(self, folder: Path) -> DuckDBConfig:
+        return self.elsewhere(folder / "drill")
+
     def bounded(self, memory: str) -> DuckDBConfig:
         return self.model_copy(update={"memory_limit": memory})
 

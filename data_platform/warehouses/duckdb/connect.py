@@ -208,7 +208,7 @@ def _command(pid: int) -> str:
 
 
 @contextmanager
-def readable_errors(path: Path, act: str) -> Iterator[None]:
+def readable_errors(path: Path | str, act: str) -> Iterator[None]:
     """DuckDB's errors as ``WarehouseError``, without what may quote a row's value. Nor is the engine's error
     kept as the cause: Dagster writes causes into its records."""
     import duckdb
@@ -230,7 +230,7 @@ def readable_errors(path: Path, act: str) -> Iterator[None]:
         raise _unreadable(path, act, error) from None
 
 
-def _unreadable(path: Path, act: str, error: Exception) -> WarehouseError:
+def _unreadable(path: Path | str, act: str, error: Exception) -> WarehouseError:
     return WarehouseError(
         f"The warehouse at {path} could not {act} ({type(error).__name__}). Nothing was changed; run it"
         " again, and if the error stays, reread the table with `sync --refresh`."

@@ -1,20 +1,22 @@
-"""Loads one batch into a DuckDB warehouse, exactly once, in the right order.
+"""Loads one batch into a DuckDB warehouse or a lake that DuckDB writes, exactly once, in the right order.
 
-``warehouses/batch.py`` decides which batches are refused; ``merge.py`` makes the statements.
+``warehouses/batch.py`` decides which batches are refused; ``merge.py`` makes the statements; ``Ways`` are what differs
+between a file and a lake.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from data_platform.duckdb_sql import DIALECT, duckdb_day
 from data_platform.errors import UnsupportedType
 from data_platform.sql import quoted
-from data_platform.tables import Column, Slice
-from data_platform.warehouses import LoadableBatch, LoadResult
+from data_platform.tables import Column, Slice, TableId
+from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult
 from data_platform.warehouses.batch import (
     WITHOUT_ROWS,
     check,
@@ -36,24 +38,70 @@ _DROP_STAGED = "; ".join(f"DROP TABLE IF EXISTS temp.{name}" for name in (merge.
 _DROP_GROUPS = f"DROP TABLE IF EXISTS temp.{merge.GROUPS}"
 
 
+class Records(Protocol):
+    """The module that keeps what is loaded, for a load."""
+
+    def newest(
+        self, connection: duckdb.DuckDBPyConnection, table: TableId | None = None, *, known: bool
+    ) -> list[LoadedBatch]: ...
+
+    def at(
+        self, connection: duckdb.DuckDBPyConnection, table: TableId, sequence: int
+    ) -> LoadedBatch | None: ...
+
+    def record(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        batch: LoadableBatch,
+        inserted: int,
+        deleted: int,
+        *,
+        lost: bool = False,
+    ) -> None: ...
+
+    def record_touched(
+        self, connection: duckdb.DuckDBPyConnection, batch: LoadableBatch, touched: str
+    ) -> dict[Slice, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """``columns`` are a batch's as the raw table has them; ``widen`` makes the statements that give columns other
+    types; ``commit`` ends the transaction, or raises when it did not take place."""
+
+    records: Records
+    columns: Callable[[LoadableBatch], tuple[Column, ...]]
+    widen: Callable[[merge.Batch, Sequence[Column]], Sequence[str]]
+    commit: Callable[[duckdb.DuckDBPyConnection], object]
+
+
+IN_A_FILE = Ways(
+    records,
+    raw_columns,
+    lambda batch, columns: [merge.widen_column(batch, column) for column in columns],
+    lambda connection: connection.execute("COMMIT"),
+)
+
+
 def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
     """``Warehouse.load`` over an open connection whose records are prepared; DuckDB's own errors pass through."""
     with records.WRITING:
-        return _load(connection, manifest, parts)
+        return load_by(IN_A_FILE, connection, manifest, parts)
 
 
-def _load(
-    connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]
+def load_by(
+    ways: Ways, connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]
 ) -> LoadResult:
-    newest = next(iter(records.newest(connection, manifest.table, known=True)), None)
-    if not follows(manifest, newest, lambda sequence: records.at(connection, manifest.table, sequence)):
+    """``load``, while nobody else loads a batch of the table."""
+    newest = next(iter(ways.records.newest(connection, manifest.table, known=True)), None)
+    if not follows(manifest, newest, lambda sequence: ways.records.at(connection, manifest.table, sequence)):
         return LoadResult(manifest.sequence, 0, 0, {}, 0)
     if manifest.kind in WITHOUT_ROWS:
-        return _pass_over(connection, manifest)
+        return _pass_over(ways, connection, manifest)
     check(manifest)
     batch = merge.Batch(
         manifest.table,
-        raw_columns(manifest),
+        ways.columns(manifest),
         manifest.layout,
         tuple(parts),
         manifest.batch_id,
@@ -65,12 +113,12 @@ def _load(
     checks_key = bool(batch.key) and not (manifest.load == "replace" and manifest.key_enforced)
     connection.execute("BEGIN")
     try:
-        for column in widened:
-            run_one(connection, merge.widen_column(batch, column))
+        for statement in ways.widen(batch, widened) if widened else ():
+            run_one(connection, statement)
         if checks_key:
             _check_keys(connection, manifest, batch)
-        result = _apply(connection, manifest, batch, existing)
-        connection.execute("COMMIT")
+        result = _apply(ways, connection, manifest, batch, existing)
+        ways.commit(connection)
     except BaseException:
         with suppress(Exception):  # the transaction may have ended with the error
             connection.execute("ROLLBACK")
@@ -84,12 +132,12 @@ def _load(
     return result
 
 
-def _pass_over(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
+def _pass_over(ways: Ways, connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
     """A batch without rows is only written down as loaded, so that the next batch follows it."""
     connection.execute("BEGIN")
     try:
-        records.record(connection, manifest, 0, 0)
-        connection.execute("COMMIT")
+        ways.records.record(connection, manifest, 0, 0)
+        ways.commit(connection)
     except BaseException:
         with suppress(Exception):  # the transaction may have ended with the error
             connection.execute("ROLLBACK")
@@ -117,6 +165,7 @@ def _prepare(
 
 
 def _apply(
+    ways: Ways,
     connection: duckdb.DuckDBPyConnection,
     manifest: LoadableBatch,
     batch: merge.Batch,
@@ -128,7 +177,7 @@ def _apply(
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
     def note(touched: str) -> dict[Slice, int]:
-        return records.record_touched(connection, manifest, touched)
+        return ways.records.record_touched(connection, manifest, touched)
 
     deleted = vacated = 0
     lost = False
@@ -163,7 +212,7 @@ def _apply(
         inserted = run(merge.insert(batch, batch.rows()))
     gone = run(merge.count_deleted(batch)) if batch.deleted is not None else 0
     check_rows(manifest, inserted + gone)
-    records.record(connection, manifest, inserted, deleted, lost=lost)
+    ways.records.record(connection, manifest, inserted, deleted, lost=lost)
     return LoadResult(manifest.sequence, deleted, inserted, touched, vacated)
 
 

@@ -35,18 +35,21 @@ _READS = f"{PLATFORM_SCHEMA}.table_reads"
 _INSTANTS = ("read_at", "reconciled_at", "lost_at")
 _EVALUATED = f"{PLATFORM_SCHEMA}.evaluated_rules"
 
+LOADED_COLUMNS = """
+    source VARCHAR, "table" VARCHAR, sequence BIGINT, batch_id VARCHAR, digest VARCHAR, loaded_at TIMESTAMPTZ,
+    operation VARCHAR, rows_inserted BIGINT, rows_deleted BIGINT, snapshot_at TIMESTAMPTZ"""
+TOUCHED_COLUMNS = (
+    'source VARCHAR, "table" VARCHAR, slice VARCHAR, sequence BIGINT, rows BIGINT, loaded_at TIMESTAMPTZ'
+)
 CREATE = f"""
 CREATE SCHEMA IF NOT EXISTS {PLATFORM_SCHEMA};
-CREATE TABLE IF NOT EXISTS {_LOADED} (
-    source VARCHAR, "table" VARCHAR, sequence BIGINT, batch_id VARCHAR, digest VARCHAR, loaded_at TIMESTAMPTZ,
-    operation VARCHAR, rows_inserted BIGINT, rows_deleted BIGINT, snapshot_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS {_LOADED} ({LOADED_COLUMNS});
 CREATE TABLE IF NOT EXISTS {_NEWEST} (
     source VARCHAR, "table" VARCHAR, sequence BIGINT, batch_id VARCHAR, digest VARCHAR, loaded_at TIMESTAMPTZ,
     batches BIGINT);
 CREATE TABLE IF NOT EXISTS {_READS} (
     source VARCHAR, "table" VARCHAR, read_at TIMESTAMPTZ, reconciled_at TIMESTAMPTZ, lost_at TIMESTAMPTZ);
-CREATE TABLE IF NOT EXISTS {_TOUCHED} (
-    source VARCHAR, "table" VARCHAR, slice VARCHAR, sequence BIGINT, rows BIGINT, loaded_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS {_TOUCHED} ({TOUCHED_COLUMNS});
 """
 CREATE_EVALUATED = f"""
 CREATE TABLE IF NOT EXISTS {_EVALUATED} (source VARCHAR, "table" VARCHAR, sequence BIGINT, evaluated VARCHAR);
@@ -87,23 +90,23 @@ def newest(
 ) -> list[LoadedBatch]:
     """The newest loaded batch of ``table``, or of every table; ``known`` is what ``newest_is_known`` said."""
     if known:
-        return _batches(connection, _NEWEST, f'{_where(table)} ORDER BY source, "table"')
-    return _batches(
+        return batches(connection, _NEWEST, f'{where(table)} ORDER BY source, "table"')
+    return batches(
         connection,
         _LOADED,
-        f'{_where(table)} QUALIFY row_number() OVER (PARTITION BY source, "table" ORDER BY sequence DESC) = 1'
+        f'{where(table)} QUALIFY row_number() OVER (PARTITION BY source, "table" ORDER BY sequence DESC) = 1'
         ' ORDER BY source, "table"',
     )
 
 
 def at(connection: duckdb.DuckDBPyConnection, table: TableId, sequence: int) -> LoadedBatch | None:
     """The batch loaded as ``sequence``; None when that one was never loaded."""
-    found = _batches(connection, _LOADED, f"{_where(table)} AND sequence = {int(sequence)}")
+    found = batches(connection, _LOADED, f"{where(table)} AND sequence = {int(sequence)}")
     return found[0] if found else None
 
 
 def changed_since(connection: duckdb.DuckDBPyConnection, table: TableId) -> Mapping[Slice, int]:
-    rows = _rows(connection, f"SELECT slice, max(sequence) FROM {_TOUCHED} {_where(table)} GROUP BY slice")
+    rows = _rows(connection, f"SELECT slice, max(sequence) FROM {_TOUCHED} {where(table)} GROUP BY slice")
     return {Slice(slice_): sequence for slice_, sequence in rows}
 
 
@@ -116,13 +119,9 @@ def record(
     lost: bool = False,
 ) -> None:
     """Write down a load, in its own transaction; ``lost`` says that keys went which the batch did not bring back."""
-    table, sequence, loaded_at = _identity(batch)
+    record_batch(connection, batch, inserted, deleted)
+    table, sequence, loaded_at = identity(batch)
     newest = f"{sequence}, {literal(batch.batch_id)}, {literal(batch.digest)}, {loaded_at}"
-    connection.execute(
-        f'INSERT INTO {_LOADED} (source, "table", sequence, batch_id, digest, loaded_at, operation,'
-        f" rows_inserted, rows_deleted, snapshot_at) VALUES ({table}, {newest}, {literal(batch.operation)},"
-        f" {int(inserted)}, {int(deleted)}, {literal(batch.snapshot.taken_at)}::TIMESTAMPTZ)"
-    )
     insert = f"INSERT INTO {_NEWEST} VALUES ({table}, {newest}, 1)"
     if sequence == 1:  # is loaded only where no batch is: there is no row of the table yet
         connection.execute(insert)
@@ -130,7 +129,7 @@ def record(
         _update_or_insert(
             connection,
             f"UPDATE {_NEWEST} SET sequence = {sequence}, batch_id = {literal(batch.batch_id)},"
-            f" digest = {literal(batch.digest)}, loaded_at = {loaded_at}, batches = batches + 1 {_where(batch.table)}",
+            f" digest = {literal(batch.digest)}, loaded_at = {loaded_at}, batches = batches + 1 {where(batch.table)}",
             insert,
         )
     if batch.kind == "data":
@@ -139,12 +138,24 @@ def record(
         _note(connection, [look], read=batch.load != "slice", lost=lost)
 
 
+def record_batch(
+    connection: duckdb.DuckDBPyConnection, batch: LoadableBatch, inserted: int, deleted: int
+) -> None:
+    table, sequence, loaded_at = identity(batch)
+    connection.execute(
+        f'INSERT INTO {_LOADED} (source, "table", sequence, batch_id, digest, loaded_at, operation,'
+        f" rows_inserted, rows_deleted, snapshot_at) VALUES ({table}, {sequence}, {literal(batch.batch_id)},"
+        f" {literal(batch.digest)}, {loaded_at}, {literal(batch.operation)}, {int(inserted)}, {int(deleted)},"
+        f" {literal(batch.snapshot.taken_at)}::TIMESTAMPTZ)"
+    )
+
+
 def record_touched(
     connection: duckdb.DuckDBPyConnection, batch: LoadableBatch, touched: str
 ) -> dict[Slice, int]:
     """Write down the slices a load touches, in its own transaction, and say which; ``touched`` is a query of
     (slice, touched). One statement for both: small tables take longer to be planned than to be counted."""
-    table, sequence, loaded_at = _identity(batch)
+    table, sequence, loaded_at = identity(batch)
     rows = run_one(
         connection,
         f"INSERT INTO {_TOUCHED} SELECT {table}, slice, {sequence}, touched, {loaded_at} FROM ({touched})"
@@ -153,7 +164,7 @@ def record_touched(
     return {Slice(slice_): count for slice_, count in sorted(rows)}
 
 
-def _identity(batch: LoadableBatch) -> tuple[str, int, str]:
+def identity(batch: LoadableBatch) -> tuple[str, int, str]:
     """A batch's source and table, its sequence and when it was loaded, as SQL."""
     table = f"{literal(batch.table.source)}, {literal(batch.table.table)}"
     return table, int(batch.sequence), f"{literal(batch.committed_at)}::TIMESTAMPTZ"
@@ -176,17 +187,13 @@ def reads(connection: duckdb.DuckDBPyConnection) -> dict[TableId, str]:
 def _note(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look], *, read: bool, lost: bool) -> None:
     """Move on what is known of the tables, by the source's own clock: greatest() passes over NULLs."""
     known = [look for look in looks if read or look.reconciled or lost]
-    rows = [
-        f"{literal(look.table.source)}, {literal(look.table.table)}, {_at(look, read)}, {_at(look, look.reconciled)},"
-        f" {_at(look, lost)}"
-        for look in known
-    ]
+    rows = [look_row(look, read=read, lost=lost) for look in known]
     if len(rows) == 1:
         instants = zip(_INSTANTS, (read, known[0].reconciled, lost), strict=True)
         moved = ", ".join(f"{n} = greatest({n}, {_at(known[0], seen)})" for n, seen in instants if seen)
         _update_or_insert(
             connection,
-            f"UPDATE {_READS} SET {moved} {_where(known[0].table)}",
+            f"UPDATE {_READS} SET {moved} {where(known[0].table)}",
             f"INSERT INTO {_READS} VALUES ({rows[0]})",
         )
     elif rows:
@@ -197,6 +204,14 @@ def _note(connection: duckdb.DuckDBPyConnection, looks: Sequence[Look], *, read:
             f' ON r.source = v.source AND r."table" = v."table" WHEN MATCHED THEN UPDATE SET {moved}'
             f' WHEN NOT MATCHED THEN INSERT VALUES (v.source, v."table", {", ".join(f"v.{n}" for n in _INSTANTS)})'
         )
+
+
+def look_row(look: Look, *, read: bool, lost: bool) -> str:
+    """The values of a row of ``table_reads``, as SQL."""
+    return (
+        f"{literal(look.table.source)}, {literal(look.table.table)}, {_at(look, read)}, {_at(look, look.reconciled)},"
+        f" {_at(look, lost)}"
+    )
 
 
 def _update_or_insert(connection: duckdb.DuckDBPyConnection, update: str, insert: str) -> None:
@@ -216,7 +231,7 @@ def record_rules(
     values = f"{literal(table.source)}, {literal(table.table)}, {int(sequence)}, {literal(evaluated)}"
     _update_or_insert(
         connection,
-        f"UPDATE {_EVALUATED} SET sequence = {int(sequence)}, evaluated = {literal(evaluated)} {_where(table)}",
+        f"UPDATE {_EVALUATED} SET sequence = {int(sequence)}, evaluated = {literal(evaluated)} {where(table)}",
         f"INSERT INTO {_EVALUATED} VALUES ({values})",
     )
 
@@ -226,7 +241,7 @@ def recorded_rules(connection: duckdb.DuckDBPyConnection) -> dict[TableId, tuple
     return {TableId(source, name): (sequence, text) for source, name, sequence, text in rows}
 
 
-def _batches(connection: duckdb.DuckDBPyConnection, relation: str, tail: str) -> list[LoadedBatch]:
+def batches(connection: duckdb.DuckDBPyConnection, relation: str, tail: str) -> list[LoadedBatch]:
     rows = _rows(
         connection,
         f'SELECT source, "table", sequence, batch_id, digest, epoch_us(loaded_at) FROM {relation} {tail}',
@@ -247,7 +262,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ..
         return []
 
 
-def _where(table: TableId | None) -> str:
+def where(table: TableId | None) -> str:
     if table is None:
         return ""
     return f'WHERE source = {literal(table.source)} AND "table" = {literal(table.table)}'

@@ -86,6 +86,14 @@ def view_body(create: str) -> tuple[str, str] | None:
     return (head[0], create[head.end() :].rstrip().rstrip(";")) if head else None
 
 
+def with_schema(create: str, schema: str) -> str:
+    """A CREATE VIEW that says its schema. A lake's says the name alone."""
+    plain = re.match(rf"CREATE VIEW (?={_NAME}[ (])", create)
+    if plain is None or schema == "main":
+        return create
+    return f"{plain[0]}{quoted(schema)}.{create[plain.end() :]}"
+
+
 def syntax_tree(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any] | None:
     """One SELECT as DuckDB parses it; None for anything else."""
     row = connection.execute(f"SELECT json_serialize_sql({literal(query)})").fetchone()

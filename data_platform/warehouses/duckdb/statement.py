@@ -31,8 +31,8 @@ _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^()]*\)\s*)?", re.I)
 _QUESTIONS = "SELECT, FROM, WITH, VALUES, TABLE, DESCRIBE, SUMMARIZE, SHOW, PIVOT, UNPIVOT or EXPLAIN of one"
 
 
-def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raises QueryFailed, saying what is allowed, unless ``sql`` is one statement that only reads."""
+def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    """The parsed statement. Raises QueryFailed, saying what is allowed, unless ``sql`` is one that only reads."""
     import duckdb
 
     try:
@@ -58,6 +58,7 @@ def check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
             f"The query did not run: the table function {', '.join(called)} may do more than read this warehouse,"
             f" so it is not allowed. Allowed are {', '.join(sorted(TABLE_FUNCTIONS))}."
         )
+    return tree
 
 
 def not_run(error: Exception, length_max: int = 2_000) -> QueryFailed:
@@ -96,6 +97,18 @@ def table_functions(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from table_functions(value)
+
+
+def strings(node: Any) -> Iterator[str]:
+    """Every text in a parsed statement: names and values."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from strings(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from strings(value)
 
 
 def _without_comments(sql: str) -> str:

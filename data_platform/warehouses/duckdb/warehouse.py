@@ -1,4 +1,4 @@
-"""The DuckDB warehouse over an open connection: each act is a module's beside this one.
+"""The DuckDB warehouse over an open connection: each act is a module's beside this one. The lake's extends it.
 
 Loading is ``load.py``'s, the pure statements ``merge.py``'s; ``config.py`` opens it.
 """
@@ -6,7 +6,7 @@ Loading is ``load.py``'s, the pure statements ``merge.py``'s; ``config.py`` open
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,10 @@ class DuckDBWarehouse:
         self.read_only = read_only
         self._prepared = self._newest_known = self._evaluated_known = False
 
+    def _readable(self, act: str) -> AbstractContextManager[None]:
+        """The engine's errors of the block in our words; ``act`` completes "could not"."""
+        return readable_errors(self.path, act)
+
     def loaded(self, table: TableId) -> LoadedBatch | None:
         return next(iter(self._newest(table)), None)
 
@@ -52,7 +56,7 @@ class DuckDBWarehouse:
     def load(
         self, manifest: LoadableBatch, parts: Sequence[Path], *, addresses: Sequence[str] = ()
     ) -> LoadResult:
-        with readable_errors(self.path, f"load batch {manifest.sequence} of {manifest.table}"):
+        with self._readable(f"load batch {manifest.sequence} of {manifest.table}"):
             if not self._prepared:
                 with records.WRITING:
                     records.prepare(self.connection)
@@ -60,14 +64,14 @@ class DuckDBWarehouse:
             return load(self.connection, manifest, parts)
 
     def record_reads(self, looks: Sequence[Look]) -> None:
-        with readable_errors(self.path, f"record that {len(looks)} tables were read"), records.WRITING:
+        with self._readable(f"record that {len(looks)} tables were read"), records.WRITING:
             records.record_reads(self.connection, looks)
 
     def reads(self) -> Mapping[TableId, str]:
         return records.reads(self.connection)
 
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
-        with readable_errors(self.path, f"record what the rules of {table} found"), records.WRITING:
+        with self._readable(f"record what the rules of {table} found"), records.WRITING:
             if not self._evaluated_known:
                 self.connection.execute(records.CREATE_EVALUATED)
                 self._evaluated_known = True
@@ -80,11 +84,11 @@ class DuckDBWarehouse:
         return records.changed_since(self.connection, table)
 
     def fingerprints(self, table: TableId, layout: Layout) -> Mapping[Slice, Fingerprint]:
-        with readable_errors(self.path, f"count {table.raw_name}"):
+        with self._readable(f"count {table.raw_name}"):
             return compare.fingerprints(self.connection, table, layout)
 
     def tallies(self, table: TableId, layout: Layout) -> Mapping[Slice, Tally]:
-        with readable_errors(self.path, f"count {table.raw_name}"):
+        with self._readable(f"count {table.raw_name}"):
             return compare.tallies(self.connection, table, layout)
 
     def altered(
@@ -95,7 +99,7 @@ class DuckDBWarehouse:
         parts: Sequence[Path],
         slices: Sequence[Slice],
     ) -> Mapping[Slice, int]:
-        with readable_errors(self.path, f"compare {table.raw_name}"):
+        with self._readable(f"compare {table.raw_name}"):
             return compare.altered(self.connection, table, layout, columns, parts, slices)
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
@@ -103,13 +107,16 @@ class DuckDBWarehouse:
         ``read_only`` answers one question a time (see ``statement.py``). An infinite date or time is the word
         ``infinity``. ``parameters`` cost an import of pandas (see ``records.py``)."""
         if self.read_only:
-            check_question(self.connection, sql)
+            self._check_question(sql)
         described, rows = self._fetch(sql, parameters, limit)
         types = [column[1] for column in described]
         if infinite := infinity.suspects(types, rows):
             apart = infinity.told_apart(sql, types, infinite)
             rows = infinity.joined(types, infinite, self._fetch(apart, parameters, limit)[1])
         return QueryResult(tuple(column[0] for column in described), tuple(map(str, types)), rows)
+
+    def _check_question(self, sql: str) -> Any:
+        return check_question(self.connection, sql)
 
     def _fetch(
         self, sql: str, parameters: Sequence[Any], limit: int | None
@@ -156,21 +163,21 @@ class DuckDBWarehouse:
         return backup.inventory(self.connection)
 
     def read_ordered(self, table: StoredTable, key: Sequence[str] = ()) -> pa.RecordBatchReader:
-        with readable_errors(self.path, f"read {table.schema}.{table.name}"):
+        with self._readable(f"read {table.schema}.{table.name}"):
             return backup.read_ordered(self.connection, table, key)
 
     def row_fingerprint(
         self, table: StoredTable, rows: pa.RecordBatchReader | None = None
     ) -> tuple[int, int]:
-        with readable_errors(self.path, f"count {table.schema}.{table.name}"):
+        with self._readable(f"count {table.schema}.{table.name}"):
             return backup.fingerprint(self.connection, table, rows)
 
     def restore(self, inventory: Inventory) -> None:
-        with readable_errors(self.path, "make the tables of the backup"):
+        with self._readable("make the tables of the backup"):
             restoring.make_tables(self.connection, inventory)
 
     def fill(self, table: StoredTable, parts: Sequence[Path]) -> None:
-        with readable_errors(self.path, f"restore {table.schema}.{table.name}"):
+        with self._readable(f"restore {table.schema}.{table.name}"):
             backup.fill(self.connection, table, parts)
 
     def finish_restore(self, inventory: Inventory) -> None:
@@ -179,5 +186,5 @@ class DuckDBWarehouse:
 
     def write_to_disk(self) -> None:
         """All of it into the file itself, which may then be renamed."""
-        with readable_errors(self.path, "write the restored tables to disk"):
+        with self._readable("write the restored tables to disk"):
             self.connection.execute("CHECKPOINT")

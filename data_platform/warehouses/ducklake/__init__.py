@@ -1,0 +1,1 @@
+"""A DuckLake: DuckDB over Parquet files in a folder or a bucket, with its catalog in PostgreSQL."""
