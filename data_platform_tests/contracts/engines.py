@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_platform.warehouses import Warehouse, WarehouseConfig
+from data_platform.warehouses.dialect import relation
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 from data_platform_tests.engines import ducklake
@@ -58,10 +59,15 @@ ENGINES = {
 }
 
 
+def raw(warehouse: Warehouse) -> str:
+    """The raw table of the batches, as a statement of this warehouse names it."""
+    return relation(warehouse.dialect, "raw_shop", "orders")
+
+
 def rows(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     """The raw table by id, its instants as ISO days."""
-    micros = warehouse.dialect.micros('"at"')
-    found = warehouse.query(f"SELECT id, {micros}, note FROM raw_shop.orders ORDER BY id").rows
+    micros = warehouse.dialect.micros(warehouse.dialect.quote("at"))
+    found = warehouse.query(f"SELECT id, {micros}, note FROM {raw(warehouse)} ORDER BY id").rows
     return [(id_, None if at is None else iso(at)[:10], note) for id_, at, note in found]
 
 

@@ -13,6 +13,7 @@ from data_platform.errors import QueryFailed, WarehouseError
 from data_platform.tables import Fingerprint, Slice, Tally
 from data_platform.warehouses import Look, Warehouse
 from data_platform_tests.contracts.batches import COLUMNS, LAYOUT, TABLE, Chain, write_part
+from data_platform_tests.contracts.engines import raw
 from data_platform_tests.slices import duckdb_slice
 
 
@@ -39,7 +40,7 @@ def test_fingerprints_by_a_column_that_is_not_there_are_refused(warehouse: Wareh
 
 def test_query_and_describe(warehouse: Warehouse, chain: Chain) -> None:
     warehouse.load(*chain.next("merge", [(n, "2026-01-01", "a", 1) for n in range(5)]))
-    found = warehouse.query("SELECT id, note FROM raw_shop.orders ORDER BY id", limit=2)
+    found = warehouse.query(f"SELECT id, note FROM {raw(warehouse)} ORDER BY id", limit=2)
     assert (found.columns, found.rows) == (("id", "note"), [(0, "a"), (1, "a")])
     assert len(found.types) == 2
     with pytest.raises(QueryFailed, match="did not run"):

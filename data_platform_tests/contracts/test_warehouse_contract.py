@@ -14,7 +14,7 @@ from data_platform.errors import DuplicateKey, LoadRefused, WarehouseError
 from data_platform.tables import Column, Layout, TableId
 from data_platform.warehouses import Warehouse
 from data_platform_tests.contracts.batches import COLUMNS, COMMITTED_AT, LAYOUT, TABLE, Chain, write_part
-from data_platform_tests.contracts.engines import Engine, iso, rows
+from data_platform_tests.contracts.engines import Engine, iso, raw, rows
 
 
 def test_a_new_warehouse_knows_nothing(warehouse: Warehouse) -> None:
@@ -50,7 +50,7 @@ def test_raw_rows_carry_their_batch_and_the_manifest_s_time(warehouse: Warehouse
     warehouse.load(made, parts)
     micros = warehouse.dialect.micros("_loaded_at")
     ((batch_id, at, version),) = warehouse.query(
-        f"SELECT _batch_id, {micros}, _source_xmin FROM raw_shop.orders"
+        f"SELECT _batch_id, {micros}, _source_xmin FROM {raw(warehouse)}"
     ).rows
     assert (batch_id, iso(at), version) == (made.batch_id, COMMITTED_AT, 10)
     loaded = warehouse.loaded(TABLE)
@@ -224,14 +224,14 @@ def test_days_that_are_no_ordinary_days_are_slices_too(
     assert done.touched == {slice_: 1 for _, slice_ in odd.values()}
     assert set(warehouse.fingerprints(TABLE, LAYOUT)) == {slice_ for _, slice_ in odd.values()}
     warehouse.load(*chain.next("slice", [], slices=[slice_ for _, slice_ in odd.values()]))
-    assert warehouse.query("SELECT count(*) FROM raw_shop.orders").rows == [(0,)]
+    assert warehouse.query(f"SELECT count(*) FROM {raw(warehouse)}").rows == [(0,)]
 
 
 def test_a_batch_of_no_rows_is_a_batch(warehouse: Warehouse, chain: Chain) -> None:
     made, _ = chain.next("merge", [])
     assert warehouse.load(made, []).rows_inserted == 0
     assert warehouse.loaded(TABLE) is not None
-    assert warehouse.query("SELECT count(*) FROM raw_shop.orders").rows == [(0,)]
+    assert warehouse.query(f"SELECT count(*) FROM {raw(warehouse)}").rows == [(0,)]
     empty, _ = chain.next("replace", [])
     warehouse.load(empty, [])
 
@@ -270,7 +270,7 @@ def test_a_new_column_flows(warehouse: Warehouse, chain: Chain) -> None:
     wider = (*COLUMNS, Column("amount", "DECIMAL(12,2)", "numeric(12,2)"))
     warehouse.load(*chain.next("merge", [(2, "2026-01-01", "b", 2, "1.50")], columns=wider))
     text = warehouse.dialect.try_cast("amount", "text")
-    found = warehouse.query(f"SELECT id, {text} FROM raw_shop.orders ORDER BY id").rows
+    found = warehouse.query(f"SELECT id, {text} FROM {raw(warehouse)} ORDER BY id").rows
     assert found == [(1, None), (2, "1.50")]
 
 
@@ -278,7 +278,7 @@ def test_a_rule_s_column_may_go(warehouse: Warehouse, chain: Chain) -> None:
     ruled = (*COLUMNS, Column("_rule_note", "BOOLEAN", "boolean"))
     warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1, "true")], columns=ruled))
     warehouse.load(*chain.next("merge", [(2, "2026-01-01", "b", 2)]))
-    found = warehouse.query("SELECT id, _rule_note FROM raw_shop.orders ORDER BY id").rows
+    found = warehouse.query(f"SELECT id, _rule_note FROM {raw(warehouse)} ORDER BY id").rows
     assert found == [(1, True), (2, None)]
 
 

@@ -10,7 +10,7 @@ from data_platform.errors import LoadRefused, UnsupportedType
 from data_platform.tables import Column
 from data_platform.warehouses import Warehouse
 from data_platform_tests.contracts.batches import COLUMNS, Chain
-from data_platform_tests.contracts.engines import Engine
+from data_platform_tests.contracts.engines import Engine, raw
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_wider_type_is_taken_over_with_every_value(
     done = warehouse.load(made, parts)
     assert (done.rows_deleted, done.rows_inserted) == (1, 2)
     text = warehouse.dialect.try_cast("n", "text")
-    found = warehouse.query(f"SELECT id, {text} FROM raw_shop.orders ORDER BY id").rows
+    found = warehouse.query(f"SELECT id, {text} FROM {raw(warehouse)} ORDER BY id").rows
     first, second = expected
     assert found == [(1, first), (2, None), (3, second), (4, second)]
     assert warehouse.load(made, parts).touched == {}
