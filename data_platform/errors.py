@@ -30,6 +30,7 @@
     │   ├── LoadRefused             a batch out of order, or one that does not fit
     │   ├── QueryFailed             a statement that a person typed
     │   └── UnsupportedExpression   what the engine cannot say exactly, such as a rule's test
+    ├── ExportFailed            (retryable) a table that was not exported for other engines
     ├── SandboxError            the local sandbox server
     ├── AlertError              (retryable) a message that could not be delivered
     └── SyncFailed              some tables of a sync failed; the others are done
@@ -177,6 +178,11 @@ class QueryFailed(WarehouseError):
 
 class UnsupportedExpression(WarehouseError):
     """Not known to the engine's dialect."""
+
+
+class ExportFailed(DataPlatformError):
+    exit_code = 9
+    retryable = True
 
 
 class SandboxError(DataPlatformError):
