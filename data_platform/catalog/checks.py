@@ -82,6 +82,17 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
     """Report stores in the same place: a copy there would be no second copy. And what runs elsewhere could not reach.
     ``base`` is the environment's path."""
     stores: list[tuple[str, Path, StoreConfig]] = [("the landing store", ("landing",), environment.landing)]
+    if (export := environment.iceberg) is not None:
+        if problem := cron_problem(export.schedule):
+            report.add((*base, "iceberg", "schedule"), problem)
+        if not environment.warehouse.traits.archive:
+            report.add(
+                (*base, "iceberg"),
+                f"a warehouse of the kind {environment.warehouse.kind} cannot be read out table by table, so nothing of it"
+                " can be exported: use the engine's own Iceberg tables, and take this block out",
+            )
+        if export.catalog.kind == "sql" and (export.catalog.path is None) == (export.catalog.url_env is None):
+            report.add((*base, "iceberg", "catalog"), "give either `path` or `url_env`")
     backups = environment.backups
     if backups is not None:
         for key in ("schedule", "drill_schedule"):

@@ -16,6 +16,7 @@ from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
 from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
+from data_platform.iceberg.config import IcebergConfig
 from data_platform.landing.signing import SigningConfig
 from data_platform.quality.rules import FORMS, Rule, parse_rule
 from data_platform.sources.kind import Capabilities, Connection, Kind, KindSettings
@@ -268,6 +269,9 @@ class EnvironmentSettings(Model):
     warehouse: WarehouseConfig = Field(description="The warehouse into which batches are loaded.")
     backups: BackupsConfig | None = Field(
         default=None, description="Where the verified daily copies of the warehouse are kept."
+    )
+    iceberg: IcebergConfig | None = Field(
+        default=None, description="Which tables are exported to Iceberg for other engines."
     )
     signing: SigningConfig = Field(
         default_factory=SigningConfig,

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "receive": ("receive", "Take signed webhooks, and keep each before it is answered"),
     "status": ("status", "Show each table's last batch and whether it is fresh"),
     "query": ("query", "Run one read-only statement in the warehouse"),
+    "iceberg": ("iceberg", "Export tables to Iceberg for other engines"),
     "hash": ("hash", "Print the hash under which a value is stored"),
     "verify": ("verify", "Reread landed data and compare it with its hashes"),
     "rebuild": ("rebuild", "Rebuild the raw tables from the landing ledger, as of any instant"),

@@ -11,6 +11,7 @@ from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
+from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
 from data_platform.defs.names import raw_key
 from data_platform.defs.probe_sensor import probe_sensor
@@ -60,7 +61,9 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     )
     modelled = dbt_definitions(catalog, environment, gates)
     parts = [own, modelled]
+    held = [raw_key(table) for table in catalog.table_ids()] + model_keys(modelled)
     if chosen.backups is not None and warehouse.traits.archive:
-        copied = [raw_key(table) for table in catalog.table_ids()] + model_keys(modelled)
-        parts.append(backup_definitions(chosen.backups, warehouse, copied, running=running))
+        parts.append(backup_definitions(chosen.backups, warehouse, held, running=running))
+    if chosen.iceberg is not None and warehouse.traits.archive:
+        parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     return with_freshness(dg.Definitions.merge(*parts), catalog)

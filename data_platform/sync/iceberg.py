@@ -1,0 +1,67 @@
+"""Exports what has changed of the chosen tables to Iceberg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from data_platform.errors import ConfigurationError, ExportFailed
+from data_platform.iceberg.catalog import open_catalog
+from data_platform.iceberg.config import IcebergConfig
+from data_platform.iceberg.export import Exported, export_table
+from data_platform.sync.platform import Platform
+from data_platform.warehouses.archive import Archivable, StoredTable, archivable
+
+MEMORY = "384MB"
+"""Of the warehouse meanwhile: it spills beyond, and the rows under way need room too."""
+
+
+def settings(platform: Platform) -> IcebergConfig:
+    found = platform.environment.iceberg
+    if found is None:
+        raise ConfigurationError(
+            f"The environment {platform.environment.name!r} has no `iceberg:` in catalog/platform.yaml, so nothing is"
+            " exported. docs/iceberg.md shows a block to begin with."
+        )
+    return found
+
+
+def export(platform: Platform) -> Iterator[Exported | ExportFailed]:
+    """Each chosen table, in order, with what became of it; one that fails does not stop the others.
+    ``ExportFailed`` is raised where no table is one of the chosen."""
+    config = settings(platform)
+    catalog = open_catalog(config, platform.catalog.root, platform.environ)
+    with _reading(platform) as warehouse:
+        keys = _keys(platform)
+        with warehouse.snapshot():
+            chosen = _chosen(warehouse, config)
+            for table in chosen:
+                key = keys.get((table.schema, table.name), ())
+                try:
+                    yield export_table(catalog, warehouse, table, key, keep_days=config.keep_days)
+                except ExportFailed as error:
+                    yield error
+
+
+@contextmanager
+def _reading(platform: Platform) -> Iterator[Archivable]:
+    bounded = archivable(platform.environment.warehouse).bounded(MEMORY)
+    with bounded.open(platform.catalog.root, read_only=True) as warehouse:
+        yield warehouse
+
+
+def _chosen(warehouse: Archivable, config: IcebergConfig) -> list[StoredTable]:
+    tables = [table for table in warehouse.inventory().tables if config.exports(table.schema, table.name)]
+    if not tables:
+        raise ExportFailed(
+            f"No table of the warehouse is among {', '.join(config.tables)}, so nothing was exported to Iceberg. Views are not"
+            " exported. Correct `iceberg: tables` in catalog/platform.yaml, or sync and build the models first."
+        )
+    return tables
+
+
+def _keys(platform: Platform) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """The keys of the raw tables: rows in the order of a key are read cheaper than in the order of all columns."""
+    found = platform.ledger.ahead_of(list(platform.catalog.table_ids()), states=False)
+    heads = ((table, ledger.head(table)) for ledger, table in found)
+    return {(table.raw_schema, table.table): head.key for table, head in heads if head}
