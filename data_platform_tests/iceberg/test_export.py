@@ -19,6 +19,7 @@ from data_platform.iceberg.catalog import open_catalog
 from data_platform.iceberg.config import IcebergConfig, SQLCatalog
 from data_platform.iceberg.export import FINGERPRINT, Exported, export_table
 from data_platform.warehouses.duckdb.config import DuckDBConfig
+from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
 
 TYPES = {
     "id": ("BIGINT", 1),
@@ -47,6 +48,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.environ: dict[str, str] = {}
         self.warehouse = DuckDBConfig(path=root / "warehouse.duckdb", threads=1)
         self.config = IcebergConfig(
             catalog=SQLCatalog(kind="sql", path=Path("ice/catalog.db")), location="ice", tables=("marts.*",)
@@ -59,7 +61,7 @@ class Place:
                 connection.execute(statement)
 
     def catalog(self) -> Catalog:
-        return open_catalog(self.config, self.root, {})
+        return open_catalog(self.config, self.root, self.environ)
 
     def export(self, name: str, key: tuple[str, ...] = (), keep_days: float = 7) -> Exported:
         with self.warehouse.open(self.root, read_only=True) as warehouse:
@@ -206,3 +208,34 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigurationError, match="ICE_URL"):
         open_catalog(config, tmp_path, {})
+
+
+@pytest.mark.slow
+def test_a_database_as_the_catalog_and_a_bucket_for_the_files(
+    place: Place, database: str, s3_server: ObjectServer
+) -> None:
+    """PostgreSQL and SeaweedFS, as several machines would share them."""
+    bucket = s3_server.config(new_prefix())
+    place.config = IcebergConfig.model_validate(
+        {
+            "catalog": {"kind": "sql", "url_env": "ICE_URL"},
+            "location": f"s3://{bucket['bucket']}/{bucket['prefix']}",
+            "s3": {
+                "region": "us-east-1",
+                "endpoint_url": bucket["endpoint_url"],
+                "access_key_env": "ICE_KEY",
+                "secret_key_env": "ICE_SECRET",
+            },
+            "tables": ["marts.*"],
+        }
+    )
+    place.environ = {
+        "ICE_URL": database.replace("postgresql://", "postgresql+psycopg2://"),
+        "ICE_KEY": ENVIRON[bucket["access_key_env"]],
+        "ICE_SECRET": ENVIRON[bucket["secret_key_env"]],
+    }
+    place.run("CREATE TABLE marts.daily AS SELECT range AS id, 'n' || range AS v FROM range(1000)")
+    assert place.export("daily").changed and not place.export("daily").changed
+    place.run("DELETE FROM marts.daily WHERE id >= 2")
+    place.export("daily", keep_days=0)
+    assert place.rows("daily") == [{"id": 0, "v": "n0"}, {"id": 1, "v": "n1"}]
