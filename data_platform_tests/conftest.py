@@ -27,9 +27,10 @@ from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import FAST
 from data_platform_tests import other_postgres
 from data_platform_tests.engines.ducklake import lake_catalogs
+from data_platform_tests.engines.fixtures import redshift_server
 from data_platform_tests.servers.fixtures import gcs_server, gcs_store, pooled, s3_server, s3_store
 
-__all__ = ["gcs_server", "gcs_store", "lake_catalogs", "pooled", "s3_server", "s3_store"]
+__all__ = ["gcs_server", "gcs_store", "lake_catalogs", "pooled", "redshift_server", "s3_server", "s3_store"]
 
 FOLDER_PREFIX = "data-platform-tests-"
 SHOP_ORDERS = 2_000
@@ -65,6 +66,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         choices=other_postgres.VERSIONS,
         help="the version of the PostgreSQL server that tests share, instead of the sandbox's own",
+    )
+    parser.addoption(
+        "--warehouse",
+        help="a kind of warehouse: all of the contract runs over it instead of a sample, and over no other",
     )
     parser.addoption(
         "--webhook-events",

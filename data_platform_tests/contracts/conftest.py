@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from data_platform.warehouses import Warehouse
 from data_platform_tests.contracts.batches import Chain
-from data_platform_tests.contracts.engines import ENGINES, Engine
+from data_platform_tests.contracts.engines import ENGINES, SAMPLE, Engine
+from data_platform_tests.engines import EngineServer
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a sampled engine what ``SAMPLE`` names; all of it where ``--warehouse`` names its kind, and nothing else then."""
+    kind = config.getoption("--warehouse")
+    left, out = [], []
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        engine = callspec.params.get("engine") if callspec and item.path.parent == HERE else None
+        name = getattr(item, "originalname", item.name)
+        sampled = engine is None or not ENGINES[engine].sampled or name in SAMPLE
+        (left if (sampled if kind is None else engine in (None, kind)) else out).append(item)
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = left
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def engine(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
     found = ENGINES[request.param]
     if found.server is not None:
-        if "naive_model" in request.node.name and not request.config.getoption("--seeds"):
+        if (
+            not found.sampled
+            and "naive_model" in request.node.name
+            and not request.config.getoption("--seeds")
+        ):
             pytest.skip("on demand: --seeds N")  # half a minute where each statement asks a server
-        request.getfixturevalue(found.server)
+        server = request.getfixturevalue(found.server)
+        if isinstance(server, EngineServer):
+            for name, value in server.environ.items():
+                monkeypatch.setenv(name, value)
+            found = replace(found, config=server.config, emptied=server.emptied)
     yield found
     if found.emptied is not None:
         found.emptied(tmp_path)

@@ -4,6 +4,7 @@ what it cannot do besides what its ``Traits`` say.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Engine:
     """``config`` is of a warehouse in a folder. ``all_instants``: its times reach beyond year 9999, before year 1
     and to infinity. ``patterns``: it knows regular expressions. ``server`` is the fixture that it needs; ``emptied``
     cleans up behind a test where warehouses are not thrown away with their folder; ``other`` names another warehouse
-    in a folder."""
+    in a folder. ``sampled``: by default a sample of the contract runs, and all of it with ``--warehouse KIND``."""
 
     config: Callable[[Path], WarehouseConfig]
     all_instants: bool = True
@@ -33,6 +34,7 @@ class Engine:
     server: str | None = None
     emptied: Callable[[Path], None] | None = None
     other: Callable[[Path], Path | str] = lambda folder: folder / "other"
+    sampled: bool = False
     reach: Callable[[Path], Path] = lambda folder: folder
     """The folder that its statements may reach, for a test in a folder."""
 
@@ -46,6 +48,10 @@ class Engine:
         return self.open(folder)
 
 
+def needs_a_server(folder: Path) -> WarehouseConfig:
+    raise AssertionError(f"the fixture `engine` gives the configuration of the warehouse for {folder}")
+
+
 ENGINES = {
     "duckdb": Engine(lambda folder: DuckDBConfig(path=folder / "warehouse.duckdb", threads=1)),
     "ducklake": Engine(
@@ -55,6 +61,13 @@ ENGINES = {
         other=lambda folder: "other",
         reach=lambda folder: folder.parent,
     ),
+    "redshift": Engine(
+        needs_a_server,
+        server="redshift_server",
+        sampled=True,
+        all_instants=False,
+        other=lambda folder: f"test_{uuid.uuid4().hex[:8]}_other",
+    ),
     "toy": Engine(lambda folder: ToyConfig(folder=folder / "toy"), all_instants=False, patterns=False),
 }
 
@@ -62,6 +75,27 @@ ENGINES = {
 def raw(warehouse: Warehouse) -> str:
     """The raw table of the batches, as a statement of this warehouse names it."""
     return relation(warehouse.dialect, "raw_shop", "orders")
+
+
+FOLDING = ("redshift",)
+"""Dialects that keep no capital letter of a name: a raw table with one is refused."""
+SAMPLE = (
+    "test_refresh_then_changes",
+    "test_a_slice_replaces_its_days_deletes_included",
+    "test_rows_of_a_group_are_replaced_together",
+    "test_replace_brings_a_new_shape_and_forgets_the_old_rows",
+    "test_fingerprints_are_those_of_the_parts",
+    "test_rows_that_differ_from_their_parts_are_counted_by_slice",
+    "test_odd_names_are_quoted",
+    "test_an_unreadable_part_changes_nothing",
+    "test_the_age_of_the_newest_row",
+    "test_every_statement_of_a_dialect_is_of_its_grammar",
+    "test_what_a_dialect_cannot_say_is_refused_and_no_pass",
+    "test_a_new_warehouse_appears_whole_or_not_at_all",
+    "test_reads_are_remembered",
+    "test_each_rule_says_of_each_value_what_it_says_anywhere",
+)
+"""What every run tests of a sampled engine."""
 
 
 def rows(warehouse: Warehouse) -> list[tuple[Any, ...]]:

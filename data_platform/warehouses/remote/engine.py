@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from data_platform.errors import WarehouseError
+from data_platform.errors import QueryFailed, WarehouseError
 from data_platform.warehouses import QueryResult, Relation
 
 
@@ -32,7 +32,7 @@ class Transient(WarehouseError):
         self.session_lost = session_lost
 
 
-class RelationMissing(WarehouseError):
+class RelationMissing(QueryFailed):
     """A table or a schema that a question names is not there."""
 
 
@@ -64,7 +64,7 @@ class Transaction:
 
     In this order: begin; ``lock`` (``Grammar.lock``: two transactions of one raw table then exclude each other);
     ``guard``, a SELECT of one row and one boolean, which must see what was committed before the lock was got; where it is
-    true ``statements`` and COMMIT, else ROLLBACK and ``Overtaken``. All texts are known beforehand and none of the
+    true, or where there is none, ``statements`` and COMMIT, else ROLLBACK and ``Overtaken``. All texts are known beforehand and none of the
     statements is a question, so that an engine may send all of it as one script (BigQuery: DECLARE, BEGIN TRANSACTION, IF
     guard, COMMIT; Snowflake: a block or a request of several statements) or one by one (Redshift: BEGIN .. COMMIT, the guard
     being the one answer that is waited for).
@@ -89,11 +89,12 @@ class Session(Protocol):
     def ask(self, question: str, limit: int | None = None) -> QueryResult:
         """The answer to one SELECT, at most ``limit`` rows of it. Integers of any size come as ``int``, exact decimals as
         ``Decimal`` or ``int``, texts as ``str``, NULL as None. Changes nothing, so it may be sent again on its own.
-        ``RelationMissing`` where a table of it is not there; ``QueryFailed`` for a statement that is wrong."""
+        ``RelationMissing`` where a table of it is not there; ``QueryFailed`` for a statement that is wrong; both begin with
+        "The query did not run:"."""
 
     def columns(self, schema: str, name: str) -> Mapping[str, str]:
-        """The columns of a table or a view, in order: names as they landed, types in the words that
-        ``Grammar.same_type`` and ``Grammar.day`` know. Empty where there is none. As cheap as the engine has it, such as a
+        """The columns of a table or a view, in order: names as they landed or as
+        ``Grammar.folded`` makes them, types in the words that ``Grammar.same_type`` and ``Grammar.day`` know. Empty where there is none. As cheap as the engine has it, such as a
         call that is no query."""
 
     def describe(self, schema: str | None, name: str | None) -> list[Relation]:
@@ -119,8 +120,8 @@ class Session(Protocol):
         committed and may be tried again, and where that is not known; ``load.py`` then asks the record."""
 
     def replace(self, guard: str, statements: Sequence[str]) -> None:
-        """Only called where ``Grammar.transactional_ddl`` is false: ``statements`` of ``Grammar.replacing``, which may be
-        done again, each committed by itself. ``guard`` is asked right before the last of them, which puts the new table in
+        """Only called where ``Grammar.transactional_ddl`` is false: ``statements`` of ``Grammar.replacing`` or
+        ``Grammar.widen``, which may be done again, each committed by itself. ``guard`` is asked right before the last of them, which puts the new table in
         the place of the old, in one request with it if the engine can. ``Overtaken`` where it is false."""
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from data_platform.sql import literal, quoted
-from data_platform.tables import Column, TableId
+from data_platform.tables import Column, Slice, TableId, is_day
 from data_platform.warehouses.dialect import Plain
 
 
@@ -20,13 +20,13 @@ from data_platform.warehouses.dialect import Plain
 class Loadable:
     """How a landed column gets into a table of the engine.
 
-    ``staged`` is the engine's type of the column in the stage. ``rewritten`` is a DuckDB expression over the landed column
-    that makes the value which is staged; None where the engine takes the column as DuckDB wrote it to Parquet. One column
+    ``staged`` is the engine's type of the column in the stage. ``rewritten`` is a DuckDB expression that makes the
+    staged value of ``{}``, the landed column; None where the engine takes the column as DuckDB wrote it to Parquet. One column
     with an expression is enough for the parts to be written anew and sent from here instead of being read from the bucket,
     so give one only where the engine cannot read the column, or reads it wrongly. ``value`` makes the table's value of
     the staged one, where ``{}`` is the staged column.
 
-    ``refused`` are (DuckDB condition over the landed column, words) of values that the engine cannot hold: rows that meet one
+    ``refused`` are (DuckDB condition on ``{}``, the landed column in its type, words) of values that the engine cannot hold: rows that meet one
     are counted before anything is sent, and the batch is refused by column: "12 rows of its column <name> <words>"."""
 
     staged: str
@@ -45,8 +45,8 @@ class Placement:
 
 
 class Grammar(ABC):
-    """A ``warehouses.dialect.Dialect`` and what loading and comparing need besides. ``held`` is always a type as
-    ``Session.columns`` tells it, ``landed`` a type of ``column_types``. ``UnsupportedType`` for what cannot be said exactly."""
+    """A ``warehouses.dialect.Dialect`` and what loading and comparing need besides. ``held`` is a type as
+    ``Session.columns`` tells it or as ``type`` makes it, ``landed`` one of ``column_types``. ``UnsupportedType`` for what cannot be said exactly."""
 
     name: ClassVar[str]
     transactional_ddl: ClassVar[bool]
@@ -56,6 +56,9 @@ class Grammar(ABC):
 
     def quote(self, name: str) -> str:
         return quoted(name)
+
+    def schema(self, name: str) -> str:
+        return self.quote(name)
 
     def literal(self, text: str) -> str:
         return literal(text)
@@ -111,6 +114,11 @@ class Grammar(ABC):
         """A value as ``type(landed)``; ``sql`` may be NULL, or a value of a narrower type."""
         return f"CAST({sql} AS {self.type(landed)})"
 
+    def keyed(self, sql: str, held: str) -> str:
+        """A value of a key, so that two are equal in SQL only if they are the same: for an engine that ignores case,
+        or spaces at the end of a text."""
+        return sql
+
     @abstractmethod
     def day(self, sql: str, held: str, timezone: str) -> str:
         """The DATE of a value of type ``held`` in ``timezone``: an instant is taken there, a date or a time without a zone
@@ -119,6 +127,11 @@ class Grammar(ABC):
     def slice_of(self, day: str) -> str:
         """The ISO text of a DATE, as ``tables.Slice`` has it; NULL stays NULL."""
         return self.cast(day, "VARCHAR")
+
+    def day_of(self, slice_: Slice) -> str | None:
+        """The DATE that a slice is; None where no row of the engine can be in it, since its load was refused: infinity, and
+        years that the engine does not have."""
+        return self.date(slice_) if is_day(slice_) else None
 
     @abstractmethod
     def key_text(self, sql: str, held: str) -> str:
@@ -143,10 +156,10 @@ class Grammar(ABC):
     # -- tables
 
     def relation(self, schema: str, name: str) -> str:
-        return f"{self.quote(schema)}.{self.quote(name)}"
+        return f"{self.schema(schema)}.{self.quote(name)}"
 
     def create_schema(self, name: str) -> str:
-        return f"CREATE SCHEMA IF NOT EXISTS {self.quote(name)}"
+        return f"CREATE SCHEMA IF NOT EXISTS {self.schema(name)}"
 
     def definition(self, column: Column) -> str:
         """A column as CREATE TABLE and ADD COLUMN have it."""
@@ -164,6 +177,10 @@ class Grammar(ABC):
     def create_view(self, schema: str, name: str, query: str) -> str:
         return f"CREATE OR REPLACE VIEW {self.relation(schema, name)} AS {query}"
 
+    def folded(self, name: str) -> str:
+        """A column's name as ``Session.columns`` tells it, where the engine does not keep the spelling that landed."""
+        return name
+
     def beside(self, table: TableId) -> tuple[str, ...]:
         """DDL of what ``lock`` needs of a raw table, run before its first load."""
         return ()
@@ -176,7 +193,8 @@ class Grammar(ABC):
         self, schema: str, name: str, column: Column, held: str
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Statements that make a column of type ``held`` one of ``column.type``, which ``widens``: those before the load's
-        transaction, which may be done again and keep every value for readers, and those at its beginning."""
+        transaction, which may be done again and keep every value for readers, and those at its beginning. Without
+        ``transactional_ddl`` the first ones are given to ``Session.replace``."""
 
     @abstractmethod
     def replacing(
@@ -198,12 +216,16 @@ class Grammar(ABC):
         """All rows of the raw table go, within the transaction."""
         return f"DELETE FROM {self.relation(table.raw_schema, table.table)} WHERE true"
 
+    def deleted_row(self, table: TableId) -> str:
+        """What the raw table is called in the condition of ``delete``: an alias, or its name."""
+        return "t"
+
     def delete(self, table: TableId, condition: str) -> str:
-        """The rows of the raw table go for which ``condition`` is true, in which ``t`` is the raw table. A condition is made of
-        days of ``t`` and of ``EXISTS (SELECT 1 FROM ... s WHERE s.k0 = t.<key> AND ...)``."""
+        """The rows of the raw table go for which ``condition`` is true. It is made of days of ``deleted_row`` and of
+        ``EXISTS (SELECT 1 FROM (...) s WHERE s.k0 = <deleted_row>.<key> AND ...)``."""
         return f"DELETE FROM {self.relation(table.raw_schema, table.table)} AS t WHERE {condition}"
 
-    def all_rows(self, table: TableId, partition: str | None) -> str:
-        """A condition on ``t``, the raw table, that is true of every row: for an engine that reads a partitioned table only
+    def all_rows(self, row: str, partition: str | None) -> str:
+        """A condition on ``row``, an alias of a raw table, that is true of every row: for an engine that reads a partitioned table only
         with a condition on its partition."""
         return "true"

@@ -1,0 +1,108 @@
+"""The folder of an S3 bucket through which batches come: the manifest of each COPY, and files that are in no bucket yet.
+
+COPY is given a list of exactly the files of the batch, each of which must be there. A prefix would take whatever else lies
+below it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_platform.errors import WarehouseError
+from data_platform.warehouses.remote.engine import Staging, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class StagingFolder:
+    """``address`` is ``s3://bucket/prefix``; ``client`` makes boto3's client of S3, when it is needed."""
+
+    def __init__(self, address: str, client: Callable[[], Any]) -> None:
+        bucket, _, prefix = address.removeprefix("s3://").partition("/")
+        self.address, self._bucket, self._prefix = address.rstrip("/"), bucket, prefix.strip("/")
+        self._make, self._client = client, None
+
+    @contextmanager
+    def manifest(self, staging: Staging) -> Iterator[str | None]:
+        """The address of a manifest that names the files, in their order; None for no file. It is gone at the end, and so is
+        what was sent for it."""
+        if not staging.parts:
+            yield None
+            return
+        sent: list[str] = []
+        try:
+            with self._errors():
+                addresses = list(staging.addresses)
+                if not all(address.startswith("s3://") for address in addresses) or not addresses:
+                    addresses = [
+                        self._send(staging, part, number, sent) for number, part in enumerate(staging.parts)
+                    ]
+                entries = [
+                    {"url": address, "mandatory": True, "meta": {"content_length": part.stat().st_size}}
+                    for address, part in zip(addresses, staging.parts, strict=True)
+                ]
+                key = self._key(staging, "manifest.json")
+                sent.append(key)
+                self._s3.put_object(
+                    Bucket=self._bucket, Key=key, Body=json.dumps({"entries": entries}).encode()
+                )
+            yield f"s3://{self._bucket}/{key}"
+        finally:
+            for key in sent:
+                with suppress(Exception):  # a lifecycle rule of the bucket takes what is left
+                    self._s3.delete_object(Bucket=self._bucket, Key=key)
+
+    def _send(self, staging: Staging, part: Path, number: int, sent: list[str]) -> str:
+        key = self._key(staging, f"{number:04}.parquet")
+        sent.append(key)
+        self._s3.upload_file(str(part), self._bucket, key)
+        return f"s3://{self._bucket}/{key}"
+
+    def _key(self, staging: Staging, name: str) -> str:
+        return "/".join(piece for piece in (self._prefix, staging.identity, name) if piece)
+
+    @property
+    def _s3(self) -> Any:
+        if self._client is None:
+            self._client = self._make()
+        return self._client
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        from boto3.exceptions import S3UploadFailedError
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        what = f"The batch could not be sent to {self.address}, the `staging` of the warehouse"
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            if status >= 500 or code in ("SlowDown", "RequestTimeout", "ExpiredToken"):
+                self._client = None
+                raise Transient(f"{what}: S3 answered {code or status}.", session_lost=False) from None
+            raise WarehouseError(
+                f"{what}: S3 answered {code or status}. Check that the bucket is there and that the AWS credentials of this machine"
+                " may write to it."
+            ) from None
+        except S3UploadFailedError as error:
+            raise WarehouseError(f"{what}: {_kind(error)}. Check the rights on the bucket.") from None
+        except BotoCoreError as error:
+            self._client = None
+            name = type(error).__name__
+            if name in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
+                raise WarehouseError(
+                    f"{what}: there are no AWS credentials on this machine. Give it a role, or set AWS_ACCESS_KEY_ID and"
+                    " AWS_SECRET_ACCESS_KEY."
+                ) from None
+            raise Transient(f"{what}: {name}.", session_lost=False) from None
+
+
+def _kind(error: Exception) -> str:
+    cause = error.__context__ or error.__cause__
+    return type(cause or error).__name__

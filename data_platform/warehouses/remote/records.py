@@ -1,0 +1,246 @@
+"""The records that a warehouse behind a connection keeps about itself. Rows are only added.
+
+Loads of different tables write them at the same time, and an UPDATE of a common table makes one wait for the other, or
+fail. Where a reader expects one row a table, there is a view of that name over what was added.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from data_platform.tables import Column, Slice, TableId
+from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch, LoadResult, Look
+from data_platform.warehouses.remote.engine import RelationMissing, Session, Transaction
+from data_platform.warehouses.remote.grammar import Grammar, Placement
+
+LOADED, TOUCHED, READS, READ_LOG = "loaded_batches", "touched_slices", "table_reads", "table_read_log"
+EVALUATED, EVALUATED_LOG = "evaluated_rules", "evaluated_rules_log"
+
+_TABLE = {"source": "VARCHAR", "table": "VARCHAR"}
+_INSTANTS = {"read_at": "TIMESTAMPTZ", "reconciled_at": "TIMESTAMPTZ", "lost_at": "TIMESTAMPTZ"}
+TABLES: Mapping[str, Mapping[str, str]] = {
+    LOADED: _TABLE
+    | {"sequence": "BIGINT", "batch_id": "VARCHAR", "digest": "VARCHAR", "loaded_at": "TIMESTAMPTZ"}
+    | {"operation": "VARCHAR", "rows_inserted": "BIGINT", "rows_deleted": "BIGINT"}
+    | {"snapshot_at": "TIMESTAMPTZ"}
+    | _INSTANTS,
+    TOUCHED: _TABLE
+    | {"slice": "VARCHAR", "sequence": "BIGINT", "rows": "BIGINT", "loaded_at": "TIMESTAMPTZ"}
+    | {"came": "BIGINT", "went": "BIGINT", "vacated": "BIGINT"},
+    READ_LOG: _TABLE | _INSTANTS,
+    EVALUATED_LOG: _TABLE | {"sequence": "BIGINT", "evaluated": "VARCHAR", "evaluated_at": "TIMESTAMPTZ"},
+}
+"""The tables and the landed types of their columns."""
+
+
+class Found(NamedTuple):
+    """Of the loaded batches of a table: the newest, and the one of a sequence."""
+
+    newest: LoadedBatch | None
+    asked: LoadedBatch | None
+
+
+def prepare(session: Session, grammar: Grammar) -> None:
+    """Make the platform's own tables and views where they are not there yet."""
+    if session.columns(PLATFORM_SCHEMA, EVALUATED):  # it is made last
+        return
+    columns = {
+        name: [Column(column, kind, "") for column, kind in kinds.items()] for name, kinds in TABLES.items()
+    }
+    session.define(
+        [
+            grammar.create_schema(PLATFORM_SCHEMA),
+            *(
+                grammar.create_table(PLATFORM_SCHEMA, name, made, Placement())
+                for name, made in columns.items()
+            ),
+            grammar.create_view(PLATFORM_SCHEMA, READS, _reads_view(grammar)),
+            grammar.create_view(PLATFORM_SCHEMA, EVALUATED, _evaluated_view(grammar)),
+        ]
+    )
+
+
+def find(session: Session, grammar: Grammar, table: TableId, sequence: int) -> Found:
+    """One question, however many batches there are."""
+    number, where = grammar.quote("sequence"), _where(grammar, table)
+    newest = f"SELECT max({number}) FROM {_name(grammar, LOADED)}{where}"
+    found = _batches(session, grammar, f"{where} AND ({number} = {int(sequence)} OR {number} = ({newest}))")
+    by_sequence = {one.sequence: one for one in found}
+    return Found(by_sequence[max(by_sequence)] if by_sequence else None, by_sequence.get(sequence))
+
+
+def newest(session: Session, grammar: Grammar, table: TableId | None = None) -> list[LoadedBatch]:
+    """The newest loaded batch of ``table``, or of every table."""
+    number, log = grammar.quote("sequence"), _name(grammar, LOADED)
+    if table is not None:
+        where = _where(grammar, table)
+        return _batches(session, grammar, f"{where} AND {number} = (SELECT max({number}) FROM {log}{where})")[
+            :1
+        ]
+    source, name = grammar.quote("source"), grammar.quote("table")
+    greatest = f"SELECT {source} AS s, {name} AS n, max({number}) AS m FROM {log} GROUP BY 1, 2"
+    met = f"EXISTS (SELECT 1 FROM ({greatest}) g WHERE g.s = b.{source} AND g.n = b.{name} AND g.m = b.{number})"
+    found = {one.table: one for one in _batches(session, grammar, f" WHERE {met}")}
+    return [found[one] for one in sorted(found)]
+
+
+def changed_since(session: Session, grammar: Grammar, table: TableId) -> Mapping[Slice, int]:
+    slice_, number = grammar.quote("slice"), grammar.quote("sequence")
+    rows = _rows(
+        session,
+        f"SELECT {slice_}, max({number}) FROM {_name(grammar, TOUCHED)}{_where(grammar, table)} GROUP BY 1",
+    )
+    return {Slice(name): int(sequence) for name, sequence in rows}
+
+
+def guard(grammar: Grammar, table: TableId, reached: int) -> str:
+    """Whether the newest batch is still the one of ``reached`` (0: none), as a question."""
+    number = grammar.quote("sequence")
+    return f"SELECT coalesce(max({number}), 0) = {int(reached)} FROM {_name(grammar, LOADED)}{_where(grammar, table)}"
+
+
+def insert_touched(grammar: Grammar, batch: LoadableBatch, touched: str) -> str:
+    """Writes down the slices that a load touches; ``touched`` is a query of (slice, came, went, vacated)."""
+    names = ", ".join(map(grammar.quote, TABLES[TOUCHED]))
+    rows = grammar.greater("c.came", "c.went")
+    return (
+        f"INSERT INTO {_name(grammar, TOUCHED)} ({names}) SELECT {_of(grammar, batch.table)}, c.slice,"
+        f" {int(batch.sequence)}, {rows}, {grammar.instant(batch.committed_at)}, c.came, c.went, c.vacated"
+        f" FROM ({touched}) c"
+    )
+
+
+def insert_loaded(grammar: Grammar, batch: LoadableBatch) -> str:
+    """Writes down the batch itself, with the sums of what it touched, later in the same transaction."""
+    nothing = grammar.cast("NULL", "TIMESTAMPTZ")
+    taken_at = grammar.instant(batch.snapshot.taken_at)
+    data = batch.kind == "data"
+    reconciled = data and (batch.load == "replace" or batch.deleted is not None)
+    came, went, vacated = (f"coalesce(sum({grammar.quote(name)}), 0)" for name in ("came", "went", "vacated"))
+    names = ", ".join(map(grammar.quote, TABLES[LOADED]))
+    return (
+        f"INSERT INTO {_name(grammar, LOADED)} ({names}) SELECT {_of(grammar, batch.table)}, {int(batch.sequence)},"
+        f" {grammar.literal(batch.batch_id)}, {grammar.literal(batch.digest)},"
+        f" {grammar.instant(batch.committed_at)}, {grammar.literal(batch.operation)}, {came}, {went}, {taken_at},"
+        f" {taken_at if data and batch.load != 'slice' else nothing}, {taken_at if reconciled else nothing},"
+        f" CASE WHEN {vacated} > 0 THEN {taken_at} ELSE {nothing} END"
+        f" FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)}"
+    )
+
+
+def is_touched(session: Session, grammar: Grammar, batch: LoadableBatch) -> bool:
+    """Whether the slices that the batch touches are written down already."""
+    question = f"SELECT count(*) FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)}"
+    return bool(_rows(session, question)[0][0])
+
+
+def result(session: Session, grammar: Grammar, batch: LoadableBatch) -> LoadResult:
+    """What the load of the batch did, which is loaded."""
+    columns = ", ".join(map(grammar.quote, ("slice", "rows", "came", "went", "vacated")))
+    found = _rows(session, f"SELECT {columns} FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)}")
+    return LoadResult(
+        batch.sequence,
+        rows_deleted=sum(int(went) for _, _, _, went, _ in found),
+        rows_inserted=sum(int(came) for _, _, came, _, _ in found),
+        touched={Slice(slice_): int(rows) for slice_, rows, *_ in sorted(found)},
+        vacated=0 if batch.load == "replace" else sum(int(vacated) for *_, vacated in found),
+    )
+
+
+def look_at(grammar: Grammar, looks: Sequence[Look]) -> Transaction:
+    """One statement, however many tables were looked at."""
+    nothing = grammar.cast("NULL", "TIMESTAMPTZ")
+    rows = [
+        f"SELECT {_of(grammar, look.table)}, {grammar.instant(look.at)},"
+        f" {grammar.instant(look.at) if look.reconciled else nothing}, {nothing}"
+        for look in looks
+    ]
+    return _added(grammar, READ_LOG, " UNION ALL ".join(rows))
+
+
+def reads(session: Session, grammar: Grammar) -> dict[TableId, str]:
+    """When each table was read last, by the source's clock (ISO, UTC)."""
+    source, name, read_at = (grammar.quote(column) for column in ("source", "table", "read_at"))
+    found = _rows(
+        session,
+        f"SELECT {source}, {name}, {grammar.micros(read_at)} FROM {_name(grammar, READS)}"
+        f" WHERE {read_at} IS NOT NULL",
+    )
+    return {TableId(source, name): iso(micros) for source, name, micros in found}
+
+
+def evaluated(grammar: Grammar, table: TableId, sequence: int, text: str, at: datetime) -> Transaction:
+    row = (
+        f"{_of(grammar, table)}, {int(sequence)}, {grammar.literal(text)}, {grammar.instant(at.isoformat())}"
+    )
+    return _added(grammar, EVALUATED_LOG, f"SELECT {row}")
+
+
+def recorded_rules(session: Session, grammar: Grammar) -> dict[TableId, tuple[int, str]]:
+    columns = ", ".join(map(grammar.quote, ("source", "table", "sequence", "evaluated")))
+    found = _rows(session, f"SELECT {columns} FROM {_name(grammar, EVALUATED)}")
+    return {TableId(source, name): (int(sequence), text) for source, name, sequence, text in found}
+
+
+def iso(micros: int) -> str:
+    seconds, rest = divmod(int(micros), 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()
+
+
+def _added(grammar: Grammar, log: str, query: str) -> Transaction:
+    names = ", ".join(map(grammar.quote, TABLES[log]))
+    insert = f"INSERT INTO {_name(grammar, log)} ({names}) {query}"
+    return Transaction(f"{log}_{uuid.uuid4().hex}", (), "", (insert,))
+
+
+def _reads_view(grammar: Grammar) -> str:
+    names = ", ".join(map(grammar.quote, (*_TABLE, *_INSTANTS)))
+    latest = ", ".join(f"max({grammar.quote(name)}) AS {grammar.quote(name)}" for name in _INSTANTS)
+    both = f"SELECT {names} FROM {_name(grammar, LOADED)} UNION ALL SELECT {names} FROM {_name(grammar, READ_LOG)}"
+    table = ", ".join(map(grammar.quote, _TABLE))
+    return f"SELECT {table}, {latest} FROM ({both}) b GROUP BY {table}"
+
+
+def _evaluated_view(grammar: Grammar) -> str:
+    table, number = ", ".join(map(grammar.quote, _TABLE)), grammar.quote("sequence")
+    names = ", ".join(map(grammar.quote, (*_TABLE, "sequence", "evaluated")))
+    newest = f"row_number() OVER (PARTITION BY {table} ORDER BY {grammar.quote('evaluated_at')} DESC, {number} DESC)"
+    return f"SELECT {names} FROM (SELECT {names}, {newest} AS n FROM {_name(grammar, EVALUATED_LOG)}) e WHERE n = 1"
+
+
+def _batches(session: Session, grammar: Grammar, where: str) -> list[LoadedBatch]:
+    names = ", ".join(map(grammar.quote, ("source", "table", "sequence", "batch_id", "digest")))
+    at = grammar.micros(grammar.quote("loaded_at"))
+    rows = _rows(session, f"SELECT {names}, {at} FROM {_name(grammar, LOADED)} AS b{where}")
+    return [
+        LoadedBatch(TableId(source, name), int(sequence), batch_id, digest, iso(micros))
+        for source, name, sequence, batch_id, digest, micros in rows
+    ]
+
+
+def _rows(session: Session, question: str) -> list[tuple[Any, ...]]:
+    """Rows of the platform's own tables, which a new warehouse does not have yet."""
+    try:
+        return session.ask(question).rows
+    except RelationMissing:
+        return []
+
+
+def _name(grammar: Grammar, name: str) -> str:
+    return grammar.relation(PLATFORM_SCHEMA, name)
+
+
+def _of(grammar: Grammar, table: TableId) -> str:
+    return f"{grammar.literal(table.source)}, {grammar.literal(table.table)}"
+
+
+def _where(grammar: Grammar, table: TableId) -> str:
+    source, name = (grammar.quote(column) for column in _TABLE)
+    return f" WHERE {source} = {grammar.literal(table.source)} AND {name} = {grammar.literal(table.table)}"
+
+
+def _touched_by(grammar: Grammar, batch: LoadableBatch) -> str:
+    return f"{_where(grammar, batch.table)} AND {grammar.quote('sequence')} = {int(batch.sequence)}"

@@ -1,0 +1,106 @@
+"""A warehouse behind a connection: the whole protocol over a ``Session`` and a ``Grammar``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from data_platform.errors import QueryFailed
+from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
+from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
+from data_platform.warehouses.dialect import Dialect
+from data_platform.warehouses.remote import compare, records
+from data_platform.warehouses.remote.engine import Session
+from data_platform.warehouses.remote.grammar import Grammar
+from data_platform.warehouses.remote.load import Loader
+from data_platform.warehouses.remote.question import check_question
+
+
+class RemoteWarehouse:
+    """A ``warehouses.Warehouse``; whoever opened the session closes it. With ``read_only`` nothing is loaded, and ``query`` takes
+    questions alone."""
+
+    def __init__(
+        self,
+        session: Session,
+        grammar: Grammar,
+        *,
+        read_only: bool = False,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self.session, self.grammar, self.read_only = session, grammar, read_only
+        self._loader = Loader(session, grammar, sleep) if sleep else Loader(session, grammar)
+        self._prepared = False
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.grammar
+
+    def loaded(self, table: TableId) -> LoadedBatch | None:
+        return next(iter(records.newest(self.session, self.grammar, table)), None)
+
+    def loaded_all(self) -> list[LoadedBatch]:
+        return records.newest(self.session, self.grammar)
+
+    def load(
+        self,
+        manifest: LoadableBatch,
+        parts: Sequence[Path],
+        *,
+        addresses: Sequence[str] = (),
+        cluster: Sequence[str] = (),
+    ) -> LoadResult:
+        self._prepare()
+        return self._loader.load(manifest, parts, addresses, cluster)
+
+    def record_reads(self, looks: Sequence[Look]) -> None:
+        if looks:
+            self._prepare()
+            self._loader.commit(records.look_at(self.grammar, looks))
+
+    def reads(self) -> Mapping[TableId, str]:
+        return records.reads(self.session, self.grammar)
+
+    def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
+        self._prepare()
+        now = datetime.now(UTC)
+        self._loader.commit(records.evaluated(self.grammar, table, sequence, evaluated, now))
+
+    def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:
+        return records.recorded_rules(self.session, self.grammar)
+
+    def changed_since(self, table: TableId) -> Mapping[Slice, int]:
+        return records.changed_since(self.session, self.grammar, table)
+
+    def fingerprints(self, table: TableId, layout: Layout) -> Mapping[Slice, Fingerprint]:
+        return compare.fingerprints(self.session, self.grammar, table, layout)
+
+    def tallies(self, table: TableId, layout: Layout) -> Mapping[Slice, Tally]:
+        return compare.tallies(self.session, self.grammar, table, layout)
+
+    def altered(
+        self,
+        table: TableId,
+        layout: Layout,
+        columns: Sequence[Column],
+        parts: Sequence[Path],
+        slices: Sequence[Slice],
+    ) -> Mapping[Slice, int]:
+        return compare.altered(self.session, self.grammar, table, layout, columns, parts, slices)
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
+        if parameters:
+            raise QueryFailed("The query did not run: this warehouse takes no parameters beside a statement.")
+        if self.read_only:
+            check_question(sql, self.grammar.name)
+        return self.session.ask(sql, limit)
+
+    def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]:
+        return self.session.describe(schema, name)
+
+    def _prepare(self) -> None:
+        if not self._prepared:
+            records.prepare(self.session, self.grammar)
+            self._prepared = True

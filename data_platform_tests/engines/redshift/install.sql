@@ -1,0 +1,51 @@
+-- What Redshift has and PostgreSQL has not, in a schema that the stand-in puts on every session's path.
+create schema rs;
+
+create view rs.svv_columns as
+select
+    table_schema::text as table_schema,
+    table_name::text as table_name,
+    column_name::text as column_name,
+    ordinal_position::integer as ordinal_position,
+    case data_type when 'bytea' then 'binary varying' else data_type::text end as data_type,
+    character_maximum_length::integer as character_maximum_length,
+    numeric_precision::integer as numeric_precision,
+    numeric_scale::integer as numeric_scale
+from information_schema.columns
+where table_schema <> 'rs';
+
+create view rs.svv_tables as
+select table_schema::text as table_schema, table_name::text as table_name, table_type::text as table_type
+from information_schema.tables
+where table_schema <> 'rs';
+
+create function rs.getdate() returns timestamp stable return localtimestamp;
+
+create function rs.datediff(part text, one timestamp, other timestamp) returns bigint immutable
+return case
+    when part = 'us' then (extract(epoch from other) * 1000000 - extract(epoch from one) * 1000000)::bigint
+end;
+
+create function rs.datediff(part text, one time, other time) returns bigint immutable
+return case when part = 'us' then (extract(epoch from other - one) * 1000000)::bigint end;
+
+create function rs.strtol(digits text, base integer) returns bigint immutable
+return case when base = 16 then ('x' || lpad(digits, 16, '0'))::bit(64)::bigint end;
+
+create function rs.to_hex(bytes bytea) returns text immutable return encode(bytes, 'hex');
+
+create function rs.fnv_hash(bytes bytea) returns bigint immutable return hashtextextended(encode(bytes, 'hex'), 0);
+
+create function rs.rs_try_double(value text) returns double precision immutable language plpgsql as $$
+begin return value::double precision; exception when others then return null; end $$;
+
+create function rs.rs_try_date(value text) returns date stable language plpgsql as $$
+begin return value::date; exception when others then return null; end $$;
+
+create function rs.rs_try_instant(value text) returns timestamptz stable language plpgsql as $$
+begin return value::timestamptz; exception when others then return null; end $$;
+
+create function rs.rs_try_boolean(value text) returns boolean immutable language plpgsql as $$
+begin return value::boolean; exception when others then return null; end $$;
+
+create function rs.rs_try_text(value text) returns text immutable return value;
