@@ -29,6 +29,7 @@
     │   ├── WarehouseBusy           (retryable) another process holds it
     │   ├── LoadRefused             a batch out of order, or one that does not fit
     │   ├── QueryFailed             a statement that a person typed
+    │   │   └── UnknownRelation         it names a table or view that is not there
     │   └── UnsupportedExpression   what the engine cannot say exactly, such as a rule's test
     ├── ExportFailed            (retryable) a table that was not exported for other engines
     ├── SandboxError            the local sandbox server
@@ -173,6 +174,10 @@ class LoadRefused(WarehouseError):
 
 
 class QueryFailed(WarehouseError):
+    pass
+
+
+class UnknownRelation(QueryFailed):
     pass
 
 

@@ -7,6 +7,7 @@ not fit together.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from os.path import normpath
 from pathlib import Path as ProjectPath
 from typing import Any
 
@@ -24,7 +25,8 @@ from data_platform.quality.rules import Rule
 from data_platform.sources.kind import Kind
 from data_platform.stores import StoreConfig
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
-from data_platform.warehouses import WarehouseConfig
+from data_platform.warehouses import PLATFORM_SCHEMA, WarehouseConfig
+from data_platform.warehouses.publishing import NO_NEED
 
 RESERVED_SOURCES = ("data_platform",)
 """The platform's own tables are a dbt source of this name."""
@@ -81,6 +83,7 @@ def check_reconcile(head: SourceFile, blocks: Mapping[str, TableBlock], kind: Ki
 def check_environment(environment: EnvironmentSettings, report: Report, base: Path) -> None:
     """Report stores in the same place: a copy there would be no second copy. And what runs elsewhere could not reach.
     ``base`` is the environment's path."""
+    _check_publish(environment, report, (*base, "publish"))
     stores: list[tuple[str, Path, StoreConfig]] = [("the landing store", ("landing",), environment.landing)]
     if (export := environment.iceberg) is not None:
         if problem := cron_problem(export.schedule):
@@ -155,6 +158,34 @@ def _check_places(stores: list[tuple[str, Path, StoreConfig]], report: Report, b
                 report.add(
                     (*base, *path), f"{name} is in the same place as {other}: give it a place of its own"
                 )
+
+
+def _check_publish(environment: EnvironmentSettings, report: Report, base: Path) -> None:
+    """Report a publication that nobody needs, or in a place where something else lies."""
+    publish, warehouse = environment.publish, environment.warehouse
+    if publish is None:
+        return
+    if not warehouse.traits.publishes:
+        report.add(base, f"{NO_NEED.format(kind=warehouse.kind)}: take it out")
+        return
+    root = ProjectPath("/")
+    mine = root / normpath(publish.path)
+    if mine in [root / normpath(file) for file in warehouse.files(root)]:
+        report.add((*base, "path"), "is the warehouse itself: name another file")
+    backups = environment.backups
+    stores = [environment.landing, *([backups.store, *backups.copies.values()] if backups else [])]
+    for folder in (root / normpath(folder) for store in stores for folder in store.files(root)):
+        if mine.is_relative_to(folder):
+            report.add(
+                (*base, "path"), f"lies in {folder.name}, the folder of a store: name a file elsewhere"
+            )
+    if not publish.schemas and not report.has((*base, "schemas")):
+        report.add((*base, "schemas"), "is empty: name at least one schema, or leave it out for `marts`")
+    for number, listed in enumerate(publish.schemas):
+        if listed.partition(".")[0] == PLATFORM_SCHEMA:
+            report.add(
+                (*base, "schemas", number), "holds the platform's own records, which are not published"
+            )
 
 
 def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base: Path) -> None:

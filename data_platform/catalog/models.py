@@ -24,6 +24,7 @@ from data_platform.sources.kinds import kind_of
 from data_platform.stores.kinds import StoreConfig
 from data_platform.tables import Strategy, TableId, Treatment
 from data_platform.warehouses.kinds import WarehouseConfig
+from data_platform.warehouses.publishing import PublishConfig
 from data_platform.yaml_fields import VARIABLE, ColumnName, Frozen, FrozenDict, Model
 
 V = TypeVar("V")
@@ -267,6 +268,10 @@ class EnvironmentSettings(Model):
 
     landing: StoreConfig = Field(description="The landing store, which keeps every batch as it was read.")
     warehouse: WarehouseConfig = Field(description="The warehouse into which batches are loaded.")
+    publish: PublishConfig | None = Field(
+        default=None,
+        description="The read-only copy of chosen schemas that is made after each build, for readers who never wait for a load.",
+    )
     backups: BackupsConfig | None = Field(
         default=None, description="Where the verified daily copies of the warehouse are kept."
     )

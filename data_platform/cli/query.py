@@ -1,4 +1,4 @@
-"""``query``: runs one read-only statement in the warehouse and prints its result in one of three formats."""
+"""``query``: runs one read-only statement in the publication or the warehouse and prints its result in one of three formats."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data_platform.cli.options import EnvironmentOption, RootOption, open_project
-from data_platform.cli.output import plural, remark, say_json, say_table
+from data_platform.cli.output import ago, plural, remark, say_json, say_table
+from data_platform.errors import QueryFailed, UnknownRelation
 from data_platform.printable import printable
 
 if TYPE_CHECKING:
+    from data_platform.sync import Platform
     from data_platform.warehouses import QueryResult
 
 TABLE_ROWS = 100
@@ -48,10 +50,18 @@ def query(
             help="In csv, put an apostrophe before text that a spreadsheet would run as a formula.",
         ),
     ] = False,
+    warehouse: Annotated[
+        bool,
+        typer.Option(
+            "--warehouse",
+            help="Read the warehouse itself, which waits while something is loaded. Default: the publication, if there is one and it"
+            " holds every table that the statement names.",
+        ),
+    ] = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Run one statement in the warehouse. It can change nothing and reach no file and no network.
+    """Run one statement in the publication or the warehouse. It can change nothing and reach no file and no network.
 
     Exact types stay exact: in json, decimals, dates and times are strings.
     """
@@ -60,13 +70,44 @@ def query(
         raise typer.BadParameter("The statement is empty.")
     most = limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
     platform = open_project(root, environment, whole=False)
-    with platform.warehouse(read_only=True) as warehouse:
-        # Fetch one row more than is shown, to see whether there are more.
-        result = warehouse.query(text, limit=most + 1 if most else None)
+    # Fetch one row more than is shown, to see whether there are more.
+    result = ask(platform, text, most + 1 if most else None, itself=warehouse)
     rows = result.rows[:most] if most else result.rows
     show(result, rows, format, formulas_as_text=spreadsheet)
     if len(rows) < len(result.rows):
         remark(f"There are more than these {plural(most, 'row')}: --limit 0 shows all.")
+
+
+def ask(platform: Platform, text: str, limit: int | None, *, itself: bool) -> QueryResult:
+    """The result from the publication where there is one that holds what ``text`` names, else from the warehouse. A note
+    tells which was read, and as of when."""
+    from data_platform.sync import publish as publishing
+
+    if itself or not publishing.is_there(platform):
+        return _of_warehouse(platform, text, limit)
+    with publishing.published(platform) as (copy, publication):
+        made = datetime.fromisoformat(publication.made_at)
+        age = ago(made, platform.clock())
+        which = f"the publication of {made:%Y-%m-%d %H:%M:%S} UTC ({age}), {publishing.place(platform)}"
+        try:
+            result = copy.query(text, limit=limit)
+        except UnknownRelation:
+            remark(f"The statement names a table that is not in {which}.")
+        except QueryFailed:
+            remark(f"This was asked of {which}. --warehouse reads the warehouse itself.")
+            raise
+        else:
+            remark(f"Read from {which}. --warehouse reads the warehouse itself.")
+            return result
+    return _of_warehouse(platform, text, limit)
+
+
+def _of_warehouse(platform: Platform, text: str, limit: int | None) -> QueryResult:
+    with platform.warehouse(read_only=True) as warehouse:
+        result = warehouse.query(text, limit=limit)
+    if platform.environment.publish is not None:
+        remark("Read from the warehouse itself, as it is now.")
+    return result
 
 
 def show(

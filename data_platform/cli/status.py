@@ -15,8 +15,9 @@ import typer
 
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, tell_absences
 from data_platform.cli.output import ago, plural, progress, remark, say, say_error, say_json, say_table
+from data_platform.cli.publish import fields, sentence
 from data_platform.cli.sync import choose, position_fields
-from data_platform.errors import LandingError, WarehouseError
+from data_platform.errors import DataPlatformError, LandingError, WarehouseError
 from data_platform.tables import TableId
 from data_platform.warehouses.dialect import counts
 
@@ -79,6 +80,7 @@ def status(
         found = platform.store.together(
             [partial(look, platform, table, loaded, now, looks) for table in tables]
         )
+        publication = look_at_publication(platform, now)
     if json:
         say_json(
             {
@@ -87,11 +89,14 @@ def status(
                 "at": now.isoformat(timespec="seconds"),
                 "warehouse_error": str(trouble) if trouble else None,
                 "tables": [status_fields(one) for one in found],
+                "publication": publication.fields,
                 "not_configured": sorted(platform.catalog.not_configured),
             }
         )
     else:
         tell(found, now)
+        if publication.line:
+            say(publication.line)
         if not targets:
             tell_absences(platform)
         if trouble is not None:
@@ -99,6 +104,29 @@ def status(
     codes = [LandingError.exit_code for one in found if one.error] + ([trouble.exit_code] if trouble else [])
     if codes:
         raise typer.Exit(codes[0])
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationStatus:
+    """What is shown of the copy for readers; nothing where the environment makes none."""
+
+    line: str | None = None
+    fields: Mapping[str, Any] | None = None
+
+
+def look_at_publication(platform: Platform, now: datetime) -> PublicationStatus:
+    if platform.environment.publish is None:
+        return PublicationStatus()
+    from data_platform.sync import publish as publishing
+
+    where = publishing.place(platform)
+    try:
+        made = publishing.newest(platform)
+    except DataPlatformError as error:
+        return PublicationStatus(f"Publication: {error}", {"path": str(where), "error": str(error)})
+    if made is None:
+        return PublicationStatus("Publication: none yet. Make one: data-platform publish")
+    return PublicationStatus(sentence(made, where, now), fields(made, where))
 
 
 def ask_warehouse(

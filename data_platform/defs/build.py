@@ -15,6 +15,7 @@ from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
 from data_platform.defs.names import raw_key
 from data_platform.defs.probe_sensor import probe_sensor
+from data_platform.defs.published import published_definitions
 from data_platform.defs.raw import raw_assets
 from data_platform.defs.reporting import reporting_sensor
 from data_platform.defs.resources import resources
@@ -62,6 +63,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     modelled = dbt_definitions(catalog, environment, gates)
     parts = [own, modelled]
     held = [raw_key(table) for table in catalog.table_ids()] + model_keys(modelled)
+    if chosen.publish is not None and warehouse.traits.publishes:
+        parts.append(published_definitions(chosen.publish, catalog, warehouse, model_keys(modelled)))
     if chosen.backups is not None and warehouse.traits.archive:
         parts.append(backup_definitions(chosen.backups, warehouse, held, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:

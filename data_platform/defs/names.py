@@ -20,6 +20,9 @@ TOUCHED_SLICES = AssetKey([PLATFORM_SCHEMA, "touched_slices"])
 TABLE_READS = AssetKey([PLATFORM_SCHEMA, "table_reads"])
 """Another one, written with each read, whether or not it found anything new."""
 
+PUBLISHED = AssetKey(["published", "warehouse"])
+"""The copy for readers."""
+
 COMPLETE = "complete"
 QUARANTINE = "quarantine"
 

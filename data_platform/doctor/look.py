@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from data_platform.catalog import Catalog, Environment, Source
 from data_platform.doctor import verdicts
 from data_platform.doctor.modes import look_at_modes
+from data_platform.doctor.publication import look_at_publication
 from data_platform.doctor.verdicts import Variable
 from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
 from data_platform.findings import Finding, clock, failed
@@ -74,6 +75,8 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
         root = catalog.root
         yield from look_at_store(name, partial(config.open, root, environ), config.files(root))
     yield from look_at_warehouse(platform)
+    if platform.environment.publish is not None:
+        yield look_at_publication(platform)
     warehouse = platform.environment.warehouse
     if platform.environment.backups is not None and not warehouse.traits.archive:
         yield Finding("backups", "warn", no_archive(warehouse), INSTEAD)
@@ -197,8 +200,12 @@ def look_at_warehouse(platform: Platform) -> Iterator[Finding]:
         yield Finding(
             "warehouse", "ok", f"{config.place(root)} does not exist yet; the first sync creates it."
         )
-    for folder in dict.fromkeys(file.parent for file in config.files(root)):
+    folders = list(dict.fromkeys(file.parent for file in config.files(root)))
+    for folder in folders:
         yield _disk("warehouse: disk", folder)
+    publish = platform.environment.publish
+    if publish is not None and (root / publish.path).parent not in folders:
+        yield _disk("publication: disk", (root / publish.path).parent)
 
 
 def _disk(check: str, path: Path) -> Finding:

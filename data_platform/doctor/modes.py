@@ -32,6 +32,8 @@ def look_at_modes(platform: Platform, environ: Mapping[str, str]) -> Finding:
 def _kept(platform: Platform, environ: Mapping[str, str]) -> Iterator[Path]:
     root, environment = platform.catalog.root, platform.environment
     yield from environment.warehouse.files(root)
+    if environment.publish is not None and environment.publish.group is None:
+        yield root / environment.publish.path
     backups = environment.backups
     for store in (environment.landing, *([backups.store, *backups.copies.values()] if backups else [])):
         yield from store.files(root)

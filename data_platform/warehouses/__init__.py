@@ -28,11 +28,13 @@ class Traits:
 
     ``writers``: whether several processes may write at once. ``archive``: whether it can be backed up and restored
     table by table (``archive.py``); where not, the ledger is the backup of its raw tables. ``in_files``: whether a
-    warehouse is a file or a folder of this machine, so that the name of another one is a path."""
+    warehouse is a file or a folder of this machine, so that the name of another one is a path. ``publishes``: whether a
+    copy for readers can be made (``publishing.py``), which they need where the writer keeps them out."""
 
     writers: Literal["one", "many"]
     archive: bool
     in_files: bool = True
+    publishes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

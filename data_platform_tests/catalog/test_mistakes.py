@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -270,3 +271,33 @@ def test_a_rule_that_a_warehouse_cannot_test_is_told_at_its_line(
         "catalog/sources/shop.yaml:10: tables.orders.rules[1]: cannot be tested in the warehouse of the environment"
         " local: SQLite has no regular expressions."
     ), "a rule on a personal column is tested where it is read"
+
+
+@pytest.mark.parametrize(
+    ("publish", "said"),
+    [
+        ("path: .data/warehouse.duckdb", "publish.path: is the warehouse itself"),
+        ("path: .data/x/../warehouse.duckdb.wal", "publish.path: is the warehouse itself"),
+        ("path: .data/landing/p.duckdb", "publish.path: lies in landing, the folder of a store"),
+        ("path: p, schemas: [marts, _data_platform]", "publish.schemas[1]: holds the platform's own records"),
+        ("path: p, schemas: []", "publish.schemas"),
+        ("path: p, schemas: [a.b.c]", "publish.schemas[0]"),
+        ("path: p, personal: [email]", "publish.personal[0]"),
+        ("path: p, max_age_hours: 0", "publish.max_age_hours"),
+        ("schemas: [marts]", "publish.path"),
+    ],
+)
+def test_a_publication_that_cannot_be_is_a_mistake(tmp_path: Path, publish: str, said: str) -> None:
+    platform = PLATFORM + f"    publish: {{{publish}}}\n"
+    assert said in only(write(tmp_path, "  t: {key: a}\n", platform=platform))
+
+
+def test_a_publication_of_what_keeps_nobody_waiting_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = PLATFORM + "    publish: {path: .data/published.duckdb}\n"
+    root = write(tmp_path, "  t: {key: a}\n", platform=platform)
+    assert load_catalog(root).environment("local").publish is not None
+    monkeypatch.setattr(DuckDBConfig, "traits", replace(DuckDBConfig.traits, publishes=False))
+    (root / "catalog" / "platform.yaml").write_text(platform + "\n")
+    assert "publish: In a warehouse of the kind duckdb nobody waits" in only(root)

@@ -97,7 +97,7 @@ def ledger(project: Path, warehouse: FakeWarehouse, monkeypatch: pytest.MonkeyPa
     ledger.commit(manifest(2, first.digest, (now - timedelta(days=30)).isoformat()))
     platform = SimpleNamespace(
         catalog=load_catalog(project),
-        environment=SimpleNamespace(name="local"),
+        environment=SimpleNamespace(name="local", publish=None),
         ledger=ledger,
         warehouse=opened,
     )

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -19,6 +20,7 @@ from data_platform.errors import WarehouseError
 from data_platform.private_files import make_private
 from data_platform.warehouses import EngineError, Traits
 from data_platform.warehouses.dialect import Dialect
+from data_platform.warehouses.publishing import Choose, Publication
 
 if TYPE_CHECKING:
     from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
@@ -37,7 +39,7 @@ class DuckDBConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    traits: ClassVar[Traits] = Traits(writers="one", archive=True)
+    traits: ClassVar[Traits] = Traits(writers="one", archive=True, publishes=True)
     dialect: ClassVar[Dialect] = DIALECT
 
     kind: Literal["duckdb"] = Field(default="duckdb", description="The engine.")
@@ -130,6 +132,38 @@ class DuckDBConfig(BaseModel):
     def files(self, root: Path) -> tuple[Path, ...]:
         path = root / self.path
         return path, path.with_name(f"{path.name}.wal")
+
+    def publish(
+        self,
+        root: Path,
+        into: Path,
+        choose: Choose,
+        clock: Callable[[], datetime],
+        *,
+        group: str | None = None,
+    ) -> Publication:
+        path = root / self.path
+        if not path.exists():
+            raise WarehouseError(f"There is no warehouse at {path} yet, so there is nothing to publish.")
+        from data_platform.warehouses.duckdb.publish import publish
+
+        return publish(
+            path,
+            into,
+            choose,
+            clock,
+            group=group,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            wait_seconds=self.wait_seconds,
+        )
+
+    @contextmanager
+    def published(self, root: Path, path: Path) -> Iterator[tuple[DuckDBWarehouse, Publication]]:
+        from data_platform.warehouses.duckdb.published import opened
+
+        with opened(path, self.elsewhere(path).open(root, read_only=True)) as found:
+            yield found
 
     def remove(self, root: Path) -> None:
         for path in self.files(root):

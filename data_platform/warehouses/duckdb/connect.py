@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.engine_errors import first_line
 from data_platform.errors import LoadRefused, WarehouseBusy, WarehouseError
@@ -21,6 +21,7 @@ from data_platform.sql import literal
 if TYPE_CHECKING:
     import duckdb
 
+T = TypeVar("T")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.5
 _ABANDONED_SECONDS = 3600
 """Making an empty file takes milliseconds; one that old belongs to a process that was killed."""
@@ -62,19 +63,38 @@ def connect(
         settings["threads"] = threads
     if not read_only:
         _sweep(path)
+
+    def attempt() -> duckdb.DuckDBPyConnection:
+        if not read_only and not path.exists():
+            _make(path, settings)
+        with _OPENING:
+            connection = duckdb.connect(str(path), read_only=read_only, config=settings)
+            try:
+                _lock_down(connection, files)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    return patiently(path, attempt, wait_seconds=wait_seconds, clock=clock, sleep=sleep)
+
+
+def patiently(
+    path: Path,
+    attempt: Callable[[], T],
+    *,
+    wait_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """What ``attempt`` returns, which opens the file at ``path``. While another process holds the file it is tried again,
+    for ``wait_seconds``; then ``WarehouseBusy``. ``WarehouseError`` for any other failure."""
+    import duckdb
+
     start, pause = clock(), _FIRST_PAUSE_SECONDS
     while True:
         try:
-            if not read_only and not path.exists():
-                _make(path, settings)
-            with _OPENING:
-                connection = duckdb.connect(str(path), read_only=read_only, config=settings)
-                try:
-                    _lock_down(connection, files)
-                except BaseException:
-                    connection.close()
-                    raise
-            return connection
+            return attempt()
         except OSError as error:
             raise WarehouseError(
                 f"The warehouse at {path} could not be created: {os.strerror(error.errno or 0)}. Check that its folder"

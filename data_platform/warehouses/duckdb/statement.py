@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from data_platform.engine_errors import said
-from data_platform.errors import QueryFailed
+from data_platform.engine_errors import first_line, said
+from data_platform.errors import QueryFailed, UnknownRelation
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +28,7 @@ TABLE_FUNCTIONS = frozenset(
 """Those that only make rows or tell what is in this file."""
 
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^()]*\)\s*)?", re.I)
+_MISSING = re.compile(r"(Table with name|Catalog) \S.* does not exist|No catalog \+ schema named")
 _QUESTIONS = "SELECT, FROM, WITH, VALUES, TABLE, DESCRIBE, SUMMARIZE, SHOW, PIVOT, UNPIVOT or EXPLAIN of one"
 
 
@@ -65,7 +66,15 @@ def not_run(error: Exception, length_max: int = 2_000) -> QueryFailed:
     """The engine's own words, which may quote as much as was asked, and no value of a row."""
     text = said(error)
     shown = text if len(text) <= length_max else f"{text[:length_max]} … ({len(text):,} characters)"
-    return QueryFailed(f"The query did not run: {shown}")
+    kind = UnknownRelation if _names_no_relation(error) else QueryFailed
+    return kind(f"The query did not run: {shown}")
+
+
+def _names_no_relation(error: Exception) -> bool:
+    """Whether a statement names a table, a view or a schema that is not there."""
+    return type(error).__name__ in ("CatalogException", "BinderException") and bool(
+        _MISSING.search(first_line(error))
+    )
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, question: str) -> Any:
