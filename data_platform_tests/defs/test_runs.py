@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+import duckdb
 import psycopg
 import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 
+from data_platform.defs.names import PUBLISHED
 from data_platform.defs.planned_checks import plan_once
 from data_platform_tests.defs.conftest import Project
 
@@ -148,6 +150,7 @@ def test_everything_is_green_and_every_materialization_tells_its_story(project: 
     assert ("raw", "complete") in evaluated
     assert any(layer == "marts" for layer, _ in evaluated)
     columns_lead_to_their_sources(project)
+    readers_find_what_was_built(project, result)
     revenue_is_the_sources(project)
     emails = [str(row[0]) for row in project.rows("SELECT email FROM raw_shop.users")]
     users = project.instance.get_latest_materialization_event(USERS).asset_materialization  # type: ignore[union-attr]
@@ -162,6 +165,22 @@ def test_everything_is_green_and_every_materialization_tells_its_story(project: 
     assert partitions(again, ORDERS) == [None]
     look = project.instance.get_latest_materialization_event(ORDERS).asset_materialization  # type: ignore[union-attr]
     assert look is not None and look.metadata["operation"].value == "look"
+
+
+def readers_find_what_was_built(project: Project, result: Any) -> None:
+    """The publication holds the marts of this run, and says of which loads."""
+    made = project.instance.get_latest_materialization_event(PUBLISHED).asset_materialization  # type: ignore[union-attr]
+    assert made is not None
+    loads = {record.data["table"]: record.data["sequence"] for record in made.metadata["loads"].records}
+    assert loads["shop/orders"] == "1"
+    with duckdb.connect(str(made.metadata["path"].value), read_only=True) as reader:
+        (published,) = reader.execute("SELECT count(*), sum(revenue) FROM marts.order_facts").fetchall()
+        schemas = {
+            row[0] for row in reader.execute("SELECT DISTINCT schema_name FROM duckdb_tables()").fetchall()
+        }
+    assert [published] == project.rows("SELECT count(*), sum(revenue) FROM marts.order_facts")
+    assert schemas == {"marts", "_data_platform"}
+    assert [e.passed for e in result.get_asset_check_evaluations() if e.asset_key == PUBLISHED] == [True]
 
 
 def test_changes_report_the_days_they_touched_and_a_slice_replaces_its_own(project: Project) -> None:
