@@ -99,6 +99,7 @@ def ledger(project: Path, warehouse: FakeWarehouse, monkeypatch: pytest.MonkeyPa
         catalog=load_catalog(project),
         environment=SimpleNamespace(name="local", publish=None),
         ledger=ledger,
+        store=ledger.store,
         warehouse=opened,
     )
     monkeypatch.setattr(module, "open_project", lambda *_, **__: platform)
