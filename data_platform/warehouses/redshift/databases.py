@@ -66,6 +66,6 @@ def _maintaining(config: RedshiftConfig, doing: str) -> Iterator[Any]:
         with closing(config.connect(MAINTENANCE)) as connection:
             yield connection.cursor()
     except Exception as error:
-        if errors.details(error) or type(error).__module__.startswith("redshift_connector"):
+        if errors.is_client_s(error):
             raise errors.told(error, doing, config.place(Path())) from None
         raise

@@ -7,6 +7,7 @@ which of the known reasons it is.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 
 from data_platform.errors import QueryFailed, WarehouseError
@@ -31,6 +32,12 @@ def first_line(message: str) -> str:
     return message.strip().splitlines()[0].rstrip(".") if message.strip() else "no words"
 
 
+def is_client_s(error: BaseException) -> bool:
+    """Whether the client or the connection failed; anything else is a fault of ours."""
+    module = type(error).__module__.partition(".")[0]
+    return module in ("redshift_connector", "botocore", "boto3") or isinstance(error, (OSError, struct.error))
+
+
 def code(error: BaseException) -> str:
     return str(details(error).get("C", ""))
 
@@ -42,8 +49,9 @@ def told(error: BaseException, doing: str, place: str) -> WarehouseError:
     what = f"Redshift at {place} could not {doing}"
     if not fields or state.startswith(_LOST):
         return Transient(
-            f"{what}: the connection was lost, or there was none. Check that the endpoint can be reached from this machine"
-            " and that the cluster is not paused, then run again.",
+            f"{what}: the connection was lost, or there was none. Check that the endpoint can be reached from this machine,"
+            " that the cluster is not paused and, with IAM, that the AWS identity of this machine may ask for credentials of the"
+            " database. Then run again.",
             session_lost=True,
         )
     if state in _CONFLICT or _SERIALIZABLE.search(message) or _GONE_OID.search(message):

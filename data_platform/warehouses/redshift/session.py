@@ -34,14 +34,15 @@ class RedshiftSession:
     ) -> None:
         self._connect, self._place, self._folder, self._copy_as = connect, place, folder, copy_as
         self._connection: Connection | None = None
-        self._staged = 0
+        self._stages = 0
+        """Temporary tables of the connection: with it they are gone."""
 
     def ask(self, question: str, limit: int | None = None) -> QueryResult:
         for attempt in range(QUESTION_ATTEMPTS):
             try:
                 return self._ask(question, limit)
             except Transient:
-                if self._staged or attempt == QUESTION_ATTEMPTS - 1:
+                if self._stages or attempt == QUESTION_ATTEMPTS - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
@@ -99,10 +100,9 @@ class RedshiftSession:
     def staged(self, staging: Staging) -> Iterator[str]:
         name = GRAMMAR.quote(f"stage_{staging.identity}"[-120:])
         defined = ", ".join(f"{GRAMMAR.quote(column)} {kind}" for column, kind in staging.columns)
-        self._staged += 1
+        self._run(f"CREATE TEMP TABLE {name} ({defined})", "make a temporary table")
+        self._stages += 1
         try:
-            self._run(f"DROP TABLE IF EXISTS {name}", "drop a stage")
-            self._run(f"CREATE TEMP TABLE {name} ({defined})", "make a temporary table")
             with self._folder.manifest(staging) as manifest:
                 if manifest is not None:
                     self._run(
@@ -111,7 +111,7 @@ class RedshiftSession:
                     )
             yield name
         finally:
-            self._staged -= 1
+            self._stages -= 1
             if self._connection is not None:
                 with suppress(WarehouseError):
                     self._run(f"DROP TABLE IF EXISTS {name}", "drop a stage")
@@ -160,7 +160,7 @@ class RedshiftSession:
         connected = self._connection is not None
         try:
             if self._connection is None:
-                if self._staged > 1 or (self._staged and doing not in ("drop a stage",)):
+                if self._stages:
                     raise Transient(
                         f"Redshift at {self._place} could not {doing}: the connection was lost, and what was staged with it.",
                         session_lost=True,
@@ -171,6 +171,8 @@ class RedshiftSession:
         except WarehouseError:
             raise
         except Exception as error:
+            if not errors.is_client_s(error):
+                raise
             found = errors.told(error, doing, self._place)
             if isinstance(found, Transient) and found.session_lost:
                 self.close()

@@ -80,18 +80,18 @@ class StagingFolder:
         what = f"The batch could not be sent to {self.address}, the `staging` of the warehouse"
         try:
             yield
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            if status >= 500 or code in ("SlowDown", "RequestTimeout", "ExpiredToken"):
+        except (ClientError, S3UploadFailedError) as error:
+            refused = error if isinstance(error, ClientError) else error.__context__
+            answer = refused.response if isinstance(refused, ClientError) else {}
+            code = str(answer.get("Error", {}).get("Code", type(refused or error).__name__))
+            status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            if not answer or status >= 500 or code in ("SlowDown", "RequestTimeout", "ExpiredToken"):
                 self._client = None
-                raise Transient(f"{what}: S3 answered {code or status}.", session_lost=False) from None
+                raise Transient(f"{what}: S3 answered {code}. Run again.", session_lost=False) from None
             raise WarehouseError(
-                f"{what}: S3 answered {code or status}. Check that the bucket is there and that the AWS credentials of this machine"
+                f"{what}: S3 answered {code}. Check that the bucket is there and that the AWS credentials of this machine"
                 " may write to it."
             ) from None
-        except S3UploadFailedError as error:
-            raise WarehouseError(f"{what}: {_kind(error)}. Check the rights on the bucket.") from None
         except BotoCoreError as error:
             self._client = None
             name = type(error).__name__
@@ -100,9 +100,4 @@ class StagingFolder:
                     f"{what}: there are no AWS credentials on this machine. Give it a role, or set AWS_ACCESS_KEY_ID and"
                     " AWS_SECRET_ACCESS_KEY."
                 ) from None
-            raise Transient(f"{what}: {name}.", session_lost=False) from None
-
-
-def _kind(error: Exception) -> str:
-    cause = error.__context__ or error.__cause__
-    return type(cause or error).__name__
+            raise Transient(f"{what}: {name}. Run again.", session_lost=False) from None

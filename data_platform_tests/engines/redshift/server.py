@@ -61,7 +61,8 @@ class Broken(Exception):
 @dataclass(repr=False)
 class RedshiftServer:
     """``seen`` are the statements in the order in which they came. ``fault`` is called for each, ``before`` it is run and ``after``: it
-    may raise ``Broken`` to cut the connection there, or a ``ServerError``. ``refused_roles`` may not be taken by COPY."""
+    may raise ``Broken`` to cut the connection there, or a ``ServerError``. ``refused_roles`` may not be taken by COPY; ``copied`` are the addresses of
+    the files that it has read."""
 
     postgres: PostgresServer
     s3: Any
@@ -70,6 +71,7 @@ class RedshiftServer:
     seen: list[str] = field(default_factory=list)
     fault: Callable[[str, str], None] | None = None
     refused_roles: set[str] = field(default_factory=set)
+    copied: list[str] = field(default_factory=list)
     databases: dict[Path, str] = field(default_factory=dict)
     open: set[socket.socket] = field(default_factory=set)
 
@@ -300,6 +302,7 @@ class _Proxied:
             engine.execute("SET TimeZone = 'UTC'")
             for number, entry in enumerate(manifest["entries"]):
                 assert entry["mandatory"] is True
+                self.made.copied.append(entry["url"])
                 part, rows = Path(folder) / f"{number}.parquet", Path(folder) / f"{number}.csv"
                 part.write_bytes(self._fetched(entry["url"], entry["meta"]["content_length"]))
                 engine.execute(
