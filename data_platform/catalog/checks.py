@@ -354,6 +354,8 @@ def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[
         yield block.cursor, ("cursor",)
     if block.partition is not None:
         yield block.partition, ("partition",)
+    for column in block.cluster:
+        yield column, ("cluster",)
     for kind, settings in wanted(block.checks):
         for check_key, column in kind.columns(settings).items():
             yield column, (kind.name, check_key)

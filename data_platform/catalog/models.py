@@ -123,6 +123,17 @@ class TableSettings(Model):
         description="The date or time column that divides the table into daily partitions. Omit it for"
         " a table without partitions.",
     )
+    cluster: Annotated[
+        tuple[ColumnName, ...],
+        BeforeValidator(_one_or_more),
+        WithJsonSchema(
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+        ),
+    ] = Field(
+        default=(),
+        description="The column, or list of columns, by which queries often choose rows. A warehouse that can stores the rows in"
+        " their order; the others ignore it.",
+    )
     strategy: Strategy = Field(
         default="merge",
         description="`merge` replaces rows by key, `append` only adds keys that are absent, `replace` reads"
@@ -341,6 +352,12 @@ class Catalog(Model):
     def table(self, table: TableId) -> Table:
         """ConfigurationError, with near matches, when there is none."""
         return self.source(table.source).table(table.table)
+
+    def cluster_of(self, table: TableId) -> tuple[str, ...]:
+        """By which columns the raw table is ordered; none of a table that is not in the catalog any more."""
+        source = self.sources.get(table.source)
+        known = source.tables.get(table.table) if source else None
+        return known.cluster if known else ()
 
     def table_ids(self) -> tuple[TableId, ...]:
         return tuple(table.id for source in self.sources.values() for table in source.tables.values())

@@ -184,6 +184,7 @@ def _named(table: Table, now: Described, there: Collection[str]) -> Mapping[str,
         "key": table.key,
         "cursor": [table.cursor] if table.cursor else [],
         "partition": [table.partition] if table.partition else [],
+        "cluster": table.cluster,
         "rules": [column for rule in table.rules for column in rule.columns],
     }
     if now.from_rows:  # the rows of another day may have what these have not

@@ -47,7 +47,9 @@ def load_pending(
     for manifest in platform.ledger.pending(table, sequence, digest):
         verified = fresh is not None and manifest.nonce == fresh.nonce
         with open_parts(platform.ledger, manifest, verified=verified) as parts:
-            results.append(warehouse.load(manifest, parts, addresses=addresses(platform.store, manifest)))
+            where = addresses(platform.store, manifest)
+            cluster = platform.catalog.cluster_of(table)
+            results.append(warehouse.load(manifest, parts, addresses=where, cluster=cluster))
     if results and platform.rules_with_load:
         # before anybody else can open the file: the graph finds a batch with what its rules say of it
         evaluated = evaluate_table(warehouse, platform.catalog.table(table), platform.clock())

@@ -90,7 +90,8 @@ def _rebuild(
     batches = platform.ledger.until(table, at)
     for done, manifest in enumerate(batches, 1):
         with open_parts(platform.ledger, manifest) as parts:
-            warehouse.load(manifest, parts, addresses=addresses(platform.store, manifest))
+            where = addresses(platform.store, manifest)
+            warehouse.load(manifest, parts, addresses=where, cluster=platform.catalog.cluster_of(table))
         if progress is not None:
             progress(str(table), done, len(batches))
     last = batches[-1] if batches else None

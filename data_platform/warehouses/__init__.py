@@ -158,11 +158,17 @@ class Warehouse(Protocol):
     def loaded_all(self) -> list[LoadedBatch]: ...
 
     def load(
-        self, manifest: LoadableBatch, parts: Sequence[Path], *, addresses: Sequence[str] = ()
+        self,
+        manifest: LoadableBatch,
+        parts: Sequence[Path],
+        *,
+        addresses: Sequence[str] = (),
+        cluster: Sequence[str] = (),
     ) -> LoadResult:
         """Apply one batch in one transaction, its record included. ``parts`` are its Parquet files, proven to be what
         the manifest says; ``addresses`` is where each of them lies in the bucket of the landing store (``s3://...``),
-        in the same order, or none. An engine that cannot read from there takes the files. A batch at or below the
+        in the same order, or none. An engine that cannot read from there takes the files. ``cluster`` are columns
+        by which a raw table is ordered when it is made, where an engine does that. A batch at or below the
         loaded sequence changes nothing when it is the same one; ``LoadRefused`` otherwise,
         and for a batch that does not follow. Where the batch names a column ``deleted``, a row in which it is true
         takes its key out of the table and is not inserted; the raw table has no such column."""

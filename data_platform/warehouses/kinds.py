@@ -8,10 +8,11 @@ from pydantic import Field
 
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform.warehouses.ducklake.config import DuckLakeConfig
+from data_platform.warehouses.redshift.config import RedshiftConfig
 
 if (
     TYPE_CHECKING
 ):  # what everybody may know of a configured warehouse; which engine it is, its own folder knows
     from data_platform.warehouses import WarehouseConfig as WarehouseConfig
 else:  # join the next kind with `|`; its `kind` tells them apart
-    WarehouseConfig = Annotated[DuckDBConfig | DuckLakeConfig, Field(discriminator="kind")]
+    WarehouseConfig = Annotated[DuckDBConfig | DuckLakeConfig | RedshiftConfig, Field(discriminator="kind")]

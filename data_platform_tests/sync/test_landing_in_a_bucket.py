@@ -31,7 +31,7 @@ def project(
         monkeypatch.setenv(name, value)
     project = Project(tmp_path, database)
     project.execute(ORDERS_SQL)
-    project.catalog({"orders": ORDERS})
+    project.catalog({"orders": {**ORDERS, "cluster": "status"}})
     file = tmp_path / "catalog" / "platform.yaml"
     document = yaml.safe_load(file.read_text())
     document["environments"]["local"]["landing"] = s3_server.config(new_prefix(), cache="cache")
@@ -85,8 +85,10 @@ def told_addresses(patch: pytest.MonkeyPatch) -> list[str]:
     told: list[str] = []
     load = DuckDBWarehouse.load
 
-    def noting(self: DuckDBWarehouse, made: LoadableBatch, parts: Any, *, addresses: Any = ()) -> LoadResult:
-        assert len(parts) == len(addresses)
+    def noting(
+        self: DuckDBWarehouse, made: LoadableBatch, parts: Any, *, addresses: Any = (), cluster: Any = ()
+    ) -> LoadResult:
+        assert len(parts) == len(addresses) and cluster == ("status",)
         told.extend(addresses)
         return load(self, made, parts, addresses=addresses)
 

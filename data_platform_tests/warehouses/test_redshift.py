@@ -276,6 +276,23 @@ def test_what_lies_in_the_bucket_is_read_from_there(
     assert not s3.list_objects_v2(Bucket=BUCKET, Prefix=staging).get("Contents"), "nothing is left behind"
 
 
+def test_a_raw_table_is_sorted_by_its_days_and_its_cluster(
+    opened: Callable[..., Any], server: RedshiftServer, tmp_path: Path
+) -> None:
+    columns = (*COLUMNS, Column("x", "BLOB", "bytea"))
+    made, parts = Chain(tmp_path / "parts", columns=columns).next("merge", [(1, "2026-01-01", "a", 1, None)])
+    with opened() as warehouse:
+        with pytest.raises(
+            LoadRefused, match="clustered by x, which is no column of it that Redshift can sort by"
+        ):
+            warehouse.load(made, parts, cluster=["x"])
+        warehouse.load(made, parts, cluster=["note", "at"])
+    (create,) = [
+        sql for sql in server.seen if sql.startswith('CREATE TABLE IF NOT EXISTS "raw_shop"."orders"')
+    ][-1:]
+    assert create.endswith(' COMPOUND SORTKEY ("at", "note")')
+
+
 TOO_MUCH = {
     "more than 65,535 bytes": (Column("x", "VARCHAR", "text"), "ü" * 32_768),
     "U\\+0000": (Column("x", "VARCHAR", "text"), None),
@@ -400,7 +417,7 @@ def test_a_reader_asks_one_question_and_changes_nothing(server: RedshiftServer, 
 
 
 def test_its_settings_are_checked_and_hold_no_password() -> None:
-    base = {"kind": "redshift", "database": "analytics", "staging": "s3://bucket/staging"}
+    base = {"kind": "redshift", "host": "h", "database": "analytics", "staging": "s3://bucket/staging"}
     assert (
         RedshiftConfig(**base, workgroup="etl").dbt_variables(Path())["DATA_PLATFORM_REDSHIFT_METHOD"]
         == "iam"

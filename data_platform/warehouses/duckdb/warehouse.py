@@ -54,7 +54,12 @@ class DuckDBWarehouse:
         return records.newest(self.connection, table, known=self._newest_known)
 
     def load(
-        self, manifest: LoadableBatch, parts: Sequence[Path], *, addresses: Sequence[str] = ()
+        self,
+        manifest: LoadableBatch,
+        parts: Sequence[Path],
+        *,
+        addresses: Sequence[str] = (),
+        cluster: Sequence[str] = (),
     ) -> LoadResult:
         with self._readable(f"load batch {manifest.sequence} of {manifest.table}"):
             if not self._prepared:

@@ -54,7 +54,12 @@ class DuckLakeWarehouse(DuckDBWarehouse):
         return records.newest(self.connection, table)
 
     def load(
-        self, manifest: LoadableBatch, parts: Sequence[Path], *, addresses: Sequence[str] = ()
+        self,
+        manifest: LoadableBatch,
+        parts: Sequence[Path],
+        *,
+        addresses: Sequence[str] = (),
+        cluster: Sequence[str] = (),
     ) -> LoadResult:
         """One load of a table at a time, whoever asks. A transaction that lost against another one is made again;
         a COMMIT whose answer is lost is settled by the record."""

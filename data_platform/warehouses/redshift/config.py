@@ -38,9 +38,7 @@ class RedshiftConfig(BaseModel):
         pattern=r"^s3://[a-z0-9][a-z0-9.-]{2,62}(/[\w.=/-]*)?$",
         description="A folder of an S3 bucket in the cluster's region through which batches come: s3://bucket/prefix.",
     )
-    host: str | None = Field(
-        default=None, description="The endpoint's host name. Default with IAM: asked of AWS."
-    )
+    host: str = Field(description="The endpoint's host name.")
     port: int = Field(default=5439, ge=1, le=65535, description="The endpoint's port.")
     cluster: str | None = Field(
         default=None, description="The identifier of the provisioned cluster, for IAM."
@@ -67,12 +65,10 @@ class RedshiftConfig(BaseModel):
 
     @model_validator(mode="after")
     def _reachable(self) -> RedshiftConfig:
-        if self.password_env is not None and not (self.host and self.user):
-            raise ValueError("`password_env` needs `host` and `user`")
+        if self.password_env is not None and self.user is None:
+            raise ValueError("`password_env` needs a `user`")
         if self.password_env is None and (self.cluster is None) == (self.workgroup is None):
-            raise ValueError(
-                "name either `cluster` or `workgroup`, or a `password_env` with `host` and `user`"
-            )
+            raise ValueError("name either `cluster` or `workgroup`, or a `password_env` with a `user`")
         return self
 
     @contextmanager
@@ -96,8 +92,7 @@ class RedshiftConfig(BaseModel):
     def replace_atomically(
         self, root: Path, doing: str, *, files: Sequence[Path] = ()
     ) -> Iterator[RemoteWarehouse]:
-        """A new database, renamed at the end. ``self`` names the one that is to be; the connection for it is made to ``dev``, or
-        to whatever database the platform's own warehouse is."""
+        """A new database, made and renamed from ``dev``, which every cluster and workgroup has."""
         from data_platform.warehouses.redshift.databases import replaced
 
         with replaced(self, doing) as unfinished, unfinished.open(root, files=files) as warehouse:
@@ -121,7 +116,7 @@ class RedshiftConfig(BaseModel):
         return exists(self)
 
     def place(self, root: Path) -> str:
-        return f"redshift://{self.host or self.cluster or self.workgroup}/{self.database}"
+        return f"redshift://{self.host}/{self.database}"
 
     def files(self, root: Path) -> tuple[Path, ...]:
         return ()

@@ -78,7 +78,12 @@ class ToyWarehouse:
         return [LoadedBatch(TableId(source, name), *rest) for source, name, *rest in found]
 
     def load(
-        self, manifest: LoadableBatch, parts: Sequence[Path], *, addresses: Sequence[str] = ()
+        self,
+        manifest: LoadableBatch,
+        parts: Sequence[Path],
+        *,
+        addresses: Sequence[str] = (),
+        cluster: Sequence[str] = (),
     ) -> LoadResult:
         held = {one.sequence: one for one in self._batches() if one.table == manifest.table}
         if not batch.follows(manifest, held[max(held)] if held else None, held.get):
