@@ -19,6 +19,7 @@ import pytest
 
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sync import Platform
+from data_platform_tests.exactness.mirror import mirrored
 from data_platform_tests.sync.conftest import HASH_KEY
 
 Row = tuple[Any, ...]
@@ -136,7 +137,11 @@ class Oracle:
 def warehouse(platform: Platform) -> Iterator[Query]:
     """Opened once for as many questions as there are."""
     with platform.warehouse(read_only=True) as opened:
-        yield lambda sql: opened.query(sql).rows
+        if opened.dialect.name == "duckdb":
+            yield lambda sql: opened.query(sql).rows
+            return
+        with mirrored(opened) as copy:
+            yield lambda sql: copy.execute(sql).fetchall()
 
 
 def landed(query: Query, kind: Kind) -> Rows:

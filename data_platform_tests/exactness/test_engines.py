@@ -1,0 +1,55 @@
+"""The schedules of writers, end to end into every engine that runs here; ``--seeds N`` runs more of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from data_platform.sync import Platform
+from data_platform.warehouses import WarehouseConfig
+from data_platform_tests.contracts.engines import ENGINES, Engine
+from data_platform_tests.exactness.schedules import Schedule
+from data_platform_tests.sync.conftest import Project
+
+pytestmark = pytest.mark.slow
+SEEDS = {"toy": 1, "ducklake": 1}
+"""Of an engine, how many schedules run by default; another one runs on demand."""
+
+
+@dataclass
+class Into(Project):
+    warehouse: WarehouseConfig
+
+    def platform(self) -> Platform:
+        opened = super().platform()
+        return replace(
+            opened, environment=opened.environment.model_copy(update={"warehouse": self.warehouse})
+        )
+
+
+@pytest.fixture(params=[name for name in ENGINES if name != "duckdb"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    found = ENGINES[request.param]
+    if not SEEDS.get(request.param) and not request.config.getoption("--seeds"):
+        pytest.skip("on demand: --seeds N")
+    if found.server is not None:
+        request.getfixturevalue(found.server)
+    yield found
+    if found.emptied is not None:
+        found.emptied(tmp_path)
+
+
+def test_a_schedule_of_writers_loses_nothing_on_its_way_into_any_engine(
+    engine: Engine, database: str, tmp_path: Path, seeds: Callable[[int], Sequence[int]]
+) -> None:
+    for seed in seeds(1):
+        root = tmp_path.with_name(f"{tmp_path.name}-{seed}")
+        project = Into(root, database, engine.config(root))
+        Schedule(project, database, seed).run()
+        if engine.emptied is not None:
+            engine.emptied(root)
+        shutil.rmtree(root)
