@@ -43,14 +43,20 @@ def engine(
             and not request.config.getoption("--seeds")
         ):
             pytest.skip("on demand: --seeds N")  # half a minute where each statement asks a server
-        server = request.getfixturevalue(found.server)
-        if isinstance(server, EngineServer):
-            for name, value in server.environ.items():
-                monkeypatch.setenv(name, value)
-            found = replace(found, config=server.config, emptied=server.emptied)
+        found = served(found, request, monkeypatch)
     yield found
     if found.emptied is not None:
         found.emptied(tmp_path)
+
+
+def served(engine: Engine, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """``engine`` once the server that it needs runs."""
+    server = request.getfixturevalue(engine.server) if engine.server else None
+    if not isinstance(server, EngineServer):
+        return engine
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
+    return replace(engine, config=server.config, emptied=server.emptied)
 
 
 @pytest.fixture

@@ -197,7 +197,9 @@ class Schedule:
         *,
         caught_up: Callable[[], None] = lambda: None,
         hold: Callable[[bool], None] | None = None,
+        steps: int = STEPS,
     ) -> None:
+        self.steps = steps
         self.project, self.choose = project, random.Random(seed)
         self.tables = self.choose.sample(VARIANTS, self.choose.choice((1, 2, 2, 3)))
         self.timezone = self.choose.choice(("UTC", "Europe/Berlin", "America/Los_Angeles"))
@@ -221,7 +223,7 @@ class Schedule:
         try:
             with self.oracle.watching(), self._watched():
                 self._changes()
-                for _ in range(STEPS):
+                for _ in range(self.steps):
                     if self.choose.random() < 0.68:
                         self.writers.step()
                     else:

@@ -11,13 +11,16 @@ import pytest
 
 from data_platform.sync import Platform
 from data_platform.warehouses import WarehouseConfig
+from data_platform_tests.contracts.conftest import served
 from data_platform_tests.contracts.engines import ENGINES, Engine
-from data_platform_tests.exactness.schedules import Schedule
+from data_platform_tests.exactness.schedules import STEPS, Schedule
 from data_platform_tests.sync.conftest import Project
 
 pytestmark = pytest.mark.slow
-SEEDS = {"toy": 1, "ducklake": 1}
-"""Of an engine, how many schedules run by default; another one runs on demand."""
+FEW = 16
+"""Steps of a schedule by default: each of its syncs asks a server some twenty times."""
+NEVER = ("duckdb", "toy")
+"""The one has schedules of its own; the other keeps no JSON."""
 
 
 @dataclass
@@ -31,25 +34,31 @@ class Into(Project):
         )
 
 
-@pytest.fixture(params=[name for name in ENGINES if name != "duckdb"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    found = ENGINES[request.param]
-    if not SEEDS.get(request.param) and not request.config.getoption("--seeds"):
-        pytest.skip("on demand: --seeds N")
-    if found.server is not None:
-        request.getfixturevalue(found.server)
+@pytest.fixture(params=[name for name in ENGINES if name not in NEVER])
+def engine(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    wanted = request.config.getoption("--warehouse")
+    if wanted not in (None, request.param):
+        pytest.skip(f"--warehouse {wanted}")
+    found = served(ENGINES[request.param], request, monkeypatch)
     yield found
     if found.emptied is not None:
         found.emptied(tmp_path)
 
 
 def test_a_schedule_of_writers_loses_nothing_on_its_way_into_any_engine(
-    engine: Engine, database: str, tmp_path: Path, seeds: Callable[[int], Sequence[int]]
+    engine: Engine,
+    database: str,
+    tmp_path: Path,
+    seeds: Callable[[int], Sequence[int]],
+    request: pytest.FixtureRequest,
 ) -> None:
+    thorough = request.config.getoption("--seeds") or request.config.getoption("--warehouse")
     for seed in seeds(1):
         root = tmp_path.with_name(f"{tmp_path.name}-{seed}")
         project = Into(root, database, engine.config(root))
-        Schedule(project, database, seed).run()
+        Schedule(project, database, seed, steps=STEPS if thorough else FEW).run()
         if engine.emptied is not None:
             engine.emptied(root)
         shutil.rmtree(root)
