@@ -4,6 +4,10 @@
 {%- endmacro %}
 
 {% macro default__days_between(first_date, last_date) -%}
+    ({{ last_date }} - {{ first_date }})
+{%- endmacro %}
+
+{% macro snowflake__days_between(first_date, last_date) -%}
     datediff('day', {{ first_date }}, {{ last_date }})
 {%- endmacro %}
 

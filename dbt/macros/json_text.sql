@@ -3,9 +3,14 @@
     {{ return(adapter.dispatch('json_text')(json, key)) }}
 {%- endmacro %}
 
-{# Redshift and Snowflake, over JSON kept as text. #}
+{# Snowflake, over JSON kept as text. #}
 {% macro default__json_text(json, key) -%}
     json_extract_path_text({{ json }}, '{{ key }}')
+{%- endmacro %}
+
+{# A key that is missing is an empty text there. #}
+{% macro redshift__json_text(json, key) -%}
+    nullif(json_extract_path_text({{ json }}, '{{ key }}'), '')
 {%- endmacro %}
 
 {% macro duckdb__json_text(json, key) -%}

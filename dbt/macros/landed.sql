@@ -21,25 +21,3 @@
         from {{ raw if there else '(select 1 as nothing) as nothing where 1 = 0' }}
     )
 {%- endmacro %}
-
-{# A type as the engine names it. #}
-{% macro column_type(type) -%}
-    {{ return(adapter.dispatch('column_type')(type)) }}
-{%- endmacro %}
-
-{% macro default__column_type(type) -%}
-    {{ type }}
-{%- endmacro %}
-
-{% macro bigquery__column_type(type) -%}
-    {%- set names = {'varchar': 'string', 'timestamptz': 'timestamp', 'double': 'float64'} -%}
-    {{ names.get(type, type) }}
-{%- endmacro %}
-
-{% macro redshift__column_type(type) -%}
-    {{ {'double': 'double precision'}.get(type, type) }}
-{%- endmacro %}
-
-{% macro snowflake__column_type(type) -%}
-    {{ {'timestamptz': 'timestamp_tz'}.get(type, type) }}
-{%- endmacro %}

@@ -7,12 +7,14 @@
     cast({{ expression }} as decimal(18, 2))
 {%- endmacro %}
 
-{# NUMERIC with its default precision: a narrower one cannot be asked for in a cast there. #}
+{# NUMERIC has nine places there, and a cast to fewer cannot be asked for. #}
 {% macro bigquery__money(expression) -%}
-    cast({{ expression }} as numeric)
+    round(cast({{ expression }} as numeric), 2)
 {%- endmacro %}
 
-{# An average amount, rounded; NULL where there is nothing to average. #}
+{# An average amount, half a cent rounded away from zero; NULL where there is nothing to average. In whole numbers: some
+   engines divide decimals as floating-point numbers, in which 2.01 / 2 is a little less than 1.005. #}
 {% macro money_per(amount, count) -%}
-    {{ money('round(' ~ amount ~ ' / nullif(' ~ count ~ ', 0), 2)') }}
+    {%- set doubled = '2 * ' ~ cents(amount) ~ ' + case when ' ~ amount ~ ' < 0 then -1 else 1 end * ' ~ count -%}
+    {{ money_of_cents(whole_quotient('(' ~ doubled ~ ')', '(2 * nullif(' ~ count ~ ', 0))')) }}
 {%- endmacro %}

@@ -17,14 +17,14 @@
             {%- do found.append(_settled_pair(child, column_name, parent, field, to, records, reads)) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {{ return(found | join('\nunion\n')) }}
+    {{ return(found | join('\nunion all\n')) }}
 {%- endmacro %}
 
 {% macro _settled_pair(child, column_name, parent, field, to, records, reads) -%}
-    {%- set table = adapter.quote('table') -%}
+    {%- set table = raw_name('table') -%}
     {%- set of_child = "source = '" ~ child.source ~ "' and " ~ table ~ " = '" ~ child.table ~ "'" -%}
     {%- set of_parent = "source = '" ~ parent.source ~ "' and " ~ table ~ " = '" ~ parent.table ~ "'" -%}
-    {%- set never = "timestamp '1900-01-01 00:00:00'" -%}
+    {%- set never = instant('1900-01-01 00:00:00') -%}
     select c.{{ column_name }}
     from {{ child.relation }} as c
     where
@@ -42,7 +42,7 @@
             select 1 from {{ parent.relation }} as p
             where p.{{ field }} = c.{{ column_name }}
             {%- if parent.relation | string != to | string %}
-                and p._loaded_at > current_timestamp - interval '1' day
+                and p._loaded_at > {{ before(dbt.current_timestamp(), 1, 'day') }}
             {%- endif %}
         )
 {%- endmacro %}

@@ -41,8 +41,9 @@
     cast(cast({{ cents }} as decimal(18, 0)) * 0.01 as decimal(18, 2))
 {%- endmacro %}
 
+{# Two whole numbers are divided as floating-point numbers there. #}
 {% macro bigquery__money_of_cents(cents) -%}
-    cast(({{ cents }}) / 100 as numeric)
+    cast({{ cents }} as numeric) / 100
 {%- endmacro %}
 
 {# A quotient of whole numbers without what is after its point. #}

@@ -1,31 +1,36 @@
 {{ config(
-    materialized='incremental',
-    incremental_strategy='delete+insert',
+    materialized=materialized_view_or('incremental'),
+    incremental_strategy=days_replaced_by(),
     unique_key='revenue_date',
     on_schema_change='append_new_columns',
-    post_hook="delete from {{ this }} where order_count + cancelled_order_count + refund_count = 0"
+    post_hook="{{ delete_where('order_count + cancelled_order_count + refund_count = 0') }}",
+    **(of_materialized_view() or stored_by_day('revenue_date'))
 ) }}
 
--- An incremental run computes whole days again: those that a load touched since the last run,
+-- Where the engine has materialized views, it is one, and a run refreshes it. Elsewhere it is a table:
+-- an incremental run computes whole days again: those that a load touched since the last run,
 -- however late, with the days that a changed row left. A day that has become empty is computed
--- as zeros, which replace its row, and the post-hook removes it in the same transaction.
+-- as zeros, which replace its row, and the post-hook removes it, in DuckDB in the same transaction.
 -- Each row keeps the batch of both raw tables it was computed from; the greatest is how far
 -- this table has read. Should that row vanish, the next run merely computes more days. So does the
 -- first run after the table was given another column.
 
 {% set held = column_names(this) if is_incremental() else [] %}
+{% set is_view = has_materialized_views() %}
 
 with orders as (
 
-    select * from {{ ref('stg_shop__orders') }} where created_date is not null
+    select * from {{ of_tables_alone('stg_shop__orders') }} as orders where created_date is not null
 
 ),
 
 refunds as (
 
-    select * from {{ ref('int_shop__refunds') }} where refund_date is not null
+    select * from {{ of_tables_alone('int_shop__refunds') }} as refunds where refund_date is not null
 
 ),
+
+{% if not is_view %}
 
 loaded as (
 
@@ -36,6 +41,8 @@ loaded as (
     where source_name = 'shop'
 
 ),
+
+{% endif %}
 
 {% if is_incremental() %}
 
@@ -63,29 +70,29 @@ touched as (
 every_day as (
 
     select created_date as revenue_date from orders
-    union
+    union all
     select refund_date from refunds
-    union
+    union all
     select revenue_date from {{ this }}
 
 ),
 
-days as (
+concerned as (
 
     select slice_date as revenue_date from touched where slice_date is not null
 
-    union
+    union all
     -- an order that is cancelled takes its refunds, on other days, out of the sum with it
     select refund_date from refunds
     where order_created_date in (
         select slice_date from touched where table_name = 'orders' and slice_date is not null
     )
 
-    union
+    union all
     -- no slice tells when the order of these, missing or without a day, came, went or changed
     select refund_date from refunds where order_created_date is null
 
-    union
+    union all
     -- a load that names no days, or a raw table that begins again at a lower batch
     select revenue_date from every_day
     where exists (select 1 from touched where slice = 'all')
@@ -102,15 +109,21 @@ days as (
 
 {% else %}
 
-days as (
+concerned as (
 
     select created_date as revenue_date from orders
-    union
+    union all
     select refund_date from refunds
 
 ),
 
 {% endif %}
+
+days as (
+
+    select distinct revenue_date from concerned
+
+),
 
 order_days as (
 
@@ -147,9 +160,15 @@ select
     {{ money('coalesce(refund_days.refunded_amount, 0)') }} as refunded_amount,
     {{ money('coalesce(order_days.gross_revenue, 0) - coalesce(refund_days.refunded_amount, 0)') }} as net_revenue,
     {{ money_per('order_days.gross_revenue', 'order_days.order_count') }} as average_order_value,
+    {%- if is_view %}
+    cast(null as {{ column_type('bigint') }}) as _orders_sequence,
+    cast(null as {{ column_type('bigint') }}) as _payments_sequence
+from days
+    {%- else %}
     loaded.orders_sequence as _orders_sequence,
     loaded.payments_sequence as _payments_sequence
 from days
 cross join loaded
+    {%- endif %}
 left join order_days on days.revenue_date = order_days.created_date
 left join refund_days on days.revenue_date = refund_days.refund_date

@@ -1,3 +1,5 @@
+{{ config(materialized='table', **stored_by_day('activity_date', ['user_id'])) }}
+
 {% set stripe = has_landed('stripe', 'charges') %}
 {% set zendesk = has_landed('zendesk', 'tickets') %}
 

@@ -106,10 +106,10 @@ judged as (
             else 'refund_differs'
         end as found,
         coalesce(
-            compared.changed_at < {{ dbt.dateadd('minute', -5, 'read_until.stripe_read_at') }}
-            and compared.changed_at < {{ dbt.dateadd('minute', -5, 'read_until.shop_read_at') }}
+            compared.changed_at < {{ before('read_until.stripe_read_at', 5, 'minute') }}
+            and compared.changed_at < {{ before('read_until.shop_read_at', 5, 'minute') }}
             and (compared.is_in_shop or read_until.shop_lost_at is null
-                or read_until.shop_lost_at < {{ dbt.dateadd('minute', -5, 'read_until.stripe_read_at') }})
+                or read_until.shop_lost_at < {{ before('read_until.stripe_read_at', 5, 'minute') }})
             -- Where Stripe has given everything back, the shop may have deleted the order since its last reconcile.
             and (compared.charged_amount <> compared.refunded_amount or compared.stripe_changed_at is null
                 or compared.stripe_changed_at
