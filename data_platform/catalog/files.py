@@ -100,6 +100,7 @@ class SourceFile(SourceSettings, SourceKeys):
         " are synced and counted too.",
     )
     tables: Mapping[Name, Annotated[TableBlock, BeforeValidator(_empty_block)]] = Field(
+        default_factory=FrozenDict,
         description="Its tables, one block for each. The block's name is the table's name in the warehouse.",
         min_length=1,
     )
@@ -150,7 +151,7 @@ def _source_file(kind: str, checks: tuple[str, ...]) -> type[SourceFile]:
         "connection": (known.connection, Field(description="How it is reached.")),
         "tables": (
             Mapping[Name, Annotated[table_block(kind), BeforeValidator(_empty_block)]],  # type: ignore[misc]
-            Field(description=tables.description, min_length=1),
+            Field(default_factory=FrozenDict, description=tables.description, min_length=1),
         ),
     }
     bases: Any = SourceFile if known.source_keys is SourceKeys else (known.source_keys, SourceFile)

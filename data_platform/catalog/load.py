@@ -37,6 +37,7 @@ from data_platform.catalog.models import (
     Table,
     TableSettings,
 )
+from data_platform.catalog.reads import Read, check_reads, table_folders
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
@@ -101,14 +102,22 @@ def load_catalog(root: Path, *, whole: bool = True) -> Catalog:
 def _digest(root: Path) -> bytes | None:
     """A digest of the names and bytes of all files; None if one cannot be read."""
     digest = hashlib.blake2b(digest_size=32)
-    folder = root / SOURCES_FOLDER
     try:
-        for path in (root / PLATFORM_FILE, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
+        for path in catalog_files(root):
             text = path.read_bytes() if path.is_file() else b""
             digest.update(f"{path.name}\0{len(text)}\0".encode(errors="surrogateescape") + text)
     except OSError:
         return None
     return digest.digest()
+
+
+def catalog_files(root: Path) -> list[Path]:
+    """All files that the catalog is read from, and those beside them."""
+    folder = root / SOURCES_FOLDER
+    found = [root / PLATFORM_FILE, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
+    for more in table_folders(root, found):
+        found += sorted(more.glob("*.y*ml"))
+    return found
 
 
 @contextmanager
@@ -130,12 +139,14 @@ def _load(root: Path, whole: bool) -> Catalog:
     readable = not mistakes
     warehouses = {name: one.warehouse for name, one in platform.environments.items()} if platform else {}
     sources: dict[str, Source] = {}
+    reads: dict[TableId, Read] = {}
     named: dict[str, str] = {}
     questions: list[Mistake] = []
     for path in _source_files(root, mistakes):
-        source = _read_source(path, path.relative_to(root).as_posix(), named, warehouses, mistakes, questions)
+        source = _read_source(root, path, named, warehouses, mistakes, questions, reads)
         if source is not None:
             sources[source.name] = source
+    check_reads(sources, reads, mistakes)
     if platform is not None and report is not None and readable and whole:
         check_synced(platform.environments, named, report)
         mistakes += report.mistakes.values()
@@ -191,14 +202,16 @@ def _source_files(root: Path, mistakes: list[Mistake]) -> list[Path]:
 
 
 def _read_source(
+    root: Path,
     path: Path,
-    file: str,
     named: dict[str, str],
     warehouses: Mapping[str, WarehouseConfig],
     mistakes: list[Mistake],
     questions: list[Mistake],
+    reads: dict[TableId, Read],
 ) -> Source | None:
-    """``named``: the sources so far and their files."""
+    """``named``: the sources so far and their files. Into ``reads`` goes where a table says what it reads."""
+    file = path.relative_to(root).as_posix()
     report = _report(path, file, mistakes)
     if report is None:
         return None
@@ -218,18 +231,58 @@ def _read_source(
         )
     known = kind if isinstance(kind, str) and kind in MODULES else next(iter(MODULES))
     data = _rewritten(known, data, report)
-    blocks = _read_blocks(data.get("tables"), known, report)
+    more = _table_files(root, data, report, mistakes)
+    blocks = _read_blocks(
+        data.get("tables"), known, report, optional=bool(more) or report.has(("tables_in",))
+    )
     check_rules_fit(blocks, warehouses, report)
+    reports = dict.fromkeys(blocks, report)
+    for name, own in more.items():
+        found = _read_blocks({name: own.document.data["tables"][name]}, known, own)
+        check_rules_fit(found, warehouses, own)
+        if name in blocks:
+            own.add(("tables", name), f"the table is also defined in {file}: keep one of the two")
+        blocks |= found
+        reports[name] = own
     head = validated(source_head(known), {**data, "tables": {}}, lambda: source_schema(known), report)
     check_source(data, report, any(block.partition is not None for block in blocks.values()))
     if head is not None:
         check_reconcile(head, blocks, kind_of(known), report)
         check_optional(head, report)
-    mistakes += report.mistakes.values()
-    questions += report.questions
-    if head is None or report.mistakes:
+    for one in (report, *more.values()):
+        mistakes += one.mistakes.values()
+        questions += one.questions
+    if head is None or report.mistakes or any(one.mistakes for one in more.values()):
         return None
-    return _source(head, blocks)
+    source = _source(head, blocks)
+    reads |= {
+        table.id: Read(table, reports[name]) for name, table in source.tables.items() if table.settings.reads
+    }
+    return source
+
+
+def _table_files(
+    root: Path, data: Mapping[str, Any], report: Report, mistakes: list[Mistake]
+) -> dict[str, Report]:
+    """By the table's name, the files of ``tables_in``: each is a block, and its mistakes are told where it is written."""
+    folder = data.get("tables_in")
+    if not isinstance(folder, str) or report.has(("tables_in",)):
+        return {}
+    place = root / folder
+    if not place.is_dir():
+        report.add(("tables_in",), f"there is no folder {folder} in the project's folder")
+        return {}
+    found = {}
+    for path in sorted(place.glob("*.yaml")):
+        own = _report(path, path.relative_to(root).as_posix(), mistakes)
+        if own is None:
+            continue
+        base = ("tables", path.stem)
+        own.document = replace(
+            own.document, data={"tables": {path.stem: own.document.data}}, moved={base: ()}
+        )
+        found[path.stem] = own
+    return found
 
 
 def _rewritten(kind: str, data: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -243,10 +296,10 @@ def _rewritten(kind: str, data: dict[str, Any], report: Report) -> dict[str, Any
     return dict(found.data)
 
 
-def _read_blocks(tables: Any, kind: str, report: Report) -> dict[str, TableBlock]:
+def _read_blocks(tables: Any, kind: str, report: Report, optional: bool = False) -> dict[str, TableBlock]:
     """Read each table separately. A table with an invalid name is a mistake, and its block is still checked."""
     if tables is None or tables == {}:
-        if not report.has(report.document.written(("tables",))):
+        if not optional and not report.has(report.document.written(("tables",))):
             report.add(
                 ("tables",),
                 "is missing: give at least one table, each as a block (tables: {orders: {key: id}})",

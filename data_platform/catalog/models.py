@@ -225,6 +225,11 @@ class SourceSettings(Model):
         description="`true`: while none of the variables that `connection` names is set and nothing of the source has landed,"
         " the source is left out, as if its file were not there. Default false: a variable that is missing is an error.",
     )
+    tables_in: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A folder, from the project's folder, with more tables: each file `<table>.yaml` in it is the block of one.",
+    )
     timezone: str = Field(
         default="UTC",
         description="Time zone of the daily partitions, and of `timestamp` columns without one: an IANA name"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from data_platform.catalog import Catalog, load_catalog
+from data_platform.catalog import Catalog, catalog_files, load_catalog
 from data_platform.defs import dbt_manifest
 from data_platform.defs.build import build
 from data_platform.defs.surroundings import variables
@@ -37,7 +37,7 @@ def _made_of(root: Path, environment: str) -> Made:
     """What they are read from: a file that is written again has another time, size or number."""
     manifest = dbt_manifest.manifest_path(root)
     files = [
-        *sorted((root / "catalog").rglob("*.y*ml")),
+        *(path for path in catalog_files(root) if path.is_file()),
         *dbt_manifest.parsed(dbt_manifest.dbt_folder(root)),
         *(
             path

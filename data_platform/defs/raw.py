@@ -8,7 +8,7 @@ names the failed ones.
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from data_platform.defs.materializations import (
     table_metadata,
     version_tags,
 )
+from data_platform.defs.pipes import reporting
 from data_platform.defs.planned_checks import plan_once
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_resources import step_tags
@@ -99,7 +100,9 @@ def raw_assets(source: Source, warehouse: WarehouseConfig, runs: RunsConfig) -> 
     )
     def sync(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
         config = SyncConfig(**context.op_execution_context.op_config)
-        yield from _run(context, config, platform.open(), source.name, tables, days)
+        with reporting(context) as for_jobs:
+            opened = replace(platform.open(), for_jobs=for_jobs)
+            yield from _run(context, config, opened, source.name, tables, days)
 
     return [sync]
 
@@ -109,7 +112,7 @@ def _spec(
 ) -> dg.AssetSpec:
     return dg.AssetSpec(
         names.raw_key(table.id),
-        deps=[names.source_key(table.id)],
+        deps=[names.source_key(table.id), *map(names.raw_key, table.settings.reads)],
         description=shown.description(table.description),
         group_name=names.raw_group(source.name),
         owners=owners(table.owner),
@@ -235,6 +238,7 @@ def _materialized(
     if report.manifest is None:
         looked_at = platform.clock().isoformat(timespec="seconds")
         metadata |= {"operation": "look", "rows": 0, "bytes": 0, "looked_at": looked_at}
+    metadata |= report.facts
     metadata["reconciled_at"] = platform.ledger.last_reconcile(table.id) or "never"
     if report.notes:
         metadata["notes"] = shown.lines("note", report.notes)

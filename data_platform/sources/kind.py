@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
+from data_platform.tables import TableId
 from data_platform.yaml_fields import Model
 
 
@@ -58,10 +59,12 @@ class Capabilities:
 class KindSettings:
     """What only one kind of source must know of a table, resolved. ``place`` is what the source calls the table,
     for people; ``as_text`` are the columns that land in a text form which is the source's own. ``in_sql``: the
-    place is a name that SQL knows. ``can`` is what this table can do where it is not what its kind can."""
+    place is a name that SQL knows. ``can`` is what this table can do where it is not what its kind can. ``reads`` are
+    tables of other sources from which its rows are computed, as they have landed (``sources.inputs``)."""
 
     place: str
     as_text: tuple[str, ...] = ()
+    reads: tuple[TableId, ...] = field(default=(), kw_only=True)
     can: Capabilities | None = field(default=None, kw_only=True)
     in_sql: bool = field(default=False, kw_only=True)
 

@@ -30,6 +30,7 @@ MODULES: Mapping[str, str] = {
     "files": "data_platform.sources.files.kind",
     "ga4": "data_platform.sources.ga4.kind",
     "rest": "data_platform.sources.rest.kind",
+    "spark": "data_platform.sources.spark.kind",
     "stripe": "data_platform.sources.stripe.kind",
     "webhook": "data_platform.sources.webhook.kind",
     "zendesk": "data_platform.sources.zendesk.kind",

@@ -40,6 +40,7 @@ from data_platform.tables import (
 
 if TYPE_CHECKING:
     from data_platform.sources.inbox.delivery import Inbox
+    from data_platform.sources.inputs import Inputs
 
 Changes = Literal["none", "cursor", "versions", "log"]
 """How what changed in a table is found: not at all, by a cursor that may miss some, by the rows' versions, by a log
@@ -75,13 +76,16 @@ class SourceTable(Protocol):
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What is opened: the source, how it is reached, and the tables that will be asked about. ``inbox`` is where what others
-    send to it waits."""
+    send to it waits, ``inputs`` are the landed tables that it may compute from. A process that is started for the reading also
+    gets the variables of ``for_jobs``, which is asked once it is started."""
 
     source: str
     connection: Connection
     environ: Mapping[str, str]
     tables: Sequence[SourceTable]
     inbox: Inbox | None = None
+    inputs: Inputs | None = None
+    for_jobs: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +278,8 @@ class PlannedRead:
 class Parts:
     """One step of a read: files with their rows, the ``seconds`` it took and what is to be told of it.
 
-    ``rejected`` are files of records that it cannot take (``sources.rejected``), with their rows.
+    ``rejected`` are files of records that it cannot take (``sources.rejected``), with their rows. ``facts`` are shown beside
+    the batch and stored nowhere: what the read took of something that is worth knowing.
     ``more``: the source holds more of this read. The step is committed and acknowledged, and ``finish`` called
     again, by when the files are no longer needed.
     """
@@ -284,6 +289,7 @@ class Parts:
     notes: tuple[str, ...] = ()
     more: bool = False
     rejected: tuple[tuple[Path, int], ...] = ()
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:

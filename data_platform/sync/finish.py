@@ -372,4 +372,5 @@ def reported(
         notes=tuple(dict.fromkeys(work.notes)),
         steps=tuple(steps),
         deletes_as_events=work.table.can.deletes == "events",
+        facts=work.parts.facts,
     )

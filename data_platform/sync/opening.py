@@ -1,4 +1,4 @@
-"""What a source is opened with: how it is reached from the project's folder, and the inbox where its deliveries wait."""
+"""What a source is opened with: how it is reached from the project's folder, the inbox where its deliveries wait, what landed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from data_platform.catalog import Source, Table
 from data_platform.landing.inbox import StoredInbox
+from data_platform.landing.inputs import LedgerInputs
 from data_platform.sources.reading import Opening
 from data_platform.sync.platform import Platform
 from data_platform.sync.quarantine import is_sealed
@@ -13,7 +14,8 @@ from data_platform.sync.quarantine import is_sealed
 
 def opening_of(platform: Platform, source: Source, tables: Sequence[Table]) -> Opening:
     connection = source.connection.under(platform.catalog.root)
-    return Opening(source.name, connection, platform.environ, tables, inbox_of(platform, source))
+    inbox, inputs = inbox_of(platform, source), LedgerInputs(platform.ledger)
+    return Opening(source.name, connection, platform.environ, tables, inbox, inputs, platform.for_jobs)
 
 
 def inbox_of(platform: Platform, source: Source) -> StoredInbox:

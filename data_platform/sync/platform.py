@@ -40,6 +40,8 @@ class Platform:
     rules_with_load: bool = False
     """Whether a load evaluates the table's rules and stores the results. The command line's does; a
     run of the graph evaluates them itself."""
+    for_jobs: Callable[[], Mapping[str, str]] = dict
+    """More variables for a process that a source starts; a run of the graph gives it a way to report by."""
 
     def warehouse(
         self, *, read_only: bool = False, landed: bool = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from data_platform.errors import DataPlatformError
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import Audit, CompletenessReport
-from data_platform.tables import Operation, Position, Slice, TableId
+from data_platform.tables import Json, Operation, Position, Slice, TableId
 from data_platform.warehouses import LoadResult
 
 
@@ -33,6 +33,8 @@ class TableReport:
     steps: tuple[Manifest, ...] = ()
     """The batches that a read of several steps landed before ``manifest``."""
     deletes_as_events: bool = False
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    """What the read said of itself beside its rows."""
 
     @property
     def batches(self) -> tuple[Manifest, ...]:

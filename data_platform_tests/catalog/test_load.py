@@ -25,7 +25,7 @@ def test_the_committed_catalog_is_valid(catalog: Catalog) -> None:
         *("users", "products", "orders", "order_items", "payments", "events"),
     ]
     assert {source.name: source.optional for source in catalog.sources.values()} == {
-        **dict.fromkeys(("files", "stripe", "web", "zendesk"), True),
+        **dict.fromkeys(("files", "spark", "stripe", "web", "zendesk"), True),
         "shop": False,
     }
     assert not catalog.questions

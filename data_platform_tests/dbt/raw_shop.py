@@ -134,6 +134,12 @@ def shop(seed: int = 7) -> RawShop:
             "event_type": chance.choice(EVENT_TYPES), "session_id": new_uuid(),
             "properties": '{"device": "phone"}', "occurred_at": at,
         }  # fmt: skip
+    for event in list(made.events.values())[
+        ::5
+    ]:  # one visit, and another one that begins a minute too late for it
+        for minutes in (30, 60, 60, 91):
+            key, at = new_uuid(), event["occurred_at"] + timedelta(minutes=minutes)
+            made.events[key] = event | {"event_id": key, "event_type": "page_view", "occurred_at": at}
     return made
 
 

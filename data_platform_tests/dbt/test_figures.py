@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import random
 import re
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -28,7 +30,9 @@ from data_platform_tests.dbt.expected import (
 )
 from data_platform_tests.dbt.raw_shop import RawShop, Row, utc_day
 from data_platform_tests.dbt.runner import PROJECT, Dbt, built
+from data_platform_tests.sources.spark import conftest as spark
 
+SESSION_COUNTS = ("event_count", "page_view_count", "purchase_count")
 ADDED_UP = ("line_amount", "discount_amount", "revenue", "refunded_amount", "net_revenue", "cost_amount")
 
 
@@ -148,6 +152,43 @@ class TestFigures:
             assert row.pop("session_count") == len(sessions[key])
             assert row == {name: expected[key][name] for name in row}
             # days that only other systems know of: see CompanyFigures
+
+    def test_user_sessions(self, dbt: Dbt) -> None:
+        by_user = defaultdict(list)
+        for event in self.shop.events.values():
+            if event["user_id"] is not None:
+                by_user[event["user_id"]].append((event["occurred_at"], event["event_type"]))
+        visits: list[Row] = []
+        for user, events in by_user.items():
+            before = None
+            for at, kind in sorted(events):
+                if before is None or at > before + timedelta(minutes=30):
+                    visits.append({"user_id": user, "started_at": at, **dict.fromkeys(SESSION_COUNTS, 0)})
+                visits[-1] |= {"ended_at": at}
+                visits[-1]["event_count"] += 1
+                if f"{kind}_count" in SESSION_COUNTS:
+                    visits[-1][f"{kind}_count"] += 1
+                before = at
+        assert {visit["event_count"] for visit in visits} >= {1, 2}
+        actual = dbt.rows("from marts.user_sessions")
+        for rows in (actual, visits):
+            rows.sort(key=lambda row: (row["user_id"], row["started_at"]))
+        assert actual == visits
+
+    def test_user_sessions_are_those_of_spark(self, dbt: Dbt, tmp_path: Path) -> None:
+        """``spark/user_sessions.sql`` over the same events, landed."""
+        if (why := spark.missing()) is not None:
+            pytest.skip(why)
+        project = spark.Project(tmp_path).write()
+        for file in (PROJECT.parent / "spark").glob("user_sessions.*"):
+            shutil.copy(file, tmp_path / "spark")
+        events = dbt.rows("select event_id, user_id, event_type, occurred_at from raw_shop.events")
+        project.land("replace", [tuple(event.values()) for event in events])
+        project.good()
+        columns = "user_id, started_at, ended_at, event_count, page_view_count, purchase_count"
+        expected = dbt.rows(f"select {columns} from marts.user_sessions order by user_id, started_at")
+        found = project.rows(f"select {columns} from raw_counts.user_sessions order by user_id, started_at")
+        assert found == [tuple(row.values()) for row in expected]
 
     def test_customer_lifetime_value_and_user_dim(self, dbt: Dbt) -> None:
         value = {row["user_id"]: row for row in dbt.rows("from marts.customer_lifetime_value")}

@@ -16,6 +16,7 @@ MARTS = {
     "order_totals",
     "user_dim",
     "user_metrics_fact",
+    "user_sessions",
     "daily_revenue",
     "customer_lifetime_value",
     "stripe_payments",

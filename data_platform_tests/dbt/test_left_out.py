@@ -26,6 +26,7 @@ class Company:
     def __init__(self, root: Path) -> None:
         self.root = root
         shutil.copytree(ROOT / "catalog", root / "catalog")
+        shutil.copytree(ROOT / "spark", root / "spark")
         shutil.copytree(ROOT / "dbt", root / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
         self.dbt = Dbt(root, root / "dbt")
 

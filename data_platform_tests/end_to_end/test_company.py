@@ -27,6 +27,7 @@ def query(server_folder: Path) -> Iterator[Query]:
     try:
         up(root, orders=2_000)  # with fewer nobody calls
         shutil.copytree(ROOT / "catalog", root / "catalog")
+        shutil.copytree(ROOT / "spark", root / "spark")
         environ = {name: value or "" for name, value in dotenv_values(root / ".env").items()}
         platform = open_platform(root, "local", environ)
         assert set(platform.catalog.sources) == set(SOURCES)
