@@ -157,7 +157,8 @@ def landed(query: Query, kind: Kind) -> Rows:
 def in_slices(query: Query, kind: Kind, slices: Sequence[str]) -> list[Any]:
     """The warehouse's keys in ``slices``; the server's own days would miss the rows it no longer holds."""
     wanted = ", ".join(f"'{slice_}'" for slice_ in slices)
-    day = f"coalesce(strftime(timezone('{kind.timezone}', {kind.partition}), '%Y-%m-%d'), 'null')"
+    local = f"cast({kind.partition} at time zone '{kind.timezone}' as date)"  # as every engine here says it
+    day = f"coalesce(cast({local} as varchar(10)), 'null')"
     return [row[0] for row in query(f"select id from raw_shop.{kind.name} where {day} in ({wanted})")]
 
 

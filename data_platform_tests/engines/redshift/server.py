@@ -134,7 +134,11 @@ def stand_in(postgres: PostgresServer, objects: ObjectServer) -> Iterator[Redshi
             listener.shutdown(socket.SHUT_RDWR)
         for one in made.open:
             one.close()
-        for database in made.databases.values():
+        with postgres.connect() as connection:
+            rebuilt = connection.execute(
+                "select datname from pg_database where datname ~ '^test_[0-9a-f]{8}_other$'"
+            ).fetchall()
+        for database in (*made.databases.values(), *(row[0] for row in rebuilt)):
             postgres.drop_database(database)
 
 

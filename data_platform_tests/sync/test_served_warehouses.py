@@ -1,0 +1,68 @@
+"""The whole way into a warehouse behind a connection: changes, verified syncs, audits, rules, a warehouse made anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from data_platform.sync import Platform
+from data_platform.sync.load import check_completeness
+from data_platform.sync.rebuild import rebuild
+from data_platform.tables import TableId
+from data_platform.warehouses import WarehouseConfig
+from data_platform_tests.contracts.conftest import served
+from data_platform_tests.contracts.engines import ENGINES
+from data_platform_tests.sync.conftest import ORDERS, ORDERS_SQL, Project
+
+pytestmark = pytest.mark.slow
+SERVED = ("redshift",)
+"""An engine joins with its name."""
+EXTREMES = "SELECT count(*), min(order_id), max(order_id), sum(_source_xmin) FROM raw_shop.orders"
+
+
+@dataclass
+class Into(Project):
+    """A project whose batches are loaded into another warehouse than its catalog's."""
+
+    config: WarehouseConfig
+
+    def platform(self) -> Platform:
+        opened = super().platform()
+        environment = opened.environment.model_copy(update={"warehouse": self.config})
+        return replace(opened, environment=environment, rules_with_load=True)
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_changes_are_followed_and_proven_and_the_warehouse_is_made_anew(
+    kind: str, database: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = served(ENGINES[kind], request, monkeypatch)
+    project = Into(tmp_path, database, engine.config(tmp_path))
+    project.execute(ORDERS_SQL)
+    project.catalog({"orders": {**ORDERS, "cluster": "status", "rules": ["amount >= 2", "status in [new]"]}})
+    project.good()
+    project.execute(
+        "update orders set status = 'paid' where order_id <= 10", "delete from orders where order_id > 390"
+    )
+    (report,) = project.good(verify=True, audit=True).values()
+    assert report.completeness is not None and report.completeness.passed
+    project.execute("delete from orders where order_id = 1")
+    project.slices(["orders"], "2026-01-02")
+    table = TableId("shop", "orders")
+    assert check_completeness(project.platform(), project.platform().catalog.table(table)).passed
+    (found,) = project.rows(EXTREMES)
+    (theirs,) = project.source_rows(
+        "select count(*), min(order_id), max(order_id), sum(xmin::text::bigint)::bigint from orders"
+    )
+    assert tuple(map(int, found)) == tuple(map(int, theirs))
+    with project.platform().warehouse(read_only=True) as warehouse:
+        assert warehouse.recorded_rules()[table][0] == project.ledger_sequences("orders")[-1]
+    name = str(engine.other(tmp_path))
+    (made,) = rebuild(project.platform(), name)
+    assert (made.rows, made.batches) == (389, len(project.ledger_sequences("orders")))
+    with project.config.elsewhere(name).open(project.root, read_only=True) as anew:
+        assert anew.query(EXTREMES).rows == [found]
+    if engine.emptied is not None:
+        engine.emptied(tmp_path)
