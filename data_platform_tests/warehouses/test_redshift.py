@@ -6,6 +6,7 @@ Over the stand-in (``engines/redshift``): the client, the protocol, transactions
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psycopg
 import pytest
 from pydantic import ValidationError
 
@@ -236,6 +238,39 @@ def test_two_loads_of_one_batch_at_once_load_it_once(
         assert held(warehouse, made.table) == state
 
 
+def test_first_loads_of_several_tables_at_once(
+    opened: Callable[..., Any], server: RedshiftServer, tmp_path: Path
+) -> None:
+    """Each makes the platform's own tables, and the schema that they share, where they are not there yet."""
+    chains = [a_chain(tmp_path, number) for number in range(4)]
+    work = [[*batches(chain, "merge"), *batches(chain, "slice")] for chain in chains]
+    start, errors = threading.Barrier(4, timeout=20), []
+    server.config(tmp_path)  # the database is there
+
+    def load(mine: list[Any]) -> None:
+        try:
+            with opened() as warehouse:
+                warehouse.loaded(mine[0][0].table)
+                start.wait()
+                for made, parts in mine:
+                    warehouse.load(made, parts)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=load, args=(mine,)) for mine in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with opened() as warehouse:
+        assert [(one.table.table, one.sequence) for one in warehouse.loaded_all()] == [
+            (f"t{number}", 4) for number in range(4)
+        ]
+        states = [held(warehouse, chain.always["table"]) for chain in chains]
+    assert all(state == states[0] for state in states)
+
+
 def test_what_a_batch_costs_is_bounded(
     opened: Callable[..., Any], server: RedshiftServer, tmp_path: Path
 ) -> None:
@@ -397,22 +432,60 @@ def crowded() -> None:
     )
 
 
+CHANGING_QUESTIONS = (
+    "DROP TABLE x",
+    "SELECT 1; SELECT 2",
+    "WITH a AS (SELECT 1) DELETE FROM x",
+    "SELECT 1 INTO x",
+    "COPY x FROM 's3://b/k'",
+    "CALL p()",
+    "VACUUM x",
+    "not sql at all",
+    "SELECT nextval('counted')",
+)
+"""The last is a SELECT, and the server refuses it."""
+
+
 def test_a_reader_asks_one_question_and_changes_nothing(server: RedshiftServer, tmp_path: Path) -> None:
     config = server.config(tmp_path)
+    with psycopg.connect(server.postgres.url(config.database), autocommit=True) as connection:
+        connection.execute("create sequence counted")
     with config.open(tmp_path, read_only=True) as warehouse:
-        assert warehouse.query("SELECT 1 AS one").rows == [(1,)]
-        for statement in (
-            "DROP TABLE x",
-            "SELECT 1; SELECT 2",
-            "WITH a AS (SELECT 1) DELETE FROM x",
-            "SELECT 1 INTO x",
-            "COPY x FROM 's3://b/k'",
-            "CALL p()",
-            "VACUUM x",
-            "not sql at all",
-        ):
+        for statement in CHANGING_QUESTIONS:
             with pytest.raises(QueryFailed, match="did not run"):
                 warehouse.query(statement)
+        assert warehouse.query("SELECT 1 AS one UNION ALL SELECT 2", limit=1).rows == [(1,)]
+    server.emptied(tmp_path)
+
+
+def test_a_right_that_is_missing_is_named(
+    opened: Callable[..., Any], server: RedshiftServer, tmp_path: Path
+) -> None:
+    made, parts = Chain(tmp_path / "parts").next("merge", [(1, "2026-01-01", "a", 1)])
+
+    def refused(sql: str, now: str) -> None:
+        if sql.startswith('CREATE SCHEMA IF NOT EXISTS "raw_shop"'):
+            raise ServerError("42501", "permission denied for database analytics")
+
+    with opened() as warehouse:
+        server.fault = refused
+        with pytest.raises(
+            WarehouseError, match=r'create schema "raw_shop": permission denied for database analytics. Grant'
+        ):
+            warehouse.load(made, parts)
+        server.fault = None
+        assert warehouse.loaded_all() == []
+
+
+def test_without_its_extra_it_says_which(
+    server: RedshiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "redshift_connector", None)
+    with (
+        server.config(tmp_path).open(tmp_path) as warehouse,
+        pytest.raises(ConfigurationError, match=r"data-platform\[redshift\]"),
+    ):
+        warehouse.loaded_all()
     server.emptied(tmp_path)
 
 

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -80,9 +79,8 @@ class RedshiftConfig(BaseModel):
         from data_platform.warehouses.remote.warehouse import RemoteWarehouse
 
         folder = StagingFolder(self.staging, self._s3)
-        connect = partial(self._connect, read_only)
         copy_as = "IAM_ROLE default" if self.iam_role == "default" else f"IAM_ROLE '{self.iam_role}'"
-        session = RedshiftSession(connect, self.place(root), folder, copy_as)
+        session = RedshiftSession(self._connect, self.place(root), folder, copy_as, read_only)
         try:
             yield RemoteWarehouse(session, GRAMMAR, read_only=read_only)
         finally:
@@ -184,7 +182,7 @@ class RedshiftConfig(BaseModel):
         connection.autocommit = True
         return connection
 
-    def _connect(self, read_only: bool) -> Any:
+    def _connect(self) -> Any:
         connection = self.connect()
         cursor = connection.cursor()
         cursor.execute("SET TIMEZONE TO 'UTC'")

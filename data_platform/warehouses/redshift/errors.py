@@ -14,11 +14,14 @@ from data_platform.errors import QueryFailed, WarehouseError
 from data_platform.warehouses.remote.engine import RelationMissing, Transient
 
 MISSING = ("42P01", "3F000")
-THERE = ("42P06", "42P07", "42701", "42710")
-"""What is to be made is there already: a schema, a table, a column, another object."""
+THERE = ("42P06", "42P07", "42701", "42710", "23505")
+"""What is to be made is there already: a schema, a table, a column, another object; or, of two who make it at once, a row
+of the catalog."""
 _CONFLICT = ("40001", "40P01", "55P03")
 _LOST = ("08", "57P")
-_SERIALIZABLE = re.compile(r"\b1023\b|[Ss]erializable isolation violation")
+_SERIALIZABLE = re.compile(
+    r"\b1023\b|[Ss]erializable isolation violation|tuple concurrently (?:updated|deleted)"
+)
 _GONE_OID = re.compile(r"could not open relation with OID")
 
 

@@ -30,8 +30,14 @@ class RedshiftSession:
     warehouse for people, ``copy_as`` is what follows FROM and the manifest in COPY: how it is allowed to read."""
 
     def __init__(
-        self, connect: Callable[[], Connection], place: str, folder: StagingFolder, copy_as: str
+        self,
+        connect: Callable[[], Connection],
+        place: str,
+        folder: StagingFolder,
+        copy_as: str,
+        read_only: bool = False,
     ) -> None:
+        self._read_only = read_only
         self._connect, self._place, self._folder, self._copy_as = connect, place, folder, copy_as
         self._connection: Connection | None = None
         self._stages = 0
@@ -48,9 +54,15 @@ class RedshiftSession:
 
     def _ask(self, question: str, limit: int | None) -> QueryResult:
         with self._cursor("answer a question", errors.not_run) as cursor:
-            cursor.execute(question)
-            described_ = cursor.description or []
-            rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
+            if self._read_only:  # a function that writes, called in a SELECT, fails
+                cursor.execute("BEGIN READ ONLY")
+            try:
+                cursor.execute(question)
+                described_ = cursor.description or []
+                rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
+            finally:
+                if self._read_only:
+                    self._roll_back(cursor)
         names = tuple(_text(column[0]) for column in described_)
         types = tuple(str(column[1]) for column in described_)
         return QueryResult(names, types, [tuple(row) for row in rows])

@@ -80,11 +80,11 @@ class Loader:
             self._pause(attempt)
         raise AssertionError("the last attempt returns or raises")
 
-    def commit(self, transaction: Transaction) -> None:
-        """A transaction that may be made twice; tried again as a load is."""
+    def again(self, act: Callable[[], None]) -> None:
+        """Something that may be done twice; tried again as a load is."""
         for attempt in range(ATTEMPTS):
             try:
-                return self.session.commit(transaction)
+                return act()
             except Transient:
                 if attempt == ATTEMPTS - 1:
                     raise

@@ -12,7 +12,7 @@ from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Ta
 from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.dialect import Dialect
 from data_platform.warehouses.remote import compare, records
-from data_platform.warehouses.remote.engine import Session
+from data_platform.warehouses.remote.engine import Session, Transaction
 from data_platform.warehouses.remote.grammar import Grammar
 from data_platform.warehouses.remote.load import Loader
 from data_platform.warehouses.remote.question import check_question
@@ -58,7 +58,7 @@ class RemoteWarehouse:
     def record_reads(self, looks: Sequence[Look]) -> None:
         if looks:
             self._prepare()
-            self._loader.commit(records.look_at(self.grammar, looks))
+            self._commit(records.look_at(self.grammar, looks))
 
     def reads(self) -> Mapping[TableId, str]:
         return records.reads(self.session, self.grammar)
@@ -66,7 +66,7 @@ class RemoteWarehouse:
     def record_rules(self, table: TableId, sequence: int, evaluated: str) -> None:
         self._prepare()
         now = datetime.now(UTC)
-        self._loader.commit(records.evaluated(self.grammar, table, sequence, evaluated, now))
+        self._commit(records.evaluated(self.grammar, table, sequence, evaluated, now))
 
     def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:
         return records.recorded_rules(self.session, self.grammar)
@@ -102,5 +102,8 @@ class RemoteWarehouse:
 
     def _prepare(self) -> None:
         if not self._prepared:
-            records.prepare(self.session, self.grammar)
+            self._loader.again(lambda: records.prepare(self.session, self.grammar))
             self._prepared = True
+
+    def _commit(self, transaction: Transaction) -> None:
+        self._loader.again(lambda: self.session.commit(transaction))
