@@ -12,8 +12,9 @@
 Offline: nothing here connects to anything or reads a secret.
 """
 
-from data_platform.catalog.load import catalog_files, load_catalog, project_root
+from data_platform.catalog.load import load_catalog, project_root
 from data_platform.catalog.models import Catalog, Environment, Privacy, Source, Table
+from data_platform.catalog.reads import catalog_files
 from data_platform.catalog.schema import json_schemas
 
 __all__ = [

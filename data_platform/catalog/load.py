@@ -37,7 +37,14 @@ from data_platform.catalog.models import (
     Table,
     TableSettings,
 )
-from data_platform.catalog.reads import Read, check_reads, table_folders
+from data_platform.catalog.reads import (
+    PLATFORM_FILE,
+    SOURCES_FOLDER,
+    Read,
+    catalog_files,
+    check_reads,
+    table_files,
+)
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
@@ -45,8 +52,6 @@ from data_platform.sources.kinds import MODULES, kind_of, rewritten
 from data_platform.tables import TableId
 from data_platform.warehouses import WarehouseConfig
 
-PLATFORM_FILE = "catalog/platform.yaml"
-SOURCES_FOLDER = "catalog/sources"
 HOME_VARIABLE = "DATA_PLATFORM_HOME"
 CATALOGS_KEPT = 4
 _known: dict[tuple[Path, bool], tuple[bytes, Catalog]] = {}
@@ -109,15 +114,6 @@ def _digest(root: Path) -> bytes | None:
     except OSError:
         return None
     return digest.digest()
-
-
-def catalog_files(root: Path) -> list[Path]:
-    """All files that the catalog is read from, and those beside them."""
-    folder = root / SOURCES_FOLDER
-    found = [root / PLATFORM_FILE, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
-    for more in table_folders(root, found):
-        found += sorted(more.glob("*.y*ml"))
-    return found
 
 
 @contextmanager
@@ -231,13 +227,12 @@ def _read_source(
         )
     known = kind if isinstance(kind, str) and kind in MODULES else next(iter(MODULES))
     data = _rewritten(known, data, report)
-    more = _table_files(root, data, report, mistakes)
-    blocks = _read_blocks(
-        data.get("tables"), known, report, optional=bool(more) or report.has(("tables_in",))
-    )
+    more = table_files(root, data, report, lambda path, file: _report(path, file, mistakes))
+    optional = bool(more.found or more.unreadable) or report.has(("tables_in",))
+    blocks = _read_blocks(data.get("tables"), known, report, optional)
     check_rules_fit(blocks, warehouses, report)
     reports = dict.fromkeys(blocks, report)
-    for name, own in more.items():
+    for name, own in more.found.items():
         found = _read_blocks({name: own.document.data["tables"][name]}, known, own)
         check_rules_fit(found, warehouses, own)
         if name in blocks:
@@ -249,40 +244,16 @@ def _read_source(
     if head is not None:
         check_reconcile(head, blocks, kind_of(known), report)
         check_optional(head, report)
-    for one in (report, *more.values()):
+    for one in (report, *more.found.values()):
         mistakes += one.mistakes.values()
         questions += one.questions
-    if head is None or report.mistakes or any(one.mistakes for one in more.values()):
+    if head is None or more.unreadable or any(one.mistakes for one in (report, *more.found.values())):
         return None
     source = _source(head, blocks)
     reads |= {
         table.id: Read(table, reports[name]) for name, table in source.tables.items() if table.settings.reads
     }
     return source
-
-
-def _table_files(
-    root: Path, data: Mapping[str, Any], report: Report, mistakes: list[Mistake]
-) -> dict[str, Report]:
-    """By the table's name, the files of ``tables_in``: each is a block, and its mistakes are told where it is written."""
-    folder = data.get("tables_in")
-    if not isinstance(folder, str) or report.has(("tables_in",)):
-        return {}
-    place = root / folder
-    if not place.is_dir():
-        report.add(("tables_in",), f"there is no folder {folder} in the project's folder")
-        return {}
-    found = {}
-    for path in sorted(place.glob("*.yaml")):
-        own = _report(path, path.relative_to(root).as_posix(), mistakes)
-        if own is None:
-            continue
-        base = ("tables", path.stem)
-        own.document = replace(
-            own.document, data={"tables": {path.stem: own.document.data}}, moved={base: ()}
-        )
-        found[path.stem] = own
-    return found
 
 
 def _rewritten(kind: str, data: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, path_text
 from data_platform.catalog.models import Source, Table
 from data_platform.tables import TableId
 
+PLATFORM_FILE = "catalog/platform.yaml"
+SOURCES_FOLDER = "catalog/sources"
 _TABLES_IN = re.compile(rb"^tables_in:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 
 
@@ -21,15 +24,47 @@ class Read(NamedTuple):
     report: Report
 
 
-def table_folders(root: Path, files: Iterable[Path]) -> list[Path]:
-    """The folders that source files name under ``tables_in``, found without parsing them: it is asked at every tick."""
-    found = []
-    for path in files:
-        if path.suffix == ".yaml" and path.is_file() and (match := _TABLES_IN.search(path.read_bytes())):
-            folder = root / match[1].decode(errors="replace")
-            if folder.is_dir():
-                found.append(folder)
+class TableFiles(NamedTuple):
+    """By the table's name, a file each; and whether there is one that is no block."""
+
+    found: Mapping[str, Report]
+    unreadable: bool = False
+
+
+def catalog_files(root: Path) -> list[Path]:
+    """All files that the catalog is read from, and those beside them. Source files are not parsed for it: it is asked at
+    every tick."""
+    folder = root / SOURCES_FOLDER
+    found = [root / PLATFORM_FILE, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
+    for path in [path for path in found if path.suffix == ".yaml" and path.is_file()]:
+        if match := _TABLES_IN.search(path.read_bytes()):
+            found += sorted((root / match[1].decode(errors="replace")).glob("*.y*ml"))
     return found
+
+
+def table_files(
+    root: Path, data: Mapping[str, Any], report: Report, read: Callable[[Path, str], Report | None]
+) -> TableFiles:
+    """The files of ``tables_in``: each is a table's block, and its mistakes are told where they are written."""
+    folder = data.get("tables_in")
+    if not isinstance(folder, str) or report.has(("tables_in",)):
+        return TableFiles({})
+    if not (root / folder).is_dir():
+        report.add(("tables_in",), f"there is no folder {folder} in the project's folder")
+        return TableFiles({})
+    found: dict[str, Report] = {}
+    unreadable = False
+    for path in sorted((root / folder).glob("*.y*ml")):
+        file = path.relative_to(root).as_posix()
+        if path.suffix != ".yaml":
+            report.add(("tables_in",), f"{file} is ignored: files of tables must end in .yaml; rename it")
+        elif (own := read(path, file)) is None:
+            unreadable = True
+        else:
+            block = {"tables": {path.stem: own.document.data}}
+            own.document = replace(own.document, data=block, moved={("tables", path.stem): ()})
+            found[path.stem] = own
+    return TableFiles(found, unreadable)
 
 
 def check_reads(sources: dict[str, Source], reads: Mapping[TableId, Read], mistakes: list[Mistake]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from data_platform.alerts.config import AlertsConfig
-from data_platform.catalog.load import PLATFORM_FILE
+from data_platform.catalog.reads import PLATFORM_FILE
 from data_platform.catalog.yaml_reader import read_yaml
 
 

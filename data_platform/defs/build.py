@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from data_platform.catalog import Catalog
-from data_platform.defs import linear
+from data_platform.defs import linear, unpartitioned
 from data_platform.defs.alert_sensor import alert_sensor
 from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
@@ -27,6 +27,7 @@ from data_platform.defs.sources import platform_specs, source_assets
 def build(catalog: Catalog, environment: str) -> dg.Definitions:
     """Everything the graph holds in ``environment``. Connects to nothing and reads no secret."""
     linear.install()
+    unpartitioned.install()
     chosen = catalog.environment(environment)
     running, warehouse, runs = chosen.automation == "running", chosen.warehouse, chosen.runs
     sources = list(catalog.sources.values())

@@ -64,6 +64,23 @@ def test_a_folder_that_is_not_there_is_told(project: Project) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("more.yml", "", "catalog/sources/counts.yaml:8: tables_in: spark/more.yml is ignored"),
+        ("more.yaml", "- a list", "spark/more.yaml:1: is empty or not a block"),
+        ("more.yaml", "key: [", "spark/more.yaml:2: the YAML cannot be read here"),
+    ],
+)
+def test_a_file_that_is_no_head_leaves_its_source_out(
+    project: Project, name: str, text: str, told: str
+) -> None:
+    project.job("daily", SQL)
+    (project.root / "spark" / name).write_text(text)
+    assert told in "\n".join(mistakes(project))
+    assert list(load_catalog(project.root, whole=False).sources) == ["shop"]
+
+
 def test_a_head_that_changes_is_read_again(project: Project) -> None:
     path = project.job("daily", SQL, description="one").with_suffix(".yaml")
     assert path in catalog_files(project.root)

@@ -14,14 +14,14 @@ import dagster as dg
 import pytest
 import yaml
 
-from data_platform.defs import names
+from data_platform.defs import names, unpartitioned
 from data_platform.defs.raw import raw_assets
 from data_platform.defs.resources import resources
 from data_platform.sync import sync_slices
 from data_platform.sync.rebuild import rebuild
 from data_platform.tables import Slice, TableId
 from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
-from data_platform_tests.sources.spark.conftest import REAL_SERVER, SQL, Project, event
+from data_platform_tests.sources.spark.conftest import EVENTS_ID, REAL_SERVER, SQL, Project, event
 
 DAILY = "select user_id, day, events from raw_counts.{} order by all"
 PYTHON = """
@@ -176,13 +176,21 @@ def test_a_run_of_the_graph_has_the_jobs_log_lines_and_what_it_took(
     spark.job("in_python", PYTHON, end="py", partition="day")
     shop(spark)
     source, environment = spark.platform().catalog.source("counts"), spark.platform().environment
+    unpartitioned.install()
     (assets,) = raw_assets(source, environment.warehouse, environment.runs)
+    days = dg.DailyPartitionsDefinition("2026-01-01")
+    events = dg.AssetSpec(names.raw_key(EVENTS_ID), partitions_def=days)
     key = names.raw_key(TableId("counts", "in_python"))
     assert assets.asset_deps[key] == {
         names.source_key(TableId("counts", "in_python")), names.raw_key(TableId("shop", "events")),
     }  # fmt: skip
     with dg.DagsterInstance.ephemeral() as instance:
-        run = dg.materialize([assets], resources=resources(spark.root, "local"), instance=instance)
+        instance.report_runless_asset_event(dg.AssetMaterialization(events.key, partition="2026-01-02"))
+        run = dg.materialize(
+            [assets, dg.AssetsDefinition(specs=[events])],
+            resources=resources(spark.root, "local"),
+            instance=instance,
+        )
         assert run.success
         logged = [entry.user_message for entry in instance.all_logs(run.run_id)]
     assert "days: None" in logged
