@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install airbyte spark demo dev test-tools test test-spark test-postgres test-fast lint format manifest lock bench chaos clean
+.PHONY: help install airbyte airflow spark demo dev test-tools test test-airflow test-spark test-postgres test-fast lint format manifest lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -128,12 +128,31 @@ spark: .spark/.installed ## install Spark for sources of the kind spark; it need
 		|| .spark/bin/python -m pip install --quiet --require-hashes --no-deps -r $(SPARK).lock
 	touch $@
 
+# Airflow 2 has versions of its own beside ours; what its tests copy is made with it, which takes half a minute.
+AIRFLOW := data_platform_tests/airflow/requirements
+airflow: .airflow/.installed ## install Airflow 2 for the tests beside it
+
+.airflow/.installed: export AIRFLOW_HOME := $(CURDIR)/.airflow/home
+.airflow/.installed: export AIRFLOW__CORE__LOAD_EXAMPLES := False
+.airflow/.installed: $(AIRFLOW).lock $(INSTALLED)
+	$(BIN)/python -m venv --clear .airflow
+	$(BIN)/uv pip install --quiet --python .airflow/bin/python --require-hashes --no-deps -r $(AIRFLOW).lock \
+		|| .airflow/bin/python -m pip install --quiet --require-hashes --no-deps -r $(AIRFLOW).lock
+	.airflow/bin/airflow db migrate >.airflow/install.log 2>&1
+	.airflow/bin/airflow users create --username dagster --password dagster --firstname D --lastname D --role Admin \
+		--email dagster@company.example >>.airflow/install.log 2>&1
+	touch $@
+
+test-airflow: $(INSTALLED) $(MANIFEST) .airflow/.installed ## the platform beside a real Airflow: observed, then a task proxied
+	pytest -n 0 --airflow data_platform_tests/airflow
+
 lock: $(INSTALLED) ## pin every dependency anew
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(AIRBYTE).in -o $(AIRBYTE).lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(SPARK).in -o $(SPARK).lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(AIRFLOW).in -o $(AIRFLOW).lock
 
 clean: ## stop the sandbox and remove everything that is not in git, the landed data included
 	-$(BIN)/data-platform sandbox down --destroy
-	rm -rf .venv .airbyte .spark .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .airbyte .airflow .spark .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

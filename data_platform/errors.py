@@ -34,6 +34,7 @@
     ├── ExportFailed            (retryable) a table that was not exported for other engines
     ├── SandboxError            the local sandbox server
     ├── AlertError              (retryable) a message that could not be delivered
+    ├── AirflowUnreachable      (retryable) the Airflow beside the platform does not answer
     └── SyncFailed              some tables of a sync failed; the others are done
 
 A message is one readable paragraph: what failed, on which object, what to do
@@ -192,6 +193,10 @@ class ExportFailed(DataPlatformError):
 
 class SandboxError(DataPlatformError):
     exit_code = 6
+
+
+class AirflowUnreachable(DataPlatformError):
+    retryable = True
 
 
 class AlertError(DataPlatformError):

@@ -72,6 +72,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a kind of warehouse: all of the contract runs over it instead of a sample, and over no other",
     )
     parser.addoption(
+        "--airflow", action="store_true", help="also the platform beside a real Airflow (`make test-airflow`)"
+    )
+    parser.addoption(
         "--webhook-events",
         type=int,
         default=3_000,

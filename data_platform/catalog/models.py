@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema
 
 from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
+from data_platform.catalog.airflow import AirflowConfig
 from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.iceberg.config import IcebergConfig
@@ -304,6 +305,9 @@ class EnvironmentSettings(Model):
     )
     runs: RunsConfig = Field(
         default_factory=RunsConfig, description="Where runs are executed, and their cores and memory."
+    )
+    airflow: AirflowConfig | None = Field(
+        default=None, description="An Airflow beside the platform, whose DAGs are shown in the graph."
     )
     alerts: AlertsConfig = Field(
         default_factory=AlertsConfig,

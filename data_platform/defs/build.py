@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import dagster as dg
 
 from data_platform.catalog import Catalog
@@ -22,6 +24,7 @@ from data_platform.defs.resources import resources
 from data_platform.defs.retention import retention_sensor
 from data_platform.defs.schedules import schedules
 from data_platform.defs.sources import platform_specs, source_assets
+from data_platform.defs.surroundings import variables
 
 
 def build(catalog: Catalog, environment: str) -> dg.Definitions:
@@ -70,4 +73,10 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         parts.append(backup_definitions(chosen.backups, warehouse, held, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
-    return with_freshness(dg.Definitions.merge(*parts), catalog)
+    whole_graph = with_freshness(dg.Definitions.merge(*parts), catalog)
+    if chosen.airflow is None:
+        return whole_graph
+    from data_platform.defs.airflow import with_airflow
+
+    given = partial(variables, catalog.root)
+    return with_airflow(whole_graph, chosen.airflow, given, running=running)
