@@ -54,7 +54,7 @@ class RedshiftGrammar(Grammar):
         return f"CAST({sql} AS {_TEXT}) ~ {self.literal(posix(pattern))}"
 
     def micros(self, sql: str) -> str:
-        return f"DATEDIFF('us', TIMESTAMP '1970-01-01', CAST({sql} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+        return f"DATEDIFF(us, TIMESTAMP '1970-01-01', CAST({sql} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
 
     def shown(self, sql: str, type_: str) -> str:
         return sql
@@ -130,9 +130,9 @@ class RedshiftGrammar(Grammar):
         if held == "TIMESTAMPTZ":
             return f"CAST({self.micros(sql)} AS {_TEXT})"
         if held == "TIMESTAMP":
-            return f"CAST(DATEDIFF('us', TIMESTAMP '1970-01-01', {sql}) AS {_TEXT})"
+            return f"CAST(DATEDIFF(us, TIMESTAMP '1970-01-01', {sql}) AS {_TEXT})"
         if held == "TIME":
-            return f"CAST(DATEDIFF('us', TIME '00:00', {sql}) AS {_TEXT})"
+            return f"CAST(DATEDIFF(us, TIME '00:00', {sql}) AS {_TEXT})"
         if held.startswith("VARBYTE"):
             return f"LOWER(TO_HEX({sql}))"
         if held in ("REAL", "DOUBLE PRECISION") or held.startswith("SUPER"):

@@ -57,6 +57,9 @@ class RedshiftSession:
             if self._read_only:  # a function that writes, called in a SELECT, fails
                 cursor.execute("BEGIN READ ONLY")
             try:
+                if self._read_only and limit is not None:  # the client takes all of an answer
+                    cursor.execute(f"DECLARE asked CURSOR FOR {question.rstrip().rstrip(';')}")
+                    question = f"FETCH FORWARD {limit} FROM asked"
                 cursor.execute(question)
                 described_ = cursor.description or []
                 rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)

@@ -81,8 +81,11 @@ def loadable(column: Column) -> Loadable:
         ) from None
     if kind.endswith("[]"):
         return Loadable(made, "to_json({})::VARCHAR", refused=(_as_text(_TOO_LONG), _as_text(_NUL)))
-    if kind in ("VARCHAR", "JSON"):
-        return Loadable(made, refused=(_TOO_LONG, _NUL))
+    if kind in (
+        "VARCHAR",
+        "JSON",
+    ):  # whether COPY takes what Parquet marks as JSON for a text is not said anywhere
+        return Loadable(made, "{}::VARCHAR" if kind == "JSON" else None, refused=(_TOO_LONG, _NUL))
     if kind == "UUID":
         return Loadable(made, "{}::VARCHAR")
     if kind == "BLOB":

@@ -27,7 +27,8 @@ _DROPPED = (
     r" WITH NO SCHEMA BINDING",
     r" BACKUP (?:YES|NO)",
 )
-_TYPES = {r"\bVARBYTE\(\d+\)": "bytea", r"\bSUPER\b": "text"}
+_SPELLED = {r"\bDATEDIFF\(us,": "datediff('us',"}
+_TYPES = _SPELLED | {r"\bVARBYTE\(\d+\)": "bytea", r"\bSUPER\b": "text"}
 _TRIED = {
     "DOUBLE PRECISION": "rs_try_double",
     "DATE": "rs_try_date",
