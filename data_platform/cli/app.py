@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hash": ("hash", "Print the hash under which a value is stored"),
     "verify": ("verify", "Reread landed data and compare it with its hashes"),
     "rebuild": ("rebuild", "Rebuild the raw tables from the landing ledger, as of any instant"),
+    "maintain": ("maintain", "Merge the warehouse's small files and remove what is old"),
     "doctor": ("doctor", "Check everything the platform depends on, and say what to do"),
     "summary": ("summary", "Show what was synced, modelled and checked"),
 }

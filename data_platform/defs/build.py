@@ -15,6 +15,7 @@ from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
+from data_platform.defs.maintenance import maintenance_definitions
 from data_platform.defs.names import raw_key
 from data_platform.defs.probe_sensor import probe_sensor
 from data_platform.defs.published import published_definitions
@@ -25,6 +26,7 @@ from data_platform.defs.retention import retention_sensor
 from data_platform.defs.schedules import schedules
 from data_platform.defs.sources import platform_specs, source_assets
 from data_platform.defs.surroundings import variables
+from data_platform.warehouses.maintenance import maintainable
 
 
 def build(catalog: Catalog, environment: str) -> dg.Definitions:
@@ -73,6 +75,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         parts.append(backup_definitions(chosen.backups, warehouse, held, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
+    if warehouse.traits.maintained:
+        parts.append(maintenance_definitions(maintainable(warehouse), running=running))
     whole_graph = with_freshness(dg.Definitions.merge(*parts), catalog)
     if chosen.airflow is None:
         return whole_graph

@@ -37,12 +37,6 @@ def engine(
 ) -> Iterator[Engine]:
     found = ENGINES[request.param]
     if found.server is not None:
-        if (
-            not found.sampled
-            and "naive_model" in request.node.name
-            and not request.config.getoption("--seeds")
-        ):
-            pytest.skip("on demand: --seeds N")  # half a minute where each statement asks a server
         found = served(found, request, monkeypatch)
     yield found
     if found.emptied is not None:

@@ -57,6 +57,7 @@ ENGINES = {
     "ducklake": Engine(
         ducklake.config,
         server="lake_catalogs",
+        sampled=True,
         emptied=ducklake.emptied,
         other=lambda folder: "other",
         reach=lambda folder: folder.parent,

@@ -79,6 +79,18 @@ def test_the_graph_follows_what_the_warehouse_can(manifest: Path, monkeypatch: p
     assert set(usual["jobs"]) - set(found["jobs"]) == {"backup"}
 
 
+def test_a_warehouse_that_must_be_looked_after_has_an_asset_and_a_schedule_for_it(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DuckDBConfig, "traits", replace(DuckDBConfig.traits, maintained=True))
+    monkeypatch.setattr(DuckDBConfig, "maintenance_schedule", "50 3 * * *", raising=False)
+    found, usual = contents(build(shop_alone(), "local")), json.loads(SNAPSHOT.read_text())
+    assert set(found["assets"]) - set(usual["assets"]) == {"maintenance/warehouse"}
+    assert found["assets"]["maintenance/warehouse"] == "maintenance pool warehouse"
+    assert found["schedules"]["maintenance"] == "50 3 * * * STOPPED"
+    assert "maintenance" not in usual["schedules"]
+
+
 def test_an_asset_shows_the_engine_it_is_in() -> None:
     (assets,) = raw_assets(shop_alone().source("shop"), ToyConfig(folder=Path("toy")), RunsConfig())
     assert {kind for spec in assets.specs for kind in spec.kinds} == {"parquet", "toy"}

@@ -295,3 +295,35 @@ def test_an_error_shows_no_password(
     with pytest.raises(WarehouseError, match="password authentication failed") as failed:
         lake.exists(tmp_path)
     assert "x-secret" not in str(failed.value)
+
+
+def test_maintenance_changes_no_row_and_leaves_few_files(lake: DuckLakeConfig, tmp_path: Path) -> None:
+    chain = Chain(tmp_path / "parts")
+    for start in range(0, 600, 100):
+        landed = [(n, "2026-01-01", "x", n) for n in range(start, start + 150)]
+        _load(lake, tmp_path, chain.next("merge", landed))
+    sql = "SELECT count(*), sum(id), sum(_source_xmin) FROM raw_shop.orders"
+    before = _held(lake, tmp_path, sql)
+    files = tmp_path / "lake"
+    orphan = next(files.rglob("orders")) / "of-a-killed-load.parquet"
+    orphan.write_bytes(b"PAR1")
+    os.utime(orphan, (1_000_000_000, 1_000_000_000))
+    many = len(list(files.rglob("*.parquet")))
+    with lake.open(tmp_path, files=[tmp_path]) as warehouse:
+        done = warehouse.maintain().done
+    assert done["files written without their deleted rows"] + done["files merged"] > 0
+    assert done["files of killed loads removed"] == 1 and not orphan.exists()
+    with psycopg.connect(
+        os.environ[CATALOG_URL], autocommit=True
+    ) as server:  # what was kept is a day older now
+        server.execute(
+            f"UPDATE {lake.catalog.schema_}.ducklake_snapshot SET snapshot_time = snapshot_time - interval '25 hours'"  # type: ignore[arg-type]
+        )
+    with lake.open(tmp_path, files=[tmp_path]) as warehouse:
+        done = warehouse.maintain().done
+    assert done["snapshots expired"] > 5 and done["files removed"] > 5
+    assert len(list(files.rglob("*.parquet"))) < many
+    assert _held(lake, tmp_path, sql) == before
+    other = Catalog(parameters(CATALOG_URL, os.environ), lake.catalog.schema_, "")
+    with other, other.load_of(str(TABLE), 1), lake.waiting(0.05).open(tmp_path) as warehouse:
+        assert warehouse.maintain().left == ("raw_shop.orders",)

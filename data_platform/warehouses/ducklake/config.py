@@ -88,6 +88,18 @@ class LakeBucket(Model):
         return self
 
 
+class LakeMaintenance(Model):
+    schedule: str = Field(
+        default="50 3 * * *", description="When the asset that maintains the lake runs, a cron line in UTC."
+    )
+    keep_hours: int = Field(
+        default=24,
+        ge=1,
+        description="Snapshots older than this many hours are removed, and with them files that only they use: longer"
+        " than the longest query.",
+    )
+
+
 class DuckLakeConfig(BaseModel):
     """``{kind: ducklake, catalog: {url_env: LAKE_URL}, data: s3://acme-lake/prod}``.
 
@@ -97,7 +109,7 @@ class DuckLakeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    traits: ClassVar[Traits] = Traits(writers="many", archive=True, in_files=False)
+    traits: ClassVar[Traits] = Traits(writers="many", archive=True, in_files=False, maintained=True)
     dialect: ClassVar[Dialect] = LAKE_DIALECT
 
     kind: Literal["ducklake"] = Field(description="The engine.")
@@ -118,6 +130,15 @@ class DuckLakeConfig(BaseModel):
         default=30, ge=0, description="Seconds that a load waits for another load of the same table."
     )
 
+    maintenance: LakeMaintenance = Field(
+        default=LakeMaintenance(),
+        description="When and how the lake's files are merged and old ones removed.",
+    )
+
+    @property
+    def maintenance_schedule(self) -> str:
+        return self.maintenance.schedule
+
     @contextmanager
     def open(
         self, root: Path, read_only: bool = False, *, files: Sequence[Path] = ()
@@ -136,6 +157,7 @@ class DuckLakeConfig(BaseModel):
                     self.place(root),
                     read_only=read_only,
                     wait_seconds=self.wait_seconds,
+                    keep_hours=self.maintenance.keep_hours,
                 )
 
     @contextmanager

@@ -16,10 +16,11 @@ from data_platform.warehouses.duckdb import merge
 from data_platform.warehouses.duckdb.load import Ways, load_by
 from data_platform.warehouses.duckdb.statement import strings
 from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
-from data_platform.warehouses.ducklake import records
+from data_platform.warehouses.ducklake import maintenance, records
 from data_platform.warehouses.ducklake.catalog import Catalog
 from data_platform.warehouses.ducklake.dialect import LAKE_DIALECT, lake_columns
 from data_platform.warehouses.ducklake.errors import is_conflict, is_lost, lake_errors
+from data_platform.warehouses.maintenance import Upkeep
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,10 +43,12 @@ class DuckLakeWarehouse(DuckDBWarehouse):
         *,
         read_only: bool,
         wait_seconds: float,
+        keep_hours: int,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(connection, Path(), read_only)
         self._catalog, self._place, self._wait_seconds, self._sleep = catalog, place, wait_seconds, sleep
+        self._keep_hours = keep_hours
 
     def _readable(self, act: str) -> AbstractContextManager[None]:
         return lake_errors(self._place, act)
@@ -125,6 +128,13 @@ class DuckLakeWarehouse(DuckDBWarehouse):
                 "The query did not run: it names the database of the lake's catalog, which holds more than this warehouse."
             )
         return tree
+
+    def maintain(self) -> Upkeep:
+        with self._readable("be maintained"):
+            self._prepare()
+            return maintenance.maintain(
+                self.connection, self._catalog, keep_hours=self._keep_hours, wait_seconds=self._wait_seconds
+            )
 
     def inventory(self) -> Inventory:
         with self._readable("list what it holds"):
