@@ -517,6 +517,17 @@ def test_a_reader_asks_one_question_and_changes_nothing(server: RedshiftServer, 
     server.emptied(tmp_path)
 
 
+def test_what_rules_found_may_be_longer_than_a_text(opened: Callable[..., Any]) -> None:
+    table, other = TableId("shop", "orders"), TableId("shop", "users")
+    text = "".join(f"{n}: it's \\ ü\n" for n in range(20_000))
+    with opened() as warehouse:
+        warehouse.record_rules(table, 1, text)
+        warehouse.record_rules(other, 7, "")
+        assert warehouse.recorded_rules() == {table: (1, text), other: (7, "")}
+        warehouse.record_rules(table, 2, "short")
+        assert warehouse.recorded_rules()[table] == (2, "short")
+
+
 def test_a_right_that_is_missing_is_named(
     opened: Callable[..., Any], server: RedshiftServer, tmp_path: Path
 ) -> None:

@@ -31,9 +31,14 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     | {"slice": "VARCHAR", "sequence": "BIGINT", "rows": "BIGINT", "loaded_at": "TIMESTAMPTZ"}
     | {"came": "BIGINT", "went": "BIGINT", "vacated": "BIGINT"},
     READ_LOG: _TABLE | _INSTANTS,
-    EVALUATED_LOG: _TABLE | {"sequence": "BIGINT", "evaluated": "VARCHAR", "evaluated_at": "TIMESTAMPTZ"},
+    EVALUATED_LOG: _TABLE
+    | {"sequence": "BIGINT", "evaluated": "VARCHAR", "evaluated_at": "TIMESTAMPTZ", "piece": "BIGINT"},
 }
 """The tables and the landed types of their columns."""
+
+
+PIECE = 16_000
+"""Characters of a text that is kept in pieces: no engine has a smaller limit, 65,535 bytes being the least."""
 
 
 class Found(NamedTuple):
@@ -173,16 +178,24 @@ def reads(session: Session, grammar: Grammar) -> dict[TableId, str]:
 
 
 def evaluated(grammar: Grammar, table: TableId, sequence: int, text: str, at: datetime) -> Transaction:
-    row = (
-        f"{_of(grammar, table)}, {int(sequence)}, {grammar.literal(text)}, {grammar.instant(at.isoformat())}"
-    )
-    return _added(grammar, EVALUATED_LOG, f"SELECT {row}")
+    """What the rules found, in pieces: it quotes rows, so it may be long."""
+    pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)] or [""]
+    rows = [
+        f"SELECT {_of(grammar, table)}, {int(sequence)}, {grammar.literal(piece)}, {grammar.instant(at.isoformat())},"
+        f" {number}"
+        for number, piece in enumerate(pieces)
+    ]
+    return _added(grammar, EVALUATED_LOG, " UNION ALL ".join(rows))
 
 
 def recorded_rules(session: Session, grammar: Grammar) -> dict[TableId, tuple[int, str]]:
-    columns = ", ".join(map(grammar.quote, ("source", "table", "sequence", "evaluated")))
+    columns = ", ".join(map(grammar.quote, ("piece", "source", "table", "sequence", "evaluated")))
     found = _rows(session, f"SELECT {columns} FROM {_name(grammar, EVALUATED)}")
-    return {TableId(source, name): (int(sequence), text) for source, name, sequence, text in found}
+    texts: dict[TableId, tuple[int, str]] = {}
+    for _, source, name, sequence, text in sorted(found):
+        before = texts.get(TableId(source, name), (0, ""))[1]
+        texts[TableId(source, name)] = (int(sequence), before + text)
+    return texts
 
 
 def iso(micros: int) -> str:
@@ -206,8 +219,10 @@ def _reads_view(grammar: Grammar) -> str:
 
 def _evaluated_view(grammar: Grammar) -> str:
     table, number = ", ".join(map(grammar.quote, _TABLE)), grammar.quote("sequence")
-    names = ", ".join(map(grammar.quote, (*_TABLE, "sequence", "evaluated")))
-    newest = f"row_number() OVER (PARTITION BY {table} ORDER BY {grammar.quote('evaluated_at')} DESC, {number} DESC)"
+    names = ", ".join(map(grammar.quote, (*_TABLE, "sequence", "evaluated", "piece")))
+    newest = (
+        f"rank() OVER (PARTITION BY {table} ORDER BY {grammar.quote('evaluated_at')} DESC, {number} DESC)"
+    )
     return f"SELECT {names} FROM (SELECT {names}, {newest} AS n FROM {_name(grammar, EVALUATED_LOG)}) e WHERE n = 1"
 
 
