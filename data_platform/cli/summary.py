@@ -25,7 +25,7 @@ import typer
 from data_platform.alerts.config import ui_address
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import plural, say, say_json, say_table, size
-from data_platform.cli.status import ask_warehouse, look
+from data_platform.cli.status import ask_warehouse, look, look_at_publication
 from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.warehouses import PLATFORM_SCHEMA
 from data_platform.warehouses.dialect import counts
@@ -93,6 +93,8 @@ class Summary:
     """Each source's name and its kind in words."""
     not_configured: tuple[str, ...] = ()
     """A sentence for each source that is left out."""
+    publication: str | None = None
+    """What the copy for readers holds, where and how old it is."""
 
 
 def summary(
@@ -180,6 +182,7 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
         warehouse_error=str(trouble) if trouble else None,
         sources={name: source.of_kind.title for name, source in platform.catalog.sources.items()},
         not_configured=tuple(platform.catalog.absences()),
+        publication=look_at_publication(platform, now).line,
     )
 
 
@@ -266,6 +269,10 @@ def tell(found: Summary, ui_url: str, backed_up: Sequence[str] = ()) -> None:
         say("  " + line)
     if found.warehouse_error:
         say("  " + found.warehouse_error, style="red")
+    if found.publication:
+        heading("Published")
+        say(f"  {found.publication}")
+        say("  BI tools open it read-only, while the platform loads too: docs/publish.md", style="dim")
     if backed_up:
         heading("Backed up")
         for line in backed_up:

@@ -79,6 +79,15 @@ def test_it_says_what_was_done_and_what_comes_next(capsys: pytest.CaptureFixture
         assert part in text, part
 
 
+def test_a_publication_is_told_with_how_to_open_it(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(summary(publication="Publication: 3 s ago, 11 relations, in /data/p.duckdb"), "http://ui")
+    text = capsys.readouterr().out
+    assert (
+        "Published\n  Publication: 3 s ago, 11 relations, in /data/p.duckdb\n  BI tools open it read-only"
+        in text
+    )
+
+
 def test_what_is_not_green_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     failed = summary(ok=False, dbt_failed=("model.data_platform.order_facts",), warehouse_error="It is held.")
     tell(failed, "http://ui")

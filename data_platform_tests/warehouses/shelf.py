@@ -1,7 +1,7 @@
 """A warehouse of two tables that always say the same number, its publication, and processes that write, publish and read.
 
-``python -m data_platform_tests.warehouses.shelf read ROOT`` is a reader, ``kill ROOT SITE...`` publishes in forked processes,
-each killed at its point. Nothing here imports the engine before a process is forked.
+``python -m data_platform_tests.warehouses.shelf read ROOT`` is a reader, ``watch ROOT`` publishes with a reader at every step,
+``kill ROOT SITE...`` publishes in forked processes, each killed at its point. Nothing here imports the engine before a process is forked.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -96,6 +97,38 @@ def read(root: Path) -> None:
     tell({"reads": reads, "wrong": wrong[:5], "seen": len(seen)})
 
 
+def answer(root: Path) -> None:
+    """A line for each line that comes: what a reader finds now, or its error."""
+    for _ in sys.stdin:
+        try:
+            tell(versions(root))
+        except Exception as error:  # each is a finding
+            tell(f"{type(error).__name__}: {error}")
+
+
+def watched(root: Path) -> None:
+    """Publish the next version, and at every line that touches the world let another process read; print what it found."""
+    command = [sys.executable, "-m", "data_platform_tests.warehouses.shelf", "answer", str(root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        write(root, 2)
+        found = []
+
+        def ask(point: str) -> None:
+            reader.stdin.write("now\n")  # type: ignore[union-attr]
+            reader.stdin.flush()  # type: ignore[union-attr]
+            found.append((point, json.loads(reader.stdout.readline())))  # type: ignore[union-attr]
+            points.at_site = len(points.sites) + 1
+
+        points = Points(None, 1, ask)
+        points.install()
+        publish(root)
+        points.remove()
+        reader.stdin.close()
+    tell(found)
+
+
 def killed(root: Path, sites: Sequence[int]) -> None:
     """Publish a new version once for each of ``sites``, killed at the point of that number, and print where it was and
     what a reader finds afterwards."""
@@ -134,8 +167,9 @@ def _publish_and_die(root: Path, version: int, site: int) -> None:
 
 
 def main(act: str, root: str, *sites: str) -> None:
-    if act == "read":
-        read(Path(root))
+    acts = {"read": read, "answer": answer, "watch": watched}
+    if act in acts:
+        acts[act](Path(root))
     else:
         killed(Path(root), [int(site) for site in sites])
 

@@ -34,7 +34,7 @@ from data_platform_tests.warehouses.test_duckdb import held_by_another_process
 
 READERS, ROUNDS = 3, 5
 ODD = 'it\'s "x"; Größe'
-KILLED_AT = 14
+KILLED_AT = 8
 
 
 @pytest.fixture
@@ -279,6 +279,16 @@ def test_readers_wait_for_nobody_and_see_one_publication(root: Path) -> None:
     assert min(one["seen"] for one in told) > 1, "publications came while they read"
 
 
+def test_at_every_step_a_reader_finds_a_whole_one(root: Path) -> None:
+    publish(root)
+    watching = child("watch", root)
+    found = json.loads(watching.communicate(timeout=120)[0])
+    assert len(found) > 30
+    assert [one for one in found if one[1] not in ([1, 1], [2, 2])] == []
+    assert [versions for _, versions in found] == sorted(versions for _, versions in found)
+    assert found[-1][1] == [2, 2], "there were steps after the swap"
+
+
 def test_killed_at_any_point_the_last_one_or_the_new_one_is_there(
     root: Path, request: pytest.FixtureRequest, seeds: Callable[[int], Sequence[int]]
 ) -> None:
@@ -288,8 +298,12 @@ def test_killed_at_any_point_the_last_one_or_the_new_one_is_there(
     (*_, counted) = [json.loads(line) for line in whole.communicate(timeout=60)[0].splitlines()[:1]]
     sites = list(range(1, counted["sites"] + 1))
     assert len(sites) > 30
-    if request.config.getoption("--seeds") is None:
-        sites = sorted(random.Random(len(sites)).sample(sites, KILLED_AT))
+    if (
+        request.config.getoption("--seeds") is None
+    ):  # while the file is put in its place, and somewhere before
+        sites = sorted(
+            {*sites[-3 * KILLED_AT :: 3], *random.Random(len(sites)).sample(sites, KILLED_AT // 2)}
+        )
     write(root, 1)
     publish(root)
     at = [*map(str, sites), "-15", "-60"]
