@@ -15,6 +15,7 @@ from data_platform.catalog.cron import cron_problem
 from data_platform.catalog.files import SourceFile, TableBlock
 from data_platform.catalog.mistakes import Report, did_you_mean
 from data_platform.catalog.models import EnvironmentSettings
+from data_platform.catalog.run_checks import check_reach
 from data_platform.catalog.yaml_reader import Path
 from data_platform.errors import UnsupportedExpression
 from data_platform.privacy.documents import path_of, root_of
@@ -106,47 +107,7 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
             (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()
         ]
     _check_places(stores, report, base)
-    _check_runs(environment, stores, report, base)
-
-
-def _check_runs(
-    environment: EnvironmentSettings,
-    stores: list[tuple[str, Path, StoreConfig]],
-    report: Report,
-    base: Path,
-) -> None:
-    """A pod's own disk is gone with the pod: what lands there is lost, and nobody else ever sees it."""
-    runs = environment.runs
-    if runs.where != "pods" and runs.steps == "apart":
-        report.add((*base, "runs", "steps"), "is only for `where: pods`; take the line out")
-    if runs.where == "machine":
-        return
-    for name, path, store in stores:
-        if store.files(ProjectPath()):
-            report.add(
-                (*base, *path),
-                f"{name} is a folder of one machine, and `runs.where: {runs.where}` shares no disk between runs: put it"
-                " into a bucket",
-            )
-    if environment.warehouse.traits.in_files:
-        report.add(
-            (*base, "warehouse"),
-            f"is a file of one machine, and `runs.where: {runs.where}` shares no disk between runs: use a warehouse that is"
-            " a service (docs/deploy.md)",
-        )
-
-
-def check_synced(
-    environments: Mapping[str, EnvironmentSettings], sources: Collection[str], report: Report
-) -> None:
-    """Resources for a source that is not there would silently be those of none."""
-    for name, environment in environments.items():
-        for source in environment.runs.sync:
-            if source not in sources:
-                report.add(
-                    ("environments", name, "runs", "sync", source),
-                    f"is not a source of the catalog.{did_you_mean(source, sources)} It has: {', '.join(sources) or 'none'}",
-                )
+    check_reach(environment, stores, report, base)
 
 
 def _check_places(stores: list[tuple[str, Path, StoreConfig]], report: Report, base: Path) -> None:

@@ -21,7 +21,6 @@ from data_platform.catalog.checks import (
     check_reconcile,
     check_rules_fit,
     check_source,
-    check_synced,
     check_table,
 )
 from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head, table_block
@@ -45,6 +44,7 @@ from data_platform.catalog.reads import (
     check_reads,
     table_files,
 )
+from data_platform.catalog.run_checks import check_synced
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError

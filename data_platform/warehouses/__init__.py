@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from data_platform.tables import Column, Fingerprint, Layout, Load, Operation, Slice, Snapshot, TableId, Tally
 from data_platform.warehouses.dialect import Dialect
@@ -213,6 +213,15 @@ class Warehouse(Protocol):
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult: ...
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]: ...
+
+
+@runtime_checkable
+class OnDisk(Protocol):
+    """The config of an engine that is a service, and whose data may lie in a folder all the same."""
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether runs on another machine would not find its data."""
 
 
 class WarehouseConfig(Protocol):

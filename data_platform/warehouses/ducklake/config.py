@@ -217,6 +217,10 @@ class DuckLakeConfig(BaseModel):
         """None: another machine may write to it, so no file tells whether it changed."""
         return ()
 
+    @property
+    def on_this_machine(self) -> bool:
+        return not self._in_bucket
+
     def remove(self, root: Path) -> None:
         """The lake, its files and its catalog. Nothing where there is none."""
         from data_platform.warehouses.ducklake.connect import forget
