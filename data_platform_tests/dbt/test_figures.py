@@ -179,7 +179,7 @@ class TestFigures:
         """``spark/user_sessions.sql`` over the same events, landed."""
         if (why := spark.missing()) is not None:
             pytest.skip(why)
-        project = spark.Project(tmp_path).write()
+        project = spark.Project(tmp_path).write(conf=spark.SMALL)
         for file in (PROJECT.parent / "spark").glob("user_sessions.*"):
             shutil.copy(file, tmp_path / "spark")
         events = dbt.rows("select event_id, user_id, event_type, occurred_at from raw_shop.events")

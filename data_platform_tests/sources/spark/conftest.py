@@ -32,6 +32,12 @@ EVENTS = (
     Column("event_type", "VARCHAR", "text"),
     Column("occurred_at", "TIMESTAMPTZ", "timestamp with time zone"),
 )
+SMALL = {
+    "spark.sql.shuffle.partitions": 1,
+    "spark.sql.adaptive.enabled": False,
+    "spark.sql.codegen.wholeStage": False,
+}
+"""Of tables of a few rows, most of the time is what prepares for many."""
 WORDS = {"user_id": "bigint", "day": "date", "events": "bigint"}
 SQL = (
     "select user_id, to_date(occurred_at) as day, count(*) as events\n"

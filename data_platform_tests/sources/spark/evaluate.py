@@ -10,6 +10,13 @@ import json
 import sys
 from typing import Any
 
+SMALL = {
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+}
+"""Of tables of a few rows, most of the time is what prepares for many."""
+
 
 def main() -> None:
     from pyspark.sql import functions
@@ -18,7 +25,7 @@ def main() -> None:
     assert found is not None and found.loader is not None
     runner: Any = importlib.util.module_from_spec(found)
     found.loader.exec_module(runner)
-    spark = runner._session({"remote": sys.argv[2], "conf": {}, "memory": "1g"})
+    spark = runner._session({"remote": sys.argv[2], "conf": SMALL, "memory": "1g"})
     asked = json.load(sys.stdin)
     united: Any = None
     for n, one in enumerate(asked):

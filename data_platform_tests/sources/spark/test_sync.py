@@ -21,7 +21,7 @@ from data_platform.sync import sync_slices
 from data_platform.sync.rebuild import rebuild
 from data_platform.tables import Slice, TableId
 from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
-from data_platform_tests.sources.spark.conftest import EVENTS_ID, REAL_SERVER, SQL, Project, event
+from data_platform_tests.sources.spark.conftest import EVENTS_ID, REAL_SERVER, SMALL, SQL, Project, event
 
 DAILY = "select user_id, day, events from raw_counts.{} order by all"
 PYTHON = """
@@ -86,6 +86,7 @@ FIRST = [(1, date(2026, 1, 1), 2), (1, date(2026, 1, 2), 1), (2, date(2026, 1, 2
 
 @pytest.mark.slow
 def test_jobs_of_this_machine_land_and_each_fails_alone(spark: Project, tmp_path: Path) -> None:
+    spark.write(conf=SMALL)
     spark.job("daily", SQL, partition="day", resources={"conf": {"spark.sql.shuffle.partitions": 2}})
     spark.job("in_python", PYTHON, end="py")
     for name, (text, end, _) in WRONG.items():
