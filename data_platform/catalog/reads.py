@@ -70,16 +70,21 @@ def table_files(
 def check_reads(sources: dict[str, Source], reads: Mapping[TableId, Read], mistakes: list[Mistake]) -> None:
     """Report inputs that the catalog does not have, and take their sources out of ``sources``."""
     known = {table.id for source in sources.values() for table in source.tables.values()}
+    wrong: set[str] = set()
     for id_, (table, report) in reads.items():
         base = ("tables", id_.table, "inputs")
         at = Mistake(report.file, report.document.line(base), path_text(report.document.written(base)), "")
         for read in table.settings.reads:
             if read.source == id_.source:
                 problem = f"names {read}, which is a table of the same source: read those of others"
+            elif read.source not in sources and sources[id_.source].optional:
+                continue  # a company without that source may have no Spark either; a sync of it names what is missing
             elif read not in known:
                 near = did_you_mean(str(read), map(str, known))
                 problem = f"names {read}, which is no table of the catalog.{near}"
             else:
                 continue
             mistakes.append(Mistake(at.file, at.line, at.path, problem))
-            sources.pop(id_.source, None)
+            wrong.add(id_.source)
+    for source in wrong:
+        del sources[source]

@@ -16,7 +16,7 @@ from data_platform.defs.dbt_words import test_sentence as sentence
 from data_platform_tests.repository import ROOT, shop_alone
 
 pytestmark = pytest.mark.slow
-OTHERS = frozenset({"stripe", "zendesk", "web", "files"})
+OTHERS = frozenset({"stripe", "zendesk", "web", "files", "spark"})
 NAMES = ("stripe", "zendesk", "web", "files", "support_tickets", "marketing_funnel")
 
 

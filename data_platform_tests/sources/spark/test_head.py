@@ -99,6 +99,16 @@ def test_where_no_variable_is_set_the_source_is_left_out(project: Project) -> No
     assert platform.catalog.not_configured == {"counts": ("SPARK_REMOTE",)}
 
 
+def test_an_optional_source_stays_where_the_source_that_it_reads_is_taken_out(project: Project) -> None:
+    project.job("daily", SQL)
+    (project.root / "catalog/sources/shop.yaml").unlink()
+    assert "shop/events, which is no table of the catalog" in mistakes(project)[0]
+    path = project.root / "catalog/sources/counts.yaml"
+    path.write_text(path.read_text() + "optional: true\n")
+    assert list(load_catalog(project.root).sources) == ["counts"]
+    assert "its input shop/events has not landed" in project.failure("daily")
+
+
 def test_a_job_needs_one_file(project: Project) -> None:
     path = project.job("daily", SQL)
     project.land("replace", [])
