@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +23,7 @@ from data_platform.sync.rebuild import rebuild
 from data_platform.tables import TableId
 from data_platform.warehouses.ducklake.config import DuckLakeConfig
 from data_platform_tests.engines.ducklake import CATALOG_URL
+from data_platform_tests.repository import ROOT
 from data_platform_tests.servers.objects import BUCKET, ENVIRON, ObjectServer, new_prefix
 from data_platform_tests.sync.conftest import ORDERS, ORDERS_SQL, Project
 from data_platform_tests.sync.test_another_warehouse import with_backups
@@ -109,6 +114,57 @@ def test_into_a_bucket(orders: OverALake) -> None:
     moved = DuckLakeConfig.model_validate({**orders.lake, "data": f"s3://{BUCKET}/elsewhere"})
     with pytest.raises(WarehouseError, match="says that its files are in"), moved.open(orders.root):
         pass
+
+
+MODELS = {
+    "by_status.sql": "{{ config(materialized='table') }} SELECT status, count(*) AS orders, sum(amount)::DECIMAL(18,2)"
+    " AS amount FROM {{ target.database }}.raw_shop.orders GROUP BY 1",
+    "counted.sql": "{{ config(materialized='incremental', unique_key='order_id') }} SELECT order_id, status, _source_xmin"
+    " FROM {{ target.database }}.raw_shop.orders"
+    " {% if is_incremental() %} WHERE _source_xmin > (SELECT max(_source_xmin) FROM {{ this }}) {% endif %}",
+}
+
+
+@pytest.mark.parametrize("orders", ["bucket"], indirect=True)
+def test_dbt_builds_models_on_it_twice(orders: OverALake) -> None:
+    project = orders.root / "models"
+    (project / "models").mkdir(parents=True)
+    (project / "dbt_project.yml").write_text("{name: small, profile: data_platform, config-version: 2}")
+    for name, sql in MODELS.items():
+        (project / "models" / name).write_text(sql)
+    warehouse = orders.platform().environment.warehouse
+
+    def build() -> tuple[Any, ...]:
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("dbt")),
+                "build",
+                "--profiles-dir",
+                str(ROOT / "dbt"),
+                "--quiet",
+            ],
+            cwd=project,
+            env={
+                "PATH": os.environ["PATH"],
+                "DATA_PLATFORM_DBT_TARGET": "ducklake",
+                "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+                **warehouse.dbt_variables(orders.root),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        log = (project / "logs" / "dbt.log").read_text()
+        assert ENVIRON["TEST_SECRET_KEY"] not in log and str(urlsplit(orders.url).password) not in log
+        counts = "(SELECT sum(orders) FROM analytics.by_status), (SELECT count(*) FROM analytics.counted)"
+        return orders.rows(
+            f"SELECT {counts}, (SELECT count(*) FROM analytics.counted WHERE status = 'paid')"
+        )[0]
+
+    assert build() == (400, 400, 0)
+    orders.execute("update orders set status = 'paid' where order_id <= 10")
+    orders.good()
+    assert build() == (400, 400, 10)
 
 
 @pytest.mark.parametrize("orders", ["folder"], indirect=True)

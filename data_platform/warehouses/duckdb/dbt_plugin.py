@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+import json
+import os
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from data_platform.errors import ConfigurationError
 from data_platform.sql import literal
+from data_platform.warehouses.duckdb.extensions import extension_file
+
+BUCKET = "DBT_ENV_SECRET_DUCKDB_S3"
+"""The variable with the parameters of a bucket's secret, a JSON object. dbt keeps its value out of its logs."""
 
 
 class Plugin(BasePlugin):
@@ -24,18 +27,6 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: Any) -> None:
         for name in self.extensions:
             conn.execute(f"LOAD {literal(str(extension_file(name)))}")
-
-
-def extension_file(name: str) -> Path:
-    """The extension's file in the wheel ``duckdb-extension-<name>`` of this DuckDB's version."""
-    import duckdb
-
-    wheel = importlib.util.find_spec(f"duckdb_extension_{name}")
-    for folder in wheel.submodule_search_locations or () if wheel else ():
-        path = Path(folder) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
-        if path.is_file():
-            return path
-    raise ConfigurationError(
-        f"DuckDB's extension {name} for DuckDB {duckdb.__version__} is not installed."
-        f" Install the package duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}."
-    )
+        if given := os.environ.get(BUCKET):
+            spelled = ", ".join(f"{name} {literal(value)}" for name, value in json.loads(given).items())
+            conn.execute(f"CREATE OR REPLACE SECRET bucket (TYPE s3, {spelled})")

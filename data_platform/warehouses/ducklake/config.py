@@ -5,6 +5,7 @@ The engine, the extensions and the catalog's client are imported when a lake is 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -32,6 +33,8 @@ NAME = r"^[a-z_][a-z0-9_]{0,39}$"
 """Of a metadata schema: PostgreSQL takes 63 letters, and a word is added while a lake is replaced."""
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9!_.*()=-]+)*/?")
 _OLD = "replaced"
+BUCKET_VARIABLE = "DBT_ENV_SECRET_DUCKDB_S3"
+"""What dbt's plugin makes the bucket's secret from."""
 
 
 def _place(data: str) -> str:
@@ -243,7 +246,16 @@ class DuckLakeConfig(BaseModel):
 
         given = parameters(self.catalog.url_env, os.environ)
         password = given.pop("password", None)
+        bucket = {}
+        if self._in_bucket:
+            from data_platform.warehouses.ducklake.s3 import secret
+
+            bucket = {
+                "DATA_PLATFORM_DUCKLAKE_EXTENSIONS": "ducklake postgres_scanner httpfs",
+                BUCKET_VARIABLE: json.dumps(dict(secret(self.data, self.s3, os.environ))),
+            }
         return {
+            **bucket,
             "DATA_PLATFORM_DUCKLAKE_CATALOG": f"postgres:{make_conninfo('', **given)}",
             "DATA_PLATFORM_DUCKLAKE_METADATA_SCHEMA": self.catalog.schema_,
             **({"PGPASSWORD": password} if password is not None else {}),

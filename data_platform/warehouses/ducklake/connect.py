@@ -15,13 +15,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.sql import literal
+from data_platform.warehouses.duckdb.extensions import extension_file
 from data_platform.warehouses.ducklake.catalog import Identity
 from data_platform.warehouses.ducklake.errors import lake_errors
 
@@ -167,7 +165,7 @@ def _made(key: Attaching) -> _Instance:
 
 def _attach(connection: duckdb.DuckDBPyConnection, key: Attaching) -> None:
     for name in ("ducklake", "postgres_scanner", *(["httpfs"] if key.s3 else [])):
-        connection.execute(f"LOAD {literal(extension_path(name))}")
+        connection.execute(f"LOAD {literal(str(extension_file(name)))}")
     given = dict(key.given)
     password = given.pop("password", None)
     options = [f"METADATA_SCHEMA {literal(key.schema)}"]
@@ -197,28 +195,6 @@ def _lock_down(connection: duckdb.DuckDBPyConnection, key: Attaching) -> None:
     connection.execute(f"SET allowed_directories = [{', '.join(map(literal, wanted))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-
-
-@cache
-def extension_path(name: str) -> str:
-    """The file of an extension in its installed wheel."""
-    import duckdb
-
-    try:
-        wheel = import_module(f"duckdb_extension_{name}")
-    except ImportError:
-        raise ConfigurationError(
-            f"A warehouse of the kind ducklake needs DuckDB's extension {name}. Install it:"
-            " pip install 'data-platform[ducklake]'."
-        ) from None
-    folder = Path(str(wheel.__file__)).parent / "extensions" / f"v{duckdb.__version__}"
-    path = folder / f"{name}.duckdb_extension"
-    if not path.exists():
-        raise WarehouseError(
-            f"DuckDB's extension {name} is installed for another version than DuckDB {duckdb.__version__}. Install"
-            " both from the lock file."
-        )
-    return str(path)
 
 
 atexit.register(forget)
