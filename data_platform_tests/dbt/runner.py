@@ -19,6 +19,8 @@ PROJECT = Path(__file__).parents[2] / "dbt"
 class Dbt:
     """dbt on one warehouse file; ``warnings`` are all it said at level warn or above."""
 
+    target = "duckdb"
+
     def __init__(self, folder: Path, project: Path = PROJECT) -> None:
         self.project = project
         self.path = folder / "warehouse.duckdb"
@@ -38,7 +40,7 @@ class Dbt:
     @property
     def options(self) -> list[str]:
         return [
-            "--project-dir", str(self.project), "--profiles-dir", str(self.project), "--target", "duckdb",
+            "--project-dir", str(self.project), "--profiles-dir", str(self.project), "--target", self.target,
             "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"),
         ]  # fmt: skip
 

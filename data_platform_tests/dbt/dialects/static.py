@@ -110,8 +110,6 @@ def _of_trees(sql: str, dialect: str) -> Iterator[str]:
 
 
 def _of_cast(node: exp.Cast, dialect: str) -> Iterator[str]:
-    if isinstance(node, exp.TryCast) and dialect == "redshift":
-        yield "TRY_CAST"
     if dialect == "bigquery" and node.to.expressions:
         yield f"a size in a cast: {node.to.sql(dialect).lower()}"
 

@@ -49,3 +49,16 @@ create function rs.rs_try_boolean(value text) returns boolean immutable language
 begin return value::boolean; exception when others then return null; end $$;
 
 create function rs.rs_try_text(value text) returns text immutable return value;
+
+-- A key that is missing is an empty text there.
+create function rs.json_extract_path_text(document text, key text) returns text immutable
+return case when document is not null then coalesce(document::jsonb ->> key, '') end;
+
+-- What dbt's adapter asks about views that are not bound, and about tables in other places: there are none.
+create function rs.pg_get_late_binding_view_cols() returns setof record stable language sql
+as 'select null::name, null::name, null::name, null::varchar, null::int where false';
+
+create view rs.svv_external_columns as
+select
+    null::text as schemaname, null::text as tablename, null::text as columnname, null::text as external_type, null::integer as columnnum
+where false;

@@ -27,7 +27,7 @@ _DROPPED = (
     r" WITH NO SCHEMA BINDING",
     r" BACKUP (?:YES|NO)",
 )
-_SPELLED = {r"\bDATEDIFF\(us,": "datediff('us',"}
+_SPELLED = {r"\bDATEDIFF\(us,": "datediff('us',", r"\bpg_catalog\.svv_": "rs.svv_"}
 _TYPES = _SPELLED | {r"\bVARBYTE\(\d+\)": "bytea", r"\bSUPER\b": "text"}
 _TRIED = {
     "DOUBLE PRECISION": "rs_try_double",

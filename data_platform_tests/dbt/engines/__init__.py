@@ -1,0 +1,1 @@
+"""The models built in other engines than a DuckDB file, and their figures."""
