@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install airbyte airflow spark demo dev test-tools test test-airflow test-spark test-postgres test-fast lint format manifest lock bench chaos clean
+.PHONY: help install airbyte airflow spark engines demo dev test-tools test test-airflow test-spark test-warehouse test-postgres test-fast lint format manifest lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -76,13 +76,16 @@ $(OTHER_POSTGRES)/node_modules/pg13: $(OTHER_POSTGRES)/package-lock.json
 	command -v npm >/dev/null || { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends npm >/dev/null; } || true
 	$(NPM_CI) --omit=optional && touch $@ || echo "No npm here: tests on PostgreSQL 13 will be skipped."
 
-test: $(INSTALLED) .airbyte/.installed .spark/.installed $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
+test: $(INSTALLED) .airbyte/.installed .spark/.installed engines $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
 	$(MAKE) --no-print-directory lint
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	pytest -n $(WORKERS) --dist loadfile --postgres 13 $(addprefix data_platform_tests/,$(ON_THE_OLDEST))
 
 test-spark: .spark/.installed test-tools ## Spark over many chains of batches, and its own Spark Connect server in the place of Sail's
 	DATA_PLATFORM_TEST_SPARK_CONNECT=1 pytest -n0 --timeout 1200 --seeds 60 data_platform_tests/sources/spark
+
+test-warehouse: $(INSTALLED) engines ## the whole contract of a warehouse: KIND=bigquery, redshift or snowflake; on the service where its variables are set
+	pytest -n $(WORKERS) --dist loadfile --timeout 600 --warehouse $(KIND) data_platform_tests/contracts $(wildcard data_platform_tests/warehouses/test_$(KIND)*.py data_platform_tests/warehouses/$(KIND))
 
 test-postgres: $(INSTALLED) ## the suites of the source and of exactness on PostgreSQL VERSION, 13 to 18
 	$(NPM_CI) && touch $(OTHER_POSTGRES)/node_modules/pg13
@@ -146,13 +149,32 @@ airflow: .airflow/.installed ## install Airflow 2 for the tests beside it
 test-airflow: $(INSTALLED) $(MANIFEST) .airflow/.installed ## the platform beside a real Airflow: observed, then a task proxied
 	pytest -n 0 --airflow data_platform_tests/airflow
 
+# Emulators of warehouses have versions of their own, too, and one of them another Python.
+ENGINES := data_platform_tests/engines
+EMULATED := $(notdir $(patsubst %/requirements.lock,%,$(wildcard $(ENGINES)/*/requirements.lock)))
+PYTHON_OF_bigquery := 3.13
+engines: $(EMULATED:%=.engines/%/.installed) ## install the emulators of warehouses that tests start
+
+.engines/%/.installed: $(ENGINES)/%/requirements.lock $(INSTALLED)
+	@version=$(or $(PYTHON_OF_$*),3.11); python=$$(sh $(ENGINES)/python.sh $$version $(BIN)/uv); \
+	if test -z "$$python"; then \
+		echo "No Python $$version here (looked in PATH, pyenv and uv): tests on the emulator of $* will be skipped."; \
+	else \
+		$$python -m venv --clear .engines/$* \
+			&& { $(BIN)/uv pip install --quiet --python .engines/$*/bin/python --require-hashes --no-deps -r $< \
+				|| .engines/$*/bin/python -m pip install --quiet --require-hashes --no-deps -r $<; } \
+			&& touch $@; \
+	fi
+
 lock: $(INSTALLED) ## pin every dependency anew
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(AIRBYTE).in -o $(AIRBYTE).lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(SPARK).in -o $(SPARK).lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(AIRFLOW).in -o $(AIRFLOW).lock
+	$(foreach engine,$(EMULATED),uv pip compile --universal --python-version $(or $(PYTHON_OF_$(engine)),3.11) --generate-hashes --no-emit-index-url --no-header \
+		$(addprefix --override ,$(wildcard $(ENGINES)/$(engine)/overrides.txt)) $(ENGINES)/$(engine)/requirements.in -o $(ENGINES)/$(engine)/requirements.lock &&) true
 
 clean: ## stop the sandbox and remove everything that is not in git, the landed data included
 	-$(BIN)/data-platform sandbox down --destroy
-	rm -rf .venv .airbyte .airflow .spark .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .airbyte .airflow .engines .spark .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

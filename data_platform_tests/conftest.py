@@ -27,10 +27,19 @@ from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import FAST
 from data_platform_tests import other_postgres
 from data_platform_tests.engines.ducklake import lake_catalogs
-from data_platform_tests.engines.fixtures import redshift_server
+from data_platform_tests.engines.fixtures import bigquery_server, redshift_server
 from data_platform_tests.servers.fixtures import gcs_server, gcs_store, pooled, s3_server, s3_store
 
-__all__ = ["gcs_server", "gcs_store", "lake_catalogs", "pooled", "redshift_server", "s3_server", "s3_store"]
+__all__ = [
+    "bigquery_server",
+    "gcs_server",
+    "gcs_store",
+    "lake_catalogs",
+    "pooled",
+    "redshift_server",
+    "s3_server",
+    "s3_store",
+]
 
 FOLDER_PREFIX = "data-platform-tests-"
 SHOP_ORDERS = 2_000

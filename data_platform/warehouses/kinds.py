@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from data_platform.warehouses.bigquery.config import BigQueryConfig
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform.warehouses.ducklake.config import DuckLakeConfig
 from data_platform.warehouses.redshift.config import RedshiftConfig
@@ -15,4 +16,6 @@ if (
 ):  # what everybody may know of a configured warehouse; which engine it is, its own folder knows
     from data_platform.warehouses import WarehouseConfig as WarehouseConfig
 else:  # join the next kind with `|`; its `kind` tells them apart
-    WarehouseConfig = Annotated[DuckDBConfig | DuckLakeConfig | RedshiftConfig, Field(discriminator="kind")]
+    WarehouseConfig = Annotated[
+        DuckDBConfig | DuckLakeConfig | RedshiftConfig | BigQueryConfig, Field(discriminator="kind")
+    ]

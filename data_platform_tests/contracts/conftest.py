@@ -24,7 +24,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         callspec = getattr(item, "callspec", None)
         engine = callspec.params.get("engine") if callspec and item.path.parent == HERE else None
         name = getattr(item, "originalname", item.name)
-        sampled = engine is None or not ENGINES[engine].sampled or name in SAMPLE
+        sample = ENGINES[engine].sampled if engine else False
+        sampled = not sample or name in (SAMPLE if sample is True else sample)
         (left if (sampled if kind is None else engine in (None, kind)) else out).append(item)
     if out:
         config.hook.pytest_deselected(items=out)

@@ -17,6 +17,7 @@ from data_platform.warehouses.dialect import relation
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 from data_platform_tests.engines import ducklake
+from data_platform_tests.engines.bigquery import server as bigquery
 
 Row = tuple[Any, ...]
 
@@ -26,7 +27,9 @@ class Engine:
     """``config`` is of a warehouse in a folder. ``all_instants``: its times reach beyond year 9999, before year 1
     and to infinity. ``patterns``: it knows regular expressions. ``server`` is the fixture that it needs; ``emptied``
     cleans up behind a test where warehouses are not thrown away with their folder; ``other`` names another warehouse
-    in a folder. ``sampled``: by default a sample of the contract runs, and all of it with ``--warehouse KIND``."""
+    in a folder. ``sampled``: by default a sample of the contract runs, ``SAMPLE`` or these tests of it, and all of it with
+    ``--warehouse KIND``. ``all_names``: a name may have any character. ``decimal_zeros``: the text of a decimal ends in the
+    zeros of its scale."""
 
     config: Callable[[Path], WarehouseConfig]
     all_instants: bool = True
@@ -34,7 +37,9 @@ class Engine:
     server: str | None = None
     emptied: Callable[[Path], None] | None = None
     other: Callable[[Path], Path | str] = lambda folder: folder / "other"
-    sampled: bool = False
+    sampled: bool | tuple[str, ...] = False
+    all_names: bool = True
+    decimal_zeros: bool = True
     reach: Callable[[Path], Path] = lambda folder: folder
     """The folder that its statements may reach, for a test in a folder."""
 
@@ -61,6 +66,21 @@ ENGINES = {
         emptied=ducklake.emptied,
         other=lambda folder: "other",
         reach=lambda folder: folder.parent,
+    ),
+    "bigquery": Engine(
+        needs_a_server,
+        server="bigquery_server",
+        sampled=(
+            "test_refresh_then_changes",
+            "test_a_slice_replaces_its_days_deletes_included",
+            "test_replace_brings_a_new_shape_and_forgets_the_old_rows",
+            "test_odd_names_are_quoted",
+            "test_each_rule_says_of_each_value_what_it_says_anywhere",
+        ),
+        all_instants=False,
+        all_names=False,
+        decimal_zeros=False,
+        other=bigquery.other,
     ),
     "redshift": Engine(
         needs_a_server,

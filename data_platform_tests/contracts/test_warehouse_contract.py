@@ -265,13 +265,14 @@ def test_a_key_may_hold_the_partition(warehouse: Warehouse, chain: Chain) -> Non
     assert (done.rows_deleted, done.touched) == (1, {"2026-01-01": 1})
 
 
-def test_a_new_column_flows(warehouse: Warehouse, chain: Chain) -> None:
+def test_a_new_column_flows(engine: Engine, warehouse: Warehouse, chain: Chain) -> None:
     warehouse.load(*chain.next("merge", [(1, "2026-01-01", "a", 1)]))
     wider = (*COLUMNS, Column("amount", "DECIMAL(12,2)", "numeric(12,2)"))
     warehouse.load(*chain.next("merge", [(2, "2026-01-01", "b", 2, "1.50")], columns=wider))
     text = warehouse.dialect.try_cast("amount", "text")
     found = warehouse.query(f"SELECT id, {text} FROM {raw(warehouse)} ORDER BY id").rows
-    assert found == [(1, None), (2, "1.50")]
+    assert found[0] == (1, None)
+    assert found[1] == (2, "1.50") if engine.decimal_zeros else float(found[1][1]) == 1.5
 
 
 def test_a_rule_s_column_may_go(warehouse: Warehouse, chain: Chain) -> None:
@@ -337,10 +338,15 @@ def test_several_parts_and_odd_folder_names(warehouse: Warehouse, chain: Chain, 
     assert rows(warehouse) == [(1, "2026-01-01", "a"), (2, "2026-01-01", "b")]
 
 
-def test_odd_names_are_quoted(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_odd_names_are_quoted(engine: Engine, warehouse: Warehouse, tmp_path: Path) -> None:
     table = TableId("shop", 'odd "table" name' if warehouse.dialect.name in FOLDING else 'Odd "table" name')
     columns = (Column('k"ey', "BIGINT", ""), Column("select", "TIMESTAMPTZ", ""), Column("d", "VARCHAR", ""))
     chain = Chain(tmp_path / "odd", table=table, columns=columns, key=('k"ey',), partition="select")
+    if not engine.all_names:
+        with pytest.raises(LoadRefused, match=r'has a name .* a column k"ey'):
+            warehouse.load(*chain.next("merge", [(1, "2026-01-01", "it's")]))
+        assert warehouse.loaded_all() == [] and warehouse.describe("raw_shop") == []
+        return
     warehouse.load(*chain.next("merge", [(1, "2026-01-01", "it's")]))
     done = warehouse.load(*chain.next("merge", [(1, "2026-01-02", "x")]))
     assert done.touched == {"2026-01-01": 1, "2026-01-02": 1}

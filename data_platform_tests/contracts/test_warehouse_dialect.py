@@ -84,11 +84,14 @@ def test_the_age_of_the_newest_row(warehouse: Warehouse, chain: Chain) -> None:
     assert newest_data(warehouse, TABLE, "day", 24, now).age_hours == 30, "a day counts as its end"
 
 
-def test_rows_are_counted_many_tables_at_a_time(warehouse: Warehouse, chain: Chain, tmp_path: Path) -> None:
-    odd = Chain(tmp_path / "odd", table=TableId("shop", 'o"dd'))
+def test_rows_are_counted_many_tables_at_a_time(
+    engine: Engine, warehouse: Warehouse, chain: Chain, tmp_path: Path
+) -> None:
+    other = TableId("shop", 'o"dd' if engine.all_names else "o dd")
+    odd = Chain(tmp_path / "odd", table=other)
     warehouse.load(*chain.next("merge", RULED))
     warehouse.load(*odd.next("merge", RULED[:1]))
-    tables = [(made.raw_schema, made.table) for made in (TABLE, TableId("shop", 'o"dd'))]
+    tables = [(made.raw_schema, made.table) for made in (TABLE, other)]
     assert dict(warehouse.query(counts(warehouse.dialect, tables)).rows) == {0: 4, 1: 1}
 
 
@@ -102,7 +105,7 @@ def test_every_statement_of_a_dialect_is_of_its_grammar(engine: Engine, tmp_path
         watched = Watched(warehouse, asked)
         evaluate(watched, Ruled(tuple(map(parse_rule, texts))))
         newest_data(watched, TABLE, "at", 24, datetime.now(UTC))
-        watched.query(counts(config.dialect, [("raw_shop", "orders")] * 2))
+        watched.query(counts(warehouse.dialect, [("raw_shop", "orders")] * 2))
     assert len(asked) > len(texts) + 3
     for statement in asked:
         sqlglot.parse_one(statement, dialect=config.dialect.name)

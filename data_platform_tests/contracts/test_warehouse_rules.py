@@ -107,7 +107,9 @@ def test_each_rule_says_of_each_value_what_it_says_anywhere(
 ) -> None:
     if beyond and not engine.patterns:
         pytest.skip("this engine knows no regular expressions: another test says that it refuses them")
-    wanted = PATTERNS if beyond else FAILING
+    wanted = dict(PATTERNS if beyond else FAILING)
+    if not engine.decimal_zeros:
+        wanted.pop("n = '12.000'", None)
     rows = ROWS if engine.all_instants else [row for row in ROWS if row[0] not in (5, 6)]
     made, parts = chain.next("replace", rows, columns=COLUMNS, partition=None, version=None)
     warehouse.load(made, parts)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -59,8 +62,13 @@ def test_a_wider_type_is_taken_over_with_every_value(
     text = warehouse.dialect.try_cast("n", "text")
     found = warehouse.query(f"SELECT id, {text} FROM {raw(warehouse)} ORDER BY id").rows
     first, second = expected
-    assert found == [(1, first), (2, None), (3, second), (4, second)]
+    said: Callable[[str], Any] = str if engine.decimal_zeros else Decimal
+    texts = [(id_, None if text is None else said(text)) for id_, text in found]
+    assert texts == [(1, said(first)), (2, None), (3, said(second)), (4, said(second))]
     assert warehouse.load(made, parts).touched == {}
+    dialect, shape = warehouse.dialect, dict(warehouse.describe("raw_shop", "orders")[0].columns)
+    if dialect.same_type(shape["n"], narrow):  # the engine has one type for both
+        return
     chain.digest = made.digest
     with pytest.raises(LoadRefused, match="another type of n"):
         warehouse.load(*chain.next("merge", [], columns=before))

@@ -17,7 +17,7 @@ from data_platform.sandbox.install import HOST
 
 Break = str
 """What happens to a request: ``503`` or ``400 ExpiredToken`` (refused with a status, and with S3's
-code); ``reset`` (before it is passed on); ``time-out`` (no answer at all); ``short`` (half the answer's
+code, or with a body of JSON); ``reset`` (before it is passed on); ``time-out`` (no answer at all); ``short`` (half the answer's
 body); ``flip answer`` and ``flip`` (one byte of the answer, or of the request, altered);
 ``lose answer`` (passed on and done, and the answer lost); ``meet`` (held until another meets it)."""
 
@@ -107,6 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault[0].isdigit():
             status, _, code = fault.partition(" ")
             text = f"<Error><Code>{code}</Code><Message>-</Message></Error>" if code else ""
+            text = code if code.startswith("{") else text
             return self._answer(int(status), [], text.encode())
         if fault == "meet":
             with suppress(threading.BrokenBarrierError):

@@ -1,0 +1,1 @@
+"""The BigQuery warehouse: jobs of its client, statements in GoogleSQL."""

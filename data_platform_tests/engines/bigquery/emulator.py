@@ -1,0 +1,179 @@
+"""Run by the Python of ``.engines/bigquery``: local-bigquery on a port of loopback, with what it lacks of the service.
+
+It forgets the digits of a NUMERIC in ALTER TABLE and leaves them out of INFORMATION_SCHEMA, forgets how a cloned table is
+partitioned, and fails on an option that is NULL and on bytes in Parquet; here it does as the service. It takes four things that the service refuses; here it refuses them too: digits that a type does not have, DELETE with USING, permanent DDL
+in a transaction, and a query that may not be billed the least there is to bill.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from local_bigquery import app
+from local_bigquery.catalog import ddl, names, tables
+from local_bigquery.engine import database, types
+from local_bigquery.engine.database import quote
+from local_bigquery.errors import STATUSES, BigQueryError
+from local_bigquery.jobs import load, query, runner
+from local_bigquery.settings import settings
+from local_bigquery.sql.rules import information_schema
+from sqlglot import exp
+
+LEAST_BILLED = 10 * 1024 * 1024
+_DIGITS = {
+    exp.DataType.Type.DECIMAL: ("NUMERIC", 29, 9),
+    exp.DataType.Type.BIGDECIMAL: ("BIGNUMERIC", 38, 38),
+}
+"""Of each decimal type the most digits before and after the point."""
+
+_alteration, _bigquery_type = ddl._alteration, types.bigquery_type
+_definition, _options, _projection = ddl._definition, ddl.options, load._projection
+_statement, _execute, _submit = query._statement, query._execute, runner.submit
+
+
+def alteration(stored: Any, action: Any, reference: Any, evaluate: Any) -> Any:
+    added = isinstance(action, exp.ColumnDef)
+    kind = (
+        action.args.get("kind" if added else "dtype")
+        if isinstance(action, exp.ColumnDef | exp.AlterColumn)
+        else None
+    )
+    if kind is None:
+        return _alteration(stored, action, reference, evaluate)
+    fields = [
+        field.replace(**{"precision": None, "scale": None, **ddl._parameters(kind)})
+        if field.name.casefold() == action.name.casefold()
+        else field
+        for field in stored.schema_.fields
+    ]
+    return {"schema": {"fields": fields}}
+
+
+def definition(tree: exp.Create, project: str, dataset: str) -> Any:
+    made = _definition(tree, project, dataset)
+    if "cloneDefinition" in made:
+        base = tables.load(*names.reference(tree.args["clone"].this, project, dataset))
+        kept = base.only("timePartitioning", "clustering", "requirePartitionFilter", "schema").dump()
+        made = {**kept, **made}
+    return made
+
+
+def options(node: exp.Expression | None, mapping: dict[str, Any], evaluate: Any) -> dict[str, Any]:
+    if node is None:
+        return {}
+    null = [one for one in node.find_all(exp.Property) if isinstance(one.args.get("value"), exp.Null)]
+    taken_back = {mapping[one.name.lower()].key: None for one in null}
+    for one in null:
+        one.pop()
+    return {**_options(node, mapping, evaluate), **taken_back}
+
+
+def projection(config: Any, fields: list[Any], columns: list[str]) -> tuple[str, str]:
+    if config.sourceFormat != "PARQUET" or not fields:
+        return _projection(config, fields, columns)
+    casts = [
+        f"CAST({quote(field.name)} AS {types.duckdb_type(field)}) AS {quote(field.name)}" for field in fields
+    ]
+    return ", ".join(casts), "false"
+
+
+def described(field: Any, quoted: bool = True) -> str:
+    kind = _bigquery_type(field, quoted)
+    if field.precision and kind in ("NUMERIC", "BIGNUMERIC"):
+        return f"{kind}({field.precision}{f', {field.scale}' if field.scale else ''})"
+    return str(kind)
+
+
+def statement(cursor: Any, tree: exp.Expression, *rest: Any) -> Any:
+    if isinstance(tree, exp.Delete) and tree.args.get("using"):
+        raise BigQueryError("invalidQuery", 'Syntax error: Expected end of input but got keyword "USING"')
+    for kind in tree.find_all(exp.DataType) if isinstance(tree, exp.Create | exp.Alter) else ():
+        _check_digits(kind)
+    return _statement(cursor, tree, *rest)
+
+
+def _check_digits(kind: exp.DataType) -> None:
+    if kind.this not in _DIGITS or not kind.expressions:
+        return
+    name, before, after = _DIGITS[kind.this]
+    digits = [int(parameter.name) for parameter in kind.expressions]
+    scale = digits[1] if len(digits) > 1 else 0
+    if scale > after or not 0 < digits[0] - scale <= before:
+        raise BigQueryError("invalidQuery", f"{name} cannot have precision {digits[0]} and scale {scale}")
+
+
+def execute(*arguments: Any) -> Any:
+    _check_transaction(arguments[-1], open_=False)
+    return _execute(*arguments)
+
+
+def _check_transaction(statements: list[Any], open_: bool) -> bool:
+    """Whether a transaction is open at the end of the script's ``statements``."""
+    for one in statements:
+        words = one.text.upper().split()
+        if words[:1] == ["BEGIN"]:
+            open_ = True
+        elif words[:1] in (["COMMIT"], ["ROLLBACK"]):
+            open_ = False
+        elif (
+            open_
+            and words[:1] in (["CREATE"], ["DROP"], ["ALTER"])
+            and not {"TEMP", "TEMPORARY"} & set(words[:4])
+        ):
+            raise BigQueryError(
+                "invalidQuery", "DDL statements are not supported in a transaction, except on TEMP objects"
+            )
+        for body in (one.body, *(branch for _, branch in one.branches), one.otherwise or []):
+            _check_transaction(body, open_)
+    return open_
+
+
+def submit(project: str, job: str, configuration: Any, upload: str | None = None) -> Any:
+    asked = configuration.query
+    if asked is not None and asked.maximumBytesBilled and int(asked.maximumBytesBilled) < LEAST_BILLED:
+        raise BigQueryError(
+            "bytesBilledLimitExceeded",
+            f"Query exceeded limit for bytes billed: {asked.maximumBytesBilled}. {LEAST_BILLED} or higher required.",
+        )
+    return _submit(project, job, configuration, upload)
+
+
+def strengthen() -> None:
+    STATUSES["bytesBilledLimitExceeded"] = (400, "INVALID_ARGUMENT")
+    changed: list[tuple[Any, str, Callable[..., Any]]] = [
+        (ddl, "_alteration", alteration),
+        (ddl, "_definition", definition),
+        (ddl, "options", options),
+        (load, "_projection", projection),
+        (types, "bigquery_type", described),
+        (information_schema, "bigquery_type", described),
+        (query, "_statement", statement),
+        (query, "_execute", execute),
+        (runner, "submit", submit),
+    ]
+    for module, name, function in changed:
+        assert hasattr(module, name), f"local-bigquery has no {module.__name__}.{name} any more"
+        setattr(module, name, function)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--project", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--buckets", type=Path, help="a folder whose folders are buckets of Google Cloud Storage"
+    )
+    given = parser.parse_args()
+    settings.default_project_id, settings.data_dir = given.project, given.data
+    settings.gcs_local_root = given.buckets
+    strengthen()
+    database.connection()
+    uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning")
+
+
+main()
