@@ -15,7 +15,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 STANDARD = frozenset(
     "abs and as case cast coalesce count exists from greatest in join least lower max min nullif on or over"
-    " having between any percent_rank row_number select sum then union all upper when where with round by using values set not else distinct"
+    " having between any lag percent_rank row_number select sum then union all upper when where with round by using values set not else distinct"
     " partition key insert into table view".split()
 )
 """Functions, and words before a parenthesis, that are the same everywhere."""
