@@ -28,6 +28,7 @@ from data_platform.sandbox.settings import FAST
 from data_platform_tests import other_postgres
 from data_platform_tests.engines.ducklake import lake_catalogs
 from data_platform_tests.engines.fixtures import bigquery_server, redshift_server
+from data_platform_tests.engines.snowflake.fixtures import snowflake_server
 from data_platform_tests.servers.fixtures import gcs_server, gcs_store, pooled, s3_server, s3_store
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "redshift_server",
     "s3_server",
     "s3_store",
+    "snowflake_server",
 ]
 
 FOLDER_PREFIX = "data-platform-tests-"

@@ -10,6 +10,7 @@ from data_platform.warehouses.bigquery.config import BigQueryConfig
 from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform.warehouses.ducklake.config import DuckLakeConfig
 from data_platform.warehouses.redshift.config import RedshiftConfig
+from data_platform.warehouses.snowflake.config import SnowflakeConfig
 
 if (
     TYPE_CHECKING
@@ -17,5 +18,6 @@ if (
     from data_platform.warehouses import WarehouseConfig as WarehouseConfig
 else:  # join the next kind with `|`; its `kind` tells them apart
     WarehouseConfig = Annotated[
-        DuckDBConfig | DuckLakeConfig | RedshiftConfig | BigQueryConfig, Field(discriminator="kind")
+        DuckDBConfig | DuckLakeConfig | RedshiftConfig | BigQueryConfig | SnowflakeConfig,
+        Field(discriminator="kind"),
     ]

@@ -18,6 +18,7 @@ from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.toy_warehouse.config import ToyConfig
 from data_platform_tests.engines import ducklake
 from data_platform_tests.engines.bigquery import server as bigquery
+from data_platform_tests.engines.snowflake import engine as snowflake
 
 Row = tuple[Any, ...]
 
@@ -89,6 +90,13 @@ ENGINES = {
         all_instants=False,
         other=lambda folder: f"test_{uuid.uuid4().hex[:8]}_other",
     ),
+    "snowflake": Engine(
+        needs_a_server,
+        server="snowflake_server",
+        sampled=True,
+        all_instants=False,
+        other=lambda folder: f"{snowflake.database(folder)}_other",
+    ),
     "toy": Engine(lambda folder: ToyConfig(folder=folder / "toy"), all_instants=False, patterns=False),
 }
 
@@ -98,7 +106,7 @@ def raw(warehouse: Warehouse) -> str:
     return relation(warehouse.dialect, "raw_shop", "orders")
 
 
-FOLDING = ("redshift",)
+FOLDING = ("redshift", "snowflake")
 """Dialects that keep no capital letter of a name: a raw table with one is refused."""
 SAMPLE = (
     "test_refresh_then_changes",

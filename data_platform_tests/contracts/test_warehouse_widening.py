@@ -70,5 +70,8 @@ def test_a_wider_type_is_taken_over_with_every_value(
     if dialect.same_type(shape["n"], narrow):  # the engine has one type for both
         return
     chain.digest = made.digest
+    dialect = warehouse.dialect
+    if dialect.type(narrow) == dialect.type(wide):
+        return  # the engine has one type for both
     with pytest.raises(LoadRefused, match="another type of n"):
         warehouse.load(*chain.next("merge", [], columns=before))

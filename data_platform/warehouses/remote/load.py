@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -280,7 +281,11 @@ class Loader:
         """DDL commits: what the exchange will touch is written down before it, once, while the old table is there; the record
         after it. A kill in between is repaired by the same load again."""
         if not records.is_touched(self.session, self.grammar, manifest):
-            self._commit(manifest, reached, [touched], identity=f"{identity}_touched")
+            untouched = records.untouched(self.grammar, manifest, reached)
+            with suppress(
+                Overtaken
+            ):  # written down by another load, or by a transaction whose answer was lost
+                self._commit(manifest, reached, [touched], guard=untouched, identity=f"{identity}_touched")
         self.session.replace(records.guard(self.grammar, manifest.table, reached), replacing)
         self._commit(manifest, reached, [record], identity=f"{identity}_record")
 
@@ -291,6 +296,7 @@ class Loader:
         changes: Sequence[str],
         *,
         identity: str | None = None,
+        guard: str | None = None,
         locked: bool = True,
     ) -> None:
         """One transaction. One that failed for a reason that passes is run again, as long as what was staged is there: its
@@ -298,7 +304,7 @@ class Loader:
         transaction = Transaction(
             identity or _identity(manifest),
             self.grammar.lock(manifest.table) if locked else (),
-            records.guard(self.grammar, manifest.table, reached),
+            guard or records.guard(self.grammar, manifest.table, reached),
             tuple(changes),
         )
         for attempt in range(ATTEMPTS):

@@ -107,6 +107,14 @@ def guard(grammar: Grammar, table: TableId, reached: int) -> str:
     return f"SELECT coalesce(max({number}), 0) = {int(reached)} FROM {_name(grammar, LOADED)}{_where(grammar, table)}"
 
 
+def untouched(grammar: Grammar, batch: LoadableBatch, reached: int) -> str:
+    """As ``guard``, and whether the slices that the batch touches are not written down yet: two loads may both have seen none."""
+    return (
+        f"SELECT ({guard(grammar, batch.table, reached)})"
+        f" AND (SELECT count(*) = 0 FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)})"
+    )
+
+
 def insert_touched(grammar: Grammar, batch: LoadableBatch, touched: str) -> str:
     """Writes down the slices that a load touches; ``touched`` is a query of (slice, came, went, vacated)."""
     names = ", ".join(map(grammar.quote, TABLES[TOUCHED]))
