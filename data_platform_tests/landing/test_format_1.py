@@ -29,7 +29,7 @@ from data_platform.sources.postgres.identity import Identity, identity
 from data_platform.sources.postgres.position import Watermark, watermark
 from data_platform.stores.local import LocalStore
 from data_platform.tables import WHOLE_TABLE, Fingerprint, Slice, Snapshot, TableId
-from data_platform.warehouses.kinds import WarehouseConfig
+from data_platform.warehouses.duckdb.config import DuckDBConfig
 from data_platform_tests.contracts.batches import manifest, position
 from data_platform_tests.landing.redactions import KEY
 
@@ -143,7 +143,7 @@ def test_a_redaction_after_it_is_of_the_new_format(ledger: Ledger) -> None:
 
 def test_it_loads_together_with_what_comes_after_it(ledger: Ledger, tmp_path: Path) -> None:
     list(grow(ledger, 1))
-    config = WarehouseConfig(path=tmp_path / "warehouse.duckdb")
+    config = DuckDBConfig(path=tmp_path / "warehouse.duckdb")
     with config.open(tmp_path, files=[tmp_path / "landing"]) as warehouse:
         for batch in ledger.pending(ORDERS, 0):
             with open_parts(ledger, batch) as parts:
