@@ -155,10 +155,12 @@ def run(self: Any, transformed: exp.Expression, params: Any = None) -> None:
 
 
 def _end(connection: Any, *, commit: bool) -> None:
-    if getattr(connection, "_open", False):
-        connection._duck_conn.execute("COMMIT" if commit else "ROLLBACK")
-        connection._open = False
-    _release(connection)
+    try:
+        if getattr(connection, "_open", False):
+            connection._open = False
+            connection._duck_conn.execute("COMMIT" if commit else "ROLLBACK")
+    finally:
+        _release(connection)
 
 
 def _hold(connection: Any, table: exp.Table) -> None:
@@ -263,6 +265,7 @@ async def login(request: Any) -> JSONResponse:
     """A database or a warehouse that is not there is no error of a login: the session has none. MISSING is none."""
     answer = json.loads((await _login(request)).body)
     connection = fakesnow.server.sessions[answer["data"]["token"]]
+    answer["data"]["masterToken"] = answer["data"]["token"]  # without one the client ends no session
     if not connection.database_set:
         answer["data"]["sessionInfo"]["databaseName"] = None
     warehouse = request.query_params.get("warehouse", "")
