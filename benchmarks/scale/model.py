@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.scale.costs import Costs
+
 DAY, MONTH_DAYS = 86_400, 30
 GB = 1e9
 
@@ -17,11 +19,11 @@ class Measured:
 
     full_bytes_a_second: float = 63e6
     """Rows of a database as COPY writes them, read, landed, summed and loaded into DuckDB."""
-    changed_table: float = 0.046
+    changed_table: float = Costs.read_table + Costs.load_table
     """CPU seconds of a table with few new rows, beyond its rows."""
-    run: float = 9.6
+    run: float = Costs.run
     """CPU seconds before a run's first message to the source."""
-    look_table: float = 0.0014
+    look_table: float = Costs.look_table
     """CPU seconds a table, each look."""
     reads_a_batch: float = 7.3
     lists_a_batch: float = 1.8

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.company import Company, found
+from benchmarks.scale.costs import Costs
 from benchmarks.scale.store import Latency, SimulatedStore
 from data_platform.defs import probing
 from data_platform.defs.names import raw_key
@@ -30,19 +31,6 @@ from data_platform.sync import KnownHeads, TableProbe
 from data_platform.tables import TableId
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds, measured on one machine (docs/benchmarks.md); ``run`` is what a run takes before its first message."""
-
-    look: float = 0.05
-    look_table: float = 0.0014
-    records: float = 0.02
-    run: float = 9.6
-    read_table: float = 0.016
-    load_table: float = 0.030
-    commits_at_once: int = 4
 
 
 @dataclass(frozen=True)

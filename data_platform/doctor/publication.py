@@ -12,7 +12,7 @@ from data_platform.warehouses.publishing import Publication
 from data_platform.words import plural
 
 CHECK = "publication"
-TODO = "Publish: `data-platform publish`. In the graph the asset `published/warehouse` follows the models; look at its last run."
+REMEDY = "Publish: `data-platform publish`. In the graph the asset `published/warehouse` follows the models; look at its last run."
 
 
 def look_at_publication(platform: Platform) -> Finding:
@@ -35,7 +35,9 @@ def look_at_publication(platform: Platform) -> Finding:
     if made.left_out:
         text += f", without {', '.join(made.left_out)} (personal values in clear)"
     if behind and hours > limit:
-        return Finding(CHECK, "warn", f"{text}. Since then {plural(behind, 'table')} got new batches.", TODO)
+        return Finding(
+            CHECK, "warn", f"{text}. Since then {plural(behind, 'table')} got new batches.", REMEDY
+        )
     return Finding(CHECK, "ok", f"{text}.")
 
 

@@ -16,7 +16,7 @@ begun as (
 
     select
         *,
-        case when {{ minutes_before('occurred_at', 30) }} <= previous_at then 0 else 1 end as is_first
+        case when {{ before('occurred_at', 30, 'minute') }} <= previous_at then 0 else 1 end as is_first
     from steps
 
 ),
