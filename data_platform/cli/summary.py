@@ -126,7 +126,8 @@ def show(platform: Platform, checks: Mapping[str, Any] | None = None, backed_up:
     """Print the summary; returns ``Summary.ok``. For ``make demo``, which adds lines about the backup
     that it made."""
     found = gather(platform, checks)
-    tell(found, ui_address(platform.environment.alerts, platform.environ), backed_up)
+    into = "restored.duckdb" if platform.environment.warehouse.traits.in_files else "restored"
+    tell(found, ui_address(platform.environment.alerts, platform.environ), backed_up, into)
     return found.ok
 
 
@@ -243,7 +244,7 @@ def read_checks(path: Path) -> Mapping[str, Any]:
     return dict(document)
 
 
-def tell(found: Summary, ui_url: str, backed_up: Sequence[str] = ()) -> None:
+def tell(found: Summary, ui_url: str, backed_up: Sequence[str] = (), restore_into: str = "") -> None:
     heading("Synced")
     say_table(
         ["source", "kind", "tables", "rows", "size"],
@@ -280,7 +281,7 @@ def tell(found: Summary, ui_url: str, backed_up: Sequence[str] = ()) -> None:
     say()
     say(*verdict(found))
     heading("Next")
-    for command, what in next_steps(found, ui_url, backed_up=bool(backed_up)):
+    for command, what in next_steps(found, ui_url, restore_into if backed_up else ""):
         say(f"  {command}")
         say(f"      {what}", style="dim")
 
@@ -338,8 +339,9 @@ def checked_lines(found: Summary) -> list[str]:
     return lines or ["no checks have run yet"]
 
 
-def next_steps(found: Summary, ui_url: str, *, backed_up: bool = False) -> list[tuple[str, str]]:
-    """The commands to run next, in the form that works in this shell, and what each one is for."""
+def next_steps(found: Summary, ui_url: str, restore_into: str = "") -> list[tuple[str, str]]:
+    """The commands to run next, in the form that works in this shell, and what each one is for. ``restore_into``
+    names a warehouse that a backup may be restored into, if there is a backup."""
     me = command_name()
     marts = [
         one.relation for one in found.modelled if one.kind == "table" and one.relation.startswith("marts.")
@@ -357,10 +359,10 @@ def next_steps(found: Summary, ui_url: str, *, backed_up: bool = False) -> list[
                 "see whether Stripe and the shop's books agree, order by order",
             )
         )
-    if backed_up:
+    if restore_into:
         steps.append(
             (
-                f"{me} restore warehouse --into restored.duckdb",
+                f"{me} restore warehouse --into {restore_into}",
                 "restore the warehouse from the backup, proven equal",
             )
         )
