@@ -184,6 +184,9 @@ class DuckDBDialect:
     def date(self, iso: str) -> str:
         return f"DATE {literal(iso)}"
 
+    def instant(self, iso: str) -> str:
+        return f"TIMESTAMPTZ {literal(iso)}"
+
     def today(self) -> str:
         return "current_date"
 

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from data_platform.tables import Column, Fingerprint, Layout, Load, Operation, Slice, Snapshot, TableId, Tally
 from data_platform.warehouses.dialect import Dialect
+
+if TYPE_CHECKING:
+    from data_platform.warehouses.journal import JournalTable
 
 PLATFORM_SCHEMA = "_data_platform"
 """Holds ``loaded_batches``, ``loaded_tables`` (the newest of each table) and ``touched_slices``, written with each
@@ -188,6 +191,10 @@ class Warehouse(Protocol):
 
     def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:
         """Of each table, the sequence and the text that ``record_rules`` kept last."""
+
+    def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
+        """Run ``statements``, INSERT and DELETE of the journal's ``table``, in one transaction, after the table was
+        made or given the columns that it lacks. ``journal.py`` makes them."""
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         """Per slice, the sequence of the last load that touched it."""

@@ -33,6 +33,9 @@ class Dialect(Protocol):
 
     def date(self, iso: str) -> str: ...
 
+    def instant(self, iso: str) -> str:
+        """The instant of an ISO text with its offset."""
+
     def today(self) -> str:
         """The day it is in UTC."""
 

@@ -77,6 +77,7 @@ ENGINES = {
             "test_replace_brings_a_new_shape_and_forgets_the_old_rows",
             "test_odd_names_are_quoted",
             "test_each_rule_says_of_each_value_what_it_says_anywhere",
+            "test_rows_are_kept_and_replaced",
         ),
         all_instants=False,
         all_names=False,
@@ -123,6 +124,9 @@ SAMPLE = (
     "test_a_new_warehouse_appears_whole_or_not_at_all",
     "test_reads_are_remembered",
     "test_each_rule_says_of_each_value_what_it_says_anywhere",
+    "test_rows_are_kept_and_replaced",
+    "test_a_transaction_that_fails_keeps_what_was_there",
+    "test_a_later_version_adds_a_column",
 )
 """What every run tests of a sampled engine."""
 

@@ -15,12 +15,13 @@ from data_platform.sql import literal
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
 from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.archive import Inventory, StoredTable
-from data_platform.warehouses.duckdb import backup, compare, infinity, records
+from data_platform.warehouses.duckdb import backup, compare, infinity, journal, records
 from data_platform.warehouses.duckdb import restore as restoring
 from data_platform.warehouses.duckdb.connect import readable_errors
 from data_platform.warehouses.duckdb.describe import describe_one
 from data_platform.warehouses.duckdb.load import load
 from data_platform.warehouses.duckdb.statement import check_question, not_run
+from data_platform.warehouses.journal import JournalTable
 
 if TYPE_CHECKING:
     import duckdb
@@ -84,6 +85,10 @@ class DuckDBWarehouse:
 
     def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:
         return records.recorded_rules(self.connection)
+
+    def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
+        with self._readable(f"keep rows in quality.{table.name}"), records.WRITING:
+            journal.keep(self.connection, self.dialect, table, statements)
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         return records.changed_since(self.connection, table)

@@ -12,7 +12,7 @@ from data_platform.errors import QueryFailed
 from data_platform.tables import Column, TableId
 from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look
 from data_platform.warehouses.archive import Inventory
-from data_platform.warehouses.duckdb import merge
+from data_platform.warehouses.duckdb import journal, merge
 from data_platform.warehouses.duckdb.load import Ways, load_by
 from data_platform.warehouses.duckdb.statement import strings
 from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
@@ -20,6 +20,7 @@ from data_platform.warehouses.ducklake import maintenance, records
 from data_platform.warehouses.ducklake.catalog import Catalog
 from data_platform.warehouses.ducklake.dialect import LAKE_DIALECT, lake_columns
 from data_platform.warehouses.ducklake.errors import is_conflict, is_lost, lake_errors
+from data_platform.warehouses.journal import JournalTable
 from data_platform.warehouses.maintenance import Upkeep
 
 if TYPE_CHECKING:
@@ -120,6 +121,10 @@ class DuckLakeWarehouse(DuckDBWarehouse):
         with self._readable(f"record what the rules of {table} found"):
             self._prepare()
             self._again(lambda: records.record_rules(self.connection, table, sequence, evaluated))
+
+    def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
+        with self._readable(f"keep rows in quality.{table.name}"):
+            self._again(lambda: journal.keep(self.connection, self.dialect, table, statements))
 
     def _check_question(self, sql: str) -> Any:
         tree = super()._check_question(sql)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from data_platform.errors import QueryFailed
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
 from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.dialect import Dialect
+from data_platform.warehouses.journal import JournalTable
 from data_platform.warehouses.remote import compare, records
 from data_platform.warehouses.remote.engine import Session, Transaction
 from data_platform.warehouses.remote.grammar import Grammar
@@ -70,6 +72,12 @@ class RemoteWarehouse:
 
     def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:
         return records.recorded_rules(self.session, self.grammar)
+
+    def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
+        if self.read_only:
+            raise QueryFailed("The statement did not run: this warehouse was opened to be read.")
+        self._loader.again(lambda: records.make_journal(self.session, self.grammar, table))
+        self._commit(Transaction(f"journal_{uuid.uuid4().hex}", (), "", tuple(statements)))
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         return records.changed_since(self.session, self.grammar, table)

@@ -36,6 +36,9 @@ class SQLiteDialect:
     def date(self, iso: str) -> str:
         return literal(iso)
 
+    def instant(self, iso: str) -> str:
+        return f"micros_of({literal(iso)})"
+
     def today(self) -> str:
         return "date('now')"
 

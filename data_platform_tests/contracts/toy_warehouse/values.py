@@ -59,7 +59,8 @@ def token(values: Sequence[Any]) -> int:
 def micros_of(value: Any) -> int | None:
     if isinstance(value, str):
         try:
-            return (datetime.fromisoformat(value).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+            read = datetime.fromisoformat(value)
+            return ((read if read.tzinfo else read.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
         except ValueError:
             return None
     return value if isinstance(value, int) else None

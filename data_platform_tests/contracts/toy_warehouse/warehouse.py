@@ -22,6 +22,7 @@ from data_platform.warehouses import (
     batch,
 )
 from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.journal import JOURNAL_SCHEMA, JournalTable
 from data_platform_tests.contracts.toy_warehouse import values
 from data_platform_tests.contracts.toy_warehouse.dialect import SQLiteDialect
 
@@ -254,6 +255,25 @@ class ToyWarehouse:
     def recorded_rules(self) -> Mapping[TableId, tuple[int, str]]:
         found = self.connection.execute(f"SELECT * FROM {PLATFORM_SCHEMA}.evaluated_rules").fetchall()
         return {TableId(source, name): (sequence, text) for source, name, sequence, text in found}
+
+    def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
+        self._schema(JOURNAL_SCHEMA)
+        target = relation(self.dialect, JOURNAL_SCHEMA, table.name)
+        described = self.describe(JOURNAL_SCHEMA, table.name)
+        declared = [
+            f"{self.dialect.quote(one.name)} {self.dialect.type(one.type)}"
+            for one in table.missing(dict(described[0].columns) if described else {})
+        ]
+        if not described:
+            self.connection.execute(f"CREATE TABLE {target} ({', '.join(declared)})")
+        for column in declared if described else ():
+            self.connection.execute(f"ALTER TABLE {target} ADD COLUMN {column}")
+        try:
+            with self._transaction():
+                for statement in statements:
+                    self.connection.execute(statement)
+        except sqlite3.Error as error:
+            raise QueryFailed(f"The query did not run: {type(error).__name__}.") from None
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         found = self.connection.execute(

@@ -1,0 +1,107 @@
+"""Rows that the platform keeps for people in tables of its own: the same in every engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from data_platform.errors import DataPlatformError
+from data_platform.warehouses import Warehouse
+from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.journal import (
+    JOURNAL_SCHEMA,
+    TEXT_MAX,
+    TRANSACTION_MAX,
+    JournalTable,
+    keep,
+    read,
+)
+
+TABLE = JournalTable(
+    "probes",
+    {"table_name": "text", "rule": "text", "position": "bigint", "value": "double", "found_at": "timestamp"},
+)
+AT = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+ODD = """it's "100%" \\d ${x} {{ y }} -- ; /* grüße 🦆"""
+
+
+def row(
+    rule: str, position: int, **more: str | float | datetime | None
+) -> dict[str, str | int | float | datetime | None]:
+    return {"table_name": "shop/orders", "rule": rule, "position": position} | more
+
+
+def test_rows_are_kept_and_replaced(warehouse: Warehouse) -> None:
+    assert read(warehouse, TABLE) == [], "nothing was kept yet"
+    first = [row("a", 1, value=0.1, found_at=AT), row("a", 2), row(ODD, -(2**63), value=-1e300)]
+    keep(warehouse, TABLE, first)
+    keep(
+        warehouse,
+        TABLE,
+        [row("b", 2**63 - 1, found_at=AT.astimezone(timezone(timedelta(hours=5, minutes=30))))],
+    )
+    whole = {"value": None, "found_at": None}
+    assert read(warehouse, TABLE, {"rule": "a"}, order=["position"]) == [whole | first[0], whole | first[1]]
+    assert read(warehouse, TABLE, {"rule": ODD}) == [whole | first[2]]
+    assert read(warehouse, TABLE, {"rule": ["b", "c"]}) == [whole | row("b", 2**63 - 1, found_at=AT)]
+    assert [one["rule"] for one in read(warehouse, TABLE, order=["rule", "position"], limit=2)] == ["a", "a"]
+
+    keep(warehouse, TABLE, [row("a", 9)], replacing={"table_name": "shop/orders", "rule": ["a", ODD]})
+    keep(warehouse, TABLE, [row("a", 9)], replacing={"table_name": "shop/orders", "rule": "a"})
+    keep(warehouse, TABLE, [], replacing={"table_name": "shop/other"})
+    assert [(one["rule"], one["position"]) for one in read(warehouse, TABLE, order=["rule"])] == [
+        ("a", 9),
+        ("b", 2**63 - 1),
+    ]
+    keep(warehouse, TABLE, [], replacing={"table_name": "shop/orders"})
+    assert read(warehouse, TABLE) == []
+
+
+def test_a_transaction_that_fails_keeps_what_was_there(warehouse: Warehouse) -> None:
+    keep(warehouse, TABLE, [row("a", 1)])
+    target = relation(warehouse.dialect, JOURNAL_SCHEMA, TABLE.name)
+    with pytest.raises(DataPlatformError):
+        warehouse.keep(TABLE, [f"DELETE FROM {target} WHERE 1 = 1", f"INSERT INTO {target}_gone SELECT 1"])
+    assert [one["position"] for one in read(warehouse, TABLE)] == [1]
+
+
+def test_a_later_version_adds_a_column(warehouse: Warehouse) -> None:
+    keep(warehouse, TABLE, [row("a", 1)])
+    later = replace(TABLE, columns={**TABLE.columns, "note": "text"})
+    assert [one["note"] for one in read(warehouse, later)] == [None]
+    assert read(warehouse, later, {"note": "x"}) == []
+    keep(warehouse, later, [row("a", 2, note="x")], replacing={"note": "x"})
+    assert [(one["position"], one["note"]) for one in read(warehouse, later, order=["position"])] == [
+        (1, None),
+        (2, "x"),
+    ]
+
+
+def test_long_texts_are_cut_and_many_rows_are_several_transactions(warehouse: Warehouse) -> None:
+    long = "ü" * (TEXT_MAX + 5)
+    rows = [row(long, number) for number in range(TRANSACTION_MAX // TEXT_MAX + 5)]
+    keep(warehouse, TABLE, rows)
+    found = read(warehouse, TABLE, order=["position"])
+    assert [one["position"] for one in found] == list(range(len(rows)))
+    assert {one["rule"] for one in found} == {"ü" * (TEXT_MAX - 1) + "…"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"position": 2**63},
+        {"position": "1"},
+        {"value": float("nan")},
+        {"found_at": AT.replace(tzinfo=None)},
+        {"rule": 1},
+        {"unknown": 1},
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    warehouse: Warehouse, wrong: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        keep(warehouse, TABLE, [row("a", 1), wrong])  # type: ignore[list-item]
+    assert read(warehouse, TABLE) == []
