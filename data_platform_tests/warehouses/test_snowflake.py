@@ -37,6 +37,7 @@ FAULTS: dict[str, tuple[str, Raises]] = {
     ),
     "lock": ("before", lambda: sf.ProgrammingError(msg="has locked table", errno=625, sqlstate="57014")),
 }
+PAUSE = Loader._pause
 KINDS = ("merge", "slice", "append", "replace", "replace anew")
 
 
@@ -201,9 +202,10 @@ def test_a_load_that_was_killed_at_any_call_is_made_again(
 
 @pytest.mark.parametrize("kind", ["append", "replace anew"])
 def test_two_loads_of_one_batch_at_once_load_it_once(
-    opened: Callable[..., Any], watch: Watch, tmp_path: Path, kind: str
+    opened: Callable[..., Any], watch: Watch, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have asked the record and staged the batch before either goes on; two INSERTs lock nothing by themselves."""
+    monkeypatch.setattr(Loader, "_pause", PAUSE)
     with opened() as warehouse:
         expected, state, _ = clean(warehouse, watch, tmp_path, kind)
         first, (made, parts) = batches(a_chain(tmp_path, 1), kind)

@@ -116,15 +116,23 @@ def test_statements_are_of_the_grammar_and_no_ddl_stands_in_the_transaction() ->
     """But for what the parser does not know: COPY GRANTS of a clone, REPLACE in a list of columns."""
     day = Placement("at", "Asia/Kathmandu", ("id",))
     wide = Column("id", "DECIMAL(38,18)", "")
-    before, inside = GRAMMAR.widen("raw_shop", "orders", wide, "NUMBER(19,0)")
+    note = Column("note", "VARCHAR", "")
+    before, inside = GRAMMAR.widen(
+        "raw_shop", "orders", [(wide, "NUMBER(19,0)"), (note, "DATE")], "orders_2_a"
+    )
+    assert len(before) == 3, "one table is made for all columns, so that one exchange is guarded"
     assert inside == ()
     statements = [
         GRAMMAR.create_table("raw_shop", "orders", COLUMNS, day),
         GRAMMAR.add_column("raw_shop", "orders", Column("createdAt", "BLOB", "")),
         *GRAMMAR.beside(TABLE),
-        *GRAMMAR.widen("raw_shop", "orders", Column("id", "DECIMAL(20,0)", ""), "NUMBER(19,0)")[0],
+        *GRAMMAR.widen("raw_shop", "orders", [(Column("id", "DECIMAL(20,0)", ""), "NUMBER(19,0)")], "a")[0],
         *(sql.removesuffix(" COPY GRANTS") for sql in before),
-        *(sql.removesuffix(" COPY GRANTS") for sql in GRAMMAR.replacing(TABLE, COLUMNS, day, "SELECT 1")),
+        *(
+            sql.removesuffix(" COPY GRANTS")
+            for sql in GRAMMAR.replacing(TABLE, COLUMNS, day, "SELECT 1", "a")
+        ),
+        *GRAMMAR.unbuild("a"),
         *GRAMMAR.lock(TABLE),
         GRAMMAR.delete(TABLE, 'EXISTS (SELECT 1 FROM s WHERE s.k0 = t."ID")'),
         GRAMMAR.empty(TABLE),

@@ -250,15 +250,19 @@ class BigQueryGrammar(Grammar):
         return f"ALTER TABLE {self.relation(schema, name)} ADD COLUMN IF NOT EXISTS {self.definition(column)}"
 
     def widen(
-        self, schema: str, name: str, column: Column, held: str
+        self, schema: str, name: str, columns: Sequence[tuple[Column, str]], attempt: str
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        altered = f"ALTER COLUMN {self.quote(column.name)} SET DATA TYPE {self.type(column.type)}"
-        return (f"ALTER TABLE {self.relation(schema, name)} {altered}",), ()
+        """In place: a BigQuery table keeps its rows when a type becomes wider."""
+        target = self.relation(schema, name)
+        return tuple(
+            f"ALTER TABLE {target} ALTER COLUMN {self.quote(column.name)} SET DATA TYPE {self.type(column.type)}"
+            for column, _ in columns
+        ), ()
 
     def replacing(
-        self, table: TableId, columns: Sequence[Column], placement: Placement, query: str
+        self, table: TableId, columns: Sequence[Column], placement: Placement, query: str, attempt: str
     ) -> tuple[str, ...]:
-        new = self._new(table)
+        new = self._building(attempt)
         defined = ", ".join(map(self.definition, columns))
         placed = self.placed(columns, placement)
         return (
@@ -266,6 +270,9 @@ class BigQueryGrammar(Grammar):
             f"CREATE OR REPLACE TABLE {new} ({defined}){placed} AS {query}",
             self.put(new, self.relation(table.raw_schema, table.table)),
         )
+
+    def unbuild(self, attempt: str) -> tuple[str, ...]:
+        return (self.create_schema(STAGE_SCHEMA), f"DROP TABLE IF EXISTS {self._building(attempt)}")
 
     def put(self, table: str, place: str) -> str:
         """The table in the place of another, or where none is. It shares its storage, so that this takes no longer for more rows.
@@ -275,8 +282,9 @@ class BigQueryGrammar(Grammar):
             f"ALTER TABLE {place} SET OPTIONS (expiration_timestamp = NULL)"
         )
 
-    def _new(self, table: TableId) -> str:
-        return self.relation(STAGE_SCHEMA, f"new_{table.raw_schema}_{table.table}")
+    def _building(self, attempt: str) -> str:
+        """The table that an attempt makes, to take the place of another; it expires."""
+        return self.relation(STAGE_SCHEMA, f"new_{attempt}")
 
     # -- rows
 

@@ -18,7 +18,7 @@ from data_platform.warehouses.bigquery.errors import OVERTAKEN
 from data_platform.warehouses.bigquery.grammar import STAGE_SCHEMA, BigQueryGrammar
 from data_platform.warehouses.bigquery.jobs import Jobs
 from data_platform.warehouses.bigquery.staging import load_config, one_file
-from data_platform.warehouses.remote.engine import RelationMissing, Staging, Transaction
+from data_platform.warehouses.remote.engine import RelationMissing, Staging, Transaction, Transient
 from data_platform.warehouses.remote.records import LOADED
 
 _STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
@@ -219,7 +219,10 @@ class BigQuerySession:
         name = f"replace_{uuid.uuid4().hex}"
         if len(statements) > 1:
             self._script(f"{name}_make", "make a table anew", statements[:-1])
-        self._script(f"{name}_swap", "put a table in its place", [*_guarded(guard), statements[-1]])
+        try:
+            self._script(f"{name}_swap", "put a table in its place", [*_guarded(guard), statements[-1]])
+        except RelationMissing:  # a later turn has dropped what this attempt made
+            raise Transient("Another load of the table was in the way.", session_lost=False) from None
 
     def run(self, doing: str, statements: Sequence[str]) -> None:
         """Statements that may be done again, as one script."""

@@ -180,20 +180,22 @@ class RedshiftGrammar(Grammar):
         return self.relation(LOCKS, f"of_{_short(table)}")
 
     def widen(
-        self, schema: str, name: str, column: Column, held: str
+        self, schema: str, name: str, columns: Sequence[tuple[Column, str]], attempt: str
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Redshift alters no type within a transaction: another column takes the name, with the values."""
-        table, wider = self.relation(schema, name), self.quote("_wider")
-        old, kind = self.quote(column.name), self.type(column.type)
-        return (), (
-            f"ALTER TABLE {table} ADD COLUMN {wider} {kind}",
-            f"UPDATE {table} SET {wider} = CAST({old} AS {kind})",
-            f"ALTER TABLE {table} DROP COLUMN {old}",
-            f"ALTER TABLE {table} RENAME COLUMN {wider} TO {old}",
-        )
+        table, wider, made = self.relation(schema, name), self.quote("_wider"), list[str]()
+        for column, _ in columns:
+            old, kind = self.quote(column.name), self.type(column.type)
+            made += [
+                f"ALTER TABLE {table} ADD COLUMN {wider} {kind}",
+                f"UPDATE {table} SET {wider} = CAST({old} AS {kind})",
+                f"ALTER TABLE {table} DROP COLUMN {old}",
+                f"ALTER TABLE {table} RENAME COLUMN {wider} TO {old}",
+            ]
+        return (), tuple(made)
 
     def replacing(
-        self, table: TableId, columns: Sequence[Column], placement: Placement, query: str
+        self, table: TableId, columns: Sequence[Column], placement: Placement, query: str, attempt: str
     ) -> tuple[str, ...]:
         schema, new = table.raw_schema, f"_new_{_short(table)}"
         made = self.relation(schema, new)

@@ -121,8 +121,9 @@ class Session(Protocol):
 
     def replace(self, guard: str, statements: Sequence[str]) -> None:
         """Only called where ``Grammar.transactional_ddl`` is false: ``statements`` of ``Grammar.replacing`` or
-        ``Grammar.widen``, which may be done again, each committed by itself. ``guard`` is asked right before the last of them, which puts the new table in
-        the place of the old, in one request with it if the engine can. ``Overtaken`` where it is false."""
+        ``Grammar.widen``, which may be done again, each committed by itself. ``guard`` is asked right before the last of them, after
+        the new table was made; the last one puts it in the place of the old, and fails where it is gone (``turns.py``).
+        ``Overtaken`` where the guard is false, ``Transient`` where the new table is gone."""
 
     def close(self) -> None:
         """Also after an error; never raises."""

@@ -190,19 +190,24 @@ class Grammar(ABC):
 
     @abstractmethod
     def widen(
-        self, schema: str, name: str, column: Column, held: str
+        self, schema: str, name: str, columns: Sequence[tuple[Column, str]], attempt: str
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Statements that make a column of type ``held`` one of ``column.type``, which ``widens``: those before the load's
+        """Statements that make columns, each of the type beside it, ones of their own types, which ``widens``: those before the load's
         transaction, which may be done again and keep every value for readers, and those at its beginning. Without
         ``transactional_ddl`` the first ones are given to ``Session.replace``."""
 
     @abstractmethod
     def replacing(
-        self, table: TableId, columns: Sequence[Column], placement: Placement, query: str
+        self, table: TableId, columns: Sequence[Column], placement: Placement, query: str, attempt: str
     ) -> tuple[str, ...]:
         """Statements that put a table of exactly these columns, with the rows of ``query`` (a SELECT of them in their order
         and types), in the place of the raw table. Readers see the one or the other. With ``transactional_ddl`` they are
         part of the load's transaction; else the last one makes the exchange, see ``Session.replace``."""
+
+    def unbuild(self, attempt: str) -> tuple[str, ...]:
+        """Statements after which the table is gone that ``replacing`` or ``widen`` made for the attempt of that name, if it did:
+        its exchange can then not be made any more. None with ``transactional_ddl``."""
+        return ()
 
     # -- rows
 

@@ -38,6 +38,7 @@ from data_platform.warehouses.remote.compare import held_columns
 from data_platform.warehouses.remote.engine import Overtaken, Session, Staging, Transaction, Transient
 from data_platform.warehouses.remote.grammar import Grammar, Loadable, Placement
 from data_platform.warehouses.remote.parts import sendable
+from data_platform.warehouses.remote.turns import Turn
 
 ATTEMPTS = 6
 PAUSE_SECONDS_MAX = 20.0
@@ -70,14 +71,13 @@ class Loader:
     ) -> LoadResult:
         """``Warehouse.load``. What fails for good is raised; what may pass is tried again, from the record on."""
         placement = Placement(manifest.partition, manifest.timezone, tuple(cluster))
-        tried = False
+        turns: list[Turn] = []
         for attempt in range(ATTEMPTS):
             try:
-                return self._attempt(manifest, parts, addresses, placement, tried)
+                return self._attempt(manifest, parts, addresses, placement, turns)
             except (Transient, Overtaken) as error:
                 if attempt == ATTEMPTS - 1:
                     raise error if isinstance(error, Transient) else _overtaken(manifest) from None
-                tried = True
             self._pause(attempt)
         raise AssertionError("the last attempt returns or raises")
 
@@ -100,20 +100,24 @@ class Loader:
         parts: Sequence[Path],
         addresses: Sequence[str],
         placement: Placement,
-        tried: bool,
+        turns: list[Turn],
     ) -> LoadResult:
-        """``tried``: an attempt before may have been committed without an answer."""
+        """``turns`` are of the attempts before, any of which may have been committed without an answer; this one's is added."""
         newest, asked = records.find(self.session, self.grammar, manifest.table, manifest.sequence)
         if not follows(manifest, newest, lambda sequence: asked):
             return (
                 records.result(self.session, self.grammar, manifest)
-                if tried
+                if turns
                 else LoadResult(manifest.sequence, 0, 0, {}, 0)
             )
+        identity = _identity(manifest)
         reached = newest.sequence if newest else 0
+        turn = Turn(self.session, self.grammar, manifest.table, reached, identity)
+        before = tuple(turns)
+        turns.append(turn)
         if manifest.kind in WITHOUT_ROWS:
             record = records.insert_loaded(self.grammar, manifest)
-            self._commit(manifest, reached, [record], locked=False)
+            self._commit(turn, [record], locked=False)
             return LoadResult(manifest.sequence, 0, 0, {}, 0)
         check(manifest)
         days(manifest.slices)
@@ -121,12 +125,14 @@ class Loader:
         for name in (*manifest.key, *([manifest.partition] if manifest.partition else [])):
             named(columns, name, manifest.batch_id, manifest.table)
         loadable = {column.name: self.grammar.loadable(column) for column in manifest.columns}
+        if before and turn.contested(before):
+            self._take(turn)
         fitting = self._fitting(manifest, columns, placement)
         self.grammar.check(manifest.table, (*columns, *statements.OWN), placement)
         what = f"Batch {manifest.sequence} of {manifest.table}"
         with sendable(what, manifest.columns, loadable, parts, addresses) as sent:
             staging = Staging(
-                _identity(manifest),
+                identity,
                 tuple((column.name, loadable[column.name].staged) for column in manifest.columns),
                 sent.paths,
                 sent.addresses,
@@ -135,8 +141,8 @@ class Loader:
             with self.session.staged(staging) as stage:
                 batch = self._batch(manifest, columns, fitting, stage, loadable)
                 self._check(manifest, batch)
-                self._define(manifest, columns, fitting, placement, reached)
-                self._apply(manifest, batch, fitting, placement, reached, staging.identity)
+                self._define(manifest, columns, fitting, placement, turn)
+                self._apply(manifest, batch, fitting, placement, turn)
         return records.result(self.session, self.grammar, manifest)
 
     def _fitting(self, manifest: LoadableBatch, columns: Sequence[Column], placement: Placement) -> Fitting:
@@ -193,7 +199,7 @@ class Loader:
         columns: Sequence[Column],
         fitting: Fitting,
         placement: Placement,
-        reached: int,
+        turn: Turn,
     ) -> None:
         """Everything additive, which may be done again, and only where something is missing."""
         grammar, table = self.grammar, manifest.table
@@ -210,22 +216,20 @@ class Loader:
             ]
         if made:
             self.session.define(made)
-        if before := [one for first, _ in self._widened(manifest, fitting) for one in first]:
+        if before := self._widened(manifest, fitting, turn)[0]:
             if grammar.transactional_ddl:
                 self.session.define(before)
             else:
-                self.session.replace(records.guard(grammar, table, reached), before)
+                self._take(turn)
+                self.session.replace(turn.guard(), before)
 
     def _widened(
-        self, manifest: LoadableBatch, fitting: Fitting
-    ) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-        if not fitting.existing or manifest.load == "replace":
-            return []
-        schema, name = manifest.table.raw_schema, manifest.table.table
-        return [
-            self.grammar.widen(schema, name, column, fitting.existing[column.name])
-            for column in fitting.changes.widened
-        ]
+        self, manifest: LoadableBatch, fitting: Fitting, turn: Turn
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        wider = [(column, fitting.existing.get(column.name, "")) for column in fitting.changes.widened]
+        if not wider or not fitting.existing or manifest.load == "replace":
+            return (), ()
+        return self.grammar.widen(manifest.table.raw_schema, manifest.table.table, wider, turn.attempt)
 
     def _apply(
         self,
@@ -233,12 +237,11 @@ class Loader:
         batch: statements.Batch,
         fitting: Fitting,
         placement: Placement,
-        reached: int,
-        identity: str,
+        turn: Turn,
     ) -> None:
         grammar = self.grammar
         record = records.insert_loaded(grammar, manifest)
-        within = [one for _, statements_ in self._widened(manifest, fitting) for one in statements_]
+        within = self._widened(manifest, fitting, turn)[1]
         if manifest.load == "replace":
             went = statements.went_replaced(batch) if fitting.existing else None
             touched = self._touched(manifest, batch, batch.rows(), went)
@@ -251,9 +254,10 @@ class Loader:
                     (*batch.columns, *statements.OWN),
                     placement,
                     statements.whole(batch),
+                    turn.attempt,
                 )
                 if not grammar.transactional_ddl:
-                    self._replace(manifest, touched, replacing, record, reached, identity)
+                    self._replace(manifest, touched, replacing, record, turn)
                     return
                 changes = list(replacing)
         elif manifest.load == "append":
@@ -264,47 +268,46 @@ class Loader:
             slices = manifest.slices if manifest.load == "slice" else ()
             touched = self._touched(manifest, batch, batch.rows(), statements.went_merged(batch, slices))
             changes = [*statements.delete(batch, slices), statements.insert(batch, batch.rows())]
-        self._commit(manifest, reached, [*within, touched, *changes, record], identity=identity)
+        exchanged = turn.taken and records.is_touched(self.session, grammar, manifest)
+        # an exchange that was not recorded wrote down what it touched, while the old table was there
+        self._commit(turn, [*within, *([] if exchanged else [touched]), *changes, record])
 
     def _touched(self, manifest: LoadableBatch, batch: statements.Batch, rows: str, went: str | None) -> str:
         return records.insert_touched(self.grammar, manifest, statements.touched(batch, rows, went))
 
     def _replace(
-        self,
-        manifest: LoadableBatch,
-        touched: str,
-        replacing: Sequence[str],
-        record: str,
-        reached: int,
-        identity: str,
+        self, manifest: LoadableBatch, touched: str, replacing: Sequence[str], record: str, turn: Turn
     ) -> None:
         """DDL commits: what the exchange will touch is written down before it, once, while the old table is there; the record
         after it. A kill in between is repaired by the same load again."""
+        self._take(turn)
         if not records.is_touched(self.session, self.grammar, manifest):
-            untouched = records.untouched(self.grammar, manifest, reached)
+            untouched = records.untouched(self.grammar, manifest, turn.guard())
             with suppress(
                 Overtaken
             ):  # written down by another load, or by a transaction whose answer was lost
-                self._commit(manifest, reached, [touched], guard=untouched, identity=f"{identity}_touched")
-        self.session.replace(records.guard(self.grammar, manifest.table, reached), replacing)
-        self._commit(manifest, reached, [record], identity=f"{identity}_record")
+                self._commit(turn, [touched], guard=untouched, name="_touched")
+        self.session.replace(turn.guard(), replacing)
+        self._commit(turn, [record], name="_record")
+
+    def _take(self, turn: Turn) -> None:
+        turn.take(lambda taken, guard: self._commit(turn, taken, guard=guard, name="_turn"))
 
     def _commit(
         self,
-        manifest: LoadableBatch,
-        reached: int,
+        turn: Turn,
         changes: Sequence[str],
         *,
-        identity: str | None = None,
+        name: str = "",
         guard: str | None = None,
         locked: bool = True,
     ) -> None:
         """One transaction. One that failed for a reason that passes is run again, as long as what was staged is there: its
         guard says whether it was committed after all."""
         transaction = Transaction(
-            identity or _identity(manifest),
-            self.grammar.lock(manifest.table) if locked else (),
-            guard or records.guard(self.grammar, manifest.table, reached),
+            f"{turn.attempt}{name}",
+            self.grammar.lock(turn.table) if locked else (),
+            guard or turn.guard(),
             tuple(changes),
         )
         for attempt in range(ATTEMPTS):

@@ -19,6 +19,8 @@ from data_platform.warehouses.remote.grammar import Grammar, Placement
 
 LOADED, TOUCHED, READS, READ_LOG = "loaded_batches", "touched_slices", "table_reads", "table_read_log"
 EVALUATED, EVALUATED_LOG = "evaluated_rules", "evaluated_rules_log"
+TURNS = "exchanges"
+"""Attempts to put a table in the place of a raw table, see ``turns.py``. Engines whose DDL is transactional have none."""
 
 _TABLE = {"source": "VARCHAR", "table": "VARCHAR"}
 _INSTANTS = {"read_at": "TIMESTAMPTZ", "reconciled_at": "TIMESTAMPTZ", "lost_at": "TIMESTAMPTZ"}
@@ -36,7 +38,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     | {"sequence": "BIGINT", "evaluated": "VARCHAR", "evaluated_at": "TIMESTAMPTZ", "piece": "BIGINT"},
 }
 """The tables and the landed types of their columns."""
-
+_TURN = _TABLE | {"sequence": "BIGINT", "attempt": "VARCHAR", "turn": "BIGINT"}
 
 PIECE = 16_000
 """Characters of a text that is kept in pieces: no engine has a smaller limit, 65,535 bytes being the least."""
@@ -51,22 +53,23 @@ class Found(NamedTuple):
 
 def prepare(session: Session, grammar: Grammar) -> None:
     """Make the platform's own tables and views where they are not there yet."""
-    if session.columns(PLATFORM_SCHEMA, EVALUATED):  # it is made last
+    last = EVALUATED if grammar.transactional_ddl else TURNS
+    if session.columns(PLATFORM_SCHEMA, last):
         return
-    columns = {
-        name: [Column(column, kind, "") for column, kind in kinds.items()] for name, kinds in TABLES.items()
-    }
-    session.define(
-        [
-            grammar.create_schema(PLATFORM_SCHEMA),
-            *(
-                grammar.create_table(PLATFORM_SCHEMA, name, made, Placement())
-                for name, made in columns.items()
-            ),
-            grammar.create_view(PLATFORM_SCHEMA, READS, _reads_view(grammar)),
-            grammar.create_view(PLATFORM_SCHEMA, EVALUATED, _evaluated_view(grammar)),
-        ]
-    )
+    made = [
+        grammar.create_schema(PLATFORM_SCHEMA),
+        *(_created(grammar, name, kinds) for name, kinds in TABLES.items()),
+        grammar.create_view(PLATFORM_SCHEMA, READS, _reads_view(grammar)),
+        grammar.create_view(PLATFORM_SCHEMA, EVALUATED, _evaluated_view(grammar)),
+    ]
+    if last == TURNS:
+        made.append(_created(grammar, TURNS, _TURN))
+    session.define(made)
+
+
+def _created(grammar: Grammar, name: str, kinds: Mapping[str, str]) -> str:
+    columns = [Column(column, kind, "") for column, kind in kinds.items()]
+    return grammar.create_table(PLATFORM_SCHEMA, name, columns, Placement())
 
 
 def make_journal(session: Session, grammar: Grammar, table: JournalTable) -> None:
@@ -112,17 +115,49 @@ def changed_since(session: Session, grammar: Grammar, table: TableId) -> Mapping
     return {Slice(name): int(sequence) for name, sequence in rows}
 
 
-def guard(grammar: Grammar, table: TableId, reached: int) -> str:
-    """Whether the newest batch is still the one of ``reached`` (0: none), as a question."""
+def reached(grammar: Grammar, table: TableId, sequence: int) -> str:
+    """Whether the newest batch is still the one of ``sequence`` (0: none), as a question."""
     number = grammar.quote("sequence")
-    return f"SELECT coalesce(max({number}), 0) = {int(reached)} FROM {_name(grammar, LOADED)}{_where(grammar, table)}"
+    return f"SELECT coalesce(max({number}), 0) = {int(sequence)} FROM {_name(grammar, LOADED)}{_where(grammar, table)}"
 
 
-def untouched(grammar: Grammar, batch: LoadableBatch, reached: int) -> str:
-    """As ``guard``, and whether the slices that the batch touches are not written down yet: two loads may both have seen none."""
+def guard(grammar: Grammar, table: TableId, sequence: int, attempt: str | None = None) -> str:
+    """As ``reached``, and whether nobody has taken a turn since, or ``attempt`` the latest."""
+    if grammar.transactional_ddl:
+        return reached(grammar, table, sequence)
+    turn, log = grammar.quote("turn"), _name(grammar, TURNS)
+    where = f"{_where(grammar, table)} AND {grammar.quote('sequence')} > {int(sequence)}"
+    test = f"count(*) = 0 FROM {log}{where}"
+    if attempt is not None:
+        latest = f"SELECT max({turn}) FROM {log}{_where(grammar, table)}"
+        mine = f"{grammar.quote('attempt')} = {grammar.literal(attempt)} AND {turn} = ({latest})"
+        test = f"count(*) > 0 FROM {log}{where} AND {mine}"
+    return f"SELECT ({reached(grammar, table, sequence)}) AND (SELECT {test})"
+
+
+def turns(session: Session, grammar: Grammar, table: TableId, sequence: int) -> list[str]:
+    """The attempts that took a turn after the batch of ``sequence`` was loaded, in order."""
+    attempt, turn = grammar.quote("attempt"), grammar.quote("turn")
+    newer = f"{_where(grammar, table)} AND {grammar.quote('sequence')} > {int(sequence)}"
+    found = _rows(session, f"SELECT {turn}, {attempt} FROM {_name(grammar, TURNS)}{newer}")
+    return [name for _, name in sorted(found)]
+
+
+def insert_turn(grammar: Grammar, table: TableId, sequence: int, attempt: str) -> str:
+    """Takes a turn to load the batch after the one of ``sequence``; under the lock of the table."""
+    names = ", ".join(map(grammar.quote, _TURN))
     return (
-        f"SELECT ({guard(grammar, batch.table, reached)})"
-        f" AND (SELECT count(*) = 0 FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)})"
+        f"INSERT INTO {_name(grammar, TURNS)} ({names}) SELECT {_of(grammar, table)}, {int(sequence) + 1},"
+        f" {grammar.literal(attempt)}, coalesce(max({grammar.quote('turn')}), 0) + 1"
+        f" FROM {_name(grammar, TURNS)}{_where(grammar, table)}"
+    )
+
+
+def untouched(grammar: Grammar, batch: LoadableBatch, guarded: str) -> str:
+    """As the guard, and whether the slices that the batch touches are not written down yet: two loads may both have seen none."""
+    return (
+        f"SELECT ({guarded}) AND"
+        f" (SELECT count(*) = 0 FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)})"
     )
 
 

@@ -230,32 +230,43 @@ class SnowflakeGrammar(Grammar):
     def _lock_of(self, table: TableId) -> str:
         return self.relation(names.STAGE_SCHEMA, f"lock_{table.raw_name}")
 
-    def building(self, schema: str, name: str) -> str:
-        """A table that is being made and will take the place of another."""
-        return self.relation(names.STAGE_SCHEMA, f"new_{schema}.{name}")
+    def building(self, attempt: str) -> str:
+        """The table that an attempt makes, to take the place of another."""
+        return self.relation(names.STAGE_SCHEMA, f"new_{attempt}")
+
+    def unbuild(self, attempt: str) -> tuple[str, ...]:
+        return (self.create_schema(names.STAGE_SCHEMA), f"DROP TABLE IF EXISTS {self.building(attempt)}")
 
     def add_column(self, schema: str, name: str, column: Column) -> str:
         return f"ALTER TABLE {self.relation(schema, name)} ADD COLUMN IF NOT EXISTS {self.definition(column)}"
 
     def widen(
-        self, schema: str, name: str, column: Column, held: str
+        self, schema: str, name: str, columns: Sequence[tuple[Column, str]], attempt: str
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        target, here, kind = self.relation(schema, name), self.quote(column.name), self.type(column.type)
-        if types.only_precision(held, column.type):
-            return (f"ALTER TABLE {target} ALTER COLUMN {here} SET DATA TYPE {kind}",), ()
-        new = self.building(schema, name)
+        """More digits of the same scale in place; for anything else one table is made of the old one's rows."""
+        target, altered, cast = self.relation(schema, name), [], []
+        for column, held in columns:
+            here, kind = self.quote(column.name), self.type(column.type)
+            if types.only_precision(held, column.type):
+                altered.append(f"ALTER TABLE {target} ALTER COLUMN {here} SET DATA TYPE {kind}")
+            else:
+                cast.append(f"CAST({here} AS {kind}) AS {here}")
+        if not cast:
+            return tuple(altered), ()
+        new = self.building(attempt)
         return (
+            *altered,
             self.create_schema(names.STAGE_SCHEMA),
-            f"CREATE OR REPLACE TABLE {new} AS SELECT * REPLACE (CAST({here} AS {kind}) AS {here}) FROM {target}",
+            f"CREATE OR REPLACE TABLE {new} AS SELECT * REPLACE ({', '.join(cast)}) FROM {target}",
             self._exchanged(target, new),
         ), ()
 
     def replacing(
-        self, table: TableId, columns: Sequence[Column], placement: Placement, query: str
+        self, table: TableId, columns: Sequence[Column], placement: Placement, query: str, attempt: str
     ) -> tuple[str, ...]:
         """The long statement makes a table beside; the last one, which is short, puts it into the raw table's place. It
         keeps the rights that people have on it."""
-        new = self.building(table.raw_schema, table.table)
+        new = self.building(attempt)
         defined = ", ".join(map(self.definition, columns))
         return (
             self.create_schema(names.STAGE_SCHEMA),

@@ -111,7 +111,7 @@ class SnowflakeSession:
             raise
 
     def replace(self, guard: str, statements: Sequence[str]) -> None:
-        """The guard and the exchange, which copies nothing, are two requests in a row."""
+        """The exchange copies nothing. What it takes was made by this attempt; a later turn has dropped it."""
         *before, exchange = statements
         built = [found[1] for statement in before if (found := _BUILT.match(statement))]
         try:
@@ -119,7 +119,7 @@ class SnowflakeSession:
             if not self._true(guard):
                 raise Overtaken("Another load of the table was first.")
             self.tell(exchange, "put the new table in the place of the old")
-        except RelationMissing:  # another load of the table has exchanged it, and dropped what both had built
+        except RelationMissing:
             raise Transient("Another load of the table was in the way.", session_lost=False) from None
         finally:
             for table in built:
