@@ -1,10 +1,7 @@
 """Which columns a model's columns are made of, read off the SQL that dbt ran.
 
-dagster-dbt offers the same with an adapter of dbt in this process, which we keep out. Nothing is guessed:
-where the SQL cannot be followed there is no lineage, and never an error, since the table itself is good.
-
-A column's lineage is of its values: the columns in its expression, however many steps of the model it goes
-through. What merely chooses rows (joins, conditions, groups) is not part of it.
+dagster-dbt offers the same with an adapter of dbt in this process, which we keep out. ``column_lineage.py`` reads the
+SQL. A column's lineage is of its values: what merely chooses rows is not part of it.
 """
 
 from __future__ import annotations
@@ -13,29 +10,17 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import dagster as dg
 
+from data_platform.column_lineage import ColumnOf, Tables, columns_behind
 from data_platform.defs.shown import code_in_cell
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-
     from data_platform.defs.dbt_run import Models
     from data_platform.warehouses import Warehouse
-
-Tables = Mapping[tuple[str, str], Sequence[str]]
-"""Columns by schema and name."""
-
-
-class ColumnOf(NamedTuple):
-    """A column as the warehouse names it."""
-
-    schema: str
-    table: str
-    column: str
 
 
 class ColumnLineage:
@@ -100,66 +85,6 @@ class ColumnLineage:
                 for relation in warehouse.describe()
             }
         return self._described
-
-
-def columns_behind(sql: str, dialect: str, tables: Tables) -> dict[str, list[ColumnOf] | None] | None:
-    """Per column of a query, in lower case, the columns of ``tables`` in its expression; None for a
-    column, or for the whole query, that cannot be followed."""
-    from sqlglot.lineage import lineage  # Dagster's own dbt library has imported it already
-    from sqlglot.optimizer.scope import build_scope
-
-    try:
-        query = _qualified(sql, dialect, tables)
-        scope = build_scope(query) if query is not None else None
-        if query is None or scope is None:
-            return None
-        nodes = lineage(None, query, schema={}, dialect=dialect, scope=scope, trim_selects=False, copy=False)
-        return {name.lower(): _leaves(node, tables) for name, node in nodes.items()}
-    except Exception:  # another dialect's words, another shape of tree: whatever a parser may raise
-        return None
-
-
-def _qualified(sql: str, dialect: str, tables: Tables) -> exp.Expr | None:
-    """The query with the table of each column written out; None for what sqlglot would follow wrongly."""
-    from sqlglot import exp, parse_one
-    from sqlglot.optimizer.qualify import qualify
-    from sqlglot.schema import MappingSchema
-
-    query = parse_one(sql, dialect=dialect)
-    read = set()
-    for table in query.find_all(exp.Table):
-        table.set("catalog", None)  # there is but one warehouse
-        read.add((table.db.lower(), table.name.lower()))
-    by_position = all(not union.args.get("by_name") for union in query.find_all(exp.SetOperation))
-    if not by_position or any(select.args.get("windows") for select in query.find_all(exp.Select)):
-        return None
-    schema = MappingSchema(dialect=dialect)
-    for database, name in read & tables.keys():
-        table = exp.table_(exp.to_identifier(name, quoted=True), db=exp.to_identifier(database, quoted=True))
-        columns = dict.fromkeys(tables[database, name], "unknown")
-        schema.add_table(table, columns, dialect=dialect, match_depth=False)
-    query = qualify(query, schema=schema, dialect=dialect, validate_qualify_columns=False, identify=False)
-    return None if query.find(exp.TableColumn, exp.Columns) else query
-
-
-def _leaves(node: Any, tables: Tables) -> list[ColumnOf] | None:
-    from sqlglot import exp
-
-    found = set()
-    for leaf in node.walk():
-        if leaf.downstream:
-            continue
-        if not isinstance(leaf.expression, exp.Table):
-            if leaf.expression.find(exp.Column, exp.Placeholder):
-                return None
-            continue  # a constant, or rows counted
-        schema, table = leaf.expression.db.lower(), leaf.expression.name.lower()
-        wanted = exp.to_column(leaf.name).name.lower()
-        column = next((name for name in tables.get((schema, table), ()) if name.lower() == wanted), None)
-        if column is None:
-            return None
-        found.add(ColumnOf(schema, table, column))
-    return sorted(found)
 
 
 def _words(deps: Sequence[dg.TableColumnDep], behind: Sequence[ColumnOf]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from data_platform.warehouses.bigquery.config import BigQueryConfig
-from data_platform.warehouses.duckdb.config import DuckDBConfig
+from data_platform.warehouses.duckdb.config import PATH_VARIABLE, DuckDBConfig
 from data_platform.warehouses.ducklake.config import DuckLakeConfig
 from data_platform.warehouses.redshift.config import RedshiftConfig
 from data_platform.warehouses.snowflake.config import SnowflakeConfig
@@ -21,3 +21,6 @@ else:  # join the next kind with `|`; its `kind` tells them apart
         DuckDBConfig | DuckLakeConfig | RedshiftConfig | BigQueryConfig | SnowflakeConfig,
         Field(discriminator="kind"),
     ]
+
+IN_MEMORY = {PATH_VARIABLE: ":memory:"}
+"""What dbt's default output is given where no warehouse is read or written."""

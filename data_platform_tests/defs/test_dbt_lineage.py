@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_platform.defs.dbt_lineage import ColumnLineage, columns_behind
+from data_platform.column_lineage import columns_behind
+from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_run import Models
 from data_platform.warehouses import Relation
 

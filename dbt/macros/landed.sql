@@ -5,7 +5,12 @@
 {% macro landed(source_name, table_name, columns) -%}
     {%- set raw = source(source_name, table_name) if has_source(source_name, table_name) else none -%}
     {%- set there = {} -%}
-    {%- if execute and raw -%}
+    {%- if raw and var('whole_catalog', false) -%}
+        {%- for name, told in columns.items() %}
+            {%- set renamed = name if told is string else told[0] %}
+            {%- do there.update({renamed | lower: adapter.quote(renamed)}) -%}
+        {%- endfor -%}
+    {%- elif execute and raw -%}
         {%- set relation = adapter.get_relation(raw.database, raw.schema, raw.identifier) -%}
         {%- for column in (adapter.get_columns_in_relation(relation) if relation else []) -%}
             {%- do there.update({column.name | lower: adapter.quote(column.name)}) -%}

@@ -1,0 +1,218 @@
+"""Which columns a query's columns are made of, and which columns choose its rows, read off its SQL. Pure.
+
+Nothing is guessed: where the SQL cannot be followed there is no lineage, and never an error, since the query itself may
+be good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+    from sqlglot.optimizer.scope import Scope
+
+Tables = Mapping[tuple[str, str], Sequence[str]]
+"""Columns by schema and name, both in lower case."""
+
+
+class ColumnOf(NamedTuple):
+    """A column as the warehouse names it."""
+
+    schema: str
+    table: str
+    column: str
+
+
+def columns_behind(sql: str, dialect: str, tables: Tables) -> dict[str, list[ColumnOf] | None] | None:
+    """Per column of a query, in lower case, the columns of ``tables`` in its expression, however many steps of the
+    query it goes through; None for a column, or for the whole query, that cannot be followed. Columns that merely
+    choose rows (joins, conditions, groups) are not part of it."""
+    from sqlglot.lineage import lineage  # Dagster's own dbt library has imported it already
+    from sqlglot.optimizer.scope import build_scope
+
+    try:
+        query = _qualified(sql, dialect, tables)
+        scope = build_scope(query) if query is not None else None
+        if query is None or scope is None:
+            return None
+        nodes = lineage(None, query, schema={}, dialect=dialect, scope=scope, trim_selects=False, copy=False)
+        return {name.lower(): _leaves(node, tables) for name, node in nodes.items()}
+    except Exception:  # another dialect's words, another shape of tree: whatever a parser may raise
+        return None
+
+
+def columns_choosing_rows(sql: str, dialect: str, tables: Tables) -> frozenset[ColumnOf] | None:
+    """The columns of ``tables`` on which it depends which rows a query gives: those in joins, conditions, groups, limits
+    and DISTINCT, however many steps of the query lie between. None where the SQL cannot be followed."""
+    from sqlglot import exp
+    from sqlglot.optimizer.scope import traverse_scope
+
+    try:
+        query = _qualified(sql, dialect, tables)
+        if not isinstance(query, exp.Query):
+            return None
+        found: set[ColumnOf] = set()
+        for scope in traverse_scope(query):
+            for column in _choosing(scope):
+                found.update(_origins(scope, column, tables, frozenset()))
+            part = scope.expression
+            if isinstance(part, exp.SetOperation) and part.args.get("distinct"):
+                for selected in part.selects:
+                    found.update(_origins_of(scope, selected.alias_or_name, tables, frozenset()))
+        return frozenset(found)
+    except Exception:
+        return None
+
+
+def _choosing(scope: Scope) -> Iterator[exp.Column]:
+    """The columns of a SELECT that stand outside of its list, and all of them where it is DISTINCT."""
+    distinct = bool(scope.expression.args.get("distinct"))
+    for column in scope.columns:
+        place: exp.Expr = column
+        while place.parent is not None and place.parent is not scope.expression:
+            place = place.parent
+        if distinct or place.arg_key != "expressions":
+            yield column
+
+
+def _origins(
+    scope: Scope, column: exp.Column, tables: Tables, seen: frozenset[tuple[int, str]]
+) -> Iterator[ColumnOf]:
+    """The columns of ``tables`` behind a column that ``scope`` reads."""
+    from sqlglot import exp
+
+    around: Scope | None = scope
+    while around is not None and column.table not in around.sources:
+        around = around.parent
+    source: Any = around.sources[column.table] if around is not None else None
+    if isinstance(source, exp.Table):
+        known = tables.get((source.db.lower(), source.name.lower()), ())
+        yield ColumnOf(source.db.lower(), source.name.lower(), _spelled(column.name, known))
+    elif source is None:
+        raise ValueError("a column of no table")
+    else:
+        yield from _origins_of(source, column.name, tables, seen)
+
+
+def _origins_of(
+    scope: Scope, name: str, tables: Tables, seen: frozenset[tuple[int, str]]
+) -> Iterator[ColumnOf]:
+    """The columns of ``tables`` in the column ``name`` of what ``scope`` gives."""
+    from sqlglot import exp
+
+    if (id(scope), name) in seen:  # a recursive query
+        return
+    seen |= {(id(scope), name)}
+    query = scope.expression
+    if not isinstance(query, exp.Query):
+        raise ValueError("a column of what is no query")
+    names = [selected.alias_or_name.lower() for selected in query.selects]
+    position = names.index(name.lower())
+    for branch in scope.set_operation_scopes:
+        if isinstance(branch.expression, exp.Query):
+            yield from _origins_of(branch, branch.expression.selects[position].alias_or_name, tables, seen)
+    if not scope.set_operation_scopes:
+        for column in query.selects[position].find_all(exp.Column):
+            yield from _origins(scope, column, tables, seen)
+
+
+def _spelled(name: str, known: Sequence[str]) -> str:
+    return next((one for one in known if one.lower() == name.lower()), name.lower())
+
+
+def _qualified(sql: str, dialect: str, tables: Tables) -> exp.Expr | None:
+    """The query with the table of each column written out; None for what sqlglot would follow wrongly."""
+    from sqlglot import exp, parse_one
+    from sqlglot.optimizer.qualify import qualify
+    from sqlglot.schema import MappingSchema
+
+    query = parse_one(sql, dialect=dialect)
+    read = set()
+    for table in query.find_all(exp.Table):
+        table.set("catalog", None)  # there is but one warehouse
+        read.add((table.db.lower(), table.name.lower()))
+    by_position = all(not union.args.get("by_name") for union in query.find_all(exp.SetOperation))
+    if not by_position or any(select.args.get("windows") for select in query.find_all(exp.Select)):
+        return None
+    schema = MappingSchema(dialect=dialect)
+    for database, name in read & tables.keys():
+        table = exp.table_(exp.to_identifier(name, quoted=True), db=exp.to_identifier(database, quoted=True))
+        columns = dict.fromkeys(tables[database, name], "unknown")
+        schema.add_table(table, columns, dialect=dialect, match_depth=False)
+    query = qualify(query, schema=schema, dialect=dialect, validate_qualify_columns=False, identify=False)
+    return None if query.find(exp.TableColumn, exp.Columns) else query
+
+
+def _leaves(node: Any, tables: Tables) -> list[ColumnOf] | None:
+    from sqlglot import exp
+
+    found = set()
+    for leaf in node.walk():
+        if leaf.downstream:
+            continue
+        if not isinstance(leaf.expression, exp.Table):
+            if leaf.expression.find(exp.Column, exp.Placeholder):
+                return None
+            continue  # a constant, or rows counted
+        schema, table = leaf.expression.db.lower(), leaf.expression.name.lower()
+        wanted = exp.to_column(leaf.name).name.lower()
+        column = next((name for name in tables.get((schema, table), ()) if name.lower() == wanted), None)
+        if column is None:
+            return None
+        found.add(ColumnOf(schema, table, column))
+    return sorted(found)
+
+
+def expressions_of(sql: str, dialect: str, tables: Tables) -> dict[str, str]:
+    """Per column of a query, in lower case, the expressions through which it comes, as one text: it changes where the
+    column's meaning does, and not with spaces, comments or what other columns are. Empty for what cannot be followed."""
+    from sqlglot.lineage import lineage
+    from sqlglot.optimizer.scope import build_scope
+
+    try:
+        query = _qualified(sql, dialect, tables)
+        scope = build_scope(query) if query is not None else None
+        if query is None or scope is None:
+            return {}
+        nodes = lineage(None, query, schema={}, dialect=dialect, scope=scope, trim_selects=False, copy=False)
+        return {name.lower(): _as_text(node, dialect) for name, node in nodes.items()}
+    except Exception:
+        return {}
+
+
+def relations_in(sql: str, dialect: str) -> frozenset[tuple[str, str]]:
+    """Schema and name, in lower case, of each relation that a statement names with its schema."""
+    from sqlglot import exp, parse_one
+    from sqlglot.errors import SqlglotError
+
+    try:
+        found = parse_one(sql, dialect=dialect).find_all(exp.Table)
+        return frozenset((table.db.lower(), table.name.lower()) for table in found if table.db)
+    except SqlglotError:
+        return frozenset()
+
+
+def columns_asked_of(sql: str, dialect: str, relation: tuple[str, str]) -> list[str]:
+    """The columns that a query's parts name which read ``relation`` and nothing else: so many are known of it, though
+    nothing describes it."""
+    from sqlglot import exp, parse_one
+    from sqlglot.errors import SqlglotError
+    from sqlglot.optimizer.scope import traverse_scope
+
+    found: dict[str, None] = {}
+    try:
+        for scope in traverse_scope(parse_one(sql, dialect=dialect)):
+            sources = [one for one in scope.sources.values() if isinstance(one, exp.Table)]
+            if len(scope.sources) == 1 and [(one.db.lower(), one.name.lower()) for one in sources] == [
+                relation
+            ]:
+                found.update(dict.fromkeys(column.name for column in scope.columns))
+    except SqlglotError:
+        return []
+    return list(found)
+
+
+def _as_text(node: Any, dialect: str) -> str:
+    return "\n".join(sorted({one.expression.sql(dialect=dialect, comments=False) for one in node.walk()}))

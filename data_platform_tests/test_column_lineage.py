@@ -1,0 +1,75 @@
+"""Which columns choose the rows of a query, and the text of a column's meaning; ``defs/test_dbt_lineage.py`` has its values."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_platform.column_lineage import columns_asked_of, columns_choosing_rows, expressions_of, relations_in
+
+TABLES = {
+    ("s", "orders"): ["id", "userId", "revenue", "at"],
+    ("s", "items"): ["order_id", "price", "quantity"],
+}
+
+
+def choosing(sql: str) -> list[str] | None:
+    found = columns_choosing_rows(sql, "duckdb", TABLES)
+    return None if found is None else sorted(f"{one.table}.{one.column}" for one in found)
+
+
+@pytest.mark.parametrize(
+    "sql, expected",
+    [
+        ("select id, revenue from s.orders", []),
+        ("select id from s.orders where at > now()", ["orders.at"]),
+        ("select o.id from s.orders o join s.items i on o.id = i.order_id", ["items.order_id", "orders.id"]),
+        ("select USERID, sum(revenue) from s.orders group by 1 having max(at) is not null", ["orders.at", "orders.userId"]),
+        ("select id from s.orders qualify row_number() over (partition by userId order by at) = 1", ["orders.at", "orders.userId"]),
+        ("select id from s.orders order by revenue limit 3", ["orders.revenue"]),
+        ("select distinct userId from s.orders", ["orders.userId"]),
+        ("select id from s.orders where exists (select 1 from s.items i where i.order_id = orders.id)", ["items.order_id", "orders.id"]),
+        # Through steps: what the condition names is traced to where it comes from.
+        ("with t as (select id, revenue * 2 as twice from s.orders) select id from t where twice > 5", ["orders.revenue"]),
+        ("with t as (select id, sum(revenue) as s from s.orders group by id) select s from t", ["orders.id"]),
+        ("with u as (select id as k, at from s.orders union all select order_id, price from s.items) select k from u where at is not null", ["items.price", "orders.at"]),
+        ("select id from s.orders union select order_id from s.items", ["items.order_id", "orders.id"]),
+        ("select id from s.orders union all select order_id from s.items", []),
+    ],
+)  # fmt: skip
+def test_the_columns_on_which_the_rows_depend(sql: str, expected: list[str]) -> None:
+    assert choosing(sql) == expected
+
+
+@pytest.mark.parametrize("sql", ["", "selec id from", "pivot s.orders on id using sum(revenue)"])
+def test_what_cannot_be_followed_is_not_known_and_no_error(sql: str) -> None:
+    assert choosing(sql) is None
+    assert expressions_of(sql, "duckdb", TABLES) == {}
+
+
+def test_a_column_means_the_same_whatever_is_around_it() -> None:
+    one = expressions_of("select id, revenue * 2 as twice from s.orders", "duckdb", TABLES)
+    same = expressions_of(
+        "-- doubled\nselect revenue   *  2 as twice, at from s.orders where id > 1", "duckdb", TABLES
+    )
+    other = expressions_of("select revenue * 3 as twice from s.orders", "duckdb", TABLES)
+    assert one["twice"] == same["twice"] != other["twice"]
+
+
+def test_a_change_within_an_earlier_step_changes_what_a_column_means() -> None:
+    first, second = (
+        expressions_of(f"with t as (select revenue {sign} 1 as x from s.orders) select x from t", "duckdb", TABLES)["x"]
+        for sign in "+-"
+    )  # fmt: skip
+    assert first != second
+
+
+def test_relations_and_columns_that_a_statement_names() -> None:
+    sql = "with t as (select id from s.orders) select * from t join s.items on true"
+    assert relations_in(sql, "duckdb") == {("s", "orders"), ("s", "items")}
+    assert columns_asked_of("select a, b + 1 from raw.things where c", "duckdb", ("raw", "things")) == ["a", "b", "c"]  # fmt: skip
+    assert columns_asked_of("select a from raw.other", "duckdb", ("raw", "things")) == []
+
+
+def test_a_query_that_reads_itself_is_not_followed() -> None:
+    sql = "with recursive r as (select id, at from s.orders union all select r.id, r.at from r where r.at < now()) select id from r"  # fmt: skip
+    assert choosing(sql) is None
