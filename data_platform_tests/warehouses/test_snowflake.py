@@ -6,9 +6,7 @@ Over the emulator (``engines/snowflake``), by the client of the service. The wor
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +15,13 @@ import snowflake.connector.errors as sf
 from snowflake.connector.cursor import SnowflakeCursor
 
 from data_platform.errors import ConfigurationError, LoadRefused, WarehouseBusy, WarehouseError
-from data_platform.tables import Column, TableId
-from data_platform.warehouses import LoadResult, Warehouse
-from data_platform.warehouses.remote.engine import Transient
+from data_platform.tables import Column
 from data_platform.warehouses.remote.load import Loader
-from data_platform_tests.contracts.batches import COLUMNS, GONE, Chain
+from data_platform_tests.contracts.batches import COLUMNS, Chain
 from data_platform_tests.engines.snowflake.engine import SnowflakeServer
+from data_platform_tests.warehouses.exactly_once import ExactlyOnce, Fault, Trial, When
 
 CHANGING = re.compile(r"(INSERT|UPDATE|DELETE|CREATE|ALTER|TRUNCATE|MERGE)\b")
-OTHER = (*COLUMNS[:2], Column("total", "DOUBLE", ""), COLUMNS[3])
-Raises = Callable[[], Exception]
-FAULTS: dict[str, tuple[str, Raises]] = {
-    "cut before it is run": ("before", lambda: sf.OperationalError(msg="connection reset", errno=250003)),
-    "answer lost": ("after", lambda: sf.OperationalError(msg="timed out", errno=250003)),
-    "503": ("before", lambda: sf.ServiceUnavailableError(msg="HTTP 503", errno=290503)),
-    "token expired": (
-        "before",
-        lambda: sf.ProgrammingError(msg="Authentication token has expired.", errno=390114),
-    ),
-    "lock": ("before", lambda: sf.ProgrammingError(msg="has locked table", errno=625, sqlstate="57014")),
-}
-PAUSE = Loader._pause
-KINDS = ("merge", "slice", "append", "replace", "replace anew")
 
 
 class Watch:
@@ -78,169 +61,37 @@ def opened(
     snowflake_server.emptied(tmp_path)
 
 
-def a_chain(folder: Path, number: int) -> Chain:
-    return Chain(folder / f"t{number}", table=TableId("shop", f"t{number}"))
+@pytest.fixture
+def trial(opened: Callable[..., Any], watch: Watch, tmp_path: Path) -> Trial:
+    def lost() -> Exception:
+        return sf.OperationalError(msg="connection reset", errno=250003)
+
+    faults = {
+        "cut before it is run": Fault("before", lost),
+        "answer lost": Fault("after", lost),
+        "503": Fault("before", lambda: sf.ServiceUnavailableError(msg="HTTP 503", errno=290503)),
+        "token expired": Fault("before", lambda: sf.ProgrammingError(msg="token has expired.", errno=390114)),
+        "lock": Fault(
+            "before", lambda: sf.ProgrammingError(msg="has locked table", errno=625, sqlstate="57014")
+        ),
+    }
+    return Trial(opened, watch, tmp_path, faults, lost, "BEGIN TRANSACTION", "COMMIT")
 
 
-def batches(chain: Chain, kind: str) -> list[Any]:
-    """Two batches, the last of that kind."""
-    first = chain.next("replace", [(n, f"2026-01-0{1 + n % 3}", "a", 1) for n in range(6)])
-    marked = [(1, "2026-01-05", "b", 2, None), (2, None, "", 2, True), (9, None, "n", 2, None)]
-    match kind:
-        case "merge":
-            return [first, chain.next("merge", marked, columns=GONE, deleted="gone")]
-        case "slice":
-            return [first, chain.next("slice", [(1, "2026-01-02", "b", 2)], slices=["2026-01-02"])]
-        case "append":
-            return [first, chain.next("append", [(1, "2026-01-02", "b", 2), (9, "2026-01-02", "b", 2)])]
-        case "replace":
-            return [first, chain.next("replace", [(1, "2026-01-02", "b", 2), (8, None, None, 2)])]
-    return [first, chain.next("replace", [(1, "2026-01-02", "0.5", 2), (8, None, None, 2)], columns=OTHER)]
+class TestExactlyOnce(ExactlyOnce):
+    kind, step = "snowflake", 3
+    meet = ("append", "replace anew")
+    """Two INSERTs lock nothing by themselves."""
+
+    def kills(self, trial: Trial, calls: list[str], everything: bool) -> Iterable[tuple[int, When]]:
+        """By default around the end of the transaction alone: the emulator waits for the locks of a session that is gone."""
+        end = calls.index(trial.commits)
+        return [(at, "after") for at in (range(len(calls)) if everything else (end - 1, end))]
 
 
-def held(warehouse: Warehouse, table: TableId) -> tuple[Any, ...]:
-    """Rows, records, touched slices: everything that a load leaves."""
-    (described,) = warehouse.describe("raw_shop", table.table)
-    columns = sorted({name for name, _ in described.columns} - {"_batch_id"})
-    shown = ", ".join(map(warehouse.dialect.quote, columns))
-    rows = warehouse.query(f"SELECT {shown} FROM raw_shop.{table.table} ORDER BY id").rows
-    where = f"WHERE \"TABLE\" = '{table.table}'"
-    loaded = warehouse.query(
-        f"SELECT sequence, rows_inserted, rows_deleted FROM _data_platform.loaded_batches {where} ORDER BY 1"
-    ).rows
-    touched = warehouse.query(
-        f"SELECT sequence, slice, came, went, vacated FROM _data_platform.touched_slices {where} ORDER BY 1, 2"
-    ).rows
-    return columns, rows, loaded, touched
-
-
-def clean(
-    warehouse: Warehouse, watch: Watch, folder: Path, kind: str
-) -> tuple[LoadResult, tuple[Any, ...], list[str]]:
-    first, (made, parts) = batches(a_chain(folder, 1000 + KINDS.index(kind)), kind)
-    warehouse.load(*first)
-    before = len(watch.seen)
-    result = warehouse.load(made, parts)
-    return result, held(warehouse, made.table), watch.seen[before : before + len(watch.seen)]
-
-
-@contextmanager
-def breaking(
-    watch: Watch, at: int, when: str, error: Raises, *, for_good: bool = False
-) -> Iterator[list[str]]:
-    """The statement of number ``at`` fails; ``for_good``, and whatever comes after it."""
-    count, broken = [0], list[str]()
-
-    def fault(sql: str, now: str) -> None:
-        count[0] += now == "before"
-        if (count[0] == at + 1 and now == when and not broken) or (for_good and broken):
-            broken.append(sql)
-            raise error()
-
-    watch.fault = fault
-    try:
-        yield broken
-    finally:
-        watch.fault = None
-
-
-def loading(statements: list[str]) -> list[str]:
-    """Those of the load itself, of what was seen until the state was read."""
-    return statements[: next(n for n, sql in enumerate(statements) if "INFORMATION_SCHEMA" in sql)]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_load_goes_on_after_any_call_that_fails(
-    opened: Callable[..., Any], watch: Watch, tmp_path: Path, kind: str, request: pytest.FixtureRequest
-) -> None:
-    """By default a merge meets one fault at each third call; all of it with ``--warehouse snowflake``."""
-    every = on_demand(request, kind)
-    with opened() as warehouse:
-        expected, state, statements = clean(warehouse, watch, tmp_path, kind)
-        statements = loading(statements)
-        for at in range(0, len(statements), 1 if every else 3):
-            for number, name in enumerate(FAULTS):
-                if not every and number != at // 3 % len(FAULTS):
-                    continue
-                first, (made, parts) = batches(a_chain(tmp_path, at * 10 + number), kind)
-                warehouse.load(*first)
-                with breaking(watch, at, *FAULTS[name]) as broken:
-                    result = warehouse.load(made, parts)
-                assert broken, f"statement {at} was not met"
-                assert (result, held(warehouse, made.table)) == (expected, state), (name, broken[0])
-
-
-def on_demand(request: pytest.FixtureRequest, kind: str) -> bool:
-    every = request.config.getoption("--warehouse") == "snowflake"
-    if not every and kind != "merge":
-        pytest.skip("on demand: --warehouse snowflake")
-    return every
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_load_that_was_killed_at_any_call_is_made_again(
-    opened: Callable[..., Any], watch: Watch, tmp_path: Path, kind: str, request: pytest.FixtureRequest
-) -> None:
-    every = on_demand(request, kind)
-    gone = FAULTS["answer lost"][1]
-    with opened() as warehouse:
-        expected, state, statements = clean(warehouse, watch, tmp_path, kind)
-    statements = loading(statements)
-    points = range(len(statements)) if every else (statements.index("COMMIT") - 1, statements.index("COMMIT"))
-    for at in points:
-        first, (made, parts) = batches(a_chain(tmp_path, at), kind)
-        with opened() as warehouse:
-            warehouse.load(*first)
-            with breaking(watch, at, "after", gone, for_good=True) as broken, pytest.raises(Transient):
-                warehouse.load(made, parts)
-            assert broken
-        with opened() as warehouse:
-            again = warehouse.load(made, parts)
-            assert again in (expected, LoadResult(made.sequence, 0, 0, {}, 0))
-            assert held(warehouse, made.table) == state, statements[at]
-
-
-@pytest.mark.parametrize("kind", ["append", "replace anew"])
-def test_two_loads_of_one_batch_at_once_load_it_once(
-    opened: Callable[..., Any], watch: Watch, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both have asked the record and staged the batch before either goes on; two INSERTs lock nothing by themselves."""
-    monkeypatch.setattr(Loader, "_pause", PAUSE)
-    with opened() as warehouse:
-        expected, state, _ = clean(warehouse, watch, tmp_path, kind)
-        first, (made, parts) = batches(a_chain(tmp_path, 1), kind)
-        warehouse.load(*first)
-    meeting, met = threading.Barrier(2, timeout=20), threading.local()
-
-    def fault(sql: str, now: str) -> None:
-        if sql == "BEGIN TRANSACTION" and now == "before" and not getattr(met, "once", False):
-            met.once = True
-            meeting.wait()
-
-    watch.fault = fault
-    results: list[LoadResult] = []
-
-    def load() -> None:
-        with opened() as one:
-            results.append(one.load(made, parts))
-
-    threads = [threading.Thread(target=load) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    watch.fault = None
-    assert len(results) == 2 and expected in results
-    with opened() as warehouse:
-        assert held(warehouse, made.table) == state
-
-
-def test_what_a_batch_of_a_table_that_fits_costs(
-    opened: Callable[..., Any], watch: Watch, tmp_path: Path
-) -> None:
-    with opened() as warehouse:
-        _, _, statements = clean(warehouse, watch, tmp_path, "merge")
-    statements = loading(statements)
+def test_what_a_batch_of_a_table_that_fits_costs(trial: Trial) -> None:
+    with trial.opened() as warehouse:
+        _, _, statements = trial.clean(warehouse, "merge")
     changing = [sql for sql in statements if CHANGING.match(sql)]
     assert len(changing) <= 6, changing
     assert sum(sql.startswith("COPY INTO") for sql in statements) == 1
@@ -373,12 +224,10 @@ def test_a_database_that_was_loaded_into_meanwhile_is_not_replaced(
         assert warehouse.query("SELECT count(*) FROM raw_shop.orders").rows == [(2,)]
 
 
-def test_a_load_replaces_a_table_that_readers_never_miss(
-    opened: Callable[..., Any], watch: Watch, tmp_path: Path
-) -> None:
+def test_a_load_replaces_a_table_that_readers_never_miss(trial: Trial) -> None:
     """The table of another shape is made beside; what makes it the raw table is one statement that copies nothing."""
-    with opened() as warehouse:
-        _, _, statements = clean(warehouse, watch, tmp_path, "replace anew")
+    with trial.opened() as warehouse:
+        _, _, statements = trial.clean(warehouse, "replace anew")
     target = next(sql for sql in statements if " CLONE " in sql)
     assert target.startswith('CREATE OR REPLACE TABLE "RAW_SHOP"."T1004" CLONE') and target.endswith(
         "COPY GRANTS"
@@ -386,7 +235,7 @@ def test_a_load_replaces_a_table_that_readers_never_miss(
     assert not [sql for sql in statements if sql.startswith(('DROP TABLE IF EXISTS "RAW', "TRUNCATE"))]
 
 
-def test_a_wider_chain_is_replaced_in_place(opened: Callable[..., Any], watch: Watch, tmp_path: Path) -> None:
-    with opened() as warehouse:
-        _, _, statements = clean(warehouse, watch, tmp_path, "replace")
+def test_a_wider_chain_is_replaced_in_place(trial: Trial) -> None:
+    with trial.opened() as warehouse:
+        _, _, statements = trial.clean(warehouse, "replace")
     assert not [sql for sql in statements if " CLONE " in sql], "rows alone change: one transaction, no DDL"

@@ -1,7 +1,8 @@
 """Run by the Python of ``.engines/bigquery``: local-bigquery on a port of loopback, with what it lacks of the service.
 
 It forgets the digits of a NUMERIC in ALTER TABLE and leaves them out of INFORMATION_SCHEMA, forgets how a cloned table is
-partitioned, and fails on an option that is NULL and on bytes in Parquet; here it does as the service. It takes four things that the service refuses; here it refuses them too: digits that a type does not have, DELETE with USING, permanent DDL
+partitioned, fails on an option that is NULL and on bytes in Parquet, and says of two transactions that meet what its own engine
+says; here it does as the service. It takes four things that the service refuses; here it refuses them too: digits that a type does not have, DELETE with USING, permanent DDL
 in a transaction, and a query that may not be billed the least there is to bill.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from local_bigquery import app
+from local_bigquery import app, errors
 from local_bigquery.catalog import ddl, names, tables
 from local_bigquery.engine import database, types
 from local_bigquery.engine.database import quote
@@ -33,6 +34,7 @@ _DIGITS = {
 _alteration, _bigquery_type = ddl._alteration, types.bigquery_type
 _definition, _options, _projection = ddl._definition, ddl.options, load._projection
 _statement, _execute, _submit = query._statement, query._execute, runner.submit
+_from_duckdb = errors.from_duckdb
 
 
 def alteration(stored: Any, action: Any, reference: Any, evaluate: Any) -> Any:
@@ -142,10 +144,20 @@ def submit(project: str, job: str, configuration: Any, upload: str | None = None
     return _submit(project, job, configuration, upload)
 
 
+def from_duckdb(error: Exception, *more: Any) -> Any:
+    if "Failed to commit DuckLake transaction" in str(error):
+        return BigQueryError(
+            "invalidQuery", "Transaction is aborted due to concurrent update against table -"
+        )
+    return _from_duckdb(error, *more)
+
+
 def strengthen() -> None:
     STATUSES["bytesBilledLimitExceeded"] = (400, "INVALID_ARGUMENT")
     changed: list[tuple[Any, str, Callable[..., Any]]] = [
         (ddl, "_alteration", alteration),
+        (errors, "from_duckdb", from_duckdb),
+        (query, "from_duckdb", from_duckdb),
         (ddl, "_definition", definition),
         (ddl, "options", options),
         (load, "_projection", projection),

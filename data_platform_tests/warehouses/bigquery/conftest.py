@@ -14,6 +14,7 @@ from data_platform.warehouses.bigquery.client import open_client
 from data_platform.warehouses.bigquery.config import BigQueryConfig
 from data_platform.warehouses.bigquery.jobs import Jobs
 from data_platform.warehouses.bigquery.session import BigQuerySession
+from data_platform.warehouses.remote.load import Loader
 from data_platform.warehouses.remote.warehouse import RemoteWarehouse
 from data_platform_tests.contracts.batches import Chain
 from data_platform_tests.engines.bigquery.server import BigQueryServer
@@ -27,6 +28,7 @@ class World:
     config: BigQueryConfig
     proxy: FaultyProxy
     server: BigQueryServer
+    folder: Path
 
     @contextmanager
     def opened(self, **settings: Any) -> Iterator[RemoteWarehouse]:
@@ -37,7 +39,7 @@ class World:
 
         session = BigQuerySession(jobs, config.grammar(), config.maximum_bytes_billed)
         try:
-            yield RemoteWarehouse(session, config.grammar(), sleep=lambda seconds: None)
+            yield RemoteWarehouse(session, config.grammar())
         finally:
             session.close()
 
@@ -55,16 +57,19 @@ def word(method: str, path: str) -> str:
     if method == "POST":
         return "question" if "/queries" in path else "other"
     if method == "GET":
-        return "job" if "/jobs/" in path else "describe"
+        return "job" if "/jobs/" in path or "/queries/" in path else "describe"
     return "drop"
 
 
 @pytest.fixture
-def world(bigquery_server: BigQueryServer, tmp_path: Path) -> Iterator[World]:
+def world(
+    bigquery_server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     if bigquery_server.url is None:
         pytest.skip("faults are made before the emulator only")
+    monkeypatch.setattr(Loader, "_pause", lambda self, attempt: None)
     with faulty_proxy(bigquery_server.url) as proxy:
-        yield World(bigquery_server.config(tmp_path), proxy, bigquery_server)
+        yield World(bigquery_server.config(tmp_path), proxy, bigquery_server, tmp_path)
 
 
 @pytest.fixture

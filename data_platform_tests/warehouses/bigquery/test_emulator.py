@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-import requests
 
 from data_platform.duckdb_sql import duckdb_text, duckdb_token
-from data_platform.errors import DataPlatformError, LoadRefused, WarehouseError
+from data_platform.errors import LoadRefused, WarehouseError
 from data_platform.tables import Column
 from data_platform.warehouses.remote.warehouse import RemoteWarehouse
 from data_platform_tests.contracts.batches import COLUMNS, LAYOUT, RULED, TABLE, Chain, write_part
@@ -100,45 +98,6 @@ def test_an_answer_that_is_lost_or_late_loads_a_batch_once(
         loaded_once(warehouse)
 
 
-class Killed(BaseException):
-    """The process is gone: nothing more is sent."""
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", range(7))
-def test_a_process_that_is_killed_at_any_request_is_gone_on_from(
-    world: World,
-    chain: Chain,
-    at: int,
-    when: str,
-    monkeypatch: pytest.MonkeyPatch,
-    thorough: None,
-) -> None:
-    with world.opened() as warehouse:
-        warehouse.load(*chain.next("merge", RULED))
-    made, parts = chain.next("merge", AFTER)
-    sends, count = requests.Session.send, 0
-
-    def send(*arguments: Any, **settings: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count > at + 1 or (count == at + 1 and when == "before"):
-            raise Killed
-        answer = sends(*arguments, **settings)
-        if count == at + 1:
-            raise Killed
-        return answer
-
-    with monkeypatch.context() as patched:
-        patched.setattr(requests.Session, "send", send)
-        with pytest.raises(Killed), world.opened() as warehouse:
-            warehouse.load(made, parts)
-            raise Killed
-    with world.opened() as warehouse:
-        warehouse.load(made, parts)
-        loaded_once(warehouse)
-
-
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -158,29 +117,6 @@ def test_an_expired_token_and_a_quota_are_named_and_leave_nothing_half(
         world.proxy.faults.clear()
         assert records(warehouse) == [(1, 4, 0)]
         warehouse.load(made, parts)
-        loaded_once(warehouse)
-
-
-def test_two_loads_of_one_batch_at_once_load_it_once(world: World, chain: Chain, thorough: None) -> None:
-    with world.opened() as warehouse:
-        warehouse.load(*chain.next("merge", RULED))
-    made, parts = chain.next("merge", AFTER)
-    failed: list[DataPlatformError] = []
-
-    def load() -> None:
-        try:
-            with world.opened() as warehouse:
-                warehouse.load(made, parts)
-        except DataPlatformError as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=load) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
-    with world.opened() as warehouse:
         loaded_once(warehouse)
 
 
