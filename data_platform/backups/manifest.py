@@ -257,6 +257,7 @@ def _check(raw: Mapping[str, Any]) -> None:
                 "a column's type is invalid",
             )
             _must(isinstance(column["as_text"], bool), "a column is invalid")
+            _must(isinstance(column.get("held", ""), str), "a column is invalid")
     for file in raw["files"]:
         plain = file.get("plain_bytes")
         _must(isinstance(file["path"], str) and (plain is None or is_number(plain)), "a file is invalid")

@@ -14,7 +14,7 @@ from data_platform.backups.instance import unpack
 from data_platform.backups.manifest import BackupManifest, BackupTable
 from data_platform.errors import BackupDamaged, BackupError, DataPlatformError
 from data_platform.private_files import make_private
-from data_platform.warehouses.archive import Archivable, ArchivableConfig
+from data_platform.warehouses.archive import Archivable, ArchivableConfig, TrialConfig
 
 Progress = Callable[[str, int], None]
 """Called with a table and its rows, once they are restored."""
@@ -66,7 +66,7 @@ def restore(
     return report
 
 
-def drill(archive: Archive, which: str, trial: ArchivableConfig, root: Path) -> RestoreReport:
+def drill(archive: Archive, which: str, trial: TrialConfig, root: Path) -> RestoreReport:
     """Restore into the new warehouse ``trial``, which is deleted. Failures are in the report and not raised."""
     started = time.monotonic()
     manifest: BackupManifest | None = None

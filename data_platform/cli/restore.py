@@ -14,7 +14,6 @@ from data_platform.cli.options import (
     RootOption,
     open_project,
     output,
-    output_warehouse,
 )
 from data_platform.cli.output import plural, progress, say, say_json, size
 
@@ -41,7 +40,7 @@ def warehouse(
         typer.Option(
             "--into",
             metavar="NAME",
-            help="The warehouse to make: a file's path, or the engine's name for one, such as a dataset.",
+            help="The warehouse to make: the path of a file NAME.duckdb, or the engine's name for one, such as a dataset.",
             show_default=False,
         ),
     ],
@@ -57,8 +56,10 @@ def warehouse(
 ) -> None:
     """Restore a warehouse from a backup. It appears only when the fingerprint of every table matches."""
     platform = open_project(root, environment)
-    output_warehouse(platform, into, "--into")
-    from data_platform.sync.backup import restore_warehouse
+    from data_platform.sync.backup import restorable, restore_warehouse
+
+    if restorable(platform, into).traits.in_files:
+        output(Path(into), "--into")
 
     with progress("restoring") as bars:
         report = restore_warehouse(

@@ -21,6 +21,7 @@ from data_platform.backups.retention import expired
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.sync.platform import Platform
 from data_platform.warehouses.archive import ArchivableConfig, archivable
+from data_platform.warehouses.kinds import FILE_SUFFIX, in_file
 
 WAREHOUSE_MEMORY = "384MB"
 """Of the warehouse while it is backed up or restored: it spills beyond, and the rows under way need room too."""
@@ -156,10 +157,10 @@ def restore_warehouse(
     replace: bool = False,
     progress: restoring.Progress | None = None,
 ) -> RestoreReport:
-    """``which`` is ``latest``, a day or an id; ``into`` a file, where the engine's warehouses are files; ``copy`` the
-    archive. See ``backups.restore.restore``."""
+    """``which`` is ``latest``, a day or an id; ``into`` a file, or the engine's name of a warehouse (``restorable``);
+    ``copy`` the archive. See ``backups.restore.restore``."""
     chosen = archive(platform, copy)
-    target = _bounded(platform).elsewhere(into)
+    target = restorable(platform, into)
     return restoring.restore(
         chosen, chosen.chosen(which), target, platform.catalog.root, replace=replace, progress=progress
     )
@@ -184,6 +185,15 @@ def hold_drills(platform: Platform) -> list[RestoreReport]:
             trial = _bounded(platform).trial(folder)
             reports.append(restoring.drill(one, "latest", trial, platform.catalog.root))
     return reports
+
+
+def restorable(platform: Platform, into: str | os.PathLike[str]) -> ArchivableConfig:
+    """The warehouse that a restore makes. A name that ends as a DuckDB file's does is one, whatever the engine: so a backup can
+    be read where its engine is not. ``ConfigurationError`` for a name that the engine does not take."""
+    own = _bounded(platform)
+    if not own.traits.in_files and Path(into).suffix == FILE_SUFFIX:
+        return in_file(Path(into))
+    return own.elsewhere(into)
 
 
 def _bounded(platform: Platform) -> ArchivableConfig:

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredColumn:
-    """``as_text``: its values are backed up in their text form, which comes back as the same value."""
+    """``as_text``: its values are backed up in their text form, which comes back as the same value. ``held``: what the
+    engine calls its type, where that is another one than ``type``."""
 
     name: str
     type: str
     as_text: bool
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,13 @@ class ArchivableConfig(WarehouseConfig, Protocol):
     def bounded(self, memory: str) -> ArchivableConfig:
         """The same warehouse, opened within so much of this machine's memory, such as 384MB."""
 
-    def trial(self, folder: Path) -> ArchivableConfig:
-        """Another warehouse of the engine, for a restore that is thrown away: what of it can lie on this machine lies
-        in ``folder``."""
+    def trial(self, folder: Path) -> TrialConfig:
+        """Another warehouse, for a restore that is thrown away, of this engine or of one that runs on this machine: what of
+        it can lie here lies in ``folder``."""
+
+
+class TrialConfig(ArchivableConfig, Protocol):
+    """A warehouse that can be thrown away."""
 
     def remove(self, root: Path) -> None:
         """Everything in it, and itself."""

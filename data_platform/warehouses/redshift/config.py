@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_platform.errors import ConfigurationError
 from data_platform.warehouses import EngineError, Traits
+from data_platform.warehouses.archive import TrialConfig
 from data_platform.warehouses.dialect import Dialect
 from data_platform.warehouses.redshift.grammar import GRAMMAR
 
 if TYPE_CHECKING:
-    from data_platform.warehouses.remote.warehouse import RemoteWarehouse
+    from data_platform.warehouses.remote.archive import RemoteArchive
 
 NAME = r"^[a-z_][a-z0-9_$]{0,126}$"
 _ROLE = r"^(default|arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+)$"
@@ -28,7 +29,7 @@ class RedshiftConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    traits: ClassVar[Traits] = Traits(writers="many", archive=False, in_files=False)
+    traits: ClassVar[Traits] = Traits(writers="many", archive=True, in_files=False)
     dialect: ClassVar[Dialect] = GRAMMAR
 
     kind: Literal["redshift"] = Field(description="The engine.")
@@ -73,23 +74,23 @@ class RedshiftConfig(BaseModel):
     @contextmanager
     def open(
         self, root: Path, read_only: bool = False, *, files: Sequence[Path] = ()
-    ) -> Iterator[RemoteWarehouse]:
+    ) -> Iterator[RemoteArchive]:
         from data_platform.warehouses.redshift.session import RedshiftSession
         from data_platform.warehouses.redshift.staging import StagingFolder
-        from data_platform.warehouses.remote.warehouse import RemoteWarehouse
+        from data_platform.warehouses.remote.archive import RemoteArchive
 
         folder = StagingFolder(self.staging, self._s3)
         copy_as = "IAM_ROLE default" if self.iam_role == "default" else f"IAM_ROLE '{self.iam_role}'"
         session = RedshiftSession(self._connect, self.place(root), folder, copy_as, read_only)
         try:
-            yield RemoteWarehouse(session, GRAMMAR, read_only=read_only)
+            yield RemoteArchive(session, GRAMMAR, read_only=read_only)
         finally:
             session.close()
 
     @contextmanager
     def replace_atomically(
         self, root: Path, doing: str, *, files: Sequence[Path] = ()
-    ) -> Iterator[RemoteWarehouse]:
+    ) -> Iterator[RemoteArchive]:
         """A new database, made and renamed from ``dev``, which every cluster and workgroup has."""
         from data_platform.warehouses.redshift.databases import replaced
 
@@ -106,6 +107,15 @@ class RedshiftConfig(BaseModel):
 
     def waiting(self, seconds: float) -> RedshiftConfig:
         return self
+
+    def bounded(self, memory: str) -> RedshiftConfig:
+        return self  # what is done here of a backup is bounded anyway
+
+    def trial(self, folder: Path) -> TrialConfig:
+        """A file: a trial in the cluster would cost, and prove no more of the backup's objects."""
+        from data_platform.warehouses.kinds import in_file
+
+        return in_file(folder / "drill.duckdb")
 
     def exists(self, root: Path) -> bool:
         """Whether the database is there; an empty one is, too."""

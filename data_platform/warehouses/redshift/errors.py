@@ -123,8 +123,8 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"S3ServiceException:\s*Access ?Denied|AccessDenied|Status 403",
-        "the IAM role of COPY may not read the staged files. Grant it s3:GetObject and s3:ListBucket on the bucket of `staging` and on"
-        " that of the landing store.",
+        "the IAM role of COPY may not read the staged files, or that of UNLOAD not write them. Grant it s3:GetObject and s3:ListBucket on"
+        " the bucket of `staging` and on that of the landing store, and s3:PutObject on that of `staging`.",
     ),
     (
         r"NoSuchBucket|Status 404|NoSuchKey",

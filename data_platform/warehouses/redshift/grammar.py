@@ -11,9 +11,10 @@ from data_platform.errors import LoadRefused, UnsupportedType
 from data_platform.sql import literal
 from data_platform.tables import Column, TableId
 from data_platform.warehouses.dialect import Plain
-from data_platform.warehouses.redshift import types
+from data_platform.warehouses.redshift import backup_types, types
 from data_platform.warehouses.redshift.patterns import posix
 from data_platform.warehouses.remote.grammar import Grammar, Loadable, Placement
+from data_platform.warehouses.remote.kept import Kept
 
 LOCKS = "_data_platform_locks"
 """The schema of one empty table for each raw table: a load locks it, and readers of the raw table wait for nothing."""
@@ -151,6 +152,9 @@ class RedshiftGrammar(Grammar):
         if held in ("REAL", "DOUBLE PRECISION"):
             return f"CAST({sql} AS {_TEXT})"
         return self.key_text(sql, held)
+
+    def kept(self, held: str) -> Kept:
+        return backup_types.kept(held, self)
 
     def token(self, pieces: Sequence[str]) -> str:
         joined = " || CHR(31) || ".join(f"coalesce({piece}, '')" for piece in pieces)

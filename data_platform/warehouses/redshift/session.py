@@ -6,11 +6,14 @@ A stage is a temporary table of the connection, so that nobody else sees it and 
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import WarehouseError
+from data_platform.sql import literal
 from data_platform.warehouses import QueryResult, Relation
 from data_platform.warehouses.redshift import errors
 from data_platform.warehouses.redshift.grammar import GRAMMAR, LOCKS
@@ -42,29 +45,31 @@ class RedshiftSession:
         self._connection: Connection | None = None
         self._stages = 0
         """Temporary tables of the connection: with it they are gone."""
+        self._in_snapshot = False
 
     def ask(self, question: str, limit: int | None = None) -> QueryResult:
         for attempt in range(QUESTION_ATTEMPTS):
             try:
                 return self._ask(question, limit)
             except Transient:
-                if self._stages or attempt == QUESTION_ATTEMPTS - 1:
+                if self._stages or self._in_snapshot or attempt == QUESTION_ATTEMPTS - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
     def _ask(self, question: str, limit: int | None) -> QueryResult:
         with self._cursor("answer a question", errors.not_run) as cursor:
-            if self._read_only:  # a function that writes, called in a SELECT, fails
+            alone = self._read_only and not self._in_snapshot
+            if alone:  # a function that writes, called in a SELECT, fails
                 cursor.execute("BEGIN READ ONLY")
             try:
-                if self._read_only and limit is not None:  # the client takes all of an answer
+                if alone and limit is not None:  # the client takes all of an answer
                     cursor.execute(f"DECLARE asked CURSOR FOR {question.rstrip().rstrip(';')}")
                     question = f"FETCH FORWARD {limit} FROM asked"
                 cursor.execute(question)
                 described_ = cursor.description or []
                 rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
             finally:
-                if self._read_only:
+                if alone:
                     self._roll_back(cursor)
         names = tuple(_text(column[0]) for column in described_)
         types = tuple(str(column[1]) for column in described_)
@@ -86,13 +91,16 @@ class RedshiftSession:
             "SELECT c.table_schema, c.table_name, t.table_type, c.column_name, c.data_type, c.character_maximum_length,"
             " c.numeric_precision, c.numeric_scale FROM svv_columns c JOIN svv_tables t"
             " ON t.table_schema = c.table_schema AND t.table_name = c.table_name"
-            f" WHERE c.table_schema NOT LIKE 'pg\\\\_%' AND c.table_schema NOT IN ({hidden}){wanted}"
+            f" WHERE SUBSTRING(c.table_schema, 1, 3) <> 'pg_' AND c.table_schema NOT IN ({hidden}){wanted}"
             " ORDER BY c.table_schema, c.table_name, c.ordinal_position"
         )
         kinds: dict[tuple[str, str], str] = {}
         columns: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for schema_, table, kind, column, *type_ in found.rows:
-            kinds[schema_, table] = "view" if "VIEW" in str(kind).upper() else "table"
+            named = str(kind).upper()
+            kinds[schema_, table] = (
+                "view" if "VIEW" in named else "external" if "EXTERNAL" in named else "table"
+            )
             columns.setdefault((schema_, table), []).append((column, described(*type_)))
         return [
             Relation(schema_, table, kinds[schema_, table], tuple(held))
@@ -130,6 +138,31 @@ class RedshiftSession:
             if self._connection is not None:
                 with suppress(WarehouseError):
                     self._run(f"DROP TABLE IF EXISTS {name}", "drop a stage")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """One transaction, which writes nothing: it sees what was committed when it began. Whatever its level is called, Redshift's is
+        such a one."""
+        with self._cursor("begin a backup") as cursor:
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        self._in_snapshot = True
+        try:
+            yield
+        finally:
+            self._in_snapshot = False
+            if self._connection is not None:
+                self._roll_back(self._connection.cursor())
+
+    def filtered(self, schema: str, name: str) -> str | None:
+        return None
+
+    def unloaded(self, query: str, folder: Path) -> list[Path]:
+        with self._folder.unloading(uuid.uuid4().hex) as address:
+            self._run(
+                f"UNLOAD ({literal(query)}) TO {GRAMMAR.literal(address)} {self._copy_as} FORMAT AS PARQUET MANIFEST VERBOSE",
+                "unload a table for a backup by UNLOAD",
+            )
+            return self._folder.fetch(address, folder)
 
     def commit(self, transaction: Transaction) -> None:
         with self._cursor("apply a batch") as cursor:
@@ -175,9 +208,10 @@ class RedshiftSession:
         connected = self._connection is not None
         try:
             if self._connection is None:
-                if self._stages:
+                if self._stages or self._in_snapshot:
                     raise Transient(
-                        f"Redshift at {self._place} could not {doing}: the connection was lost, and what was staged with it.",
+                        f"Redshift at {self._place} could not {doing}: the connection was lost, and with it what was staged or the"
+                        " instant that a backup is of. Run again.",
                         session_lost=True,
                     )
                 self._connection = self._connect()

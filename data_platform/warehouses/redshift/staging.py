@@ -1,4 +1,5 @@
-"""The folder of an S3 bucket through which batches come: the manifest of each COPY, and files that are in no bucket yet.
+"""The folder of an S3 bucket through which batches come: the manifest of each COPY, and files that are in no bucket yet. What
+UNLOAD writes for a backup goes the other way.
 
 COPY is given a list of exactly the files of the batch, each of which must be there. A prefix would take whatever else lies
 below it.
@@ -17,6 +18,10 @@ from data_platform.warehouses.remote.engine import Staging, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+MANIFEST = "manifest"
+"""What UNLOAD calls its list of files, behind the name that it is given."""
 
 
 class StagingFolder:
@@ -57,6 +62,50 @@ class StagingFolder:
                 with suppress(Exception):  # a lifecycle rule of the bucket takes what is left
                     self._s3.delete_object(Bucket=self._bucket, Key=key)
 
+    @contextmanager
+    def unloading(self, identity: str) -> Iterator[str]:
+        """The address below which UNLOAD writes files and their manifest. They are gone at the end, where UNLOAD came to its own."""
+        folder = self._joined(f"unload_{identity}", "")
+        address = f"s3://{self._bucket}/{folder}"
+        try:
+            yield address
+        finally:
+            with suppress(Exception):  # a lifecycle rule of the bucket takes what is left
+                keys = [*self._unloaded(folder), f"{folder}{MANIFEST}"]
+                for key in keys:
+                    self._s3.delete_object(Bucket=self._bucket, Key=key)
+
+    def fetch(self, address: str, into: Path) -> list[Path]:
+        """The files below ``address`` that UNLOAD's manifest names, each of the size that it says; none where it wrote no manifest,
+        as it does for no row."""
+        folder = address.removeprefix(f"s3://{self._bucket}/")
+        found = []
+        with self._errors(f"What Redshift unloaded to {self.address} could not be read", "read it"):
+            for number, (key, size) in enumerate(self._unloaded(folder).items()):
+                path = into / f"{number:06}.parquet"
+                self._s3.download_file(self._bucket, key, str(path))
+                if size is not None and path.stat().st_size != size:
+                    raise WarehouseError(
+                        f"What Redshift unloaded to {self.address} has changed since: a file has {path.stat().st_size:,} bytes instead of"
+                        f" {size:,}. Find out who writes to `staging`, then run the backup again."
+                    )
+                found.append(path)
+        return found
+
+    def _unloaded(self, folder: str) -> dict[str, int | None]:
+        """The keys of UNLOAD's files, and their sizes."""
+        from botocore.exceptions import ClientError
+
+        try:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=f"{folder}{MANIFEST}")
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                return {}
+            raise
+        entries = json.loads(answer["Body"].read())["entries"]
+        start = f"s3://{self._bucket}/"
+        return {one["url"].removeprefix(start): one.get("meta", {}).get("content_length") for one in entries}
+
     def _send(self, staging: Staging, part: Path, number: int, sent: list[str]) -> str:
         key = self._key(staging, f"{number:04}.parquet")
         sent.append(key)
@@ -64,7 +113,10 @@ class StagingFolder:
         return f"s3://{self._bucket}/{key}"
 
     def _key(self, staging: Staging, name: str) -> str:
-        return "/".join(piece for piece in (self._prefix, staging.identity, name) if piece)
+        return self._joined(staging.identity, name)
+
+    def _joined(self, folder: str, name: str) -> str:
+        return f"{self._prefix}/{folder}/{name}" if self._prefix else f"{folder}/{name}"
 
     @property
     def _s3(self) -> Any:
@@ -73,11 +125,11 @@ class StagingFolder:
         return self._client
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, what: str = "", allowed: str = "write to it") -> Iterator[None]:
         from boto3.exceptions import S3UploadFailedError
         from botocore.exceptions import BotoCoreError, ClientError
 
-        what = f"The batch could not be sent to {self.address}, the `staging` of the warehouse"
+        what = what or f"The batch could not be sent to {self.address}, the `staging` of the warehouse"
         try:
             yield
         except (ClientError, S3UploadFailedError) as error:
@@ -90,7 +142,7 @@ class StagingFolder:
                 raise Transient(f"{what}: S3 answered {code}. Run again.", session_lost=False) from None
             raise WarehouseError(
                 f"{what}: S3 answered {code}. Check that the bucket is there and that the AWS credentials of this machine"
-                " may write to it."
+                f" may {allowed}."
             ) from None
         except BotoCoreError as error:
             self._client = None

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from data_platform.errors import UnsupportedType
 from data_platform.sql import literal, quoted
 from data_platform.tables import Column, Slice, TableId, is_day
 from data_platform.warehouses.dialect import Plain
+from data_platform.warehouses.remote.kept import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,21 @@ class Grammar(ABC):
 
     def greater(self, one: str, other: str) -> str:
         return f"CASE WHEN {one} > {other} THEN {one} ELSE {other} END"
+
+    # -- backups
+
+    def kept(self, held: str) -> Kept:
+        """How a backup keeps a column of the engine's type ``held``, in the words of ``Session.describe``. ``UnsupportedType`` for one
+        that Parquet does not keep exactly, and for a text that is no type."""
+        raise UnsupportedType(f"A backup does not keep columns of the type {held}.")
+
+    def at(self, relation: str, instant: str) -> str:
+        """``relation`` as it was at an instant (ISO), as a FROM item: for an engine that keeps its past."""
+        raise NotImplementedError
+
+    def in_cast(self, held: str) -> str:
+        """The type as CAST takes it."""
+        return held
 
     # -- tables
 

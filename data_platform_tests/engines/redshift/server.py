@@ -2,8 +2,8 @@
 
 Real here: the wire protocol with Redshift's own client, transactions, locks, errors and their SQLSTATE, temporary tables. The
 proxy drops start-up parameters that PostgreSQL refuses, rewrites what is spelled differently, refuses what Redshift does
-not have, and does COPY by itself, from an S3 server, with the rights and the checks of COPY's manifest. Not shown here:
-error 1023, limits of bytes, COPY's own reading of Parquet, sort keys, speed.
+not have, and does COPY and UNLOAD by itself, from and to an S3 server, with the rights and the checks of COPY's manifest. Not
+shown here: error 1023, limits of bytes, COPY's own reading of Parquet and UNLOAD's writing, sort keys, speed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from data_platform.sandbox.server import PostgresServer
 from data_platform.sql import literal
 from data_platform.warehouses.redshift.config import RedshiftConfig
 from data_platform_tests.engines.redshift.rewriting import Refused, as_postgres
+from data_platform_tests.engines.redshift.unloading import UNLOAD, Unwritable, described, unload
 from data_platform_tests.servers.objects import (
     ACCESS_KEY,
     BUCKET,
@@ -46,9 +47,11 @@ from data_platform_tests.servers.objects import (
 
 INSTALL = Path(__file__).with_name("install.sql").read_text()
 _COPY = re.compile(
-    r"COPY (?P<table>\S+) FROM '(?P<url>s3://[^']+)' IAM_ROLE (?:default|'(?P<role>[^']+)') FORMAT AS PARQUET MANIFEST",
+    r"COPY (?P<table>\S+) FROM '(?P<url>s3://[^']+)' IAM_ROLE (?:default|'(?P<reader>[^']+)') FORMAT AS PARQUET MANIFEST",
     re.I,
 )
+_BY_ITSELF = re.compile(f"{_COPY.pattern}|{UNLOAD.pattern}", re.I | re.S)
+"""Statements that the proxy does."""
 _KEPT_PARAMETERS = (b"user", b"database", b"application_name")
 _NOTHING = "DO $$ BEGIN END $$"
 """In the place of a statement that the proxy has done by itself."""
@@ -72,6 +75,10 @@ class RedshiftServer:
     fault: Callable[[str, str], None] | None = None
     refused_roles: set[str] = field(default_factory=set)
     copied: list[str] = field(default_factory=list)
+    writer: Any = None
+    """A client of S3 that may write, as the role of UNLOAD may."""
+    unloaded: list[str] = field(default_factory=list)
+    """What UNLOAD was told to write to."""
     databases: dict[Path, str] = field(default_factory=dict)
     open: set[socket.socket] = field(default_factory=set)
 
@@ -110,12 +117,15 @@ class ServerError(Exception):
 @contextmanager
 def stand_in(postgres: PostgresServer, objects: ObjectServer) -> Iterator[RedshiftServer]:
     """COPY reads from ``objects``, as the account that may only read."""
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=objects.url,
-        region_name="us-east-1",
-        aws_access_key_id=READER_KEY,
-        aws_secret_access_key=READER_SECRET,
+    s3, writer = (
+        boto3.client(
+            "s3",
+            endpoint_url=objects.url,
+            region_name="us-east-1",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )
+        for key, secret in ((READER_KEY, READER_SECRET), (ACCESS_KEY, SECRET_KEY))
     )
     environ = {
         "AWS_ENDPOINT_URL_S3": objects.url,
@@ -125,7 +135,7 @@ def stand_in(postgres: PostgresServer, objects: ObjectServer) -> Iterator[Redshi
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "TEST_REDSHIFT_PASSWORD": postgres.password,
     }
-    made = RedshiftServer(postgres, s3, environ)
+    made = RedshiftServer(postgres, s3, environ, writer=writer)
     with socket.create_server((HOST, 0)) as listener:
         made.port = listener.getsockname()[1]
         threading.Thread(target=_accept, args=(listener, made), daemon=True).start()
@@ -242,7 +252,7 @@ class _Proxied:
                     _portal, name, _ = body.split(b"\0", 2)
                     running = self.parsed[name]
                     self._begun(running, "")
-                    if _COPY.match(running):  # the copying ended the statement that was parsed
+                    if _BY_ITSELF.match(running):  # the copying ended the statement that was parsed
                         batch.append(_framed(b"P", name + b"\0" + _NOTHING.encode() + b"\0\0\0"))
             except (Refused, ServerError) as error:
                 self._refuse(error, ended=kind == b"Q")
@@ -268,7 +278,7 @@ class _Proxied:
         return True
 
     def _prepared(self, sql: str) -> str:
-        return _NOTHING if _COPY.match(sql) else as_postgres(sql)
+        return _NOTHING if _BY_ITSELF.match(sql) else as_postgres(sql)
 
     def _begun(self, sql: str, made: str) -> str:
         """A statement is about to be run: COPY is done here."""
@@ -276,7 +286,9 @@ class _Proxied:
         if self.made.fault is not None:
             self.made.fault(sql, "before")
         if found := _COPY.match(sql):
-            self._copy(found["table"].lower(), found["url"], found["role"])
+            self._copy(found["table"].lower(), found["url"], found["reader"])
+        elif found := UNLOAD.fullmatch(sql):
+            self._unload(found["query"].replace("''", "'"), found["to"], found["role"])
         return made
 
     def _after(self, sql: str) -> None:
@@ -314,6 +326,51 @@ class _Proxied:
                 )
                 self._copy_in(table, rows.read_bytes())
 
+    def _unload(self, query: str, to: str, role: str | None) -> None:
+        if role in self.made.refused_roles:
+            raise ServerError("XX000", "User arn:aws:redshift:... is not authorized to assume IAM Role")
+        types = self._described(as_postgres(query))
+        rows = self._copied_out(as_postgres(query))
+        self.made.unloaded.append(to)
+        try:
+            unload(self.made.writer, to, types, rows)
+        except Unwritable as error:
+            raise ServerError("XX000", str(error)) from None
+
+    def _described(self, query: str) -> list[tuple[str, int, int]]:
+        self.server.sendall(
+            _framed(b"P", b"\0" + query.encode() + b"\0\0\0") + _framed(b"D", b"S\0") + _framed(b"S", b"")
+        )
+        found: list[tuple[str, int, int]] = []
+        failed = None
+        while True:
+            kind, body = _message(self.server)
+            if kind == b"T":
+                found = described(body)
+            failed = body if kind == b"E" else failed
+            if kind == b"Z":
+                self._passed_on(failed, body)
+                return found
+
+    def _copied_out(self, query: str) -> bytes:
+        self.server.sendall(_framed(b"Q", f"COPY ({query}) TO STDOUT (FORMAT binary)".encode() + b"\0"))
+        data, failed = bytearray(), None
+        while True:
+            kind, body = _message(self.server)
+            if kind == b"d":
+                data += body
+            failed = body if kind == b"E" else failed
+            if kind == b"Z":
+                self._passed_on(failed, body)
+                return bytes(data)
+
+    def _passed_on(self, failed: bytes | None, status: bytes) -> None:
+        """What PostgreSQL says of an error, as the proxy's own."""
+        self.status = status
+        if failed is not None:
+            told = {piece[:1]: piece[1:].decode() for piece in failed.split(b"\0") if piece}
+            raise ServerError(told[b"C"], told[b"M"])
+
     def _fetched(self, url: str, length: int | None) -> bytes:
         from botocore.exceptions import ClientError
 
@@ -337,10 +394,7 @@ class _Proxied:
         failed = body if kind == b"E" else None
         while kind != b"Z":
             kind, body = _message(self.server)
-        self.status = body
-        if failed is not None:
-            told = {piece[:1]: piece[1:].decode() for piece in failed.split(b"\0") if piece}
-            raise ServerError(told[b"C"], told[b"M"])
+        self._passed_on(failed, body)
 
     def _simple(self, sql: str, quiet: bool) -> None:
         self.server.sendall(_framed(b"Q", sql.encode() + b"\0"))
