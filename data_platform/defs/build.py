@@ -15,6 +15,7 @@ from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
+from data_platform.defs.lapses import lapses_sensor
 from data_platform.defs.maintenance import maintenance_definitions
 from data_platform.defs.names import raw_key
 from data_platform.defs.probe_sensor import probe_sensor
@@ -60,6 +61,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
             *(probe_sensor(source, targets[source.name], whole, running=running) for source in sources),
             automation_sensor(runs, running=running),
             reporting_sensor(catalog, whole),
+            lapses_sensor(catalog, whole),
             alert_sensor(),
             retention_sensor(),
         ],

@@ -6,7 +6,7 @@ A check covers the whole table, so it has no partition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from data_platform.defs import shown
 from data_platform.defs.last_records import newest_of_run
 from data_platform.defs.names import COMPLETE, QUARANTINE, raw_key
 from data_platform.errors import DataPlatformError
-from data_platform.quality.checking import CheckKind
+from data_platform.quality.checking import CheckKind, LapsingKind
 from data_platform.quality.checking import CheckResult as KindResult
 from data_platform.quality.completeness import CompletenessReport
 from data_platform.quality.evaluate import RuleResult, evaluate
@@ -34,6 +34,8 @@ from data_platform.words import plural
 SLICES_SHOWN = 50
 ERROR = dg.AssetCheckSeverity.ERROR
 WARN = dg.AssetCheckSeverity.WARN
+GOOD_UNTIL = "good_until"
+"""In the metadata of a passing result: when it ends if nothing is loaded until then."""
 _OF_THE_LEDGER = (COMPLETE, QUARANTINE)
 """Checks that the warehouse alone does not answer."""
 
@@ -237,8 +239,15 @@ def _kind_result(table: Table, kind: CheckKind, result: KindResult) -> dg.AssetC
         passed=result.passed,
         description=result.text,
         severity=WARN if kind.severity == "warn" else ERROR,
-        metadata=dict(result.facts),
+        metadata=dict(result.facts) | ({GOOD_UNTIL: result.good_until} if result.good_until else {}),
     )
+
+
+def lapsed_result(
+    table: Table, kind: LapsingKind, facts: Mapping[str, Any], now: datetime, read_at: datetime | None
+) -> dg.AssetCheckResult:
+    """The result of a check whose passing result, with ``facts`` in its metadata, has ended."""
+    return _kind_result(table, kind, kind.lapsed(table.checks[kind.name], facts, now, read_at))
 
 
 def _not_synced(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""The checks that fail now. Each call only reads what was written since the last one.
+"""The checks that fail now, and those that pass. Each call only reads what was written since the last one.
 
 Dagster's own query for the latest evaluation of each check reads its whole history, and every event with it.
 This module remembers the numbers of the current evaluations. It queries only newer ones, and whether planned ones
@@ -26,6 +26,7 @@ NUMBER_SLACK = 1000
 """Evaluations whose number is lower than the newest one by less than this may have been committed after it."""
 AT_A_TIME = 500
 FAILED = AssetCheckExecutionRecordStatus.FAILED.value
+PASSED = AssetCheckExecutionRecordStatus.SUCCEEDED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,33 @@ class LatestChecks:
     _keys: frozenset[dg.AssetCheckKey] = frozenset()
     _reached: int = 0
     _anew_at: datetime | None = None
+    _read: dict[int, AssetCheckExecutionRecord] = field(default_factory=dict)
 
     def failed(
         self, instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey], now: datetime
     ) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord]:
         """The checks of ``keys`` whose last finished evaluation failed, even if others were planned since."""
+        return _records(instance, self._last(instance, keys, now, FAILED))
+
+    def passed(
+        self, instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey], now: datetime
+    ) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord]:
+        """The same of those that passed. A record that an earlier call has read is not read again."""
+        last = self._last(instance, keys, now, PASSED)
+        new = {number: key for number, key in last.items() if number not in self._read}
+        read = {record.id: record for record in _records(instance, new).values()}
+        self._read = {number: self._read[number] for number in last if number in self._read} | read
+        return {last[number]: record for number, record in self._read.items()}
+
+    def _last(
+        self, instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey], now: datetime, status: str
+    ) -> dict[int, dg.AssetCheckKey]:
+        """The numbers of the last finished evaluations that have ``status``."""
         known = self._anew_at is not None and now < self._anew_at and self._keys == frozenset(keys)
         if not (known and self._follow(instance)):
             self._ask_anew(instance, frozenset(keys))
             self._anew_at = now + ANEW_EVERY
-        failed = {row.id: row.key for row in _that_count(self._rows.values()) if row.status == FAILED}
-        return _records(instance, failed)
+        return {row.id: row.key for row in _that_count(self._rows.values()) if row.status == status}
 
     def _follow(self, instance: dg.DagsterInstance) -> bool:
         """Read new evaluations and verify the known ones; False if some of these are gone."""

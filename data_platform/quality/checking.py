@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
@@ -21,11 +21,12 @@ Fact = str | int | float | bool | None
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """``text`` is a sentence for people and ``facts`` are shown beside it; neither holds a value of a personal
-    column."""
+    column. ``good_until`` (ISO, UTC) is when a check that passes stops to pass if nothing is loaded until then."""
 
     passed: bool
     text: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    good_until: str | None = None
 
 
 class CheckKind(Protocol):
@@ -61,3 +62,26 @@ class CheckKind(Protocol):
 
     def evaluate(self, warehouse: Warehouse, table: TableId, settings: Any, now: datetime) -> CheckResult:
         """Ask the raw table, by the warehouse's dialect. A DataPlatformError is a check that fails."""
+
+
+@runtime_checkable
+class LapsingKind(CheckKind, Protocol):
+    """A kind whose passing result ends by itself, ``good_until``. Then no load has happened since the evaluation, so
+    the warehouse need not be asked."""
+
+    def lapsed(
+        self, settings: Any, facts: Mapping[str, Any], now: datetime, read_at: datetime | None
+    ) -> CheckResult:
+        """The failing result at ``now``, after ``good_until``. ``facts`` are those of the result that passed, ``read_at``
+        is when the source was read last, None if that is not known."""
+
+
+def stopped(needed: datetime, read_at: datetime | None) -> tuple[Fact, str]:
+    """Which side stopped, ``source``, ``sync`` or ``unknown``, where data should have come by ``needed`` and did not; and
+    a sentence about it. A read after ``needed`` would have found the data."""
+    if read_at is None:
+        return "unknown", "It is not known when the source was read."
+    at = f"{read_at:%Y-%m-%d %H:%M} UTC"
+    if read_at >= needed:
+        return "source", f"The source was read at {at} and had none, so the source itself stopped."
+    return "sync", f"The source was last read at {at}, before that, so the sync stopped."

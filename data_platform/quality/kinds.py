@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from data_platform.quality.arrives import Arrives
 from data_platform.quality.checking import CheckKind
 from data_platform.quality.delivered import Delivered
 from data_platform.quality.newest import NewestData
 
-KINDS: tuple[CheckKind, ...] = (NewestData(), Delivered())
+KINDS: tuple[CheckKind, ...] = (NewestData(), Arrives(), Delivered())
 
 
 def names() -> tuple[str, ...]:

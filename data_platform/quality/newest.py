@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 from pydantic import Field
 
-from data_platform.quality.checking import CheckResult
+from data_platform.quality.checking import CheckResult, stopped
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
@@ -52,7 +52,37 @@ class NewestData:
             "age_hours": "unknown" if found.age_hours is None else round(found.age_hours, 2),
             "age_hours_max": found.age_hours_max,
         }
-        return CheckResult(found.passed, found.text, facts)
+        if found.good_until is None:
+            return CheckResult(found.passed, found.text, facts)
+        if found.passed:
+            return CheckResult(True, found.text, facts, found.good_until.isoformat())
+        return _with_reason(
+            CheckResult(False, found.text, facts), found.good_until, read_at(warehouse, table)
+        )
+
+    def lapsed(
+        self,
+        settings: NewestDataSettings,
+        facts: Mapping[str, Any],
+        now: datetime,
+        read_at: datetime | None,
+    ) -> CheckResult:
+        newest = datetime.fromisoformat(str(facts["newest"]))
+        good_until = datetime.fromisoformat(str(facts["good_until"]))
+        age = (now - good_until).total_seconds() / 3600 + settings.max_age_hours
+        found = Newest(settings.column, newest.isoformat(), age, settings.max_age_hours)
+        told = {"newest": found.newest, "age_hours": round(age, 2), "age_hours_max": settings.max_age_hours}
+        return _with_reason(CheckResult(False, found.text, told), good_until, read_at)
+
+
+def _with_reason(result: CheckResult, needed: datetime, read_at: datetime | None) -> CheckResult:
+    side, sentence = stopped(needed, read_at)
+    return CheckResult(False, f"{result.text} {sentence}", {**result.facts, "stopped": side})
+
+
+def read_at(warehouse: Warehouse, table: TableId) -> datetime | None:
+    at = warehouse.reads().get(table)
+    return datetime.fromisoformat(at) if at else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +94,8 @@ class Newest:
     newest: str | None
     age_hours: float | None
     age_hours_max: float
+    good_until: datetime | None = None
+    """When it is too old, in UTC."""
 
     @property
     def passed(self) -> bool:
@@ -91,14 +123,19 @@ def newest_data(
     found = warehouse.query(f"SELECT {micros} FROM {raw}").rows[0][0]
     if found is None:
         return Newest(column, None, None, age_hours_max)
-    newest = datetime.fromtimestamp(found / 1_000_000, tz=now.tzinfo)
-    if _holds_days(warehouse, table, column):
-        age_hours = max((now - newest - timedelta(days=1)).total_seconds() / 3600, 0.0)
-    else:
-        age_hours = (now - newest).total_seconds() / 3600
-    return Newest(column, newest.isoformat(), age_hours, age_hours_max)
+    newest = datetime.fromtimestamp(found / 1_000_000, tz=UTC)
+    days = holds_days(warehouse, table, column)
+    counted_from = newest + timedelta(days=1) if days else newest
+    age_hours = (now - counted_from).total_seconds() / 3600
+    return Newest(
+        column,
+        newest.isoformat(),
+        max(age_hours, 0.0) if days else age_hours,
+        age_hours_max,
+        counted_from + timedelta(hours=age_hours_max),
+    )
 
 
-def _holds_days(warehouse: Warehouse, table: TableId, column: str) -> bool:
+def holds_days(warehouse: Warehouse, table: TableId, column: str) -> bool:
     described = warehouse.describe(table.raw_schema, table.table)
     return any(dict(one.columns).get(column, "").upper().endswith("DATE") for one in described)

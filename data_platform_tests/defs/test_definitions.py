@@ -101,6 +101,7 @@ def test_in_production_everything_runs_and_locally_only_what_starts_nothing(mani
     production = contents(build(shop_alone(), "prod"))
     assert {name for name, status in local["sensors"].items() if status == "RUNNING"} == {
         "alerts",
+        "lapsed_checks",
         "report_batches",
         "tidy_records",
     }
