@@ -34,6 +34,15 @@ class Format(StrEnum):
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement; - reads it from standard input.")],
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.table,
+    bind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bind",
+            metavar="VALUE",
+            help="The value of the next ? in the statement, as a text. Repeat it for each.",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -71,26 +80,28 @@ def query(
     most = limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
     platform = open_project(root, environment, whole=False)
     # Fetch one row more than is shown, to see whether there are more.
-    result = ask(platform, text, most + 1 if most else None, itself=warehouse)
+    result = ask(platform, text, most + 1 if most else None, bind or (), itself=warehouse)
     rows = result.rows[:most] if most else result.rows
     show(result, rows, format, formulas_as_text=spreadsheet)
     if len(rows) < len(result.rows):
         remark(f"There are more than these {plural(most, 'row')}: --limit 0 shows all.")
 
 
-def ask(platform: Platform, text: str, limit: int | None, *, itself: bool) -> QueryResult:
-    """The result from the publication where there is one that holds what ``text`` names, else from the warehouse. A note
+def ask(
+    platform: Platform, text: str, limit: int | None, bound: Sequence[str] = (), *, itself: bool
+) -> QueryResult:
+    """The result, with ``bound`` in the place of each ``?``, from the publication where there is one that holds what ``text`` names, else from the warehouse. A note
     tells which was read, and as of when."""
     from data_platform.sync import publish as publishing
 
     if itself or not publishing.is_there(platform):
-        return _of_warehouse(platform, text, limit)
+        return _of_warehouse(platform, text, limit, bound)
     with publishing.published(platform) as (copy, publication):
         made = datetime.fromisoformat(publication.made_at)
         age = ago(made, platform.clock())
         which = f"the publication of {made:%Y-%m-%d %H:%M:%S} UTC ({age}), {publishing.place(platform)}"
         try:
-            result = copy.query(text, limit=limit)
+            result = copy.query(text, bound, limit)
         except UnknownRelation:
             remark(f"The statement names a table that is not in {which}.")
         except QueryFailed:
@@ -99,12 +110,12 @@ def ask(platform: Platform, text: str, limit: int | None, *, itself: bool) -> Qu
         else:
             remark(f"Read from {which}. --warehouse reads the warehouse itself.")
             return result
-    return _of_warehouse(platform, text, limit)
+    return _of_warehouse(platform, text, limit, bound)
 
 
-def _of_warehouse(platform: Platform, text: str, limit: int | None) -> QueryResult:
+def _of_warehouse(platform: Platform, text: str, limit: int | None, bound: Sequence[str]) -> QueryResult:
     with platform.warehouse(read_only=True) as warehouse:
-        result = warehouse.query(text, limit=limit)
+        result = warehouse.query(text, bound, limit)
     if platform.environment.publish is not None:
         remark("Read from the warehouse itself, as it is now.")
     return result

@@ -217,7 +217,9 @@ class Warehouse(Protocol):
         for each are rows of one key and version on both sides that differ all the same: 0 where only the
         source moved on."""
 
-    def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult: ...
+    def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
+        """The result of one statement, at most ``limit`` rows of it. The engine binds ``parameters``, texts, numbers, booleans,
+        dates and times, to the ``?`` of the statement in their order. ``QueryFailed`` where it does not run."""
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]: ...
 

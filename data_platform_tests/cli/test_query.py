@@ -151,6 +151,13 @@ def test_every_way_to_ask_is_answered(cli: Cli, warehouse: Path, sql: str) -> No
     assert result.code == 0, result.err
 
 
+def test_values_are_bound_to_the_places_of_a_statement(cli: Cli, warehouse: Path) -> None:
+    sql = "select n, ? as t from numbers where n < cast(? as int) order by n"
+    result = cli("query", sql, "--bind", "it's", "--bind", "2", "-f", "csv")
+    assert (result.code, result.out) == (0, "n,t\n0,it's\n1,it's\n"), result.err
+    assert cli("query", sql, "--bind", "it's").code == 5
+
+
 def test_a_query_does_not_see_our_own_variables(cli: Cli, warehouse: Path) -> None:
     for name in ("rows", "parameters", "described"):
         assert cli("query", f"from {name}").code == 5

@@ -123,6 +123,7 @@ SAMPLE = (
     "test_what_a_dialect_cannot_say_is_refused_and_no_pass",
     "test_a_new_warehouse_appears_whole_or_not_at_all",
     "test_reads_are_remembered",
+    "test_values_are_bound_and_are_no_part_of_a_statement",
     "test_each_rule_says_of_each_value_what_it_says_anywhere",
     "test_rows_are_kept_and_replaced",
     "test_a_transaction_that_fails_keeps_what_was_there",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -13,7 +14,7 @@ from data_platform.errors import QueryFailed, WarehouseError
 from data_platform.tables import Fingerprint, Slice, Tally
 from data_platform.warehouses import Look, Warehouse
 from data_platform_tests.contracts.batches import COLUMNS, LAYOUT, TABLE, Chain, write_part
-from data_platform_tests.contracts.engines import raw
+from data_platform_tests.contracts.engines import Engine, raw
 from data_platform_tests.slices import duckdb_slice
 
 
@@ -48,6 +49,28 @@ def test_query_and_describe(warehouse: Warehouse, chain: Chain) -> None:
     relation = warehouse.describe("raw_shop", "orders")
     assert [(r.schema, r.name, r.kind) for r in relation] == [("raw_shop", "orders", "table")]
     assert [name for name, _ in relation[0].columns][-2:] == ["_batch_id", "_loaded_at"]
+
+
+def test_values_are_bound_and_are_no_part_of_a_statement(
+    engine: Engine, tmp_path: Path, chain: Chain
+) -> None:
+    """By the warehouse that loads, and by one that was opened to be read."""
+    notes = ["it's", 'a "b" \\ ? % -- /* $1', "", "ü 🦆", "a' OR '1' = '1"]
+    with engine.open(tmp_path) as warehouse:
+        warehouse.load(*chain.next("merge", [(n, "2026-01-01", note, 1) for n, note in enumerate(notes)]))
+        sql = f"SELECT id FROM {raw(warehouse)} WHERE note = ? AND note <> '?' AND id >= ? ORDER BY id"
+        for number, note in enumerate(notes):
+            assert warehouse.query(sql, [note, number]).rows == [(number,)]
+        assert warehouse.query(sql, [notes[0], 1]).rows == []
+    with engine.open(tmp_path, read_only=True) as warehouse:
+        assert warehouse.query(sql, [notes[4], 0], limit=1).rows == [(4,)]
+        cast = (
+            f"SELECT count(*) FROM {raw(warehouse)} WHERE id = CAST(? AS {warehouse.dialect.type('BIGINT')})"
+        )
+        assert warehouse.query(cast, ["3"]).rows == [(1,)]
+        for few in ([], ["a"], ["a", 1, 2]):
+            with pytest.raises(QueryFailed, match="did not run"):
+                warehouse.query(sql, few)
 
 
 def test_tallies_are_rows_and_versions(warehouse: Warehouse, chain: Chain) -> None:

@@ -95,6 +95,7 @@ def test_a_reader_asks_one_question_and_changes_nothing(redshift: RedshiftServer
             with pytest.raises(QueryFailed, match="did not run"):
                 warehouse.query(statement)
         assert warehouse.query("SELECT 1 AS one UNION ALL SELECT 2", limit=1).rows == [(1,)]
+        assert warehouse.query("SELECT 7 % 4, '%'").rows == [(3, "%")], "% is no sign of the client's"
     redshift.emptied(tmp_path)
 
 

@@ -71,9 +71,9 @@ class StoppingSnowflake(SnowflakeSession):
 class StoppingBigQuery(BigQuerySession):
     stop: Pause
 
-    def ask(self, question: str, limit: int | None = None) -> Any:
+    def ask(self, question: str, *more: Any) -> Any:
         self.stop(question)
-        return super().ask(question, limit)
+        return super().ask(question, *more)
 
     def columns(self, schema: str, name: str) -> Mapping[str, str]:
         self.stop(f"columns of {schema}.{name}")

@@ -51,10 +51,13 @@ class BigQuerySession:
 
     # -- questions
 
-    def ask(self, question: str, limit: int | None = None) -> QueryResult:
+    def ask(self, question: str, limit: int | None = None, parameters: Sequence[Any] = ()) -> QueryResult:
         from google.cloud import bigquery
 
         config = bigquery.QueryJobConfig(labels=LABELS)
+        config.query_parameters = [
+            bigquery.ScalarQueryParameter(None, types.of_value(one), one) for one in parameters
+        ]
         if self._billed is not None:
             config.maximum_bytes_billed = self._billed
 

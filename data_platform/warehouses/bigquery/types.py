@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from data_platform.column_types import holds
-from data_platform.errors import UnsupportedType
+from data_platform.errors import QueryFailed, UnsupportedType
 
 CELL_BYTES_MAX = 10 * 1024 * 1024
 """What BigQuery takes of one text or byte string when it loads a file."""
@@ -26,6 +29,16 @@ _SAME = {
     "UBIGINT": "NUMERIC(20)",
 }
 _ALIASES = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE", "TEXT": "VARCHAR", "INT": "INTEGER", "BOOL": "BOOLEAN"}
+_OF_VALUES: Sequence[tuple[type, str]] = (
+    (bool, "BOOL"),  # which is an int, too
+    (int, "INT64"),
+    (float, "FLOAT64"),
+    (str, "STRING"),
+    (bytes, "BYTES"),
+    (date, "DATE"),
+    (time, "TIME"),
+    (type(None), "STRING"),
+)
 _DECIMAL = re.compile(r"DECIMAL\((\d+), *(\d+)\)")
 _HELD = re.compile(r"(BIG)?NUMERIC(?:\((\d+)(?:, *(\d+))?\))?")
 _WITHOUT_DIGITS = {None: (38, 9), "BIG": (76, 38)}
@@ -50,6 +63,22 @@ def of_landed(landed: str) -> str:
     raise UnsupportedType(
         f"BigQuery has no type that keeps every value of {landed}. Say `as: {{<column>: text}}` for the column in the"
         " catalog, or leave it out with `exclude`."
+    )
+
+
+def of_value(value: Any) -> str:
+    """The type of a bound value. ``QueryFailed`` for one of no type of BigQuery's."""
+    if isinstance(value, Decimal):
+        _, figures, exponent = value.as_tuple()
+        after = max(0, -int(exponent)) if isinstance(exponent, int) else 0
+        return "NUMERIC" if after <= 9 and len(figures) - after <= 29 else "BIGNUMERIC"
+    if isinstance(value, datetime):
+        return "TIMESTAMP" if value.tzinfo else "DATETIME"
+    for kind, name in _OF_VALUES:
+        if isinstance(value, kind):
+            return name
+    raise QueryFailed(
+        f"The query did not run: BigQuery binds no {type(value).__name__}. Bind a text, a number, a boolean, a date or a time."
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from data_platform.errors import QueryFailed, WarehouseError
 from data_platform.warehouses import QueryResult, Relation
@@ -86,8 +86,8 @@ class Session(Protocol):
     by itself that changes something: ``load.py`` does, because it can ask whether it was done. It makes a new connection
     (new credentials, too) when it is called after ``session_lost``."""
 
-    def ask(self, question: str, limit: int | None = None) -> QueryResult:
-        """The answer to one SELECT, at most ``limit`` rows of it. Integers of any size come as ``int``, exact decimals as
+    def ask(self, question: str, limit: int | None = None, parameters: Sequence[Any] = ()) -> QueryResult:
+        """The answer to one SELECT, at most ``limit`` rows of it. The engine binds ``parameters`` to its ``?`` in their order. Integers of any size come as ``int``, exact decimals as
         ``Decimal`` or ``int``, texts as ``str``, NULL as None. Changes nothing, so it may be sent again on its own.
         ``RelationMissing`` where a table of it is not there; ``QueryFailed`` for a statement that is wrong; both begin with
         "The query did not run:"."""

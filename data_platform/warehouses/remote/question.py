@@ -5,8 +5,8 @@ from __future__ import annotations
 from data_platform.errors import QueryFailed
 
 
-def check_question(sql: str, dialect: str) -> None:
-    """``QueryFailed`` unless ``sql`` is one SELECT, by the grammar of its engine in ``sqlglot``. Rights in the engine are the
+def check_question(sql: str, dialect: str, parameters: int = 0) -> None:
+    """``QueryFailed`` unless ``sql`` is one SELECT, by the grammar of its engine in ``sqlglot``, with a ``?`` for each of ``parameters``. Rights in the engine are the
     stronger fence: a role that may only read."""
     import sqlglot
     from sqlglot import exp
@@ -25,4 +25,9 @@ def check_question(sql: str, dialect: str) -> None:
         raise QueryFailed(
             "The query did not run: a read-only statement is a SELECT that writes nothing. Any other statement may change"
             " something, and this command only reads."
+        )
+    places = sum(1 for _ in one.find_all(exp.Placeholder))
+    if places != parameters:
+        raise QueryFailed(
+            f"The query did not run: it has {places} places (?) for {parameters} bound values. Bind a value for each, in their order."
         )

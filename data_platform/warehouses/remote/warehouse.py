@@ -99,11 +99,9 @@ class RemoteWarehouse:
         return compare.altered(self.session, self.grammar, table, layout, columns, parts, slices)
 
     def query(self, sql: str, parameters: Sequence[Any] = (), limit: int | None = None) -> QueryResult:
-        if parameters:
-            raise QueryFailed("The query did not run: this warehouse takes no parameters beside a statement.")
         if self.read_only:
-            check_question(sql, self.grammar.name)
-        return self.session.ask(sql, limit)
+            check_question(sql, self.grammar.name, len(parameters))
+        return self.session.ask(sql, limit, parameters)
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]:
         return self.session.describe(schema, name)

@@ -75,6 +75,7 @@ class Connector:
             "authenticator": "SNOWFLAKE_JWT",
             "session_parameters": {**SETTINGS, **seconds},
             "application": "data_platform",
+            "paramstyle": "qmark",  # the server binds
             "login_timeout": min(LOGIN_SECONDS, config.timeout_seconds),
             "network_timeout": config.timeout_seconds,
             "client_prefetch_threads": 1,

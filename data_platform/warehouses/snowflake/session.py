@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_platform.warehouses import QueryResult, Relation
 from data_platform.warehouses.remote.engine import Overtaken, RelationMissing, Staging, Transaction, Transient
@@ -36,8 +36,8 @@ class SnowflakeSession:
 
     # -- questions
 
-    def ask(self, question: str, limit: int | None = None) -> QueryResult:
-        answer = self._send(question, "answer a question", limit=limit)
+    def ask(self, question: str, limit: int | None = None, parameters: Sequence[Any] = ()) -> QueryResult:
+        answer = self._send(question, "answer a question", limit=limit, parameters=parameters)
         names_ = tuple(names.landed(column.name) for column in answer.columns)
         return QueryResult(names_, answer.types(), answer.values())
 
@@ -148,14 +148,20 @@ class SnowflakeSession:
         return bool(answer)
 
     def _send(
-        self, statement: str, doing: str, *, limit: int | None = None, tolerated: Sequence[int] = ()
+        self,
+        statement: str,
+        doing: str,
+        *,
+        limit: int | None = None,
+        tolerated: Sequence[int] = (),
+        parameters: Sequence[Any] = (),
     ) -> Answer:
         if self._connection is None:
             self._connection = self.connector.connect(database=self._database)
             self._stage_schema_known = False
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(statement)
+                cursor.execute(statement, list(parameters) or None)
                 rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
                 return Answer(tuple(cursor.description or ()), [tuple(row) for row in rows])
         except Exception as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,26 @@ def test_each_landed_type_has_one_that_keeps_every_value(landed: str, held: str)
 def test_a_type_that_would_lose_values_is_refused_by_name(landed: str) -> None:
     with pytest.raises(UnsupportedType, match=r"keeps every value of .*as: "):
         types.of_landed(landed)
+
+
+def test_a_bound_value_has_the_type_that_keeps_it() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 6)
+    values = {
+        "BOOL": True,
+        "INT64": 2**62,
+        "FLOAT64": 0.1,
+        "STRING": "?",
+        "BYTES": b"\x00",
+        "NUMERIC": Decimal("12345678901234567890123456789.123456789"),
+        "BIGNUMERIC": Decimal("0.0000000001"),
+        "TIMESTAMP": at.replace(tzinfo=UTC),
+        "DATETIME": at,
+        "DATE": at.date(),
+        "TIME": at.time(),
+    }
+    assert {types.of_value(value): value for value in values.values()} == values
+    with pytest.raises(QueryFailed, match="binds no list"):
+        types.of_value([1])
 
 
 def test_a_type_widens_only_where_every_value_stays() -> None:
