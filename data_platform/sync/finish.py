@@ -29,6 +29,7 @@ from data_platform.sync.report import TableReport, touched
 from data_platform.sync.summarize import Engine
 from data_platform.sync.work import Work, describe_step
 from data_platform.tables import TableId
+from data_platform.tracing import Span
 from data_platform.warehouses import LoadedBatch, LoadResult, Look, Warehouse
 
 GROUP_SECONDS = 2.0
@@ -105,14 +106,22 @@ class Finishing:
         )
 
 
+def _tell(span: Span, one: Finishing) -> None:
+    """What became of a table so far."""
+    rows = sum(batch.rows for batch in (*one.steps, *((one.manifest,) if one.manifest else ())))
+    span.set(rows=rows, bytes=one.bytes)
+    if one.error is not None:
+        span.failed(one.error)
+
+
 Act = Callable[[Warehouse, Finishing], None]
 
 
 class Finish:
     """The tables of one pass on their way from their reads to their reports."""
 
-    def __init__(self, platform: Platform, reading: Reading, engine: Engine) -> None:
-        self.platform, self.reading, self.engine = platform, reading, engine
+    def __init__(self, platform: Platform, reading: Reading, engine: Engine, span: Span) -> None:
+        self.platform, self.reading, self.engine, self.span = platform, reading, engine, span
         self._turn = Turn()
         self._ended = threading.Event()
         self._looked: list[TableId] = []
@@ -162,13 +171,15 @@ class Finish:
     def _committed(self, work: Work) -> Finishing:
         """Wait for one table's read and commit its batch; called by several threads."""
         one = Finishing(work, error=work.error)
-        while work.error is None and self._next_step(one):
-            if one.is_audit:
-                break
-            with one.at_work():
-                self._land(one)
-            if one.error is not None or not work.parts.more:
-                break
+        with self.span.piece("land", table=str(work.table.id)) as piece:
+            while work.error is None and self._next_step(one):
+                if one.is_audit:
+                    break
+                with one.at_work():
+                    self._land(one)
+                if one.error is not None or not work.parts.more:
+                    break
+            _tell(piece, one)
         one.since = time.monotonic()
         return one
 
@@ -267,8 +278,10 @@ class Finish:
                         if not one.loads:
                             continue
                         before, failed = one.work.seconds, one.error
-                        with one.at_work():
-                            act(warehouse, one)
+                        with self.span.piece("load", table=str(one.work.table.id)) as piece:
+                            with one.at_work():
+                                act(warehouse, one)
+                            _tell(piece, one)
                         worked += one.work.seconds - before
                         broken = isinstance(one.error, WarehouseError)
                         refused, one.error = isinstance(one.error, LoadRefused), failed or one.error

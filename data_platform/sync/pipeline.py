@@ -19,12 +19,23 @@ from data_platform.sync.report import TableReport
 from data_platform.sync.summarize import Engine
 from data_platform.sync.work import Request, Work, prepare
 from data_platform.tables import TableId
+from data_platform.tracing import Span
 
 
 def one_pass(
     platform: Platform, asked: Mapping[TableId, Request], progress: Progress | None
 ) -> Iterator[TableReport]:
     """A report for each table of ``asked``, which are of one source, in that order."""
+    if not asked:
+        return
+    name = next(iter(asked)).source
+    with platform.traces.piece("sync", source=name, tables=len(asked)) as span:
+        yield from _one_pass(platform, asked, progress, span)
+
+
+def _one_pass(
+    platform: Platform, asked: Mapping[TableId, Request], progress: Progress | None, span: Span
+) -> Iterator[TableReport]:
     works = _read_heads(platform, asked)
     if not works:
         return
@@ -35,9 +46,11 @@ def one_pass(
         with ExitStack() as stack:
             scratch = stack.enter_context(platform.store.scratch())
             reading = stack.enter_context(open_reading(source.kind, opening))
-            prepare(works, reading, scratch, hash_key=platform.hash_key, progress=progress)
-            yield from Finish(platform, reading, stack.enter_context(Engine())).reports(works)
+            with span.piece("plan"):
+                prepare(works, reading, scratch, hash_key=platform.hash_key, progress=progress)
+            yield from Finish(platform, reading, stack.enter_context(Engine()), span).reports(works)
     except DataPlatformError as error:
+        span.failed(error)
         for work in works:
             if not work.reported:
                 yield reported(work, error=work.error or error)

@@ -18,6 +18,7 @@ from data_platform.landing.ledger import Ledger
 from data_platform.landing.signing import Signer
 from data_platform.stores import Store
 from data_platform.sync.configured import configured
+from data_platform.tracing import Span, traces
 from data_platform.warehouses import Warehouse
 
 ENVIRONMENT_VARIABLE = "DATA_PLATFORM_ENV"
@@ -50,6 +51,11 @@ class Platform:
         the landing store gives."""
         files = [self.store.folder] if landed else []
         return self.environment.warehouse.open(self.catalog.root, read_only=read_only, files=files)
+
+    @property
+    def traces(self) -> Span:
+        """The root of what is traced."""
+        return traces(self.environ)
 
     @property
     def signer(self) -> Signer:
