@@ -34,6 +34,7 @@
     ├── ExportFailed            (retryable) a table that was not exported for other engines
     ├── SandboxError            the local sandbox server
     ├── AlertError              (retryable) a message that could not be delivered
+    │   └── AlertRefused            the receiver will not take it as things are
     ├── AirflowUnreachable      (retryable) the Airflow beside the platform does not answer
     └── SyncFailed              some tables of a sync failed; the others are done
 
@@ -202,6 +203,10 @@ class AirflowUnreachable(DataPlatformError):
 class AlertError(DataPlatformError):
     exit_code = 7
     retryable = True
+
+
+class AlertRefused(AlertError):
+    retryable = False
 
 
 class SyncFailed(DataPlatformError):

@@ -5,19 +5,21 @@ The URL is a secret. The HTTP library's own exceptions, which quote it, are repl
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import tenacity
 
-from data_platform.errors import AlertError
+from data_platform.errors import AlertError, AlertRefused
 
+T = TypeVar("T")
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 ATTEMPTS_MAX = 4
@@ -35,65 +37,80 @@ class Delivery:
     variable: str
     refused: str
     headers: Mapping[str, str] | None = None
+    sign: Callable[[bytes], Mapping[str, str]] | None = None
+    judge: Callable[[requests.Response], Verdict] | None = None
     connect_seconds: float = CONNECT_SECONDS
     answer_seconds: float = ANSWER_SECONDS
+    attempts: int = ATTEMPTS_MAX
     sleep: Callable[[float], None] = time.sleep
 
     def __repr__(self) -> str:
         return f"Delivery({self.variable})"
 
-    def post(self, payload: Mapping[str, Any], otherwise: Mapping[str, Any] | None = None) -> None:
+    def post(
+        self, payload: Mapping[str, Any], otherwise: Mapping[str, Any] | None = None
+    ) -> requests.Response:
         """Send ``payload``; ``otherwise`` instead if the receiver answers that it is malformed. ``AlertError``
         when neither arrives."""
+        return self._tried("POST", payload, otherwise)
+
+    def get(self) -> None:
+        """Ask for the address; ``AlertError`` if it does not answer that all is well."""
+        self._tried("GET", None, None)
+
+    def _tried(
+        self, method: str, payload: Mapping[str, Any] | None, otherwise: Mapping[str, Any] | None
+    ) -> requests.Response:
         if not re.match(r"https?://[^/\s]+", self.url):
-            raise AlertError(
+            raise AlertRefused(
                 f"The value of {self.variable} is not a URL that starts with https://: set it to the URL of"
                 f" {self.what}."
             )
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_TryAgain),
-            stop=tenacity.stop_any(
-                tenacity.stop_after_attempt(ATTEMPTS_MAX), tenacity.stop_before_delay(BUDGET_SECONDS)
-            ),
-            wait=_wait,
-            sleep=self.sleep,
-            reraise=True,
+        return attempted(
+            lambda: self._once(method, payload, otherwise),
+            f"{self.what} in {self.variable}",
+            self.sleep,
+            self.attempts,
         )
-        failure: _TryAgain | None = None
-        try:
-            attempts(self._post, payload, otherwise)
-        except _TryAgain as error:
-            failure = error
-        if failure is not None:  # raised outside the handler, so that no cause or context is kept
-            raise AlertError(
-                f"An alert could not be delivered to {self.what} in {self.variable}"
-                f" ({failure.reason}, {attempts.statistics['attempt_number']} attempts). The next"
-                " check sends it again. Check the network and the receiver's status page."
-            )
 
-    def _post(self, payload: Mapping[str, Any], otherwise: Mapping[str, Any] | None) -> None:
-        answer = self._answer(payload)
-        if answer.status_code == 400 and otherwise is not None:
+    def _once(
+        self, method: str, payload: Mapping[str, Any] | None, otherwise: Mapping[str, Any] | None
+    ) -> requests.Response:
+        answer = self._answer(method, payload)
+        verdict = self._verdict(answer)
+        if verdict.malformed and otherwise is not None:
             # What the receiver takes for malformed must not block this message and every later one.
-            answer = self._answer(otherwise)
-        if answer.status_code == 429 or answer.status_code >= 500:
-            raise _TryAgain(f"HTTP {answer.status_code}", _retry_after(answer.headers.get("Retry-After")))
-        if answer.status_code >= 300:
-            # Slack answers with one word, such as no_service or channel_is_archived.
-            word = answer.text if re.fullmatch(r"[a-z_]{1,60}", answer.text) else "no reason given"
-            raise AlertError(
-                f"A message was refused by {self.what} in {self.variable}: HTTP {answer.status_code} ({word})."
-                f" {self.refused}"
+            answer = self._answer(method, otherwise)
+            verdict = self._verdict(answer)
+        if verdict.busy:
+            raise TryAgain(verdict.reason, _retry_after(answer.headers.get("Retry-After")))
+        if not verdict.taken:
+            raise AlertRefused(
+                f"A message was refused by {self.what} in {self.variable}: {verdict.reason}. {self.refused}"
             )
+        return answer
 
-    def _answer(self, payload: Mapping[str, Any]) -> requests.Response:
+    def _verdict(self, answer: requests.Response) -> Verdict:
+        code = answer.status_code
+        if code < 300:
+            return self.judge(answer) if self.judge is not None else Verdict(taken=True)
+        if code == 429 or code >= 500:
+            return Verdict(busy=True, reason=f"HTTP {code}")
+        # Slack answers with one word, such as no_service or channel_is_archived.
+        return Verdict(malformed=code == 400, reason=f"HTTP {code} ({one_word(answer.text)})")
+
+    def _answer(self, method: str, payload: Mapping[str, Any] | None) -> requests.Response:
+        body = None if payload is None else json.dumps(payload, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json; charset=utf-8"} if body is not None else {}
+        headers |= dict(self.headers or {}) | dict(self.sign(body) if self.sign and body is not None else {})
         reason = ""
         try:
             # A redirect would send the message to a host that nobody configured.
-            return requests.post(
+            return requests.request(
+                method,
                 self.url,
-                json=payload,
-                headers=self.headers,
+                data=body,
+                headers=headers,
                 timeout=(self.connect_seconds, self.answer_seconds),
                 allow_redirects=False,
             )
@@ -103,10 +120,51 @@ class Delivery:
             reason = "no connection"
         except (requests.RequestException, UnicodeError) as error:
             reason = type(error).__name__
-        raise _TryAgain(reason)
+        raise TryAgain(reason)
 
 
-class _TryAgain(Exception):
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an answer means: the message was taken, or is to be tried again, or is refused because of how it is made."""
+
+    taken: bool = False
+    busy: bool = False
+    malformed: bool = False
+    reason: str = ""
+
+
+def one_word(text: object) -> str:
+    """A receiver's reason where it is one word, which cannot quote a secret."""
+    return text if isinstance(text, str) and re.fullmatch(r"[a-z_]{1,60}", text) else "no reason given"
+
+
+def attempted(
+    once: Callable[[], T], where: str, sleep: Callable[[float], None], most: int = ATTEMPTS_MAX
+) -> T:
+    """What ``once`` returns, called again for a while as long as it raises ``TryAgain``; AlertError after that."""
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TryAgain),
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(most), tenacity.stop_before_delay(BUDGET_SECONDS)),
+        wait=_wait,
+        sleep=sleep,
+        reraise=True,
+    )
+    reason = ""
+    try:
+        return attempts(once)
+    except TryAgain as error:
+        reason = error.reason
+    # raised outside the handler, so that no cause or context is kept
+    raise AlertError(
+        f"An alert could not be delivered to {where}"
+        f" ({reason}, {attempts.statistics['attempt_number']} attempts). The next"
+        " check sends it again. Check the network and the receiver's status page."
+    )
+
+
+class TryAgain(Exception):
+    """An attempt that failed in a way that may pass."""
+
     def __init__(self, reason: str, after_seconds: float | None = None) -> None:
         super().__init__(reason)
         self.reason, self.after_seconds = reason, after_seconds
@@ -117,7 +175,7 @@ _back_off = tenacity.wait_random_exponential(multiplier=1, min=0.5, max=8)
 
 def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.after_seconds if isinstance(error, _TryAgain) else None
+    asked = error.after_seconds if isinstance(error, TryAgain) else None
     return asked if asked is not None else _back_off(state)
 
 

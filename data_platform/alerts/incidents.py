@@ -1,126 +1,84 @@
-"""Decides which problems to report, each once, from the open incidents and the current problems. Pure.
+"""Decides which incidents are open, from those of the last time and the problems of now. Pure.
 
-Nothing here sends, reads a clock or knows where problems come from. The state is
-a mapping of open incidents, kept as a small JSON text (a sensor's cursor).
-
-An incident is reported once when it opens and once when it recovers. A message that
-could not be delivered stays pending, so the next decision returns it again.
-``delivered`` marks it as sent.
+Nothing here sends, reads a clock or knows where problems come from, or which channels there are. Each incident keeps what
+every channel has reported of it (``Heard``). What a channel has yet to report follows from that (``outbox.py``), so that
+nothing is lost and nothing is said twice.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Literal
 
-Number = int | float | str
-"""A count, a share, or a short text such as an instant; never a value of a row."""
+from data_platform.alerts.problem import Healing, Problem, clipped
 
-INCIDENTS_MAX = 100
-"""With the limits below, the cursor stays under 256 KiB. Further problems are counted, not listed."""
-OBJECT_CHARACTERS = 160
-WHERE_CHARACTERS = 160
-SUMMARY_CHARACTERS = 300
-LINK_CHARACTERS = 300
-NUMBERS_MAX = 8
-NUMBER_NAME_CHARACTERS = 40
-NUMBER_CHARACTERS = 60
+INCIDENTS_MAX = 2_000
+"""Further problems are counted, not listed."""
 OVERFLOW_KIND = "alerts"
-FORMAT = 1
+GRACE = timedelta(minutes=30)
+"""What failed because of something else gets so long to recover after it, before it is reported by itself."""
+RECOVERED_KEPT = timedelta(days=7)
+"""A channel that cannot be reached for so long does not learn of a recovery any more."""
+
+State = Literal["", "open", "over"]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong now.
+class Heard:
+    """What one channel has reported of an incident.
 
-    ``kind`` (check, run, freshness, sensor, schedule, ...) and ``object`` identify it:
-    the same pair at a later time is the same incident. ``where`` is text for people, ``link``
-    is a path in the UI. ``since`` has a time zone.
+    ``thread`` is the conversation that the incident belongs to, given before the first message is sent; ``reference`` is
+    what the channel calls it. ``step`` is how often it was escalated there, ``quiet`` the snooze that was reported.
+    ``failures`` counts attempts in a row that did not get through.
     """
 
-    kind: str
-    object: str
-    where: str
-    summary: str
-    numbers: Mapping[str, Number]
-    since: datetime
-    link: str = "/"
-
-    @property
-    def key(self) -> str:
-        return incident_key(self.kind, self.object)
-
-
-def incident_key(kind: str, name: str) -> str:
-    """The key of an incident: the kind of the problem and its object."""
-    if len(name) > OBJECT_CHARACTERS:
-        name = f"{name[:OBJECT_CHARACTERS]}#{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-    return f"{kind}:{name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Healing:
-    """What ended a problem: when, and the path in the UI that shows it."""
-
-    at: datetime
-    link: str
+    state: State = ""
+    thread: str = ""
+    reference: str = ""
+    step: int = 0
+    quiet: str = ""
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A problem from when it is first seen until its recovery is reported.
+    """A problem from when it is first seen until every channel has reported its end.
 
-    ``problem`` is its newest state, with the oldest ``since``. ``announced``: every channel has reported it. Where only
-    some have, ``heard`` names them, and ``relieved`` those that have reported its recovery.
+    ``problem`` is its newest state, with the oldest ``since``. ``routed_at`` is when it was given its route. It is held
+    back until ``held_until``. A person may have snoozed it until ``snoozed_until`` or taken it for resolved (``by`` whom):
+    then it stays silent until the problem has gone once.
     """
 
     key: str
     problem: Problem
-    announced: bool = False
+    opened_at: datetime
+    routed_at: datetime | None = None
     recovered_at: datetime | None = None
-    heard: tuple[str, ...] = ()
-    relieved: tuple[str, ...] = ()
+    held_until: datetime | None = None
+    snoozed_until: datetime | None = None
+    resolved: bool = False
+    by: str = ""
+    channels: Mapping[str, Heard] = field(default_factory=dict)
 
-    def pending(self, channel: str) -> Message | None:
-        """What ``channel`` has yet to report of it."""
-        knows = channel not in self.relieved and (self.announced or channel in self.heard)
-        if self.recovered_at is None:
-            return None if knows else Opened(self.key, self.problem)
-        if channel in self.relieved:
-            return None
-        return Recovered(self.key, self.problem, self.recovered_at, knows)
+    @property
+    def open(self) -> bool:
+        return self.recovered_at is None and not self.resolved
 
+    def heard(self, channel: str) -> Heard:
+        return self.channels.get(channel, UNHEARD)
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    key: str
-    problem: Problem
+    def with_heard(self, channel: str, heard: Heard) -> Incident:
+        return replace(self, channels={**self.channels, channel: heard})
 
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """``announced`` is False if the problem could not be reported while it lasted."""
-
-    key: str
-    problem: Problem
-    at: datetime
-    announced: bool
+    @property
+    def told(self) -> bool:
+        """Whether some channel has reported it as open."""
+        return any(heard.state == "open" for heard in self.channels.values())
 
 
-Message = Opened | Recovered
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """``messages`` are to be sent by a channel that has not reported any of them; ``open`` already holds their
-    incidents as pending. ``pending`` gives those of one channel."""
-
-    open: Mapping[str, Incident]
-    messages: tuple[Message, ...] = field(default=())
+UNHEARD = Heard()
 
 
 def decide(
@@ -129,28 +87,30 @@ def decide(
     now: datetime,
     unknown_kinds: Collection[str] = (),
     healed: Mapping[str, Healing] | None = None,
-) -> Decision:
-    """What to report, given the open incidents and the problems at ``now``. ``healed`` says, by key, what
-    ended a problem, if that is known; otherwise it ended at ``now``.
+) -> dict[str, Incident]:
+    """The incidents of ``now``, given those before and the problems. ``healed`` says, by key, what ended a problem, if
+    that is known; otherwise it ended at ``now``.
 
-    A kind in ``unknown_kinds`` could not be checked: its incidents stay unchanged, since
-    not knowing is not a recovery. A problem that comes back before its recovery could be
-    reported continues its incident.
+    A kind in ``unknown_kinds`` could not be checked: its incidents stay unchanged, since not knowing is not a recovery. A
+    problem that comes back before its recovery could be reported continues its incident.
     """
     found: dict[str, Problem] = {}
     for problem in problems:
         found.setdefault(problem.key, problem)
 
     incidents: dict[str, Incident] = {}
+    ended: set[str] = set()
     for key, incident in open_.items():
         if key in found:
-            incidents[key] = replace(
-                incident, problem=_continued(incident.problem, found[key]), recovered_at=None
-            )
+            incidents[key] = _going_on(incident, found[key], now)
         elif incident.problem.kind in unknown_kinds or incident.problem.kind == OVERFLOW_KIND:
-            incidents[key] = incident
+            incidents[key] = _woken(incident, now)
         else:
             incidents[key] = _recovered(incident, (healed or {}).get(key), now)
+            ended |= {key} if incident.recovered_at is None else set()
+    for key, incident in incidents.items():
+        if incident.open and not incident.told and not ended.isdisjoint(open_[key].problem.causes):
+            incidents[key] = replace(incident, held_until=now + GRACE)
 
     fresh = sorted(
         (problem for key, problem in found.items() if key not in open_), key=lambda p: (p.since, p.key)
@@ -158,92 +118,28 @@ def decide(
     listed = sum(incident.problem.kind != OVERFLOW_KIND for incident in incidents.values())
     room = max(0, INCIDENTS_MAX - listed)
     for problem in fresh[:room]:
-        incidents[problem.key] = Incident(problem.key, clipped(problem))
+        incidents[problem.key] = Incident(problem.key, clipped(problem), now)
     _count_overflow(incidents, fresh[room:], now)
-    return Decision(incidents, tuple(pending(incidents, "")))
+    return incidents
 
 
-def pending(open_: Mapping[str, Incident], channel: str) -> list[Message]:
-    """What ``channel`` has yet to report."""
-    return [message for incident in open_.values() if (message := incident.pending(channel))]
+def snoozed(incident: Incident, until: datetime, by: str) -> Incident:
+    return replace(incident, snoozed_until=until, by=by)
 
 
-def delivered(
-    open_: Mapping[str, Incident], keys: Collection[str], channel: str = "", channels: Collection[str] = ("",)
-) -> dict[str, Incident]:
-    """``open_`` after ``channel``, one of ``channels``, delivered its pending messages of ``keys``. An incident whose
-    recovery every channel has reported is gone."""
-    left: dict[str, Incident] = {}
-    for key, incident in open_.items():
-        if key in keys:
-            incident = _reported(incident, channel)
-        done = _settled(incident, channels)
-        if done is not None:
-            left[key] = done
-    return left
+def resolved(incident: Incident, by: str) -> Incident:
+    return replace(incident, resolved=True, snoozed_until=None, by=by)
 
 
-def _reported(incident: Incident, channel: str) -> Incident:
-    if incident.recovered_at is not None:
-        return replace(incident, relieved=(*incident.relieved, channel))
-    relieved = tuple(name for name in incident.relieved if name != channel)
-    heard = incident.heard if incident.announced else (*incident.heard, channel)
-    return replace(incident, heard=heard, relieved=relieved)
+def _going_on(incident: Incident, problem: Problem, now: datetime) -> Incident:
+    if incident.resolved and incident.recovered_at is not None:  # it had gone: this is another one
+        incident = replace(incident, resolved=False, by="", opened_at=now)
+    return _woken(replace(incident, problem=_continued(incident.problem, problem), recovered_at=None), now)
 
 
-def _settled(incident: Incident, channels: Collection[str]) -> Incident | None:
-    """What is kept of ``incident``: names of channels only while some of them lag behind."""
-    if all(incident.pending(channel) is None for channel in channels):
-        if incident.recovered_at is not None:
-            return None
-        return replace(incident, announced=True, heard=(), relieved=())
-    return incident
-
-
-def to_cursor(open_: Mapping[str, Incident]) -> str:
-    """The open incidents as JSON, at most about 256 KiB."""
-    return json.dumps(
-        {"format": FORMAT, "incidents": [_to_json(incident) for incident in open_.values()]},
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
-
-
-def from_cursor(text: str | None) -> dict[str, Incident]:
-    """The incidents that ``to_cursor`` wrote. A cursor that is missing or unreadable counts as empty: every
-    problem is then reported again, which is better than never."""
-    if not text:
-        return {}
-    try:
-        raw = json.loads(text)
-        if raw["format"] != FORMAT:
-            return {}
-        incidents = [_from_json(item) for item in raw["incidents"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
-    return {incident.key: incident for incident in incidents}
-
-
-def clipped(problem: Problem) -> Problem:
-    """``problem`` shortened to the sizes that bound a cursor and a message."""
-    numbers = {
-        clip(name, NUMBER_NAME_CHARACTERS): clip(value, NUMBER_CHARACTERS)
-        if isinstance(value, str)
-        else value
-        for name, value in list(problem.numbers.items())[:NUMBERS_MAX]
-    }
-    return replace(
-        problem,
-        object=clip(problem.object, OBJECT_CHARACTERS),
-        where=clip(problem.where, WHERE_CHARACTERS),
-        summary=clip(problem.summary, SUMMARY_CHARACTERS),
-        numbers=numbers,
-        link=problem.link if len(problem.link) <= LINK_CHARACTERS else "/",
-    )
-
-
-def clip(text: str, characters: int) -> str:
-    return text if len(text) <= characters else text[: characters - 1] + "…"
+def _woken(incident: Incident, now: datetime) -> Incident:
+    over = incident.snoozed_until is not None and incident.snoozed_until <= now
+    return replace(incident, snoozed_until=None, by="") if over else incident
 
 
 def _continued(before: Problem, now: Problem) -> Problem:
@@ -253,6 +149,7 @@ def _continued(before: Problem, now: Problem) -> Problem:
 def _recovered(incident: Incident, healing: Healing | None, now: datetime) -> Incident:
     if incident.recovered_at is not None:
         return incident
+    incident = replace(incident, snoozed_until=None)
     problem = incident.problem
     if healing is None or healing.at < problem.since:  # it ended an earlier problem
         return replace(incident, recovered_at=now)
@@ -265,53 +162,14 @@ def _count_overflow(incidents: dict[str, Incident], beyond: Sequence[Problem], n
         kind=OVERFLOW_KIND,
         object="more problems than are listed",
         where="alerts",
-        summary=f"At most {INCIDENTS_MAX} problems are reported one by one; open the UI to see the others.",
+        summary=f"At most {INCIDENTS_MAX:,} problems are reported one by one; open the UI to see the others.",
         numbers={"not listed": len(beyond)},
         since=min((p.since for p in beyond), default=now),
     )
-    standing = incidents.get(problem.key)
-    if beyond and standing:
-        incidents[problem.key] = replace(
-            standing, problem=_continued(standing.problem, problem), recovered_at=None
-        )
+    current = incidents.get(problem.key)
+    if beyond and current:
+        incidents[problem.key] = _going_on(current, problem, now)
     elif beyond:
-        incidents[problem.key] = Incident(problem.key, problem)
-    elif standing:
-        incidents[problem.key] = replace(standing, recovered_at=standing.recovered_at or now)
-
-
-def _to_json(incident: Incident) -> dict[str, Any]:
-    problem = incident.problem
-    return {
-        "key": incident.key,
-        "kind": problem.kind,
-        "object": problem.object,
-        "where": problem.where,
-        "summary": problem.summary,
-        "numbers": dict(problem.numbers),
-        "since": problem.since.isoformat(),
-        "link": problem.link,
-        "announced": incident.announced,
-        "recovered_at": incident.recovered_at and incident.recovered_at.isoformat(),
-        **({"heard": list(incident.heard)} if incident.heard else {}),
-        **({"relieved": list(incident.relieved)} if incident.relieved else {}),
-    }
-
-
-def _from_json(raw: Mapping[str, Any]) -> Incident:
-    return Incident(
-        key=raw["key"],
-        problem=Problem(
-            kind=raw["kind"],
-            object=raw["object"],
-            where=raw["where"],
-            summary=raw["summary"],
-            numbers=dict(raw["numbers"]),
-            since=datetime.fromisoformat(raw["since"]),
-            link=raw["link"],
-        ),
-        announced=raw["announced"],
-        recovered_at=datetime.fromisoformat(raw["recovered_at"]) if raw["recovered_at"] else None,
-        heard=tuple(raw.get("heard", ())),
-        relieved=tuple(raw.get("relieved", ())),
-    )
+        incidents[problem.key] = Incident(problem.key, problem, now)
+    elif current:
+        incidents[problem.key] = replace(current, recovered_at=current.recovered_at or now)

@@ -8,26 +8,33 @@ and this module also removes what looks like personal data or a credential.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from data_platform import errors
 from data_platform.alerts.channels import Notice, Post
-from data_platform.alerts.incidents import SUMMARY_CHARACTERS, Message, Number, Opened, clip, clipped
+from data_platform.alerts.outbox import Entry, Parcel
+from data_platform.alerts.problem import SUMMARY_CHARACTERS, Number, clip, clipped
 
-INCIDENTS_PER_POST = 10
-"""Slack accepts 50 blocks in a message, and an incident needs four of them; longer mails are not read either."""
 SECONDS_SHOWN_BELOW = 600
+LISTED_MAX = 5
 
 TITLES: dict[str, tuple[str, str]] = {
     "check": ("Check failed", "Check passes again"),
     "run": ("Run failed", "Run succeeds again"),
     "freshness": ("Stale", "Fresh again"),
+    "anomaly": ("Anomaly", "Back to normal"),
+    "schema": ("Schema changed", "Schema is read again"),
+    "quarantine": ("Records in quarantine", "Quarantine is empty again"),
+    "backup": ("Backup failed", "Backup succeeds again"),
+    "drill": ("Restore drill failed", "Restore drill succeeds again"),
     "sensor": ("Sensor failing", "Sensor works again"),
     "schedule": ("Schedule failing", "Schedule works again"),
+    "daemon": ("Daemon silent", "Daemon works again"),
     "location": ("Definitions do not load", "Definitions load again"),
     "catalog": ("Mistake in the catalog", "Catalog is correct again"),
+    "heartbeat": ("Heartbeat not delivered", "Heartbeat is delivered again"),
     "alerts": ("Many problems", "All problems are listed again"),
 }
 OTHER_TITLES = ("Problem", "Recovered")
@@ -41,13 +48,16 @@ STRUCK_OUT = (
 )
 
 
-def posts(messages: Sequence[Message], *, environment: str, ui_url: str) -> list[Post]:
-    """``messages`` in as few posts as every channel takes, problems before recoveries."""
-    ordered = sorted(messages, key=lambda message: not isinstance(message, Opened))
-    return [
-        Post(environment, tuple(_notice(one, ui_url) for one in ordered[first : first + INCIDENTS_PER_POST]))
-        for first in range(0, len(ordered), INCIDENTS_PER_POST)
-    ]
+def post(parcel: Parcel, *, environment: str, ui_url: str, now: datetime) -> Post:
+    """``parcel`` as a message."""
+    return Post(
+        environment,
+        tuple(_notice(entry, ui_url, now) for entry in parcel.entries),
+        thread=parcel.thread,
+        reference=parcel.reference,
+        over=parcel.over,
+        url=link(ui_url, "/"),
+    )
 
 
 def error_summary(class_name: str, message: str) -> str:
@@ -89,28 +99,56 @@ def number(value: Number) -> str:
     return strike_out(value)
 
 
-def _notice(message: Message, ui_url: str) -> Notice:
-    problem = clipped(message.problem)
+def _notice(entry: Entry, ui_url: str, now: datetime) -> Notice:
+    problem = clipped(entry.incident.problem)
     failed, recovered = TITLES.get(problem.kind, OTHER_TITLES)
+    over = entry.event in ("recovered", "resolved")
     pairs = [("where", strike_out(problem.where)), ("since", _instant(problem.since))]
-    if isinstance(message, Opened):
-        title, summary = failed, problem.summary
-    else:
-        title = recovered
-        summary = "" if message.announced else f"It could not be reported earlier: {problem.summary}"
-        lasted = _duration(message.at - problem.since)
-        pairs.append(("until", f"{_instant(message.at)} (after {lasted})"))
-    if isinstance(message, Opened) or not message.announced:
+    titles = {
+        "opened": failed,
+        "escalated": f"{failed}, escalated",
+        "reminded": f"{failed}, still so",
+        "snoozed": f"{failed}, snoozed",
+        "resolved": f"{failed}, marked as resolved",
+        "recovered": recovered,
+    }
+    if entry.event == "recovered":
+        at = entry.incident.recovered_at or now
+        pairs.append(("until", f"{_instant(at)} (after {_duration(at - problem.since)})"))
+    if entry.event == "escalated":
+        pairs.append(("open for", _duration(now - problem.since)))
+    if entry.event == "snoozed" and entry.incident.snoozed_until:
+        pairs.append(("snoozed until", _instant(entry.incident.snoozed_until)))
+    if entry.event in ("snoozed", "resolved") and entry.incident.by:
+        pairs.append(("by", strike_out(entry.incident.by)))
+    summary = problem.summary
+    if over:
+        summary = f"It could not be reported earlier: {summary}" if entry.unheard else ""
+    if not over or entry.unheard:
         pairs += [(strike_out(name), number(value)) for name, value in problem.numbers.items()]
+        nameable = problem.owner and strike_out(problem.owner) == problem.owner  # not a person's address
+        pairs += [("owner", problem.owner)] if nameable else []
+    if entry.listed and not over:
+        pairs.append(("because of it", _listed(entry.listed)))
+    if entry.instead_of:
+        pairs.append(("not delivered by", ", ".join(entry.instead_of)))
     return Notice(
-        key=message.key,
-        recovered=not isinstance(message, Opened),
-        title=title,
+        key=entry.key,
+        event=entry.event,
+        title=titles[entry.event],
         name=strike_out(problem.object),
         summary=strike_out(summary),
         pairs=tuple(pairs),
         url=link(ui_url, problem.link),
+        severity=problem.severity,
+        kind=problem.kind,
     )
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = list(names)
+    text = ", ".join(clip(strike_out(name), 60) for name in listed[:LISTED_MAX])
+    return text if len(listed) <= LISTED_MAX else f"{text} and {len(listed) - LISTED_MAX:,} more"
 
 
 def _instant(at: datetime) -> str:

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Each command: the module that defines the function of this name, and the command's purpose."""
 GROUPS: dict[str, str] = {
+    "alerts": "Open incidents, and the channels that report them",
     "backup": "Verified second copies of the warehouse",
     "quarantine": "Records that came and could not be taken",
     "restore": "Restore a backup and prove it equal",

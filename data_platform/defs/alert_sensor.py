@@ -10,11 +10,12 @@ from functools import partial
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType
 
-from data_platform.alerts.announce import announce
-from data_platform.alerts.channels import open_channels
+from data_platform.alerts.announce import Announcement, announce, outward
+from data_platform.alerts.book import Book
 from data_platform.alerts.config import ui_address
-from data_platform.alerts.incidents import Healing, Problem
-from data_platform.defs import problems
+from data_platform.alerts.heartbeat import Heart
+from data_platform.alerts.problem import Healing, Problem
+from data_platform.defs import causes, problems, silence
 from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
 from data_platform.defs.latest_checks import LatestChecks
 from data_platform.defs.resources import PlatformResource
@@ -22,7 +23,15 @@ from data_platform.defs.surroundings import echo
 
 NAME = "alerts"
 EVERY_SECONDS = 30
-KINDS = frozenset({"check", "run", "freshness", "sensor", "schedule"})
+KINDS: dict[str, frozenset[str]] = {
+    "checks": frozenset({"check", "anomaly", "freshness", "quarantine", "backup", "drill"}),
+    "runs": frozenset({"run", "schema", "backup", "drill"}),
+    "freshness": frozenset({"freshness"}),
+    "sensors": frozenset({"sensor"}),
+    "schedules": frozenset({"schedule"}),
+    "daemons": frozenset({"daemon"}),
+}
+"""What is looked at, and the kinds of problem that may be found there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +40,20 @@ class Memory:
 
     runs: FinishedRuns = field(default_factory=FinishedRuns)
     checks: LatestChecks = field(default_factory=LatestChecks)
+    awake: silence.Awake = field(default_factory=silence.Awake)
+    heart: Heart = field(default_factory=Heart)
 
 
 def alert_sensor() -> dg.SensorDefinition:
-    """The sensor's cursor holds the open incidents. If it cannot be read, they are reported again."""
+    """The open incidents are kept in the landing store (``alerts/book.py``); the sensor's cursor holds a copy."""
     memory = Memory()
 
     @dg.sensor(
         name=NAME,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reports failed checks and runs, stale assets and failing sensors and schedules, once"
-        " each, and their recovery. Without a webhook, it prints the messages instead.",
+        description="Reports failed checks and runs, stale assets, failing sensors and schedules and silent daemons, once"
+        " each, and their recovery. What has no channel is printed.",
     )
     def alerts(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
         opened = platform.open()
@@ -50,26 +61,41 @@ def alert_sensor() -> dg.SensorDefinition:
         if repository is None:
             return dg.SkipReason("the definitions are not loaded")
         now = datetime.now(UTC)
+        config = opened.environment.alerts
         found, unknown, healed = look(context, repository, now, memory)
-        if opened.catalog.left_out:
-            unknown |= KINDS  # open incidents of a source that is left out have not recovered
-        told = announce(
-            context.cursor,
+        left_out = bool(opened.catalog.left_out)
+        if left_out:
+            unknown |= set().union(
+                *KINDS.values()
+            )  # open incidents of a source that is left out have not recovered
+        if (unheard := memory.heart.problem) is not None:
+            found.append(unheard)
+        sent = announce(
+            Book(NAME, opened.store, opened.signer, context.cursor),
             found,
             now,
-            open_channels(opened.environment.alerts.used, opened.environ, echo=partial(echo, context)),
+            outward(config, opened.environ, echo=partial(echo, context)),
             environment=opened.environment.name,
-            ui_url=ui_address(opened.environment.alerts, opened.environ),
+            ui_url=ui_address(config, opened.environ),
             unknown_kinds=unknown,
             healed=healed,
         )
-        context.update_cursor(told.cursor)
-        if told.error is not None:
-            context.log.error(str(told.error))
-            return dg.SkipReason(f"{told.pending} message(s) not sent yet: {told.error}")
-        return dg.SkipReason(f"{told.open} incident(s) open, {told.told} message(s) sent")
+        context.update_cursor(sent.cursor)
+        if not sent.undelivered and (left_out or not unknown):
+            memory.heart.beat(config.heartbeat, opened.environ, now)
+        return said(context, sent)
 
     return alerts
+
+
+def said(context: dg.SensorEvaluationContext, sent: Announcement) -> dg.SkipReason:
+    """What a tick shows."""
+    if sent.trouble is not None:
+        context.log.warning(f"The book of alerts is kept in the cursor alone: {sent.trouble}")
+    if sent.error is not None:
+        context.log.error(str(sent.error))
+        return dg.SkipReason(f"{sent.pending} message(s) not sent yet: {sent.error}")
+    return dg.SkipReason(f"{sent.open} incident(s) open, {sent.sent} message(s) sent")
 
 
 def look(
@@ -79,29 +105,38 @@ def look(
     instance, graph = context.instance, repository.asset_graph
     fresh = [key for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy is not None]
     healed: dict[str, Healing] = {}
+    began = memory.awake.since(now)
 
     def runs() -> list[Problem]:
         standing, ended = look_at_runs(instance, memory.runs, partial(_targets, repository), now)
         healed.update(ended)
         return standing
 
+    def sensors() -> Iterable[Problem]:
+        yield from problems.failing_ticks(instance, InstigatorType.SENSOR, NAME)
+        intervals = {
+            one.name: one.minimum_interval_seconds or EVERY_SECONDS for one in repository.sensor_defs
+        }
+        yield from silence.silent_sensors(instance, intervals, NAME, began, now)
+
     looks: dict[str, Callable[[], Iterable[Problem]]] = {
-        "check": lambda: problems.failed_checks(memory.checks.failed(instance, graph.asset_check_keys, now)),
-        "run": runs,
+        "checks": lambda: problems.failed_checks(memory.checks.failed(instance, graph.asset_check_keys, now)),
+        "runs": runs,
         "freshness": lambda: problems.stale_assets(instance, fresh),
-        "sensor": lambda: problems.failing_ticks(instance, InstigatorType.SENSOR, NAME),
-        "schedule": lambda: problems.failing_ticks(instance, InstigatorType.SCHEDULE, NAME),
+        "sensors": sensors,
+        "schedules": lambda: problems.failing_ticks(instance, InstigatorType.SCHEDULE, NAME),
+        "daemons": lambda: silence.silent_daemons(instance, began, now),
     }
     found: list[Problem] = []
     unknown: set[str] = set()
-    for kind, see in looks.items():
+    for subject, see in looks.items():
         try:
             found += see()
         except Exception:
-            # Not knowing is not a recovery: open incidents of this kind stay open.
-            context.log.exception(f"could not check for problems of the kind {kind}")
-            unknown.add(kind)
-    return found, unknown, healed
+            # Not knowing is not a recovery: open incidents of these kinds stay open.
+            context.log.exception(f"could not look for problems of {subject}")
+            unknown |= KINDS[subject]
+    return causes.explained(found, graph), unknown, healed
 
 
 def _targets(repository: dg.RepositoryDefinition, job: str) -> Collection[dg.AssetKey]:

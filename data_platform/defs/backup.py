@@ -13,13 +13,11 @@ from data_platform.backups.config import BackupsConfig
 from data_platform.backups.export import FileToKeep
 from data_platform.backups.instance import postgres_files, sqlite_files
 from data_platform.defs import shown
-from data_platform.defs.names import pool
+from data_platform.defs.names import BACKUP, DRILL, pool
 from data_platform.defs.resources import PlatformResource
 from data_platform.sync import backup
 from data_platform.warehouses import WarehouseConfig
 
-BACKUP = dg.AssetKey(["backup", "warehouse"])
-DRILL = dg.AssetKey(["restore_drill", "warehouse"])
 NEWEST_COPY = dg.AssetCheckKey(BACKUP, "newest_copy")
 LAST_GOOD_DRILL = dg.AssetCheckKey(DRILL, "last_good_drill")
 GROUP = "backup"

@@ -13,11 +13,14 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.storage.dagster_run import RunRecord
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
-from data_platform.alerts.incidents import Healing, Problem, incident_key
 from data_platform.alerts.messages import error_summary, is_own
+from data_platform.alerts.problem import Healing, Problem, incident_key
 from data_platform.defs import links
-from data_platform.defs.names import TOLD_BY_CHECKS
+from data_platform.defs.causes import RUNS
+from data_platform.defs.names import SCHEMA_CHANGED, TOLD_BY_CHECKS
+from data_platform.defs.problems import KIND_OF_ASSET
 from data_platform.defs.run_problems import RunFact, first_failure, healing_run, standing_failures
 
 LOOK_BACK = timedelta(days=3)
@@ -27,6 +30,8 @@ RUNS_BEFORE = 200
 """Runs that began before the first failure may have ended after it: so many of them are read, too."""
 RECORDS_AT_A_TIME = 20
 STEPS_MAX = 20
+ASSETS_MAX = 200
+RETRY_STARTS_WITHIN = timedelta(minutes=15)
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 CHECK_FAILED = "DagsterAssetCheckFailedError"
 """Ends a step whose blocking check failed; the check tells it."""
@@ -47,10 +52,12 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The messages of a failed run: a sentence for each asset, and one for the first step that names none."""
+    """The messages of a failed run: a sentence for each asset, and one for the first step that names none. ``schema``
+    are the assets that failed because a schema changed."""
 
     assets: dict[str, str] = field(default_factory=dict)
     step: str | None = None
+    schema: frozenset[str] = frozenset()
 
 
 class FinishedRuns:
@@ -101,13 +108,28 @@ def look_at_runs(
     now: datetime,
 ) -> tuple[list[Problem], dict[str, Healing]]:
     """The current failures, and by incident what ended the earlier ones."""
-    facts = runs.newest_first(instance, targets_of_job, now)
+    facts = [
+        fact
+        for fact in runs.newest_first(instance, targets_of_job, now)
+        if not (fact.retried and _retry_is_coming(instance, fact, now))
+    ]
     targets = {dg.AssetKey.from_user_string(t) for fact in facts if fact.failed for t in fact.targets}
     made = _made(instance, targets) if targets else {}
     found: list[Problem] = []
     for fact in standing_failures(facts, {name: one.at for name, one in made.items()}):
         found += _problems(instance, facts, fact, made)
     return found, _healed(facts, made)
+
+
+def _retry_is_coming(instance: dg.DagsterInstance, fact: RunFact, now: datetime) -> bool:
+    """Whether Dagster has yet to finish, or to start, the run that takes the place of the failed ``fact``: then this
+    failure is no problem yet."""
+    run = instance.get_run_by_id(fact.run_id)
+    next_ = run.tags.get(AUTO_RETRY_RUN_ID_TAG) if run is not None else None
+    if next_ is None:
+        return now - fact.ended < RETRY_STARTS_WITHIN
+    retry = instance.get_run_by_id(next_)
+    return retry is not None and not retry.is_finished
 
 
 def _problems(
@@ -119,27 +141,39 @@ def _problems(
     }
     found: list[Problem] = []
     since = first_failure(facts, fact.line)
+    whole = _kind(fact.targets)
     if len(set(standing.values())) == 1 and len(standing) > 1:  # one cause, such as a source that is down
-        found.append(_problem(fact, fact.line, sorted(standing), next(iter(standing.values())), since))
+        kind = "schema" if told.schema.issuperset(standing) else whole
+        found.append(_problem(fact, fact.line, sorted(standing), next(iter(standing.values())), since, kind))
     else:
         # one each: what fails later than another is told too, and each recovers by itself
         for name, why in standing.items():
             began = first_failure(facts, fact.line, made[name].at if name in made else None)
-            found.append(_problem(fact, _object(name), [name], why, began))
+            kind = "schema" if name in told.schema else _kind([name])
+            found.append(_problem(fact, _object(name), [name], why, began, kind))
     if told.step is not None and not standing:
-        found.append(_problem(fact, fact.line, fact.targets, told.step, since))
+        found.append(_problem(fact, fact.line, fact.targets, told.step, since, whole))
     return found
 
 
-def _problem(fact: RunFact, object_: str, where: Collection[str], summary: str, since: datetime) -> Problem:
+def _kind(assets: Collection[str]) -> str:
+    """Of a run that makes ``assets``."""
+    kinds = {KIND_OF_ASSET.get(dg.AssetKey.from_user_string(name), "run") for name in assets}
+    return kinds.pop() if len(kinds) == 1 else "run"
+
+
+def _problem(
+    fact: RunFact, object_: str, where: Collection[str], summary: str, since: datetime, kind: str
+) -> Problem:
     return Problem(
-        kind="run",
+        kind=kind,
         object=object_,
         where=", ".join(sorted(where)[:5]) or fact.job,
         summary=summary,
         numbers={"run": fact.run_id[:8], "seconds": round((fact.ended - fact.started).total_seconds())},
         since=since,
         link=links.run(fact.run_id),
+        assets=tuple(sorted(where)[:ASSETS_MAX]),
     )
 
 
@@ -150,19 +184,18 @@ def _object(asset: str) -> str:
 
 def _healed(facts: Sequence[RunFact], made: Mapping[str, Made]) -> dict[str, Healing]:
     """By incident: the run of the same line that succeeded, or the runs that made the assets since."""
-    found = {incident_key("run", _object(name)): Healing(one.at, one.link) for name, one in made.items()}
+    found = {_object(name): Healing(one.at, one.link) for name, one in made.items()}
     for line in {fact.line for fact in facts if fact.failed}:
-        key = incident_key("run", line)
         run = healing_run(facts, line)
         if run is not None:
-            found[key] = Healing(run.ended, links.run(run.run_id))
+            found[line] = Healing(run.ended, links.run(run.run_id))
             continue
         newest = next(fact for fact in facts if fact.line == line)
         last = [made[target] for target in newest.targets if target in made]
         if last:
             latest = max(last, key=lambda one: one.at)
-            found[key] = Healing(latest.at, latest.link)
-    return found
+            found[line] = Healing(latest.at, latest.link)
+    return {incident_key(kind, name): healing for name, healing in found.items() for kind in RUNS}
 
 
 def _told(instance: dg.DagsterInstance, run_id: str) -> Told:
@@ -173,15 +206,17 @@ def _told(instance: dg.DagsterInstance, run_id: str) -> Told:
         return Told(step="The run ended before a step could fail: see its log.")
     assets: dict[str, str] = {}
     steps: list[str] = []
+    changed: set[str] = set()
     for record in records:
         event = record.event_log_entry.dagster_event
         if event is None:
             continue
         named = _named(event)
         assets |= named or {}
+        changed |= _schema_changed(event)
         if named is None:
             steps.append(_why(event))
-    return Told(assets, steps[0] if steps else None)
+    return Told(assets, steps[0] if steps else None, frozenset(changed))
 
 
 def _named(event: DagsterEvent) -> dict[str, str] | None:
@@ -195,7 +230,15 @@ def _named(event: DagsterEvent) -> dict[str, str] | None:
     if not metadata or not (step.startswith("sync_") or step.startswith("dbt_")):
         return None
     prefix = "raw/" if step.startswith("sync_") else ""
-    return {prefix + name: str(why.value) for name, why in metadata.items() if name != TOLD_BY_CHECKS}
+    left_out = (TOLD_BY_CHECKS, SCHEMA_CHANGED)
+    return {prefix + name: str(why.value) for name, why in metadata.items() if name not in left_out}
+
+
+def _schema_changed(event: DagsterEvent) -> set[str]:
+    """The raw tables that a step names as changed at their source."""
+    failure = event.step_failure_data.user_failure_data
+    named = failure.metadata.get(SCHEMA_CHANGED) if failure else None
+    return {f"raw/{table}" for table in str(named.value).split(", ")} if named is not None else set()
 
 
 def _why(event: DagsterEvent) -> str:
@@ -230,6 +273,7 @@ def _run_fact(record: RunRecord, targets_of_job: Callable[[str], Collection[dg.A
         line=job if whole else f"{job} {digest}",
         targets=frozenset(names),
         failed=run.status == FAILURE,
+        retried=run.status == FAILURE and run.tags.get(WILL_RETRY_TAG) == "true",
         started=datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), tz=UTC),
         ended=ended,
     )

@@ -25,9 +25,18 @@ PUBLISHED = AssetKey(["published", "warehouse"])
 
 COMPLETE = "complete"
 QUARANTINE = "quarantine"
+ANOMALIES = "anomalies"
+FRESHNESS = "freshness"
+NEWEST_DATA = "newest_data"
+
+BACKUP = AssetKey(["backup", "warehouse"])
+DRILL = AssetKey(["restore_drill", "warehouse"])
 
 TOLD_BY_CHECKS = "told_by_checks"
 """In a failed step's metadata: how many of its failures are asset checks, which are told by themselves."""
+
+SCHEMA_CHANGED = "schema_changed"
+"""In a failed step's metadata: the tables whose schema changed in a way that does not flow by itself."""
 
 SOURCE_TAG = "data_platform/source"
 SEQUENCE_TAG = "data_platform/sequence"

@@ -17,9 +17,18 @@ from dagster._core.scheduler.instigation import InstigatorType, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 from dagster_shared.error import SerializableErrorInfo
 
-from data_platform.alerts.incidents import Number, Problem
 from data_platform.alerts.messages import error_summary, is_own
-from data_platform.defs import links, shown
+from data_platform.alerts.problem import Number, Problem
+from data_platform.defs import links, names, shown
+
+KIND_OF_ASSET: Mapping[dg.AssetKey, str] = {names.BACKUP: "backup", names.DRILL: "drill"}
+"""What goes wrong with these assets, a run or a check, is a kind of its own."""
+KIND_OF_CHECK: Mapping[str, str] = {
+    names.QUARANTINE: "quarantine",
+    names.ANOMALIES: "anomaly",
+    names.FRESHNESS: "freshness",
+    names.NEWEST_DATA: "freshness",
+}
 
 
 def failed_checks(records: Mapping[dg.AssetCheckKey, AssetCheckExecutionRecord]) -> Iterator[Problem]:
@@ -36,9 +45,10 @@ def _check_problem(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> 
         else None
     )
     numbers: dict[str, Number] = {}
-    summary = ""
+    summary, severity = "", "error"
     if isinstance(evaluation, dg.AssetCheckEvaluation):
-        numbers["severity"] = evaluation.severity.value.lower()
+        severity = evaluation.severity.value.lower()
+        numbers["severity"] = severity
         for name, value in evaluation.metadata.items():
             plain = value.value
             if isinstance(plain, int | float) and not isinstance(plain, bool):
@@ -47,14 +57,22 @@ def _check_problem(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> 
         if evaluation.blocking:
             summary += " Downstream assets wait."
     return Problem(
-        kind="check",
+        kind=_kind_of_check(key),
         object=f"{asset}: {key.name}",
         where=asset,
         summary=summary.strip() or f"The check {key.name} failed.",
         numbers=numbers,
         since=datetime.fromtimestamp(record.create_timestamp, tz=UTC),
         link=links.check(key),
+        severity="warn" if severity == "warn" else "error",
+        assets=(asset,),
     )
+
+
+def _kind_of_check(key: dg.AssetCheckKey) -> str:
+    if key.asset_key in KIND_OF_ASSET:
+        return KIND_OF_ASSET[key.asset_key]
+    return KIND_OF_CHECK.get(key.name, "check")
 
 
 def stale_assets(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) -> Iterator[Problem]:
@@ -68,6 +86,7 @@ def stale_assets(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) -> I
                 numbers={},
                 since=record.updated_at,
                 link=links.asset(key),
+                assets=(key.to_user_string(),),
             )
 
 

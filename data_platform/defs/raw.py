@@ -37,7 +37,7 @@ from data_platform.defs.planned_checks import plan_once
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_resources import step_tags
 from data_platform.defs.sources import owners
-from data_platform.errors import DataPlatformError
+from data_platform.errors import DataPlatformError, SchemaDrift, TableMissing
 from data_platform.landing import quarantine
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import CompletenessReport
@@ -331,8 +331,12 @@ def _line(report: TableReport) -> str:
 
 def _failure(failures: Mapping[TableId, DataPlatformError | None]) -> dg.Failure:
     tables = ", ".join(str(table) for table in failures)
+    changed = ", ".join(
+        str(table) for table, error in failures.items() if isinstance(error, SchemaDrift | TableMissing)
+    )
     return dg.Failure(
         f"{len(failures)} table(s) did not sync: {tables}. The others are done.",
-        metadata={str(table): str(error) for table, error in failures.items()},
+        metadata={str(table): str(error) for table, error in failures.items()}
+        | ({names.SCHEMA_CHANGED: changed} if changed else {}),
         allow_retries=any(error is not None and error.retryable for error in failures.values()),
     )

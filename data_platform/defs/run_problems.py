@@ -14,7 +14,7 @@ from datetime import datetime
 @dataclass(frozen=True, slots=True)
 class RunFact:
     """A finished run. ``targets`` are the assets that it was meant to make. ``line`` identifies the request: two
-    runs of the same line are attempts at the same work."""
+    runs of the same line are attempts at the same work. ``retried``: Dagster says of a failed one that it starts another."""
 
     run_id: str
     job: str
@@ -23,6 +23,7 @@ class RunFact:
     failed: bool
     started: datetime
     ended: datetime
+    retried: bool = False
 
 
 def standing_failures(newest_first: Sequence[RunFact], made: Mapping[str, datetime]) -> list[RunFact]:

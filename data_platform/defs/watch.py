@@ -15,10 +15,10 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType
 
-from data_platform.alerts.announce import announce
-from data_platform.alerts.channels import open_channels
+from data_platform.alerts.announce import announce, outward
+from data_platform.alerts.book import Book
 from data_platform.alerts.config import ui_address
-from data_platform.alerts.incidents import SUMMARY_CHARACTERS, Problem, clip
+from data_platform.alerts.problem import SUMMARY_CHARACTERS, Problem, clip
 from data_platform.catalog import load_catalog, project_root
 from data_platform.catalog.settings import alerts_of
 from data_platform.defs import links, problems
@@ -77,19 +77,21 @@ def watch_sensor(silence: Silence) -> dg.SensorDefinition:
         environment = environ.get("DATA_PLATFORM_ENV") or "local"
         config = alerts_of(root or Path(), environment)
         quiet = look_at_alerts(context.instance, silence, now)
-        told = announce(
-            context.cursor,
+        sent = announce(
+            # the cursor alone keeps it: the store is named by the catalog, which may be what is broken
+            Book(NAME, None, cursor=context.cursor),
             # a catalog that cannot be read is why the alerts are silent: one message is enough
             found or quiet,
             now,
-            open_channels(config.used, environ, echo=partial(echo, context)),
+            outward(config, environ, echo=partial(echo, context)),
             environment=environment,
             ui_url=ui_address(config, environ),
         )
-        context.update_cursor(told.cursor)
-        if told.error is not None:
-            return dg.SkipReason(f"{told.pending} message(s) not sent yet: {told.error}")
-        return dg.SkipReason(f"{told.open} incident(s) open, {told.told} message(s) sent")
+        context.update_cursor(sent.cursor)
+        if sent.error is not None:
+            context.log.error(str(sent.error))
+            return dg.SkipReason(f"{sent.pending} message(s) not sent yet: {sent.error}")
+        return dg.SkipReason(f"{sent.open} incident(s) open, {sent.sent} message(s) sent")
 
     return watch
 

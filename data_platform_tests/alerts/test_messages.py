@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from data_platform.alerts.incidents import Message, Opened, Problem, Recovered
-from data_platform.alerts.messages import INCIDENTS_PER_POST, error_summary, link, number, posts, strike_out
+from data_platform.alerts.channels import Post
+from data_platform.alerts.incidents import Incident
+from data_platform.alerts.messages import error_summary, link, number, post, strike_out
+from data_platform.alerts.outbox import Entry, Event, Parcel
+from data_platform.alerts.problem import Problem
 from data_platform.alerts.slack import payload
+from data_platform_tests.alerts.servers import slack_refuses
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 UI = "https://dagster.example.test/"
@@ -28,14 +33,25 @@ def problem(**changes: object) -> Problem:
     return Problem(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def render(*messages: Message) -> tuple[str, str]:
-    [post] = posts(messages, environment="prod", ui_url=UI)
-    return post.text, json.dumps(payload(post), ensure_ascii=False)
+def incident(one: Problem, over: datetime | None = None) -> Incident:
+    return Incident(one.key, one, NOON, recovered_at=over)
 
 
-def opened(**changes: object) -> Opened:
-    one = problem(**changes)
-    return Opened(one.key, one)
+def made(event: Event, *entries: Entry, now: datetime = NOON) -> Post:
+    return post(Parcel("x", "t", "", event, entries), environment="prod", ui_url=UI, now=now)
+
+
+def render(entry: Entry, now: datetime = NOON) -> tuple[str, str]:
+    one = made(entry.event, entry, now=now)
+    return one.text, json.dumps(payload(one), ensure_ascii=False)
+
+
+def opened(**changes: object) -> Entry:
+    return Entry("opened", incident(problem(**changes)), unheard=True)
+
+
+def recovered(at: datetime, unheard: bool = False, **changes: object) -> Entry:
+    return Entry("recovered", incident(problem(**changes), at), unheard=unheard)
 
 
 def test_plain_text_says_everything() -> None:
@@ -70,10 +86,8 @@ def test_slack_says_the_same() -> None:
 
 
 def test_recovery_says_how_long_it_lasted() -> None:
-    one = problem(kind="freshness", object="marts/order_facts")
-    text, slack = render(
-        Recovered(one.key, one, NOON + timedelta(days=1, hours=2, minutes=5), announced=True)
-    )
+    over = NOON + timedelta(days=1, hours=2, minutes=5)
+    text, slack = render(recovered(over, kind="freshness", object="marts/order_facts"))
     assert "Fresh again: marts/order_facts" in text
     assert "until: 2026-11-23 14:05 UTC (after 1 d 2 h 5 min)" in text
     assert "large_green_circle" in slack
@@ -81,8 +95,7 @@ def test_recovery_says_how_long_it_lasted() -> None:
 
 
 def test_recovery_of_what_nobody_heard_of_tells_the_problem_too() -> None:
-    one = problem()
-    text, _ = render(Recovered(one.key, one, NOON + timedelta(seconds=30), announced=False))
+    text, _ = render(recovered(NOON + timedelta(seconds=30), unheard=True))
     assert "It could not be reported earlier: Rows break the rule" in text
     assert "failing rows: 1,234" in text
     assert "(after 30 s)" in text
@@ -101,7 +114,8 @@ def test_a_link_cannot_be_ended_early() -> None:
     assert link("http://ui/", "/a b|c>d<e?x=1&y=2") == "http://ui/a%20b%7Cc%3Ed%3Ce?x=1&y=2"
 
 
-def test_slacks_limits_hold_whatever_comes_in() -> None:
+@pytest.mark.parametrize("count", [1, 10, 11, 25, 1_000])
+def test_slacks_limits_hold_whatever_comes_in(count: int) -> None:
     monsters = [
         opened(
             object=f"{n}" + "&" * 5000,
@@ -109,26 +123,26 @@ def test_slacks_limits_hold_whatever_comes_in() -> None:
             summary=">" * 9000,
             numbers={f"{k}" * 200: "&" * 900 for k in range(40)},
             link="/" + "x" * 9000,
+            owner="&" * 500,
         )
-        for n in range(25)
+        for n in range(count)
     ]
-    made = posts(monsters, environment="prod", ui_url=UI)
-    assert [len(post.keys) for post in made] == [INCIDENTS_PER_POST, INCIDENTS_PER_POST, 5]
-    for post in made:
-        rendered = payload(post)
-        assert len(rendered["text"]) <= 4000
-        assert len(rendered["blocks"]) <= 50
-        for block in rendered["blocks"]:
-            assert len(block.get("text", {}).get("text", "")) <= 3000
-            assert len(block.get("fields", [])) <= 10
-            assert all(len(field["text"]) <= 2000 for field in block.get("fields", []))
-            assert all(len(element["text"]) <= 2000 for element in block.get("elements", []))
+    listed = replace(monsters[0], listed=tuple("&" * 500 for _ in range(50)), instead_of=("a" * 40, "b" * 40))
+    rendered = payload(made("opened", listed, *monsters[1:]))
+    assert slack_refuses(rendered) is None and len(rendered["text"]) <= 4000
 
 
-def test_problems_come_before_recoveries() -> None:
-    one, two = problem(object="a"), problem(object="b")
-    [post] = posts([Recovered(one.key, one, NOON, True), Opened(two.key, two)], environment="prod", ui_url=UI)
-    assert post.keys == (two.key, one.key)
+def test_each_event_says_what_it_is() -> None:
+    hour = NOON + timedelta(hours=1)
+    one = replace(incident(problem()), snoozed_until=hour, by="ada")
+    said = {
+        event: render(Entry(event, one), hour)[0]
+        for event in ("escalated", "reminded", "snoozed", "resolved")
+    }
+    assert "Check failed, escalated" in said["escalated"] and "open for: 1 h" in said["escalated"]
+    assert "Check failed, still so" in said["reminded"]
+    assert "snoozed until: 2026-11-22 13:00 UTC" in said["snoozed"] and "by: ada" in said["snoozed"]
+    assert "marked as resolved" in said["resolved"] and "by: ada" in said["resolved"]
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,25 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
-from data_platform.alerts.announce import announce
-from data_platform.alerts.channels import Notice, Post, PrintChannel, open_channels
+from data_platform.alerts.announce import announce, outward
+from data_platform.alerts.book import Book
+from data_platform.alerts.channels import PRINT, Notice, Post, PrintChannel, open_channels
 from data_platform.alerts.config import AlertsConfig
 from data_platform.alerts.delivery import ATTEMPTS_MAX
-from data_platform.alerts.incidents import Problem
+from data_platform.alerts.problem import Problem
 from data_platform.alerts.slack import SlackChannel, SlackConfig, payload
 from data_platform.errors import AlertError
 from data_platform_tests.alerts.servers import SECRET, Answer, Receiver, receiver
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-POST = Post("local", (Notice("check:a", False, "Check failed", "a", "1 < 2", (), "http://ui/"),))
+POST = Post("local", (Notice("check:a", "opened", "Check failed", "a", "1 < 2", (), "http://ui/"),))
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ def test_a_value_that_is_no_url(url: str) -> None:
 @pytest.mark.parametrize(
     ("config", "environ", "reason"),
     [
-        (AlertsConfig(), {}, "SLACK_WEBHOOK_URL is not set"),
+        (AlertsConfig(slack=SlackConfig()), {}, "SLACK_WEBHOOK_URL is not set"),
         (
             AlertsConfig(slack=SlackConfig(webhook_env="OTHER")),
             {"SLACK_WEBHOOK_URL": "x"},
@@ -156,39 +158,42 @@ def test_without_a_webhook_it_prints_what_it_would_send(
     config: AlertsConfig, environ: dict[str, str], reason: str
 ) -> None:
     printed: list[str] = []
-    (made,) = open_channels(config.used, environ, echo=printed.append)
-    assert isinstance(made, PrintChannel)
+    opened = open_channels(config.used, environ, echo=printed.append)
+    made = opened.channels[PRINT]
+    assert list(opened.channels) == [PRINT] and isinstance(made, PrintChannel)
     made.send(POST)
     assert printed == [f"Alert, printed because {reason}:\n{POST.text}"]
 
 
 def test_the_webhook_is_read_from_the_environment(webhook: Receiver) -> None:
-    (made,) = open_channels(AlertsConfig().used, {"SLACK_WEBHOOK_URL": f" {webhook.url}\n"})
-    made.send(POST)
+    opened = open_channels(AlertsConfig().used, {"SLACK_WEBHOOK_URL": f" {webhook.url}\n"})
+    opened.channels["slack"].send(POST)
     assert len(webhook.received) == 1
 
 
 def test_from_an_outage_to_delivery_to_recovery(webhook: Receiver) -> None:
     """The whole way over several looks: what could not be sent is sent by a later one, once."""
     problem = Problem("check", "a", "raw", "broken", {"rows": 3}, NOON, "/")
-    sender = channel(webhook.url)
+    out = outward(AlertsConfig(), {"SLACK_WEBHOOK_URL": webhook.url})
+    slept: list[float] = []
+    out = replace(out, channels={"slack": channel(webhook.url, slept)})
 
     def look(cursor: str | None, *problems: Problem, minutes: int) -> Any:
-        now = NOON + timedelta(minutes=minutes)
-        return announce(cursor, problems, now, [sender], environment="local", ui_url="http://ui")
+        now, book = NOON + timedelta(minutes=minutes), Book("alerts", None, cursor=cursor)
+        return announce(book, problems, now, out, environment="local", ui_url="http://ui")
 
     webhook.answers = [Answer(500)] * ATTEMPTS_MAX
     first = look(None, problem, minutes=0)
-    assert (first.open, first.told, first.pending) == (1, 0, 1)
+    assert (first.open, first.sent, first.pending) == (1, 0, 1)
     assert isinstance(first.error, AlertError)
     webhook.received.clear()
     second = look(first.cursor, problem, minutes=1)
-    assert (second.told, second.pending, second.error) == (1, 0, None)
+    assert (second.sent, second.pending, second.error) == (1, 0, None)
     third = look(second.cursor, problem, minutes=2)
-    assert third.told == 0
+    assert third.sent == 0
     fourth = look(third.cursor, minutes=3)
-    assert (fourth.open, fourth.told) == (0, 1)
+    assert (fourth.open, fourth.sent) == (0, 1)
     fifth = look(fourth.cursor, minutes=4)
-    assert fifth.told == 0
+    assert fifth.sent == 0
     texts = [message["text"] for message in webhook.received]
     assert texts == ["[local] Check failed: a", "[local] Check passes again: a"]

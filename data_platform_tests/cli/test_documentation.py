@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
 from data_platform import errors
-from data_platform.alerts.config import AlertsConfig, SlackConfig
+from data_platform.alerts.config import AlertsConfig
+from data_platform.alerts.heartbeat import HeartbeatConfig
+from data_platform.alerts.kinds import AnyChannel
+from data_platform.alerts.problem import Kind
+from data_platform.alerts.routing import Route
 from data_platform.cli.app import DEFECT_EXIT_CODE, command_tree
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,7 +56,7 @@ def test_no_page_holds_both_sides_of_a_merge() -> None:
 
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
-    names = ("sandbox", "backup", "restore", "quarantine")
+    names = ("sandbox", "backup", "restore", "quarantine", "alerts")
     groups = {f"data-platform {name}" for name in names}
     assert set(sections()) - groups == {path for path, _ in commands()}
 
@@ -88,5 +92,30 @@ def test_every_exit_code_is_documented_and_has_a_meaning() -> None:
 def test_every_key_of_alerts_is_documented() -> None:
     text = (DOCS / "alerts.md").read_text(encoding="utf-8")
     keys = {f"alerts.{name}" for name in AlertsConfig.model_fields}
-    keys |= {f"alerts.slack.{name}" for name in SlackConfig.model_fields}
-    assert set(re.findall(r"^\| `([\w.]+)` \|", text, re.M)) == keys
+    assert set(re.findall(r"^\| `(alerts\.\w+)` \|", text, re.M)) == keys
+    routes = text.partition("### Routes")[2].partition("| kind |")[0]
+    written = {field.alias or name for name, field in Route.model_fields.items()}
+    assert set(re.findall(r"^\| `(\w+)` \|", routes, re.M)) == written
+    assert set(re.findall(r"^\| `(heartbeat\.\w+)` \|", text, re.M)) == {
+        f"heartbeat.{name}" for name in HeartbeatConfig.model_fields
+    }
+
+
+def test_every_kind_of_channel_and_of_problem_is_documented() -> None:
+    text = (DOCS / "alerts.md").read_text(encoding="utf-8")
+    table = text.partition("### Kinds of channel")[2].partition("\n\n-")[0]
+    written: dict[str, set[str]] = {}
+    for kind, keys in re.findall(r"^\| (?:`(\w+)`)? ?\| ((?:`\w+`(?:, )?)+) \|", table, re.M):
+        last = kind or list(written)[-1]
+        written.setdefault(last, set()).update(re.findall(r"`(\w+)`", keys))
+    configs = get_args(get_args(AnyChannel)[0])
+    assert written == {
+        config.model_fields["kind"].annotation.__args__[0]: {
+            field.alias or name for name, field in config.model_fields.items() if name != "kind"
+        }
+        for config in configs
+    }
+    problems = text.partition("| kind | a problem is |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", problems, re.M)))) == set(
+        get_args(Kind)
+    )

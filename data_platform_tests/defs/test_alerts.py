@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from dagster._core.events import DagsterEventType
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -28,7 +30,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 
-from data_platform.alerts.incidents import SUMMARY_CHARACTERS, from_cursor
+from data_platform.alerts.book import Book
+from data_platform.alerts.problem import SUMMARY_CHARACTERS
+from data_platform.alerts.state import from_cursor
 from data_platform.defs import problems
 from data_platform.errors import SourceUnreachable
 from data_platform.sync import sync_changes
@@ -68,6 +72,8 @@ class Receiver:
 def webhook(monkeypatch: pytest.MonkeyPatch, project: Project) -> Iterator[Receiver]:
     receiver = Receiver()
     monkeypatch.setenv("SLACK_WEBHOOK_URL", receiver.url)
+    for name in ("SMTP_URL", "ALERTS_MAIL_TO", "PAGERDUTY_ROUTING_KEY", "ALERTS_HEARTBEAT_URL"):
+        monkeypatch.delenv(name, raising=False)
     yield receiver
     receiver.server.shutdown()
     receiver.server.server_close()
@@ -196,13 +202,84 @@ def test_failed_runs_and_stale_assets_are_told_until_mended(project: Project, we
 
     stale(FreshnessState.FAIL, FreshnessState.PASS)
     _, cursor = project.sensor("alerts")
-    text = " ".join(webhook.texts)
-    assert "Run failed" in text and "Stale" in text and "raw/shop/orders" in text
+    [told] = webhook.texts
+    assert "Run failed" in told and "*because of it*\\nraw/shop/orders" in told
+    waiting = from_cursor(cursor).incidents["freshness:raw/shop/orders"]
+    assert waiting.open and not waiting.told and waiting.problem.owner
     project.instance.report_runless_asset_event(dg.AssetMaterialization(key))
     stale(FreshnessState.PASS, FreshnessState.FAIL)
     project.sensor("alerts", cursor)
-    text = " ".join(webhook.texts)
-    assert "Run succeeds again" in text and "Fresh again" in text
+    [_, told] = webhook.texts
+    assert "Run succeeds again" in told
+
+
+def test_the_book_is_kept_on_either_storage_of_dagster(
+    project: Project, webhook: Receiver, instance: dg.DagsterInstance
+) -> None:
+    """A tick that ends before its cursor is kept repeats nothing: the book is in the landing store."""
+    project = replace(project, instance=instance)
+    evaluated(project, passed=False)
+    project.sensor("alerts")
+    _, cursor = project.sensor("alerts", None)
+    assert len(webhook.texts) == 1
+    platform = project.platform()
+    book = Book("alerts", platform.store, platform.signer).load()
+    assert [one.key for one in book.incidents.values()] == [f"check:raw/shop/users: {CHECK.name}"]
+    evaluated(project, passed=True)
+    project.sensor("alerts", cursor)
+    assert len(webhook.texts) == 2 and "passes again" in webhook.texts[1]
+
+
+def test_a_failure_that_a_retry_heals_is_quiet(project: Project, webhook: Receiver) -> None:
+    def tagged(run: dg.DagsterRun, **tags: str) -> None:
+        project.instance.add_run_tags(run.run_id, {f"dagster/{name}": value for name, value in tags.items()})
+
+    first = a_run_of(project, "orders", DagsterRunStatus.FAILURE)
+    tagged(first, will_retry="true")
+    _, cursor = project.sensor("alerts")
+    assert webhook.texts == [], "the daemon has yet to start the second attempt"
+    second = a_run_of(project, "orders", DagsterRunStatus.STARTED)
+    tagged(first, auto_retry_run_id=second.run_id)
+    _, cursor = project.sensor("alerts", cursor)
+    assert webhook.texts == [], "it runs"
+    ended(project, second, DagsterRunStatus.SUCCESS)
+    _, cursor = project.sensor("alerts", cursor)
+    assert webhook.texts == [], "it healed the first one"
+
+
+def test_a_failure_that_no_retry_heals_is_told(project: Project, webhook: Receiver) -> None:
+    first = a_run_of(project, "orders", DagsterRunStatus.FAILURE)
+    second = a_run_of(project, "orders", DagsterRunStatus.STARTED)
+    project.instance.add_run_tags(
+        first.run_id, {"dagster/will_retry": "true", "dagster/auto_retry_run_id": second.run_id}
+    )
+    _, cursor = project.sensor("alerts")
+    assert webhook.texts == []
+    ended(project, second, DagsterRunStatus.FAILURE)
+    project.sensor("alerts", cursor)
+    [told] = webhook.texts
+    assert "Run failed" in told and second.run_id in told
+
+
+def ended(project: Project, run: dg.DagsterRun, status: DagsterRunStatus) -> None:
+    kind = (
+        DagsterEventType.RUN_SUCCESS if status is DagsterRunStatus.SUCCESS else DagsterEventType.RUN_FAILURE
+    )
+    project.instance.report_dagster_event(
+        dg.DagsterEvent(event_type_value=kind.value, job_name=run.job_name), run.run_id
+    )
+
+
+def test_what_failed_is_of_the_kind_that_its_route_needs() -> None:
+    def kind(asset: list[str], check: str) -> str:
+        return problems._kind_of_check(dg.AssetCheckKey(dg.AssetKey(asset), check))
+
+    assert kind(["raw", "shop", "orders"], "quarantine") == "quarantine"
+    assert kind(["raw", "shop", "orders"], "newest_data") == "freshness"
+    assert kind(["raw", "shop", "orders"], "anomalies") == "anomaly"
+    assert kind(["raw", "shop", "orders"], "unique_order_id") == "check"
+    assert kind(["backup", "warehouse"], "newest_copy") == "backup"
+    assert kind(["restore_drill", "warehouse"], "last_good_drill") == "drill"
 
 
 def test_a_run_that_failed_twice_recovers_with_the_run_that_mended_it(
@@ -216,7 +293,7 @@ def test_a_run_that_failed_twice_recovers_with_the_run_that_mended_it(
     _, cursor = project.sensor("alerts")
     [told] = webhook.texts
     since = datetime.fromtimestamp(ended[0] or 0, tz=UTC)
-    [incident] = from_cursor(cursor).values()
+    [incident] = from_cursor(cursor).incidents.values()
     assert incident.problem.since == since, "since the first failure"
     assert failed[1].run_id in told
     monkeypatch.setenv("SHOP_DATABASE_URL", good)
@@ -237,7 +314,10 @@ def test_without_a_webhook_it_prints(project: Project, capsys: pytest.CaptureFix
     evaluated(project, passed=False)
     project.sensor("alerts")
     printed = capsys.readouterr().out
-    assert "SLACK_WEBHOOK_URL is not set" in printed and "raw/shop/users" in printed
+    assert (
+        "because SLACK_WEBHOOK_URL, SMTP_URL and PAGERDUTY_ROUTING_KEY are not set:" in printed
+        and "raw/shop/users" in printed
+    )
 
 
 def test_a_table_that_changed_is_told_by_itself_with_what_to_do(project: Project, webhook: Receiver) -> None:
@@ -246,6 +326,7 @@ def test_a_table_that_changed_is_told_by_itself_with_what_to_do(project: Project
     assert not project.sync("users", "products", checks=False).success
     _, cursor = project.sensor("alerts")
     [told] = webhook.texts
+    assert "Schema changed" in told
     assert "no column marketing_opt_in (in `columns`; it is called opted_in now)" in told
     assert "`data-platform sync --refresh shop/users`" in told and "shop/products" not in told
     # another table of the same runs, later, is told too; what was told is not told again
@@ -266,7 +347,7 @@ def test_a_table_that_changed_is_told_by_itself_with_what_to_do(project: Project
     assert not project.sync("users", "products", checks=False).success
     _, cursor = project.sensor("alerts", cursor)
     [*_, told] = webhook.texts
-    assert len(webhook.texts) == 3 and "succeeds again" in told and "shop/users" in told
+    assert len(webhook.texts) == 3 and "Schema is read again" in told and "shop/users" in told
     assert "shop/products" not in told
 
 

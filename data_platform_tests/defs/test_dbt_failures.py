@@ -111,10 +111,10 @@ def build(project: Project, *keys: dg.AssetKey) -> dg.ExecuteInProcessResult:
 
 
 def told(project: Project, cursor: str | None = None) -> tuple[list[tuple[str, str]], str]:
-    from data_platform.alerts.incidents import from_cursor
+    from data_platform.alerts.state import from_cursor
 
     _, after = project.sensor("alerts", cursor)
-    return [(one.problem.object, one.problem.summary) for one in from_cursor(after).values()], after
+    return [(one.problem.object, one.problem.summary) for one in from_cursor(after).incidents.values()], after
 
 
 @pytest.mark.slow

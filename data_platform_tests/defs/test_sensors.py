@@ -31,7 +31,7 @@ def tables(request: dg.RunRequest) -> set[str]:
     return {key.path[-1] for key in request.asset_selection or ()}
 
 
-def a_run_of(project: Project, table: str, status: DagsterRunStatus) -> None:
+def a_run_of(project: Project, table: str, status: DagsterRunStatus) -> dg.DagsterRun:
     """A run of ``table`` as Dagster records it."""
     job = project.definitions.resolve_implicit_global_asset_job_def()
     keys = frozenset({dg.AssetKey(["raw", "shop", table])})
@@ -42,6 +42,7 @@ def a_run_of(project: Project, table: str, status: DagsterRunStatus) -> None:
         project.instance.report_dagster_event(
             dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, run.job_name), run.run_id
         )
+    return run
 
 
 @pytest.mark.parametrize("cursor", [None, "rubbish", '{"measure_after": []}'])

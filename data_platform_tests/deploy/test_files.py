@@ -127,7 +127,7 @@ def test_every_variable_is_in_the_example_and_explained() -> None:
     assert all(f"`{name}`" in DOCUMENT for name in named)
     # no value of a secret stands in the example
     assert not re.findall(
-        r"^(?:DAGSTER_POSTGRES_PASSWORD|DATA_PLATFORM_HASH_KEY|DATA_PLATFORM_LEDGER_KEY|SLACK_WEBHOOK_URL)=.",
+        r"^(?:DAGSTER_POSTGRES_PASSWORD|DATA_PLATFORM_HASH_KEY|DATA_PLATFORM_LEDGER_KEY|SLACK_WEBHOOK_URL|PAGERDUTY_ROUTING_KEY|SMTP_URL)=.",
         EXAMPLE,
         re.M,
     )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import psycopg
 import pytest
 
-from data_platform.alerts.incidents import SUMMARY_CHARACTERS
+from data_platform.alerts.problem import SUMMARY_CHARACTERS
 from data_platform.errors import DuplicateKey, SchemaDrift, TableMissing
 from data_platform.sources.postgres.types import quote
 from data_platform.sync import TableReport, load_pending
