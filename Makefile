@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install airbyte airflow spark engines demo dev test-tools test test-airflow test-spark test-warehouse test-postgres test-fast lint format manifest lock bench chaos clean
+.PHONY: help install airbyte airflow spark engines demo dev test-tools test test-airflow test-spark test-warehouse test-postgres test-fast lint format manifest charts lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,6 +47,10 @@ $(MANIFEST): $(INSTALLED) $(shell find dbt -type f -not -path 'dbt/target/*' -no
 
 manifest: $(INSTALLED) ## parse the dbt project into the manifest that Dagster reads
 	python -m data_platform.defs.dbt_manifest
+
+charts: ## build the charts of the status page again from their lock file; needs npm
+	npm ci --prefix data_platform/observability/charts --no-audit --no-fund --loglevel=error
+	npm run --prefix data_platform/observability/charts build
 
 demo: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## start the sandbox and run the whole graph once
 	data-platform sandbox up --orders $(ORDERS)

@@ -6,7 +6,7 @@ not fit together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from os.path import normpath
 from pathlib import Path as ProjectPath
 from typing import Any
@@ -18,6 +18,7 @@ from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.run_checks import check_reach
 from data_platform.catalog.yaml_reader import Path
 from data_platform.errors import UnsupportedExpression
+from data_platform.observability.config import FigureConfig
 from data_platform.privacy.documents import path_of, root_of
 from data_platform.privacy.names import of_name
 from data_platform.quality.kinds import wanted
@@ -85,6 +86,7 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
     """Report stores in the same place: a copy there would be no second copy. And what runs elsewhere could not reach.
     ``base`` is the environment's path."""
     _check_publish(environment, report, (*base, "publish"))
+    _check_status_page(environment, report, (*base, "status_page", "path"))
     stores: list[tuple[str, Path, StoreConfig]] = [("the landing store", ("landing",), environment.landing)]
     if (export := environment.iceberg) is not None:
         if problem := cron_problem(export.schedule):
@@ -146,6 +148,35 @@ def _check_publish(environment: EnvironmentSettings, report: Report, base: Path)
         if listed.partition(".")[0] == PLATFORM_SCHEMA:
             report.add(
                 (*base, "schemas", number), "holds the platform's own records, which are not published"
+            )
+
+
+def _check_status_page(environment: EnvironmentSettings, report: Report, path: Path) -> None:
+    """Report a page in a place where something else lies."""
+    if environment.status_page is None:
+        return
+    root = ProjectPath("/")
+    mine = root / normpath(environment.status_page.path)
+    publish = environment.publish
+    taken = [*environment.warehouse.files(root), *([root / publish.path] if publish else [])]
+    if mine in [root / normpath(file) for file in taken]:
+        report.add(path, "is the file of the warehouse or of the publication: name another one")
+    backups = environment.backups
+    stores = [environment.landing, *([backups.store, *backups.copies.values()] if backups else [])]
+    for folder in (root / normpath(folder) for store in stores for folder in store.files(root)):
+        if mine.is_relative_to(folder):
+            report.add(path, f"lies in {folder.name}, the folder of a store: name a file elsewhere")
+
+
+def check_figures(figures: Sequence[FigureConfig], report: Report) -> None:
+    """Each figure has a name of its own."""
+    seen: dict[str, int] = {}
+    for number, figure in enumerate(figures):
+        first = seen.setdefault(figure.name, number)
+        if first != number:
+            report.add(
+                ("figures", number, "name"),
+                f"is the name of the figure number {first + 1} too: give it another name",
             )
 
 

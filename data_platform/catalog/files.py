@@ -23,6 +23,7 @@ from data_platform.catalog.models import (
     TableSettings,
     Text,
 )
+from data_platform.observability.config import FigureConfig
 from data_platform.quality import kinds
 from data_platform.quality.kinds import names, wanted
 from data_platform.sources.kind import Connection, SourceKeys, TableKeys
@@ -115,6 +116,9 @@ class PlatformFile(Model):
         min_length=1,
     )
     privacy: Privacy = Field(default=Privacy(), description="Settings for all personal columns.")
+    figures: tuple[FigureConfig, ...] = Field(
+        default=(), description="The business figures that the status page shows, in this order."
+    )
 
 
 def table_block(kind: str) -> type[TableBlock]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from data_platform.catalog.checks import (
     check_environment,
+    check_figures,
     check_optional,
     check_reconcile,
     check_rules_fit,
@@ -157,6 +158,7 @@ def _load(root: Path, whole: bool) -> Catalog:
         root=root,
         environments=environments,
         privacy=platform.privacy,
+        figures=platform.figures,
         sources=sources,
         questions=tuple(str(question) for question in sorted(questions)),
         left_out=tuple(told),
@@ -176,6 +178,7 @@ def _read_platform(root: Path, mistakes: list[Mistake]) -> tuple[PlatformFile | 
     )
     for name, settings in (model.environments if model else {}).items():
         check_environment(settings, report, ("environments", name))
+    check_figures(model.figures if model else (), report)
     mistakes += report.mistakes.values()
     return model, report
 

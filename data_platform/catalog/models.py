@@ -19,6 +19,7 @@ from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.iceberg.config import IcebergConfig
 from data_platform.landing.signing import SigningConfig
+from data_platform.observability.config import FigureConfig, StatusPageConfig
 from data_platform.quality.rules import FORMS, Rule, parse_rule
 from data_platform.sources.kind import Capabilities, Connection, Kind, KindSettings
 from data_platform.sources.kinds import kind_of
@@ -303,6 +304,10 @@ class EnvironmentSettings(Model):
         default="stopped",
         description="Whether schedules and sensors start automatically. Alerts always do.",
     )
+    status_page: StatusPageConfig | None = Field(
+        default=None,
+        description="The page that says what of the data can be believed; it is written after each build and each hour.",
+    )
     runs: RunsConfig = Field(
         default_factory=RunsConfig, description="Where runs are executed, and their cores and memory."
     )
@@ -325,6 +330,7 @@ class Catalog(Model):
     root: Path
     environments: Annotated[Mapping[str, Environment], Frozen]
     privacy: Privacy = Privacy()
+    figures: tuple[FigureConfig, ...] = ()
     sources: Annotated[Mapping[str, Source], Frozen]
     questions: tuple[str, ...] = ()
     """Unconfirmed guesses, each with its file and line."""

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sync": ("sync", "Load what changed at the sources into the warehouse"),
     "receive": ("receive", "Take signed webhooks, and keep each before it is answered"),
     "status": ("status", "Show each table's last batch and whether it is fresh"),
+    "health": ("health", "Show which data can be believed, and if not, since when and why"),
     "publish": ("publish", "Publish a copy of the marts for readers, who never wait for a load"),
     "query": ("query", "Run one read-only statement in the publication or the warehouse"),
     "iceberg": ("iceberg", "Export tables to Iceberg for other engines"),

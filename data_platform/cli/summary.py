@@ -25,8 +25,9 @@ import typer
 from data_platform.alerts.config import ui_address
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import plural, say, say_json, say_table, size
-from data_platform.cli.status import ask_warehouse, look, look_at_publication
+from data_platform.cli.status import look_at_publication
 from data_platform.errors import ConfigurationError, WarehouseError
+from data_platform.sync.status import ask_warehouse, look
 from data_platform.warehouses import PLATFORM_SCHEMA
 from data_platform.warehouses.dialect import counts
 

@@ -10,14 +10,14 @@ from data_platform.catalog import Catalog
 from data_platform.defs import linear, unpartitioned
 from data_platform.defs.alert_sensor import alert_sensor
 from data_platform.defs.automation import automation_sensor
-from data_platform.defs.backup import backup_definitions
+from data_platform.defs.backup import BACKUP, backup_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
 from data_platform.defs.lapses import lapses_sensor
 from data_platform.defs.maintenance import maintenance_definitions
-from data_platform.defs.names import raw_key
+from data_platform.defs.names import PUBLISHED, raw_key
 from data_platform.defs.probe_sensor import probe_sensor
 from data_platform.defs.published import published_definitions
 from data_platform.defs.raw import raw_assets
@@ -26,6 +26,7 @@ from data_platform.defs.resources import resources
 from data_platform.defs.retention import retention_sensor
 from data_platform.defs.schedules import schedules
 from data_platform.defs.sources import platform_specs, source_assets
+from data_platform.defs.status_page import status_page_definitions
 from data_platform.defs.surroundings import variables
 from data_platform.warehouses.maintenance import maintainable
 
@@ -70,15 +71,20 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     )
     modelled = dbt_definitions(catalog, environment, gates)
     parts = [own, modelled]
+    examined: list[dg.AssetKey] = []
     held = [raw_key(table) for table in catalog.table_ids()] + model_keys(modelled)
     if chosen.publish is not None and warehouse.traits.publishes:
         parts.append(published_definitions(chosen.publish, catalog, warehouse, model_keys(modelled)))
+        examined.append(PUBLISHED)
     if chosen.backups is not None and warehouse.traits.archive:
         parts.append(backup_definitions(chosen.backups, warehouse, held, running=running))
+        examined.append(BACKUP)
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:
         parts.append(maintenance_definitions(maintainable(warehouse), running=running))
+    if chosen.status_page is not None:
+        parts.append(status_page_definitions(chosen.status_page, warehouse, [*held, *examined], list(parts)))
     whole_graph = with_freshness(dg.Definitions.merge(*parts), catalog)
     if chosen.airflow is None:
         return whole_graph

@@ -19,7 +19,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from data_platform.catalog import Table
 from data_platform.defs import shown
 from data_platform.defs.last_records import newest_of_run
-from data_platform.defs.names import COMPLETE, QUARANTINE, raw_key
+from data_platform.defs.names import COMPLETE, NOT_EVALUATED, QUARANTINE, raw_key
 from data_platform.errors import DataPlatformError
 from data_platform.quality.checking import CheckKind, LapsingKind
 from data_platform.quality.checking import CheckResult as KindResult
@@ -125,7 +125,7 @@ def check_results(
     rules = [rule for rule in table.rules if rule.name in selected]
     if not loaded:
         for name in selected:
-            yield _result(table, name, passed=False, description=_not_synced(table), severity=WARN)
+            yield _lost(table, name, _not_synced(table), WARN)
         return
     if rules:
         yield from _guarded(
@@ -141,7 +141,7 @@ def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckRe
     """The findings of a sync from the command line, in the form in which a run reports them."""
     if evaluated.problem:
         names = [name for name in check_names(table) if name not in _OF_THE_LEDGER]
-        return [_result(table, name, passed=False, description=evaluated.problem) for name in names]
+        return [_lost(table, name, evaluated.problem) for name in names]
     results = [_rule_result(table, result) for result in evaluated.rules]
     found = evaluated.checks
     return results + [_kind_result(table, kind, found[kind.name]) for kind, _ in wanted(found)]
@@ -212,6 +212,8 @@ def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
         "rows_failing": result.failing,
         "share_failing": float(result.rate),
     }
+    if result.problem:
+        metadata[NOT_EVALUATED] = True
     if result.unknown:
         metadata["rows_landed_before_the_rule"] = result.unknown
     if result.sample:
@@ -260,7 +262,14 @@ def _guarded(
     try:
         return results()
     except DataPlatformError as error:
-        return [_result(table, name, passed=False, description=str(error)) for name in names]
+        return [_lost(table, name, str(error)) for name in names]
+
+
+def _lost(table: Table, name: str, why: str, severity: dg.AssetCheckSeverity = ERROR) -> dg.AssetCheckResult:
+    """Of a check that could not be evaluated: nobody knows what it would find."""
+    return _result(
+        table, name, passed=False, description=why, severity=severity, metadata={NOT_EVALUATED: True}
+    )
 
 
 def _result(

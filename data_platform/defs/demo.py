@@ -25,6 +25,7 @@ def main() -> int:
     from data_platform.defs.backup import JOB as BACKUP
     from data_platform.defs.build import build
     from data_platform.defs.jobs import EVERYTHING
+    from data_platform.defs.status_page import refresh
     from data_platform.private_files import keep_private
     from data_platform.sync import open_platform
 
@@ -55,11 +56,16 @@ def main() -> int:
         if platform.environment.backups is not None:
             print("Backing up the warehouse and reading back every byte.", flush=True)
             backed_up = run(BACKUP, partition_key=datetime.now(UTC).date().isoformat())
+        page = None
+        if platform.environment.status_page is not None:  # the backup came after the page of the run
+            _, page = refresh(instance, platform, [definitions])
     told = backup_lines(platform) if backed_up is not None and backed_up.success else []
     green = (
         show(platform, checks(result), told) and result.success and (backed_up is None or backed_up.success)
     )
     print(f"\n{'Green' if green else 'Not green'} after {time.monotonic() - started:.0f} s.")
+    if page is not None:
+        print(f"See how far it can be believed, and the first charts: {page.as_uri()}")
     return 0 if green else 1
 
 

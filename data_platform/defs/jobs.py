@@ -25,7 +25,7 @@ STEP_PROCESSES = dg.multiprocess_executor.configured(
     # each step is forked from one process per run that has imported everything, so it starts at once
     {"start_method": {"forkserver": {"preload_modules": ["data_platform.defs.build"]}}}
 )
-LAYERS = ("raw", "staging", "intermediate", "marts", "snapshots", "seeds", "published")
+LAYERS = ("raw", "staging", "intermediate", "marts", "snapshots", "seeds", "published", "observability")
 
 
 class WholeGraphJob(UnresolvedAssetJobDefinition):

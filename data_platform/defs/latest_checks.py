@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -152,3 +152,69 @@ def _records(
                 key = wanted[row["id"]]
                 found[key] = AssetCheckExecutionRecord.from_db_row(dict(row), key=key)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The last result of a check: passed or failed ``at`` (Unix time); ``since``: when it first failed without having
+    passed in between. ``evaluation`` is there of a failed one."""
+
+    passed: bool
+    at: float
+    since: float
+    evaluation: dg.AssetCheckEvaluation | None = None
+
+
+def results(
+    instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey]
+) -> dict[dg.AssetCheckKey, Result]:
+    """The last finished evaluation of each of ``keys`` that has one."""
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+    from sqlalchemy import func, select
+
+    finished = Table.c.execution_status.in_(FINISHED)
+    latest = select(func.max(Table.c.id)).where(finished).group_by(Table.c.asset_key, Table.c.check_name)
+    with index_transaction(instance) as connection:
+        rows = _rows(connection, Table.c.id.in_(latest), frozenset(keys))
+        columns = select(Table.c.id, Table.c.evaluation_event_timestamp).where(Table.c.id.in_(latest))
+        times = {number: _unix(at) for number, at in connection.execute(columns)}
+        since = {row.id: _failing_since(connection, row.key) for row in rows if row.status == FAILED}
+    records = _records(instance, {row.id: row.key for row in rows if row.status == FAILED})
+    return {
+        row.key: Result(
+            passed=row.status != FAILED,
+            at=times[row.id],
+            since=since.get(row.id) or times[row.id],
+            evaluation=_evaluation(records.get(row.key)),
+        )
+        for row in rows
+    }
+
+
+def _failing_since(connection: Any, key: dg.AssetCheckKey) -> float | None:
+    """When the first of the failures came that follow the last success of ``key``."""
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+    from sqlalchemy import func, select
+
+    ours = (Table.c.asset_key == key.asset_key.to_string(), Table.c.check_name == key.name)
+    passed = (
+        select(func.coalesce(func.max(Table.c.id), 0))
+        .where(*ours, Table.c.execution_status.in_(FINISHED), Table.c.execution_status != FAILED)
+        .scalar_subquery()
+    )
+    first = select(func.min(Table.c.id)).where(*ours, Table.c.execution_status == FAILED, Table.c.id > passed)
+    at = connection.execute(
+        select(Table.c.evaluation_event_timestamp).where(Table.c.id == first.scalar_subquery())
+    ).scalar()
+    return None if at is None else _unix(at)
+
+
+def _unix(at: datetime) -> float:
+    """The column keeps UTC and does not say so."""
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _evaluation(record: AssetCheckExecutionRecord | None) -> dg.AssetCheckEvaluation | None:
+    event = record.event.dagster_event if record is not None and record.event else None
+    found = event.event_specific_data if event else None
+    return found if isinstance(found, dg.AssetCheckEvaluation) else None

@@ -23,6 +23,9 @@ TABLE_READS = AssetKey([PLATFORM_SCHEMA, "table_reads"])
 PUBLISHED = AssetKey(["published", "warehouse"])
 """The copy for readers."""
 
+STATUS_PAGE = AssetKey(["observability", "status_page"])
+"""What of the data can be believed, for people."""
+
 COMPLETE = "complete"
 QUARANTINE = "quarantine"
 ANOMALIES = "anomalies"
@@ -37,6 +40,9 @@ TOLD_BY_CHECKS = "told_by_checks"
 
 SCHEMA_CHANGED = "schema_changed"
 """In a failed step's metadata: the tables whose schema changed in a way that does not flow by itself."""
+
+NOT_EVALUATED = "could_not_be_evaluated"
+"""In a failed check's metadata: true if nobody knows whether the data is as it should be."""
 
 SOURCE_TAG = "data_platform/source"
 SEQUENCE_TAG = "data_platform/sequence"

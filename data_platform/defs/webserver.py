@@ -11,20 +11,26 @@ from importlib import import_module
 from typing import Any
 
 from data_platform.web.guard import Guard
+from data_platform.web.status import StatusPage
 
 
 def guard(app: Any, prefix: str = "") -> Guard:
-    """``app`` behind the guard, reached under loopback names and where the alerts' links point."""
+    """``app`` behind the guard, reached under loopback names and where the alerts' links point, with the status page at
+    ``/status``."""
     from data_platform.alerts.config import AlertsConfig, ui_address
     from data_platform.catalog import project_root
-    from data_platform.catalog.settings import alerts_of
+    from data_platform.catalog.settings import alerts_of, status_page_of
     from data_platform.errors import ConfigurationError
 
+    environment = os.environ.get("DATA_PLATFORM_ENV") or "local"
+    page = None
     try:
-        alerts = alerts_of(project_root(), os.environ.get("DATA_PLATFORM_ENV") or "local")
+        root = project_root()
+        alerts, page = alerts_of(root, environment), status_page_of(root, environment)
     except ConfigurationError:  # a webserver that stands apart from the project
         alerts = AlertsConfig()
-    return Guard(app, ui_url=ui_address(alerts, os.environ), prefix=prefix)
+    served = app if page is None else StatusPage(app, page, prefix=prefix)
+    return Guard(served, ui_url=ui_address(alerts, os.environ), prefix=prefix)
 
 
 def main() -> None:

@@ -292,6 +292,36 @@ def test_a_publication_that_cannot_be_is_a_mistake(tmp_path: Path, publish: str,
     assert said in only(write(tmp_path, "  t: {key: a}\n", platform=platform))
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("path: .data/warehouse.duckdb", "status_page.path: is the file of the warehouse"),
+        ("path: .data/landing/x/index.html", "status_page.path: lies in landing, the folder of a store"),
+        ("path: p.html, stale_hours: 0", "status_page.stale_hours"),
+        ("paht: p.html", "Did you mean `path`?"),
+    ],
+)
+def test_a_status_page_that_cannot_be_is_a_mistake(tmp_path: Path, page: str, said: str) -> None:
+    platform = PLATFORM + f"    status_page: {{{page}}}\n"
+    assert said in only(write(tmp_path, "  t: {key: a}\n", platform=platform))
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ("{name: A, relation: daily, day: d}", "figures[0].relation"),
+        ("{name: A, relation: m.daily}", "figures[0].day"),
+        ("{name: A, relation: m.daily, day: d, sums: x}", "Did you mean `sum`?"),
+        (
+            "{name: A, relation: m.a, day: d}, {name: A, relation: m.b, day: d}",
+            "figures[1].name: is the name of the figure number 1 too",
+        ),
+    ],
+)
+def test_a_figure_that_cannot_be_is_a_mistake(tmp_path: Path, figures: str, said: str) -> None:
+    assert said in only(write(tmp_path, "  t: {key: a}\n", platform=PLATFORM + f"figures: [{figures}]\n"))
+
+
 def test_a_publication_of_what_keeps_nobody_waiting_is_a_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,13 +15,14 @@ import pytest
 
 from data_platform.catalog import load_catalog
 from data_platform.cli import status as module
-from data_platform.cli.status import freshness_state, status_fields
+from data_platform.cli.status import status_fields
 from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import WarehouseBusy
 from data_platform.landing.keys import manifest_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
 from data_platform.stores.local import LocalStore
+from data_platform.sync.status import TableStatus, freshness_state
 from data_platform.tables import Position, Snapshot, TableId
 from data_platform.warehouses import LoadedBatch, QueryResult
 
@@ -204,5 +205,5 @@ def test_freshness_states() -> None:
 
 
 def test_fields_are_json() -> None:
-    one = module.TableStatus(ORDERS, None, None, None, None, timedelta(hours=6), "never")
+    one = TableStatus(ORDERS, None, None, None, None, timedelta(hours=6), "never")
     assert json.loads(json.dumps(status_fields(one)))["freshness_hours"] == 6

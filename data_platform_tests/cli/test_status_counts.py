@@ -7,8 +7,8 @@ from typing import Any
 
 import duckdb
 
-from data_platform.cli.status import COUNTED_AT_A_TIME, count_rows
 from data_platform.duckdb_sql import DIALECT
+from data_platform.sync.status import COUNTED_AT_A_TIME, count_rows
 from data_platform.tables import TableId
 
 

@@ -26,7 +26,7 @@ ALLOWED = (
     r"ops\.sync_\w+\.config\.slices\.\[\]: String",
     # neither of them declares any configuration: what is given there is never read
     r"execution\.config: Any",
-    r"ops\.(backup|restore_drill|published)__\w+\.config: Any",
+    r"ops\.(backup|restore_drill|published|observability)__\w+\.config: Any",
     # Dagster's own job of all assets takes unknown names, and reads none of them
     r"(ops|resources): Permissive",
 )

@@ -1,0 +1,156 @@
+"""``health``, over a real ledger and a real warehouse, with and without what the graph records."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from data_platform.observability.record import Built, GraphRecord, Model
+from data_platform.observability.trust import Check
+from data_platform.sync import health as examining
+from data_platform.sync import open_platform
+from data_platform.tables import TableId
+from data_platform.warehouses import Look
+from data_platform_tests.contracts.batches import Chain
+
+from .conftest import PLATFORM, Result
+
+Cli = Callable[..., Result]
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+FIGURES = """\
+figures:
+- {name: Orders, relation: marts.orders_daily, day: day, sum: orders}
+- {name: Lost, relation: marts.nowhere, day: day}
+"""
+
+
+@pytest.fixture
+def company(project: Path) -> Path:
+    """A shop whose orders are loaded, and one mart made of them."""
+    (project / "catalog" / "platform.yaml").write_text(PLATFORM + FIGURES)
+    path = project / ".data" / "warehouse.duckdb"
+    path.parent.mkdir()
+    with duckdb.connect(path) as connection:
+        connection.execute(
+            "CREATE SCHEMA marts; CREATE TABLE marts.orders_daily AS SELECT DATE '2026-01-01' AS day, 3 AS orders"
+        )
+    batch = Chain(project / "parts").next("merge", [(1, "2026-01-01", "a", 1), (2, "2026-01-02", "b", 2)])
+    config = open_platform(project).environment.warehouse
+    with config.open(project, files=[project / "parts"]) as warehouse:
+        warehouse.load(*batch)
+    return project
+
+
+def record(project: Path, *checks: Check) -> None:
+    now = datetime.now(UTC)
+    platform = open_platform(project)
+    examining.keep(
+        platform,
+        GraphRecord(
+            at=now,
+            models=(
+                Model(
+                    "marts.orders_daily",
+                    "marts/orders_daily",
+                    upstream=("raw_shop.orders",),
+                    tests=("unique_day",),
+                ),
+            ),
+            checks={"marts/orders_daily": checks},
+            built={"marts.orders_daily": Built(now, 2.5)},
+        ),
+    )
+
+
+def test_without_what_the_graph_records_nothing_is_ok(cli: Cli, company: Path) -> None:
+    result = cli("health")
+    assert result.code == 1
+    assert "0 of 4 tables and models can be believed." in result.out
+    assert "The graph has recorded no models and checks yet" in result.out
+    assert "it was never synced" in result.out.lower()
+
+
+def test_a_figure_is_believed_as_little_as_what_it_is_made_of(cli: Cli, company: Path) -> None:
+    record(company, Check("unique_day", "passed", at=datetime.now(UTC)))
+    found = json.loads(cli("health", "--json").out)
+    assert [one["name"] for one in found["figures"]] == ["Orders", "Lost"]
+    orders, lost = found["figures"]
+    assert orders["points"] == [["2026-01-01", 3.0]]
+    assert (orders["state"], orders["trust"]["fresh"]["of"]) == ("bad", "shop/orders"), (
+        "nobody read its source"
+    )
+    assert lost["state"] == "unknown"
+    model = next(one for one in found["tables"] if one["label"] == "marts.orders_daily")
+    assert (model["rows"], model["domain"], model["owner"]) == (1, "shop", "team:data")
+    assert model["trust"]["checked"]["state"] == "ok"
+    text = (
+        DOCS.read_text().partition("## `data-platform health")[2].partition("\n## ")[0].partition("JSON:")[2]
+    )
+    for key in [
+        *found,
+        *found["figures"][0],
+        *found["tables"][0],
+        *found["findings"][0],
+        *orders["trust"]["fresh"],
+    ]:
+        assert f"`{key}`" in text, key
+
+
+def test_a_failing_check_is_named_with_its_figure_and_since(cli: Cli, company: Path) -> None:
+    at = datetime.now(UTC)
+    record(
+        company,
+        Check("unique_day", "failed", "error", at, at - timedelta(hours=30), "2 days are there twice."),
+    )
+    result = cli("health", "--tables")
+    assert result.code == 1
+    assert (
+        "marts.orders_daily: unique_day fails: 2 days are there twice, for 30 h. Affects Orders."
+        in result.out
+    )
+
+
+def test_the_page_is_written_as_a_whole_for_this_account_alone(cli: Cli, company: Path) -> None:
+    record(company)
+    result = cli("health", "--page", "--json")
+    path = company / ".data/status/index.html"
+    assert json.loads(result.out)["page"] == str(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in path.parent.iterdir()] == ["index.html"]
+    first = path.read_text()
+    assert "<title>" in first
+    assert "marts.orders_daily" in first
+    assert cli("health", "--page").out.strip().endswith(path.as_uri())
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(cli: Cli, company: Path) -> None:
+    (company / ".data/status").write_text("a file")
+    result = cli("health", "--page")
+    assert result.code != 0
+    assert "status_page: path:" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_warehouse_that_cannot_be_read_leaves_everything_unknown(cli: Cli, company: Path) -> None:
+    record(company, Check("unique_day", "passed", at=datetime.now(UTC)))
+    with open_platform(company).warehouse() as warehouse:
+        warehouse.record_reads([Look(TableId("shop", "orders"), "2026-01-01T00:00:00+00:00", True)])
+    (company / ".data/warehouse.duckdb").write_bytes(b"no database")
+    result = cli("health", "--json")
+    found = json.loads(result.out)
+    assert (result.code, found["ok"]) == (1, False)
+    assert found["notes"]
+    assert {one["state"] for one in found["tables"]} <= {"bad", "unknown"}
+
+
+def test_a_record_that_somebody_altered_counts_for_nothing(cli: Cli, company: Path) -> None:
+    record(company, Check("unique_day", "passed", at=datetime.now(UTC)))
+    (file,) = (company / ".data/landing").rglob("graph.json")
+    file.write_text(file.read_text().replace("passed", "failed"))
+    assert "The graph has recorded no models" in cli("health").out
