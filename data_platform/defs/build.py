@@ -10,14 +10,14 @@ from data_platform.catalog import Catalog
 from data_platform.defs import linear, unpartitioned
 from data_platform.defs.alert_sensor import alert_sensor
 from data_platform.defs.automation import automation_sensor
-from data_platform.defs.backup import BACKUP, backup_definitions
+from data_platform.defs.backup import backup_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
 from data_platform.defs.lapses import lapses_sensor
 from data_platform.defs.maintenance import maintenance_definitions
-from data_platform.defs.names import PUBLISHED, raw_key
+from data_platform.defs.names import BACKUP, PUBLISHED, raw_key
 from data_platform.defs.probe_sensor import probe_sensor
 from data_platform.defs.published import published_definitions
 from data_platform.defs.raw import raw_assets
