@@ -62,12 +62,14 @@ dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster U
 	if test -d .data/sandbox || ! test -s .env; then data-platform sandbox up --orders $(ORDERS); fi
 	python -m data_platform.defs.dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-test-tools: ## see to it that there are a Chromium to test the UI in, a PgBouncer to sync through and Java for Spark
+test-tools: ## see to it that there are Chromium, PgBouncer, Java for Spark, Prometheus and Alertmanager
 	@export PATH="$$PATH:/usr/sbin"; missing=; \
 	for names in "chromium chromium-browser google-chrome" pgbouncer; do \
 		command -v $$names >/dev/null || missing="$$missing $${names%% *}"; \
 	done; \
 	command -v java >/dev/null || missing="$$missing openjdk-17-jre-headless"; \
+	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v amtool >/dev/null || missing="$$missing prometheus-alertmanager"; \
 	test -z "$$missing" \
 		|| { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } \
 		|| echo "Not to be had here:$$missing. The tests that need it will be skipped."

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Reread landed data and compare it with its hashes"),
     "rebuild": ("rebuild", "Rebuild the raw tables from the landing ledger, as of any instant"),
     "maintain": ("maintain", "Merge the warehouse's small files and remove what is old"),
+    "metrics": ("metrics", "Serve the health as numbers, for Prometheus or a Datadog agent"),
     "impact": ("impact", "Show what depends on a column, or what a change of the project changes"),
     "doctor": ("doctor", "Check everything the platform depends on, and say what to do"),
     "summary": ("summary", "Show what was synced, modelled and checked"),

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,3 +159,35 @@ def test_a_record_that_somebody_altered_counts_for_nothing(cli: Cli, company: Pa
     (file,) = (company / ".data/landing").rglob("graph.json")
     file.write_text(file.read_text().replace("passed", "failed"))
     assert "The graph has recorded no models" in cli("health").out
+
+
+def test_the_numbers_for_machines_are_printed_once(company: Path, cli: Cli) -> None:
+    found = cli("metrics", "--once")
+    assert found.code == 0
+    assert re.search(r'data_platform_table_rows\{.*table="shop/orders"\} 2\.0', found.out)
+    assert re.search(r"^data_platform_state [23]\.0$", found.out, re.M), (
+        "checks are not known, so it is not ok"
+    )
+
+
+def test_an_agent_is_named_by_host_and_port(company: Path, cli: Cli) -> None:
+    found = cli("metrics", "--once", "--statsd", "localhost")
+    assert found.code == 2 and "HOST:PORT" in found.err
+
+
+def test_they_are_served_until_the_process_is_told_to_stop(company: Path) -> None:
+    program = [sys.executable, "-m", "data_platform.cli", "metrics", "--port", "0", "--root", str(company)]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert process.stdout is not None
+        address = next(word for line in process.stdout for word in line.split(",") if word.startswith("http"))
+        for _ in range(100):  # the first examination takes a moment
+            with urllib.request.urlopen(address) as answer:
+                text = answer.read().decode()
+            if "data_platform_table_rows{" in text:
+                break
+            time.sleep(0.1)
+        assert "data_platform_table_rows{" in text
+    finally:
+        process.terminate()
+    assert process.wait(timeout=20) == 0
