@@ -74,6 +74,14 @@
     as {{ sql }}
 {%- endmacro %}
 
+{# BigQuery refuses to read or to refresh a view one of whose tables was recreated, and a load that changes the shape of a
+   raw table recreates it. So each run recreates the view, which computes nothing, and fills it as a refresh would. This
+   also takes up a changed definition, which dbt does not notice there. #}
+{% macro bigquery__refresh_materialized_view(relation) -%}
+    {{ bigquery__get_replace_materialized_view_as_sql(relation, sql) }};
+    call bq.refresh_materialized_view('{{ relation.database }}.{{ relation.schema }}.{{ relation.identifier }}')
+{%- endmacro %}
+
 {% macro _options_of_materialized_view() -%}
     options (
         enable_refresh = false,

@@ -87,7 +87,10 @@ def test_daily_revenue_is_a_materialized_view_of_tables_alone(built: Built) -> N
         "snowflake": "refresh",
         "redshift": "refresh materialized view",
     }
-    assert refresh[built.kind] in built.again("daily_revenue")
+    again = built.again("daily_revenue")
+    assert refresh[built.kind] in again
+    if built.kind == "bigquery":  # which reads no view of a table that was recreated
+        assert again.index("create or replace materialized view") < again.index("refresh_materialized_view")
 
 
 def test_a_table_that_is_read_by_day_is_stored_by_day(built: Built) -> None:

@@ -1,9 +1,10 @@
 """Run by the Python of ``.engines/bigquery``: local-bigquery on a port of loopback, with what it lacks of the service.
 
 It forgets the digits of a NUMERIC in ALTER TABLE and leaves them out of INFORMATION_SCHEMA, forgets how a cloned table is
-partitioned, fails on an option that is NULL and on bytes in Parquet, and says of two transactions that meet what its own engine
-says; here it does as the service. It takes four things that the service refuses; here it refuses them too: digits that a type does not have, DELETE with USING, permanent DDL
-in a transaction, and a query that may not be billed the least there is to bill.
+partitioned and the options of a materialized view, fails on an option that is NULL and on bytes in Parquet, divides whole decimals as floating-point numbers in DIV, and
+says of two transactions that meet what its own engine says; here it does as the service. It takes five things that the service refuses; here it refuses them too: digits that a type does not have, DELETE with USING, permanent DDL
+in a transaction, a query that may not be billed the least there is to bill, and the refresh of a materialized view whose table was
+recreated.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sqlglot
 import uvicorn
 from local_bigquery import app, errors
 from local_bigquery.catalog import ddl, names, tables
@@ -21,7 +23,9 @@ from local_bigquery.engine.database import quote
 from local_bigquery.errors import STATUSES, BigQueryError
 from local_bigquery.jobs import load, query, runner
 from local_bigquery.settings import settings
+from local_bigquery.sql import rules
 from local_bigquery.sql.rules import information_schema
+from local_bigquery.sql.rules import math as arithmetic
 from sqlglot import exp
 
 LEAST_BILLED = 10 * 1024 * 1024
@@ -34,7 +38,7 @@ _DIGITS = {
 _alteration, _bigquery_type = ddl._alteration, types.bigquery_type
 _definition, _options, _projection = ddl._definition, ddl.options, load._projection
 _statement, _execute, _submit = query._statement, query._execute, runner.submit
-_from_duckdb = errors.from_duckdb
+_from_duckdb, _division, _refreshed = errors.from_duckdb, arithmetic.division, tables.refreshed
 
 
 def alteration(stored: Any, action: Any, reference: Any, evaluate: Any) -> Any:
@@ -57,6 +61,12 @@ def alteration(stored: Any, action: Any, reference: Any, evaluate: Any) -> Any:
 
 def definition(tree: exp.Create, project: str, dataset: str) -> Any:
     made = _definition(tree, project, dataset)
+    if "materializedView" in made:
+        refreshes = [p for p in tree.find_all(exp.Property) if p.name.lower() == "enable_refresh"]
+        by_itself = not any(
+            isinstance(p.args["value"], exp.Boolean) and not p.args["value"].this for p in refreshes
+        )
+        made["materializedView"] |= {"enableRefresh": by_itself, "refreshIntervalMs": "1800000"}
     if "cloneDefinition" in made:
         base = tables.load(*names.reference(tree.args["clone"].this, project, dataset))
         kept = base.only("timePartitioning", "clustering", "requirePartitionFilter", "schema").dump()
@@ -152,6 +162,37 @@ def from_duckdb(error: Exception, *more: Any) -> Any:
     return _from_duckdb(error, *more)
 
 
+def division(node: exp.Expression, context: Any) -> Any:
+    """DIV of decimals: without the remainder a quotient is whole, and so is its floating-point number."""
+    if not isinstance(node, exp.IntDiv) or arithmetic.kind(node) not in arithmetic.DECIMALS:
+        return _division(node, context)
+    left, right = node.this, node.expression
+    whole = exp.paren(
+        exp.Sub(
+            this=exp.paren(left.copy()),
+            expression=exp.Mod(this=exp.paren(left.copy()), expression=exp.paren(right.copy())),
+        )
+    )
+    quotient = exp.func("round", exp.Div(this=whole, expression=exp.paren(right.copy())))
+    return arithmetic._nonzero(node, arithmetic._numeric(quotient))
+
+
+def refreshed(project: str, dataset: str, name: str) -> None:
+    """The service refuses a materialized view one of whose tables was recreated after it."""
+    view = tables.load(project, dataset, name)
+    for table in sqlglot.parse_one(view.materializedView.query, dialect="bigquery").find_all(exp.Table):
+        if not table.db:
+            continue
+        base = tables.load(*names.reference(table, project, dataset))
+        if int(base.creationTime) > int(view.creationTime):
+            raise BigQueryError(
+                "invalidQuery",
+                f"Materialized view {project}:{dataset}.{name} references table {table.db}.{table.name} which was deleted and"
+                " recreated. The view must be deleted and recreated as well.",
+            )
+    _refreshed(project, dataset, name)
+
+
 def strengthen() -> None:
     STATUSES["bytesBilledLimitExceeded"] = (400, "INVALID_ARGUMENT")
     changed: list[tuple[Any, str, Callable[..., Any]]] = [
@@ -161,12 +202,14 @@ def strengthen() -> None:
         (ddl, "_definition", definition),
         (ddl, "options", options),
         (load, "_projection", projection),
+        (tables, "refreshed", refreshed),
         (types, "bigquery_type", described),
         (information_schema, "bigquery_type", described),
         (query, "_statement", statement),
         (query, "_execute", execute),
         (runner, "submit", submit),
     ]
+    rules.NODE_RULES[rules.NODE_RULES.index(arithmetic.division)] = division
     for module, name, function in changed:
         assert hasattr(module, name), f"local-bigquery has no {module.__name__}.{name} any more"
         setattr(module, name, function)
