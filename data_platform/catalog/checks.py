@@ -153,7 +153,7 @@ def _check_publish(environment: EnvironmentSettings, report: Report, base: Path)
 
 def _check_status_page(environment: EnvironmentSettings, report: Report, path: Path) -> None:
     """Report a page in a place where something else lies."""
-    if environment.status_page is None:
+    if environment.status_page is None or environment.status_page.path is None:
         return
     root = ProjectPath("/")
     mine = root / normpath(environment.status_page.path)

@@ -44,6 +44,13 @@ def _on_disk(
         yield ("warehouse",), "is a file of one machine", service
     elif isinstance(warehouse, OnDisk) and warehouse.on_this_machine:
         yield ("warehouse",), "has its files in a folder of one machine", bucket
+    page = environment.status_page
+    if page is not None and page.path is not None:
+        yield (
+            ("status_page", "path"),
+            "is a file of one machine",
+            "write `path: null`, and let `data-platform health --page` write it where people open it",
+        )
     if iceberg is not None and "://" not in iceberg.location:
         yield ("iceberg", "location"), "is a folder of one machine", bucket
 

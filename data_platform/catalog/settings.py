@@ -31,6 +31,7 @@ def status_page_of(root: Path, environment: str) -> Path | None:
     try:
         found: Any = read_yaml((root / PLATFORM_FILE).read_text(encoding="utf-8-sig")).data
         block = found["environments"][environment]["status_page"]
-        return None if block is None else root / StatusPageConfig.model_validate(block).path
+        path = None if block is None else StatusPageConfig.model_validate(block).path
+        return None if path is None else root / path
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValidationError):
         return None

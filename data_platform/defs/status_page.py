@@ -47,7 +47,7 @@ def status_page_definitions(
         pool=pool(warehouse),
         group_name="observability",
         kinds={"html"},
-        description=f"The page {config.path}: what of the data can be believed, and if not, since when and why; the business figures,"
+        description=f"{f'The page {config.path}' if config.path else 'A record'}: what of the data can be believed, and if not, since when and why; the business figures,"
         " each with its trust. `data-platform health` says the same in a terminal.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=config.stale_hours)),
         automation_condition=follow_raw_changes(())
@@ -56,11 +56,13 @@ def status_page_definitions(
     def status_page(context: dg.AssetExecutionContext, platform: PlatformResource) -> Any:
         health, path = refresh(context.instance, platform.open(), graph)
         counts = health.counts
+        written: dict[str, Any] = (
+            {"path": str(path), "bytes": path.stat().st_size} if path is not None else {}
+        )
         return dg.MaterializeResult(
             metadata={
                 "answer": shown.description(f"{verdict(health)} {rest(health)}".strip()),
-                "path": str(path),
-                "bytes": path.stat().st_size,
+                **written,
                 "can_be_believed": counts["ok"],
                 "with_care": counts["warn"],
                 "not_known": counts["unknown"],
@@ -85,11 +87,14 @@ def status_page_definitions(
 
 def refresh(
     instance: dg.DagsterInstance, platform: Platform, graph: Sequence[dg.Definitions]
-) -> tuple[Health, Path]:
-    """Examine everything, keep what the graph knows, and write the page."""
+) -> tuple[Health, Path | None]:
+    """Examine everything, keep what the graph knows, and write the page if the environment has a place for it."""
     record = look(instance, platform, graph)
     health = examining.examine(platform, record)
     examining.keep(platform, examining.with_history(record, health))
+    config = platform.environment.status_page
+    if config is not None and config.path is None:
+        return health, None
     return health, examining.write_page(platform, health)
 
 

@@ -14,10 +14,10 @@ DEFAULT_PATH = Path(".data/status/index.html")
 class StatusPageConfig(Model):
     """``{path: .data/status/index.html}``."""
 
-    path: Path = Field(
+    path: Path | None = Field(
         default=DEFAULT_PATH,
         description="The file of the page; a relative path starts at the project's folder. It needs nothing else: open it in a"
-        " browser, or let any web server serve it.",
+        " browser, or let any web server serve it. null: the graph only records what `data-platform health` needs.",
     )
     stale_hours: float = Field(
         default=3,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data_platform.observability.parts import SYMBOLS, aspects, badge, icon, link, meter, since, text, time
-from data_platform.observability.things import things
+from data_platform.observability.things import newest, things
 from data_platform.observability.trust import Figure, Finding, Group, Health, State
 from data_platform.observability.words import capital, named, number, reason, rest, sentence, verdict
 
@@ -264,7 +264,7 @@ def _data(health: Health, stale_after: timedelta) -> str:
                     point.rows,
                     None if point.seconds is None else round(point.seconds, 2),
                 ]
-                for point in one.thing.history
+                for point in newest(one.thing.history, len(health.judged))
             ]
             for one in health.judged
         ],

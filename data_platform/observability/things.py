@@ -9,6 +9,14 @@ from data_platform.observability.trust import ASPECTS, Health, Judged, Point
 from data_platform.observability.words import ASPECT, STATE, number, reason
 
 POINTS_LISTED = 12
+POINTS_MIN = 5
+POINTS_IN_ALL = 6_000
+"""What all histories of the page have together, so that many tables make it no slow one."""
+
+
+def newest(history: Sequence[Point], tables: int) -> Sequence[Point]:
+    """The points of a history that a page of so many ``tables`` shows."""
+    return history[-max(POINTS_MIN, POINTS_IN_ALL // tables) :]
 
 
 def things(health: Health, ui_url: str) -> str:
@@ -17,7 +25,7 @@ def things(health: Health, ui_url: str) -> str:
     head = "".join(f'<span class="mark">{ASPECT[kind]}</span>' for kind in ASPECTS)
     parts: dict[str, list[str]] = {}
     for position, one in enumerate(health.judged):
-        parts.setdefault(one.thing.domain, []).append(_thing(position, one, ui_url))
+        parts.setdefault(one.thing.domain, []).append(_thing(position, one, ui_url, len(health.judged)))
     body = "".join(f'<h3 class="domain">{text(domain)}</h3>{"".join(rows)}' for domain, rows in parts.items())
     return (
         '<section aria-labelledby="things"><h2 id="things">Tables and models</h2><div class="things"><div class="row"'
@@ -25,7 +33,7 @@ def things(health: Health, ui_url: str) -> str:
     )
 
 
-def _thing(position: int, one: Judged, ui_url: str) -> str:
+def _thing(position: int, one: Judged, ui_url: str, tables: int) -> str:
     thing = one.thing
     marks = "".join(
         f'<span class="mark {aspect.state}">{icon(aspect.state)}<span class="hidden">{ASPECT[kind]}<span class="said">:'
@@ -44,7 +52,7 @@ def _thing(position: int, one: Judged, ui_url: str) -> str:
     asset = f"<dt>Asset</dt><dd>{link(ui_url + thing.link, thing.label)}</dd>" if thing.link else ""
     return (
         f'<details><summary class="row"><span class="name">{name(thing.label)}</span>{rows}<span class="marks">{marks}</span>'
-        f'{chevron()}</summary><div class="inside"><dl>{reasons}{owner}{asset}</dl>{_history(position, thing.history)}</div>'
+        f'{chevron()}</summary><div class="inside"><dl>{reasons}{owner}{asset}</dl>{_history(position, newest(thing.history, tables))}</div>'
         "</details>"
     )
 

@@ -18,7 +18,7 @@ from data_platform.alerts.config import ui_address
 from data_platform.catalog import Table
 from data_platform.errors import ConfigurationError, DataPlatformError, WarehouseError
 from data_platform.landing import hint
-from data_platform.observability.config import StatusPageConfig
+from data_platform.observability.config import DEFAULT_PATH, StatusPageConfig
 from data_platform.observability.health import assess
 from data_platform.observability.page import render
 from data_platform.observability.record import (
@@ -35,6 +35,7 @@ from data_platform.private_files import make_private
 from data_platform.quality.evaluated import from_text, sentence
 from data_platform.sync import backup
 from data_platform.sync.figures import compute
+from data_platform.sync.incidents import open_incidents
 from data_platform.sync.platform import Platform
 from data_platform.sync.status import TableStatus, ask_warehouse, instant, look
 from data_platform.tables import TableId
@@ -50,7 +51,7 @@ DRILL = "restore_drill/warehouse"
 def place(platform: Platform) -> Path:
     """The file of the status page."""
     config = platform.environment.status_page or StatusPageConfig()
-    return platform.catalog.root / config.path
+    return platform.catalog.root / (config.path or DEFAULT_PATH)
 
 
 def recorded(platform: Platform) -> GraphRecord | None:
@@ -90,7 +91,9 @@ def examine(platform: Platform, record: GraphRecord | None) -> Health:
         if not trouble:
             notes.append(str(error))
     notes += platform.catalog.left_out
-    return assess(found, series, _backups(platform, record), now, platform.environment.name, None, notes)
+    incidents, trouble_of_book = open_incidents(platform)
+    notes += trouble_of_book
+    return assess(found, series, _backups(platform, record), now, platform.environment.name, incidents, notes)
 
 
 def with_history(record: GraphRecord, health: Health) -> GraphRecord:

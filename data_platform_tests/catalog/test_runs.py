@@ -28,9 +28,12 @@ def with_runs(platform: str, runs: str) -> str:
 def test_runs_elsewhere_reach_no_disk_of_this_machine(tmp_path: Path, where: str) -> None:
     platform = with_runs(PLATFORM, f"{{where: {where}}}")
     platform += "    backups: {store: {kind: local, path: .data/backups}, start: 2024-11-01}\n"
+    platform += "    status_page: {}\n"
     found = mistakes(write(tmp_path, ORDERS, platform=platform))
     at = [mistake.split(": ", 2)[1] for mistake in found]
-    assert at == [f"environments.local.{key}" for key in ("landing", "warehouse", "backups.store")]
+    assert at == [
+        f"environments.local.{key}" for key in ("landing", "warehouse", "backups.store", "status_page.path")
+    ]
     assert all(f"`runs.where: {where}` shares no disk between runs" in mistake for mistake in found)
 
 

@@ -16,6 +16,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from data_platform.alerts.book import Book
+from data_platform.alerts.incidents import Incident
+from data_platform.alerts.problem import Problem
+from data_platform.alerts.state import BookState
 from data_platform.observability.record import Built, GraphRecord, Model
 from data_platform.observability.trust import Check
 from data_platform.sync import health as examining
@@ -191,3 +195,26 @@ def test_they_are_served_until_the_process_is_told_to_stop(company: Path) -> Non
     finally:
         process.terminate()
     assert process.wait(timeout=20) == 0
+
+
+def test_open_incidents_are_shown_the_causes_alone(cli: Cli, company: Path) -> None:
+    record(company)
+    at = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    cause = Problem("run", "shop_changes", "shop", "The run failed.", {}, at, "/runs/1", owner="team:data")
+    child = Problem("freshness", "marts/a", "marts/a", "It is old.", {}, at, causes=(cause.key,))
+    over = Problem("check", "gone", "gone", "It failed.", {}, at)
+    incidents = {
+        cause.key: Incident(cause.key, cause, at, snoozed_until=at, by="somebody"),
+        child.key: Incident(child.key, child, at),
+        over.key: Incident(over.key, over, at, recovered_at=at),
+    }
+    platform = open_platform(company)
+    assert examining.examine(platform, None).incidents is None, "the alerts have never run"
+    Book("alerts", platform.store).update(lambda _: BookState(incidents))
+    (shown,) = examining.examine(platform, None).incidents or ()
+    assert (shown.title, shown.owner, shown.link) == ("shop_changes: The run failed.", "team:data", "/runs/1")
+    assert (
+        shown.state == "snoozed until 30 Nov 2026, 12:00 UTC by somebody, with 1 other problem because of it"
+    )
+    assert cli("health", "--page").code == 1
+    assert "shop_changes: The run failed." in (company / ".data/status/index.html").read_text()

@@ -82,6 +82,22 @@ def test_everything_materializes_in_one_run(interface: Interface) -> None:
     interface.picture("mart")
 
 
+def test_the_status_page_is_served_beside_the_ui(interface: Interface) -> None:
+    """It is written at the end of the run above."""
+    complaints: list[str] = []
+    page = interface.browser.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    answer = page.goto(f"{interface.url}/status")
+    assert answer.headers["x-frame-options"] == "DENY"
+    page.wait_for_selector(".cards .chart svg path", state="attached")
+    assert page.locator(".cards .chart").count() == 3
+    assert complaints == []
+    page.locator(".card .foot a").first.click()
+    page.get_by_text("daily_revenue").first.wait_for()
+    page.close()
+
+
 def test_a_column_leads_to_the_table_at_the_source_it_is_made_of(interface: Interface) -> None:
     page = interface.open("/assets/marts/daily_revenue")
     for above, column in (("staging/stg_shop__orders", "total_revenue"), ("raw/shop/orders", "revenue")):

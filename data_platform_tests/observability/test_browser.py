@@ -1,8 +1,11 @@
 """The page in a real Chromium: light and dark, wide and on a phone. Every chart is drawn, nothing is asked for outside, every
-text can be read, and names that attack do nothing."""
+text can be read, and names that attack do nothing.
+
+With DATA_PLATFORM_SCREENSHOTS set to a folder, the picture of docs/ is taken on the way."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -132,6 +135,10 @@ def test_every_chart_is_drawn_and_nothing_is_asked_for(
     assert charts.count() == 3
     for number in range(3):
         assert one.lines(charts.nth(number)) >= 4
+    if (scheme, width) == ("light", 1280) and (folder := os.environ.get("DATA_PLATFORM_SCREENSHOTS")):
+        one.page.set_viewport_size({"width": 1280, "height": 1130})
+        one.page.wait_for_timeout(500)
+        one.page.screenshot(path=str(Path(folder) / "status-page.png"))
     first = one.page.locator(".things details").first
     first.locator("summary.row").click()
     one.page.wait_for_selector(".things .chart svg path", state="attached")

@@ -168,3 +168,8 @@ def test_the_charts_are_the_committed_build_with_its_licences() -> None:
 def test_a_page_without_a_check_that_passed_says_nothing_of_ok() -> None:
     found = health(table("orders", checks=(passed("x", before(days=9)),)))
     assert found.state == "unknown"
+
+
+def test_a_page_of_many_tables_stays_small_enough_to_open() -> None:
+    few, many = (len(rendered(health(*(table(f"t{n}") for n in range(number))))) for number in (100, 1100))
+    assert (many - few) / 1000 < 3_500, "characters a table"

@@ -14,7 +14,7 @@ import uvicorn
 
 from data_platform.catalog.settings import status_page_of
 from data_platform.web.guard import Guard
-from data_platform.web.status import StatusPage
+from data_platform.web.status import POLICY, StatusPage
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_the_page_is_served_as_it_lies_in_its_file(address: str, tmp_path: Path)
     for path in ("/status", "/status/"):
         found = requests.get(address + path, timeout=10)
         assert (found.status_code, found.content) == (200, "<p>grün</p>".encode())
-        assert found.headers["content-security-policy"].startswith("default-src 'none'")
+        assert found.headers["content-security-policy"].encode() == POLICY
         assert found.headers["x-frame-options"] == "DENY"
     assert requests.head(f"{address}/status", timeout=10).headers["content-length"] == "12"
 
@@ -66,6 +66,7 @@ def test_where_it_lies_is_read_even_from_a_catalog_with_mistakes(tmp_path: Path)
         ("environments: {local: {landing: 3, status_page: {path: a/b.html}}}", tmp_path / "a/b.html"),
         ("environments: {local: {status_page: {}}}", tmp_path / ".data/status/index.html"),
         ("environments: {local: {}}", None),
+        ("environments: {local: {status_page: {path: null}}}", None),
         ("environments: {local: {status_page: {path: 3}}}", None),
         ("environments: [", None),
     ):
