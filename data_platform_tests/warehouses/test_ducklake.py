@@ -162,6 +162,23 @@ def test_loads_of_several_tables_go_on_side_by_side(lake: DuckLakeConfig, tmp_pa
         assert _held(lake, tmp_path, f"SELECT count(*) FROM raw_shop.table{n}") == [(150,)]
 
 
+def test_no_two_threads_share_what_is_attached(lake: DuckLakeConfig, tmp_path: Path) -> None:
+    """A commit frees schemas in DuckLake's object, which another thread's may be reading. One thread may open it twice."""
+    _load(lake, tmp_path, Chain(tmp_path / "first").next("merge", RULED))
+    label = "current_setting('temp_directory')"
+
+    def attached() -> str:
+        with lake.open(tmp_path) as warehouse:
+            return str(warehouse.query(f"SELECT {label}").rows[0][0])
+
+    with lake.open(tmp_path) as warehouse, ThreadPoolExecutor(1) as pool:
+        mine = str(warehouse.query(f"SELECT {label}").rows[0][0])
+        assert attached() == mine
+        other = pool.submit(attached).result()
+        assert other != mine
+        assert pool.submit(attached).result() == other, "kept, as soon as nobody uses it"
+
+
 def test_who_waits_too_long_is_told_for_whom(lake: DuckLakeConfig, tmp_path: Path) -> None:
     chain = Chain(tmp_path / "parts")
     _load(lake, tmp_path, chain.next("merge", RULED))

@@ -66,6 +66,11 @@ class _Instance:
     process: int
     made: float
     users: int = 0
+    thread: int = 0
+    """Of the users. DuckLake's object is no thread's alone, and a commit frees schemas that another thread may be reading."""
+
+    def free(self) -> bool:
+        return not self.users or self.thread == threading.get_ident()
 
     def close(self) -> None:
         with suppress(Exception):
@@ -88,6 +93,7 @@ def attached(key: Attaching) -> Iterator[duckdb.DuckDBPyConnection]:
             if key.identity is not None:  # what has just been made is another one by its identity
                 _INSTANCES.append(instance)
         instance.users += 1
+        instance.thread = threading.get_ident()
     connection = None
     try:
         connection = instance.connection.cursor()
@@ -121,7 +127,7 @@ def _kept(key: Attaching) -> _Instance | None:
             _INSTANCES.remove(instance)  # the parent's: not ours to close
         elif old:
             _let_go(instance)
-    found = next((i for i in _INSTANCES if i.key == key), None)
+    found = next((i for i in _INSTANCES if i.key == key and i.free()), None)
     if found is not None:  # the one used last is last
         _INSTANCES.remove(found)
         _INSTANCES.append(found)
