@@ -104,7 +104,13 @@ def test_what_a_batch_of_a_table_that_fits_costs(trial: Trial) -> None:
     assert len(statements) <= 17
 
 
-def test_every_type_arrives_as_it_was(opened: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["PUT", "external stage"])
+def test_every_type_arrives_as_it_was(
+    opened: Callable[..., Any], watch: Watch, tmp_path: Path, by: str, snowflake_server: SnowflakeServer
+) -> None:
+    """The same Parquet, sent from here or read where it lies: the emulator reads a folder as the service reads a bucket."""
+    if by != "PUT" and snowflake_server.port is None:
+        pytest.skip("the service reads no folder of this machine")
     values = {
         "SMALLINT": ("-32768", "{}", "-32768"),
         "BIGINT": ("9223372036854775807", "{}", "9223372036854775807"),
@@ -131,9 +137,20 @@ def test_every_type_arrives_as_it_was(opened: Callable[..., Any], tmp_path: Path
     }
     columns = (COLUMNS[0], *(Column(f"c{n}", kind, "") for n, kind in enumerate(values)))
     chain = Chain(tmp_path, partition=None, columns=columns, version=None)
-    with opened() as warehouse:
+    external = {} if by == "PUT" else {"stage": "LANDING.BATCHES"}
+    with opened(**external) as warehouse:
+        if external:
+            warehouse.session.define(
+                [
+                    "CREATE SCHEMA IF NOT EXISTS LANDING",
+                    f"CREATE STAGE IF NOT EXISTS LANDING.BATCHES URL = 'file://{tmp_path}/'",
+                ]
+            )
         row = (1, *(value for value, _, _ in values.values()))
-        warehouse.load(*chain.next("replace", [row, (2, *[None] * len(values))]))
+        made, parts = chain.next("replace", [row, (2, *[None] * len(values))])
+        warehouse.load(made, parts, addresses=[f"file://{part}" for part in parts])
+        sent = [sql for sql in watch.seen if sql.startswith("PUT")]
+        assert bool(sent) == (by == "PUT"), "what lies in a bucket is not sent"
         forms = [form.format(f"c{n}") for n, (_, form, _) in enumerate(values.values())]
         shown = ", ".join(f"TO_VARCHAR({form})" for form in forms)
         found, empty = warehouse.query(f"SELECT {shown} FROM raw_shop.orders ORDER BY id").rows

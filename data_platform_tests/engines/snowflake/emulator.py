@@ -255,6 +255,16 @@ def source_urls(source: str, files: list[str]) -> list[str]:
     return _source_urls(source, files)
 
 
+def table_columns(table: Any, connection: Any, database: str | None, schema: str) -> list[str]:
+    """As they are stored: fakesnow writes letters beyond A to Z large, which the service does not."""
+    return [row[0] for row in fakesnow.copy_into._describe_table(table, connection, database, schema)]
+
+
+def matched(parquet: list[str], target: list[str], mode: Any) -> dict[str, str]:
+    by_name = {name.upper(): name for name in parquet}
+    return {name: by_name[name.upper()] for name in target if name.upper() in by_name}
+
+
 def creation_sql(catalog: str) -> str:
     """sqlglot writes the function's name with an underscore of its own."""
     upper = "CAST('0x' || substr(md5(text), 1, 16) AS UBIGINT)"
@@ -282,6 +292,8 @@ def main() -> None:
     FakeSnowflakeCursor._execute = run
     fakesnow.fakes.FakeSnowflakeConnection.close = close
     fakesnow.copy_into._source_urls = source_urls
+    fakesnow.copy_into._get_table_columns = table_columns
+    fakesnow.copy_into._match_parquet_columns = matched
     fakesnow.macros.creation_sql = creation_sql
     fakesnow.transforms.create_clone = create_clone
     fakesnow.arrow.timestamp_to_sf_struct = timestamps
