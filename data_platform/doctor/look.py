@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from data_platform.catalog import Catalog, Environment, Source
 from data_platform.doctor import verdicts
 from data_platform.doctor.modes import look_at_modes
+from data_platform.doctor.placement import look_at_placement
 from data_platform.doctor.publication import look_at_publication
 from data_platform.doctor.verdicts import Variable
 from data_platform.errors import CatalogError, DataPlatformError, WarehouseBusy
@@ -190,8 +191,10 @@ def look_at_warehouse(platform: Platform) -> Iterator[Finding]:
     if config.exists(root):
         try:
             with platform.warehouse(read_only=True) as warehouse:
-                loaded = len(warehouse.loaded_all())
-            yield Finding("warehouse", "ok", f"{config.place(root)} opens; {loaded} tables are loaded.")
+                loaded = [one.table for one in warehouse.loaded_all()]
+                placed = look_at_placement(platform.catalog, config, warehouse, loaded)
+            yield Finding("warehouse", "ok", f"{config.place(root)} opens; {len(loaded)} tables are loaded.")
+            yield from placed
         except WarehouseBusy as error:
             yield Finding("warehouse", "warn", str(error))
         except DataPlatformError as error:

@@ -33,13 +33,15 @@ class Traits:
     table by table (``archive.py``); where not, the ledger is the backup of its raw tables. ``in_files``: whether a
     warehouse is a file or a folder of this machine, so that the name of another one is a path. ``publishes``: whether a
     copy for readers can be made (``publishing.py``), which they need where the writer keeps them out. ``maintained``:
-    whether it must be looked after (``maintenance.py``)."""
+    whether it must be looked after (``maintenance.py``). ``placed``: whether raw tables lie by the catalog's `partition` and
+    `cluster`, so that an existing one may lie by others (``placement.py``)."""
 
     writers: Literal["one", "many"]
     archive: bool
     in_files: bool = True
     publishes: bool = False
     maintained: bool = False
+    placed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

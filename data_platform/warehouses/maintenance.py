@@ -8,8 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from pydantic import BaseModel, Field
+
 from data_platform.errors import ConfigurationError
 from data_platform.warehouses import Warehouse, WarehouseConfig
+
+NIGHTLY = "50 3 * * *"
+
+
+class Maintained(BaseModel):
+    """What is configured of a warehouse behind a connection, whose records about itself are shortened."""
+
+    maintenance_schedule: str = Field(
+        default=NIGHTLY,
+        description="When the platform's records in the warehouse are shortened, a cron line in UTC.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,8 @@ SAMPLE = (
     "test_the_age_of_the_newest_row",
     "test_every_statement_of_a_dialect_is_of_its_grammar",
     "test_what_a_dialect_cannot_say_is_refused_and_no_pass",
+    "test_records_that_newer_ones_replace_go",
+    "test_another_cluster_is_named_and_a_refresh_applies_it",
     "test_a_new_warehouse_appears_whole_or_not_at_all",
     "test_reads_are_remembered",
     "test_values_are_bound_and_are_no_part_of_a_statement",

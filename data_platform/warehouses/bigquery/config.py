@@ -12,12 +12,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.warehouses import EngineError, Traits
 from data_platform.warehouses.bigquery.grammar import BigQueryGrammar
 from data_platform.warehouses.dialect import Dialect
+from data_platform.warehouses.maintenance import Maintained
 from data_platform.yaml_fields import VARIABLE
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ _PROJECT = r"^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$"
 _URL = r"^https?://[^/?#]+/?$"
 
 
-class BigQueryConfig(BaseModel):
+class BigQueryConfig(Maintained):
     """``{kind: bigquery, project: acme-data, location: EU}``; without ``credentials_env`` the SDK's own chain finds
     credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud, the machine's account)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    traits: ClassVar[Traits] = Traits(writers="many", archive=False, in_files=False)
+    traits: ClassVar[Traits] = Traits(
+        writers="many", archive=False, in_files=False, maintained=True, placed=True
+    )
     dialect: ClassVar[Dialect] = BigQueryGrammar()
 
     kind: Literal["bigquery"] = Field(description="The engine.")

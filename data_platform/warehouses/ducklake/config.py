@@ -22,6 +22,7 @@ from data_platform.private_files import make_private
 from data_platform.warehouses import EngineError, Traits
 from data_platform.warehouses.dialect import Dialect
 from data_platform.warehouses.ducklake.dialect import LAKE_DIALECT
+from data_platform.warehouses.maintenance import NIGHTLY
 from data_platform.yaml_fields import VARIABLE, Model
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class LakeBucket(Model):
 
 class LakeMaintenance(Model):
     schedule: str = Field(
-        default="50 3 * * *", description="When the asset that maintains the lake runs, a cron line in UTC."
+        default=NIGHTLY, description="When the asset that maintains the lake runs, a cron line in UTC."
     )
     keep_hours: int = Field(
         default=24,

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from data_platform.errors import ConfigurationError
 from data_platform.warehouses import EngineError, Traits
 from data_platform.warehouses.archive import TrialConfig
 from data_platform.warehouses.dialect import Dialect
+from data_platform.warehouses.maintenance import Maintained
 from data_platform.warehouses.redshift.grammar import GRAMMAR
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ NAME = r"^[a-z_][a-z0-9_$]{0,126}$"
 _ROLE = r"^(default|arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+)$"
 
 
-class RedshiftConfig(BaseModel):
+class RedshiftConfig(Maintained):
     """``{kind: redshift, host: ..., database: analytics, staging: s3://bucket/prefix}``: by IAM where no ``password_env`` is named."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    traits: ClassVar[Traits] = Traits(writers="many", archive=True, in_files=False)
+    traits: ClassVar[Traits] = Traits(
+        writers="many", archive=True, in_files=False, maintained=True, placed=True
+    )
     dialect: ClassVar[Dialect] = GRAMMAR
 
     kind: Literal["redshift"] = Field(description="The engine.")

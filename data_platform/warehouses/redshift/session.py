@@ -109,7 +109,20 @@ class RedshiftSession:
         ]
 
     def fits(self, schema: str, name: str, partition: str | None, cluster: Sequence[str]) -> bool:
-        return True  # a sort key may be altered in place, and no answer depends on it
+        """By its sort key. Redshift may choose the key of a table for which none is asked."""
+        held = self.columns(schema, name)
+        wanted = [
+            one
+            for one in dict.fromkeys(map(str.lower, [*filter(None, [partition]), *cluster]))
+            if one in held
+        ]
+        if not wanted:
+            return True
+        found = self.ask(
+            "SELECT column_name, sortkey FROM svv_redshift_columns WHERE database_name = current_database()"
+            f" AND schema_name = {_folded(schema)} AND table_name = {_folded(name)} AND sortkey <> 0 ORDER BY sortkey"
+        )
+        return [column for column, _ in found.rows] == wanted and all(order > 0 for _, order in found.rows)
 
     def define(self, statements: Sequence[str]) -> None:
         for statement in statements:

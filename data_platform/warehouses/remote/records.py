@@ -23,17 +23,17 @@ TURNS = "exchanges"
 """Attempts to put a table in the place of a raw table, see ``turns.py``. Engines whose DDL is transactional have none."""
 
 _TABLE = {"source": "VARCHAR", "table": "VARCHAR"}
-_INSTANTS = {"read_at": "TIMESTAMPTZ", "reconciled_at": "TIMESTAMPTZ", "lost_at": "TIMESTAMPTZ"}
+INSTANTS = {"read_at": "TIMESTAMPTZ", "reconciled_at": "TIMESTAMPTZ", "lost_at": "TIMESTAMPTZ"}
 TABLES: Mapping[str, Mapping[str, str]] = {
     LOADED: _TABLE
     | {"sequence": "BIGINT", "batch_id": "VARCHAR", "digest": "VARCHAR", "loaded_at": "TIMESTAMPTZ"}
     | {"operation": "VARCHAR", "rows_inserted": "BIGINT", "rows_deleted": "BIGINT"}
     | {"snapshot_at": "TIMESTAMPTZ"}
-    | _INSTANTS,
+    | INSTANTS,
     TOUCHED: _TABLE
     | {"slice": "VARCHAR", "sequence": "BIGINT", "rows": "BIGINT", "loaded_at": "TIMESTAMPTZ"}
     | {"came": "BIGINT", "went": "BIGINT", "vacated": "BIGINT"},
-    READ_LOG: _TABLE | _INSTANTS,
+    READ_LOG: _TABLE | INSTANTS,
     EVALUATED_LOG: _TABLE
     | {"sequence": "BIGINT", "evaluated": "VARCHAR", "evaluated_at": "TIMESTAMPTZ", "piece": "BIGINT"},
 }
@@ -85,7 +85,7 @@ def make_journal(session: Session, grammar: Grammar, table: JournalTable) -> Non
 def find(session: Session, grammar: Grammar, table: TableId, sequence: int) -> Found:
     """One question, however many batches there are."""
     number, where = grammar.quote("sequence"), _where(grammar, table)
-    newest = f"SELECT max({number}) FROM {_name(grammar, LOADED)}{where}"
+    newest = f"SELECT max({number}) FROM {relation(grammar, LOADED)}{where}"
     found = _batches(session, grammar, f"{where} AND ({number} = {int(sequence)} OR {number} = ({newest}))")
     by_sequence = {one.sequence: one for one in found}
     return Found(by_sequence[max(by_sequence)] if by_sequence else None, by_sequence.get(sequence))
@@ -93,7 +93,7 @@ def find(session: Session, grammar: Grammar, table: TableId, sequence: int) -> F
 
 def newest(session: Session, grammar: Grammar, table: TableId | None = None) -> list[LoadedBatch]:
     """The newest loaded batch of ``table``, or of every table."""
-    number, log = grammar.quote("sequence"), _name(grammar, LOADED)
+    number, log = grammar.quote("sequence"), relation(grammar, LOADED)
     if table is not None:
         where = _where(grammar, table)
         return _batches(session, grammar, f"{where} AND {number} = (SELECT max({number}) FROM {log}{where})")[
@@ -110,7 +110,7 @@ def changed_since(session: Session, grammar: Grammar, table: TableId) -> Mapping
     slice_, number = grammar.quote("slice"), grammar.quote("sequence")
     rows = _rows(
         session,
-        f"SELECT {slice_}, max({number}) FROM {_name(grammar, TOUCHED)}{_where(grammar, table)} GROUP BY 1",
+        f"SELECT {slice_}, max({number}) FROM {relation(grammar, TOUCHED)}{_where(grammar, table)} GROUP BY 1",
     )
     return {Slice(name): int(sequence) for name, sequence in rows}
 
@@ -118,14 +118,14 @@ def changed_since(session: Session, grammar: Grammar, table: TableId) -> Mapping
 def reached(grammar: Grammar, table: TableId, sequence: int) -> str:
     """Whether the newest batch is still the one of ``sequence`` (0: none), as a question."""
     number = grammar.quote("sequence")
-    return f"SELECT coalesce(max({number}), 0) = {int(sequence)} FROM {_name(grammar, LOADED)}{_where(grammar, table)}"
+    return f"SELECT coalesce(max({number}), 0) = {int(sequence)} FROM {relation(grammar, LOADED)}{_where(grammar, table)}"
 
 
 def guard(grammar: Grammar, table: TableId, sequence: int, attempt: str | None = None) -> str:
     """As ``reached``, and whether nobody has taken a turn since, or ``attempt`` the latest."""
     if grammar.transactional_ddl:
         return reached(grammar, table, sequence)
-    turn, log = grammar.quote("turn"), _name(grammar, TURNS)
+    turn, log = grammar.quote("turn"), relation(grammar, TURNS)
     where = f"{_where(grammar, table)} AND {grammar.quote('sequence')} > {int(sequence)}"
     test = f"count(*) = 0 FROM {log}{where}"
     if attempt is not None:
@@ -139,7 +139,7 @@ def turns(session: Session, grammar: Grammar, table: TableId, sequence: int) -> 
     """The attempts that took a turn after the batch of ``sequence`` was loaded, in order."""
     attempt, turn = grammar.quote("attempt"), grammar.quote("turn")
     newer = f"{_where(grammar, table)} AND {grammar.quote('sequence')} > {int(sequence)}"
-    found = _rows(session, f"SELECT {turn}, {attempt} FROM {_name(grammar, TURNS)}{newer}")
+    found = _rows(session, f"SELECT {turn}, {attempt} FROM {relation(grammar, TURNS)}{newer}")
     return [name for _, name in sorted(found)]
 
 
@@ -147,9 +147,9 @@ def insert_turn(grammar: Grammar, table: TableId, sequence: int, attempt: str) -
     """Takes a turn to load the batch after the one of ``sequence``; under the lock of the table."""
     names = ", ".join(map(grammar.quote, _TURN))
     return (
-        f"INSERT INTO {_name(grammar, TURNS)} ({names}) SELECT {_of(grammar, table)}, {int(sequence) + 1},"
+        f"INSERT INTO {relation(grammar, TURNS)} ({names}) SELECT {_of(grammar, table)}, {int(sequence) + 1},"
         f" {grammar.literal(attempt)}, coalesce(max({grammar.quote('turn')}), 0) + 1"
-        f" FROM {_name(grammar, TURNS)}{_where(grammar, table)}"
+        f" FROM {relation(grammar, TURNS)}{_where(grammar, table)}"
     )
 
 
@@ -157,7 +157,7 @@ def untouched(grammar: Grammar, batch: LoadableBatch, guarded: str) -> str:
     """As the guard, and whether the slices that the batch touches are not written down yet: two loads may both have seen none."""
     return (
         f"SELECT ({guarded}) AND"
-        f" (SELECT count(*) = 0 FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)})"
+        f" (SELECT count(*) = 0 FROM {relation(grammar, TOUCHED)}{_touched_by(grammar, batch)})"
     )
 
 
@@ -166,7 +166,7 @@ def insert_touched(grammar: Grammar, batch: LoadableBatch, touched: str) -> str:
     names = ", ".join(map(grammar.quote, TABLES[TOUCHED]))
     rows = grammar.greater("c.came", "c.went")
     return (
-        f"INSERT INTO {_name(grammar, TOUCHED)} ({names}) SELECT {_of(grammar, batch.table)}, c.slice,"
+        f"INSERT INTO {relation(grammar, TOUCHED)} ({names}) SELECT {_of(grammar, batch.table)}, c.slice,"
         f" {int(batch.sequence)}, {rows}, {grammar.instant(batch.committed_at)}, c.came, c.went, c.vacated"
         f" FROM ({touched}) c"
     )
@@ -181,25 +181,25 @@ def insert_loaded(grammar: Grammar, batch: LoadableBatch) -> str:
     came, went, vacated = (f"coalesce(sum({grammar.quote(name)}), 0)" for name in ("came", "went", "vacated"))
     names = ", ".join(map(grammar.quote, TABLES[LOADED]))
     return (
-        f"INSERT INTO {_name(grammar, LOADED)} ({names}) SELECT {_of(grammar, batch.table)}, {int(batch.sequence)},"
+        f"INSERT INTO {relation(grammar, LOADED)} ({names}) SELECT {_of(grammar, batch.table)}, {int(batch.sequence)},"
         f" {grammar.literal(batch.batch_id)}, {grammar.literal(batch.digest)},"
         f" {grammar.instant(batch.committed_at)}, {grammar.literal(batch.operation)}, {came}, {went}, {taken_at},"
         f" {taken_at if data and batch.load != 'slice' else nothing}, {taken_at if reconciled else nothing},"
         f" CASE WHEN {vacated} > 0 THEN {taken_at} ELSE {nothing} END"
-        f" FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)}"
+        f" FROM {relation(grammar, TOUCHED)}{_touched_by(grammar, batch)}"
     )
 
 
 def is_touched(session: Session, grammar: Grammar, batch: LoadableBatch) -> bool:
     """Whether the slices that the batch touches are written down already."""
-    question = f"SELECT count(*) FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)}"
+    question = f"SELECT count(*) FROM {relation(grammar, TOUCHED)}{_touched_by(grammar, batch)}"
     return bool(_rows(session, question)[0][0])
 
 
 def result(session: Session, grammar: Grammar, batch: LoadableBatch) -> LoadResult:
     """What the load of the batch did, which is loaded."""
     columns = ", ".join(map(grammar.quote, ("slice", "rows", "came", "went", "vacated")))
-    found = _rows(session, f"SELECT {columns} FROM {_name(grammar, TOUCHED)}{_touched_by(grammar, batch)}")
+    found = _rows(session, f"SELECT {columns} FROM {relation(grammar, TOUCHED)}{_touched_by(grammar, batch)}")
     return LoadResult(
         batch.sequence,
         rows_deleted=sum(int(went) for _, _, _, went, _ in found),
@@ -225,7 +225,7 @@ def reads(session: Session, grammar: Grammar) -> dict[TableId, str]:
     source, name, read_at = (grammar.quote(column) for column in ("source", "table", "read_at"))
     found = _rows(
         session,
-        f"SELECT {source}, {name}, {grammar.micros(read_at)} FROM {_name(grammar, READS)}"
+        f"SELECT {source}, {name}, {grammar.micros(read_at)} FROM {relation(grammar, READS)}"
         f" WHERE {read_at} IS NOT NULL",
     )
     return {TableId(source, name): iso(micros) for source, name, micros in found}
@@ -244,7 +244,7 @@ def evaluated(grammar: Grammar, table: TableId, sequence: int, text: str, at: da
 
 def recorded_rules(session: Session, grammar: Grammar) -> dict[TableId, tuple[int, str]]:
     columns = ", ".join(map(grammar.quote, ("piece", "source", "table", "sequence", "evaluated")))
-    found = _rows(session, f"SELECT {columns} FROM {_name(grammar, EVALUATED)}")
+    found = _rows(session, f"SELECT {columns} FROM {relation(grammar, EVALUATED)}")
     texts: dict[TableId, tuple[int, str]] = {}
     for _, source, name, sequence, text in sorted(found):
         before = texts.get(TableId(source, name), (0, ""))[1]
@@ -259,14 +259,14 @@ def iso(micros: int) -> str:
 
 def _added(grammar: Grammar, log: str, query: str) -> Transaction:
     names = ", ".join(map(grammar.quote, TABLES[log]))
-    insert = f"INSERT INTO {_name(grammar, log)} ({names}) {query}"
+    insert = f"INSERT INTO {relation(grammar, log)} ({names}) {query}"
     return Transaction(f"{log}_{uuid.uuid4().hex}", (), "", (insert,))
 
 
 def _reads_view(grammar: Grammar) -> str:
-    names = ", ".join(map(grammar.quote, (*_TABLE, *_INSTANTS)))
-    latest = ", ".join(f"max({grammar.quote(name)}) AS {grammar.quote(name)}" for name in _INSTANTS)
-    both = f"SELECT {names} FROM {_name(grammar, LOADED)} UNION ALL SELECT {names} FROM {_name(grammar, READ_LOG)}"
+    names = ", ".join(map(grammar.quote, (*_TABLE, *INSTANTS)))
+    latest = ", ".join(f"max({grammar.quote(name)}) AS {grammar.quote(name)}" for name in INSTANTS)
+    both = f"SELECT {names} FROM {relation(grammar, LOADED)} UNION ALL SELECT {names} FROM {relation(grammar, READ_LOG)}"
     table = ", ".join(map(grammar.quote, _TABLE))
     return f"SELECT {table}, {latest} FROM ({both}) b GROUP BY {table}"
 
@@ -277,13 +277,13 @@ def _evaluated_view(grammar: Grammar) -> str:
     newest = (
         f"rank() OVER (PARTITION BY {table} ORDER BY {grammar.quote('evaluated_at')} DESC, {number} DESC)"
     )
-    return f"SELECT {names} FROM (SELECT {names}, {newest} AS n FROM {_name(grammar, EVALUATED_LOG)}) e WHERE n = 1"
+    return f"SELECT {names} FROM (SELECT {names}, {newest} AS n FROM {relation(grammar, EVALUATED_LOG)}) e WHERE n = 1"
 
 
 def _batches(session: Session, grammar: Grammar, where: str) -> list[LoadedBatch]:
     names = ", ".join(map(grammar.quote, ("source", "table", "sequence", "batch_id", "digest")))
     at = grammar.micros(grammar.quote("loaded_at"))
-    rows = _rows(session, f"SELECT {names}, {at} FROM {_name(grammar, LOADED)} AS b{where}")
+    rows = _rows(session, f"SELECT {names}, {at} FROM {relation(grammar, LOADED)} AS b{where}")
     return [
         LoadedBatch(TableId(source, name), int(sequence), batch_id, digest, iso(micros))
         for source, name, sequence, batch_id, digest, micros in rows
@@ -298,7 +298,8 @@ def _rows(session: Session, question: str) -> list[tuple[Any, ...]]:
         return []
 
 
-def _name(grammar: Grammar, name: str) -> str:
+def relation(grammar: Grammar, name: str) -> str:
+    """One of the platform's own tables, as statements name it."""
     return grammar.relation(PLATFORM_SCHEMA, name)
 
 

@@ -13,7 +13,9 @@ from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Ta
 from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.dialect import Dialect
 from data_platform.warehouses.journal import JournalTable
-from data_platform.warehouses.remote import compare, records
+from data_platform.warehouses.maintenance import Upkeep
+from data_platform.warehouses.placement import Wanted
+from data_platform.warehouses.remote import compare, records, shorten
 from data_platform.warehouses.remote.engine import Session, Transaction
 from data_platform.warehouses.remote.grammar import Grammar
 from data_platform.warehouses.remote.load import Loader
@@ -105,6 +107,19 @@ class RemoteWarehouse:
 
     def describe(self, schema: str | None = None, name: str | None = None) -> list[Relation]:
         return self.session.describe(schema, name)
+
+    def misplaced(self, wanted: Wanted) -> list[TableId]:
+        """``placement.Placed``."""
+        return [
+            table
+            for table, (partition, cluster) in wanted.items()
+            if not self.session.fits(table.raw_schema, table.table, partition, cluster)
+        ]
+
+    def maintain(self) -> Upkeep:
+        """``maintenance.Maintainable``: records that newer ones replace go, and what killed exchanges made."""
+        self._prepare()
+        return Upkeep(shorten.shorten(self.session, self.grammar, self._commit))
 
     def _prepare(self) -> None:
         if not self._prepared:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from data_platform.errors import ConfigurationError
 from data_platform.warehouses import EngineError, Traits
 from data_platform.warehouses.dialect import Dialect
+from data_platform.warehouses.maintenance import Maintained
 from data_platform.warehouses.snowflake.grammar import GRAMMAR
 from data_platform.yaml_fields import VARIABLE
 
@@ -42,13 +43,15 @@ def _checked_url(url: str) -> str:
     return url
 
 
-class SnowflakeConfig(BaseModel):
+class SnowflakeConfig(Maintained):
     """``{kind: snowflake, account: acme-prod, user: DATA_PLATFORM, role: LOADER, warehouse: LOADING, database: ANALYTICS,
     private_key_env: SNOWFLAKE_PRIVATE_KEY}``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    traits: ClassVar[Traits] = Traits(writers="many", archive=False, in_files=False)
+    traits: ClassVar[Traits] = Traits(
+        writers="many", archive=False, in_files=False, maintained=True, placed=True
+    )
     dialect: ClassVar[Dialect] = GRAMMAR
 
     kind: Literal["snowflake"] = Field(description="The engine.")

@@ -62,3 +62,30 @@ create view rs.svv_external_columns as
 select
     null::text as schemaname, null::text as tablename, null::text as columnname, null::text as external_type, null::integer as columnnum
 where false;
+
+-- The sort key of a table, which comes as a comment in the statement that makes it.
+create table rs.sort_keys (relation oid, column_name text, sortkey integer);
+
+create function rs.keep_sort_key() returns event_trigger security definer language plpgsql as $$
+declare made record; names text := substring(current_query() from '/\*sortkey (.*?)\*/');
+begin
+    if names is null then return; end if;
+    for made in select objid from pg_event_trigger_ddl_commands() where object_type = 'table' loop
+        insert into rs.sort_keys
+        select made.objid, trim(one.name, ' "'), one.number
+        from unnest(string_to_array(names, ',')) with ordinality as one(name, number);
+    end loop;
+end $$;
+
+create event trigger keep_sort_key on ddl_command_end when tag in ('CREATE TABLE') execute function rs.keep_sort_key();
+
+create view rs.svv_redshift_columns as
+select
+    current_database()::text as database_name,
+    n.nspname::text as schema_name,
+    c.relname::text as table_name,
+    k.column_name,
+    k.sortkey
+from rs.sort_keys k join pg_class c on c.oid = k.relation join pg_namespace n on n.oid = c.relnamespace;
+
+grant select on rs.svv_redshift_columns to public;
