@@ -133,7 +133,11 @@ def duckdb_day(partition: Column, timezone: str) -> str:
     already. Group by this and name the groups with ``slice_of_day``: naming a day per
     row costs five times the grouping. ``UnsupportedType`` for a column that holds no day.
     """
-    name, kind = quoted(partition.name), partition.type.upper()
+    return _day(quoted(partition.name), partition.name, partition.type, timezone)
+
+
+def _day(name: str, called: str, type_: str, timezone: str) -> str:
+    kind = type_.upper()
     if kind == "DATE":
         return name
     if kind in ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"):
@@ -146,7 +150,7 @@ def duckdb_day(partition: Column, timezone: str) -> str:
     if _INSTANT.fullmatch(kind):
         return f"{name}::DATE"
     raise UnsupportedType(
-        f"The partition column {partition.name} lands as {partition.type}, which holds no day. Choose a"
+        f"The partition column {called} lands as {type_}, which holds no day. Choose a"
         " date or timestamp column as `partition` in the catalog, or leave it out."
     )
 
@@ -207,6 +211,12 @@ class DuckDBDialect:
 
     def micros(self, sql: str) -> str:
         return f"epoch_us(CAST({sql} AS TIMESTAMPTZ))"
+
+    def day(self, sql: str, held: str, timezone: str) -> str:
+        return _day(sql, sql, held, timezone)
+
+    def keyed(self, sql: str, held: str) -> str:
+        return sql
 
     def shown(self, sql: str, type_: str) -> str:
         return f"{sql}::VARCHAR" if type_.startswith(_SHOWN_AS_TEXT) else sql

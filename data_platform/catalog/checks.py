@@ -15,19 +15,17 @@ from data_platform.catalog.cron import cron_problem
 from data_platform.catalog.files import SourceFile, TableBlock
 from data_platform.catalog.mistakes import Report, did_you_mean
 from data_platform.catalog.models import EnvironmentSettings
+from data_platform.catalog.rule_checks import check_rules
 from data_platform.catalog.run_checks import check_reach
 from data_platform.catalog.yaml_reader import Path
-from data_platform.errors import UnsupportedExpression
 from data_platform.observability.config import FigureConfig
 from data_platform.privacy.documents import path_of, root_of
 from data_platform.privacy.names import of_name
 from data_platform.quality.kinds import wanted
-from data_platform.quality.rule_sql import condition
-from data_platform.quality.rules import Rule
 from data_platform.sources.kind import Kind
 from data_platform.stores import StoreConfig
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
-from data_platform.warehouses import PLATFORM_SCHEMA, WarehouseConfig
+from data_platform.warehouses import PLATFORM_SCHEMA
 from data_platform.warehouses.publishing import NO_NEED
 
 RESERVED_SOURCES = ("data_platform",)
@@ -208,7 +206,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
     if right("cursor"):
         for path, message in block.mistakes(block, well_formed):
             add(path, message)
-    _check_rules(block, report, base)
+    check_rules(block, report, base)
     declared = raw.get("personal")
     keys = set(declared) if isinstance(declared, Mapping) else set()
     names = keys | {root for key in keys if isinstance(key, str) and (root := root_of(key))}
@@ -286,50 +284,6 @@ def _check_treatments(block: TableBlock, add: Any) -> None:
                 f"the column `{column}` is treated as {treated[column]} under `personal`, which makes different rows"
                 " equal; use hash for a key",
             )
-
-
-def _check_rules(block: TableBlock, report: Report, base: Path) -> None:
-    seen: dict[str, str] = {}
-    for rule, position in _placed(block, report, base):
-        if rule.name in seen:
-            same = seen[rule.name] == rule.text
-            report.add(
-                (*base, "rules", position),
-                "appears twice in this table; keep one of the two"
-                if same
-                else f"has the same name as another rule of this table, {rule.name}; give it a `name` of its own",
-            )
-        seen.setdefault(rule.name, rule.text)
-
-
-def check_rules_fit(
-    blocks: Mapping[str, TableBlock], warehouses: Mapping[str, WarehouseConfig], report: Report
-) -> None:
-    """Check that the warehouse of each environment, by name, can test every rule that is tested there."""
-    dialects = {config.kind: (name, config.dialect) for name, config in warehouses.items()}
-    for table, block in blocks.items():
-        for rule, position in list(_placed(block, report, ("tables", table))):
-            for environment, dialect in dialects.values() if not rule.lands(block.personal) else ():
-                try:
-                    condition(rule, dialect)
-                except UnsupportedExpression as error:
-                    report.add(
-                        ("tables", table, "rules", position),
-                        f"cannot be tested in the warehouse of the environment {environment}: {error}",
-                    )
-
-
-def _placed(block: TableBlock, report: Report, base: Path) -> Iterator[tuple[Rule, int]]:
-    """Each rule and its position in the file. It differs from the position in ``block`` if a rule was left out."""
-    positions = [
-        n for n in range(len(block.rules) + _count(report, base)) if not report.has((*base, "rules", n))
-    ]
-    return zip(block.rules, positions, strict=False)
-
-
-def _count(report: Report, base: Path) -> int:
-    rules = (*base, "rules")
-    return sum(path[: len(rules)] == rules for path in report.mistakes) if report.has(rules) else 0
 
 
 def _treated_within(path: str, declared: Collection[Any]) -> bool:

@@ -20,7 +20,6 @@ from data_platform.catalog.checks import (
     check_figures,
     check_optional,
     check_reconcile,
-    check_rules_fit,
     check_source,
     check_table,
 )
@@ -45,6 +44,7 @@ from data_platform.catalog.reads import (
     check_reads,
     table_files,
 )
+from data_platform.catalog.rule_checks import check_references, check_rules_fit
 from data_platform.catalog.run_checks import check_synced
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
 from data_platform.catalog.yaml_reader import read_yaml
@@ -137,13 +137,15 @@ def _load(root: Path, whole: bool) -> Catalog:
     warehouses = {name: one.warehouse for name, one in platform.environments.items()} if platform else {}
     sources: dict[str, Source] = {}
     reads: dict[TableId, Read] = {}
+    ruled: dict[TableId, Read] = {}
     named: dict[str, str] = {}
     questions: list[Mistake] = []
     for path in _source_files(root, mistakes):
-        source = _read_source(root, path, named, warehouses, mistakes, questions, reads)
+        source = _read_source(root, path, named, warehouses, mistakes, questions, reads, ruled)
         if source is not None:
             sources[source.name] = source
     check_reads(sources, reads, mistakes)
+    check_references(sources, {id_: read for id_, read in ruled.items() if id_.source in sources}, mistakes)
     if platform is not None and report is not None and readable and whole:
         check_synced(platform.environments, named, report)
         mistakes += report.mistakes.values()
@@ -208,8 +210,10 @@ def _read_source(
     mistakes: list[Mistake],
     questions: list[Mistake],
     reads: dict[TableId, Read],
+    ruled: dict[TableId, Read],
 ) -> Source | None:
-    """``named``: the sources so far and their files. Into ``reads`` goes where a table says what it reads."""
+    """``named``: the sources so far and their files. Into ``reads`` goes where a table says what it reads, into ``ruled`` where
+    one of its rules names another table."""
     file = path.relative_to(root).as_posix()
     report = _report(path, file, mistakes)
     if report is None:
@@ -255,6 +259,11 @@ def _read_source(
     source = _source(head, blocks)
     reads |= {
         table.id: Read(table, reports[name]) for name, table in source.tables.items() if table.settings.reads
+    }
+    ruled |= {
+        table.id: Read(table, reports[name])
+        for name, table in source.tables.items()
+        if any(rule.other or rule.sql for rule in table.rules)
     }
     return source
 

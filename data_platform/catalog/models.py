@@ -15,12 +15,12 @@ from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema
 from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
 from data_platform.catalog.airflow import AirflowConfig
+from data_platform.catalog.rule_line import RuleLine
 from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.iceberg.config import IcebergConfig
 from data_platform.landing.signing import SigningConfig
 from data_platform.observability.config import FigureConfig, StatusPageConfig
-from data_platform.quality.rules import FORMS, Rule, parse_rule
 from data_platform.sources.kind import Capabilities, Connection, Kind, KindSettings
 from data_platform.sources.kinds import kind_of
 from data_platform.stores.kinds import StoreConfig
@@ -59,41 +59,6 @@ Owner = Annotated[
 ]
 Hours = Annotated[float, Field(gt=0, le=24 * 366)]
 ColumnOrPath = Annotated[str, Field(min_length=1, max_length=1000)]
-RuleLine = Annotated[
-    InstanceOf[Rule],
-    BeforeValidator(parse_rule),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {
-                    "type": "object",
-                    "required": ["rule"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "rule": {"type": "string", "description": f"The rule: {FORMS}."},
-                        "blocking": {
-                            "type": "boolean",
-                            "default": False,
-                            "description": "Whether a failure keeps new data of the table from flowing downstream.",
-                        },
-                        "severity": {
-                            "enum": ["error", "warn"],
-                            "default": "error",
-                            "description": "The severity of a failure.",
-                        },
-                        "name": {
-                            "type": "string",
-                            "pattern": "^[a-z][a-z0-9_]{0,59}$",
-                            "description": "Name of the check; by default it is made from the rule"
-                            " (`revenue_gte_0`).",
-                        },
-                    },
-                },
-            ]
-        }
-    ),
-]
 
 
 class TableSettings(Model):

@@ -77,7 +77,7 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
             blocking=rule.blocking,
             description=shown.code(rule.text)
             + (" — if it fails, downstream assets are not built" if rule.blocking else ""),
-            metadata={"columns": ", ".join(rule.columns), "severity": rule.severity},
+            metadata=rule_facts(rule),
         )
         for rule in table.rules
     ]
@@ -104,6 +104,12 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
             )
         )
     return specs
+
+
+def rule_facts(rule: Rule) -> dict[str, str]:
+    """What a rule's check says of itself before it was evaluated."""
+    facts = {"columns": ", ".join(rule.columns), "severity": rule.severity}
+    return facts | ({"owner": rule.owner} if rule.owner else {})
 
 
 def check_names(table: Table) -> list[str]:
@@ -214,6 +220,10 @@ def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
     }
     if result.problem:
         metadata[NOT_EVALUATED] = True
+    if result.value is not None:
+        metadata["figure"] = float(result.value)
+    if result.rule.owner:
+        metadata["owner"] = result.rule.owner
     if result.unknown:
         metadata["rows_landed_before_the_rule"] = result.unknown
     if result.sample:

@@ -65,6 +65,7 @@ def to_text(evaluated: Evaluated) -> str:
                     "sample": result.sample,
                     "unknown": result.unknown,
                     "problem": result.problem,
+                    "value": result.value,
                 }
                 for result in evaluated.rules
             ],
@@ -93,7 +94,18 @@ def from_text(text: str, table: CheckedTable) -> Evaluated:
 
 def sentence(result: RuleResult) -> str:
     """A sentence about a failing rule, without a value of a row."""
-    return result.problem or f"{result.failing:,} of {result.rows:,} rows fail `{result.rule.text}`"
+    rule = result.rule
+    if result.problem:
+        return result.problem
+    if rule.form == "query":
+        return f"`{rule.text}` finds {result.failing:,} rows"
+    if rule.form == "change" or rule.operator == "equals":
+        return f"`{rule.text}` is not so"
+    if rule.form == "figure" and not (rule.per or rule.per_day):
+        found = "" if result.value is None else f": it is {result.value:,.12g}"
+        return f"`{rule.text}` is not so{found}"
+    what = "groups" if rule.form == "figure" else "rows"
+    return f"{result.failing:,} of {result.rows:,} {what} fail `{rule.text}`"
 
 
 def _result(known: Any, one: dict[str, Any]) -> RuleResult:

@@ -56,6 +56,13 @@ class Dialect(Protocol):
     def micros(self, sql: str) -> str:
         """An instant, or a day's first, as whole microseconds since 1970 in UTC; NULL where it is not finite."""
 
+    def day(self, sql: str, held: str, timezone: str) -> str:
+        """The day of a value in ``timezone``, where ``held`` is the engine's type of its column. ``UnsupportedType`` for a type
+        that holds no day."""
+
+    def keyed(self, sql: str, held: str) -> str:
+        """A value of a column of the type ``held``, so that two are equal only if they are the same."""
+
     def shown(self, sql: str, type_: str) -> str:
         """A value of the engine's ``type_`` for people: as text where Python's own values could not hold it."""
 

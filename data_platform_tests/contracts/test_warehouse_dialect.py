@@ -47,6 +47,8 @@ class Ruled:
     id: TableId = TABLE
     key: tuple[str, ...] = ("id",)
     personal: dict[str, Treatment] = field(default_factory=dict)
+    partition: str | None = None
+    timezone: str = "UTC"
 
 
 @pytest.mark.parametrize("text", FAILING)

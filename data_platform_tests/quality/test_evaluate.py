@@ -41,6 +41,8 @@ class Ruled:
     id: TableId = USERS
     key: tuple[str, ...] = ("user_id",)
     personal: Mapping[str, Treatment] = field(default_factory=lambda: {"email": "hash", "age": "keep"})
+    partition: str | None = None
+    timezone: str = "UTC"
 
 
 class Counting:

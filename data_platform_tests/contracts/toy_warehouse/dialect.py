@@ -60,6 +60,12 @@ class SQLiteDialect:
     def micros(self, sql: str) -> str:
         return f"micros_of({sql})"
 
+    def day(self, sql: str, held: str, timezone: str) -> str:
+        return f"day_of({sql}, {literal(timezone)})"
+
+    def keyed(self, sql: str, held: str) -> str:
+        return sql
+
     def shown(self, sql: str, type_: str) -> str:
         return sql
 

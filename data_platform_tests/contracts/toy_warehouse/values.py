@@ -50,6 +50,11 @@ def slice_of(value: Any, layout: Layout) -> str:
     return (_EPOCH + timedelta(microseconds=value)).astimezone(ZoneInfo(layout.timezone)).date().isoformat()
 
 
+def day_of(value: Any, timezone: str) -> str | None:
+    day = slice_of(value, Layout((), "day", timezone, None))
+    return None if day == NULL_SLICE else day
+
+
 def token(values: Sequence[Any]) -> int:
     """One row's share of a fingerprint (see ``tables.Fingerprint``), of its key and its version."""
     text = "\x1f".join("" if value is None else str(value) for value in values)

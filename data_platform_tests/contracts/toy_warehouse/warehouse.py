@@ -28,7 +28,8 @@ from data_platform_tests.contracts.toy_warehouse.dialect import SQLiteDialect
 
 _RECORDS = f"""
 CREATE TABLE IF NOT EXISTS {PLATFORM_SCHEMA}.loaded_batches (
-    source TEXT, "table" TEXT, sequence INTEGER, batch_id TEXT, digest TEXT, loaded_at TEXT);
+    source TEXT, "table" TEXT, sequence INTEGER, batch_id TEXT, digest TEXT, loaded_at TEXT,
+    rows_inserted INTEGER, rows_deleted INTEGER);
 CREATE TABLE IF NOT EXISTS {PLATFORM_SCHEMA}.touched_slices (
     source TEXT, "table" TEXT, slice TEXT, sequence INTEGER, rows INTEGER);
 CREATE TABLE IF NOT EXISTS {PLATFORM_SCHEMA}.evaluated_rules (
@@ -52,6 +53,7 @@ class ToyWarehouse:
         self.connection, self.folder, self.dialect = connection, folder, SQLiteDialect()
         connection.create_function("try_as", 2, values.try_as, deterministic=True)
         connection.create_function("micros_of", 1, values.micros_of, deterministic=True)
+        connection.create_function("day_of", 2, values.day_of, deterministic=True)
         connection.create_function("as_decimal", 2, values.as_decimal, deterministic=True)
         self._schemas: set[str] = set()
         for schema in (PLATFORM_SCHEMA, *(file.stem for file in folder.glob("*.db") if file.stem != "toy")):
@@ -74,7 +76,8 @@ class ToyWarehouse:
 
     def _batches(self) -> list[LoadedBatch]:
         found = self.connection.execute(
-            f"SELECT * FROM {PLATFORM_SCHEMA}.loaded_batches ORDER BY sequence"
+            'SELECT source, "table", sequence, batch_id, digest, loaded_at'
+            f" FROM {PLATFORM_SCHEMA}.loaded_batches ORDER BY sequence"
         ).fetchall()
         return [LoadedBatch(TableId(source, name), *rest) for source, name, *rest in found]
 
@@ -219,8 +222,11 @@ class ToyWarehouse:
     def _record(self, manifest: LoadableBatch, result: LoadResult) -> None:
         table = manifest.table.source, manifest.table.table
         self.connection.execute(
-            f"INSERT INTO {PLATFORM_SCHEMA}.loaded_batches VALUES (?, ?, ?, ?, ?, ?)",
-            [*table, manifest.sequence, manifest.batch_id, manifest.digest, manifest.committed_at],
+            f"INSERT INTO {PLATFORM_SCHEMA}.loaded_batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                *(*table, manifest.sequence, manifest.batch_id, manifest.digest, manifest.committed_at),
+                *(result.rows_inserted, result.rows_deleted),
+            ],
         )
         self.connection.executemany(
             f"INSERT INTO {PLATFORM_SCHEMA}.touched_slices VALUES (?, ?, ?, ?, ?)",

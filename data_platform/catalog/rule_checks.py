@@ -1,0 +1,137 @@
+"""Checks of the rules of tables and models that the rule alone cannot answer: names, treated columns, engines, other tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from data_platform.catalog.files import TableBlock
+from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, path_text
+from data_platform.catalog.models import Source
+from data_platform.catalog.reads import Read
+from data_platform.catalog.yaml_reader import Path
+from data_platform.errors import UnsupportedExpression
+from data_platform.quality.rule_groups import check_fit
+from data_platform.quality.rules import Rule
+from data_platform.quality.rules.sql import query_tables
+from data_platform.tables import TableId
+from data_platform.warehouses import WarehouseConfig
+
+_RAW = "raw_"
+
+
+def check_rules(block: TableBlock, report: Report, base: Path) -> None:
+    placed = list(_placed(block, report, base))
+    check_names(placed, report, base)
+    for rule, position in placed:
+        path = (*base, "rules", position)
+        if (column := rule.unclear(block.personal)) is not None:
+            report.add(
+                path,
+                f"tests `{column}`, which is treated as {block.personal[column]} under `personal`. Only its treated values are"
+                " in the warehouse, and they cannot answer this rule; test a column that lands in clear",
+            )
+        if rule.per_day and block.partition is None:
+            report.add(
+                path,
+                "is tested `per day`, and the table has no `partition`; name one, or leave `per day` out",
+            )
+
+
+def check_names(placed: Collection[tuple[Rule, int]], report: Report, base: Path) -> None:
+    """No two rules have one name."""
+    seen: dict[str, str] = {}
+    for rule, position in placed:
+        if rule.name in seen:
+            same = seen[rule.name] == rule.text
+            report.add(
+                (*base, "rules", position),
+                "appears twice in this table; keep one of the two"
+                if same
+                else f"has the same name as another rule of this table, {rule.name}; give it a `name` of its own",
+            )
+        seen.setdefault(rule.name, rule.text)
+
+
+def check_rules_fit(
+    blocks: Mapping[str, TableBlock], warehouses: Mapping[str, WarehouseConfig], report: Report
+) -> None:
+    """Check that the warehouse of each environment, by name, can test every rule that is tested there."""
+    for table, block in blocks.items():
+        tested = [
+            one for one in _placed(block, report, ("tables", table)) if not one[0].lands(block.personal)
+        ]
+        check_fits(tested, warehouses, report, ("tables", table))
+
+
+def check_fits(
+    placed: Collection[tuple[Rule, int]],
+    warehouses: Mapping[str, WarehouseConfig],
+    report: Report,
+    base: Path,
+) -> None:
+    dialects = {config.kind: (name, config.dialect) for name, config in warehouses.items()}
+    for rule, position in placed:
+        for environment, dialect in dialects.values():
+            try:
+                check_fit(rule, dialect)
+            except UnsupportedExpression as error:
+                report.add(
+                    (*base, "rules", position),
+                    f"cannot be tested in the warehouse of the environment {environment}: {error}",
+                )
+
+
+def check_references(
+    sources: dict[str, Source], ruled: Mapping[TableId, Read], mistakes: list[Mistake]
+) -> None:
+    """Report rules that name a table or a column which the catalog does not have, and take their sources out of ``sources``."""
+    wrong: set[str] = set()
+    for id_, (table, report) in ruled.items():
+        for position, rule in enumerate(table.rules):
+            problem = reference_problem(rule, id_, table.personal, sources)
+            if problem is not None and not sources[id_.source].optional:
+                base = ("tables", id_.table, "rules", position)
+                at = report.document.line(base), path_text(report.document.written(base))
+                mistakes.append(Mistake(report.file, *at, problem))
+                wrong.add(id_.source)
+    for source in wrong:
+        del sources[source]
+
+
+def reference_problem(
+    rule: Rule, own: TableId | None, personal: Mapping[str, str], sources: Mapping[str, Source]
+) -> str | None:
+    """What is wrong with the tables that a rule names. ``own`` is its table, None for a model, whose neighbours are not known
+    here."""
+    known = {table.id: table for source in sources.values() for table in source.tables.values()}
+    if rule.sql is not None and rule.form != "sql":
+        raw = {id_.raw_name for id_ in known}
+        for schema, name in query_tables(rule.sql):
+            if schema.startswith(_RAW) and f"{schema}.{name}" not in raw:
+                return f"reads {schema}.{name}, which is no table of the catalog.{did_you_mean(f'{schema}.{name}', raw)}"
+    if rule.other is None or (own is None and not rule.other[0]):
+        return None
+    source, name, column = rule.other
+    other = TableId(source or (own.source if own else ""), name)
+    if other not in known:
+        return f"references {other}, which is no table of the catalog.{did_you_mean(str(other), map(str, known))}"
+    table = known[other]
+    if table.only and column not in table.only:
+        return f"references {other}.{column}, which is not read because `only` leaves it out"
+    mine, theirs = personal.get(rule.columns[0], "keep"), table.treatment(column)
+    if (own is not None and mine != theirs) or theirs not in ("keep", "hash"):
+        return f"compares `{rule.columns[0]}` ({mine}) with {other}.{column} ({theirs}): both must land in clear, or both as hash"
+    return None
+
+
+def _placed(block: TableBlock, report: Report, base: Path) -> Iterator[tuple[Rule, int]]:
+    """Each rule and its position in the file. It differs from the position in ``block`` if a rule was left out."""
+    positions = [
+        n for n in range(len(block.rules) + _count(report, base)) if not report.has((*base, "rules", n))
+    ]
+    return zip(block.rules, positions, strict=False)
+
+
+def _count(report: Report, base: Path) -> int:
+    rules = (*base, "rules")
+    return sum(path[: len(rules)] == rules for path in report.mistakes) if report.has(rules) else 0
