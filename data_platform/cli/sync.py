@@ -188,6 +188,8 @@ def tell_rules(found: Mapping[TableId, Evaluated]) -> None:
             remark(f"{table}: the rules could not be evaluated: {evaluated.problem}")
         for line in failing_lines(evaluated.failing):
             remark(f"{table}: {line}")
+        if evaluated.not_kept:
+            remark(f"{table}: the failing rows could not be kept: {evaluated.not_kept}")
 
 
 def rule_fields(evaluated: Evaluated | None) -> list[dict[str, Any]] | None:

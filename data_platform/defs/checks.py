@@ -24,8 +24,9 @@ from data_platform.errors import DataPlatformError
 from data_platform.quality.checking import CheckKind, LapsingKind
 from data_platform.quality.checking import CheckResult as KindResult
 from data_platform.quality.completeness import CompletenessReport
-from data_platform.quality.evaluate import RuleResult, evaluate
+from data_platform.quality.evaluate import RuleResult, evaluate, raw_relation
 from data_platform.quality.evaluated import Evaluated, sentence
+from data_platform.quality.failures import Findings, query_for, stale
 from data_platform.quality.kinds import wanted
 from data_platform.quality.rules import Rule
 from data_platform.warehouses import Warehouse
@@ -123,10 +124,17 @@ def check_names(table: Table) -> list[str]:
 
 
 def check_results(
-    table: Table, selected: Collection[str], warehouse: Warehouse, now: datetime, *, loaded: bool
+    table: Table,
+    selected: Collection[str],
+    warehouse: Warehouse,
+    now: datetime,
+    *,
+    loaded: bool,
+    to_keep: list[Findings],
 ) -> Iterator[dg.AssetCheckResult]:
     """A result for every selected check of ``table`` that the warehouse answers. ``loaded`` says whether it
-    holds the table. A check that cannot be evaluated fails."""
+    holds the table. A check that cannot be evaluated fails. Into ``to_keep`` goes what the rules found, if ``quality.failures``
+    holds something else."""
     selected = [name for name in selected if name not in _OF_THE_LEDGER]
     rules = [rule for rule in table.rules if rule.name in selected]
     if not loaded:
@@ -135,7 +143,7 @@ def check_results(
         return
     if rules:
         yield from _guarded(
-            table, [rule.name for rule in rules], lambda: _rule_results(table, rules, warehouse)
+            table, [rule.name for rule in rules], lambda: _rule_results(table, rules, warehouse, to_keep)
         )
     for kind, settings in wanted(table.checks):
         if kind.name in selected:
@@ -206,12 +214,29 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
     return _result(table, COMPLETE, passed=report.passed, description=text, metadata=metadata)
 
 
-def _rule_results(table: Table, rules: list[Rule], warehouse: Warehouse) -> list[dg.AssetCheckResult]:
-    wanted = {rule.name for rule in rules}
-    return [_rule_result(table, r) for r in evaluate(warehouse, table) if r.rule.name in wanted]
+def _rule_results(
+    table: Table, rules: list[Rule], warehouse: Warehouse, to_keep: list[Findings]
+) -> list[dg.AssetCheckResult]:
+    results = evaluate(warehouse, table, only={rule.name for rule in rules})
+    held = raw_relation(table)
+    if stale(warehouse, held, results) is not None:
+        to_keep.append(Findings(held, results))
+    return [_rule_result(table, result) for result in results]
 
 
 def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
+    return _result(
+        table,
+        result.rule.name,
+        passed=result.passed,
+        description=sentence(result),
+        severity=WARN if result.rule.severity == "warn" else ERROR,
+        metadata=rule_metadata(table.id.raw_name, result),
+    )
+
+
+def rule_metadata(relation: str, result: RuleResult) -> dict[str, Any]:
+    """The figures of a result, a sample of the failing rows, and the statement that shows more of them."""
     metadata: dict[str, Any] = {
         "rule": result.rule.text,
         "rows": result.rows,
@@ -228,14 +253,8 @@ def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
         metadata["rows_landed_before_the_rule"] = result.unknown
     if result.sample:
         metadata["sample"] = shown.records(result.sample)
-    return _result(
-        table,
-        result.rule.name,
-        passed=result.passed,
-        description=sentence(result),
-        severity=WARN if result.rule.severity == "warn" else ERROR,
-        metadata=metadata,
-    )
+        metadata["failing_rows"] = f'data-platform query "{query_for(relation, result.rule.name)}"'
+    return metadata
 
 
 def _evaluated(

@@ -25,6 +25,7 @@ from data_platform.defs.checks import (
 )
 from data_platform.defs.day_metadata import told_by_day
 from data_platform.defs.event_batches import store_materializations
+from data_platform.defs.failing_rows import keep_rows
 from data_platform.defs.last_records import carry_checks, last_materializations
 from data_platform.defs.materializations import (
     batch_metadata,
@@ -41,6 +42,7 @@ from data_platform.errors import DataPlatformError, SchemaDrift, TableMissing
 from data_platform.landing import quarantine
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import CompletenessReport
+from data_platform.quality.failures import Findings
 from data_platform.sync import Platform, TableReport, check_completeness, sync_changes, sync_slices
 from data_platform.tables import Slice, TableId
 from data_platform.warehouses import Warehouse, WarehouseConfig
@@ -148,6 +150,7 @@ def _run(
         context.log.info(_line(report))
     failures = {r.table: r.error for r in reports.values() if r.error is not None}
     good = [t for t in tables if t.id not in failures and (t.id in reports or checks.get(t.id))]
+    to_keep: list[Findings] = []
     if good:
         with platform.warehouse(read_only=True) as warehouse:
             loaded = {batch.table for batch in warehouse.loaded_all()}
@@ -161,7 +164,9 @@ def _run(
                     warehouse,
                     platform.clock(),
                     loaded=table.id in loaded,
+                    to_keep=to_keep,
                 )
+    keep_rows(context, platform, to_keep)
     # checks that this run does not evaluate keep their last result
     made = [names.raw_key(table.id) for table in good if table.id in reports]
     carry_checks(context.instance, last_materializations(context.instance, made))

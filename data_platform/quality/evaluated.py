@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from data_platform.errors import DataPlatformError
 from data_platform.quality.checking import CheckResult
-from data_platform.quality.evaluate import RuledTable, RuleResult, evaluate
+from data_platform.quality.evaluate import RuledTable, RuleResult, evaluate, raw_relation
+from data_platform.quality.failures import keep_failures
 from data_platform.quality.kinds import wanted
 from data_platform.warehouses import Warehouse
 
@@ -29,6 +30,8 @@ class Evaluated:
     checks: Mapping[str, CheckResult] = field(default_factory=dict)
     """The results of the checks that are no rules, by name."""
     problem: str | None = None
+    not_kept: str | None = None
+    """Why the failing rows are not in ``quality.failures``."""
 
     @property
     def failing(self) -> list[RuleResult]:
@@ -49,12 +52,22 @@ def evaluate_table(warehouse: Warehouse, table: CheckedTable, now: datetime) -> 
     return Evaluated(at, rules, checks)
 
 
+def keep_found(warehouse: Warehouse, table: CheckedTable, evaluated: Evaluated) -> Evaluated:
+    """Keep the failing rows for people. That they cannot be kept changes nothing of what was found, so it is only said."""
+    try:
+        keep_failures(warehouse, raw_relation(table), evaluated.rules, datetime.fromisoformat(evaluated.at))
+    except DataPlatformError as error:
+        return replace(evaluated, not_kept=str(error))
+    return evaluated
+
+
 def to_text(evaluated: Evaluated) -> str:
     """The result as JSON. Sample values that JSON cannot represent become text."""
     return json.dumps(
         {
             "at": evaluated.at,
             "problem": evaluated.problem,
+            "not_kept": evaluated.not_kept,
             "rules": [
                 {
                     "name": result.rule.name,
@@ -89,6 +102,7 @@ def from_text(text: str, table: CheckedTable) -> Evaluated:
             if name in table.checks
         },
         problem=raw["problem"],
+        not_kept=raw.get("not_kept"),
     )
 
 

@@ -12,7 +12,7 @@ from data_platform.landing.manifest import Manifest
 from data_platform.landing.stored_parts import addresses, open_parts
 from data_platform.landing.tail import Mark
 from data_platform.quality.completeness import CompletenessReport, compare
-from data_platform.quality.evaluated import evaluate_table, to_text
+from data_platform.quality.evaluated import evaluate_table, keep_found, to_text
 from data_platform.sync.platform import Platform
 from data_platform.tables import Column, TableId
 from data_platform.warehouses import LoadedBatch, LoadResult, Warehouse
@@ -52,7 +52,8 @@ def load_pending(
             results.append(warehouse.load(manifest, parts, addresses=where, cluster=cluster))
     if results and platform.rules_with_load:
         # before anybody else can open the file: the graph finds a batch with what its rules say of it
-        evaluated = evaluate_table(warehouse, platform.catalog.table(table), platform.clock())
+        ruled = platform.catalog.table(table)
+        evaluated = keep_found(warehouse, ruled, evaluate_table(warehouse, ruled, platform.clock()))
         warehouse.record_rules(table, results[-1].sequence, to_text(evaluated))
     return tuple(results)
 
