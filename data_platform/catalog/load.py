@@ -25,6 +25,7 @@ from data_platform.catalog.checks import (
 )
 from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head, table_block
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, find_secrets, validated
+from data_platform.catalog.model_files import read_models
 from data_platform.catalog.models import (
     NAME,
     NAME_LENGTH_MAX,
@@ -146,6 +147,14 @@ def _load(root: Path, whole: bool) -> Catalog:
             sources[source.name] = source
     check_reads(sources, reads, mistakes)
     check_references(sources, {id_: read for id_, read in ruled.items() if id_.source in sources}, mistakes)
+    models = read_models(
+        root,
+        warehouses,
+        sources,
+        lambda path, file: _report(path, file, mistakes),
+        lambda: json_schemas()["models.schema.json"],
+        mistakes,
+    )
     if platform is not None and report is not None and readable and whole:
         check_synced(platform.environments, named, report)
         mistakes += report.mistakes.values()
@@ -162,6 +171,7 @@ def _load(root: Path, whole: bool) -> Catalog:
         privacy=platform.privacy,
         figures=platform.figures,
         sources=sources,
+        models=models,
         questions=tuple(str(question) for question in sorted(questions)),
         left_out=tuple(told),
     )

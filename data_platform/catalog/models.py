@@ -16,6 +16,7 @@ from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
 from data_platform.catalog.airflow import AirflowConfig
 from data_platform.catalog.rule_line import RuleLine
+from data_platform.catalog.ruled_models import RuledModel
 from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.iceberg.config import IcebergConfig
@@ -36,7 +37,7 @@ in a row, the end of the source in ``stg_<source>__<table>`` would be ambiguous.
 NAME_LENGTH_MAX = 48
 
 
-def _one_or_more(value: Any) -> Any:
+def one_or_more(value: Any) -> Any:
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
@@ -66,7 +67,7 @@ class TableSettings(Model):
 
     key: Annotated[
         tuple[ColumnName, ...],
-        BeforeValidator(_one_or_more),
+        BeforeValidator(one_or_more),
         WithJsonSchema(
             {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
         ),
@@ -76,7 +77,7 @@ class TableSettings(Model):
     )
     only: Annotated[
         tuple[ColumnName, ...],
-        BeforeValidator(_one_or_more),
+        BeforeValidator(one_or_more),
         WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1}),
     ] = Field(
         default=(),
@@ -92,7 +93,7 @@ class TableSettings(Model):
     )
     cluster: Annotated[
         tuple[ColumnName, ...],
-        BeforeValidator(_one_or_more),
+        BeforeValidator(one_or_more),
         WithJsonSchema(
             {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
         ),
@@ -297,6 +298,8 @@ class Catalog(Model):
     privacy: Privacy = Privacy()
     figures: tuple[FigureConfig, ...] = ()
     sources: Annotated[Mapping[str, Source], Frozen]
+    models: Annotated[Mapping[str, RuledModel], Frozen] = FrozenDict()
+    """The dbt models that have rules, by name."""
     questions: tuple[str, ...] = ()
     """Unconfirmed guesses, each with its file and line."""
     left_out: tuple[str, ...] = ()

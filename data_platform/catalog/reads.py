@@ -36,10 +36,11 @@ def catalog_files(root: Path) -> list[Path]:
     every tick."""
     folder = root / SOURCES_FOLDER
     found = [root / PLATFORM_FILE, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
+    models = sorted((root / "catalog/models").glob("*.yaml"))
     for path in [path for path in found if path.suffix == ".yaml" and path.is_file()]:
         if match := _TABLES_IN.search(path.read_bytes()):
             found += sorted((root / match[1].decode(errors="replace")).glob("*.y*ml"))
-    return found
+    return found + models
 
 
 def table_files(

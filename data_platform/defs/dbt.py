@@ -22,6 +22,7 @@ from data_platform.defs.dbt_library import (
     dbt_assets,
 )
 from data_platform.defs.freshness import mart_policy
+from data_platform.defs.model_checks import model_checks
 from data_platform.defs.names import pool, raw_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_resources import step_tags
@@ -145,7 +146,8 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
     def dbt_build(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
         yield from dbt_run.build(context, cli, platform.open(), models, excluded)
 
-    return dg.Definitions(assets=[dbt_build])
+    checks = model_checks(catalog, models, warehouse, runs)
+    return dg.Definitions(assets=[dbt_build], asset_checks=checks)
 
 
 def model_keys(definitions: dg.Definitions) -> list[dg.AssetKey]:

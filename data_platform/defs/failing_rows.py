@@ -11,7 +11,7 @@ from data_platform.quality.failures import Findings, keep_failures
 from data_platform.sync import Platform
 
 
-def keep_rows(context: dg.AssetExecutionContext, platform: Platform, found: Sequence[Findings]) -> None:
+def keep_rows(log: dg.DagsterLogManager, platform: Platform, found: Sequence[Findings]) -> None:
     """The warehouse is opened to be written only if there is something to write. That it cannot be written changes no check: it
     is logged."""
     if not found:
@@ -21,4 +21,4 @@ def keep_rows(context: dg.AssetExecutionContext, platform: Platform, found: Sequ
             for one in found:
                 keep_failures(warehouse, one.table, one.results, platform.clock())
     except DataPlatformError as error:
-        context.log.warning(f"The failing rows could not be kept in quality.failures: {error}")
+        log.warning(f"The failing rows could not be kept in quality.failures: {error}")

@@ -166,7 +166,7 @@ def _run(
                     loaded=table.id in loaded,
                     to_keep=to_keep,
                 )
-    keep_rows(context, platform, to_keep)
+    keep_rows(context.log, platform, to_keep)
     # checks that this run does not evaluate keep their last result
     made = [names.raw_key(table.id) for table in good if table.id in reports]
     carry_checks(context.instance, last_materializations(context.instance, made))

@@ -32,6 +32,7 @@ def test_the_committed_catalog_follows_the_published_schemas() -> None:
     for schema, files in {
         "platform.schema.json": [ROOT / "catalog/platform.yaml"],
         "source.schema.json": sorted((ROOT / "catalog/sources").glob("*.yaml")),
+        "models.schema.json": sorted((ROOT / "catalog/models").glob("*.yaml")),
     }.items():
         jsonschema.Draft202012Validator.check_schema(json_schemas()[schema])
         for file in files:
@@ -61,6 +62,7 @@ def key_paths(schema: Mapping[str, Any], steps: tuple[str | int, ...] = (), path
 SCHEMAS = {
     "platform.schema.json": [json_schemas()["platform.schema.json"]],
     "source.schema.json": [source_schema(kind) for kind in MODULES],
+    "models.schema.json": [json_schemas()["models.schema.json"]],
 }
 """The file of a source may hold what its kind's schema says."""
 
@@ -80,6 +82,7 @@ def test_every_key_is_documented_and_nothing_else() -> None:
     for title, schema in (
         ("catalog/platform.yaml", "platform.schema.json"),
         ("catalog/sources/*.yaml", "source.schema.json"),
+        ("catalog/models/*.yaml", "models.schema.json"),
     ):
         (section,) = [section for section in sections if section.startswith(title)]
         documented = re.findall(r"^\| `([^`]+)` \|", section, flags=re.M)
