@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS: dict[str, str] = {
     "alerts": "Open incidents, and the channels that report them",
     "backup": "Verified second copies of the warehouse",
+    "contract": "Data contracts (ODCS v3): written and read",
     "quarantine": "Records that came and could not be taken",
     "restore": "Restore a backup and prove it equal",
     "sandbox": "A simulated shop: a local PostgreSQL server and the services around it",

@@ -92,6 +92,7 @@ def test_what_is_read(text: Any, columns: tuple[str, ...], name: str | None) -> 
         ({"query": "SELECT * FROM orders"}, "without its schema"),
         ({"query": "SELECT * FROM other.raw.orders"}, "names a database"),
         ({"query": "DROP TABLE x.y"}, "must be one SELECT"),
+        ({"query": "WITH x AS (DROP TABLE a.b) SELECT * FROM x"}, "must only ask"),
         ({"query": "SELECT 1", "where": "a = 1"}, "belongs into the query"),
         ({"rule": "a >= 0", "sql": "a >= 0"}, "keep one of them"),
         ({"rule": "a >= 0", "ower": "team:x"}, "did you mean `owner`?"),

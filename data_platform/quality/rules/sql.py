@@ -155,7 +155,20 @@ def _parsed(text: str, what: str) -> exp.Expr:
 def _check(tree: exp.Expr) -> None:
     from sqlglot import exp
 
-    refused = (exp.Command, exp.DDL, exp.DML, exp.Into, exp.Placeholder, exp.Parameter, exp.Lambda)
+    refused = (
+        *(exp.Command, exp.DDL, exp.DML, exp.Into, exp.Placeholder, exp.Parameter, exp.Lambda),
+        *(
+            exp.Drop,
+            exp.Alter,
+            exp.TruncateTable,
+            exp.Set,
+            exp.Use,
+            exp.Pragma,
+            exp.Copy,
+            exp.Attach,
+            exp.Detach,
+        ),
+    )
     for node in tree.walk():
         if isinstance(node, refused):
             raise ValueError("must only ask: it holds a statement, a parameter or a lambda")
@@ -163,6 +176,8 @@ def _check(tree: exp.Expr) -> None:
             raise ValueError(f"calls {node.name}(), which is not known to exist in every warehouse")
         if isinstance(node, exp.Rand | exp.Uuid):
             raise ValueError("calls a random function, so that its result is another each time")
+    if any(not isinstance(cte.this, exp.Query) for cte in tree.find_all(exp.CTE)):
+        raise ValueError("must only ask: it holds a statement")
     defined = {cte.alias for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):
