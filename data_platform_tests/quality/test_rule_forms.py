@@ -186,3 +186,13 @@ def test_sentences_say_the_figure(warehouse: DuckDBWarehouse) -> None:
     assert found[2].sample == [{"id": 0}, {"id": 3}, {"id": 6}]
     assert found[4].sample == [{"figure": 12.0, "expected": 13.0}]
     assert (found[5].passed, found[5].failing) == (True, 2), "2 of 9 is less than a quarter"
+
+
+def test_a_condition_on_a_treated_column_is_evaluated_with_its_clear_value() -> None:
+    rule = parse_rule({"rule": "age >= 0", "where": "email LIKE '%@x' OR age > 90"})
+    assert rule.lands({"email": "hash"})
+    sql = condition(rule, DIALECT, lambda name: f"clear({name})", today="DATE '2026-01-01'")
+    assert sql.startswith("(NOT coalesce(clear(email) LIKE '%@x' OR clear(age) > 90, false) OR ")
+    assert "clear(age) IS NULL" in sql
+    assert parse_rule({"sql": "upper(email) <> email"}).lands({"email": "mask"})
+    assert not parse_rule("unique(email)").lands({"email": "hash"})
