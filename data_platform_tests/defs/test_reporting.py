@@ -97,6 +97,9 @@ def test_a_batch_of_the_command_line_is_shown_as_a_runs_is(project: Project) -> 
     project.execute("update users set age = 200 where user_id = 3")
     printed = sync(project, "shop/users")
     assert "2 of" in printed and "rows fail `age between 0 and 150`" in printed
+    kept = project.rows("SELECT table_name, rule, row_values FROM quality.failures WHERE rule LIKE 'age%'")
+    assert [(name, rule) for name, rule, _ in kept] == [("raw_shop.users", "age_between_0_and_150")] * 2
+    assert all('"age"' in values for _, _, values in kept)
     project.sensor("report_batches")
     cli = metadata(last(project, USERS))
     assert {"dagster/row_count", "dagster/column_schema", "preview", "batch_id"} <= set(run) & set(cli)
