@@ -29,8 +29,8 @@ from data_platform.cli.status import look_at_publication
 from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.sync.status import ask_warehouse, look
 from data_platform.warehouses import PLATFORM_SCHEMA
-from data_platform.warehouses.journal import JOURNAL_SCHEMA
 from data_platform.warehouses.dialect import counts
+from data_platform.warehouses.journal import JOURNAL_SCHEMA
 
 if TYPE_CHECKING:
     from data_platform.sync import Platform
