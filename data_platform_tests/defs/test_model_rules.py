@@ -21,10 +21,10 @@ schema: marts
 owner: team:analytics
 models:
   order_facts:
-    key: order_id
-    partition: order_created_date
+    key: [order_id, line_number]
+    partition: created_date
     rules:
-      - order_id is unique
+      - unique(order_id, line_number)
       - {rule: revenue < 0, severity: warn, owner: "team:finance", name: odd}
       - row_count() >= 1 per day
       - sum(revenue) equals query "SELECT sum(total_revenue) FROM marts.customer_lifetime_value" within 0.01
