@@ -107,17 +107,18 @@ def from_text(text: str, table: CheckedTable) -> Evaluated:
 
 
 def sentence(result: RuleResult) -> str:
-    """A sentence about a failing rule, without a value of a row."""
+    """A sentence about a result, without a value of a row."""
     rule = result.rule
     if result.problem:
         return result.problem
     if rule.form == "query":
         return f"`{rule.text}` finds {result.failing:,} rows"
+    truth = "is so" if result.passed else "is not so"
     if rule.form == "change" or rule.operator == "equals":
-        return f"`{rule.text}` is not so"
+        return f"`{rule.text}` {truth}"
     if rule.form == "figure" and not (rule.per or rule.per_day):
         found = "" if result.value is None else f": it is {result.value:,.12g}"
-        return f"`{rule.text}` is not so{found}"
+        return f"`{rule.text}` {truth}{found}"
     what = "groups" if rule.form == "figure" else "rows"
     return f"{result.failing:,} of {result.rows:,} {what} fail `{rule.text}`"
 

@@ -174,6 +174,8 @@ def test_sentences_say_the_figure(warehouse: DuckDBWarehouse) -> None:
         {"rule": "paid >= 3", "where": "kind = 0"},
         "max(paid) equals query 'SELECT 13'",
         {"rule": "paid >= 3", "allow": "25%"},
+        "sum(paid) = 54",
+        "max(paid) equals query 'SELECT 12'",
     )
     assert [sentence(one) for one in found[:5]] == [
         "`sum(paid) <= 10` is not so: it is 54",
@@ -181,6 +183,10 @@ def test_sentences_say_the_figure(warehouse: DuckDBWarehouse) -> None:
         "`SELECT id FROM {table} WHERE kind = 0` finds 3 rows",
         "1 of 3 rows fail `paid >= 3 where kind = 0`",
         "`max(paid) equals query 'SELECT 13'` is not so",
+    ]
+    assert [sentence(one) for one in found[6:]] == [
+        "`sum(paid) = 54` is so: it is 54",
+        "`max(paid) equals query 'SELECT 12'` is so",
     ]
     assert found[1].sample[0] == {"kind": 0, "figure": 13.5}
     assert found[2].sample == [{"id": 0}, {"id": 3}, {"id": 6}]
