@@ -30,7 +30,8 @@ class Heard:
     """What one channel has reported of an incident.
 
     ``thread`` is the conversation that the incident belongs to, given before the first message is sent; ``reference`` is
-    what the channel calls it. ``step`` is how often it was escalated there, ``quiet`` the snooze that was reported.
+    what the channel calls it. ``step`` is how often it was escalated there, ``quiet`` the snooze that was reported, and
+    ``amount`` how much there was of it at that time.
     ``failures`` counts attempts in a row that did not get through.
     """
 
@@ -39,6 +40,7 @@ class Heard:
     reference: str = ""
     step: int = 0
     quiet: str = ""
+    amount: int = 0
     failures: int = 0
 
 

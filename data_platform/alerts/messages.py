@@ -107,6 +107,7 @@ def _notice(entry: Entry, ui_url: str, now: datetime) -> Notice:
     titles = {
         "opened": failed,
         "escalated": f"{failed}, escalated",
+        "grown": f"{failed}, more than before",
         "reminded": f"{failed}, still so",
         "snoozed": f"{failed}, snoozed",
         "resolved": f"{failed}, marked as resolved",

@@ -16,11 +16,13 @@ from data_platform.alerts.grouping import Causes
 from data_platform.alerts.incidents import RECOVERED_KEPT, Heard, Incident
 from data_platform.alerts.routing import REFUSALS_TO_FALLBACK, Routing
 
-Event = Literal["opened", "escalated", "reminded", "snoozed", "resolved", "recovered"]
-ORDER: tuple[Event, ...] = ("opened", "escalated", "reminded", "snoozed", "resolved", "recovered")
+Event = Literal["opened", "escalated", "grown", "reminded", "snoozed", "resolved", "recovered"]
+ORDER: tuple[Event, ...] = ("opened", "escalated", "grown", "reminded", "snoozed", "resolved", "recovered")
 BURST = 10
 """More than so many incidents that open together on one channel are one message, and one thread."""
 THREAD_CHARACTERS = 20
+GROWN = 2
+"""What has become so many times as much is said again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def _entry(incident: Incident, channel: str, step: int | None, child: bool, now:
         return None if child or held else Entry("opened", incident, step=step, unheard=True)
     if heard.step < step:
         return Entry("escalated", incident, step=step)
+    if heard.amount and incident.problem.amount >= GROWN * heard.amount:
+        return Entry("grown", incident, step=step)
     return Entry("reminded", incident) if heard.quiet else None
 
 
@@ -195,7 +199,8 @@ def _after(entry: Entry, heard: Heard) -> Heard:
     if entry.event == "snoozed":
         until = entry.incident.snoozed_until
         return replace(heard, quiet=until.isoformat() if until else "")
-    return replace(heard, state="open", step=max(entry.step, heard.step), quiet="")
+    amount = entry.incident.problem.amount
+    return replace(heard, state="open", step=max(entry.step, heard.step), quiet="", amount=amount)
 
 
 def failed(incidents: Mapping[str, Incident], parcel: Parcel, refused: bool) -> dict[str, Incident]:

@@ -36,7 +36,8 @@ class Problem:
 
     ``kind`` (check, run, freshness, sensor, schedule, ...) and ``object`` identify it: the same pair at a later time is the
     same incident. ``where`` is text for people, ``link`` is a path in the UI. ``since`` has a time zone. ``owner`` and
-    ``tags`` are those of the asset. ``causes`` are the keys of problems that explain this one. ``assets`` are what it is
+    ``tags`` are those of the asset. ``causes`` are the keys of problems that explain this one. ``amount`` is how much there is of it, where more is worse: it
+    is reported again when that has doubled. ``assets`` are what it is
     about, for whoever looks for causes; they are not kept.
     """
 
@@ -51,6 +52,7 @@ class Problem:
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     causes: tuple[str, ...] = ()
+    amount: int = 0
     assets: tuple[str, ...] = ()
 
     @property

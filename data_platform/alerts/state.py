@@ -192,6 +192,7 @@ def _incident_to_json(incident: Incident) -> dict[str, Any]:
         **({"owner": problem.owner} if problem.owner else {}),
         **({"tags": dict(problem.tags)} if problem.tags else {}),
         **({"causes": list(problem.causes)} if problem.causes else {}),
+        **({"amount": problem.amount} if problem.amount else {}),
         "opened_at": incident.opened_at.isoformat(),
         **{name: at.isoformat() for name in _INSTANTS if (at := getattr(incident, name)) is not None},
         **({"resolved": True} if incident.resolved else {}),
@@ -207,7 +208,7 @@ _HEARD = Heard()
 def _heard_to_json(heard: Heard) -> dict[str, Any]:
     return {
         name: value
-        for name in ("state", "thread", "reference", "step", "quiet", "failures")
+        for name in ("state", "thread", "reference", "step", "quiet", "amount", "failures")
         if (value := getattr(heard, name)) != getattr(_HEARD, name)
     }
 
@@ -238,6 +239,7 @@ def _problem_from_json(raw: Mapping[str, Any]) -> Problem:
         owner=raw.get("owner", ""),
         tags=dict(raw.get("tags", {})),
         causes=tuple(raw.get("causes", ())),
+        amount=int(raw.get("amount", 0)),
     )
 
 

@@ -31,6 +31,7 @@ QUARANTINE = "quarantine"
 ANOMALIES = "anomalies"
 FRESHNESS = "freshness"
 NEWEST_DATA = "newest_data"
+ARRIVES = "arrives"
 
 BACKUP = AssetKey(["backup", "warehouse"])
 DRILL = AssetKey(["restore_drill", "warehouse"])

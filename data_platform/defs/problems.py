@@ -23,11 +23,13 @@ from data_platform.defs import links, names, shown
 
 KIND_OF_ASSET: Mapping[dg.AssetKey, str] = {names.BACKUP: "backup", names.DRILL: "drill"}
 """What goes wrong with these assets, a run or a check, is a kind of its own."""
+WAITING = "records_waiting"
 KIND_OF_CHECK: Mapping[str, str] = {
     names.QUARANTINE: "quarantine",
     names.ANOMALIES: "anomaly",
     names.FRESHNESS: "freshness",
     names.NEWEST_DATA: "freshness",
+    names.ARRIVES: "freshness",
 }
 
 
@@ -66,7 +68,14 @@ def _check_problem(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> 
         link=links.check(key),
         severity="warn" if severity == "warn" else "error",
         assets=(asset,),
+        amount=_amount(evaluation),
     )
+
+
+def _amount(evaluation: object) -> int:
+    """The records that wait in quarantine; of other checks, how many rows fail is no reason to report them again."""
+    found = evaluation.metadata.get(WAITING) if isinstance(evaluation, dg.AssetCheckEvaluation) else None
+    return found.value if found is not None and isinstance(found.value, int) else 0
 
 
 def _kind_of_check(key: dg.AssetCheckKey) -> str:

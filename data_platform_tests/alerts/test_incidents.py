@@ -106,6 +106,20 @@ def test_a_recovery_is_of_the_instant_and_the_page_of_what_ended_it(one: One) ->
     assert "(after 1 h 30 min)" in post.text and post.text.endswith("http://ui/runs/good")
 
 
+def test_what_has_doubled_is_said_again(one: One) -> None:
+    def waiting(count: int) -> Problem:
+        return problem(kind="quarantine", amount=count)
+
+    assert one.look(waiting(3)) == ["opened: a"]
+    assert one.look(waiting(5)) == one.look(waiting(2)) == []
+    assert one.look(waiting(6)) == ["grown: a"]
+    assert one.look(waiting(11)) == []
+    assert one.look(waiting(12), up=False) == []
+    assert one.look(waiting(13)) == ["grown: a"]
+    assert one.look() == ["recovered: a"]
+    assert one.look(problem(amount=0)) == ["opened: a"] and one.look(problem(amount=9)) == []
+
+
 def test_a_flood_is_one_message_and_so_is_its_end(one: One) -> None:
     flood = [problem(f"check {number:04d}") for number in range(1_000)]
     one.tick(*flood)
@@ -183,6 +197,7 @@ problems_ = st.builds(
     owner=texts,
     tags=st.dictionaries(texts, texts, max_size=12),
     causes=st.lists(texts, max_size=10).map(tuple),
+    amount=st.integers(0, 10**9),
 )
 
 

@@ -33,9 +33,12 @@ from dagster_shared.error import SerializableErrorInfo
 from data_platform.alerts.book import Book
 from data_platform.alerts.problem import SUMMARY_CHARACTERS
 from data_platform.alerts.state import from_cursor
+from data_platform.catalog import load_catalog
 from data_platform.defs import problems
+from data_platform.defs.build import build
 from data_platform.errors import SourceUnreachable
 from data_platform.sync import sync_changes
+from data_platform_tests.alerts.servers import receiver
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_sensors import a_run_of
 
@@ -268,6 +271,45 @@ def ended(project: Project, run: dg.DagsterRun, status: DagsterRunStatus) -> Non
     project.instance.report_dagster_event(
         dg.DagsterEvent(event_type_value=kind.value, job_name=run.job_name), run.run_id
     )
+
+
+def test_a_sign_of_life_goes_out_while_everything_is_heard(
+    project: Project, webhook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with receiver() as monitor:
+        monkeypatch.setenv("ALERTS_HEARTBEAT_URL", monitor.url)
+        evaluated(project, passed=False)
+        webhook.up = False
+        _, cursor = project.sensor("alerts")
+        assert monitor.asked == 0, "what is wrong has reached nobody"
+        webhook.up = True
+        _, cursor = project.sensor("alerts", cursor)
+        assert monitor.asked == 1 and len(webhook.texts) == 1
+        project.sensor("alerts", cursor)
+        assert monitor.asked == 1, "not every tick"
+        looked = "data_platform.defs.problems.stale_assets"
+        monkeypatch.setattr(looked, lambda *_: (_ for _ in ()).throw(RuntimeError("storage")))
+        fresh = replace(project, definitions=build(load_catalog(project.root), "local"))  # another process
+        fresh.sensor("alerts", cursor)
+        assert monitor.asked == 1, "not everything could be looked at"
+
+
+def test_an_open_incident_of_an_earlier_version_is_not_told_again(
+    project: Project, webhook: Receiver
+) -> None:
+    evaluated(project, passed=False)
+    name = f"raw/shop/users: {CHECK.name}"
+    old = {
+        "key": f"check:{name}", "kind": "check", "object": name, "where": "raw/shop/users", "summary": "3 of 100",
+        "numbers": {}, "since": "2026-11-01T00:00:00+00:00", "link": "/", "announced": True, "recovered_at": None,
+    }  # fmt: skip
+    _, cursor = project.sensor("alerts", json.dumps({"format": 1, "incidents": [old]}))
+    assert webhook.texts == []
+    evaluated(project, passed=True)
+    project.sensor("alerts", cursor)
+    [told] = webhook.texts
+    assert "passes again" in told and "2026-11-01 00:00 UTC" in told
 
 
 def test_what_failed_is_of_the_kind_that_its_route_needs() -> None:
