@@ -186,6 +186,22 @@ def test_a_store_that_is_away_leaves_it_to_the_cursor(tmp_path: Path) -> None:
     assert one.heard() == []
 
 
+def test_a_store_that_was_set_back_makes_nobody_forget(tmp_path: Path) -> None:
+    one = Recorder()
+    store = LocalStore(tmp_path)
+    ticker = Ticker({"one": one}, store=store)
+    ticker.tick(problem("a"))
+    (*_, newest) = before = store.list("_alerts")
+    ticker.tick(problem("a"), problem("b"))
+    for key in set(store.list("_alerts")) - {before[0]}:
+        store.delete(key)
+    one.heard()
+    ticker.tick(problem("a"), problem("b"))
+    assert one.heard() == []
+    ticker.tick(problem("b"))
+    assert one.heard() == ["recovered: a"] and store.list("_alerts")[-1] > newest
+
+
 def test_a_store_that_goes_away_within_a_tick_too(tmp_path: Path) -> None:
     for at in range(1, 12):
         one = Recorder()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data_platform.alerts.book import Book
@@ -80,6 +80,7 @@ edges = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=25)
 
 
 @given(edges, st.sets(st.integers(0, 9)))
+@example([(0, 1), (1, 2), (2, 0)], {0, 1, 2})
 def test_whatever_causes_what_something_is_said_of_everything(
     pairs: list[tuple[int, int]], chosen: set[int]
 ) -> None:
@@ -151,3 +152,21 @@ def test_a_resolved_incident_stays_silent_until_its_problem_has_gone(tmp_path: o
     assert slack.heard() == []
     ticker.tick(problem())
     assert slack.heard() == ["opened: a"]
+
+
+def test_what_comes_back_after_it_was_resolved_is_open_also_where_nobody_heard_of_that(
+    tmp_path: object,
+) -> None:
+    slack = Recorder()
+    ticker = Ticker({"slack": slack}, store=LocalStore(tmp_path / "store"))  # type: ignore[operator]
+    ticker.tick(problem())
+    slack.heard()
+    changed(ticker, "check:a", lambda one: resolved(one, "ada"))
+    slack.up = False
+    ticker.tick()
+    ticker.tick(problem())
+    slack.up = True
+    ticker.tick(problem())
+    assert slack.heard() == []
+    ticker.tick()
+    assert slack.heard() == ["recovered: a"]

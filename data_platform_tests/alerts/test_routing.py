@@ -192,6 +192,18 @@ def test_a_changed_route_tells_the_new_channel_and_the_old_one_of_the_end() -> N
     assert old.heard() == new.heard() == ["recovered: a"]
 
 
+def test_a_channel_that_has_reported_it_hears_of_an_escalation_though_the_route_is_another() -> None:
+    old, new, boss = Recorder(), Recorder(), Recorder()
+    step = {"escalate": {"after_minutes": 30, "to": ["boss"]}}
+    ticker = Ticker({"old": old, "new": new, "boss": boss}, routes({"to": ["old"], **step}))
+    ticker.tick(problem())
+    ticker.routes = routes({"to": ["new"], **step})
+    ticker.tick(problem())
+    old.heard(), new.heard()
+    ticker.tick(problem(), minutes=40)
+    assert (old.heard(), new.heard(), boss.heard()) == (["escalated: a"], ["escalated: a"], ["opened: a"])
+
+
 def test_a_refusal_goes_to_the_fallback_at_once() -> None:
     pager, slack = Recorder(up=None), Recorder()
     ticker = Ticker({"pager": pager, "slack": slack}, routes({"to": ["pager"]}), fallback=("slack",))
