@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from data_platform.alerts.config import ui_address
 from data_platform.defs import shown
 from data_platform.defs.automation import follow_raw_changes
 from data_platform.defs.backup import LAST_GOOD_DRILL
@@ -26,6 +27,7 @@ from data_platform.observability.words import rest, verdict
 from data_platform.sync import Platform
 from data_platform.sync import health as examining
 from data_platform.warehouses import WarehouseConfig
+from data_platform.web.status import PATH
 
 HOURLY = "0 * * * *"
 DURATION = "Execution Duration"
@@ -54,11 +56,13 @@ def status_page_definitions(
         | (dg.AutomationCondition.cron_tick_passed(HOURLY) & ~dg.AutomationCondition.in_progress()),
     )
     def status_page(context: dg.AssetExecutionContext, platform: PlatformResource) -> Any:
-        health, path = refresh(context.instance, platform.open(), graph)
+        opened = platform.open()
+        health, path = refresh(context.instance, opened, graph)
         counts = health.counts
-        written: dict[str, Any] = (
-            {"path": str(path), "bytes": path.stat().st_size} if path is not None else {}
-        )
+        written: dict[str, Any] = {}
+        if path is not None:
+            served = f"{ui_address(opened.environment.alerts, opened.environ)}{PATH}"
+            written = {"path": str(path), "bytes": path.stat().st_size, "page": dg.MetadataValue.url(served)}
         return dg.MaterializeResult(
             metadata={
                 "answer": shown.description(f"{verdict(health)} {rest(health)}".strip()),

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -31,6 +31,7 @@ from data_platform.observability.record import (
     to_fields,
 )
 from data_platform.observability.trust import Backups, Check, Copy, Health, Point, Series, Thing
+from data_platform.observability.words import moment
 from data_platform.private_files import make_private
 from data_platform.quality.evaluated import from_text, sentence
 from data_platform.sync import backup
@@ -71,11 +72,8 @@ def examine(platform: Platform, record: GraphRecord | None) -> Health:
     looks = platform.ledger.looks()
     statuses = platform.store.together([partial(look, platform, one, loaded, now, looks) for one in ids])
     notes = [str(trouble)] if trouble else []
-    if record is None:
-        notes.append(
-            "The graph has recorded no models and checks yet. `make demo` does, and so does materializing"
-            " `observability/status_page`."
-        )
+    if (missing := _missing(platform, record, now)) is not None:
+        notes.append(missing)
     found: list[Thing] = []
     series: list[Series] = []
     try:
@@ -94,6 +92,22 @@ def examine(platform: Platform, record: GraphRecord | None) -> Health:
     incidents, trouble_of_book = open_incidents(platform)
     notes += trouble_of_book
     return assess(found, series, _backups(platform, record), now, platform.environment.name, incidents, notes)
+
+
+def _missing(platform: Platform, record: GraphRecord | None, now: datetime) -> str | None:
+    """A sentence on what ``record`` does not say; None if it is of now."""
+    if record is None:
+        return (
+            "The graph has recorded no models and checks yet. `make demo` does, and so does materializing"
+            " `observability/status_page`."
+        )
+    config = platform.environment.status_page or StatusPageConfig()
+    if now - record.at <= timedelta(hours=config.stale_hours):
+        return None
+    return (
+        f"The graph's record of models and checks is of {moment(record.at)}, and nothing is known of them since. Materialize"
+        " `observability/status_page`; `data-platform doctor` says whether the daemon is alive."
+    )
 
 
 def with_history(record: GraphRecord, health: Health) -> GraphRecord:
@@ -158,9 +172,8 @@ def _table(
     asset = f"raw/{one.table}"
     changed = instant(one.loaded.at) if one.loaded and one.loaded.at else None
     checks = _newest((record.checks.get(asset, ()) if record else ()), evaluated)
-    if record is None:  # what should be there is unknown, not absent
-        known = {check.name for check in checks}
-        checks += tuple(Check(rule.name, "unknown") for rule in table.rules if rule.name not in known)
+    known = {check.name for check in checks}  # a rule that nobody has evaluated yet is unknown, not absent
+    checks += tuple(Check(rule.name, "unknown") for rule in table.rules if rule.name not in known)
     relation = table.id.raw_name
     point = None
     if one.loaded and changed:

@@ -56,13 +56,13 @@ def company(project: Path) -> Path:
     return project
 
 
-def record(project: Path, *checks: Check) -> None:
+def record(project: Path, *checks: Check, age: timedelta = timedelta()) -> None:
     now = datetime.now(UTC)
     platform = open_platform(project)
     examining.keep(
         platform,
         GraphRecord(
-            at=now,
+            at=now - age,
             models=(
                 Model(
                     "marts.orders_daily",
@@ -195,6 +195,28 @@ def test_they_are_served_until_the_process_is_told_to_stop(company: Path) -> Non
     finally:
         process.terminate()
     assert process.wait(timeout=20) == 0
+
+
+def test_a_rule_that_nobody_has_evaluated_yet_is_unknown(cli: Cli, company: Path) -> None:
+    record(company)
+    file = company / "catalog/sources/shop.yaml"
+    file.write_text(
+        file.read_text().replace("    key: order_id\n", "    key: order_id\n    rules: [order_id > 0]\n")
+    )
+    tables = json.loads(cli("health", "--json").out)["tables"]
+    checked = {one["label"]: one["trust"]["checked"] for one in tables}
+    assert checked["shop/orders"]["state"] == "unknown"
+    assert "never evaluated" in checked["shop/orders"]["why"]
+    assert checked["shop/products"]["state"] == "none"
+
+
+def test_what_the_graph_recorded_long_ago_is_not_taken_for_now(cli: Cli, company: Path) -> None:
+    record(company, age=timedelta(hours=2, minutes=59))
+    assert "nothing is known of them since" not in cli("health").out
+    record(company, age=timedelta(hours=3, minutes=1))
+    result = cli("health")
+    assert result.code == 1
+    assert "nothing is known of them since" in result.out
 
 
 def test_open_incidents_are_shown_the_causes_alone(cli: Cli, company: Path) -> None:
