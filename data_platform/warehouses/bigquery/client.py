@@ -46,6 +46,14 @@ def open_client(config: BigQueryConfig, environ: Mapping[str, str] | None = None
         ) from None
 
 
+def open_storage(config: BigQueryConfig, environ: Mapping[str, str] | None = None) -> Any:
+    """Google's client of Cloud Storage, with the same credentials."""
+    from google.cloud import storage
+
+    credentials = _credentials(config, os.environ if environ is None else environ)
+    return storage.Client(project=config.execution_project or config.project, credentials=credentials)
+
+
 def _credentials(config: BigQueryConfig, environ: Mapping[str, str]) -> Any:
     """None: the client looks for the machine's own."""
     if (config.endpoint_url or "").startswith("http://"):

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.warehouses import EngineError, Traits
+from data_platform.warehouses.archive import TrialConfig
 from data_platform.warehouses.bigquery.grammar import BigQueryGrammar
 from data_platform.warehouses.dialect import Dialect
 from data_platform.warehouses.maintenance import Maintained
@@ -23,7 +24,7 @@ from data_platform.yaml_fields import VARIABLE
 
 if TYPE_CHECKING:
     from data_platform.warehouses.bigquery.session import BigQuerySession
-    from data_platform.warehouses.remote.warehouse import RemoteWarehouse
+    from data_platform.warehouses.remote.archive import RemoteArchive
 
 _PREFIX = r"^[A-Za-z0-9_]{0,100}$"
 _PROJECT = r"^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$"
@@ -37,7 +38,7 @@ class BigQueryConfig(Maintained):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     traits: ClassVar[Traits] = Traits(
-        writers="many", archive=False, in_files=False, maintained=True, placed=True
+        writers="many", archive=True, in_files=False, maintained=True, placed=True
     )
     dialect: ClassVar[Dialect] = BigQueryGrammar()
 
@@ -85,6 +86,12 @@ class BigQueryConfig(Maintained):
         ge=1,
         description="After how many days BigQuery deletes a raw table's partition. The check `complete` then misses its rows.",
     )
+    staging: str | None = Field(
+        default=None,
+        pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,220}(/[\w.=/-]*)?$",
+        description="A folder of a Cloud Storage bucket where the datasets are, through which backups are exported: gs://bucket/prefix."
+        " Without it they are read through the API, page by page.",
+    )
     endpoint_url: str | None = Field(
         default=None,
         pattern=_URL,
@@ -104,19 +111,23 @@ class BigQueryConfig(Maintained):
 
     def session(self) -> BigQuerySession:
         """Nothing is connected to until it is used."""
-        from data_platform.warehouses.bigquery.client import open_client
+        from data_platform.warehouses.bigquery.client import open_client, open_storage
         from data_platform.warehouses.bigquery.jobs import Jobs
         from data_platform.warehouses.bigquery.session import BigQuerySession
+        from data_platform.warehouses.bigquery.unloading import ExportFolder
 
+        exports = None
+        if self.staging is not None:
+            exports = ExportFolder(self.staging, lambda: open_storage(self))
         return BigQuerySession(
-            lambda: Jobs(open_client(self), self.location), self.grammar(), self.maximum_bytes_billed
+            lambda: Jobs(open_client(self), self.location), self.grammar(), self.maximum_bytes_billed, exports
         )
 
     @contextmanager
     def open(
         self, root: Path, read_only: bool = False, *, files: Sequence[Path] = ()
-    ) -> Iterator[RemoteWarehouse]:
-        from data_platform.warehouses.remote.warehouse import RemoteWarehouse
+    ) -> Iterator[RemoteArchive]:
+        from data_platform.warehouses.remote.archive import RemoteArchive
 
         session = self.session()
         try:
@@ -124,7 +135,7 @@ class BigQueryConfig(Maintained):
                 raise WarehouseError(
                     f"There is no warehouse at {self.place(root)} yet. Run `data-platform sync` to make it."
                 )
-            yield RemoteWarehouse(session, self.grammar(), read_only=read_only)
+            yield RemoteArchive(session, self.grammar(), read_only=read_only)
         finally:
             session.close()
 
@@ -141,24 +152,34 @@ class BigQueryConfig(Maintained):
     @contextmanager
     def replace_atomically(
         self, root: Path, doing: str, *, files: Sequence[Path] = ()
-    ) -> Iterator[RemoteWarehouse]:
+    ) -> Iterator[RemoteArchive]:
         """The new datasets are made beside these ones. At the end each table is put in its place by itself, at once for its
         readers, and the records last: until then the warehouse does not exist, for a kill in between too."""
-        from data_platform.warehouses.bigquery.exchange import drop_datasets, exchange
+        from data_platform.warehouses.bigquery.exchange import check_free, drop_datasets, exchange
 
         beside = self.model_copy(update={"dataset_prefix": f"{doing}_{self.dataset_prefix}"})
         with closing(beside.session()) as session:
             drop_datasets(session)  # of an earlier run that was killed
+            check_free(session)
             try:
                 with beside.open(root) as warehouse:
                     yield warehouse
                 with closing(self.session()) as target:
                     exchange(session, target)
             finally:
-                drop_datasets(session)
+                drop_datasets(session, others=True)
 
     def waiting(self, seconds: float) -> BigQueryConfig:
         return self  # nobody holds the warehouse alone
+
+    def bounded(self, memory: str) -> BigQueryConfig:
+        return self  # what is done here of a backup is bounded anyway
+
+    def trial(self, folder: Path) -> TrialConfig:
+        """A file: a trial in the project would cost, and prove no more of the backup's objects."""
+        from data_platform.warehouses.kinds import in_file
+
+        return in_file(folder / "drill.duckdb")
 
     def exists(self, root: Path) -> bool:
         with closing(self.session()) as session:

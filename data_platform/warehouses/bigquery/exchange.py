@@ -6,6 +6,7 @@ warehouse exists, the table of loaded batches, goes first and comes last.
 
 from __future__ import annotations
 
+from data_platform.errors import WarehouseError
 from data_platform.warehouses import PLATFORM_SCHEMA
 from data_platform.warehouses.bigquery.grammar import STAGE_SCHEMA
 from data_platform.warehouses.bigquery.session import BigQuerySession
@@ -13,8 +14,8 @@ from data_platform.warehouses.remote import records
 
 
 def exchange(made: BigQuerySession, target: BigQuerySession) -> None:
-    """After it ``target`` holds the tables of ``made``, and no raw table or record besides."""
-    schemas = [one for one in _own(made) if one != STAGE_SCHEMA]
+    """After it ``target`` holds the tables of ``made``, all of them, and no raw table or record besides."""
+    schemas = [one for one in made.schemas() if one != STAGE_SCHEMA]
     loaded = target.grammar.relation(PLATFORM_SCHEMA, records.LOADED)
     if target.made():
         target.run("begin to replace the warehouse", [f"DROP TABLE IF EXISTS {loaded}"])
@@ -37,9 +38,20 @@ def _put(made: BigQuerySession, target: BigQuerySession, schema: str, name: str)
     return target.grammar.put(made.grammar.relation(schema, name), target.grammar.relation(schema, name))
 
 
-def drop_datasets(session: BigQuerySession) -> None:
-    for schema in _own(session):
+def drop_datasets(session: BigQuerySession, *, others: bool = False) -> None:
+    """Those that loads make; with ``others`` all whose names begin so."""
+    for schema in session.schemas() if others else _own(session):
         session.drop_dataset(schema)
+
+
+def check_free(session: BigQuerySession) -> None:
+    """``WarehouseError`` for datasets that nobody here may drop: somebody's, or left by a restore that was killed."""
+    if there := session.schemas():
+        names = ", ".join(session.grammar.dataset(one) for one in there[:5])
+        raise WarehouseError(
+            f"The new datasets would be made beside {names}, whose names begin in the same way. If a restore that was killed has left"
+            " them, drop them and run it again; else choose another `dataset_prefix`."
+        )
 
 
 def _own(session: BigQuerySession) -> list[str]:

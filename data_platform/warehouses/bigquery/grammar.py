@@ -14,9 +14,10 @@ from typing import Literal
 from data_platform.errors import LoadRefused, UnsupportedType
 from data_platform.tables import Column, TableId
 from data_platform.warehouses import PLATFORM_SCHEMA
-from data_platform.warehouses.bigquery import types
+from data_platform.warehouses.bigquery import backup_types, types
 from data_platform.warehouses.dialect import Plain
 from data_platform.warehouses.remote.grammar import Grammar, Loadable, Placement
+from data_platform.warehouses.remote.kept import Kept
 
 STAGE_SCHEMA = f"{PLATFORM_SCHEMA}_stage"
 """The dataset of what goes away by itself: its tables expire after a day."""
@@ -195,6 +196,15 @@ class BigQueryGrammar(Grammar):
     def whole_text(self, sql: str, held: str) -> str:
         return f"TO_HEX({sql})" if held == "BYTES" else f"CAST({sql} AS STRING)"
 
+    def kept(self, held: str) -> Kept:
+        return backup_types.kept(held, self)
+
+    def at(self, relation: str, instant: str) -> str:
+        return f"{relation} FOR SYSTEM_TIME AS OF {self.instant(instant)}"
+
+    def restored(self, sql: str, held: str) -> str:
+        return f"CAST({sql} AS {types.in_cast(held)})"
+
     def token(self, pieces: Sequence[str]) -> str:
         joined = ", '\\x1f', ".join(f"IFNULL({piece}, '')" for piece in pieces)
         return f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5(CONCAT({joined}))), 1, 15)) AS INT64)"
@@ -326,7 +336,7 @@ def _refused(kind: str, rewritten: str | None) -> tuple[tuple[str, str], ...]:
         return ((outside, "are infinite or outside the years 1 to 9999, which are all that BigQuery has"),)
     if kind == "TIME":
         return (("{} = TIME '24:00:00'", "are 24:00:00, a time that BigQuery does not have"),)
-    if rewritten is not None or kind in ("VARCHAR", "BLOB"):
+    if types.as_text(kind) or kind in ("VARCHAR", "BLOB"):
         size = "octet_length({})" if kind == "BLOB" else f"strlen({rewritten or '{}'})"
         return (
             (f"{size} > {types.CELL_BYTES_MAX}", "are larger than the 10 MB that BigQuery takes in one cell"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from data_platform.errors import WarehouseError
@@ -18,10 +20,12 @@ from data_platform.warehouses.bigquery.errors import OVERTAKEN
 from data_platform.warehouses.bigquery.grammar import STAGE_SCHEMA, BigQueryGrammar
 from data_platform.warehouses.bigquery.jobs import Jobs
 from data_platform.warehouses.bigquery.staging import load_config, one_file
+from data_platform.warehouses.bigquery.unloading import PAGE_ROWS, ExportFolder, export_data, written
 from data_platform.warehouses.remote.engine import RelationMissing, Staging, Transaction, Transient
 from data_platform.warehouses.remote.records import LOADED
 
 _STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOCK_PREFIX = "lock_"
 SENT_AT_ONCE = 5_000_000
 LABELS = {"made-by": "data-platform"}
@@ -35,8 +39,10 @@ class BigQuerySession:
         open_jobs: Callable[[], Jobs],
         grammar: BigQueryGrammar,
         maximum_bytes_billed: int | None = None,
+        exports: ExportFolder | None = None,
     ) -> None:
         self._open_jobs, self.grammar, self._billed = open_jobs, grammar, maximum_bytes_billed
+        self._exports = exports
         self._opened: Jobs | None = None
 
     @property
@@ -54,12 +60,10 @@ class BigQuerySession:
     def ask(self, question: str, limit: int | None = None, parameters: Sequence[Any] = ()) -> QueryResult:
         from google.cloud import bigquery
 
-        config = bigquery.QueryJobConfig(labels=LABELS)
+        config = self._question()
         config.query_parameters = [
             bigquery.ScalarQueryParameter(None, types.of_value(one), one) for one in parameters
         ]
-        if self._billed is not None:
-            config.maximum_bytes_billed = self._billed
 
         def request() -> QueryResult:
             found = self._client.query_and_wait(
@@ -77,6 +81,14 @@ class BigQuerySession:
             )
 
         return self._jobs.call("answer a question", request, question=True)
+
+    def _question(self) -> Any:
+        from google.cloud import bigquery
+
+        config = bigquery.QueryJobConfig(labels=LABELS)
+        if self._billed is not None:
+            config.maximum_bytes_billed = self._billed
+        return config
 
     def columns(self, schema: str, name: str) -> Mapping[str, str]:
         table = self._table(schema, name)
@@ -201,9 +213,46 @@ class BigQuerySession:
                 continue
             found.setdefault((schema, table, kind), []).append((column, type_))
         return [
-            Relation(schema, table, "view" if kind == "VIEW" else "table", tuple(columns))
+            Relation(schema, table, "view" if "VIEW" in kind else "table", tuple(columns))
             for (schema, table, kind), columns in found.items()
         ]
+
+    # -- backups
+
+    @contextmanager
+    def snapshot(self) -> Iterator[str]:
+        """BigQuery keeps its past for a week: every table is read as of one instant of its own clock."""
+        ((micros,),) = self.ask("SELECT UNIX_MICROS(CURRENT_TIMESTAMP())").rows
+        yield (EPOCH + timedelta(microseconds=int(micros))).isoformat(timespec="microseconds")
+
+    def filtered(self, schema: str, name: str) -> str | None:
+        """The column without a condition on which BigQuery reads nothing of the table."""
+        table = self._table(schema, name)
+        if table is None or not table.require_partition_filter:
+            return None
+        days, numbers = table.time_partitioning, table.range_partitioning
+        return str((days or numbers).field or "_PARTITIONTIME")
+
+    def unloaded(self, query: str, folder: Path) -> list[Path]:
+        if self._exports is None:
+            return [self._jobs.call("read a table for a backup", lambda: self._read(query, folder))]
+        with self._exports.exporting(uuid.uuid4().hex) as uri:
+            self._script(
+                f"export_{uuid.uuid4().hex}", "export a table for a backup", [export_data(query, uri)]
+            )
+            return self._exports.fetch(uri, folder)
+
+    def _read(self, query: str, folder: Path) -> Path:
+        found = self._client.query_and_wait(
+            query,
+            job_config=self._question(),
+            location=self._jobs.location,
+            api_timeout=self._jobs.seconds,
+            retry=None,
+            job_retry=None,
+            page_size=PAGE_ROWS,
+        )
+        return written(found, folder / "answer.parquet")
 
     # -- changes
 
@@ -232,11 +281,7 @@ class BigQuerySession:
         self._script(f"run_{uuid.uuid4().hex}", doing, statements)
 
     def _script(self, name: str, doing: str, lines: Sequence[str]) -> None:
-        from google.cloud import bigquery
-
-        config = bigquery.QueryJobConfig(labels=LABELS)
-        if self._billed is not None:
-            config.maximum_bytes_billed = self._billed
+        config = self._question()
         text = "".join(f"{line};\n" for line in lines)
 
         def begin(job_id: str) -> Any:
@@ -345,4 +390,4 @@ def _spelled(field: Any) -> str:
 
 def _relation(schema: str, table: Any) -> Relation:
     columns = tuple((field.name, _spelled(field)) for field in table.schema)
-    return Relation(schema, table.table_id, "view" if table.table_type == "VIEW" else "table", columns)
+    return Relation(schema, table.table_id, "view" if "VIEW" in table.table_type else "table", columns)

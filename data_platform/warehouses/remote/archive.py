@@ -136,7 +136,7 @@ class RemoteArchive(RemoteWarehouse):
         made = [self.grammar.create_schema(schema) for schema in sorted(schemas)]
         for table in inventory.tables:
             columns = ", ".join(
-                f"{self.grammar.quote(column.name)} {self._held(table, column)}" for column in table.columns
+                self.grammar.defined(column.name, self._held(table, column)) for column in table.columns
             )
             made.append(f"CREATE TABLE {self.grammar.relation(table.schema, table.name)} ({columns})")
         self.session.define(made)
@@ -152,7 +152,9 @@ class RemoteArchive(RemoteWarehouse):
             with self.session.staged(staging) as stage:
                 quote = self.grammar.quote
                 values = ", ".join(
-                    f"CAST({put(loadable[column.name].value, quote(column.name))} AS {self._cast(table, column)})"
+                    self.grammar.restored(
+                        put(loadable[column.name].value, quote(column.name)), self._held(table, column)
+                    )
                     for column in table.columns
                 )
                 into = ", ".join(quote(column.name) for column in table.columns)
@@ -183,9 +185,6 @@ class RemoteArchive(RemoteWarehouse):
             f"The backup is refused: the column {column.name} of {table.schema}.{table.name} has no type of this engine. Restore it"
             " into a DuckDB file, or from another copy or another day."
         )
-
-    def _cast(self, table: StoredTable, column: StoredColumn) -> str:
-        return self.grammar.in_cast(self._held(table, column))
 
     def _at(self, table: StoredTable) -> str:
         relation = self.grammar.relation(table.schema, table.name)

@@ -166,9 +166,9 @@ class Grammar(ABC):
         """``relation`` as it was at an instant (ISO), as a FROM item: for an engine that keeps its past."""
         raise NotImplementedError
 
-    def in_cast(self, held: str) -> str:
-        """The type as CAST takes it."""
-        return held
+    def restored(self, sql: str, held: str) -> str:
+        """A value of a backup as one of the engine's type ``held``."""
+        return f"CAST({sql} AS {held})"
 
     # -- tables
 
@@ -180,7 +180,11 @@ class Grammar(ABC):
 
     def definition(self, column: Column) -> str:
         """A column as CREATE TABLE and ADD COLUMN have it."""
-        return f"{self.quote(column.name)} {self.type(column.type)}"
+        return self.defined(column.name, self.type(column.type))
+
+    def defined(self, name: str, held: str) -> str:
+        """As ``definition``, of a column of the engine's type ``held``."""
+        return f"{self.quote(name)} {held}"
 
     def create_table(self, schema: str, name: str, columns: Sequence[Column], placement: Placement) -> str:
         """An empty table, unless it is there."""

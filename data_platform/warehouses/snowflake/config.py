@@ -14,13 +14,14 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from data_platform.errors import ConfigurationError
 from data_platform.warehouses import EngineError, Traits
+from data_platform.warehouses.archive import TrialConfig
 from data_platform.warehouses.dialect import Dialect
 from data_platform.warehouses.maintenance import Maintained
 from data_platform.warehouses.snowflake.grammar import GRAMMAR
 from data_platform.yaml_fields import VARIABLE
 
 if TYPE_CHECKING:
-    from data_platform.warehouses.remote.warehouse import RemoteWarehouse
+    from data_platform.warehouses.remote.archive import RemoteArchive
     from data_platform.warehouses.snowflake.session import SnowflakeSession
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_$]{0,254}$"
@@ -50,7 +51,7 @@ class SnowflakeConfig(Maintained):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     traits: ClassVar[Traits] = Traits(
-        writers="many", archive=False, in_files=False, maintained=True, placed=True
+        writers="many", archive=True, in_files=False, maintained=True, placed=True
     )
     dialect: ClassVar[Dialect] = GRAMMAR
 
@@ -86,6 +87,16 @@ class SnowflakeConfig(Maintained):
         default=None,
         description="Address of the service if it is not the account's own: PrivateLink, or an emulator.",
     )
+    unload: Literal["stage", "client"] = Field(
+        default="stage",
+        description="How a backup reads a table: `stage` by COPY INTO the user's own stage and GET; `client` as the answer of a query,"
+        " where the stage's storage cannot be reached from this machine.",
+    )
+    time_travel: bool = Field(
+        default=True,
+        description="Whether a backup reads all tables as of one instant. `false` for a database with DATA_RETENTION_TIME_IN_DAYS = 0,"
+        " which keeps no past: each table is then as it is when it is read.",
+    )
     timeout_seconds: int = Field(
         default=3600,
         ge=5,
@@ -96,12 +107,12 @@ class SnowflakeConfig(Maintained):
     @contextmanager
     def open(
         self, root: Path, read_only: bool = False, *, files: Sequence[Path] = ()
-    ) -> Iterator[RemoteWarehouse]:
-        from data_platform.warehouses.remote.warehouse import RemoteWarehouse
+    ) -> Iterator[RemoteArchive]:
+        from data_platform.warehouses.remote.archive import RemoteArchive
 
         session = self.session()
         try:
-            yield RemoteWarehouse(session, GRAMMAR, read_only=read_only)
+            yield RemoteArchive(session, GRAMMAR, read_only=read_only)
         finally:
             session.close()
 
@@ -115,7 +126,7 @@ class SnowflakeConfig(Maintained):
     @contextmanager
     def replace_atomically(
         self, root: Path, doing: str, *, files: Sequence[Path] = ()
-    ) -> Iterator[RemoteWarehouse]:
+    ) -> Iterator[RemoteArchive]:
         from data_platform.warehouses.snowflake.databases import replace_atomically
 
         with (
@@ -134,6 +145,15 @@ class SnowflakeConfig(Maintained):
 
     def waiting(self, seconds: float) -> SnowflakeConfig:
         return self  # nobody holds it
+
+    def bounded(self, memory: str) -> SnowflakeConfig:
+        return self  # what is done here of a backup is bounded anyway
+
+    def trial(self, folder: Path) -> TrialConfig:
+        """A file: a trial in the account would cost, and prove no more of the backup's objects."""
+        from data_platform.warehouses.kinds import in_file
+
+        return in_file(folder / "drill.duckdb")
 
     def exists(self, root: Path) -> bool:
         from data_platform.warehouses.snowflake.databases import exists

@@ -14,7 +14,8 @@ from data_platform.errors import LoadRefused, UnsupportedExpression, Unsupported
 from data_platform.tables import Column, TableId
 from data_platform.warehouses.dialect import Plain
 from data_platform.warehouses.remote.grammar import Grammar, Loadable, Placement
-from data_platform.warehouses.snowflake import names, types
+from data_platform.warehouses.remote.kept import Kept
+from data_platform.warehouses.snowflake import backup_types, names, types
 
 _NAME_LENGTH = 255
 _NO_CLUSTER = ("ARRAY", "VARIANT", "OBJECT", "BINARY")
@@ -186,6 +187,15 @@ class SnowflakeGrammar(Grammar):
             return f"IFF({sql} IS NULL, NULL, TO_VARCHAR(HASH({sql})))"
         return f"TO_JSON({sql})" if kind in ("ARRAY", "OBJECT", "VARIANT") else self.key_text(sql, held)
 
+    def kept(self, held: str) -> Kept:
+        return backup_types.kept(held, self)
+
+    def at(self, relation: str, instant: str) -> str:
+        return f"{relation} AT(TIMESTAMP => {self.literal(instant)}::TIMESTAMP_TZ)"
+
+    def restored(self, sql: str, held: str) -> str:
+        return super().restored(f"PARSE_JSON({sql})" if held == "ARRAY" else sql, held)
+
     def token(self, pieces: Sequence[str]) -> str:
         joined = " || CHR(31) || ".join(f"COALESCE({piece}, '')" for piece in pieces)
         return f"BITSHIFTRIGHT(MD5_NUMBER_UPPER64({joined}), 4)"
@@ -202,11 +212,11 @@ class SnowflakeGrammar(Grammar):
         kind = "TRANSIENT SCHEMA" if name == names.STAGE_SCHEMA else "SCHEMA"
         return f"CREATE {kind} IF NOT EXISTS {self.schema(name)}"
 
-    def definition(self, column: Column) -> str:
+    def defined(self, name: str, held: str) -> str:
         """The source's spelling stands in the comment, where it is another one than Snowflake's in lower case."""
-        spelled = names.spelling(column.name)
+        spelled = names.spelling(name)
         comment = f" COMMENT {self.literal(spelled)}" if spelled else ""
-        return f"{super().definition(column)}{comment}"
+        return f"{super().defined(name, held)}{comment}"
 
     def placed(self, columns: Sequence[Column], placement: Placement) -> str:
         """A day alone is no cluster key: rows come by day, and automatic clustering costs credits."""

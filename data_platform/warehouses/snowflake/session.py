@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_platform.errors import DataPlatformError
 from data_platform.warehouses import QueryResult, Relation
 from data_platform.warehouses.remote.engine import Overtaken, RelationMissing, Staging, Transaction, Transient
-from data_platform.warehouses.snowflake import names, staging
+from data_platform.warehouses.snowflake import names, staging, unloading
 from data_platform.warehouses.snowflake.errors import EXISTS, translated
 from data_platform.warehouses.snowflake.grammar import GRAMMAR
 from data_platform.warehouses.snowflake.results import Answer, described, type_of
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from data_platform.warehouses.snowflake.connect import Connector
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUILT = re.compile(
     rf'CREATE OR REPLACE TABLE ({re.escape(GRAMMAR.schema(names.STAGE_SCHEMA))}\."(?:[^"]|"")+") '
 )
@@ -79,6 +83,25 @@ class SnowflakeSession:
 
     # -- what changes something
 
+    # -- backups
+
+    @contextmanager
+    def snapshot(self) -> Iterator[str | None]:
+        """Time Travel: every table is read as of one instant of Snowflake's clock. None where the database keeps no past."""
+        instant = None
+        if self.connector.config.time_travel:
+            ((micros,),) = self.ask(f"SELECT {GRAMMAR.micros('CURRENT_TIMESTAMP')}").rows
+            instant = (EPOCH + timedelta(microseconds=int(micros))).isoformat(timespec="microseconds")
+        yield instant
+
+    def filtered(self, schema: str, name: str) -> str | None:
+        return None
+
+    def unloaded(self, query: str, folder: Path) -> list[Path]:
+        if self.connector.config.unload == "client":
+            return unloading.read(self, query, folder)
+        return unloading.unload(self, query, folder)
+
     def define(self, statements: Sequence[str]) -> None:
         for statement in statements:
             self._send(statement, "make the tables", tolerated=EXISTS)
@@ -94,7 +117,7 @@ class SnowflakeSession:
             staging.fill(self, wanted)
             yield table
         finally:
-            self._if_connected(f"DROP TABLE IF EXISTS {table}", "drop the stage")
+            self.if_connected(f"DROP TABLE IF EXISTS {table}", "drop the stage")
 
     def commit(self, transaction: Transaction) -> None:
         try:
@@ -107,7 +130,7 @@ class SnowflakeSession:
                 self.tell(statement, "load the batch")
             self.tell("COMMIT", "commit the batch")
         except BaseException:
-            self._if_connected("ROLLBACK", "roll back")
+            self.if_connected("ROLLBACK", "roll back")
             raise
 
     def replace(self, guard: str, statements: Sequence[str]) -> None:
@@ -123,7 +146,7 @@ class SnowflakeSession:
             raise Transient("Another load of the table was in the way.", session_lost=False) from None
         finally:
             for table in built:
-                self._if_connected(f"DROP TABLE IF EXISTS {table}", "drop what was built")
+                self.if_connected(f"DROP TABLE IF EXISTS {table}", "drop what was built")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -137,7 +160,22 @@ class SnowflakeSession:
         """Run one statement; what it answers."""
         return self._send(statement, doing)
 
-    def _if_connected(self, statement: str, doing: str) -> None:
+    def pages(self, question: str, doing: str, rows: int) -> Iterator[Answer]:
+        """The answer to a question, ``rows`` at a time; at least one page."""
+        connection = self._connected()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(question)
+                while True:
+                    found = [tuple(row) for row in cursor.fetchmany(rows)]
+                    yield Answer(tuple(cursor.description or ()), found)
+                    if len(found) < rows:
+                        return
+        except Exception as error:
+            told = self._failed(error, doing)
+        raise told
+
+    def if_connected(self, statement: str, doing: str) -> None:
         """What ends with a session by itself, or is overwritten: temporary tables, transactions, what was built."""
         if self._connection is not None:
             with suppress(Exception):
@@ -156,18 +194,27 @@ class SnowflakeSession:
         tolerated: Sequence[int] = (),
         parameters: Sequence[Any] = (),
     ) -> Answer:
-        if self._connection is None:
-            self._connection = self.connector.connect(database=self._database)
-            self._stage_schema_known = False
+        connection = self._connected()
         try:
-            with self._connection.cursor() as cursor:
+            with connection.cursor() as cursor:
                 cursor.execute(statement, list(parameters) or None)
                 rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
                 return Answer(tuple(cursor.description or ()), [tuple(row) for row in rows])
         except Exception as error:
             if getattr(error, "errno", None) in tolerated:
                 return Answer((), [])
-            told = translated(error, doing, self.connector.place)
+            told = self._failed(error, doing)
+        raise told
+
+    def _connected(self) -> SnowflakeConnection:
+        if self._connection is None:
+            self._connection = self.connector.connect(database=self._database)
+            self._stage_schema_known = False
+        return self._connection
+
+    def _failed(self, error: Exception, doing: str) -> DataPlatformError:
+        """The error in our words. A session that is lost is closed."""
+        told = translated(error, doing, self.connector.place)
         if isinstance(told, Transient) and told.session_lost:
             self.close()
-        raise told
+        return told

@@ -114,7 +114,7 @@ def _check_digits(kind: exp.DataType) -> None:
     name, before, after = _DIGITS[kind.this]
     digits = [int(parameter.name) for parameter in kind.expressions]
     scale = digits[1] if len(digits) > 1 else 0
-    if scale > after or not 0 < digits[0] - scale <= before:
+    if scale > after or not max(1, scale) <= digits[0] <= scale + before:
         raise BigQueryError("invalidQuery", f"{name} cannot have precision {digits[0]} and scale {scale}")
 
 
@@ -223,9 +223,13 @@ def main() -> None:
     parser.add_argument(
         "--buckets", type=Path, help="a folder whose folders are buckets of Google Cloud Storage"
     )
+    parser.add_argument(
+        "--storage", help="the address of a server of Google Cloud Storage, in place of `--buckets`"
+    )
     given = parser.parse_args()
     settings.default_project_id, settings.data_dir = given.project, given.data
-    settings.gcs_local_root = given.buckets
+    settings.storage_emulator_host = given.storage
+    settings.gcs_local_root = None if given.storage else given.buckets
     strengthen()
     database.connection()
     uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning")

@@ -56,7 +56,7 @@ class BigQueryServer:
         """The datasets of a test go, those beside them too."""
         for config in (self.config(folder), self.config(folder).elsewhere(other(folder))):
             with closing(config.session()) as session:
-                drop_datasets(session)
+                drop_datasets(session, others=True)
 
 
 def prefix(folder: Path) -> str:
@@ -85,7 +85,8 @@ def bigquery(folder: Path) -> Iterator[BigQueryServer]:
 
 
 @contextmanager
-def emulator(folder: Path) -> Iterator[BigQueryServer]:
+def emulator(folder: Path, storage: str | None = None) -> Iterator[BigQueryServer]:
+    """``storage`` is a server of Google Cloud Storage that it reads and writes buckets in."""
     folder.mkdir(parents=True, exist_ok=True)
     _place_extensions(folder)
     port, buckets = free_port(), folder / "buckets"
@@ -94,6 +95,7 @@ def emulator(folder: Path) -> Iterator[BigQueryServer]:
         *(str(PYTHON), str(Path(__file__).with_name("emulator.py"))),
         *("--port", str(port), "--project", PROJECT),
         *("--data", str(folder / "data"), "--buckets", str(buckets)),
+        *(("--storage", storage) if storage else ()),
     ]
 
     def ready() -> None:
