@@ -12,7 +12,8 @@ from dagster._core.scheduler.instigation import InstigatorType
 from data_platform.alerts.problem import Problem
 from data_platform.defs import links
 
-DAEMON_SILENT_AFTER = timedelta(minutes=5)
+DAEMON_SILENT_AFTER = timedelta(minutes=10)
+"""Each part reports every 30 s, or later while it waits for a slow source."""
 SENSOR_SILENT_AFTER = timedelta(minutes=15)
 INTERVALS_MISSED = 10
 ASLEEP_AFTER = timedelta(minutes=5)

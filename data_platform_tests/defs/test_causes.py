@@ -116,12 +116,12 @@ def test_a_part_of_the_daemon_that_stopped_is_a_problem() -> None:
     with dg.instance_for_test() as instance:
         required = instance.get_required_daemon_types()
         for number, name in enumerate(required):
-            at = NOON - timedelta(minutes=6 if number == 0 else 0)
+            at = NOON - timedelta(minutes=11 if number == 0 else 0)
             instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), name, "id", []))
         assert list(silent_daemons(instance, NOON - timedelta(minutes=1), NOON)) == []
         [found] = silent_daemons(instance, NOON - timedelta(hours=1), NOON)
         assert found.key == f"daemon:{required[0].lower()} daemon" and found.since == NOON - timedelta(
-            minutes=6
+            minutes=11
         )
 
 
