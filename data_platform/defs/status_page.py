@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import PRIORITY_TAG
 
 from data_platform.alerts.config import ui_address
 from data_platform.defs import shown
@@ -47,6 +48,7 @@ def status_page_definitions(
         key=STATUS_PAGE,
         deps=[dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping()) for key in sorted(set(after))],
         pool=pool(warehouse),
+        op_tags={PRIORITY_TAG: "-10"},  # after the checks of the run, which it cannot depend on
         group_name="observability",
         kinds={"html"},
         description=f"{f'The page {config.path}' if config.path else 'A record'}: what of the data can be believed, and if not, since when and why; the business figures,"

@@ -45,6 +45,8 @@ def test_the_whole_graph_ends_with_a_page_on_which_nothing_is_unknown(project: P
     result = project.run("everything")
     assert result.success
     (made,) = result.asset_materializations_for_node("observability__status_page")
+    ended = [event.step_key for event in result.all_events if event.event_type_value == "STEP_SUCCESS"]
+    assert ended[-1] == "observability__status_page", "after the checks, whose results it shows"
     path = project.root / ".data/status/index.html"
     assert made.metadata["path"].value == str(path)
     assert made.metadata["not_known"].value == 0
