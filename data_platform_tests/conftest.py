@@ -25,7 +25,7 @@ from data_platform.sandbox.generate import generate
 from data_platform.sandbox.install import alive
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import FAST
-from data_platform_tests import other_postgres
+from data_platform_tests import costs, other_postgres
 from data_platform_tests.engines.ducklake import lake_catalogs
 from data_platform_tests.engines.fixtures import bigquery_server, redshift_server
 from data_platform_tests.engines.snowflake.fixtures import snowflake_server
@@ -53,12 +53,16 @@ IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES_MIN = 6_000_000_000
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """What tests write goes to memory where there is room: they sync so much that they mostly wait for the disk.
 
     A disk would prove no more. Tests kill processes, never the machine, and what a killed process has written
     is there whether it was synced or not. TMPDIR, where it is set, is kept to.
     """
+    if shown := config.getoption("--costs"):
+        config.pluginmanager.register(costs.Meter(), "costs-meter")
+        if not hasattr(config, "workerinput"):
+            config.pluginmanager.register(costs.Bill(shown), "costs-bill")
     if "TMPDIR" in os.environ or not os.access(IN_MEMORY, os.W_OK):
         return
     found = os.statvfs(IN_MEMORY)
@@ -86,6 +90,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--airflow", action="store_true", help="also the platform beside a real Airflow (`make test-airflow`)"
     )
     parser.addoption(
+        "--costs",
+        type=int,
+        metavar="N",
+        help="print the N dearest files and tests by CPU seconds, those of started processes included",
+    )
+    parser.addoption(
         "--webhook-events",
         type=int,
         default=3_000,
@@ -106,8 +116,17 @@ LONG = (
 """What takes longest starts first, so that no worker is left alone with it in the end."""
 
 
+SERVERS = frozenset(
+    {"postgres", "s3_server", "gcs_server", "bigquery_server", "redshift_server", "snowflake_server", "lake_catalogs"}
+)
+"""Fixtures that start a server of their own: a test that asks for one is slow, whether or not it says so."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
+    for item in items:
+        if not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
     def place(item: pytest.Item) -> int:
         name = item.path.relative_to(root).as_posix()

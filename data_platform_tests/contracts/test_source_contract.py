@@ -86,7 +86,11 @@ class Killed(BaseException):
     """As if the process had ended there."""
 
 
-@pytest.fixture(params=["postgres", "log", "pages", "dlt", "airbyte_manifest", "files", "documents", *APIS])
+SERVED = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgres", "airbyte_manifest")]
+"""Kinds that need a server, or start a program each time."""
+
+
+@pytest.fixture(params=[*SERVED, "log", "pages", "dlt", "files", "documents", *APIS])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import duckdb
 
 from data_platform_tests.dbt import raw_company, raw_shop
 from data_platform_tests.dbt.raw_shop import Row
+from data_platform_tests.defs.parsed import copy_parsed
 
 PROJECT = Path(__file__).parents[2] / "dbt"
 
@@ -36,6 +37,15 @@ class Dbt:
         assert result.success, "\n".join(self.warnings) or result.exception
         if command == "parse":
             self.manifest = result.result
+
+    def parse(self) -> None:
+        """Reads the project: what has changed since `make manifest` read it, or all of it."""
+        self.take_over_what_is_parsed()
+        self("parse")
+
+    def take_over_what_is_parsed(self) -> None:
+        if self.target == "duckdb" and self.project == PROJECT:
+            copy_parsed(PROJECT.parent, self.folder / "target", self.path)
 
     @property
     def options(self) -> list[str]:
@@ -67,7 +77,7 @@ def built(folder: Path) -> Iterator[Dbt]:
         shop = raw_shop.shop()
         raw_shop.write(dbt.path, shop, dict.fromkeys(raw_shop.DDL, 1))
         raw_company.company(shop).write(dbt.path)
-        dbt("parse", "--no-partial-parse")
+        dbt.parse()
         dbt("build")
         yield dbt
     finally:

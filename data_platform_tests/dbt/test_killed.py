@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,46 +15,28 @@ import pytest
 
 from data_platform.defs.dbt_run import WITHOUT_TESTS
 from data_platform_tests.dbt import raw_shop
+from data_platform_tests.dbt.forked import Forks, forks
 from data_platform_tests.dbt.runner import Dbt
 
 pytestmark = pytest.mark.slow
 
 IN_CI = 1
-BUILD_SECONDS_MAX = 120
 OF_THE_RUN = ("dbt_updated_at", "dbt_valid_to")
 """When dbt looked, which differs from run to run."""
 
 
-def start(dbt: Dbt) -> subprocess.Popen[str]:
-    """dbt with every model and snapshot, as a process that tells every event, each statement's among them."""
-    told = ["--log-format", "json", "--log-level", "debug", *WITHOUT_TESTS]
-    return subprocess.Popen(
-        [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "build", *dbt.options, *told],
-        env={**os.environ, "DATA_PLATFORM_DUCKDB_PATH": str(dbt.path)},
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def build(dbt: Dbt, forks: Forks) -> int:
+    """How many events a build of every model and snapshot has that nobody disturbs."""
+    events, code = forks.run(["build", *dbt.options, *WITHOUT_TESTS, "--quiet"])
+    assert code == 0
+    return events
 
 
-def build(dbt: Dbt) -> int:
-    """How many events a build has that nobody disturbs."""
-    process = start(dbt)
-    said, _ = process.communicate(timeout=BUILD_SECONDS_MAX)
-    assert process.returncode == 0, said[-3000:]
-    return said.count("\n")
-
-
-def kill(dbt: Dbt, at: int) -> bool:
+def kill(dbt: Dbt, forks: Forks, at: int) -> bool:
     """Whether a build got as far as its event ``at``, to be killed there."""
-    process = start(dbt)
-    assert process.stdout is not None
-    reached = any(number == at for number, _ in enumerate(process.stdout, 1))
-    if reached:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.stdout.close()
-    assert process.wait(BUILD_SECONDS_MAX) == (-signal.SIGKILL if reached else 0)
-    return reached
+    _, code = forks.run(["build", *dbt.options, *WITHOUT_TESTS, "--quiet"], kill_at=at)
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
 
 
 def held(path: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -95,21 +74,23 @@ def test_the_next_build_finishes_a_killed_one(seeds: Callable[[int], Sequence[in
     dbt, before = Dbt(tmp_path), tmp_path / "before" / "warehouse.duckdb"  # views name the file's catalog
     before.parent.mkdir()
     raw_shop.write(dbt.path, raw_shop.shop(), dict.fromkeys(raw_shop.DDL, 1))
-    build(dbt)
-    change(dbt.path)
-    shutil.copy(dbt.path, before)
-    events = build(dbt)
-    expected = held(dbt.path)
-    assert expected != held(before)
-    reached = 0
-    for seed in seeds(IN_CI):
-        rng = random.Random(f"dbt {seed}")
-        for file in tmp_path.glob(f"{dbt.path.name}*"):
-            file.unlink()
-        shutil.copy(before, dbt.path)
-        for _ in range(rng.choice([1, 1, 2])):
-            reached += kill(dbt, rng.randint(events // 3, events - 1))
-        build(dbt)
-        assert held(dbt.path) == expected, f"repeat it: --seed {seed}"
-        assert [file.name for file in tmp_path.glob(f"{dbt.path.name}*")] == [dbt.path.name]
+    dbt.take_over_what_is_parsed()
+    with forks({"DATA_PLATFORM_DUCKDB_PATH": str(dbt.path)}) as dbt_forks:
+        build(dbt, dbt_forks)
+        change(dbt.path)
+        shutil.copy(dbt.path, before)
+        events = build(dbt, dbt_forks)
+        expected = held(dbt.path)
+        assert expected != held(before)
+        reached = 0
+        for seed in seeds(IN_CI):
+            rng = random.Random(f"dbt {seed}")
+            for file in tmp_path.glob(f"{dbt.path.name}*"):
+                file.unlink()
+            shutil.copy(before, dbt.path)
+            for _ in range(rng.choice([1, 1, 2])):
+                reached += kill(dbt, dbt_forks, rng.randint(events // 3, events - 1))
+            build(dbt, dbt_forks)
+            assert held(dbt.path) == expected, f"repeat it: --seed {seed}"
+            assert [file.name for file in tmp_path.glob(f"{dbt.path.name}*")] == [dbt.path.name]
     assert reached

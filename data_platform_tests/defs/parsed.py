@@ -59,7 +59,14 @@ def copy_dbt(repository: Path, root: Path) -> None:
             (there / entry.name).symlink_to(entry)
     for file in made.glob("manifest.*"):
         shutil.copy2(file, target)
-    if (made / PARSED).exists():
-        parsed = msgpack.unpackb((made / PARSED).read_bytes(), strict_map_key=False)
-        parsed["state_check"]["profile_hash"]["checksum"] = digest(str(root / ".data" / "warehouse.duckdb"))
+    copy_parsed(repository, target, root / ".data" / "warehouse.duckdb")
+
+
+def copy_parsed(repository: Path, target: Path, warehouse: Path) -> None:
+    """What the repository's project was parsed into, if it was, into the folder ``target``, for the file ``warehouse``."""
+    made = manifest_path(repository).parent / PARSED
+    if made.exists():
+        parsed = msgpack.unpackb(made.read_bytes(), strict_map_key=False)
+        parsed["state_check"]["profile_hash"]["checksum"] = digest(str(warehouse))
+        target.mkdir(parents=True, exist_ok=True)
         (target / PARSED).write_bytes(msgpack.packb(parsed))
