@@ -91,7 +91,7 @@ test-spark: .spark/.installed test-tools ## Spark over many chains of batches, a
 	DATA_PLATFORM_TEST_SPARK_CONNECT=1 pytest -n0 --timeout 1200 --seeds 60 data_platform_tests/sources/spark
 
 test-warehouse: $(INSTALLED) engines ## the whole contract of a warehouse: KIND=bigquery, redshift or snowflake; on the service where its variables are set
-	pytest -n $(WORKERS) --dist loadfile --timeout 600 --warehouse $(KIND) data_platform_tests/contracts data_platform_tests/warehouses/test_windows.py $(wildcard data_platform_tests/warehouses/test_archive_*.py) $(wildcard data_platform_tests/warehouses/test_$(KIND)*.py data_platform_tests/warehouses/$(KIND))
+	pytest -n $(WORKERS) --dist loadfile --timeout 600 --warehouse $(KIND) data_platform_tests/contracts data_platform_tests/dbt/dialects data_platform_tests/warehouses/test_windows.py $(wildcard data_platform_tests/warehouses/test_archive_*.py) $(wildcard data_platform_tests/warehouses/test_$(KIND)*.py data_platform_tests/warehouses/$(KIND))
 
 test-postgres: $(INSTALLED) ## the suites of the source and of exactness on PostgreSQL VERSION, 13 to 18
 	$(NPM_CI) && touch $(OTHER_POSTGRES)/node_modules/pg13

@@ -104,20 +104,48 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONG = (
-    "deploy/test_production.py",
-    "end_to_end/test_browser.py",
-    "defs/test_runs.py",
-    "chaos/",
-    "dbt/",
-    "stores/test_faults.py",
-    *("exactness/", "sync/", "security/", "contracts/", "defs/", "sandbox/", "sources/", "stores/"),
-    "test_benchmarks.py",
+    *(
+        "deploy/test_production.py",
+        "end_to_end/test_browser.py",
+        "defs/test_runs.py",
+        "chaos/test_chaos.py",
+        "sources/spark/",
+    ),
+    *(
+        "dbt/test_figures.py",
+        "dbt/",
+        "contracts/test_source_contract.py",
+        "stores/test_faults.py",
+        "exactness/",
+        "chaos/",
+    ),
+    *(
+        "security/",
+        "contracts/",
+        "warehouses/",
+        "sync/",
+        "deploy/",
+        "end_to_end/",
+        "sources/",
+        "defs/",
+        "sandbox/",
+        "stores/",
+    ),
+    *("test_benchmarks.py", "test_scale_simulation.py"),
 )
-"""What takes longest starts first, so that no worker is left alone with it in the end."""
+"""What takes longest starts first, so that no worker is left alone with it in the end: see ``--costs``."""
 
 
 SERVERS = frozenset(
-    {"postgres", "s3_server", "gcs_server", "bigquery_server", "redshift_server", "snowflake_server", "lake_catalogs"}
+    {
+        "postgres",
+        "s3_server",
+        "gcs_server",
+        "bigquery_server",
+        "redshift_server",
+        "snowflake_server",
+        "lake_catalogs",
+    }
 )
 """Fixtures that start a server of their own: a test that asks for one is slow, whether or not it says so."""
 

@@ -1,7 +1,8 @@
 """What tests cost: the CPU seconds of a test's own process and of all that it started, by file and by test.
 
 Seconds by the clock depend on what else the machine does; these hardly do. Set-up and teardown count for the
-test that caused them. A process that was abandoned by its parent is not counted.
+test that caused them, a server that several tests share for the first of them. What is not seen: a process whose
+parent is gone, so most of Spark and of a browser.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Meter:
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         used = cpu_seconds()
-        report.cpu_seconds, self.used = used - self.used, used  # type: ignore[attr-defined]
+        # a process that took its children's time with it when it was killed would make less than nothing
+        report.cpu_seconds, self.used = max(used - self.used, 0.0), used  # type: ignore[attr-defined]
         return report
 
 

@@ -16,7 +16,7 @@ from data_platform_tests.servers.objects import ObjectServer
 
 pytestmark = pytest.mark.slow
 
-SCHEDULES = 40
+SCHEDULES = 20
 """Meet every kind of kill and of fault but a failover, which `test_source_faults.py` makes; `make chaos` runs more."""
 
 

@@ -63,19 +63,27 @@ def forks(variables: Mapping[str, str]) -> Iterator[Forks]:
 
 
 def serve() -> None:
-    from dbt.cli.main import dbtRunner
+    import dbt.cli.main  # noqa: F401  (each fork needs it)
 
-    assert len(os.listdir("/proc/self/task")) == 1, "a thread would not survive the fork"
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not survive the fork"
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            told = os.fdopen(os.dup(1), "w", buffering=1)
-            os.dup2(2, 1)  # what dbt itself prints
-            told.write(f"{os.getpid()}\n")
-            result = dbtRunner(callbacks=[lambda event: told.write(f"{event.info.name}\n")]).invoke(json.loads(line))
-            raise SystemExit(0 if result.success else 1)
+            raise SystemExit(0 if build(json.loads(line)) else 1)
         _, status = os.waitpid(child, 0)
         os.write(1, f"{END}{status}\n".encode())
+
+
+def build(arguments: Sequence[str]) -> bool:
+    """Whether dbt succeeds; what it does is told on the standard output, what it prints goes to the other."""
+    from dbt.cli.main import dbtRunner
+
+    told = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    told.write(f"{os.getpid()}\n")
+    return (
+        dbtRunner(callbacks=[lambda event: told.write(f"{event.info.name}\n")]).invoke([*arguments]).success
+    )  # type: ignore[list-item, return-value]
 
 
 if __name__ == "__main__":

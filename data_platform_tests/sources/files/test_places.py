@@ -93,7 +93,9 @@ def on_sftp(sftp: SftpServer) -> There:
     return There(connection, put, lambda path: (home / path).unlink())
 
 
-@pytest.fixture(params=[*(pytest.param(name, marks=pytest.mark.slow) for name in ("on_s3", "on_gcs")), "on_sftp"])
+@pytest.fixture(
+    params=[*(pytest.param(name, marks=pytest.mark.slow) for name in ("on_s3", "on_gcs")), "on_sftp"]
+)
 def there(request: pytest.FixtureRequest) -> There:
     found: There = request.getfixturevalue(request.param)
     return found
