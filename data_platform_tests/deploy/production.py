@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,8 @@ class Production:
         self.code: subprocess.Popen[bytes] | None = None
         self.daemon: subprocess.Popen[bytes] | None = None
         self.instance = dg.DagsterInstance.from_config(str(home))
+        self._loaded = ExitStack()
+        self._workspace: Any = None
 
     # ---- processes
 
@@ -134,6 +136,7 @@ class Production:
 
     def start_code(self, root: Path) -> None:
         """A code server with the project at ``root``, on the one address."""
+        self._forget_definitions()
         command = ["dagster", "api", "grpc", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--location-name", LOCATION, "--module-name", "data_platform.definitions"]
         self.code = self._start("code", command, root)
@@ -176,6 +179,7 @@ class Production:
         return path.read_text(errors="replace")[-3000:] if path.exists() else ""
 
     def stop(self) -> None:
+        self._forget_definitions()
         for process in (self.daemon, self.code):
             if process is None:
                 continue
@@ -191,32 +195,33 @@ class Production:
 
     # ---- what a person does in the UI
 
-    @contextmanager
-    def workspace(self) -> Iterator[Any]:
+    def workspace(self) -> Any:
+        """The definitions of the code server, loaded once for each: as in the UI, which keeps them until they change."""
         from dagster._core.workspace.context import WorkspaceProcessContext
         from dagster._core.workspace.load_target import WorkspaceFileTarget
 
-        target = WorkspaceFileTarget([str(self.home / "workspace.yaml")])
-        with WorkspaceProcessContext(self.instance, target) as context:
-            yield context
+        if self._workspace is None:
+            target = WorkspaceFileTarget([str(self.home / "workspace.yaml")])
+            self._workspace = self._loaded.enter_context(WorkspaceProcessContext(self.instance, target))
+        return self._workspace.create_request_context()
+
+    def _forget_definitions(self) -> None:
+        self._loaded.close()
+        self._workspace = None
 
     def ask(self, query: str, **variables: Any) -> Any:
-        with self.workspace() as context:
-            request = context.create_request_context()
-            asked = schema().execute_async(query, context_value=request, variable_values=variables)
-            answer = asyncio.run(asked).formatted
+        asked = schema().execute_async(query, context_value=self.workspace(), variable_values=variables)
+        answer = asyncio.run(asked).formatted
         assert "errors" not in answer, answer
         return next(iter(answer["data"].values()))
 
     def switch_off(self) -> None:
         """Sensors and schedules: the tests alone start runs."""
-        with self.workspace() as context:
-            location = context.create_request_context().get_code_location(LOCATION)
-            repository = location.get_repository("__repository__")
-            for sensor in repository.get_sensors():
-                self.instance.stop_sensor(sensor.get_remote_origin_id(), sensor.selector_id, sensor)
-            for schedule in repository.get_schedules():
-                self.instance.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
+        repository = self.workspace().get_code_location(LOCATION).get_repository("__repository__")
+        for sensor in repository.get_sensors():
+            self.instance.stop_sensor(sensor.get_remote_origin_id(), sensor.selector_id, sensor)
+        for schedule in repository.get_schedules():
+            self.instance.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
 
     def launch(self, job: str, **tags: str) -> str:
         """Queue a run; the daemon starts it."""

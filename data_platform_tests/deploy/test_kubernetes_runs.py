@@ -43,8 +43,7 @@ class Deployed:
     def launch(self, **tags: str) -> tuple[str, str]:
         """A run as the daemon starts it, and the name of its pod."""
         run_id = self.production.launch("shop_changes", **tags)
-        with self.production.workspace() as context:
-            self.production.instance.launch_run(run_id, context.create_request_context())
+        self.production.instance.launch_run(run_id, self.production.workspace())
         return run_id, f"dagster-run-{run_id}"
 
     def run(self, run_id: str) -> dg.DagsterRun:
