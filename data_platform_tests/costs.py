@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import psutil
 import pytest
@@ -30,16 +30,16 @@ def cpu_seconds() -> float:
 class Meter:
     """In each worker: adds to every report what has been used since the report before it."""
 
-    def __init__(self) -> None:
-        self.used = 0.0
+    def __init__(self, read: Callable[[], float] = cpu_seconds) -> None:
+        self.read, self.used = read, 0.0
 
     def pytest_collection_finish(self) -> None:
-        self.used = cpu_seconds()
+        self.used = self.read()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        used = cpu_seconds()
+        used = self.read()
         # a process that took its children's time with it when it was killed would make less than nothing
         report.cpu_seconds, self.used = max(used - self.used, 0.0), used  # type: ignore[attr-defined]
         return report

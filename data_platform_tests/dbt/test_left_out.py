@@ -13,6 +13,7 @@ from data_platform.catalog import load_catalog
 from data_platform.cli.generated import differences, write_all
 from data_platform_tests.dbt import raw_company, raw_shop
 from data_platform_tests.dbt.runner import Dbt
+from data_platform_tests.defs.parsed import copy_parsed
 from data_platform_tests.repository import ROOT
 
 pytestmark = pytest.mark.slow
@@ -29,6 +30,7 @@ class Company:
         shutil.copytree(ROOT / "spark", root / "spark")
         shutil.copytree(ROOT / "dbt", root / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
         self.dbt = Dbt(root, root / "dbt")
+        copy_parsed(ROOT, root / "target", self.dbt.path)
 
     def has(self, *sources: str) -> set[str]:
         """Keep the files of these sources alone; all that dbt then finds."""
