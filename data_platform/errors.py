@@ -32,6 +32,7 @@
     │   │   └── UnknownRelation         it names a table or view that is not there
     │   └── UnsupportedExpression   what the engine cannot say exactly, such as a rule's test
     ├── ExportFailed            (retryable) a table that was not exported for other engines
+    ├── MetricError             a metric's history that cannot be judged
     ├── SandboxError            the local sandbox server
     ├── AlertError              (retryable) a message that could not be delivered
     │   └── AlertRefused            the receiver will not take it as things are
@@ -190,6 +191,10 @@ class UnsupportedExpression(WarehouseError):
 class ExportFailed(DataPlatformError):
     exit_code = 9
     retryable = True
+
+
+class MetricError(DataPlatformError):
+    pass
 
 
 class SandboxError(DataPlatformError):
