@@ -17,13 +17,14 @@
 {%- endmacro %}
 
 {# What each engine wants to be told of one. dbt refreshes it when it builds the model, and nothing else has to: the raw
-   tables change in loads alone, after which the model is built. #}
+   tables change in loads alone, after which the model is built. Snowflake computes it whole: by what changed it could only as
+   long as no raw table is made anew, since change tracking ends with a table. #}
 {% macro of_materialized_view() -%}
     {%- if not has_materialized_views() -%} {{ return({}) }} {%- endif -%}
     {{ return({
         'bigquery': {'enable_refresh': false},
         'redshift': {'auto_refresh': false},
-        'snowflake': {'snowflake_warehouse': target.warehouse, 'refresh_mode': 'AUTO', 'initialize': 'ON_CREATE'}
+        'snowflake': {'snowflake_warehouse': target.warehouse, 'refresh_mode': 'FULL', 'initialize': 'ON_CREATE'}
     }[target.type]) }}
 {%- endmacro %}
 

@@ -101,6 +101,20 @@ def test_daily_revenue_is_a_materialized_view_of_tables_alone(built: Built) -> N
         assert again.index("create or replace materialized view") < again.index("refresh_materialized_view")
 
 
+def test_a_dynamic_table_is_refreshed_by_dbt_alone_and_needs_no_change_tracking(built: Built) -> None:
+    """The clauses in the documented order of CREATE DYNAMIC TABLE. Without TARGET_LAG its scheduler must be disabled."""
+    if built.kind != "snowflake":
+        pytest.skip("a kind of table of Snowflake's")
+    made = re.sub(r"\s+", " ", built.wire.of("model.data_platform.daily_revenue")).lower()
+    head, _, _ = made.partition(" as (")
+    clauses = re.search(
+        r"dynamic table \S+ warehouse = \w+ refresh_mode = full initialize = on_create scheduler = 'disable'$",
+        head,
+    )
+    assert clauses, head
+    assert re.search(r"alter dynamic table \S+ refresh", built.again("daily_revenue").lower())
+
+
 def test_a_table_that_is_read_by_day_is_stored_by_day(built: Built) -> None:
     made = re.sub(r"\s+", " ", built.wire.of("model.data_platform.user_metrics_fact"))
     stored = {
