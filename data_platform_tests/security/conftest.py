@@ -172,6 +172,8 @@ def _everything(chain: Attacked) -> None:
     do("sync", "--audit", "--json")
     for words in (
         "status",
+        "health --tables --page",
+        "health --json",
         "status --json",
         "summary",
         "summary --json",
