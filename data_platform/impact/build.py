@@ -18,6 +18,7 @@ from data_platform.column_lineage import (
     relations_in,
 )
 from data_platform.impact.graph import Dependent, Graph, Name, Relation, RelationKind
+from data_platform.impact.rules import of_rules
 from data_platform.privacy.documents import root_of
 from data_platform.quality.kinds import wanted
 
@@ -43,6 +44,7 @@ def build(
         relations[one.key] = one
     dependents = [
         *(one for source in catalog.sources.values() for table in source.tables.values() for one in _of_table(table)),
+        *_of_models(catalog, relations),
         *_tests(manifest, compiled, dialect, relations),
         *_exports(catalog.environment(environment), relations),
         *_dashboards(manifest),
@@ -127,15 +129,21 @@ def _of_table(table: Table) -> Iterator[Dependent]:
     def on(*columns: str | None) -> frozenset[ColumnOf]:
         return frozenset(ColumnOf(*where, column) for column in columns if column is not None)
 
-    for rule in table.rules:
-        text = f"{rule.text} {rule.severity} {'blocking' if rule.blocking else ''}"
-        yield Dependent("check", f"{asset}: {rule.name}", on(*rule.columns), definition=text)
+    yield from of_rules(where, asset, table.rules, table.partition)
     for kind, settings in wanted(table.checks):
         named = kind.columns(settings).values()
         text = _text(settings.model_dump(mode="json"))
         yield Dependent("check", f"{asset}: {kind.name}", on(*named), definition=text)
     if table.proved:
         yield Dependent("check", f"{asset}: complete", whole=frozenset({where}))
+
+
+def _of_models(catalog: Catalog, relations: Mapping[Name, Relation]) -> Iterator[Dependent]:
+    """The rules of dbt models. Each model has a name of its own within the project."""
+    for one in relations.values():
+        model = catalog.models.get(one.asset.rpartition("/")[2]) if one.kind in KINDS.values() else None
+        if model is not None:
+            yield from of_rules(one.key, one.asset, model.rules, model.partition)
 
 
 def _tests(
