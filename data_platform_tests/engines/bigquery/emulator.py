@@ -1,10 +1,13 @@
 """Run by the Python of ``.engines/bigquery``: local-bigquery on a port of loopback, with what it lacks of the service.
 
 It forgets the digits of a NUMERIC in ALTER TABLE and leaves them out of INFORMATION_SCHEMA, forgets how a cloned table is
-partitioned and the options of a materialized view, fails on an option that is NULL and on bytes in Parquet, divides whole decimals as floating-point numbers in DIV, and
-says of two transactions that meet what its own engine says; here it does as the service. It takes five things that the service refuses; here it refuses them too: digits that a type does not have, DELETE with USING, permanent DDL
-in a transaction, a query that may not be billed the least there is to bill, and the refresh of a materialized view whose table was
-recreated.
+partitioned, the options of a materialized view and the table that a query made, and fails on an option that is NULL and on
+bytes in Parquet. It divides decimals as floating-point numbers in DIV, and says of two transactions that meet what its own
+engine says. Here it does as the service.
+
+It takes five things that the service refuses; here it refuses them too: digits that a type does not have, DELETE with USING,
+permanent DDL in a transaction, a query that may not be billed the least there is to bill, and the refresh of a materialized
+view whose table was recreated.
 """
 
 from __future__ import annotations
@@ -120,7 +123,11 @@ def _check_digits(kind: exp.DataType) -> None:
 
 def execute(*arguments: Any) -> Any:
     _check_transaction(arguments[-1], open_=False)
-    return _execute(*arguments)
+    statistics, children, destination = _execute(*arguments)
+    made = statistics.ddlTargetTable
+    if destination is None and statistics.statementType == "CREATE_TABLE_AS_SELECT" and made.datasetId:
+        destination = made
+    return statistics, children, destination
 
 
 def _check_transaction(statements: list[Any], open_: bool) -> bool:
@@ -164,7 +171,7 @@ def from_duckdb(error: Exception, *more: Any) -> Any:
 
 def division(node: exp.Expression, context: Any) -> Any:
     """DIV of decimals: without the remainder a quotient is whole, and so is its floating-point number."""
-    if not isinstance(node, exp.IntDiv) or arithmetic.kind(node) not in arithmetic.DECIMALS:
+    if not isinstance(node, exp.IntDiv) or arithmetic.kind(node) == exp.DataType.Type.BIGINT:
         return _division(node, context)
     left, right = node.this, node.expression
     whole = exp.paren(
