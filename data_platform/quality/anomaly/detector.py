@@ -1,6 +1,6 @@
 """The anomaly detector: is this value of a table's metric as its history lets expect? Pure.
 
-``judge`` answers for one value, ``judge_many`` for many at once (a million takes about a minute). A value is held
+``judge`` answers for one value, ``judge_many`` for many at once (about 0.8 million a minute and core). A value is held
 against the same series' past alone, of which confirmed incidents, unknown values and the tested value itself are no
 part. docs/quality.md says how it works and what it finds.
 """
