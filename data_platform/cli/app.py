@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Each command: the module that defines the function of this name, and the command's purpose."""
 GROUPS: dict[str, str] = {
     "alerts": "Open incidents, and the channels that report them",
+    "anomaly": "Figures that are not as the past lets expect",
     "backup": "Verified second copies of the warehouse",
     "contract": "Data contracts (ODCS v3): written and read",
     "quarantine": "Records that came and could not be taken",

@@ -18,6 +18,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 
 from data_platform.catalog import Table
 from data_platform.defs import shown
+from data_platform.defs.failing_rows import ToKeep
 from data_platform.defs.last_records import newest_of_run
 from data_platform.defs.names import COMPLETE, NOT_EVALUATED, QUARANTINE, raw_key
 from data_platform.errors import DataPlatformError
@@ -130,7 +131,7 @@ def check_results(
     now: datetime,
     *,
     loaded: bool,
-    to_keep: list[Findings],
+    to_keep: list[ToKeep],
 ) -> Iterator[dg.AssetCheckResult]:
     """A result for every selected check of ``table`` that the warehouse answers. ``loaded`` says whether it
     holds the table. A check that cannot be evaluated fails. Into ``to_keep`` goes what the rules found, if ``quality.failures``
@@ -148,7 +149,7 @@ def check_results(
     for kind, settings in wanted(table.checks):
         if kind.name in selected:
             evaluated = partial(kind.evaluate, warehouse, table.id, settings, now)
-            yield from _guarded(table, [kind.name], partial(_evaluated, table, kind, evaluated))
+            yield from _guarded(table, [kind.name], partial(_evaluated, table, kind, evaluated, to_keep))
 
 
 def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckResult]:
@@ -215,7 +216,7 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
 
 
 def _rule_results(
-    table: Table, rules: list[Rule], warehouse: Warehouse, to_keep: list[Findings]
+    table: Table, rules: list[Rule], warehouse: Warehouse, to_keep: list[ToKeep]
 ) -> list[dg.AssetCheckResult]:
     results = evaluate(warehouse, table, only={rule.name for rule in rules})
     held = raw_relation(table)
@@ -258,9 +259,11 @@ def rule_metadata(relation: str, result: RuleResult) -> dict[str, Any]:
 
 
 def _evaluated(
-    table: Table, kind: CheckKind, evaluate: Callable[[], KindResult]
+    table: Table, kind: CheckKind, evaluate: Callable[[], KindResult], to_keep: list[ToKeep]
 ) -> list[dg.AssetCheckResult]:
-    return [_kind_result(table, kind, evaluate())]
+    result = evaluate()
+    to_keep += result.to_keep
+    return [_kind_result(table, kind, result)]
 
 
 def _kind_result(table: Table, kind: CheckKind, result: KindResult) -> dg.AssetCheckResult:
@@ -270,7 +273,9 @@ def _kind_result(table: Table, kind: CheckKind, result: KindResult) -> dg.AssetC
         passed=result.passed,
         description=result.text,
         severity=WARN if kind.severity == "warn" else ERROR,
-        metadata=dict(result.facts) | ({GOOD_UNTIL: result.good_until} if result.good_until else {}),
+        metadata=dict(result.facts)
+        | ({GOOD_UNTIL: result.good_until} if result.good_until else {})
+        | {name: dg.MetadataValue.md(text) for name, text in result.markdown.items()},
     )
 
 

@@ -15,7 +15,7 @@ from data_platform.catalog.runs import RunsConfig
 from data_platform.defs import shown
 from data_platform.defs.checks import ERROR, WARN, rule_facts, rule_metadata
 from data_platform.defs.dbt_run import ModelRelation, Models
-from data_platform.defs.failing_rows import keep_rows
+from data_platform.defs.failing_rows import ToKeep, keep_rows
 from data_platform.defs.names import pool
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_resources import step_tags
@@ -54,7 +54,7 @@ def model_checks(
     ) -> Iterator[dg.AssetCheckResult]:
         selected = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
         opened = platform.open()
-        to_keep: list[Findings] = []
+        to_keep: list[ToKeep] = []
         with opened.warehouse(read_only=True) as held:
             for key, (model, relation) in ruled.items():
                 names = [rule.name for rule in model.rules if (key, rule.name) in selected]
@@ -81,7 +81,7 @@ def _evaluated(
     model: RuledModel,
     relation: ModelRelation,
     names: list[str],
-    to_keep: list[Findings],
+    to_keep: list[ToKeep],
 ) -> Iterator[dg.AssetCheckResult]:
     held = model.at(relation.schema, relation.name)
     try:

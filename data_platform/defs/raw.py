@@ -25,7 +25,7 @@ from data_platform.defs.checks import (
 )
 from data_platform.defs.day_metadata import told_by_day
 from data_platform.defs.event_batches import store_materializations
-from data_platform.defs.failing_rows import keep_rows
+from data_platform.defs.failing_rows import ToKeep, keep_rows
 from data_platform.defs.last_records import carry_checks, last_materializations
 from data_platform.defs.materializations import (
     batch_metadata,
@@ -42,7 +42,6 @@ from data_platform.errors import DataPlatformError, SchemaDrift, TableMissing
 from data_platform.landing import quarantine
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import CompletenessReport
-from data_platform.quality.failures import Findings
 from data_platform.sync import Platform, TableReport, check_completeness, sync_changes, sync_slices
 from data_platform.tables import Slice, TableId
 from data_platform.warehouses import Warehouse, WarehouseConfig
@@ -150,7 +149,7 @@ def _run(
         context.log.info(_line(report))
     failures = {r.table: r.error for r in reports.values() if r.error is not None}
     good = [t for t in tables if t.id not in failures and (t.id in reports or checks.get(t.id))]
-    to_keep: list[Findings] = []
+    to_keep: list[ToKeep] = []
     if good:
         with platform.warehouse(read_only=True) as warehouse:
             loaded = {batch.table for batch in warehouse.loaded_all()}

@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from data_platform.quality.calendars import Place, public_holidays
 from data_platform.quality.checking import CheckResult, stopped
 from data_platform.quality.newest import holds_days, read_at
 from data_platform.tables import TableId
@@ -59,9 +60,8 @@ class ArrivesSettings(Model):
         min_length=1,
         description="The days of the week on which rows are expected. Default: all of them.",
     )
-    holidays: str | None = Field(
+    holidays: Place | None = Field(
         default=None,
-        pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$",
         description="Country, or country and region, on whose public holidays no rows are expected: DE, or DE-BY.",
     )
     closed: tuple[date, ...] = Field(default=(), description="Further days on which no rows are expected.")
@@ -69,13 +69,6 @@ class ArrivesSettings(Model):
     lookback_days: int = Field(
         default=7, ge=1, le=92, description="How many days back are looked at. Default 7."
     )
-
-    @field_validator("holidays")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        if value is not None:
-            _public(value, 2024)
-        return value
 
     @model_validator(mode="after")
     def _some(self) -> ArrivesSettings:
@@ -92,7 +85,7 @@ class ArrivesSettings(Model):
     def expects(self, day: date) -> bool:
         if WEEKDAYS[day.weekday()] not in self.weekdays or day in self.closed:
             return False
-        return self.holidays is None or day not in _public(self.holidays, day.year)
+        return self.holidays is None or day not in public_holidays(self.holidays, day.year)
 
     def deadline(self, day: date) -> datetime:
         """In UTC."""
@@ -197,16 +190,3 @@ def _missing(
 def _micros(day: date, zone: Any) -> int:
     start = datetime.combine(day, time(), zone)
     return int((start - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
-
-
-def _public(place: str, year: int) -> Mapping[date, str]:
-    from holidays import country_holidays
-
-    country, _, region = place.partition("-")
-    try:
-        found: Mapping[date, str] = country_holidays(country, subdiv=region or None, years=year)
-    except NotImplementedError:
-        raise ValueError(
-            "is no country or region whose public holidays are known; write ISO codes, such as DE or DE-BY"
-        ) from None
-    return found

@@ -13,20 +13,37 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
+from data_platform.warehouses.journal import JournalTable, Row, Where, keep
 from data_platform.yaml_fields import Model
 
 Fact = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """Rows of a table of the schema ``quality``, in the place of those that match ``replacing``."""
+
+    table: JournalTable
+    rows: tuple[Row, ...]
+    replacing: Where | None = None
+
+    def keep(self, warehouse: Warehouse, _: datetime) -> None:
+        keep(warehouse, self.table, self.rows, replacing=self.replacing)
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """``text`` is a sentence for people and ``facts`` are shown beside it; neither holds a value of a personal
-    column. ``good_until`` (ISO, UTC) is when a check that passes stops to pass if nothing is loaded until then."""
+    column. ``good_until`` (ISO, UTC) is when a check that passes stops to pass if nothing is loaded until then.
+    ``markdown`` holds what is shown below them, by name. ``to_keep`` is what the check remembers: whoever has the
+    warehouse open for writing keeps it."""
 
     passed: bool
     text: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
     good_until: str | None = None
+    markdown: Mapping[str, str] = field(default_factory=dict)
+    to_keep: tuple[Entry, ...] = field(default=(), repr=False)
 
 
 class CheckKind(Protocol):

@@ -53,9 +53,13 @@ def evaluate_table(warehouse: Warehouse, table: CheckedTable, now: datetime) -> 
 
 
 def keep_found(warehouse: Warehouse, table: CheckedTable, evaluated: Evaluated) -> Evaluated:
-    """Keep the failing rows for people. That they cannot be kept changes nothing of what was found, so it is only said."""
+    """Keep the failing rows for people, and what the checks remember. That they cannot be kept changes nothing of what was found, so it is only said."""
     try:
-        keep_failures(warehouse, raw_relation(table), evaluated.rules, datetime.fromisoformat(evaluated.at))
+        now = datetime.fromisoformat(evaluated.at)
+        keep_failures(warehouse, raw_relation(table), evaluated.rules, now)
+        for result in evaluated.checks.values():
+            for entry in result.to_keep:
+                entry.keep(warehouse, now)
     except DataPlatformError as error:
         return replace(evaluated, not_kept=str(error))
     return evaluated
@@ -82,11 +86,15 @@ def to_text(evaluated: Evaluated) -> str:
                 }
                 for result in evaluated.rules
             ],
-            "checks": {name: asdict(result) for name, result in evaluated.checks.items()},
+            "checks": {name: _fields(result) for name, result in evaluated.checks.items()},
         },
         default=str,
         ensure_ascii=False,
     )
+
+
+def _fields(result: CheckResult) -> dict[str, Any]:
+    return asdict(replace(result, to_keep=())) | {"to_keep": ()}
 
 
 def from_text(text: str, table: CheckedTable) -> Evaluated:

@@ -38,6 +38,9 @@ class Findings(NamedTuple):
     table: RuledRelation
     results: Sequence[RuleResult]
 
+    def keep(self, warehouse: Warehouse, now: datetime) -> None:
+        keep_failures(warehouse, self.table, self.results, now)
+
 
 def query_for(table: str, rule: str) -> str:
     """The statement that shows the kept rows; a rule's name and a relation's need no escapes."""

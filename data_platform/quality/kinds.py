@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from data_platform.quality.anomalies import Anomalies
 from data_platform.quality.arrives import Arrives
 from data_platform.quality.checking import CheckKind
 from data_platform.quality.delivered import Delivered
 from data_platform.quality.newest import NewestData
 
-KINDS: tuple[CheckKind, ...] = (NewestData(), Arrives(), Delivered())
+KINDS: tuple[CheckKind, ...] = (NewestData(), Arrives(), Anomalies(), Delivered())
 
 
 def names() -> tuple[str, ...]:

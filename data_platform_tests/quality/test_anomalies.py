@@ -1,0 +1,209 @@
+"""The check `anomalies` on a real DuckDB file: what is measured, what is kept, and what a person's answer does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from data_platform.errors import ConfigurationError
+from data_platform.quality.anomalies import Anomalies, AnomaliesSettings
+from data_platform.quality.checking import CheckResult
+from data_platform.quality.measures import Measure, measure_days, measure_whole
+from data_platform.quality.verdicts import METRICS, VERDICTS, alarms, answer
+from data_platform.tables import TableId
+from data_platform.warehouses import Warehouse
+from data_platform.warehouses.duckdb.config import DuckDBConfig
+from data_platform.warehouses.journal import read
+from data_platform_tests.contracts.batches import Chain
+
+TABLE = TableId("shop", "orders")
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+YESTERDAY = date(2026, 11, 29)
+DAILY = AnomaliesSettings(by="made", columns=("amount",))
+
+
+class Shop:
+    """A file whose table ``orders`` gets some rows a day, by weekday."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / "w.duckdb"
+        self.execute("CREATE SCHEMA raw_shop; CREATE TABLE raw_shop.orders (made TIMESTAMPTZ, amount DECIMAL(12, 2))")  # fmt: skip
+
+    def execute(self, sql: str, *values: object) -> None:
+        with duckdb.connect(str(self.path)) as engine:
+            engine.execute("SET TimeZone = 'UTC'")
+            engine.execute(sql, list(values))
+
+    def day(self, day: date, rows: int, amount: float | None = 20.0) -> None:
+        self.execute(_rows_of(day, rows, amount))
+
+    def days(self, last: date, count: int, rows: Callable[[date], int]) -> None:
+        days = [last - timedelta(number) for number in range(count, 0, -1)]
+        self.execute("; ".join(_rows_of(day, rows(day), 20.0) for day in days))
+
+    @contextmanager
+    def opened(self) -> Iterator[Warehouse]:
+        with DuckDBConfig(kind="duckdb", path=self.path).open(self.folder) as warehouse:
+            yield warehouse
+
+    def check(self, settings: AnomaliesSettings = DAILY, now: datetime = NOW) -> CheckResult:
+        with self.opened() as warehouse:
+            found = Anomalies().evaluate(warehouse, TABLE, settings, now)
+            for entry in found.to_keep:
+                entry.keep(warehouse, now)
+        return found
+
+
+def _rows_of(day: date, rows: int, amount: float | None) -> str:
+    value = "NULL" if amount is None else f"{amount} + i % 7"
+    return f"INSERT INTO raw_shop.orders SELECT TIMESTAMPTZ '{day} 08:00:00+00' + to_seconds(i), {value} FROM range({rows}) r(i)"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def usual(day: date) -> int:
+    """Weekends are half as busy; days differ by a few per cent, the same in each run."""
+    noise = np.random.default_rng(day.toordinal()).normal(1, 0.03)
+    return round((100 if day.weekday() < 5 else 50) * noise)
+
+
+def history(shop: Shop, days: int = 70) -> None:
+    shop.days(YESTERDAY, days, usual)
+
+
+def test_a_usual_day_passes_and_its_verdicts_are_kept(shop: Shop) -> None:
+    history(shop)
+    shop.day(YESTERDAY, usual(YESTERDAY))
+    found = shop.check()
+    assert found.passed and found.facts["alarms"] == 0 and found.facts["figures_learning"] == 0
+    with shop.opened() as warehouse:
+        rows = read(warehouse, VERDICTS, {"series": "rows"}, order=["day"])
+    assert [row["day"] for row in rows] == [(YESTERDAY - timedelta(n)).isoformat() for n in range(6, -1, -1)]
+    assert {row["status"] for row in rows} == {"ok"} and rows[-1]["observed"] == usual(YESTERDAY)
+
+
+@pytest.mark.parametrize("rows", [0, 25, 160], ids=["none", "half", "three times"])
+def test_a_day_with_far_too_few_or_too_many_rows_is_an_alarm(shop: Shop, rows: int) -> None:
+    history(shop)
+    if rows:
+        shop.day(YESTERDAY, rows)
+    found = shop.check()
+    assert not found.passed and f"rows of {YESTERDAY}" in found.text
+    assert ("usual" in found.text and "<svg" in found.markdown["plot_1"]) or "data:image/svg" in found.markdown["plot_1"]  # fmt: skip
+    with shop.opened() as warehouse:
+        assert YESTERDAY.isoformat() in {one.day for one in alarms(warehouse) if one.series == "rows"}
+
+
+def test_amounts_in_another_currency_are_an_alarm_though_the_rows_are_as_usual(shop: Shop) -> None:
+    history(shop)
+    shop.day(YESTERDAY, usual(YESTERDAY), amount=20.0 * 130)
+    found = shop.check()
+    assert not found.passed and "mean of amount" in found.text
+
+
+def test_values_that_are_missing_are_an_alarm(shop: Shop) -> None:
+    history(shop)
+    shop.day(YESTERDAY, usual(YESTERDAY) // 2)
+    shop.day(YESTERDAY, usual(YESTERDAY) // 2, amount=None)
+    found = shop.check()
+    assert not found.passed
+    with shop.opened() as warehouse:
+        assert "null_rate of amount" in {one.series for one in alarms(warehouse)}
+
+
+def test_a_young_table_is_learning_and_says_so(shop: Shop) -> None:
+    history(shop, days=5)
+    shop.day(YESTERDAY, 3)
+    found = shop.check()
+    assert found.passed and found.text.startswith("Learning") and found.facts["figures_learning"] > 0
+    with shop.opened() as warehouse:
+        assert {row["status"] for row in read(warehouse, VERDICTS)} == {"learning"}
+
+
+def test_an_accepted_alarm_is_over_and_a_confirmed_one_lasts_until_the_data_is_right(shop: Shop) -> None:
+    history(shop)
+    shop.day(YESTERDAY, 25)
+    settings = AnomaliesSettings(by="made")
+    assert not shop.check(settings).passed
+    with shop.opened() as warehouse:
+        (alarm,) = alarms(warehouse)
+        answer(warehouse, alarm.id[:6], "incident", "half of the shop was down", NOW)
+    found = shop.check(settings)
+    assert not found.passed and found.facts["alarms_confirmed"] == 1
+    with shop.opened() as warehouse:
+        answer(warehouse, alarm.id, "accepted", "a holiday after all", NOW + timedelta(minutes=1))
+        (held,) = alarms(warehouse)
+        assert (held.answer, held.remark) == ("accepted", "a holiday after all")
+    assert shop.check(settings).passed
+    shop.day(YESTERDAY, usual(YESTERDAY) - 25)
+    assert shop.check(settings).passed
+    with shop.opened() as warehouse:
+        assert alarms(warehouse) == [], "the rows came late, and the day is judged again"
+
+
+def test_a_backfill_of_an_old_day_neither_raises_an_alarm_nor_ends_one(shop: Shop) -> None:
+    settings = AnomaliesSettings(by="made")
+    history(shop)
+    shop.day(date(2026, 10, 1), 5000)
+    found = shop.check(settings)
+    assert not found.passed and f"rows of {YESTERDAY}" in found.text, "no row of yesterday is there"
+    shop.day(YESTERDAY, usual(YESTERDAY))
+    assert shop.check(settings).passed
+
+
+def test_an_answer_needs_an_alarm(shop: Shop) -> None:
+    history(shop)
+    shop.check()
+    with shop.opened() as warehouse, pytest.raises(ConfigurationError, match="no alarm 'abcdef'"):
+        answer(warehouse, "abcdef", "accepted", "", NOW)
+
+
+def test_without_a_day_each_load_is_judged_once(tmp_path: Path) -> None:
+    settings = AnomaliesSettings(columns=("note",))
+    config, chain = DuckDBConfig(kind="duckdb", path=tmp_path / "w.duckdb"), Chain(tmp_path / "parts")
+    keys = iter(range(10_000))
+
+    def load(warehouse: Warehouse, rows: int, now: datetime) -> CheckResult:
+        warehouse.load(*chain.next("merge", [(next(keys), "2026-01-01", "a", 1) for _ in range(rows)]))
+        for _ in range(2):  # evaluated twice, kept once
+            found = Anomalies().evaluate(warehouse, TABLE, settings, now)
+            for entry in found.to_keep:
+                entry.keep(warehouse, now)
+        return found
+
+    with config.open(tmp_path, files=[tmp_path / "parts"]) as warehouse:
+        for number in range(30):
+            found = load(warehouse, 20 + number % 3, NOW + timedelta(hours=number))
+        assert found.passed and found.facts["figures_learning"] == 0
+        rows = read(warehouse, METRICS, {"metric": "rows"}, order=["recorded_at"])
+        added = read(warehouse, METRICS, {"metric": "rows_added"}, order=["recorded_at"])
+        assert [row["figure"] for row in rows[:3]] == [20, 41, 63] and len(rows) == 30
+        assert [row["figure"] for row in added[:2]] == [21, 22] and len(added) == 29
+        jump = load(warehouse, 900, NOW + timedelta(hours=30))
+    assert not jump.passed and "rows added" in jump.text
+
+
+def test_each_figure_is_what_it_says(shop: Shop) -> None:
+    shop.execute(
+        "INSERT INTO raw_shop.orders VALUES ('2026-11-01 00:00:00+00', 1), ('2026-11-01 23:59:59.999999+00', NULL),"
+        " ('2026-11-03 12:00:00+00', -5.5), ('2026-11-03 13:00:00+00', -5.5)"
+    )
+    rows, nulls, different = Measure("rows"), Measure("null_rate", "amount"), Measure("distinct", "amount")
+    total, mean = Measure("sum", "amount"), Measure("mean", "amount")
+    with shop.opened() as warehouse:
+        days = measure_days(warehouse, TABLE, "made", ["amount"], date(2026, 10, 1), date(2026, 11, 4)).days
+        whole = measure_whole(warehouse, TABLE, ["amount"]).whole
+    assert days[date(2026, 11, 1)] == {rows: 2, nulls: 0.5, different: 1, total: 1, mean: 1}
+    assert days[date(2026, 11, 2)] == {rows: 0, nulls: None, different: None, total: None, mean: None}
+    assert days[date(2026, 11, 3)] == {rows: 2, nulls: 0, different: 1, total: -11, mean: -5.5}
+    assert min(days) == date(2026, 11, 1) and max(days) == date(2026, 11, 4)
+    assert whole == {rows: 4, nulls: 0.25, different: 2, total: -10, mean: pytest.approx(-10 / 3)}
