@@ -33,6 +33,19 @@ class Retention(BaseModel):
     )
 
 
+class SnapshotSettings(BaseModel):
+    """``{keep_days: 7}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_days: int = Field(
+        default=7,
+        ge=1,
+        le=3650,
+        description="Snapshots older than this many days are removed when the next one is made.",
+    )
+
+
 class BackupsConfig(BaseModel):
     """Where the daily copies of the warehouse are kept, and how old they may become."""
 
@@ -47,6 +60,11 @@ class BackupsConfig(BaseModel):
         description="Further stores that also get every backup, by name: another disk, another provider.",
     )
     retention: Retention = Field(default_factory=Retention, description="How long backups are kept.")
+    snapshots: SnapshotSettings | None = Field(
+        default=None,
+        description="Snapshots that the engine itself makes beside each backup, in the same account: the fast way back. Only for"
+        " `bigquery` and `snowflake`. Default: none.",
+    )
     max_age_hours: float = Field(
         default=30,
         gt=0,

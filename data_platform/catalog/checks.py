@@ -27,6 +27,7 @@ from data_platform.stores import StoreConfig
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
 from data_platform.warehouses import PLATFORM_SCHEMA
 from data_platform.warehouses.publishing import NO_NEED
+from data_platform.warehouses.snapshots import problem as snapshots_problem
 
 RESERVED_SOURCES = ("data_platform",)
 """The platform's own tables are a dbt source of this name."""
@@ -102,6 +103,8 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
         for key in ("schedule", "drill_schedule"):
             if problem := cron_problem(getattr(backups, key)):
                 report.add((*base, "backups", key), problem)
+        if backups.snapshots is not None and (problem := snapshots_problem(environment.warehouse)):
+            report.add((*base, "backups", "snapshots"), problem)
         stores.append(("the backup store", ("backups", "store"), backups.store))
         stores += [
             (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()

@@ -21,7 +21,7 @@ from data_platform.cli.output import (
     say_table,
     size,
 )
-from data_platform.errors import BackupDamaged, BackupError, ConfigurationError
+from data_platform.errors import BackupDamaged, BackupError, ConfigurationError, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from data_platform.backups.archive import Archive
     from data_platform.backups.export import FileToKeep
     from data_platform.sync import Platform
+    from data_platform.warehouses.snapshots import NativeSnapshot
 
 app = typer.Typer(name="backup", help="Verified second copies of the warehouse.", no_args_is_help=True)
 
@@ -178,6 +179,74 @@ def prune(
         say(f"No backup is older than {days} days, except possibly the last good one, which is kept.")
     elif not yes:
         remark(f"{plural(total, 'backup')} would be removed. Give --yes to remove them.")
+
+
+@app.command("snapshot")
+def snapshot(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list the snapshots, and which of them would be removed.")
+    ] = False,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Make a snapshot by the warehouse's own engine, and remove those that are too old. It does not replace a backup."""
+    platform = open_project(root, environment)
+    from data_platform.sync.snapshots import make_snapshot, survey
+
+    if dry_run:
+        seen = survey(platform)
+        if json:
+            say_json({"snapshots": [_described(one, one in seen.expired) for one in seen.there]})
+        elif not seen.there:
+            say("There is no snapshot yet. Make one: data-platform backup snapshot")
+        else:
+            now = platform.clock()
+            rows = [
+                (one.name, ago(one.taken_at, now), _holds(one), _state(one, one in seen.expired))
+                for one in seen.there
+            ]
+            say_table(["snapshot", "taken", "holds", "state"], rows)
+        return
+    with progress("making a snapshot"):
+        report = make_snapshot(platform)
+    if json:
+        say_json(
+            {
+                "ok": not report.left,
+                "made": _described(report.made, False),
+                "removed": list(report.removed),
+                "left": {name: error_fields(error) for name, error in report.left.items()},
+            }
+        )
+    else:
+        say(f"{report.made.name}: {_holds(report.made)}, as of one instant")
+        for name in report.removed:
+            say(f"{name}: removed")
+        for name, error in report.left.items():
+            say_error(f"{name} could not be removed: {error}")
+    if report.left:
+        raise typer.Exit(WarehouseError.exit_code)
+
+
+def _described(one: NativeSnapshot, expired: bool) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "taken_at": one.taken_at.isoformat(),
+        "objects": list(one.objects),
+        "whole": one.whole,
+        "expired": expired,
+    }
+
+
+def _holds(one: NativeSnapshot) -> str:
+    tables = any("." in held for held in one.objects)
+    return plural(len(one.objects), "table" if tables else "schema")
+
+
+def _state(one: NativeSnapshot, expired: bool) -> str:
+    state = "whole" if one.whole else "interrupted"
+    return f"{state}, would be removed" if expired else state
 
 
 def _chosen(platform: Platform, copy: str | None) -> list[Archive]:

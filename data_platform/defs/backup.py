@@ -15,7 +15,8 @@ from data_platform.backups.instance import postgres_files, sqlite_files
 from data_platform.defs import shown
 from data_platform.defs.names import BACKUP, DRILL, pool
 from data_platform.defs.resources import PlatformResource
-from data_platform.sync import backup
+from data_platform.errors import DataPlatformError
+from data_platform.sync import Platform, backup, snapshots
 from data_platform.warehouses import WarehouseConfig
 
 NEWEST_COPY = dg.AssetCheckKey(BACKUP, "newest_copy")
@@ -111,6 +112,7 @@ def _backup_asset(
                 " UTC), and no other day. `data-platform backup list` shows the backups there are of other days.",
                 allow_retries=False,
             )
+        taken = beside(opened, context.log) if backup.settings(opened).snapshots is not None else {}
         began = datetime.now(UTC)
         report = backup.make_backup(opened, lambda folder: instance_files(context.instance, folder))
         manifest = report.manifest
@@ -126,6 +128,7 @@ def _backup_asset(
                 "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
                 "stored": shown.lines("archive", where),
                 "removed" if config.retention.apply else "would_be_removed": dg.MetadataValue.json(expired),
+                **taken,
             }
         )
         if report.failed:
@@ -136,6 +139,22 @@ def _backup_asset(
             )
 
     return warehouse
+
+
+def beside(platform: Platform, log: dg.DagsterLogManager) -> dict[str, Any]:
+    """What is said of the engine's own snapshot. Whatever goes wrong with it, the backup is made all the same."""
+    try:
+        report = snapshots.make_snapshot(platform)
+    except Exception as error:  # the words of an error that is not ours may hold a value
+        problem = str(error) if isinstance(error, DataPlatformError) else f"a defect ({type(error).__name__})"
+        log.warning(f"The engine's own snapshot was not made; the backup is made all the same: {problem}")
+        return {"snapshot": "not made", "snapshot_problem": problem}
+    said: dict[str, Any] = {"snapshot": report.made.name, "snapshots_removed": len(report.removed)}
+    if report.left:
+        problem = "; ".join(f"{name} could not be removed: {error}" for name, error in report.left.items())
+        log.warning(f"Old snapshots are left: {problem}")
+        said["snapshot_problem"] = problem
+    return said
 
 
 def _drill_asset(engine: str) -> dg.AssetsDefinition:

@@ -34,7 +34,8 @@ class Traits:
     warehouse is a file or a folder of this machine, so that the name of another one is a path. ``publishes``: whether a
     copy for readers can be made (``publishing.py``), which they need where the writer keeps them out. ``maintained``:
     whether it must be looked after (``maintenance.py``). ``placed``: whether raw tables lie by the catalog's `partition` and
-    `cluster`, so that an existing one may lie by others (``placement.py``)."""
+    `cluster`, so that an existing one may lie by others (``placement.py``). ``snapshots``: whether it makes snapshots of its own
+    tables without a copy of their rows (``snapshots.py``)."""
 
     writers: Literal["one", "many"]
     archive: bool
@@ -42,6 +43,7 @@ class Traits:
     publishes: bool = False
     maintained: bool = False
     placed: bool = False
+    snapshots: bool = False
 
 
 @dataclass(frozen=True, slots=True)

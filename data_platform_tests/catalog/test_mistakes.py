@@ -256,6 +256,10 @@ def test_a_webhook_in_the_file_is_not_repeated(tmp_path: Path) -> None:
             "give the copy another name",
         ),
         ("store: {kind: s3, bucket: bucket}, schedule: daily", "backups.schedule: must be a cron line"),
+        (
+            "store: {kind: s3, bucket: bucket}, snapshots: {}",
+            "backups.snapshots: a warehouse of the kind duckdb makes no snapshots of its tables: take `snapshots` out",
+        ),
     ],
 )
 def test_a_second_copy_in_the_same_place_is_none(tmp_path: Path, backups: str, said: str) -> None:
@@ -275,6 +279,23 @@ def test_backups_in_places_of_their_own_are_taken(tmp_path: Path) -> None:
     )
     assert found is not None and list(found.copies) == ["there", "gcs"]
     assert found.retention.days == 30 and not found.retention.apply
+
+
+def test_snapshots_are_for_an_engine_that_makes_them_and_keeps_its_past(tmp_path: Path) -> None:
+    snowflake = "kind: snowflake, account: a, user: U, role: R, warehouse: W, database: D"
+    backups = (
+        "    backups: {store: {kind: s3, bucket: bucket}, start: 2026-11-01, snapshots: {keep_days: 3}}\n"
+    )
+
+    def platform(warehouse: str) -> str:
+        return PLATFORM.replace("kind: duckdb, path: .data/warehouse.duckdb", warehouse) + backups
+
+    for taken in (snowflake, "kind: bigquery, project: acme-data, location: EU"):
+        root = write(tmp_path, "  t: {key: a}\n", platform=platform(taken))
+        found = load_catalog(root).environment("local").backups
+        assert found is not None and found.snapshots is not None and found.snapshots.keep_days == 3
+    root = write(tmp_path, "  t: {key: a}\n", platform=platform(f"{snowflake}, time_travel: false"))
+    assert "backups.snapshots: a database without Time Travel has no snapshots of one instant" in only(root)
 
 
 def test_a_rule_that_a_warehouse_cannot_test_is_told_at_its_line(

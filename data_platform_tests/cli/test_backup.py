@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from data_platform.warehouses.snapshots import name_of, take
 from data_platform_tests.cli.conftest import PLATFORM, Result
+from data_platform_tests.warehouses.listed_snapshots import WEEK, Lists, given_to_duckdb
 
 Cli = Callable[..., Result]
 
@@ -114,3 +117,38 @@ def test_a_backup_from_before_the_key_is_taken_where_nothing_is_wrong(
     assert cli("backup", "verify", "--sign").code == 0
     assert cli("restore", "warehouse", "--copy", "off", "--into", "two.duckdb").code == 0
     assert cli("backup", "run").code == 0 and cli("backup", "verify").code == 0
+
+
+def test_a_snapshot_is_made_and_old_ones_go(backed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "makes no snapshots" not in cli("backup", "snapshot").err, "none is asked for"
+    refused = cli("backup", "snapshot")
+    assert refused.code == 2 and "snapshots: {keep_days: 7}" in refused.err
+    file = backed / "catalog/platform.yaml"
+    file.write_text(
+        file.read_text().replace("start: 2026-11-01", "start: 2026-11-01, snapshots: {keep_days: 7}")
+    )
+    assert "backups.snapshots: a warehouse of the kind duckdb" in cli("backup", "snapshot").err
+    now = datetime.now(UTC)
+    engine = Lists(now=now - timedelta(days=8))
+    given_to_duckdb(monkeypatch, engine)
+    assert "no snapshot yet" in cli("backup", "snapshot", "--dry-run").out
+    old, engine.now = take(engine, WEEK), now
+    listed = cli("backup", "snapshot", "--dry-run")
+    assert listed.code == 0 and old.name in listed.out and "would be removed" in listed.out
+    (seen,) = json.loads(cli("backup", "snapshot", "--dry-run", "--json").out)["snapshots"]
+    assert (seen["name"], seen["expired"], seen["whole"]) == (old.name, True, True)
+    assert {name for name, _ in engine.there} == {old.name}, "nothing was made or removed"
+    engine.held_fast = old.name
+    left = json.loads(cli("backup", "snapshot", "--json").out)
+    assert not left["ok"] and "is held" in left["left"][old.name]["message"] and left["removed"] == []
+    engine.held_fast, engine.now = "", now + timedelta(microseconds=1)
+    made = cli("backup", "snapshot")
+    assert (
+        made.code == 0
+        and f"{name_of(engine.now)}: 3 tables" in made.out
+        and f"{old.name}: removed" in made.out
+    )
+    engine.failing, engine.now = "raw_shop.a", now + timedelta(seconds=1)
+    failed = cli("backup", "snapshot")
+    assert failed.code == 5 and "raw_shop.a is not made" in failed.err
+    assert {name for name, _ in engine.there} == {name_of(now), name_of(now + timedelta(microseconds=1))}

@@ -12,8 +12,10 @@ import pytest
 from data_platform.defs import backup as defs_backup
 from data_platform.defs.backup import BACKUP, DRILL, LAST_GOOD_DRILL, NEWEST_COPY, instance_files
 from data_platform.sync import backup
+from data_platform.warehouses.snapshots import name_of, take
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_runs import failures
+from data_platform_tests.warehouses.listed_snapshots import WEEK, Lists, given_to_duckdb
 
 pytestmark = pytest.mark.slow
 TODAY = datetime.now(UTC).date().isoformat()
@@ -98,6 +100,43 @@ def test_another_day_is_refused_with_the_reason(project: Project) -> None:
     assert not result.success
     assert f"A backup of {yesterday} cannot be made" in failures(result)
     assert backup.archives(project.platform())[0].ids() == []
+
+
+def test_a_snapshot_is_made_before_the_backup_and_never_in_its_way(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = project.root / "catalog" / "platform.yaml"
+    text = file.read_text().replace(
+        "      start: 2026-11-01\n", "      start: 2026-11-01\n      snapshots: {keep_days: 7}\n", 1
+    )
+    engine = Lists(now=datetime.now(UTC) - timedelta(days=8))
+    given_to_duckdb(monkeypatch, engine)
+    file.write_text(text)
+    take(engine, WEEK)
+    engine.now = datetime.now(UTC)
+    assert project.sync("orders", checks=False).success
+    order: list[str] = []
+    make, export = engine.make, backup.make_backup
+    monkeypatch.setattr(engine, "make", lambda *given: (order.append("snapshot"), make(*given)))
+    monkeypatch.setattr(backup, "make_backup", lambda *given: (order.append("backup"), export(*given))[1])
+    assert project.run("backup", partition_key=TODAY).success
+    assert order == ["snapshot", "backup"]
+    made = metadata(project, BACKUP)
+    assert (made["snapshot"], made["snapshots_removed"]) == (name_of(engine.now), 1)
+    assert "snapshot_problem" not in made and {name for name, _ in engine.there} == {made["snapshot"]}
+
+    engine.failing, engine.now = "raw_shop.a", datetime.now(UTC)
+    assert project.run("backup", partition_key=TODAY).success, "the backup is made all the same"
+    second = metadata(project, BACKUP)
+    assert second["snapshot"] == "not made" and second["snapshot_problem"] == "raw_shop.a is not made"
+    assert len(backup.archive(project.platform(), "primary").ids()) == 2
+
+    def broken() -> datetime:
+        raise ValueError("a value of a row")
+
+    monkeypatch.setattr(engine, "instant", broken)
+    assert project.run("backup", partition_key=TODAY).success
+    assert metadata(project, BACKUP)["snapshot_problem"] == "a defect (ValueError)"
 
 
 def test_a_copy_that_fails_fails_the_asset_and_keeps_the_backup(project: Project) -> None:

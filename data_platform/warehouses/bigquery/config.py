@@ -25,6 +25,7 @@ from data_platform.yaml_fields import VARIABLE
 if TYPE_CHECKING:
     from data_platform.warehouses.bigquery.session import BigQuerySession
     from data_platform.warehouses.remote.archive import RemoteArchive
+    from data_platform.warehouses.snapshots import Snapshots
 
 _PREFIX = r"^[A-Za-z0-9_]{0,100}$"
 _PROJECT = r"^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$"
@@ -38,7 +39,7 @@ class BigQueryConfig(Maintained):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     traits: ClassVar[Traits] = Traits(
-        writers="many", archive=True, in_files=False, maintained=True, placed=True
+        writers="many", archive=True, in_files=False, maintained=True, placed=True, snapshots=True
     )
     dialect: ClassVar[Dialect] = BigQueryGrammar()
 
@@ -138,6 +139,17 @@ class BigQueryConfig(Maintained):
             yield RemoteArchive(session, self.grammar(), read_only=read_only)
         finally:
             session.close()
+
+    @property
+    def snapshots_problem(self) -> str:
+        return ""  # every dataset keeps its past for two days at least
+
+    @contextmanager
+    def snapshots(self) -> Iterator[Snapshots]:
+        from data_platform.warehouses.bigquery.snapshots import BigQuerySnapshots
+
+        with closing(self.session()) as session:
+            yield BigQuerySnapshots(session)
 
     def elsewhere(self, name: str | os.PathLike[str]) -> BigQueryConfig:
         """``name`` is what the names of the other datasets begin with, and an underscore after it."""

@@ -40,6 +40,8 @@ _ROLES = {
     "bigquery.jobs": "BigQuery Job User (roles/bigquery.jobUser) in the project",
     "bigquery.datasets": "BigQuery User (roles/bigquery.user) in the project, or make the datasets yourself",
     "bigquery.tables": "BigQuery Data Editor (roles/bigquery.dataEditor) on the dataset",
+    "bigquery.tables.createSnapshot": "BigQuery Data Owner (roles/bigquery.dataOwner) on the dataset",
+    "bigquery.tables.deleteSnapshot": "BigQuery Data Owner (roles/bigquery.dataOwner) on the dataset",
     "storage.objects": "Storage Object Viewer (roles/storage.objectViewer) on the landing bucket",
     "storage.buckets": "Storage Legacy Bucket Reader (roles/storage.legacyBucketReader) on the landing bucket",
 }
@@ -190,7 +192,8 @@ def _denied(said: Said, doing: str) -> WarehouseError:
         return WarehouseError(
             f"BigQuery could not {doing}: the account lacks a right{on}. docs/warehouses/bigquery.md lists the roles that it needs."
         )
-    role = _ROLES.get(".".join(permission[0].split(".")[:2]), "a role that has it")
+    of_kind = _ROLES.get(".".join(permission[0].split(".")[:2]), "a role that has it")
+    role = _ROLES.get(permission[0], of_kind)
     return WarehouseError(
         f"BigQuery could not {doing}: the account lacks the permission {permission[0]}{on}. Grant it {role}."
     )

@@ -21,6 +21,8 @@ from data_platform.warehouses.remote.kept import Kept
 
 STAGE_SCHEMA = f"{PLATFORM_SCHEMA}_stage"
 """The dataset of what goes away by itself: its tables expire after a day."""
+SNAPSHOT_SCHEMA = f"{PLATFORM_SCHEMA}_snapshots"
+"""The dataset of table snapshots (``snapshots.py``)."""
 Unit = Literal["day", "month", "year"]
 
 _COLUMNS_MAX, _CLUSTER_MAX, _NAME_MAX = 10_000, 4, 300

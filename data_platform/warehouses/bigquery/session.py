@@ -17,7 +17,7 @@ from data_platform.errors import WarehouseError
 from data_platform.warehouses import PLATFORM_SCHEMA, QueryResult, Relation
 from data_platform.warehouses.bigquery import types
 from data_platform.warehouses.bigquery.errors import OVERTAKEN
-from data_platform.warehouses.bigquery.grammar import STAGE_SCHEMA, BigQueryGrammar
+from data_platform.warehouses.bigquery.grammar import SNAPSHOT_SCHEMA, STAGE_SCHEMA, BigQueryGrammar
 from data_platform.warehouses.bigquery.jobs import Jobs
 from data_platform.warehouses.bigquery.staging import load_config, one_file
 from data_platform.warehouses.bigquery.unloading import PAGE_ROWS, ExportFolder, export_data, written
@@ -155,7 +155,8 @@ class BigQuerySession:
             ]
 
         names = self._jobs.call("list the datasets", request)
-        own = sorted(one.removeprefix(prefix) for one in names if one.startswith(prefix))
+        mine = [one for one in names if one.startswith(prefix) and not one.endswith(SNAPSHOT_SCHEMA)]
+        own = sorted(one.removeprefix(prefix) for one in mine)
         return [one for one in own if not one.startswith("_") or one in (PLATFORM_SCHEMA, STAGE_SCHEMA)]
 
     def _listed(self, schema: str, name: str | None) -> list[Relation]:

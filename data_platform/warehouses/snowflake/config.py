@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from data_platform.yaml_fields import VARIABLE
 
 if TYPE_CHECKING:
     from data_platform.warehouses.remote.archive import RemoteArchive
+    from data_platform.warehouses.snapshots import Snapshots
     from data_platform.warehouses.snowflake.session import SnowflakeSession
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_$]{0,254}$"
@@ -51,7 +52,7 @@ class SnowflakeConfig(Maintained):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     traits: ClassVar[Traits] = Traits(
-        writers="many", archive=True, in_files=False, maintained=True, placed=True
+        writers="many", archive=True, in_files=False, maintained=True, placed=True, snapshots=True
     )
     dialect: ClassVar[Dialect] = GRAMMAR
 
@@ -122,6 +123,22 @@ class SnowflakeConfig(Maintained):
         from data_platform.warehouses.snowflake.session import SnowflakeSession
 
         return SnowflakeSession(Connector(self, os.environ if environ is None else environ))
+
+    @property
+    def snapshots_problem(self) -> str:
+        if self.time_travel:
+            return ""
+        return (
+            "a database without Time Travel has no snapshots of one instant: give it DATA_RETENTION_TIME_IN_DAYS = 1 and take"
+            " `time_travel: false` out, or take `snapshots` out"
+        )
+
+    @contextmanager
+    def snapshots(self) -> Iterator[Snapshots]:
+        from data_platform.warehouses.snowflake.snapshots import SnowflakeSnapshots
+
+        with closing(self.session()) as session:
+            yield SnowflakeSnapshots(session)
 
     @contextmanager
     def replace_atomically(

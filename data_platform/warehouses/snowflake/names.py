@@ -14,6 +14,8 @@ from data_platform.sql import quoted
 
 STAGE_SCHEMA = "_data_platform_stage"
 """Rows on their way, the lock of each raw table, tables that are being built. Nobody reads it."""
+SNAPSHOT_PREFIX = "_data_platform_snapshot_"
+"""What the names of the clones of schemas begin with (``snapshots.py``)."""
 _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

@@ -53,9 +53,10 @@ def _described_type(column: Any) -> str:
 
 
 def described(schema: str | None, name: str | None) -> str:
-    """Every column of the relations asked for, in order, but for Snowflake's own and for stages."""
+    """Every column of the relations asked for, in order, but for Snowflake's own, for stages and for snapshots."""
     own = ", ".join(GRAMMAR.literal(one) for one in ("INFORMATION_SCHEMA", names.folded(names.STAGE_SCHEMA)))
-    where = [f"C.TABLE_SCHEMA NOT IN ({own})"]
+    cloned = GRAMMAR.literal(names.folded(names.SNAPSHOT_PREFIX))
+    where = [f"C.TABLE_SCHEMA NOT IN ({own})", f"NOT STARTSWITH(C.TABLE_SCHEMA, {cloned})"]
     for column, wanted in (("TABLE_SCHEMA", schema), ("TABLE_NAME", name)):
         where += [] if wanted is None else [f"C.{column} = {GRAMMAR.literal(names.folded(wanted))}"]
     return (

@@ -1,7 +1,8 @@
 """Run by the Python of ``.engines/bigquery``: local-bigquery on a port of loopback, with what it lacks of the service.
 
 It forgets the digits of a NUMERIC in ALTER TABLE and leaves them out of INFORMATION_SCHEMA, forgets how a cloned table is
-partitioned, the options of a materialized view and the table that a query made, and fails on an option that is NULL and on
+partitioned, the options of a materialized view and the table that a query made, knows no instant and no options of a table
+snapshot, and fails on an option that is NULL and on
 bytes in Parquet. It divides decimals as floating-point numbers in DIV, and says of two transactions that meet what its own
 engine says. Here it does as the service.
 
@@ -13,6 +14,7 @@ view whose table was recreated.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,10 +29,16 @@ from local_bigquery.errors import STATUSES, BigQueryError
 from local_bigquery.jobs import load, query, runner
 from local_bigquery.settings import settings
 from local_bigquery.sql import rules
+from local_bigquery.sql.dialect import BigQueryDialect
+from local_bigquery.sql.rules import ddl as statements
 from local_bigquery.sql.rules import information_schema
 from local_bigquery.sql.rules import math as arithmetic
 from sqlglot import exp
 
+_SNAPSHOT = re.compile(
+    r"CREATE SNAPSHOT TABLE (IF NOT EXISTS \S+) CLONE (\S+ FOR SYSTEM_TIME AS OF .+?) (OPTIONS \(.+\))\s*",
+    re.DOTALL,
+)
 LEAST_BILLED = 10 * 1024 * 1024
 _DIGITS = {
     exp.DataType.Type.DECIMAL: ("NUMERIC", 29, 9),
@@ -41,6 +49,7 @@ _DIGITS = {
 _alteration, _bigquery_type = ddl._alteration, types.bigquery_type
 _definition, _options, _projection = ddl._definition, ddl.options, load._projection
 _statement, _execute, _submit = query._statement, query._execute, runner.submit
+_normalise = statements.normalise
 _from_duckdb, _division, _refreshed = errors.from_duckdb, arithmetic.division, tables.refreshed
 
 
@@ -101,6 +110,21 @@ def described(field: Any, quoted: bool = True) -> str:
     if field.precision and kind in ("NUMERIC", "BIGNUMERIC"):
         return f"{kind}({field.precision}{f', {field.scale}' if field.scale else ''})"
     return str(kind)
+
+
+def normalise(tree: exp.Expression) -> exp.Expression:
+    found = (
+        _SNAPSHOT.fullmatch(tree.sql(dialect=BigQueryDialect).strip())
+        if isinstance(tree, exp.Command)
+        else None
+    )
+    if found is None:
+        return _normalise(tree)
+    made = sqlglot.parse_one(f"CREATE TABLE {found[1]} {found[3]}", dialect=BigQueryDialect)
+    source = sqlglot.parse_one(f"SELECT * FROM {found[2]}", dialect=BigQueryDialect).find(exp.Table)
+    made.set("clone", exp.Clone(this=source))
+    made.meta["snapshot"] = True
+    return made
 
 
 def statement(cursor: Any, tree: exp.Expression, *rest: Any) -> Any:
@@ -209,6 +233,7 @@ def strengthen() -> None:
         (ddl, "_definition", definition),
         (ddl, "options", options),
         (load, "_projection", projection),
+        (statements, "normalise", normalise),
         (tables, "refreshed", refreshed),
         (types, "bigquery_type", described),
         (information_schema, "bigquery_type", described),

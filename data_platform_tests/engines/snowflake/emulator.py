@@ -1,8 +1,8 @@
 """Run by the Python of ``.engines/snowflake``: fakesnow's server on a port of loopback, with what it lacks of the service.
 
 Each change is one of two kinds. What the service has and fakesnow has not: ``FILES`` of an internal stage, temporary tables
-in a schema, comments of columns, ``REMOVE``, ``SWAP WITH``, ``MD5_NUMBER_UPPER64``, sessions' parameters. What fakesnow takes
-and the service does otherwise: DDL commits an open transaction, and UPDATE, DELETE and MERGE hold their table to its end.
+in a schema, comments of columns, ``REMOVE``, ``SWAP WITH``, ``MD5_NUMBER_UPPER64``, sessions' parameters, clones of schemas.
+What fakesnow takes and the service does otherwise: DDL commits an open transaction, and UPDATE, DELETE and MERGE hold their table to its end.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ _RENAME = re.compile(
 _DATABASE = re.compile(
     r'\s*(CREATE\s+OR\s+REPLACE|DROP)\s+DATABASE\s+(?:IF\s+EXISTS\s+)?("[^"]+"|\w+)\s*;?\s*', re.IGNORECASE
 )
+_CLONE = re.compile(
+    r'\s*CREATE\s+SCHEMA\s+IF\s+NOT\s+EXISTS\s+("[^"]+")\s+CLONE\s+("[^"]+")\s+AT\s*\(TIMESTAMP\s*=>.+\)\s*;?\s*',
+    re.IGNORECASE | re.S,
+)
+"""Of a whole schema, which is cloned as it is now: there is no past."""
 _GRANTS = re.compile(r"(\sCLONE\s.*?)\s+COPY\s+GRANTS\s*;?\s*\Z", re.IGNORECASE | re.S)
 """Of a clone; sqlglot does not know it there."""
 _SESSION = re.compile(
@@ -84,6 +89,9 @@ def execute(self: Any, command: str, *args: Any, **kwargs: Any) -> Any:
     elif found := _RENAME.fullmatch(command):
         _rename(self._conn, [tuple(map(normalise_ident, found.groups()))])
         command = "SELECT 'Statement executed successfully.' AS status"
+    elif found := _CLONE.fullmatch(command):
+        _clone_schema(self._conn, *map(normalise_ident, found.groups()))
+        command = "SELECT 'Schema successfully created.' AS status"
     elif _SESSION.fullmatch(command):
         command = "SELECT 'Statement executed successfully.' AS status"
     return _execute(self, _GRANTS.sub(r"\1", command), *args, **kwargs)
@@ -111,6 +119,24 @@ def _swap(connection: Any, one: str, other: str) -> None:
                 f"SQL compilation error:\nDatabase '{name}' does not exist or not authorized.", 2003, "02000"
             )
     _rename(connection, [(one, "_swapped"), (other, one), ("_swapped", other)])
+
+
+def _clone_schema(connection: Any, new: str, source: str) -> None:
+    duck, database = connection._duck_conn, connection.database
+    known = duck.execute(
+        "SELECT 1 FROM duckdb_schemas() WHERE database_name = ? AND schema_name = ?", [database, source]
+    ).fetchall()
+    if not known:
+        raise _error(
+            f"SQL compilation error:\nSchema '{source}' does not exist or not authorized.", 2003, "02000"
+        )
+    tables = duck.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?",
+        [database, source],
+    ).fetchall()
+    duck.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"."{new}"')
+    for (table,) in tables:
+        duck.execute(f'CREATE TABLE "{database}"."{new}"."{table}" AS FROM "{database}"."{source}"."{table}"')
 
 
 def _rename(connection: Any, renamed: list[tuple[str, str]]) -> None:

@@ -162,6 +162,11 @@ SECRET = "bob@example.com"
             r"bigquery.tables.updateData on a:b.c.*roles/bigquery.dataEditor",
         ),
         (
+            Said("accessDenied", "Access Denied: Table a:b.c: Permission bigquery.tables.deleteSnapshot denied", 403),
+            WarehouseError,
+            r"bigquery.tables.deleteSnapshot on a:b.c.*roles/bigquery.dataOwner",
+        ),
+        (
             Said("accessDenied", "Access Denied: File gs://b/k: does not have storage.objects.get access", 403),
             WarehouseError,
             "storage.objects.get.*objectViewer",
