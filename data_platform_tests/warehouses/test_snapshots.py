@@ -35,6 +35,8 @@ from data_platform_tests.engines.snowflake.engine import SnowflakeServer
 from data_platform_tests.warehouses.listed_snapshots import AT, WEEK, Lists
 
 NAME = "20261122t023000123456z"
+Place = Callable[[str, str, str], str]
+"""Where a table of a snapshot lies: of the snapshot's name, the schema and the table."""
 
 
 def test_a_name_is_an_instant_and_an_instant_a_name() -> None:
@@ -133,13 +135,16 @@ def test_snowflake_is_sent_clones_of_schemas_as_of_one_instant() -> None:
 
 
 @contextmanager
-def bigquery_of(
-    server: BigQueryServer, folder: Path
-) -> Iterator[tuple[BigQueryConfig, Callable[[str], str]]]:
+def bigquery_of(server: BigQueryServer, folder: Path) -> Iterator[tuple[BigQueryConfig, Place]]:
     config = server.config(folder)
     grammar = config.grammar()
     try:
-        yield config, lambda name: grammar.relation("_data_platform_snapshots", f"{name}-raw_shop-orders")
+        yield (
+            config,
+            lambda name, schema, table: grammar.relation(
+                "_data_platform_snapshots", f"{name}-{schema}-{table}"
+            ),
+        )
     finally:
         with config.snapshots() as engine:
             engine._session.drop_dataset("_data_platform_snapshots")  # type: ignore[attr-defined]
@@ -147,20 +152,20 @@ def bigquery_of(
 
 
 @contextmanager
-def snowflake_of(
-    server: SnowflakeServer, folder: Path
-) -> Iterator[tuple[SnowflakeConfig, Callable[[str], str]]]:
+def snowflake_of(server: SnowflakeServer, folder: Path) -> Iterator[tuple[SnowflakeConfig, Place]]:
     try:
         yield (
             server.config(folder),
-            lambda name: f'"_DATA_PLATFORM_SNAPSHOT_{name.upper()}_RAW_SHOP"."ORDERS"',
+            lambda name, schema, table: (
+                f'"_DATA_PLATFORM_SNAPSHOT_{name.upper()}_{schema.upper()}"."{table.upper()}"'
+            ),
         )
     finally:
         server.emptied(folder)
 
 
 @pytest.mark.parametrize("kind", ["bigquery", "snowflake"])
-def test_a_table_comes_back_from_a_snapshot_that_loads_and_backups_do_not_see(
+def test_tables_come_back_from_a_snapshot_and_later_batches_are_loaded_again(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over the emulators. That of Snowflake has no past: it clones what is there now."""
@@ -172,10 +177,8 @@ def test_a_table_comes_back_from_a_snapshot_that_loads_and_backups_do_not_see(
     with world as (config, place):
         with config.open(tmp_path) as warehouse:
             warehouse.load(*chain.next("merge", [(1, None, "a", 1), (2, None, "b", 1)]))
-            orders = config.dialect.schema("raw_shop") + ".orders"
-            if kind == "bigquery":
-                orders = warehouse.grammar.relation("raw_shop", "orders")
-            before = [(one.schema, one.name) for one in warehouse.describe()]
+            before = warehouse.describe()
+        orders = warehouse.grammar.relation("raw_shop", "orders")
         able: SnapshotsConfig = snapshotting(config)
         with able.snapshots() as engine:
             assert taken(engine) == []
@@ -184,11 +187,20 @@ def test_a_table_comes_back_from_a_snapshot_that_loads_and_backups_do_not_see(
             assert [(one.name, one.whole, set(one.objects)) for one in taken(engine)] == [
                 (made.name, True, set(made.objects))
             ]
+        later = chain.next("replace", [(9, None, "z", 1)])
         with config.open(tmp_path) as warehouse:
-            warehouse.load(*chain.next("replace", [(9, None, "z", 1)]))
-            assert [(one.schema, one.name) for one in warehouse.describe()] == before, "no backup has it"
-            warehouse.session.define([f"CREATE OR REPLACE TABLE {orders} CLONE {place(made.name)}"])
+            warehouse.load(*later)
+            assert warehouse.describe() == before, "no backup has it"
+            for one in before:
+                if one.kind == "table":
+                    target = warehouse.grammar.relation(one.schema, one.name)
+                    kept = place(made.name, one.schema, one.name)
+                    warehouse.session.define([f"CREATE OR REPLACE TABLE {target} CLONE {kept}"])
+        with config.open(tmp_path) as warehouse:
             assert warehouse.query(f"SELECT id FROM {orders} ORDER BY 1").rows == [(1,), (2,)]
+            assert [one.sequence for one in warehouse.loaded_all()] == [1]
+            warehouse.load(*later)
+            assert warehouse.query(f"SELECT id FROM {orders} ORDER BY 1").rows == [(9,)]
         with able.snapshots() as engine:
             again = take(engine, WEEK)
             engine.drop(made.name)
@@ -210,7 +222,7 @@ def test_bigquery_keeps_what_was_at_the_instant_until_it_expires(
         monkeypatch.setattr(engine, "instant", lambda: before)
         made = take(engine, WEEK)
         assert made.taken_at == before
-        assert warehouse.query(f"SELECT id FROM {place(made.name)}").rows == [(1,)]
+        assert warehouse.query(f"SELECT id FROM {place(made.name, 'raw_shop', 'orders')}").rows == [(1,)]
         session: Any = engine._session  # type: ignore[attr-defined]
         shorter = config.model_copy(update={"dataset_prefix": config.dataset_prefix[:-2]}).session()
         with closing(shorter):
