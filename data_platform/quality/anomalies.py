@@ -16,7 +16,7 @@ from pydantic import Field
 from data_platform.quality.anomaly.detector import Candidate, judge_many
 from data_platform.quality.anomaly.seasons import NO_CALENDAR, Calendar
 from data_platform.quality.anomaly.series import Answer, Kind, Point, Series
-from data_platform.quality.anomaly.verdict import Verdict
+from data_platform.quality.anomaly.verdict import Verdict, spoken
 from data_platform.quality.calendars import Place
 from data_platform.quality.checking import CheckResult, Entry
 from data_platform.quality.measures import Measure, Measured, measure_days, measure_whole
@@ -29,7 +29,6 @@ from data_platform.yaml_fields import ColumnName, Model
 
 HISTORY_DAYS = 400
 """A year and a month, so that last year's holidays and the month's end are seen."""
-SHOWN = 3
 PLOTS = 3
 ALARMS_KEPT = 500
 
@@ -243,16 +242,27 @@ def _result(judged: Sequence[_Judged], entries: Sequence[Entry]) -> CheckResult:
     }
     if not open_:
         return CheckResult(True, _quiet(len(newest), learning), facts, to_keep=tuple(entries))
-    shown = sorted(open_, key=lambda one: (one.verdict.at, one.id), reverse=True)
-    sentences = [f"{one.series} of {one.verdict.at}: {one.verdict.reason}" for one in shown[:SHOWN]]
-    more = f" And {len(shown) - SHOWN} more." if len(shown) > SHOWN else ""
+    shown = sorted(open_, key=lambda one: one.verdict.at, reverse=True)
+    more = f" {plural(len(shown) - 1, 'other alarm')} too." if len(shown) > 1 else ""
     facts["newest_alarm"] = shown[0].id
-    text = (
-        f"{' '.join(sentences)}{more} Answer with `data-platform anomaly accept {shown[0].id}` if it is right, or"
-        f" `data-platform anomaly incident {shown[0].id}` if the data is wrong."
-    )
+    text = f"{_short(shown[0])}.{more} `data-platform anomaly list` says why; answer with `accept` or `incident`."
     plots = {f"plot_{number}": one.verdict.markdown() for number, one in enumerate(shown[:PLOTS], 1)}
     return CheckResult(False, text, facts, markdown=plots, to_keep=tuple(entries))
+
+
+def _short(one: _Judged) -> str:
+    """The alarm in few words; the metadata has the whole reason and a plot."""
+    found = one.verdict
+    assert found.observed is not None
+    words = f"{one.series} of {found.at}: {spoken(found.kind, found.observed)}"
+    if found.expected is None:
+        return words
+    expected = f"expected {spoken(found.kind, found.expected)}"
+    if found.change is None or abs(found.change) >= 10:
+        return f"{words}, {expected}"
+    side = "below" if found.change < 0 else "above"
+    slow = ", and so were the days before" if found.slow else ""
+    return f"{words}, {abs(found.change):.0%} {side} the {expected}{slow}"
 
 
 def _quiet(figures: int, learning: int) -> str:

@@ -1,6 +1,6 @@
 """Days that differ from their neighbours: public holidays and positions in the month. Pure.
 
-The dates of public holidays come from the library ``holidays``, which is imported when first asked.
+``calendars.py`` knows the dates of public holidays.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from data_platform.errors import ConfigurationError
+from data_platform.quality.calendars import public_holidays
 
 SYSTEMS = (
     "day of the month",
@@ -102,18 +103,14 @@ def _members(positions: np.ndarray) -> np.ndarray:
     return members
 
 
-@lru_cache(maxsize=256)
 def _public(country: str, region: str, year: int) -> Mapping[date, str]:
-    from holidays import country_holidays
-
     try:
-        found = country_holidays(country, subdiv=region or None, years=year)
-    except NotImplementedError:
+        return public_holidays(f"{country}-{region}" if region else country, year)
+    except ValueError:
         raise ConfigurationError(
             f"No public holidays are known for {country!r}{f', region {region!r}' if region else ''}."
             " Use an ISO 3166 code such as GB or US, or leave the country out."
         ) from None
-    return dict(found.items())
 
 
 @lru_cache(maxsize=1024)

@@ -172,3 +172,7 @@ cross join loaded
     {%- endif %}
 left join order_days on days.revenue_date = order_days.created_date
 left join refund_days on days.revenue_date = refund_days.refund_date
+{%- if is_view %}
+where coalesce(order_days.order_count, 0) + coalesce(order_days.cancelled_order_count, 0)
+    + coalesce(refund_days.refund_count, 0) > 0
+{%- endif %}
