@@ -11,6 +11,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,11 +51,10 @@ BLOCK = """\
       status: open, done or void.
     personal:
       email: hash
-    rules:
-      - {first}
-      - amount >= 0
-      - status in [open, done, void]
 """
+RULES = ("id not null", "amount >= 0", "status in [open, done, void]")
+FOUR_RULES = (*RULES, "customer_id not null")
+"""With the check ``complete``, a table has five checks."""
 TABLE = """\
 create table {name} (
     id bigint primary key, customer_id bigint not null, amount numeric(10,2) not null, status text not null,
@@ -75,24 +75,24 @@ def table_name(number: int) -> str:
     return f"process_{number:04d}"
 
 
-def catalog_text(tables: int) -> str:
-    """The source's file."""
-    return HEAD.format(variable=VARIABLE) + "".join(map(_block, range(tables)))
+def catalog_text(tables: int, rules: Sequence[str] = RULES) -> str:
+    """The source's file; each table has the ``rules``."""
+    return HEAD.format(variable=VARIABLE) + "".join(_block(number, rules) for number in range(tables))
 
 
-def _block(number: int) -> str:
+def _block(number: int, rules: Sequence[str]) -> str:
     special = number % PARTITIONED_EACH == 0
-    return BLOCK.format(
-        name=table_name(number),
-        number=number,
-        partition="    partition: created_at\n" if special else "",
-        first="{rule: id not null, blocking: true}" if special else "id not null",
-    )
+    partition = "    partition: created_at\n" if special else ""
+    block = BLOCK.format(name=table_name(number), number=number, partition=partition)
+    if not rules:
+        return block
+    first = f"{{rule: {rules[0]}, blocking: true}}" if special else rules[0]
+    return block + "    rules:\n" + "".join(f"      - {rule}\n" for rule in (first, *rules[1:]))
 
 
-def declare(root: Path, tables: int) -> None:
+def declare(root: Path, tables: int, rules: Sequence[str] = RULES) -> None:
     """Add the source to the catalog at ``root``."""
-    (root / "catalog" / "sources" / f"{NAME}.yaml").write_text(catalog_text(tables))
+    (root / "catalog" / "sources" / f"{NAME}.yaml").write_text(catalog_text(tables, rules))
 
 
 def fill(url: str, tables: int) -> None:

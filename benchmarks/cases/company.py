@@ -7,14 +7,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 
 from benchmarks.case import Wanted, new_result
-from benchmarks.company import JOB, RUN_TABLES, SENSOR, VARIABLE, declare, fill
+from benchmarks.company import FOUR_RULES, JOB, RULES, RUN_TABLES, SENSOR, VARIABLE, declare, fill
 from benchmarks.measure import BenchmarkError, Figures, measure
 from benchmarks.project import DATA_PLATFORM, copy_repository
 from benchmarks.report import Limit, Result
@@ -31,10 +31,20 @@ CASES = {
         (Limit("wall_seconds", 10),),
     ),
     "run-500": ("a run of 500 tables, nothing changed, with 2,000 checks", ()),
+    "definitions-5000-checks": (
+        "what 5,000 checks of 1,000 tables add to loading the definitions",
+        (Limit("cpu_seconds", 5),),
+    ),
+    "run-5000-checks-start": (
+        "a run of 1,000 tables with 5,000 checks: from its launch until it is at the source",
+        (Limit("wall_seconds", 10),),
+    ),
+    "run-5000-checks": ("that run as a whole, nothing changed", ()),
     "tick-500": ("the probing sensor's tick over 500 tables, nothing changed", (Limit("wall_seconds", 2),)),
 }
 LOAD_DEFINITIONS = "from data_platform.definitions import defs; defs().get_repository_def().get_all_jobs()"
 LOOK_EVERY_SECONDS = 0.05
+CHECKED_TABLES = 1_000
 
 
 def results(wanted: Wanted) -> Iterator[Result]:
@@ -48,13 +58,36 @@ def results(wanted: Wanted) -> Iterator[Result]:
                 )
                 wanted.say(f"{result.title}: {result.repetitions[-1].cpu_seconds:.1f} CPU-s")
             yield result
-    rest = [name for name in names if name != "definitions-2000"]
-    if rest:
-        with _project(RUN_TABLES) as (root, environ), serving("company") as (server, url):
-            fill(url, RUN_TABLES)
-            found = {name: new_result(CASES, name) for name in rest}
+    if "definitions-5000-checks" in names:
+        yield _added_by_checks(wanted)
+    for tables, rules, mine in (
+        (RUN_TABLES, RULES, {"run-500-start": "start", "run-500": "run", "tick-500": "tick"}),
+        (CHECKED_TABLES, FOUR_RULES, {"run-5000-checks-start": "start", "run-5000-checks": "run"}),
+    ):
+        if not (rest := [name for name in names if name in mine]):
+            continue
+        with _project(tables, rules) as (root, environ), serving("company") as (server, url):
+            fill(url, tables)
+            found = {mine[name]: new_result(CASES, name) for name in rest}
             _run_and_tick(found, root, {**environ, VARIABLE: url}, server, wanted)
             yield from found.values()
+
+
+def _added_by_checks(wanted: Wanted) -> Result:
+    """Pairs: the definitions without a rule, then with all of them. A negative difference is noise."""
+    result = new_result(CASES, "definitions-5000-checks")
+    command = [sys.executable, "-c", LOAD_DEFINITIONS]
+    with (
+        _project(CHECKED_TABLES, ()) as (bare, bare_environ),
+        _project(CHECKED_TABLES, FOUR_RULES) as (root, environ),
+    ):
+        for _ in range(wanted.repeat):
+            without = measure(command, environ=bare_environ, cwd=bare)
+            full = measure(command, environ=environ, cwd=root)
+            added = full.cpu_seconds - without.cpu_seconds
+            result.repetitions.append(Figures(full.wall_seconds - without.wall_seconds, added, full.peak_mb))
+            wanted.say(f"{result.title}: {without.cpu_seconds:.1f} CPU-s and {added:+.1f}")
+    return result
 
 
 def _run_and_tick(
@@ -71,22 +104,22 @@ def _run_and_tick(
     try:
         run()  # not counted: it reads every table for the first time
         for _ in range(wanted.repeat):
-            if {"run-500", "run-500-start"} & set(found):
+            if {"run", "start"} & set(found):
                 figures, start = run()
-                if "run-500" in found:
-                    found["run-500"].repetitions.append(figures)
-                if "run-500-start" in found:
-                    found["run-500-start"].repetitions.append(Figures(start, 0.0, figures.peak_mb))
+                if "run" in found:
+                    found["run"].repetitions.append(figures)
+                if "start" in found:
+                    found["start"].repetitions.append(Figures(start, 0.0, figures.peak_mb))
                 wanted.say(
                     f"a run: {start:.1f} s until it is at the source, {figures.wall_seconds:.1f} s in all"
                 )
-            if "tick-500" in found:
+            if "tick" in found:
                 told = root / "tick.json"
                 measure(
                     [sys.executable, "-m", "benchmarks.company", SENSOR, str(told)], environ=environ, cwd=root
                 )
                 first, second = (Figures(**one) for one in json.loads(told.read_text()))
-                found["tick-500"].repetitions.append(second)
+                found["tick"].repetitions.append(second)
                 wanted.say(
                     f"a tick: the first {first.wall_seconds:.2f} s, the next {second.wall_seconds:.2f} s"
                 )
@@ -96,12 +129,12 @@ def _run_and_tick(
 
 
 @contextmanager
-def _project(tables: int) -> Iterator[tuple[Path, dict[str, str]]]:
+def _project(tables: int, rules: Sequence[str] = RULES) -> Iterator[tuple[Path, dict[str, str]]]:
     """A copy of this repository with a source of so many tables, ready to load."""
     with tempfile.TemporaryDirectory(prefix="data-platform-bench-company-") as name:
         root = Path(name)
         environ = copy_repository(root)
-        declare(root, tables)
+        declare(root, tables, rules)
         for command in (
             [DATA_PLATFORM, "validate", "--write"],
             [sys.executable, "-m", "data_platform.defs.dbt_manifest"],
