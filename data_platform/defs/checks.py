@@ -275,7 +275,7 @@ def _kind_result(table: Table, kind: CheckKind, result: KindResult) -> dg.AssetC
         severity=WARN if kind.severity == "warn" else ERROR,
         metadata=dict(result.facts)
         | ({GOOD_UNTIL: result.good_until} if result.good_until else {})
-        | {name: dg.MetadataValue.md(text) for name, text in result.markdown.items()},
+        | {name: shown.plot(sentence, svg) for name, (sentence, svg) in result.plots.items()},
     )
 
 

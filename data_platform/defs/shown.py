@@ -7,6 +7,7 @@ which nothing is rendered. In descriptions, the characters that form a link, an 
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -46,6 +47,12 @@ def lines(heading: str, texts: Iterable[object]) -> dg.TableMetadataValue:
         records=[dg.TableRecord({heading: _text(text, LINE_CHARACTERS)}) for text in texts],
         schema=dg.TableSchema([dg.TableColumn(heading)]),
     )
+
+
+def plot(sentence: str, svg: str) -> dg.MarkdownMetadataValue:
+    """A sentence, and an image that holds its own data: no reader's browser fetches anything."""
+    data = base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"{description(sentence)}\n\n![plot](data:image/svg+xml;base64,{data})")
 
 
 def description(text: str | None) -> str | None:

@@ -35,14 +35,14 @@ class Entry:
 class CheckResult:
     """``text`` is a sentence for people and ``facts`` are shown beside it; neither holds a value of a personal
     column. ``good_until`` (ISO, UTC) is when a check that passes stops to pass if nothing is loaded until then.
-    ``markdown`` holds what is shown below them, by name. ``to_keep`` is what the check remembers: whoever has the
+    ``plots`` are shown below them: by name, a sentence and an SVG image. ``to_keep`` is what the check remembers: whoever has the
     warehouse open for writing keeps it."""
 
     passed: bool
     text: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
     good_until: str | None = None
-    markdown: Mapping[str, str] = field(default_factory=dict)
+    plots: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     to_keep: tuple[Entry, ...] = field(default=(), repr=False)
 
 

@@ -94,7 +94,9 @@ def to_text(evaluated: Evaluated) -> str:
 
 
 def _fields(result: CheckResult) -> dict[str, Any]:
-    return asdict(replace(result, to_keep=())) | {"to_keep": ()}
+    fields = asdict(replace(result, to_keep=()))
+    del fields["to_keep"]
+    return fields
 
 
 def from_text(text: str, table: CheckedTable) -> Evaluated:

@@ -144,17 +144,22 @@ def test_a_store_that_does_not_open_is_a_finding() -> None:
     assert [f.state for f in look.look_at_store("store", broken)] == ["fail"]
 
 
+ALERTS = ("SLACK_WEBHOOK_URL", "SMTP_URL", "ALERTS_MAIL_TO", "PAGERDUTY_ROUTING_KEY", "ALERTS_HEARTBEAT_URL")
+"""What the defaults of alerts name."""
+
+
 def test_named_variables_are_found_wherever_they_stand(project: Path) -> None:
     catalog = load_catalog(project)
     local = catalog.environment("local")
     found = {v.name: v.needed for v in look.named_variables(catalog, local, {})}
-    assert found == {"CLI_TEST_SHOP_URL": True, "CLI_TEST_CRM_URL": True, "SLACK_WEBHOOK_URL": False}
+    alerts = dict.fromkeys(ALERTS, False)
+    assert found == {"CLI_TEST_SHOP_URL": True, "CLI_TEST_CRM_URL": True} | alerts
     shop = project / "catalog" / "sources" / "shop.yaml"
     shop.write_text(shop.read_text().replace("{url_env:", "{replica_url_env: REPLICA, url_env:"))
     catalog = load_catalog(project)
     assert {v.name: v.needed for v in look.named_variables(catalog, local, {})}["REPLICA"] is False
     set_ = {v.name for v in look.named_variables(catalog, local, {"REPLICA": "postgresql://x"})}
-    assert set_ == {"REPLICA", "CLI_TEST_CRM_URL", "SLACK_WEBHOOK_URL"}
+    assert set_ == {"REPLICA", "CLI_TEST_CRM_URL", *ALERTS}
 
 
 def test_it_says_what_fails_and_ends_with_1(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

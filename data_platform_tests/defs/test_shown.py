@@ -70,4 +70,15 @@ def test_code_ends_where_it_should(text: str, code: str) -> None:
 def test_nobody_else_makes_markdown() -> None:
     """Whoever shows text asks this module how. Lineage links to other models, and every name in it is code."""
     makers = [path.name for path in DEFS.glob("*.py") if "MetadataValue.md(" in path.read_text()]
-    assert makers == ["dbt_lineage.py"]
+    assert sorted(makers) == ["dbt_lineage.py", "shown.py"]
+
+
+def test_a_plot_is_an_image_with_its_own_data_and_its_sentence_renders_nothing() -> None:
+    made = shown.plot(
+        "sum of [x](http://a.example) ![y](http://b.example) <b>", "<svg>)](http://c.example)</svg>"
+    )
+    text = made.value
+    assert (
+        text is not None and len(re.findall(r"(?<!\\)\]\(", text)) == 1 and "<" not in text.replace("\\<", "")
+    )
+    assert "data:image/svg+xml;base64," in text and "c.example" not in text

@@ -99,7 +99,8 @@ def test_a_day_with_far_too_few_or_too_many_rows_is_an_alarm(shop: Shop, rows: i
     found = shop.check()
     assert not found.passed and f"rows of {YESTERDAY}" in found.text
     assert "expected" in found.text and len(found.text) < 250
-    assert "usual" in found.markdown["plot_1"] and "data:image/svg" in found.markdown["plot_1"]
+    sentence, svg = found.plots["plot_1"]
+    assert "usual" in sentence and svg.startswith("<svg")
     with shop.opened() as warehouse:
         assert YESTERDAY.isoformat() in {one.day for one in alarms(warehouse) if one.series == "rows"}
 
@@ -192,7 +193,7 @@ def test_without_a_day_each_load_is_judged_once(tmp_path: Path) -> None:
         assert [row["figure"] for row in rows[:3]] == [20, 41, 63] and len(rows) == 30
         assert [row["figure"] for row in added[:2]] == [21, 22] and len(added) == 29
         jump = load(warehouse, 900, NOW + timedelta(hours=30))
-    assert not jump.passed and any("rows added" in text for text in jump.markdown.values())
+    assert not jump.passed and any("rows added" in sentence for sentence, _ in jump.plots.values())
 
 
 def test_each_figure_is_what_it_says(shop: Shop) -> None:
