@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path as ProjectPath
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, validated
-from data_platform.catalog.models import Owner, Source, one_or_more
+from data_platform.catalog.models import ColumnOrColumns, Owner, Source
 from data_platform.catalog.rule_checks import check_fits, check_names, reference_problem
 from data_platform.catalog.rule_line import RuleLine
 from data_platform.catalog.ruled_models import RuledModel
@@ -32,13 +32,7 @@ class ModelBlock(Model):
     """A model's block."""
 
     owner: Owner | None = Field(default=None, description="Who answers for it. Default: the file's owner.")
-    key: Annotated[
-        tuple[ColumnName, ...],
-        BeforeValidator(one_or_more),
-        WithJsonSchema(
-            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-        ),
-    ] = Field(
+    key: ColumnOrColumns = Field(
         default=(),
         description="The column, or list of columns, that tells a row: failing rows are named by it.",
     )

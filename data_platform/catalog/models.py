@@ -59,19 +59,20 @@ Owner = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:[A-Za-z0-9_.-]+)$")
 ]
 Hours = Annotated[float, Field(gt=0, le=24 * 366)]
+ColumnOrColumns = Annotated[
+    tuple[ColumnName, ...],
+    BeforeValidator(one_or_more),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    ),
+]
 ColumnOrPath = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class TableSettings(Model):
     """The parts of a table's block that have no inherited default."""
 
-    key: Annotated[
-        tuple[ColumnName, ...],
-        BeforeValidator(one_or_more),
-        WithJsonSchema(
-            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-        ),
-    ] = Field(
+    key: ColumnOrColumns = Field(
         default=(),
         description="The column, or list of columns, that identifies a row: unique and never NULL.",
     )
@@ -91,13 +92,7 @@ class TableSettings(Model):
         description="The date or time column that divides the table into daily partitions. Omit it for"
         " a table without partitions.",
     )
-    cluster: Annotated[
-        tuple[ColumnName, ...],
-        BeforeValidator(one_or_more),
-        WithJsonSchema(
-            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-        ),
-    ] = Field(
+    cluster: ColumnOrColumns = Field(
         default=(),
         description="The column, or list of columns, by which queries often choose rows. A warehouse that can stores the rows in"
         " their order; the others ignore it.",

@@ -109,8 +109,11 @@ def _by_load(
     """The newest load with those before it, and its figures if they are not kept yet."""
     label, loaded = table.raw_name, warehouse.loaded(table)
     batch, day = (loaded.batch_id if loaded else ""), now.astimezone(UTC).date()
-    before = [row for row in recorded(warehouse, label) if row["batch_id"] != batch]
-    known = any(row["batch_id"] == batch for row in recorded(warehouse, label))
+    kept = recorded(warehouse, label)
+    before = [row for row in kept if row["batch_id"] != batch]
+    known = next((row for row in kept if row["batch_id"] == batch), None)
+    if known is not None:  # evaluated again, maybe on a later day: it is the same load
+        day = date.fromisoformat(str(known["day"]))
     values = dict(measure_whole(warehouse, table, settings.columns).whole)
     rows = [row for row in before if row["metric"] == "rows"]
     if rows:
@@ -134,7 +137,7 @@ def _by_load(
         }
         for measure, value in values.items()
     ]  # fmt: skip
-    return found, () if known else (Entry(METRICS, tuple(entries)),)
+    return found, () if known is not None else (Entry(METRICS, tuple(entries)),)
 
 
 def _point(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,7 +15,11 @@ from data_platform.warehouses.dialect import relation
 Metric = Literal["rows", "rows_added", "null_rate", "distinct", "sum", "mean"]
 _DAY = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMBERS = ("INT", "NUM", "DEC", "FLOAT", "DOUBLE", "REAL")
+_NUMBER = re.compile(
+    r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?\d*|(BIG)?NUMERIC|NUMBER|DECIMAL|FLOAT\d*|DOUBLE( PRECISION)?|REAL)\b",
+    re.I,
+)
+"""The engines' types of numbers, each with whatever follows in parentheses."""
 
 
 class Measure(NamedTuple):
@@ -76,12 +81,18 @@ def measure_whole(warehouse: Warehouse, table: TableId, columns: Sequence[str]) 
     return Measured(whole=_values(measures, row))
 
 
+def is_number(type_: str) -> bool:
+    """Whether an engine's type, in the words of ``describe``, is one whose values can be summed."""
+    return _NUMBER.match(type_) is not None
+
+
 def _measures(warehouse: Warehouse, table: TableId, columns: Sequence[str]) -> list[Measure]:
-    held = dict(next(iter(warehouse.describe(table.raw_schema, table.table))).columns)
+    described = warehouse.describe(table.raw_schema, table.table)
+    held = dict(described[0].columns) if described else {}
     found = [Measure("rows")]
     for column in columns:
         found += [Measure("null_rate", column), Measure("distinct", column)]
-        if held.get(column, "").upper().startswith(_NUMBERS) or "INT" in held.get(column, "").upper():
+        if is_number(held.get(column, "")):
             found += [Measure("sum", column), Measure("mean", column)]
     return found
 

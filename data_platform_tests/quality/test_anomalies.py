@@ -11,10 +11,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from data_platform.errors import ConfigurationError
+from data_platform.errors import ConfigurationError, QueryFailed
 from data_platform.quality.anomalies import Anomalies, AnomaliesSettings
 from data_platform.quality.checking import CheckResult
-from data_platform.quality.measures import Measure, measure_days, measure_whole
+from data_platform.quality.measures import Measure, is_number, measure_days, measure_whole
 from data_platform.quality.verdicts import METRICS, VERDICTS, alarms, answer
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
@@ -193,7 +193,15 @@ def test_without_a_day_each_load_is_judged_once(tmp_path: Path) -> None:
         assert [row["figure"] for row in rows[:3]] == [20, 41, 63] and len(rows) == 30
         assert [row["figure"] for row in added[:2]] == [21, 22] and len(added) == 29
         jump = load(warehouse, 900, NOW + timedelta(hours=30))
+        again = Anomalies().evaluate(warehouse, TABLE, settings, NOW + timedelta(days=3))
+        assert again.facts["newest_alarm"] == jump.facts["newest_alarm"], "the same load, days later"
     assert not jump.passed and any("rows added" in sentence for sentence, _ in jump.plots.values())
+
+
+def test_a_table_that_is_gone_is_an_error_of_the_engine(tmp_path: Path) -> None:
+    config = DuckDBConfig(kind="duckdb", path=tmp_path / "w.duckdb")
+    with config.open(tmp_path) as warehouse, pytest.raises(QueryFailed):
+        Anomalies().evaluate(warehouse, TABLE, DAILY, NOW)
 
 
 def test_each_figure_is_what_it_says(shop: Shop) -> None:
@@ -211,3 +219,19 @@ def test_each_figure_is_what_it_says(shop: Shop) -> None:
     assert days[date(2026, 11, 3)] == {rows: 2, nulls: 0, different: 1, total: -11, mean: -5.5}
     assert min(days) == date(2026, 11, 1) and max(days) == date(2026, 11, 4)
     assert whole == {rows: 4, nulls: 0.25, different: 2, total: -10, mean: pytest.approx(-10 / 3)}
+
+
+@pytest.mark.parametrize(
+    ("type_", "number"),
+    [
+        *((one, True) for one in ("BIGINT", "UBIGINT", "HUGEINT", "INTEGER", "DECIMAL(12,2)", "DOUBLE")),
+        *(
+            (one, True)
+            for one in ("INT64", "FLOAT64", "NUMERIC(10, 2)", "BIGNUMERIC(38, 18)", "NUMBER(19,0)")
+        ),
+        *((one, True) for one in ("double precision", "smallint", "numeric(12,2)", "REAL")),
+        *((one, False) for one in ("INTERVAL", "VARCHAR", "BOOLEAN", "TIMESTAMP", "POINT", "DATE", "")),
+    ],
+)
+def test_the_engines_types_of_numbers(type_: str, number: bool) -> None:
+    assert is_number(type_) == number

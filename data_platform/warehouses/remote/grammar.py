@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_platform.errors import UnsupportedType
+from data_platform.errors import UnsupportedExpression, UnsupportedType
 from data_platform.sql import literal, quoted
 from data_platform.tables import Column, Slice, TableId, is_day
 from data_platform.warehouses.dialect import Plain
@@ -163,8 +163,9 @@ class Grammar(ABC):
         raise UnsupportedType(f"A backup does not keep columns of the type {held}.")
 
     def at(self, relation: str, instant: str) -> str:
-        """``relation`` as it was at an instant (ISO), as a FROM item: for an engine that keeps its past."""
-        raise NotImplementedError
+        """``relation`` as it was at an instant (ISO), as a FROM item. ``UnsupportedExpression`` of an engine that keeps
+        no past."""
+        raise UnsupportedExpression(f"{relation} as of {instant}: this engine keeps no past")
 
     def restored(self, sql: str, held: str) -> str:
         """A value of a backup as one of the engine's type ``held``."""
