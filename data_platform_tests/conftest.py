@@ -21,8 +21,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from data_platform.local_postgres import alive
 from data_platform.sandbox.generate import generate
-from data_platform.sandbox.install import alive
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import FAST
 from data_platform_tests import costs, other_postgres

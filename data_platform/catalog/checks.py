@@ -81,6 +81,18 @@ def check_reconcile(head: SourceFile, blocks: Mapping[str, TableBlock], kind: Ki
         )
 
 
+def check_backups(head: SourceFile, kind: Kind, report: Report) -> None:
+    if head.backups is None or head.backups.database is None or report.has(("backups",)):
+        return
+    if kind.server is None:
+        report.add(
+            ("backups", "database"),
+            f"the kind {kind.title} has no server that could be backed up; take the block out",
+        )
+    elif problem := cron_problem(head.backups.database.drill_schedule):
+        report.add(("backups", "database", "drill_schedule"), problem)
+
+
 def check_environment(environment: EnvironmentSettings, report: Report, base: Path) -> None:
     """Report stores in the same place: a copy there would be no second copy. And what runs elsewhere could not reach.
     ``base`` is the environment's path."""

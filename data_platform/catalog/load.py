@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from data_platform.catalog.checks import (
+    check_backups,
     check_environment,
     check_figures,
     check_optional,
@@ -261,6 +262,7 @@ def _read_source(
     if head is not None:
         check_reconcile(head, blocks, kind_of(known), report)
         check_optional(head, report)
+        check_backups(head, kind_of(known), report)
     for one in (report, *more.found.values()):
         mistakes += one.mistakes.values()
         questions += one.questions

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema
 
 from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
+from data_platform.backups.database.config import SourceBackups
 from data_platform.catalog.airflow import AirflowConfig
 from data_platform.catalog.rule_line import RuleLine
 from data_platform.catalog.ruled_models import RuledModel
@@ -212,6 +213,11 @@ class SourceSettings(Model):
         description="When counts and checksums of whole tables are compared with the source, which finds deletes"
         ' and silent changes: a cron line in UTC, such as "30 3 * * *". If a source gives no counts and shows deletes only to'
         " a whole read, its tables are read whole then.",
+    )
+    backups: SourceBackups | None = Field(
+        default=None,
+        description="How the source's own database is backed up, into the stores of the environment's `backups`. Only for"
+        " kinds with a server, such as `postgres`.",
     )
 
 

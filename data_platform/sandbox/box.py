@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_platform.errors import SandboxError
+from data_platform.local_postgres import reachable_home
 from data_platform.sandbox.environment import DATABASE, write_environment
-from data_platform.sandbox.install import reachable_home
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.services.process import Services
 from data_platform.sandbox.settings import BULK

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from data_platform.errors import SandboxError
-from data_platform.sandbox.install import HOST, SUPERUSER
+from data_platform.local_postgres import HOST, SUPERUSER
 
 DATABASE = "shop"
 URL_VARIABLE = "SHOP_DATABASE_URL"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from data_platform.errors import SandboxError
-from data_platform.sandbox.install import (
+from data_platform.local_postgres import (
     HOST,
     LOG_START,
     SUPERUSER,

@@ -136,7 +136,9 @@ class Kind:
     ``look_every_seconds``: how often the sensor looks at a source of this kind; more where a look costs part of a
     quota. ``rewrite``, as ``module:function``, takes a file of this kind as it is read and gives it ``Rewritten``, for a kind
     whose files may be written in the words of another tool. ``hook``, as ``module:function``, takes the source's ``Connection`` and
-    gives the ``sources.inbox.hook.Hook`` by which others deliver to it, or None where its connection names none."""
+    gives the ``sources.inbox.hook.Hook`` by which others deliver to it, or None where its connection names none. ``server``, as
+    ``module:function``, takes the source's ``Connection``, the environment, ``source`` and ``url_env`` and gives the
+    ``sources.server_access.ServerAccess`` by which the whole server is backed up; None where there is no such server."""
 
     name: str
     title: str
@@ -150,3 +152,4 @@ class Kind:
     table_keys: type[TableKeys] = TableKeys
     rewrite: str | None = None
     hook: str | None = None
+    server: str | None = None

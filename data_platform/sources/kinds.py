@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from data_platform.sources.inbox.hook import Hook
     from data_platform.sources.looking import Looking, Privacy
     from data_platform.sources.reading import Opening, Reading
+    from data_platform.sources.server_access import ServerAccess
 
 M = TypeVar("M", bound=Model)
 
@@ -71,6 +72,19 @@ def hook_of(kind: str, connection: Connection) -> Hook | None:
     if known is None:
         return None
     found: Hook | None = _function(known)(connection)
+    return found
+
+
+def server_access(
+    kind: str, connection: Connection, environ: Mapping[str, str], *, source: str, url_env: str | None
+) -> ServerAccess:
+    """The server behind ``source``, to be backed up as a whole. ConfigurationError for a kind without one."""
+    known = kind_of(kind)
+    if known.server is None:
+        raise ConfigurationError(
+            f"The source {source!r} is of the kind {known.title}, which has no server that could be backed up."
+        )
+    found: ServerAccess = _function(known.server)(connection, environ, source=source, url_env=url_env)
     return found
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from data_platform.sandbox.install import HOST
+from data_platform.local_postgres import HOST
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import FAST
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from data_platform.sandbox.install import runnable
+from data_platform.local_postgres import runnable
 from data_platform.sandbox.server import BUILTIN_LOCALE, PostgresServer
 from data_platform.sandbox.settings import FAST
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from data_platform import local_postgres as install
 from data_platform.errors import SandboxError
-from data_platform.sandbox import install
 from data_platform.sandbox.server import PostgresServer
 
 pytestmark = pytest.mark.slow

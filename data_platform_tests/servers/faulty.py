@@ -13,7 +13,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from data_platform.sandbox.install import HOST
+from data_platform.local_postgres import HOST
 
 Break = str
 """What happens to a request: ``503`` or ``400 ExpiredToken`` (refused with a status, and with S3's

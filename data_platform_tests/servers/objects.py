@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from data_platform.sandbox.install import HOST, free_port
+from data_platform.local_postgres import HOST, free_port
 from data_platform.stores._remote import Transfer
 from data_platform.stores.gcs.config import GCSStoreConfig
 from data_platform.stores.gcs.store import GCSStore

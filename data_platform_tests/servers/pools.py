@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from data_platform.sandbox.install import HOST, as_user, free_port, unprivileged_user
+from data_platform.local_postgres import HOST, as_user, free_port, unprivileged_user
 from data_platform_tests.servers.processes import running
 
 

@@ -26,7 +26,7 @@ from data_platform.errors import (
     StoreRefused,
     StoreUnreachable,
 )
-from data_platform.sandbox.install import HOST, free_port
+from data_platform.local_postgres import HOST, free_port
 from data_platform.stores import Store
 from data_platform.stores._remote import MB, RemoteStore, Transfer, scratch_base
 from data_platform.stores.gcs.config import GCSStoreConfig

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from data_platform.errors import SandboxError, SourceUnreachable
-from data_platform.sandbox.install import unprivileged_user
+from data_platform.local_postgres import unprivileged_user
 from data_platform.sandbox.server import PostgresServer
 from data_platform_tests import other_postgres
 from data_platform_tests.sync.conftest import Project

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import SandboxError
+from data_platform.local_postgres import HOST, command_line, environment
 from data_platform.private_files import make_private
-from data_platform.sandbox.install import HOST, command_line, environment
 from data_platform.sandbox.services.registry import SERVICES, load
 from data_platform.sandbox.services.service import Place, Service
 from data_platform.sandbox.services.state import State

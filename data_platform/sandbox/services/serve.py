@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_platform.local_postgres import HOST
 from data_platform.private_files import keep_private
-from data_platform.sandbox.install import HOST
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.services.database import Connections
 from data_platform.sandbox.services.faults import Faults

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_platform.sandbox.install import HOST
+from data_platform.local_postgres import HOST
 
 if TYPE_CHECKING:
     import psycopg

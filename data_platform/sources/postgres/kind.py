@@ -15,4 +15,5 @@ KIND = Kind(
     discover="data_platform.sources.postgres.discover:discover_in",
     source_keys=PostgresSourceKeys,
     table_keys=PostgresTableKeys,
+    server="data_platform.sources.postgres.server_access:server_access",
 )

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_platform.sandbox.install import HOST, free_port
+from data_platform.local_postgres import HOST, free_port
 from data_platform.warehouses.bigquery.config import BigQueryConfig
 from data_platform.warehouses.bigquery.exchange import drop_datasets
 from data_platform_tests.servers.processes import running

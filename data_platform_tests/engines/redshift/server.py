@@ -29,7 +29,7 @@ import duckdb
 import psycopg
 from scramp import ScramClient
 
-from data_platform.sandbox.install import HOST
+from data_platform.local_postgres import HOST
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sql import literal
 from data_platform.warehouses.redshift.config import RedshiftConfig

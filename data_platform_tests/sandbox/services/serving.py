@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import uvicorn
 
-from data_platform.sandbox.install import HOST, free_port
+from data_platform.local_postgres import HOST, free_port
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.services.database import Connections
 from data_platform.sandbox.services.faults import Faults
