@@ -59,6 +59,11 @@ class BackupsConfig(BaseModel):
         default_factory=dict,
         description="Further stores that also get every backup, by name: another disk, another provider.",
     )
+    landing: bool = Field(
+        default=True,
+        description="Whether every backup also copies the parts that landed since the last one, so that the landing store can"
+        " be rebuilt from the backup store or from any copy. If not, only its manifests are copied.",
+    )
     retention: Retention = Field(default_factory=Retention, description="How long backups are kept.")
     snapshots: SnapshotSettings | None = Field(
         default=None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from data_platform.backups import names, parquet
 from data_platform.backups.archive import Archive, object_key
 from data_platform.backups.manifest import BackupFile, BackupManifest, BackupObject, BackupTable, LedgerHead
+from data_platform.backups.mirror import Mirrored
 from data_platform.errors import BackupDamaged, DataPlatformError
 from data_platform.landing.part import sha256_of
 from data_platform.warehouses.archive import Archivable, Inventory, StoredTable
@@ -55,11 +56,13 @@ class FileToKeep:
 
 @dataclass(frozen=True)
 class BackupReport:
-    """``failed`` says, by archive, why it did not get this backup. The other archives hold it, and it was read back."""
+    """``failed`` says, by archive, why it did not get this backup. The other archives hold it, and it was read back.
+    ``mirrored`` is what the backup store got of the landing store."""
 
     manifest: BackupManifest
     stored: tuple[str, ...]
     failed: dict[str, DataPlatformError]
+    mirrored: Mirrored = field(default_factory=lambda: Mirrored(()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,194 +1,223 @@
-"""The landing ledger's second copy: every manifest, unchanged, under ``ledger/`` in an archive, and the records in
-quarantine, which stand nowhere else.
+"""The landing store's second copy, unchanged, under ``ledger/`` in an archive: every manifest, every part that is
+current, and the records in quarantine.
 
-Each backup adds the manifests since the last one. Nothing is pruned: the copy is small,
-and a chain with a gap is worthless.
+Each backup adds what landed since the last one. What a redaction erased is erased here too, and what the catalog's
+rule deleted after a whole read of the table (``landing/replaced.py``) is deleted here as well. Manifests are never
+removed: a chain with a gap is worthless.
+
+The hint ``copied.json`` tells up to which batch the parts are here. Without it, all are looked for again.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.manifest import LedgerHead
-from data_platform.errors import BackupDamaged
-from data_platform.landing.keys import manifest_key
+from data_platform.errors import BackupDamaged, PartDamaged, PartExpired
+from data_platform.landing import hint, replaced
+from data_platform.landing.grammar import is_digest, is_number
+from data_platform.landing.keys import hint_key, manifest_key, part_sequence
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.redaction import QUARANTINE, Rewrites
 from data_platform.landing.stored_parts import damage_of, open_part
 from data_platform.stores import Store
+from data_platform.stores.wrapped import PrefixedStore
 from data_platform.tables import TableId
 
 T = TypeVar("T")
 
 PREFIX = "ledger"
+BATCHES_AT_ONCE = 64
 
 
-def mirror(ledger: Ledger, archive: Archive, tables: Iterable[TableId]) -> tuple[LedgerHead, ...]:
-    """Add the manifests of ``tables`` that ``archive`` lacks; returns how far each ledger is then mirrored.
+@dataclass(frozen=True)
+class Mirrored:
+    """``heads`` say how far each table's ledger is mirrored; ``parts`` were copied now, and ``bytes`` of them. ``damaged``
+    are lines about parts that the landing store does not hold as their manifests say, so that they could not be copied."""
 
-    Each manifest is verified when read and read back after it is written. LedgerBroken if
-    the ledger is not the one that was mirrored before.
+    heads: tuple[LedgerHead, ...]
+    parts: int = 0
+    bytes: int = 0
+    damaged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Copied:
+    """The result of one part: its bytes if it was copied, and what is wrong with the one that was to be copied."""
+
+    sequence: int
+    bytes: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A landing store to copy into. ``reader`` wrote nothing, so that it cannot answer from memory."""
+
+    store: Store
+    reader: Store
+
+
+def place_in(archive: Archive) -> Place:
+    return Place(PrefixedStore(archive.open(), PREFIX), PrefixedStore(archive.open(), PREFIX))
+
+
+def mirror(ledger: Ledger, archive: Archive, tables: Sequence[TableId], *, parts: bool = True) -> Mirrored:
+    """Add what ``archive`` lacks of ``tables``: manifests, quarantine, and with ``parts`` the parts.
+
+    Each manifest is verified when read and read back after it is written, each part hashed both times. A damaged part
+    is reported and tried again by the next call; everything else is copied all the same. LedgerBroken if the
+    ledger is not the one that was mirrored before.
     """
-    mirrored = Ledger(_Under(archive.open(), PREFIX))
-    heads = []
-    for table in tables:
-        if ledger.head(table) is None:
+    place = place_in(archive)
+    copies = Ledger(place.store, ledger.environ).ahead_of(tables, states=False)
+    heads, copied = [], list[Copied]()
+    for (from_, table), (to, _) in zip(ledger.ahead_of(tables, states=False), copies, strict=True):
+        if from_.head(table) is None:
             continue
-        known = mirrored.head(table)
-        sequence, digest = (known.sequence, known.digest) if known else (0, None)
-        new = ledger.since(table, sequence, digest)
-        rewrites = ledger.rewrites(table)
-        whole = max((manifest.sequence for manifest in new if manifest.is_whole), default=0)
-        for manifest in new:
-            key = manifest_key(table, manifest.sequence)
-            data = ledger.store.read(key)  # its very bytes, whichever version wrote them
-            if Manifest.from_json(data, key).digest != manifest.digest:
-                raise BackupDamaged(
-                    f"{key} in {ledger.store.url} changed while it was backed up. Run the backup again."
-                )
-            _copy_quarantined(ledger, mirrored, manifest, rewrites, superseded=manifest.sequence < whole)
+        heads.append(_manifests(from_, to, table, archive, place, copied, parts=parts))
+        _follow_rule(from_, archive, place, table)
+    done = [one.bytes for one in copied if one.bytes is not None]
+    damaged = tuple(dict.fromkeys(one.problem for one in copied if one.problem))
+    return Mirrored(tuple(heads), len(done), sum(done), damaged)
+
+
+def _manifests(
+    ledger: Ledger,
+    mirrored: Ledger,
+    table: TableId,
+    archive: Archive,
+    place: Place,
+    copied: list[Copied],
+    *,
+    parts: bool,
+) -> LedgerHead:
+    known = mirrored.head(table)
+    sequence, digest = (known.sequence, known.digest) if known else (0, None)
+    new = ledger.since(table, sequence, digest)
+    rewrites = ledger.rewrites(table)
+    kept = replaced.kept_from(ledger.store, table, ledger.signer)
+    mark = copied_up_to(archive, place, table) if parts else 0
+    found: list[Copied] = []
+    if parts:  # batches that were mirrored before parts were, or whose parts were damaged
+        for manifests in groups(range(max(mark + 1, kept), sequence + 1)):
+            behind = ledger.store.together([partial(ledger.read, table, n) for n in manifests])
+            found += _copy(ledger, place, behind, rewrites, kept, parts=True)
+    for group in groups(new):
+        found += _copy(ledger, place, group, rewrites, kept, parts=parts)
+        for manifest in group:
             for old in _erased(manifest):  # before the manifest: once it is there, nobody comes back
-                mirrored.store.delete(old)
-            mirrored.store.put_new(key, data)
-            if mirrored.store.read(key) != data:
-                raise BackupDamaged(
-                    f"{key} in {archive} does not read back as it was written: another ledger was backed up there"
-                    " before. Give each environment a backup store of its own."
-                )
+                place.store.delete(old)
+            _put_manifest(ledger, place, manifest, archive)
             sequence, digest = manifest.sequence, manifest.digest
-        heads.append(LedgerHead(str(table), sequence, digest or ""))
-    return tuple(heads)
+    damaged = [one.sequence for one in found if one.problem]
+    reached = min(damaged) - 1 if damaged else sequence
+    if parts and reached != mark:
+        fields = {"sequence": reached, "digest": ledger.read(table, reached).digest if reached else ""}
+        hint.write(place.store, hint_key(table, "copied"), fields, archive.signer)
+    copied += found
+    return LedgerHead(str(table), sequence, digest or "")
 
 
-def restore_ledger(archive: Archive, heads: Iterable[LedgerHead], store: Store) -> int:
-    """Put the manifests up to ``heads`` into an empty ``store``; returns their number. ``BackupDamaged``
-    if the mirror does not hold the same chain that the backup was made with."""
-    mirrored = Ledger(_Under(archive.open(), PREFIX))
-    written = 0
-    for head in heads:
-        table = TableId.parse(head.table)
-        before, whole = None, 0
-        quarantined: list[Manifest] = []
-        for sequence in range(1, head.sequence + 1):
-            manifest = mirrored.read(table, sequence)
-            if manifest.previous != before:
-                raise BackupDamaged(
-                    f"The ledger of {table} in {archive} is broken: batch {sequence} does not follow the one before."
-                    " Restore from another copy."
-                )
-            before = manifest.digest
-            whole = sequence if manifest.is_whole else whole
-            quarantined.append(manifest)
-            key = manifest_key(table, sequence)
-            written += store.put_new(key, mirrored.store.read(key))
-        if head.sequence and manifest.digest != head.digest:
-            raise BackupDamaged(
-                f"The ledger of {table} in {archive} is not the one this backup was made with: its batch"
-                f" {head.sequence} differs. Restore from another copy."
-            )
-        rewrites = mirrored.rewrites(table)
-        for manifest in quarantined:
-            _copy_quarantined(
-                mirrored, Ledger(store), manifest, rewrites, superseded=manifest.sequence < whole
-            )
-    return written
+def _put_manifest(ledger: Ledger, place: Place, manifest: Manifest, archive: Archive) -> None:
+    key = manifest_key(manifest.table, manifest.sequence)
+    data = ledger.store.read(key)  # its very bytes, whichever version wrote them
+    if Manifest.from_json(data, key).digest != manifest.digest:
+        raise BackupDamaged(
+            f"{key} in {ledger.store.url} changed while it was backed up. Run the backup again."
+        )
+    place.store.put_new(key, data)
+    if place.store.read(key) != data:
+        raise BackupDamaged(
+            f"{key} in {archive} does not read back as it was written: another ledger was backed up there"
+            " before. Give each environment a backup store of its own."
+        )
 
 
-def _copy_quarantined(
-    here: Ledger, there: Ledger, manifest: Manifest, rewrites: Rewrites, *, superseded: bool
-) -> None:
-    """Each object is hashed when it is read and when it is read back. One that is gone is passed over where it is
-    ``superseded``: a whole read came after it. What a redaction took records from is copied as it is after that, with it."""
-    for part in _quarantined(manifest, rewrites):
-        if superseded and not _is_there(here.store, part):
-            continue
-        with open_part(here, manifest, part) as path, there.store.scratch() as folder:
+def copied_up_to(archive: Archive, place: Place, table: TableId) -> int:
+    """The batch up to which the parts of ``table`` are in the archive; 0 if that is not known."""
+    known = hint.read(place.reader, hint_key(table, "copied"), archive.signer)
+    valid = is_number(known.get("sequence")) and is_digest(known.get("digest"))
+    return int(known["sequence"]) if valid else 0
+
+
+def _copy(
+    from_: Ledger, place: Place, manifests: Iterable[Manifest], rewrites: Rewrites, kept: int, *, parts: bool
+) -> list[Copied]:
+    wanted = [
+        (manifest, part)
+        for manifest in manifests
+        if manifest.sequence >= kept
+        for part in objects_of(manifest, rewrites, parts=parts)
+    ]
+    busiest = max(from_.store, place.store, key=lambda store: store.requests_at_once)
+    return busiest.together([partial(copy_part, from_, place, *one) for one in wanted])
+
+
+def copy_part(from_: Ledger, place: Place, manifest: Manifest, part: Part) -> Copied:
+    """Copy ``part`` where ``place`` lacks it; it is hashed when it is read and when it is read back.
+    ``BackupDamaged`` if ``place`` does not keep what it is given."""
+    if has(place.reader, part):
+        return Copied(manifest.sequence)
+    try:
+        with open_part(from_, manifest, part) as path, place.store.scratch() as folder:
             copied = folder / "object"
             shutil.copyfile(path, copied)
-            there.store.put_file(part.key, copied, sha256=part.sha256)
-            if damage := damage_of(there.store, manifest, part):
-                raise BackupDamaged(damage)
+            place.store.put_file(part.key, copied, sha256=part.sha256)
+    except PartExpired:  # the rule was faster
+        return Copied(manifest.sequence)
+    except PartDamaged as error:
+        return Copied(manifest.sequence, problem=str(error))
+    if damage := damage_of(place.reader, manifest, part):
+        raise BackupDamaged(damage)
+    return Copied(manifest.sequence, part.bytes)
 
 
-def _quarantined(manifest: Manifest, rewrites: Rewrites) -> list[Part]:
-    """The objects of quarantine that came with ``manifest`` and stand."""
+def objects_of(manifest: Manifest, rewrites: Rewrites, *, parts: bool = True) -> list[Part]:
+    """The objects that came with ``manifest`` and are current: those of quarantine and, with ``parts``, its parts."""
     own = [manifest.quarantined] if manifest.quarantined else []
-    parts = manifest.redaction.parts if manifest.redaction else ()
-    own += [part.new for part in parts if part.index == QUARANTINE]
+    own += manifest.parts if parts else ()
+    rewritten = manifest.redaction.parts if manifest.redaction else ()
+    own += [one.new for one in rewritten if parts or one.index == QUARANTINE]
     return [part for part in own if part.key not in rewrites.by_old_key]
 
 
-def _erased(manifest: Manifest) -> list[str]:
-    parts = manifest.redaction.parts if manifest.redaction else ()
-    return [part.old.key for part in parts if part.index == QUARANTINE]
-
-
-def _is_there(store: Store, part: Part) -> bool:
+def has(store: Store, part: Part) -> bool:
+    """Whether ``store`` holds an object of the part's name and size."""
     try:
-        return store.size(part.key) >= 0
+        return store.size(part.key) == part.bytes
     except KeyError:
         return False
 
 
-class _Under:
-    """A store's objects below ``prefix``, as a store."""
+def _erased(manifest: Manifest) -> list[str]:
+    return [part.old.key for part in manifest.redaction.parts] if manifest.redaction else []
 
-    def __init__(self, store: Store, prefix: str) -> None:
-        self._store, self._prefix = store, prefix
-        self.url = f"{store.url}/{prefix}"
-        self.folder = store.folder
-        self.requests_at_once = store.requests_at_once
 
-    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        return self._store.together(calls)
+def _follow_rule(ledger: Ledger, archive: Archive, place: Place, table: TableId) -> None:
+    """Delete what the catalog's rule deleted of the landing store. Only parts before a whole read go, whatever the
+    landing store's hint says: whoever can alter it must not be able to delete here what is still needed."""
+    kept = replaced.kept_from(ledger.store, table, ledger.signer)
+    if kept <= replaced.kept_from(place.reader, table, archive.signer):
+        return
+    if kept > ledger.last(table) or not ledger.read(table, kept).is_whole:
+        return
+    known = hint.read(ledger.store, hint_key(table, "kept"), ledger.signer)
+    hint.write(place.store, hint_key(table, "kept"), known, archive.signer)
+    for key in place.store.list(f"{table}/batches"):
+        sequence = part_sequence(table, key)
+        if sequence is not None and sequence < kept:
+            place.store.delete(key)
 
-    def put_new(self, key: str, data: bytes) -> bool:
-        return self._store.put_new(self._key(key), data)
 
-    def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
-        self._store.put_file(self._key(key), path, sha256=sha256)
-
-    def put_hint(self, key: str, data: bytes) -> None:
-        self._store.put_hint(self._key(key), data)
-
-    def read(self, key: str) -> bytes:
-        return self._store.read(self._key(key))
-
-    def read_range(self, key: str, start: int, length: int) -> bytes:
-        return self._store.read_range(self._key(key), start, length)
-
-    def size(self, key: str) -> int:
-        return self._store.size(self._key(key))
-
-    def written_at(self, key: str) -> datetime | None:
-        return self._store.written_at(self._key(key))
-
-    def list(self, prefix: str, limit: int | None = None) -> list[str]:
-        below = f"{self._prefix}/{prefix}" if prefix else self._prefix
-        return [key.removeprefix(f"{self._prefix}/") for key in self._store.list(below, limit)]
-
-    def delete(self, key: str) -> None:
-        self._store.delete(self._key(key))
-
-    @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
-        with self._store.local(self._key(key)) as path:
-            yield path
-
-    def address(self, key: str) -> str | None:
-        return self._store.address(self._key(key))
-
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        with self._store.scratch() as folder:
-            yield folder
-
-    def _key(self, key: str) -> str:
-        return f"{self._prefix}/{key}"
+def groups(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while group := list(islice(rest, BATCHES_AT_ONCE)):
+        yield group

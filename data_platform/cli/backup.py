@@ -60,11 +60,13 @@ def run(json: JsonOption = False, environment: EnvironmentOption = None, root: R
     if json:
         say_json(
             {
-                "ok": not report.failed,
+                "ok": not report.failed and not report.mirrored.damaged,
                 "id": manifest.id,
                 "tables": len(manifest.tables),
                 "rows": manifest.rows,
                 "bytes": manifest.bytes,
+                "landing": {"parts": report.mirrored.parts, "bytes": report.mirrored.bytes},
+                "damaged": list(report.mirrored.damaged),
                 "stored": list(report.stored),
                 "failed": {name: error_fields(error) for name, error in report.failed.items()},
             }
@@ -75,9 +77,13 @@ def run(json: JsonOption = False, environment: EnvironmentOption = None, root: R
                 f"{manifest.id}: {plural(len(manifest.tables), 'table')}, {manifest.rows:,} rows,"
                 f" {size(manifest.bytes)}, verified in {archive(platform, name)}"
             )
+        mirrored = report.mirrored
+        say(f"{plural(mirrored.parts, 'new part')} of the landing store copied, {size(mirrored.bytes)}")
+        for line in mirrored.damaged:
+            say_error(f"Not copied: {line}")
         for name, error in report.failed.items():
             say_error(f"The copy {name}: {error}")
-    if report.failed:
+    if report.failed or report.mirrored.damaged:
         raise typer.Exit(BackupError.exit_code)
 
 

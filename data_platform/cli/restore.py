@@ -15,7 +15,8 @@ from data_platform.cli.options import (
     open_project,
     output,
 )
-from data_platform.cli.output import plural, progress, say, say_json, size
+from data_platform.cli.output import plural, progress, say, say_error, say_json, size
+from data_platform.errors import BackupDamaged
 
 app = typer.Typer(name="restore", help="Restore a backup and prove it equal.", no_args_is_help=True)
 
@@ -92,15 +93,30 @@ def files(
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Restore what was backed up together with the warehouse: the landing ledger and Dagster's storage."""
+    """Restore what was backed up together with the warehouse: the landing store and Dagster's storage."""
     output(into, "--into", folder=True)
     platform = open_project(root, environment)
     from data_platform.sync.backup import restore_beside
 
-    count = restore_beside(platform, from_, into, copy=copy)
+    count, ledger = restore_beside(platform, from_, into, copy=copy)
     if json:
-        say_json({"ok": True, "files": count, "into": str(into)})
+        say_json(
+            {
+                "ok": not ledger.damaged,
+                "files": count,
+                "manifests": ledger.manifests,
+                "parts": ledger.parts,
+                "bytes": ledger.bytes,
+                "damaged": list(ledger.damaged),
+                "into": str(into),
+            }
+        )
     else:
         say(
-            f"{plural(count, 'file')} restored into {into}: the ledger under ledger/, Dagster's under instance/."
+            f"{plural(count, 'file')} of Dagster's restored into {into}/instance; {plural(ledger.manifests, 'manifest')}"
+            f" and {plural(ledger.parts, 'part')} of the landing store ({size(ledger.bytes)}) into {into}/ledger."
         )
+        for line in ledger.damaged:
+            say_error(line)
+    if ledger.damaged:
+        raise typer.Exit(BackupDamaged.exit_code)

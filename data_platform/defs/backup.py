@@ -98,7 +98,7 @@ def _backup_asset(
         pool=slot,
         group_name=GROUP,
         kinds={"parquet"},
-        description="Every table, view and comment of the warehouse, the landing ledger, and Dagster's own storage, in"
+        description="Every table, view and comment of the warehouse, the landing store, and Dagster's own storage, in"
         " the backup store and its copies. Each object was read back. Only today's can be made.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=config.max_age_hours)),
     )
@@ -126,6 +126,8 @@ def _backup_asset(
                 "rows": manifest.rows,
                 "bytes": manifest.bytes,
                 "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
+                "landing_parts": report.mirrored.parts,
+                "landing_bytes": report.mirrored.bytes,
                 "stored": shown.lines("archive", where),
                 "removed" if config.retention.apply else "would_be_removed": dg.MetadataValue.json(expired),
                 **taken,
@@ -136,6 +138,13 @@ def _backup_asset(
                 f"The backup was made, but these copies failed: {', '.join(report.failed)}.",
                 metadata={name: str(error) for name, error in report.failed.items()},
                 allow_retries=any(error.retryable for error in report.failed.values()),
+            )
+        if report.mirrored.damaged:
+            raise dg.Failure(
+                f"The backup was made without parts of the landing store that are damaged there: {report.mirrored.damaged[0]}"
+                " `data-platform verify --heal` puts back what another copy holds.",
+                metadata={"damage": shown.lines("damage", report.mirrored.damaged)},
+                allow_retries=False,
             )
 
     return warehouse

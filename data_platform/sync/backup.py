@@ -14,8 +14,9 @@ from data_platform.backups import restore as restoring
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import PRIMARY, BackupsConfig
 from data_platform.backups.export import BackupReport, FileToKeep, Progress, export, store
+from data_platform.backups.landing import RestoredLedger, restore_ledger
 from data_platform.backups.manifest import backup_id, made_at
-from data_platform.backups.mirror import mirror, restore_ledger
+from data_platform.backups.mirror import mirror
 from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
@@ -86,18 +87,20 @@ def make_backup(
     """Back up the warehouse, the ledger and Dagster's storage into every archive.
 
     The warehouse is held while its tables are written to a scratch folder, and released
-    before anything is sent. A copy that fails is in the report and raises nothing.
+    before anything is sent. A copy that fails is in the report and raises nothing, and so are parts in the landing store
+    that are damaged and could not be copied.
     """
     everywhere, bounded = archives(platform), _bounded(platform)  # refused before anything is written
     platform.signer.ready()
     now = platform.clock()
     id_ = backup_id(now, uuid.uuid4().hex)
     tables = platform.catalog.table_ids()
-    ledger = mirror(platform.ledger, everywhere[0], tables)
+    parts = settings(platform).landing
+    mirrored = mirror(platform.ledger, everywhere[0], tables, parts=parts)
     failed: dict[str, DataPlatformError] = {}
     for one in everywhere[1:]:
         try:
-            mirror(platform.ledger, one, tables)
+            mirror(platform.ledger, one, tables, parts=parts)
         except DataPlatformError as error:
             failed[one.name] = error
     with everywhere[0].store.scratch() as folder:
@@ -108,12 +111,12 @@ def make_backup(
             exported,
             files,
             [one for one in everywhere if one.name not in failed],
-            ledger=ledger,
+            ledger=mirrored.heads,
             id_=id_,
             environment=platform.environment.name,
             created_at=now,
         )
-    return BackupReport(report.manifest, report.stored, {**failed, **report.failed})
+    return replace(report, failed={**failed, **report.failed}, mirrored=mirrored)
 
 
 def prunable(platform: Platform) -> dict[str, list[str]]:
@@ -166,15 +169,17 @@ def restore_warehouse(
     )
 
 
-def restore_beside(platform: Platform, which: str, into: Path, *, copy: str = PRIMARY) -> int:
-    """The ledger and Dagster's storage, into a new folder: ``ledger/`` is a landing store without its
-    parts, ``instance/`` what Dagster keeps. Returns the files written."""
+def restore_beside(
+    platform: Platform, which: str, into: Path, *, copy: str = PRIMARY
+) -> tuple[int, RestoredLedger]:
+    """The landing store and Dagster's storage, into a new folder: ``ledger/`` is a landing store, ``instance/`` what
+    Dagster keeps. Returns the number of files written there, and what was restored of the landing store."""
     from data_platform.stores.kinds import in_folder
 
     chosen = archive(platform, copy)
     manifest = chosen.chosen(which)
     files = restoring.restore_files(chosen, manifest, into)
-    return files + restore_ledger(chosen, manifest.ledger, in_folder(into / "ledger"))
+    return files, restore_ledger(chosen, manifest.ledger, in_folder(into / "ledger"), platform.environ)
 
 
 def hold_drills(platform: Platform) -> list[RestoreReport]:

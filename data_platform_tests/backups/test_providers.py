@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from data_platform.backups.archive import Archive
+from data_platform.backups.landing import restore_ledger
 from data_platform.backups.manifest import BackupObject
-from data_platform.backups.mirror import mirror, restore_ledger
+from data_platform.backups.mirror import mirror
 from data_platform.backups.restore import restore
 from data_platform.errors import BackupDamaged, LedgerBroken
 from data_platform.landing.ledger import Ledger
@@ -80,7 +81,7 @@ def test_the_ledger_is_mirrored_by_what_is_new(
 ) -> None:
     ledger = Ledger(LocalStore(tmp_path / "landing"))
     made = grow(ledger, 3)
-    (head,) = mirror(ledger, remote, [TABLE, TableId("shop", "nothing")])
+    (head,) = mirror(ledger, remote, [TABLE, TableId("shop", "nothing")]).heads
     assert (head.table, head.sequence, head.digest) == (str(TABLE), 3, made[-1].digest)
     made += grow(ledger, 1)
     put: list[str] = []
@@ -91,11 +92,11 @@ def test_the_ledger_is_mirrored_by_what_is_new(
         return put_new(store, key, data)
 
     monkeypatch.setattr(type(remote.store), "put_new", counting)
-    (head,) = mirror(ledger, remote, [TABLE])
+    (head,) = mirror(ledger, remote, [TABLE]).heads
     assert len(put) == 1 and head.sequence == 4
 
     back = LocalStore(tmp_path / "back")
-    assert restore_ledger(remote, [head], back) == 4
+    assert restore_ledger(remote, [head], back).manifests == 4
     assert [m.digest for m in Ledger(back).since(TABLE, 0)] == [m.digest for m in made]
     with pytest.raises(BackupDamaged, match="is not the one this backup was made with"):
         restore_ledger(remote, [replace(head, digest="0" * 64)], LocalStore(tmp_path / "wrong"))

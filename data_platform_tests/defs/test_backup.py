@@ -75,7 +75,8 @@ def test_the_day_is_backed_up_drilled_and_watched(project: Project, monkeypatch:
     backup.restore_warehouse(platform, TODAY, project.root / ".data/warehouse.duckdb", replace=True)
     assert project.sync("orders", "users", checks=False).success
     ledger = project.root / "restored"
-    backup.restore_beside(platform, "latest", ledger)
+    _, restored = backup.restore_beside(platform, "latest", ledger)
+    assert restored.parts == made["landing_parts"] >= 2 and restored.damaged == ()
     assert sorted(p.name for p in ledger.iterdir()) == ["instance", "ledger"]
     runs = next((ledger / "instance").rglob("runs.db"))
     with sqlite3.connect(runs) as connection:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from data_platform.backups.archive import Archive
-from data_platform.backups.mirror import mirror, restore_ledger
+from data_platform.backups.landing import restore_ledger
+from data_platform.backups.mirror import mirror
 from data_platform.cli.app import run
 from data_platform.errors import BatchConflict, ConfigurationError, SchemaDrift
 from data_platform.landing import quarantine
@@ -265,7 +266,7 @@ def test_a_person_is_erased_from_every_batch_and_its_copy(
     assert [one.record.reason for _, one in shown(platform, ITEMS, 1, 9)][0::2] == ["erased on request"] * 2
     assert len(list((world.root / "landing").rglob("quarantine*.parquet"))) == 2, "the old objects are gone"
     sound(world)
-    heads = mirror(ledger, archive, [ITEMS])
+    heads = mirror(ledger, archive, [ITEMS]).heads
     assert len(list((tmp_path / "archive").rglob("quarantine*.parquet"))) == 2, "in the copy too"
     back = Ledger(LocalStore(tmp_path / "back"), platform.environ)
     restore_ledger(archive, heads, back.store)

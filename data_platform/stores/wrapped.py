@@ -1,0 +1,88 @@
+"""Stores over another store: all objects below a prefix, or with other bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from data_platform.stores import Store
+
+T = TypeVar("T")
+
+
+class WrappedStore:
+    """Passes everything on to ``store``, under the key that ``_key`` makes of each key."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.url = store.url
+        self.requests_at_once = store.requests_at_once
+
+    @property
+    def folder(self) -> Path:
+        return self._store.folder
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        return self._store.together(calls)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        return self._store.put_new(self._key(key), data)
+
+    def put_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        self._store.put_file(self._key(key), path, sha256=sha256)
+
+    def put_hint(self, key: str, data: bytes) -> None:
+        self._store.put_hint(self._key(key), data)
+
+    def read(self, key: str) -> bytes:
+        return self._store.read(self._key(key))
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self._store.read_range(self._key(key), start, length)
+
+    def size(self, key: str) -> int:
+        return self._store.size(self._key(key))
+
+    def written_at(self, key: str) -> datetime | None:
+        return self._store.written_at(self._key(key))
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        return self._store.list(prefix, limit)
+
+    def delete(self, key: str) -> None:
+        self._store.delete(self._key(key))
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        with self._store.local(self._key(key)) as path:
+            yield path
+
+    def address(self, key: str) -> str | None:
+        return self._store.address(self._key(key))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with self._store.scratch() as folder:
+            yield folder
+
+    def _key(self, key: str) -> str:
+        return key
+
+
+class PrefixedStore(WrappedStore):
+    """A store's objects below ``prefix``, as a store."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        super().__init__(store)
+        self._prefix = prefix
+        self.url = f"{store.url}/{prefix}"
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        below = f"{self._prefix}/{prefix}" if prefix else self._prefix
+        return [key.removeprefix(f"{self._prefix}/") for key in self._store.list(below, limit)]
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}/{key}"
