@@ -22,11 +22,12 @@ from data_platform.defs.failing_rows import ToKeep
 from data_platform.defs.last_records import newest_of_run
 from data_platform.defs.names import COMPLETE, NOT_EVALUATED, QUARANTINE, raw_key
 from data_platform.errors import DataPlatformError
-from data_platform.quality.checking import CheckKind, LapsingKind
+from data_platform.landing.manifest import Manifest
+from data_platform.quality.checking import CheckKind, LapsingKind, Subject
 from data_platform.quality.checking import CheckResult as KindResult
 from data_platform.quality.completeness import CompletenessReport
 from data_platform.quality.evaluate import RuleResult, evaluate, raw_relation
-from data_platform.quality.evaluated import Evaluated, sentence
+from data_platform.quality.evaluated import Evaluated, arrived, sentence
 from data_platform.quality.failures import Findings, query_for, stale
 from data_platform.quality.kinds import wanted
 from data_platform.quality.rules import Rule
@@ -132,10 +133,11 @@ def check_results(
     *,
     loaded: bool,
     to_keep: list[ToKeep],
+    newest: Callable[[], Manifest | None] = lambda: None,
 ) -> Iterator[dg.AssetCheckResult]:
     """A result for every selected check of ``table`` that the warehouse answers. ``loaded`` says whether it
     holds the table. A check that cannot be evaluated fails. Into ``to_keep`` goes what the rules found, if ``quality.failures``
-    holds something else."""
+    holds something else. ``newest`` asks the ledger for the table's newest batch."""
     selected = [name for name in selected if name not in _OF_THE_LEDGER]
     rules = [rule for rule in table.rules if rule.name in selected]
     if not loaded:
@@ -146,9 +148,10 @@ def check_results(
         yield from _guarded(
             table, [rule.name for rule in rules], lambda: _rule_results(table, rules, warehouse, to_keep)
         )
+    subject = Subject.raw(table.id, lambda: arrived(newest()))
     for kind, settings in wanted(table.checks):
         if kind.name in selected:
-            evaluated = partial(kind.evaluate, warehouse, table.id, settings, now)
+            evaluated = partial(kind.evaluate, warehouse, subject, settings, now)
             yield from _guarded(table, [kind.name], partial(_evaluated, table, kind, evaluated, to_keep))
 
 

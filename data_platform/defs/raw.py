@@ -164,6 +164,7 @@ def _run(
                     platform.clock(),
                     loaded=table.id in loaded,
                     to_keep=to_keep,
+                    newest=partial(platform.ledger.head, table.id),
                 )
     keep_rows(context.log, platform, to_keep)
     # checks that this run does not evaluate keep their last result

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from data_platform.quality.calendars import Place
-from data_platform.quality.checking import CheckResult
-from data_platform.tables import TableId
+from data_platform.quality.checking import CheckResult, Subject
+from data_platform.quality.measures import Asked
+from data_platform.quality.rules.sql import value_columns
 from data_platform.warehouses import Warehouse
-from data_platform.yaml_fields import ColumnName, Model
+from data_platform.yaml_fields import ColumnName, Frozen, FrozenDict, Model
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _value(text: str) -> str:
+    value_columns(text)
+    return text
 
 
 class AnomaliesSettings(Model):
@@ -32,6 +41,22 @@ class AnomaliesSettings(Model):
         description="Columns whose share of NULLs, number of different values and, of numbers, sum and mean are judged"
         " too. The number of rows always is.",
     )
+    computed: Annotated[Mapping[Name, Annotated[str, AfterValidator(_value)]], Frozen] = Field(
+        default_factory=FrozenDict,
+        max_length=20,
+        description="Values that are computed from each row, by the name of the figure: `{revenue: quantity * unit_price}`, in DuckDB's SQL. They"
+        " are judged as number columns are.",
+    )
+    quantiles: tuple[Share, ...] = Field(
+        default=(),
+        max_length=10,
+        description="The quantiles of numbers that are judged too: 0.5 is the median, 0 the smallest and 1 the largest value. Default: none.",
+    )
+    batches: bool = Field(
+        default=False,
+        description="Whether the size of each batch in rows and bytes, and its time of arrival, are judged too. They come from the ledger."
+        " Default false; a dbt model has no batches.",
+    )
     holidays: Place | None = Field(
         default=None,
         description="Country, or country and region, whose public holidays are known to differ: GB, or DE-BY.",
@@ -46,33 +71,50 @@ class AnomaliesSettings(Model):
         description="How many days an alarm stays open if nobody answers it and the data stays as it is. Default 7.",
     )
 
+    @model_validator(mode="after")
+    def _apart(self) -> AnomaliesSettings:
+        if both := [name for name in self.computed if name in self.columns]:
+            raise ValueError(
+                f"names {both[0]} both under `columns` and under `computed`; give the computed value another name"
+            )
+        return self
+
+    @property
+    def asked(self) -> Asked:
+        return Asked(self.columns, self.computed, self.quantiles)
+
 
 class Anomalies:
     """``quality.checking.CheckKind``."""
 
     name = "anomalies"
     model = AnomaliesSettings
-    description = (
-        "A check that rows, NULLs, different values, sums and means are as the table's past lets expect."
-    )
+    description = "A check that rows, NULLs, different values, sums, means and quantiles are as the table's past lets expect."
     severity: Literal["error", "warn"] = "warn"
+    of_models = True
     why_clear = "its values are counted and summed"
 
     def columns(self, settings: AnomaliesSettings) -> Mapping[str, str]:
         named = {"by": settings.by} if settings.by is not None else {}
-        return named | {f"columns.{number}": column for number, column in enumerate(settings.columns)}
+        named |= {f"columns.{number}": column for number, column in enumerate(settings.columns)}
+        return named | {
+            f"computed.{name}.{column}": column
+            for name, text in settings.computed.items()
+            for column in value_columns(text)
+        }
 
     def times(self, settings: AnomaliesSettings) -> Collection[str]:
         return (settings.by,) if settings.by is not None else ()
 
     def says(self, settings: AnomaliesSettings, code: Callable[[str], str]) -> str:
-        of = f", and the values of {', '.join(map(code, settings.columns))}," if settings.columns else ""
+        values = (*settings.columns, *settings.computed)
+        of = f", and the values of {', '.join(map(code, values))}," if values else ""
         when = f"each day of {code(settings.by)}" if settings.by is not None else "each load"
         return f"The rows of {when}{of} are as its past lets expect."
 
     def evaluate(
-        self, warehouse: Warehouse, table: TableId, settings: AnomaliesSettings, now: datetime
+        self, warehouse: Warehouse, subject: Subject, settings: AnomaliesSettings, now: datetime
     ) -> CheckResult:
         from data_platform.quality.judged import evaluate
 
-        return evaluate(warehouse, table, settings, now)
+        return evaluate(warehouse, subject, settings, now)

@@ -14,9 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from data_platform.quality.calendars import Place, public_holidays
-from data_platform.quality.checking import CheckResult, stopped
-from data_platform.quality.newest import holds_days, read_at
-from data_platform.tables import TableId
+from data_platform.quality.checking import CheckResult, Subject, stopped
+from data_platform.quality.newest import holds_days
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
 from data_platform.words import plural
@@ -108,6 +107,7 @@ class Arrives:
     model = ArrivesSettings
     description = "A check that each expected day has its rows by a deadline, on the days of a calendar."
     severity: Literal["error", "warn"] = "error"
+    of_models = True
     why_clear = "its days are counted"
 
     def columns(self, settings: ArrivesSettings) -> Mapping[str, str]:
@@ -123,14 +123,14 @@ class Arrives:
         )
 
     def evaluate(
-        self, warehouse: Warehouse, table: TableId, settings: ArrivesSettings, now: datetime
+        self, warehouse: Warehouse, subject: Subject, settings: ArrivesSettings, now: datetime
     ) -> CheckResult:
-        days = counted(warehouse, table, settings, now)
+        days = counted(warehouse, subject, settings, now)
         due = [one for one in days if one.deadline <= now]
         late = [one for one in due if one.rows < settings.rows_min]
         facts: dict[str, Any] = {"days_due": len(due), "days_missing": len(late)}
         if late:
-            return _missing(settings, [one.day for one in late], facts, read_at(warehouse, table))
+            return _missing(settings, [one.day for one in late], facts, subject.read_at(warehouse))
         next_ = min(one.deadline for one in days if one.rows < settings.rows_min)
         text = f"{plural(len(due), 'expected day')} of `{settings.column}` had rows in time."
         return CheckResult(True, text, facts, next_.isoformat())
@@ -152,17 +152,19 @@ def expected(settings: ArrivesSettings, now: datetime) -> Iterator[date]:
             yield day
 
 
-def counted(warehouse: Warehouse, table: TableId, settings: ArrivesSettings, now: datetime) -> Sequence[Day]:
+def counted(
+    warehouse: Warehouse, subject: Subject, settings: ArrivesSettings, now: datetime
+) -> Sequence[Day]:
     """The rows of each expected day around ``now``, in one scan; without days before the table's first row."""
     days = list(expected(settings, now))
     dialect = warehouse.dialect
-    zone = UTC if holds_days(warehouse, table, settings.column) else settings.zone
+    zone = UTC if holds_days(warehouse, subject, settings.column) else settings.zone
     bounds = [(_micros(day, zone), _micros(day + timedelta(1), zone)) for day in days]
     instant = dialect.micros(dialect.quote(settings.column))
     counts = ", ".join(dialect.count_where(f"moment >= {start} AND moment < {end}") for start, end in bounds)
     rows = warehouse.query(
         f"SELECT min(moment), {counts} FROM (SELECT {instant} AS moment"
-        f" FROM {relation(dialect, table.raw_schema, table.table)}) AS found"
+        f" FROM {relation(dialect, subject.schema, subject.name)}) AS found"
     ).rows[0]
     first, found = rows[0], zip(days, bounds, rows[1:], strict=True)
     return [

@@ -1,7 +1,7 @@
 """What a kind of check promises: one module a kind beside this one, one line a kind in ``kinds.py``.
 
-A check that is no rule has a block of its own in a table's block of the catalog, under the kind's name. It is evaluated after
-each load and is an asset check of that name.
+A check that is no rule has a block of its own in the block of a table, or of a dbt model, under the kind's name. It is evaluated
+after each load or build and is an asset check of that name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
@@ -17,6 +17,54 @@ from data_platform.warehouses.journal import JournalTable, Row, Where, keep
 from data_platform.yaml_fields import Model
 
 Fact = str | int | float | bool | None
+
+
+class Arrived(NamedTuple):
+    """The newest batch of a table as it landed. ``at``: when the source was read, in UTC; ``whole``: all of the table was read,
+    not what had changed."""
+
+    batch_id: str
+    rows: int
+    bytes: int
+    at: datetime
+    whole: bool
+
+
+def _nothing() -> Arrived | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A relation of the warehouse that is checked: a raw table or a dbt model. ``table`` is the raw table whose loads are recorded, None for a
+    model. ``build`` says which build of a model it is. ``arrived`` asks the ledger for the newest batch; only a check that
+    needs it calls it."""
+
+    schema: str
+    name: str
+    table: TableId | None = None
+    build: str | None = None
+    arrived: Callable[[], Arrived | None] = field(default=_nothing, compare=False)
+
+    @classmethod
+    def raw(cls, table: TableId, arrived: Callable[[], Arrived | None] = _nothing) -> Subject:
+        return cls(table.raw_schema, table.table, table, arrived=arrived)
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    def version(self, warehouse: Warehouse) -> str | None:
+        """What tells its newest load or build from the ones before; None if that is not recorded."""
+        if self.table is None:
+            return self.build
+        loaded = warehouse.loaded(self.table)
+        return loaded.batch_id if loaded else None
+
+    def read_at(self, warehouse: Warehouse) -> datetime | None:
+        """When its source was read last; None if that is not known."""
+        at = warehouse.reads().get(self.table) if self.table is not None else None
+        return datetime.fromisoformat(at) if at else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +112,10 @@ class CheckKind(Protocol):
     @property
     def severity(self) -> Literal["error", "warn"]: ...
 
+    @property
+    def of_models(self) -> bool:
+        """Whether a dbt model may have it too."""
+
     def columns(self, settings: Any) -> Mapping[str, str]:
         """By key of the block, the column that it names. Each must exist and land in clear."""
 
@@ -77,8 +129,8 @@ class CheckKind(Protocol):
     def says(self, settings: Any, code: Callable[[str], str]) -> str:
         """What is true while the check passes, a sentence. Names stand in ``code``."""
 
-    def evaluate(self, warehouse: Warehouse, table: TableId, settings: Any, now: datetime) -> CheckResult:
-        """Ask the raw table, by the warehouse's dialect. A DataPlatformError is a check that fails."""
+    def evaluate(self, warehouse: Warehouse, subject: Subject, settings: Any, now: datetime) -> CheckResult:
+        """Ask the relation, by the warehouse's dialect. A DataPlatformError is a check that fails."""
 
 
 @runtime_checkable

@@ -11,8 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_platform.quality.checking import CheckResult
-from data_platform.tables import TableId
+from data_platform.quality.checking import CheckResult, Subject
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
 from data_platform.words import plural
@@ -48,6 +47,7 @@ class Delivered:
     model = DeliveredSettings
     description = "A check that every event that is known was delivered."
     severity: Literal["error", "warn"] = "warn"
+    of_models = False
     why_clear = "its values are compared"
 
     def columns(self, settings: DeliveredSettings) -> Mapping[str, str]:
@@ -63,7 +63,7 @@ class Delivered:
         )
 
     def evaluate(
-        self, warehouse: Warehouse, table: TableId, settings: DeliveredSettings, now: datetime
+        self, warehouse: Warehouse, subject: Subject, settings: DeliveredSettings, now: datetime
     ) -> CheckResult:
         dialect = warehouse.dialect
         event, received = dialect.quote(settings.event), dialect.quote(settings.received)
@@ -73,7 +73,7 @@ class Delivered:
         seen = (
             f"SELECT {event} AS event, {created} AS created, count({received}) AS times,"
             f" {first} AS first"
-            f" FROM {relation(dialect, table.raw_schema, table.table)} GROUP BY {event}"
+            f" FROM {relation(dialect, subject.schema, subject.name)} GROUP BY {event}"
             f" HAVING {created} >= {at - int(settings.days * _DAY)}"
         )
         allowed = int(settings.within_minutes * _MINUTE)

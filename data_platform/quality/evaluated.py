@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from data_platform.errors import DataPlatformError
-from data_platform.quality.checking import CheckResult
+from data_platform.landing.manifest import Manifest
+from data_platform.quality.checking import Arrived, CheckResult, Subject
 from data_platform.quality.evaluate import RuledTable, RuleResult, evaluate, raw_relation
 from data_platform.quality.failures import keep_failures
 from data_platform.quality.kinds import wanted
@@ -38,13 +39,24 @@ class Evaluated:
         return [result for result in self.rules if not result.passed]
 
 
-def evaluate_table(warehouse: Warehouse, table: CheckedTable, now: datetime) -> Evaluated:
-    """Evaluate every rule of ``table`` and the age of its newest data. Rules that cannot be evaluated raise nothing."""
-    at = now.isoformat(timespec="seconds")
+def arrived(batch: Manifest | None) -> Arrived | None:
+    """What came with a batch; None if it is one of chosen slices or without data."""
+    if batch is None or batch.kind != "data" or batch.operation == "slice":
+        return None
+    at = datetime.fromisoformat(batch.snapshot.taken_at)
+    return Arrived(batch.batch_id, batch.rows, batch.bytes, at, batch.operation == "refresh")
+
+
+def evaluate_table(
+    warehouse: Warehouse, table: CheckedTable, now: datetime, newest: Manifest | None = None
+) -> Evaluated:
+    """Evaluate every rule and every other check of ``table``; ``newest`` is its batch that was loaded last. Rules that cannot be
+    evaluated raise nothing."""
+    at, subject = now.isoformat(timespec="seconds"), Subject.raw(table.id, lambda: arrived(newest))
     try:
         rules = tuple(evaluate(warehouse, table))
         checks = {
-            kind.name: kind.evaluate(warehouse, table.id, settings, now)
+            kind.name: kind.evaluate(warehouse, subject, settings, now)
             for kind, settings in wanted(table.checks)
         }
     except DataPlatformError as error:

@@ -1,31 +1,27 @@
-"""Judges the newest figures of a table by its own past: ``anomaly/`` decides, this measures and remembers.
+"""Judges the newest figures of a relation by its own past: ``histories.py`` gives them, ``anomaly/`` decides, this remembers.
 
 With ``by``, the figures are those of each day of the data, so the history is there at once and a backfill changes nothing of
-another day. Without it they are those of the whole table at each load, kept in ``quality.metrics``.
+another day. Without it they are those of the whole relation at each load or build, kept in ``quality.metrics``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from data_platform.quality.anomalies import AnomaliesSettings
-from data_platform.quality.anomaly.detector import Candidate, judge_many
+from data_platform.quality.anomaly.detector import judge_many
 from data_platform.quality.anomaly.seasons import NO_CALENDAR, Calendar
-from data_platform.quality.anomaly.series import Answer, Kind, Point, Series
 from data_platform.quality.anomaly.verdict import Verdict, spoken
-from data_platform.quality.checking import CheckResult, Entry
-from data_platform.quality.measures import Measure, Measured, measure_days, measure_whole
-from data_platform.quality.verdicts import METRICS, VERDICTS, answers, id_of, recorded
-from data_platform.tables import TableId
+from data_platform.quality.checking import CheckResult, Entry, Subject
+from data_platform.quality.histories import figures
+from data_platform.quality.verdicts import VERDICTS, answers
 from data_platform.warehouses import Warehouse
-from data_platform.warehouses.journal import Row, Value, read
+from data_platform.warehouses.journal import Row, read
 from data_platform.words import plural
 
-HISTORY_DAYS = 400
-"""A year and a month, so that last year's holidays and the month's end are seen."""
 PLOTS = 3
 ALARMS_KEPT = 500
 
@@ -44,22 +40,18 @@ class _Judged:
         return self.verdict.status == "alarm" and self.answer != "accepted"
 
 
-def evaluate(warehouse: Warehouse, table: TableId, settings: AnomaliesSettings, now: datetime) -> CheckResult:
-    label = table.raw_name
+def evaluate(
+    warehouse: Warehouse, subject: Subject, settings: AnomaliesSettings, now: datetime
+) -> CheckResult:
+    label = subject.label
     said = {id_: str(row["answer"]) for id_, row in answers(warehouse, label).items()}
-    kept: tuple[Entry, ...] = ()
-    if settings.by is not None:
-        candidates = _by_day(warehouse, table, settings, now, said)
-    else:
-        candidates, kept = _by_load(warehouse, table, settings, now, said)
-    verdicts = judge_many([candidate for _, candidate in candidates], _calendar(settings))
+    found = figures(warehouse, subject, settings, now, said)
+    verdicts = judge_many([candidate for _, candidate in found.candidates], _calendar(settings))
     judged = [
-        _Judged(id_, series.name, verdict, said.get(id_, ""))
-        for (id_, series), verdict in zip(
-            ((id_, candidate.history) for id_, candidate in candidates), verdicts, strict=True
-        )
+        _Judged(id_, candidate.history.name, verdict, said.get(id_, ""))
+        for (id_, candidate), verdict in zip(found.candidates, verdicts, strict=True)
     ]
-    return _result(judged, (*kept, _entry(warehouse, label, judged, now)))
+    return _result(judged, (*found.to_keep, _entry(warehouse, label, judged, now)))
 
 
 def _calendar(settings: AnomaliesSettings) -> Calendar:
@@ -67,93 +59,6 @@ def _calendar(settings: AnomaliesSettings) -> Calendar:
         return NO_CALENDAR
     country, _, region = settings.holidays.partition("-")
     return Calendar(country, region)
-
-
-def _by_day(
-    warehouse: Warehouse,
-    table: TableId,
-    settings: AnomaliesSettings,
-    now: datetime,
-    said: Mapping[str, str],
-) -> list[tuple[str, Candidate]]:
-    """The days that ended lately, each with the days before it."""
-    assert settings.by is not None
-    last = (now.astimezone(UTC) - timedelta(hours=settings.settle_hours)).date() - timedelta(1)
-    measured = measure_days(
-        warehouse, table, settings.by, settings.columns, last - timedelta(HISTORY_DAYS), last
-    )
-    label = table.raw_name
-    found = []
-    for series in _daily(measured, label, said):
-        for point in series.points[-settings.open_days :]:
-            id_ = id_of(label, series.name, point.at.isoformat())
-            found.append((id_, Candidate(series, Point(point.at, point.value))))
-    return found
-
-
-def _daily(measured: Measured, label: str, said: Mapping[str, str]) -> Iterable[Series]:
-    days = sorted(measured.days)
-    for measure in measured.days[days[-1]] if days else ():
-        values = [measured.days[day].get(measure) for day in days]
-        points = [_point(label, measure.label, day, value, said) for day, value in zip(days, values, strict=True)]  # fmt: skip
-        yield Series(measure.label, _kind(measure, values), points)
-
-
-def _by_load(
-    warehouse: Warehouse,
-    table: TableId,
-    settings: AnomaliesSettings,
-    now: datetime,
-    said: Mapping[str, str],
-) -> tuple[list[tuple[str, Candidate]], tuple[Entry, ...]]:
-    """The newest load with those before it, and its figures if they are not kept yet."""
-    label, loaded = table.raw_name, warehouse.loaded(table)
-    batch, day = (loaded.batch_id if loaded else ""), now.astimezone(UTC).date()
-    kept = recorded(warehouse, label)
-    before = [row for row in kept if row["batch_id"] != batch]
-    known = next((row for row in kept if row["batch_id"] == batch), None)
-    if known is not None:  # evaluated again, maybe on a later day: it is the same load
-        day = date.fromisoformat(str(known["day"]))
-    values = dict(measure_whole(warehouse, table, settings.columns).whole)
-    rows = [row for row in before if row["metric"] == "rows"]
-    if rows:
-        values[Measure("rows_added")] = (values[Measure("rows")] or 0.0) - _number(rows[-1]["figure"])
-    found = []
-    for measure, value in values.items():
-        past = [one for one in before if (one["metric"], one["column_name"] or "") == measure]
-        points = [
-            _point(
-                label, measure.label, date.fromisoformat(str(one["day"])), _figure(one), said, str(one["batch_id"])
-            )
-            for one in past
-        ]  # fmt: skip
-        kind = _kind(measure, [*(point.value for point in points), value])
-        series = Series(measure.label, kind, points, rhythm="load")
-        found.append((id_of(label, measure.label, f"{day} {batch}"), Candidate(series, Point(day, value))))
-    entries: list[Row] = [
-        {
-            "table_name": label, "column_name": measure.column, "metric": measure.metric, "day": day.isoformat(),
-            "batch_id": batch, "figure": value, "recorded_at": now,
-        }
-        for measure, value in values.items()
-    ]  # fmt: skip
-    return found, () if known is not None else (Entry(METRICS, tuple(entries)),)
-
-
-def _point(
-    label: str, series: str, day: date, value: float | None, said: Mapping[str, str], batch: str = ""
-) -> Point:
-    known = said.get(id_of(label, series, f"{day} {batch}".strip()), "")
-    answer: Answer = "accepted" if known == "accepted" else "incident" if known == "incident" else ""
-    return Point(day, value, answer)
-
-
-def _kind(measure: Measure, values: Sequence[float | None]) -> Kind:
-    if measure.metric in ("rows", "distinct"):
-        return "count"
-    if measure.metric == "null_rate":
-        return "rate"
-    return "signed" if any(value is not None and value < 0 for value in values) else "amount"
 
 
 def _entry(warehouse: Warehouse, label: str, judged: Sequence[_Judged], now: datetime) -> Entry:
@@ -221,14 +126,6 @@ def _quiet(figures: int, learning: int) -> str:
         return f"Learning: no figure of {plural(figures, 'figure')} has enough history for a verdict."
     rest = f"; {learning} of them still learning" if learning else ""
     return f"{plural(figures, 'figure')} as the past lets expect{rest}."
-
-
-def _figure(row: Mapping[str, Value]) -> float | None:
-    return None if row["figure"] is None else _number(row["figure"])
-
-
-def _number(value: Value) -> float:
-    return float(str(value))
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,18 +1,23 @@
-"""Figures of a raw table by which it is judged: rows, nulls, different values, sums, means. One scan."""
+"""Figures of a relation by which it is judged: rows, nulls, different values, sums, means, quantiles. One scan.
+
+A quantile is the nearest rank, a value of the data. It is counted by ``row_number`` and not by an engine's own function: these
+interpolate, approximate (BigQuery) or refuse to be beside a DISTINCT (Redshift).
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from data_platform.tables import TableId
+from data_platform.quality.checking import Subject
+from data_platform.quality.rules.sql import value_sql
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
 
-Metric = Literal["rows", "rows_added", "null_rate", "distinct", "sum", "mean"]
 _DAY = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(
@@ -20,12 +25,16 @@ _NUMBER = re.compile(
     re.I,
 )
 """The engines' types of numbers, each with whatever follows in parentheses."""
+_QUANTILES = {0.0: "smallest", 0.5: "median", 1.0: "largest"}
+_PARTS = 1_000_000
+"""A share is compared with ranks in millionths, as whole numbers, so that no engine rounds."""
 
 
 class Measure(NamedTuple):
-    """What is measured; ``column`` is empty for a figure of whole rows."""
+    """What is measured: ``rows``, ``null_rate``, ``distinct``, ``sum``, ``mean``, ``smallest``, ``median``, ``quantile 0.95``,
+    ``largest``. ``column`` is a column or a computed value; it is empty for a figure of whole rows."""
 
-    metric: Metric
+    metric: str
     column: str = ""
 
     @property
@@ -33,52 +42,43 @@ class Measure(NamedTuple):
         return f"{self.metric} of {self.column}" if self.column else self.metric.replace("_", " ")
 
 
+class Asked(NamedTuple):
+    """What is measured beside the number of rows. ``computed``: by name, a value of a row in DuckDB's SQL. ``quantiles``: shares from 0
+    to 1, of each number."""
+
+    columns: Sequence[str] = ()
+    computed: Mapping[str, str] = {}
+    quantiles: Sequence[float] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """By day, and under None for the whole table, the value of each measure; None where it has none."""
+    """By day, and of the whole relation, the value of each measure; None where it has none."""
 
     days: Mapping[date, Mapping[Measure, float | None]] = field(default_factory=dict)
     whole: Mapping[Measure, float | None] = field(default_factory=dict)
 
 
 def measure_days(
-    warehouse: Warehouse, table: TableId, by: str, columns: Sequence[str], first: date, last: date
+    warehouse: Warehouse, subject: Subject, by: str, asked: Asked, first: date, last: date
 ) -> Measured:
     """The figures of each UTC day of the column ``by`` from ``first`` to ``last``. From the first day with rows on,
-    a day without any has no rows, and no other figure."""
-    dialect = warehouse.dialect
-    instant = dialect.micros(dialect.quote(by))
-    low, high = _micros(first), _micros(last + timedelta(1))
-    names = ["moment", *(f"c{number}" for number in range(len(columns)))]
-    inner = ", ".join(
-        f"{sql} AS {name}" for sql, name in zip([instant, *map(dialect.quote, columns)], names, strict=True)
-    )
-    measures = _measures(warehouse, table, columns)
-    figures = ", ".join(_sql(warehouse, one, columns) for one in measures)
-    rows = warehouse.query(
-        f"SELECT (moment - mod(moment, {_DAY})) / {_DAY}, {figures}"
-        f" FROM (SELECT {inner} FROM {relation(dialect, table.raw_schema, table.table)}) AS found"
-        f" WHERE moment >= {low} AND moment < {high} GROUP BY (moment - mod(moment, {_DAY})) / {_DAY}"
-    ).rows
-    found = {(_EPOCH + timedelta(round(float(row[0])))).date(): _values(measures, row[1:]) for row in rows}
+    a day without any has no rows, and no other figure. ``UnsupportedExpression`` if the engine has no words for a computed value."""
+    scan = _Scan(warehouse, subject, asked)
+    rows = warehouse.query(scan.by_day(by, _micros(first), _micros(last + timedelta(1)))).rows
+    found = {(_EPOCH + timedelta(microseconds=int(row[0]))).date(): scan.values(row[1:]) for row in rows}
     if not found:
         return Measured()
     start = min(found)
-    nothing: Mapping[Measure, float | None] = {one: 0.0 if one.metric == "rows" else None for one in measures}
+    nothing = {one: 0.0 if one.metric == "rows" else None for one in scan.measures}
     days = [start + timedelta(number) for number in range((last - start).days + 1)]
     return Measured({day: found.get(day, nothing) for day in days})
 
 
-def measure_whole(warehouse: Warehouse, table: TableId, columns: Sequence[str]) -> Measured:
+def measure_whole(warehouse: Warehouse, subject: Subject, asked: Asked) -> Measured:
     """The figures of all rows."""
-    dialect = warehouse.dialect
-    measures = _measures(warehouse, table, columns)
-    inner = ", ".join(f"{dialect.quote(column)} AS c{number}" for number, column in enumerate(columns)) or "1 AS one"  # fmt: skip
-    figures = ", ".join(_sql(warehouse, one, columns) for one in measures)
-    row = warehouse.query(
-        f"SELECT {figures} FROM (SELECT {inner} FROM {relation(dialect, table.raw_schema, table.table)}) AS found"
-    ).rows[0]
-    return Measured(whole=_values(measures, row))
+    scan = _Scan(warehouse, subject, asked)
+    return Measured(whole=scan.values(warehouse.query(scan.whole()).rows[0]))
 
 
 def is_number(type_: str) -> bool:
@@ -86,40 +86,95 @@ def is_number(type_: str) -> bool:
     return _NUMBER.match(type_) is not None
 
 
-def _measures(warehouse: Warehouse, table: TableId, columns: Sequence[str]) -> list[Measure]:
-    described = warehouse.describe(table.raw_schema, table.table)
-    held = dict(described[0].columns) if described else {}
-    found = [Measure("rows")]
-    for column in columns:
-        found += [Measure("null_rate", column), Measure("distinct", column)]
-        if is_number(held.get(column, "")):
-            found += [Measure("sum", column), Measure("mean", column)]
-    return found
+def quantile(share: float) -> str:
+    """The name of the metric."""
+    return _QUANTILES.get(share, f"quantile {share:g}")
 
 
-def _sql(warehouse: Warehouse, measure: Measure, columns: Sequence[str]) -> str:
-    """``null_rate`` is counted here and divided later, for engines divide differently."""
-    if measure.metric == "rows":
-        return "count(*)"
-    column = f"c{columns.index(measure.column)}"
-    number = warehouse.dialect.try_cast(column, "number")
-    return {
-        "null_rate": f"count({column})",
-        "distinct": f"count(DISTINCT {column})",
-        "sum": f"sum({number})",
-        "mean": f"avg({number})",
-    }[measure.metric]
+class _Scan:
+    """One statement. Within it, ``c0`` is the first value as it is, ``v0`` as a number, ``r0`` its rank among its day's and ``n0`` how many
+    there are."""
+
+    def __init__(self, warehouse: Warehouse, subject: Subject, asked: Asked) -> None:
+        dialect = self.dialect = warehouse.dialect
+        self.source = relation(dialect, subject.schema, subject.name)
+        described = warehouse.describe(subject.schema, subject.name)
+        held = dict(described[0].columns) if described else {}
+        self.values_of = [dialect.quote(column) for column in asked.columns]
+        self.values_of += [value_sql(text, dialect) for text in asked.computed.values()]
+        names = [*asked.columns, *asked.computed]
+        numbers = [n for n, name in enumerate(names) if name in asked.computed or is_number(held.get(name, ""))]  # fmt: skip
+        self.figures: dict[Measure, str] = {Measure("rows"): "count(*)"}
+        for n, name in enumerate(names):
+            self.figures |= {
+                Measure("null_rate", name): f"count(c{n})",  # divided later: engines divide differently
+                Measure("distinct", name): f"count(DISTINCT c{n})",
+            }
+            if n in numbers:
+                self.figures |= {Measure("sum", name): f"sum(v{n})", Measure("mean", name): f"avg(v{n})"}
+                for share in sorted(set(asked.quantiles)):
+                    self.figures[Measure(quantile(share), name)] = _quantile(share, n)
+        self.numbers = numbers
+        self.ranked = numbers if any(0 < share < 1 for share in asked.quantiles) else []
+
+    @property
+    def measures(self) -> Sequence[Measure]:
+        return list(self.figures)
+
+    def by_day(self, by: str, low: int, high: int) -> str:
+        instant = self.dialect.micros(self.dialect.quote(by))
+        inner = ", ".join([f"{instant} AS moment", *self._values()])
+        day = [f"moment - mod(moment, {_DAY}) AS day_", *self._columns()]
+        found = f"SELECT {', '.join(day)} FROM (SELECT {inner} FROM {self.source}) AS held WHERE moment >= {low} AND moment < {high}"
+        figures = ", ".join(self.figures.values())
+        return f"SELECT day_, {figures} FROM ({self._ranked(found, 'PARTITION BY day_ ')}) AS found GROUP BY day_"
+
+    def whole(self) -> str:
+        inner = ", ".join(self._values()) or "1 AS one"
+        found = (
+            f"SELECT {', '.join(self._columns()) or 'one'} FROM (SELECT {inner} FROM {self.source}) AS held"
+        )
+        return f"SELECT {', '.join(self.figures.values())} FROM ({self._ranked(found, '')}) AS found"
+
+    def values(self, row: Sequence[object]) -> dict[Measure, float | None]:
+        values = {one: _number(value) for one, value in zip(self.measures, row, strict=True)}
+        rows = values[Measure("rows")] or 0.0
+        for one, value in values.items():
+            if one.metric == "null_rate":
+                values[one] = (rows - (value or 0.0)) / rows if rows else None
+            elif not rows and one.metric != "rows":
+                values[one] = None
+        return values
+
+    def _values(self) -> list[str]:
+        return [f"{sql} AS c{n}" for n, sql in enumerate(self.values_of)]
+
+    def _columns(self) -> list[str]:
+        numbers = [f"{self.dialect.try_cast(f'c{n}', 'number')} AS v{n}" for n in self.numbers]
+        return [*(f"c{n}" for n in range(len(self.values_of))), *numbers]
+
+    def _ranked(self, found: str, partition: str) -> str:
+        if not self.ranked:
+            return found
+        ranks = ", ".join(
+            f"row_number() OVER ({partition}ORDER BY CASE WHEN v{n} IS NULL THEN 1 ELSE 0 END, v{n}) AS r{n},"
+            f" count(v{n}) OVER ({partition.strip()}) AS n{n}"
+            for n in self.ranked
+        )
+        return f"SELECT valued.*, {ranks} FROM ({found}) AS valued"
 
 
-def _values(measures: Sequence[Measure], row: Sequence[object]) -> dict[Measure, float | None]:
-    values = {one: None if value is None else float(str(value)) for one, value in zip(measures, row, strict=True)}  # fmt: skip
-    rows = values[Measure("rows")] or 0.0
-    for one, value in values.items():
-        if one.metric == "null_rate":
-            values[one] = (rows - (value or 0.0)) / rows if rows else None
-        elif not rows and one.metric in ("distinct", "sum", "mean"):
-            values[one] = None
-    return values
+def _quantile(share: float, n: int) -> str:
+    """Of values in their order, the first one that has at least this share of them up to it."""
+    if share in (0, 1):
+        return f"{'max' if share else 'min'}(v{n})"
+    return f"min(CASE WHEN r{n} * {_PARTS} >= n{n} * {round(share * _PARTS)} THEN v{n} END)"
+
+
+def _number(value: object) -> float | None:
+    """None for what is no finite number either."""
+    number = None if value is None else float(str(value))
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _micros(day: date) -> int:

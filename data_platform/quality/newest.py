@@ -1,4 +1,4 @@
-"""The age of a raw table's newest row, according to one of its columns. One query; the caller gives the time."""
+"""The age of a relation's newest row, according to one of its columns. One query; the caller gives the time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from data_platform.quality.checking import CheckResult, stopped
-from data_platform.tables import TableId
+from data_platform.quality.checking import CheckResult, Subject, stopped
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
 from data_platform.yaml_fields import ColumnName, Model
@@ -32,6 +31,7 @@ class NewestData:
     model = NewestDataSettings
     description = "A check of how old the newest data is, independent of the last sync."
     severity: Literal["error", "warn"] = "warn"
+    of_models = True
     why_clear = "its age is what is checked"
 
     def columns(self, settings: NewestDataSettings) -> Mapping[str, str]:
@@ -44,9 +44,9 @@ class NewestData:
         return f"The newest {code(settings.column)} is at most {settings.max_age_hours:g} hours old."
 
     def evaluate(
-        self, warehouse: Warehouse, table: TableId, settings: NewestDataSettings, now: datetime
+        self, warehouse: Warehouse, subject: Subject, settings: NewestDataSettings, now: datetime
     ) -> CheckResult:
-        found = newest_data(warehouse, table, settings.column, settings.max_age_hours, now)
+        found = newest_data(warehouse, subject, settings.column, settings.max_age_hours, now)
         facts = {
             "newest": found.newest or "none",
             "age_hours": "unknown" if found.age_hours is None else round(found.age_hours, 2),
@@ -57,7 +57,7 @@ class NewestData:
         if found.passed:
             return CheckResult(True, found.text, facts, found.good_until.isoformat())
         return _with_reason(
-            CheckResult(False, found.text, facts), found.good_until, read_at(warehouse, table)
+            CheckResult(False, found.text, facts), found.good_until, subject.read_at(warehouse)
         )
 
     def lapsed(
@@ -78,11 +78,6 @@ class NewestData:
 def _with_reason(result: CheckResult, needed: datetime, read_at: datetime | None) -> CheckResult:
     side, sentence = stopped(needed, read_at)
     return CheckResult(False, f"{result.text} {sentence}", {**result.facts, "stopped": side})
-
-
-def read_at(warehouse: Warehouse, table: TableId) -> datetime | None:
-    at = warehouse.reads().get(table)
-    return datetime.fromisoformat(at) if at else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +107,19 @@ class Newest:
 
 
 def newest_data(
-    warehouse: Warehouse, table: TableId, column: str, age_hours_max: float, now: datetime
+    warehouse: Warehouse, subject: Subject, column: str, age_hours_max: float, now: datetime
 ) -> Newest:
-    """The age of the newest ``column`` (a date or a time) of the raw table at ``now`` (with a zone).
+    """The age of the newest ``column`` (a date or a time) of a relation at ``now`` (with a zone).
 
     A date counts as the end of its day: data of today is not old."""
     dialect = warehouse.dialect
     micros = dialect.micros(f"max({dialect.quote(column)})")
-    raw = relation(dialect, table.raw_schema, table.table)
+    raw = relation(dialect, subject.schema, subject.name)
     found = warehouse.query(f"SELECT {micros} FROM {raw}").rows[0][0]
     if found is None:
         return Newest(column, None, None, age_hours_max)
     newest = datetime.fromtimestamp(found / 1_000_000, tz=UTC)
-    days = holds_days(warehouse, table, column)
+    days = holds_days(warehouse, subject, column)
     counted_from = newest + timedelta(days=1) if days else newest
     age_hours = (now - counted_from).total_seconds() / 3600
     return Newest(
@@ -136,6 +131,6 @@ def newest_data(
     )
 
 
-def holds_days(warehouse: Warehouse, table: TableId, column: str) -> bool:
-    described = warehouse.describe(table.raw_schema, table.table)
+def holds_days(warehouse: Warehouse, subject: Subject, column: str) -> bool:
+    described = warehouse.describe(subject.schema, subject.name)
     return any(dict(one.columns).get(column, "").upper().endswith("DATE") for one in described)

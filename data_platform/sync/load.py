@@ -40,7 +40,7 @@ def load_pending(
             return load_pending(platform, table, fresh=fresh, warehouse=opened, known=known)
     if fresh is None and head is not None and known is not None and known.digest == head.digest:
         return ()
-    results = []
+    results, newest = [], None
     # with a fresh batch the caller knows; what a thread has loaded since then is met again and passed over
     loaded = known if fresh is not None else warehouse.loaded(table)
     sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
@@ -50,10 +50,12 @@ def load_pending(
             where = addresses(platform.store, manifest)
             cluster = platform.catalog.cluster_of(table)
             results.append(warehouse.load(manifest, parts, addresses=where, cluster=cluster))
+        newest = manifest
     if results and platform.rules_with_load:
         # before anybody else can open the file: the graph finds a batch with what its rules say of it
         ruled = platform.catalog.table(table)
-        evaluated = keep_found(warehouse, ruled, evaluate_table(warehouse, ruled, platform.clock()))
+        evaluated = evaluate_table(warehouse, ruled, platform.clock(), newest)
+        evaluated = keep_found(warehouse, ruled, evaluated)
         warehouse.record_rules(table, results[-1].sequence, to_text(evaluated))
     return tuple(results)
 

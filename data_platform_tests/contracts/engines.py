@@ -79,6 +79,7 @@ ENGINES = {
             "test_each_rule_says_of_each_value_what_it_says_anywhere",
             "test_rows_are_kept_and_replaced",
             "test_each_rule_over_several_rows_finds_the_same_anywhere",
+            "test_quantiles_are_values_of_the_data_and_the_same_everywhere",
         ),
         all_instants=False,
         all_names=False,
@@ -132,6 +133,7 @@ SAMPLE = (
     "test_rows_are_kept_and_replaced",
     "test_a_transaction_that_fails_keeps_what_was_there",
     "test_a_later_version_adds_a_column",
+    "test_quantiles_are_values_of_the_data_and_the_same_everywhere",
 )
 """What every run tests of a sampled engine."""
 

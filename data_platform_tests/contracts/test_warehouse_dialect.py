@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlglot
 
+from data_platform.quality.checking import Subject
 from data_platform.quality.evaluate import evaluate
 from data_platform.quality.newest import newest_data
 from data_platform.quality.rule_sql import condition
@@ -79,11 +80,13 @@ def test_the_age_of_the_newest_row(warehouse: Warehouse, chain: Chain) -> None:
     columns = (*COLUMNS, Column("day", "DATE", "date"))
     warehouse.load(*chain.next("merge", [(1, None, "a", 1, None)], columns=columns))
     now = datetime(2026, 1, 3, 6, tzinfo=UTC)
-    assert newest_data(warehouse, TABLE, "at", 24, now).age_hours is None
+    assert newest_data(warehouse, Subject.raw(TABLE), "at", 24, now).age_hours is None
     held = [(2, "2026-01-03 03:00:00+00", "b", 1, "2026-01-01"), (3, "2026-01-02", "c", 1, "2025-12-31")]
     warehouse.load(*chain.next("merge", held, columns=columns))
-    assert newest_data(warehouse, TABLE, "at", 24, now).age_hours == 3
-    assert newest_data(warehouse, TABLE, "day", 24, now).age_hours == 30, "a day counts as its end"
+    assert newest_data(warehouse, Subject.raw(TABLE), "at", 24, now).age_hours == 3
+    assert newest_data(warehouse, Subject.raw(TABLE), "day", 24, now).age_hours == 30, (
+        "a day counts as its end"
+    )
 
 
 def test_rows_are_counted_many_tables_at_a_time(
@@ -106,7 +109,7 @@ def test_every_statement_of_a_dialect_is_of_its_grammar(engine: Engine, tmp_path
         warehouse.load(*chain.next("merge", RULED))
         watched = Watched(warehouse, asked)
         evaluate(watched, Ruled(tuple(map(parse_rule, texts))))
-        newest_data(watched, TABLE, "at", 24, datetime.now(UTC))
+        newest_data(watched, Subject.raw(TABLE), "at", 24, datetime.now(UTC))
         watched.query(counts(warehouse.dialect, [("raw_shop", "orders")] * 2))
     assert len(asked) > len(texts) + 3
     for statement in asked:

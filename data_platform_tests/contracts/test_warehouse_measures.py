@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
-from data_platform.quality.measures import Measure, measure_days, measure_whole
+import pytest
+
+from data_platform.quality.checking import Subject
+from data_platform.quality.measures import Asked, Measure, measure_days, measure_whole
 from data_platform.warehouses import Warehouse
 
 from .batches import TABLE, Chain
+
+SUBJECT = Subject.raw(TABLE)
 
 
 def test_days_and_the_whole_are_measured_alike(warehouse: Warehouse, chain: Chain) -> None:
@@ -17,7 +22,9 @@ def test_days_and_the_whole_are_measured_alike(warehouse: Warehouse, chain: Chai
     ]  # fmt: skip
     warehouse.load(*chain.next("merge", rows))
     count, nulls, different = Measure("rows"), Measure("null_rate", "note"), Measure("distinct", "note")
-    found = measure_days(warehouse, TABLE, "at", ["note", "id"], date(2025, 12, 1), date(2026, 1, 4)).days
+    found = measure_days(
+        warehouse, SUBJECT, "at", Asked(["note", "id"]), date(2025, 12, 1), date(2026, 1, 4)
+    ).days
     days = {day: {one: value for one, value in values.items() if one.column != "id"} for day, values in found.items()}  # fmt: skip
     nothing = {count: 0, nulls: None, different: None}
     assert days == {
@@ -28,6 +35,35 @@ def test_days_and_the_whole_are_measured_alike(warehouse: Warehouse, chain: Chai
     }
     assert found[date(2026, 1, 3)][Measure("sum", "id")] == 7
     assert found[date(2026, 1, 3)][Measure("mean", "id")] == 3.5
-    whole = measure_whole(warehouse, TABLE, ["note"]).whole
+    whole = measure_whole(warehouse, SUBJECT, Asked(["note"])).whole
     assert whole == {count: 5, nulls: 0.2, different: 3}
-    assert measure_days(warehouse, TABLE, "at", [], date(2024, 1, 1), date(2024, 2, 1)).days == {}
+    assert measure_days(warehouse, SUBJECT, "at", Asked(), date(2024, 1, 1), date(2024, 2, 1)).days == {}
+
+
+def test_quantiles_are_values_of_the_data_and_the_same_everywhere(warehouse: Warehouse, chain: Chain) -> None:
+    """The nearest rank, beside a DISTINCT count, of a column and of a computed value."""
+    first = [(n, "2026-01-01 08:00:00+00", None, 1) for n in range(1, 11)]
+    warehouse.load(
+        *chain.next("merge", [*first, (40, "2026-01-02 08:00:00+00", "b", 1), (20, "2026-01-02", "a", 1)])
+    )
+    asked = Asked(["id", "note"], {"size": "abs(id * -2)"}, (0, 0.25, 0.5, 0.95, 1))
+    names = ("smallest", "quantile 0.25", "median", "quantile 0.95", "largest")
+    found = measure_days(warehouse, SUBJECT, "at", asked, date(2026, 1, 1), date(2026, 1, 3)).days
+    assert [found[date(2026, 1, 1)][Measure(name, "id")] for name in names] == [1, 3, 5, 10, 10]
+    assert [found[date(2026, 1, 1)][Measure(name, "size")] for name in names] == [2, 6, 10, 20, 20]
+    assert [found[date(2026, 1, 2)][Measure(name, "id")] for name in names] == [20, 20, 20, 40, 40]
+    assert {found[date(2026, 1, 3)][Measure(name, "id")] for name in names} == {None}, "a day without rows"
+    assert found[date(2026, 1, 1)][Measure("distinct", "id")] == 10
+    assert Measure("median", "note") not in found[date(2026, 1, 1)], "a text has none"
+    whole = measure_whole(warehouse, SUBJECT, asked).whole
+    assert [whole[Measure(name, "id")] for name in names] == [1, 3, 6, 40, 40]
+    assert (whole[Measure("sum", "size")], whole[Measure("mean", "size")]) == (230, pytest.approx(230 / 12))
+
+
+def test_ranks_leave_nulls_out(warehouse: Warehouse, chain: Chain) -> None:
+    rows = [(n, "2026-01-01 08:00:00+00", None if n % 2 else "a", 1) for n in range(1, 9)]
+    warehouse.load(*chain.next("merge", rows))
+    asked = Asked((), {"even": "CASE WHEN note = 'a' THEN id END"}, (0.5, 0.75))
+    whole = measure_whole(warehouse, SUBJECT, asked).whole
+    assert (whole[Measure("median", "even")], whole[Measure("quantile 0.75", "even")]) == (4, 6)
+    assert whole[Measure("null_rate", "even")] == 0.5

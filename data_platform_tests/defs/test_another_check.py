@@ -21,7 +21,7 @@ from data_platform.defs.build import build
 from data_platform.defs.checks import recorded_results
 from data_platform.errors import CatalogError
 from data_platform.quality import kinds
-from data_platform.quality.checking import CheckResult
+from data_platform.quality.checking import CheckResult, Subject
 from data_platform.quality.evaluated import from_text
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
@@ -48,6 +48,7 @@ class Varied:
     description = "A check that a column has enough different values."
     severity: Literal["error", "warn"] = "error"
     why_clear = "its values are counted"
+    of_models = False
 
     def columns(self, settings: VariedSettings) -> Mapping[str, str]:
         return {"column": settings.column}
@@ -59,10 +60,10 @@ class Varied:
         return f"{code(settings.column)} has at least {settings.at_least} different values."
 
     def evaluate(
-        self, warehouse: Warehouse, table: TableId, settings: VariedSettings, now: datetime
+        self, warehouse: Warehouse, subject: Subject, settings: VariedSettings, now: datetime
     ) -> CheckResult:
         column = warehouse.dialect.quote(settings.column)
-        raw = relation(warehouse.dialect, table.raw_schema, table.table)
+        raw = relation(warehouse.dialect, subject.schema, subject.name)
         found = int(warehouse.query(f"SELECT count(DISTINCT {column}) FROM {raw}").rows[0][0])
         return CheckResult(
             found >= settings.at_least, f"It has {found} different values.", {"different": found}

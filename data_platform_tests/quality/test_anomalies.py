@@ -10,19 +10,22 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from data_platform.errors import ConfigurationError, QueryFailed
 from data_platform.quality.anomalies import Anomalies, AnomaliesSettings
-from data_platform.quality.checking import CheckResult
-from data_platform.quality.measures import Measure, is_number, measure_days, measure_whole
+from data_platform.quality.checking import Arrived, CheckResult, Subject
+from data_platform.quality.histories import DAYS_KEPT, LOADS_KEPT, PRUNED_MAX
+from data_platform.quality.measures import Asked, Measure, is_number, measure_days, measure_whole
 from data_platform.quality.verdicts import METRICS, VERDICTS, alarms, answer
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.duckdb.config import DuckDBConfig
-from data_platform.warehouses.journal import read
+from data_platform.warehouses.journal import keep, read
 from data_platform_tests.contracts.batches import Chain
 
 TABLE = TableId("shop", "orders")
+SUBJECT = Subject.raw(TABLE)
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 YESTERDAY = date(2026, 11, 29)
 DAILY = AnomaliesSettings(by="made", columns=("amount",))
@@ -54,7 +57,7 @@ class Shop:
 
     def check(self, settings: AnomaliesSettings = DAILY, now: datetime = NOW) -> CheckResult:
         with self.opened() as warehouse:
-            found = Anomalies().evaluate(warehouse, TABLE, settings, now)
+            found = Anomalies().evaluate(warehouse, SUBJECT, settings, now)
             for entry in found.to_keep:
                 entry.keep(warehouse, now)
         return found
@@ -179,7 +182,7 @@ def test_without_a_day_each_load_is_judged_once(tmp_path: Path) -> None:
     def load(warehouse: Warehouse, rows: int, now: datetime) -> CheckResult:
         warehouse.load(*chain.next("merge", [(next(keys), "2026-01-01", "a", 1) for _ in range(rows)]))
         for _ in range(2):  # evaluated twice, kept once
-            found = Anomalies().evaluate(warehouse, TABLE, settings, now)
+            found = Anomalies().evaluate(warehouse, SUBJECT, settings, now)
             for entry in found.to_keep:
                 entry.keep(warehouse, now)
         return found
@@ -193,7 +196,7 @@ def test_without_a_day_each_load_is_judged_once(tmp_path: Path) -> None:
         assert [row["figure"] for row in rows[:3]] == [20, 41, 63] and len(rows) == 30
         assert [row["figure"] for row in added[:2]] == [21, 22] and len(added) == 29
         jump = load(warehouse, 900, NOW + timedelta(hours=30))
-        again = Anomalies().evaluate(warehouse, TABLE, settings, NOW + timedelta(days=3))
+        again = Anomalies().evaluate(warehouse, SUBJECT, settings, NOW + timedelta(days=3))
         assert again.facts["newest_alarm"] == jump.facts["newest_alarm"], "the same load, days later"
     assert not jump.passed and any("rows added" in sentence for sentence, _ in jump.plots.values())
 
@@ -201,7 +204,7 @@ def test_without_a_day_each_load_is_judged_once(tmp_path: Path) -> None:
 def test_a_table_that_is_gone_is_an_error_of_the_engine(tmp_path: Path) -> None:
     config = DuckDBConfig(kind="duckdb", path=tmp_path / "w.duckdb")
     with config.open(tmp_path) as warehouse, pytest.raises(QueryFailed):
-        Anomalies().evaluate(warehouse, TABLE, DAILY, NOW)
+        Anomalies().evaluate(warehouse, SUBJECT, DAILY, NOW)
 
 
 def test_each_figure_is_what_it_says(shop: Shop) -> None:
@@ -212,8 +215,10 @@ def test_each_figure_is_what_it_says(shop: Shop) -> None:
     rows, nulls, different = Measure("rows"), Measure("null_rate", "amount"), Measure("distinct", "amount")
     total, mean = Measure("sum", "amount"), Measure("mean", "amount")
     with shop.opened() as warehouse:
-        days = measure_days(warehouse, TABLE, "made", ["amount"], date(2026, 10, 1), date(2026, 11, 4)).days
-        whole = measure_whole(warehouse, TABLE, ["amount"]).whole
+        days = measure_days(
+            warehouse, SUBJECT, "made", Asked(["amount"]), date(2026, 10, 1), date(2026, 11, 4)
+        ).days
+        whole = measure_whole(warehouse, SUBJECT, Asked(["amount"])).whole
     assert days[date(2026, 11, 1)] == {rows: 2, nulls: 0.5, different: 1, total: 1, mean: 1}
     assert days[date(2026, 11, 2)] == {rows: 0, nulls: None, different: None, total: None, mean: None}
     assert days[date(2026, 11, 3)] == {rows: 2, nulls: 0, different: 1, total: -11, mean: -5.5}
@@ -235,3 +240,148 @@ def test_each_figure_is_what_it_says(shop: Shop) -> None:
 )
 def test_the_engines_types_of_numbers(type_: str, number: bool) -> None:
     assert is_number(type_) == number
+
+
+def test_the_largest_value_of_a_day_and_a_computed_value_are_judged(shop: Shop) -> None:
+    history(shop)
+    shop.day(YESTERDAY, usual(YESTERDAY))
+    shop.day(YESTERDAY, 1, amount=2600)
+    settings = AnomaliesSettings(
+        by="made", columns=("amount",), computed={"cents": "amount * 100"}, quantiles=(0.5, 1)
+    )
+    found = shop.check(settings)
+    assert not found.passed
+    with shop.opened() as warehouse:
+        series = {one.series for one in alarms(warehouse)}
+    assert {"largest of amount", "largest of cents"} <= series
+    assert not any("median" in one for one in series), "one row does not move it"
+
+
+def test_each_day_is_recorded_once_and_again_only_where_it_changed(shop: Shop) -> None:
+    history(shop, days=120)
+    shop.day(YESTERDAY, usual(YESTERDAY))
+    shop.check()
+    with shop.opened() as warehouse:
+        kept = read(warehouse, METRICS, {"metric": "rows"}, order=["day"])
+    assert [row["day"] for row in kept] == [
+        (YESTERDAY - timedelta(n)).isoformat() for n in range(DAYS_KEPT - 1, -1, -1)
+    ]
+    assert kept[-1]["figure"] == usual(YESTERDAY)
+    again = shop.check()
+    assert [entry.table.name for entry in again.to_keep] == ["verdicts"], "nothing changed"
+    late = YESTERDAY - timedelta(3)
+    shop.day(late, 2)
+    (metrics, _) = shop.check(now=NOW + timedelta(days=1)).to_keep
+    assert {row["day"] for row in metrics.rows} == {late.isoformat(), (YESTERDAY + timedelta(1)).isoformat()}
+    with shop.opened() as warehouse:
+        rows = {row["day"]: row["figure"] for row in read(warehouse, METRICS, {"metric": "rows"})}
+    assert len(rows) == DAYS_KEPT and rows[late.isoformat()] == usual(late) + 2
+    assert (YESTERDAY - timedelta(DAYS_KEPT - 1)).isoformat() not in rows, "the oldest day went"
+
+
+def test_the_history_of_loads_is_bounded_and_pruned_with_the_next_load(shop: Shop) -> None:
+    """Also where an earlier version let it grow."""
+    settings = AnomaliesSettings()
+    shop.day(YESTERDAY, 50)
+    grown = [
+        {"table_name": SUBJECT.label, "column_name": "", "metric": "rows", "day": "2026-11-01", "batch_id": f"load {n:04}",
+         "figure": 49.0, "recorded_at": NOW - timedelta(days=60) + timedelta(minutes=n)}
+        for n in range(LOADS_KEPT + PRUNED_MAX + 100)
+    ]  # fmt: skip
+
+    def left() -> list[str]:
+        with shop.opened() as warehouse:
+            return [
+                str(row["batch_id"])
+                for row in read(warehouse, METRICS, {"metric": "rows"}, order=["recorded_at"])
+            ]
+
+    def load(name: str, minute: int) -> None:
+        subject = Subject("raw_shop", "orders", build=name)
+        with shop.opened() as warehouse:
+            for entry in (
+                Anomalies().evaluate(warehouse, subject, settings, NOW + timedelta(minutes=minute)).to_keep
+            ):
+                entry.keep(warehouse, NOW)
+
+    with shop.opened() as warehouse:
+        keep(warehouse, METRICS, grown)
+    load("a", 1)
+    assert len(left()) == LOADS_KEPT + 101 and left()[-1] == "a", "in steps"
+    load("b", 2)
+    assert len(left()) == LOADS_KEPT and left()[-2:] == ["a", "b"] and left()[0] == "load 1102"
+    load("c", 3)
+    assert len(left()) == LOADS_KEPT + 1, "not at each load"
+    load("c", 4)
+    assert left()[-3:] == ["a", "b", "c"], "the same load is kept once"
+
+
+def test_the_size_of_a_batch_and_its_arrival_are_judged_without_a_scan(shop: Shop) -> None:
+    settings = AnomaliesSettings(by="made", batches=True)
+    asked = []
+
+    def load(number: int, rows: int, hour: int, *, whole: bool = False) -> CheckResult:
+        at = datetime(2026, 9, 1, hour, number % 7, tzinfo=UTC) + timedelta(days=number)
+
+        def arrived() -> Arrived:
+            asked.append(number)
+            return Arrived(f"batch {number}", rows, rows * 80, at, whole)
+
+        subject = Subject("raw_shop", "orders", build=f"batch {number}", arrived=arrived)
+        with shop.opened() as warehouse:
+            found = Anomalies().evaluate(warehouse, subject, settings, at)
+            for entry in found.to_keep:
+                entry.keep(warehouse, at)
+        return found
+
+    for number in range(30):
+        found = load(number, 1000 + number * 7 % 40, 6)
+    assert found.passed and found.facts["figures"] == 3 and found.facts["figures_learning"] == 0
+    assert load(30, 1000, 11).facts["newest_alarm"], "five hours late"
+    late = shop_alarms(shop)
+    small = load(31, 200, 6)
+    assert not small.passed
+    assert late == {"arrival"} and shop_alarms(shop) == {"arrival", "batch rows", "batch bytes"}
+    assert load(32, 90_000, 6, whole=True).passed, "a whole read is compared with whole reads"
+    with shop.opened() as warehouse:
+        kept = read(warehouse, METRICS, {"batch_id": "batch 31"})
+    assert {str(row["metric"]): row["figure"] for row in kept} == {
+        "batch_rows": 200,
+        "batch_bytes": 16_000,
+        "arrival": 363,
+    }
+    asked.clear()
+    subject = Subject("raw_shop", "orders", build="x", arrived=lambda: asked.append(0))
+    with shop.opened() as warehouse:
+        Anomalies().evaluate(warehouse, subject, AnomaliesSettings(by="made"), NOW)
+    assert asked == [], "the ledger is asked only where a check needs it"
+
+
+def shop_alarms(shop: Shop) -> set[str]:
+    with shop.opened() as warehouse:
+        return {one.series for one in alarms(warehouse)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"computed": {"revenue": "sum(quantity)"}}, "an aggregate"),
+        ({"computed": {"revenue": "quantity *"}}, "cannot be read as SQL"),
+        ({"computed": {"revenue": "(SELECT 1)"}}, "must be a value, such as quantity"),
+        ({"computed": {"revenue": "mystery(quantity)"}}, "not known to exist"),
+        ({"columns": ["revenue"], "computed": {"revenue": "quantity * 2"}}, "another name"),
+        ({"quantiles": [1.5]}, "less than or equal to 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        AnomaliesSettings.model_validate(settings)
+
+
+def test_a_value_that_is_no_number_is_unknown(shop: Shop) -> None:
+    shop.execute(
+        "CREATE TABLE raw_shop.odd (made TIMESTAMPTZ, amount DOUBLE); INSERT INTO raw_shop.odd VALUES ('2026-11-01', 'nan')"
+    )
+    with shop.opened() as warehouse:
+        whole = measure_whole(warehouse, Subject("raw_shop", "odd"), Asked(["amount"])).whole
+    assert whole[Measure("sum", "amount")] is None and whole[Measure("rows")] == 1

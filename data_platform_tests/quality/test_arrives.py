@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from data_platform.quality.arrives import Arrives, ArrivesSettings, expected
-from data_platform.quality.checking import CheckResult
+from data_platform.quality.checking import CheckResult, Subject
 from data_platform.quality.newest import NewestData, NewestDataSettings
 from data_platform.tables import TableId
 from data_platform.warehouses import Look, Warehouse
@@ -47,7 +47,7 @@ def days(first: date, last: date, without: Iterable[date] = ()) -> list[datetime
 
 def judged(folder: Path, settings: ArrivesSettings, rows: Iterable[datetime | date], **more: object) -> CheckResult:  # fmt: skip
     with holding(folder, rows, **more) as warehouse:  # type: ignore[arg-type]
-        return Arrives().evaluate(warehouse, TABLE, settings, NOW)
+        return Arrives().evaluate(warehouse, Subject.raw(TABLE), settings, NOW)
 
 
 def test_each_day_by_its_deadline_passes_until_the_next_one(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_source_that_stopped_is_told_from_a_sync_that_stopped(
     (tmp_path / "newest").mkdir()
     settings = NewestDataSettings(column="made", max_age_hours=30)
     with holding(tmp_path / "newest", days(date(2026, 10, 1), date(2026, 11, 28)), read=read) as warehouse:
-        aged = NewestData().evaluate(warehouse, TABLE, settings, NOW)
+        aged = NewestData().evaluate(warehouse, Subject.raw(TABLE), settings, NOW)
     # The newest row is of the 28th at 15:00, so it is too old from the 29th at 21:00 on.
     assert not aged.passed and aged.facts["stopped"] == side
 
@@ -147,7 +147,7 @@ def test_a_source_that_stopped_is_told_from_a_sync_that_stopped(
 def test_a_recent_row_is_good_until_it_is_too_old(tmp_path: Path) -> None:
     settings = NewestDataSettings(column="made", max_age_hours=48)
     with holding(tmp_path, [datetime(2026, 11, 29, 15, tzinfo=UTC)]) as warehouse:
-        found = NewestData().evaluate(warehouse, TABLE, settings, NOW)
+        found = NewestData().evaluate(warehouse, Subject.raw(TABLE), settings, NOW)
     assert found.passed and found.good_until == "2026-12-01T15:00:00+00:00"
     facts = {**found.facts, "good_until": found.good_until}
     late = NewestData().lapsed(

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from data_platform.quality.checking import Subject
 from data_platform.quality.delivered import Delivered, DeliveredSettings
 from data_platform.tables import TableId
 from data_platform.warehouses.duckdb.config import DuckDBConfig
@@ -44,7 +45,7 @@ def test_what_was_delivered_is_told_from_what_was_missed(
         for row in kept:
             engine.execute("INSERT INTO raw_pay.deliveries VALUES (?, ?, ?)", list(row))
     with DuckDBConfig(kind="duckdb", path=path).open(tmp_path, read_only=True, files=[]) as warehouse:
-        found = Delivered().evaluate(warehouse, TABLE, SETTINGS, NOW)
+        found = Delivered().evaluate(warehouse, Subject.raw(TABLE), SETTINGS, NOW)
     names = {row[0] for row in kept} - {"f"}
     missed = [name for name in "cd" if name in names]
     assert found.passed == (not missed)

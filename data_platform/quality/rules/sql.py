@@ -20,6 +20,7 @@ THIS = "{table}"
 """How a query names the table of its rule."""
 _THIS_NAME = "this_table__"
 _READ_AS = "duckdb"
+_SUCH_AS = {"condition": "revenue >= 0 AND status <> 'void'", "value": "quantity * unit_price"}
 _PORTABLE = (
     *(
         "Abs",
@@ -70,6 +71,17 @@ def condition_sql(
     return _written(tree, dialect, column_sql, own, "")
 
 
+def value_columns(text: str) -> tuple[str, ...]:
+    """The columns that a value of a row, such as ``quantity * unit_price``, is computed from. Raises ValueError with what is wrong with it."""
+    return tuple(dict.fromkeys(column.name for column in _own_columns(_of_a_row(text, "value", False))))
+
+
+def value_sql(text: str, dialect: Dialect) -> str:
+    """The value ``text`` in the words of ``dialect``. ``UnsupportedExpression`` if it has none."""
+    tree = _of_a_row(text, "value", False)
+    return _written(tree, dialect, dialect.quote, {id(column) for column in _own_columns(tree)}, "")
+
+
 def check_query(text: str, *, values: int | None = None) -> None:
     """Raises ValueError unless ``text`` is one SELECT over tables of the warehouse, of ``values`` columns if given."""
     tree = _query(text)
@@ -95,22 +107,30 @@ def query_sql(text: str, dialect: Dialect, this: str, alias: str | None = None) 
     return _written(tree, dialect, dialect.quote, set(), this)
 
 
-def _condition(text: str, subqueries: bool) -> exp.Expr:
+def _of_a_row(text: str, what: str, subqueries: bool) -> exp.Expr:
     from sqlglot import exp
 
-    tree = _parsed(text, "condition")
+    tree = _parsed(text, what)
     if isinstance(tree, exp.Query | exp.Command | exp.DDL | exp.DML):
-        raise ValueError("must be a condition, such as revenue >= 0 AND status <> 'void'")
+        raise ValueError(f"must be a {what}, such as {_SUCH_AS[what]}")
     _check(tree)
     if not subqueries and (tree.find(exp.Query) or tree.find(exp.Subquery)):
-        raise ValueError("holds a subquery; write `allow_subquery: true` beside it if that is meant")
-    for kind, what in (
+        allowed = "; write `allow_subquery: true` beside it if that is meant" if what == "condition" else ""
+        raise ValueError(f"holds a subquery{allowed}")
+    for kind, named in (
         (exp.Window, "a window function"),
         (exp.AggFunc, "an aggregate"),
         (exp.Star, "a star"),
     ):
         if any(not _within_query(one, tree) for one in tree.find_all(kind)):
-            raise ValueError(f"holds {what}; a condition is tested row by row")
+            raise ValueError(f"holds {named}; a {what} is of one row")
+    return tree
+
+
+def _condition(text: str, subqueries: bool) -> exp.Expr:
+    from sqlglot import exp
+
+    tree = _of_a_row(text, "condition", subqueries)
     inner = tree.unnest()
     truths = (
         exp.Predicate,
