@@ -161,10 +161,10 @@ def _copy(
     return busiest.together([partial(copy_part, from_, place, *one) for one in wanted])
 
 
-def copy_part(from_: Ledger, place: Place, manifest: Manifest, part: Part) -> Copied:
-    """Copy ``part`` where ``place`` lacks it; it is hashed when it is read and when it is read back.
+def copy_part(from_: Ledger, place: Place, manifest: Manifest, part: Part, *, again: bool = False) -> Copied:
+    """Copy ``part`` where ``place`` lacks it, or ``again``; it is hashed when it is read and when it is read back.
     ``BackupDamaged`` if ``place`` does not keep what it is given."""
-    if has(place.reader, part):
+    if not again and has(place.reader, part):
         return Copied(manifest.sequence)
     try:
         with open_part(from_, manifest, part) as path, place.store.scratch() as folder:

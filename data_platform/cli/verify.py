@@ -18,6 +18,7 @@ from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.tables import TableId
 
 if TYPE_CHECKING:
+    from data_platform.backups.heal import Healed
     from data_platform.landing.orphans import Collection
     from data_platform.landing.replaced import Replaced
     from data_platform.landing.verify import Verification
@@ -31,11 +32,13 @@ DAMAGED = 1
 @dataclass(frozen=True)
 class Outcome:
     """The result of one table. ``orphans`` and ``replaced`` are None if they were not requested or the ledger is
-    damaged; ``replaced`` also if the catalog has no rule for the table."""
+    damaged; ``replaced`` also if the catalog has no rule for the table. ``healed`` is what was put back before the
+    verification, which is then the second one."""
 
     verification: Verification
     orphans: Collection | None
     replaced: Replaced | None
+    healed: Healed | None = None
 
 
 def verify(
@@ -82,6 +85,13 @@ def verify(
             " --yes deletes them.",
         ),
     ] = False,
+    heal: Annotated[
+        bool,
+        typer.Option(
+            "--heal",
+            help="Put back what is missing or altered from the backup store or a copy, proven by its hash, and verify again.",
+        ),
+    ] = False,
     accept_loss: Annotated[
         bool,
         typer.Option(
@@ -113,6 +123,8 @@ def verify(
         raise typer.BadParameter("--yes requires --collect-orphans or --collect-replaced.")
     if accept_loss and not targets:
         raise typer.BadParameter("--accept-loss requires the names of the tables whose loss is accepted.")
+    if heal and (accept_loss or sign):
+        raise typer.BadParameter("--heal cannot be combined with --accept-loss or --sign. Heal first.")
     if sign and not targets:
         raise typer.BadParameter("--sign requires the names of the tables whose ledgers are to be signed.")
     start = parse_since(since) if since is not None else None
@@ -127,6 +139,7 @@ def verify(
     from data_platform.landing.verify import forget
     from data_platform.landing.verify import sign as sign_table
     from data_platform.landing.verify import verify as verify_table
+    from data_platform.sync.healing import heal_table
     from data_platform.sync.load import loaded_marks
 
     chosen = choose(platform.catalog, targets or ())
@@ -144,20 +157,26 @@ def verify(
             if accept_loss:
                 forget(platform.ledger, table)
             advance = partial(bars.part, name)
+            mark = None if accept_loss else marks.get(table)
+            look = partial(
+                verify_table,
+                platform.ledger,
+                table,
+                platform.clock(),
+                since=start,
+                sample=sample,
+                seed=drawn,
+                progress=advance,
+                loaded=mark,
+            )
+            healed = None
             if sign:
-                mark = marks.get(table)
                 found = sign_table(platform.ledger, table, platform.clock(), progress=advance, loaded=mark)
             else:
-                found = verify_table(
-                    platform.ledger,
-                    table,
-                    platform.clock(),
-                    since=start,
-                    sample=sample,
-                    seed=drawn,
-                    progress=advance,
-                    loaded=None if accept_loss else marks.get(table),
-                )
+                found = look()
+                if heal and (found.problems or not found.last):
+                    healed = heal_table(platform, table, found.damaged, mark)
+                    found = look() if healed.objects else found
             collected = None
             if collect_orphans and not found.problems:
                 hours = timedelta(hours=grace)
@@ -167,7 +186,7 @@ def verify(
             if collect_replaced and days is not None and not found.problems:
                 keep = timedelta(days=days)
                 expired = replaced.collect(platform.ledger, table, platform.clock(), keep, remove=yes)
-            outcomes.append(Outcome(found, collected, expired))
+            outcomes.append(Outcome(found, collected, expired, healed))
             bars.part_done(name)
             bars.step()
             if not json:
@@ -208,6 +227,11 @@ def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
         f"{head}, {size(found.bytes)} hashed, {plural(len(found.problems), 'problem')}, {signed(found)}"
         f" ({found.seconds:.1f} s)"
     )
+    if outcome.healed is not None:
+        for key, archive in outcome.healed.objects:
+            say(f"  {key} was put back from {archive}")
+        for line in outcome.healed.failed:
+            say_error(f"  not healed from {line}")
     if outcome.replaced is not None and outcome.replaced.parts:
         what = f"{plural(len(outcome.replaced.parts), 'replaced part')}, {size(outcome.replaced.bytes)}"
         kept = f"; it can be rebuilt as of {outcome.replaced.kept_since:%Y-%m-%d %H:%M} UTC or later"
@@ -258,6 +282,13 @@ def fields(outcome: Outcome, *, removed: bool) -> dict[str, Any]:
             "waiting": [asdict(orphan) for orphan in collected.waiting],
             "unlanded": list(collected.unlanded),
             "deleted": removed,
+        },
+        "healed": None
+        if outcome.healed is None
+        else {
+            "objects": [{"key": key, "archive": archive} for key, archive in outcome.healed.objects],
+            "bytes": outcome.healed.bytes,
+            "failed": list(outcome.healed.failed),
         },
         "replaced": None
         if expired is None

@@ -49,7 +49,7 @@ def lost(table: TableId, url: str, last: int, mark: Mark) -> str:
     """The message about a ledger that ends at batch ``last``, before ``mark``."""
     return (
         f"The ledger of {table} in {url} ends at batch {last}, though batch {mark.sequence} {mark.how}: its"
-        " newest manifests are lost. Restore them from a copy of the landing store, or accept the loss with"
+        f" newest manifests are lost. Restore them from a copy of the landing store (`verify {table} --heal`), or accept the loss with"
         f" `verify {table} --accept-loss` and rebuild the warehouse with `rebuild`."
     )
 

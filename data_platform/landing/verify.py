@@ -29,7 +29,8 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True, slots=True)
 class Verification:
     """``since`` is the batch up to which only a sample was looked at, ``last`` the newest one.
-    ``bytes`` were hashed, in ``parts`` parts of ``manifests`` batches; all are signed from ``signed_from`` on."""
+    ``bytes`` were hashed, in ``parts`` parts of ``manifests`` batches; all are signed from ``signed_from`` on. ``damaged``
+    are the batches that have problems."""
 
     table: TableId
     since: int
@@ -40,6 +41,7 @@ class Verification:
     seconds: float
     problems: tuple[str, ...]
     signed_from: int | None = None
+    damaged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ def verify(
     unique = tuple(dict.fromkeys(problems))
     signed_from = None if unique else vouching.signed_from(ledger, table, last)
     seconds = time.monotonic() - began
-    return Verification(table, start, last, len(chosen), parts, hashed, seconds, unique, signed_from)
+    return Verification(
+        table, start, last, len(chosen), parts, hashed, seconds, unique, signed_from, tuple(damaged)
+    )
 
 
 def sign(

@@ -16,7 +16,7 @@ def size_is(size: int, part: Part) -> str:
 def damaged(manifest: Manifest, part: Part, what: str) -> str:
     return (
         f"The part {part.key} of batch {manifest.sequence} of {manifest.table} {what}. Restore it from a"
-        f" copy of the landing store, or reread the table with `sync --refresh {manifest.table}`."
+        f" copy of the landing store (`verify {manifest.table} --heal` does so from the backups), or reread the table with `sync --refresh {manifest.table}`."
     )
 
 

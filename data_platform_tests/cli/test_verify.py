@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import typer
 
+from data_platform.backups.archive import Archive
+from data_platform.backups.mirror import mirror
 from data_platform.catalog import load_catalog
 from data_platform.cli import verify as module
 from data_platform.cli.verify import parse_since
@@ -22,6 +24,7 @@ from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.landing.signing import Signer, SigningConfig
 from data_platform.stores.local import LocalStore
 from data_platform.sync import Platform
+from data_platform.sync.healing import healings
 from data_platform_tests.contracts.batches import TABLE
 from data_platform_tests.landing.redactions import ENVIRON, KEY, file_of, land, put_part, redact
 
@@ -240,3 +243,36 @@ def test_a_ledger_from_before_the_key_is_taken_when_its_table_is_named(ledger: L
     land(ledger, committed_at="2026-02-04T12:00:00+00:00")
     assert "signed from batch 4 on" in cli("verify", "shop/orders").out
     assert orders(cli("verify", "shop/orders", "--json"))["signed_from"] == 4
+
+
+def test_what_is_damaged_is_put_back_from_the_backups(cli: Cli, project: Path, ledger: Ledger) -> None:
+    damage(ledger, 2)
+    assert cli("verify", "--heal").code == 2, "there are no backups"
+    file = project / "catalog" / "platform.yaml"
+    text = file.read_text()
+    backups = "    backups: {store: {kind: local, path: .data/backups}, start: 2026-01-01}\n"
+    file.write_text(text.replace("    automation: stopped\n", f"    automation: stopped\n{backups}", 1))
+    nothing = cli("verify", "--heal")
+    assert nothing.code == 1 and "is altered" not in nothing.out, "the archive is empty"
+    part = ledger.read(TABLE, 2).parts[0]
+    put_part(ledger.store, part.key, b"rows 2.0" * 9)  # type: ignore[arg-type]
+    mirror(ledger, Archive("primary", lambda: LocalStore(project / ".data" / "backups")), [TABLE])
+    damage(ledger, 2)
+    lost = manifest_key(TABLE, 3)
+    ledger.store.delete(lost)
+    result = cli("verify", "--heal", "--json")
+    found = orders(result)
+    assert (result.code, found["ok"], found["problems"], found["manifests"]) == (0, True, [], 3)
+    assert found["healed"]["objects"] == [
+        {"key": lost, "archive": "primary"},
+        {"key": part.key, "archive": "primary"},
+    ]
+    catalog = load_catalog(project)
+    platform = Platform(catalog, catalog.environments["local"], ENVIRON, ledger.store, ledger)
+    (record,) = healings(platform, datetime(2026, 1, 1, tzinfo=UTC))
+    assert (record.table, record.objects) == ("shop/orders", 2)
+    assert record.named == (f"{lost} (from primary)", f"{part.key} (from primary)")
+    assert cli("verify", "--heal", "--sign", "shop").code == 2
+    damage(ledger, 1)
+    said = cli("verify", "--heal", "--since", "0")
+    assert said.code == 0 and "was put back from primary" in said.out

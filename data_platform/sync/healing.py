@@ -1,0 +1,56 @@
+"""Heals the landing store from the archives, and keeps a record of what was put back, which is reported."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from data_platform.backups.heal import Healed, heal
+from data_platform.backups.manifest import backup_id, is_id, made_at
+from data_platform.landing import hint
+from data_platform.landing.tail import Mark
+from data_platform.sync import backup
+from data_platform.sync.platform import Platform
+from data_platform.tables import TableId
+
+FOLDER = "_healed"
+NAMED_MAX = 20
+
+
+@dataclass(frozen=True)
+class Healing:
+    """A time when objects of ``table`` were put back: how many, and the names of some."""
+
+    at: datetime
+    table: str
+    objects: int
+    named: tuple[str, ...]
+
+
+def heal_table(
+    platform: Platform, table: TableId, damaged: Iterable[int], loaded: Mark | None = None
+) -> Healed:
+    """Put back what the landing store lost of ``table`` (``backups.heal``), and record it. ConfigurationError
+    without backups."""
+    found = heal(platform.ledger, backup.archives(platform), table, damaged, loaded)
+    if found.objects:
+        id_ = backup_id(platform.clock(), uuid.uuid4().hex)
+        fields = {
+            "table": str(table),
+            "objects": len(found.objects),
+            "named": [f"{key} (from {archive})" for key, archive in found.objects[:NAMED_MAX]],
+        }
+        hint.write(platform.store, f"{FOLDER}/{id_}.json", fields, platform.signer)
+    return found
+
+
+def healings(platform: Platform, since: datetime) -> list[Healing]:
+    """What was put back at or after ``since``, oldest first."""
+    found = []
+    for key in platform.store.list(FOLDER):
+        id_ = key.rsplit("/", 1)[-1].removesuffix(".json")
+        if is_id(id_) and made_at(id_) >= since and (raw := hint.read(platform.store, key, platform.signer)):
+            found.append(Healing(made_at(id_), raw["table"], raw["objects"], tuple(raw["named"])))
+    return found
