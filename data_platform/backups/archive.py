@@ -1,6 +1,6 @@
 """The backups in one store: adding objects that are proven there, listing, checking, removing.
 
-Keys: ``warehouse/objects/<id>/<what>`` and ``warehouse/manifests/<id>.json``. A
+Keys are those of a ``Shelf``: ``warehouse/objects/<id>/<what>`` and ``warehouse/manifests/<id>.json``. A
 backup is there when its manifest is, and that is written last.
 """
 
@@ -14,28 +14,34 @@ from datetime import date, datetime
 from pathlib import Path
 
 from data_platform.backups.manifest import BackupManifest, BackupObject, is_id, made_at, made_on
+from data_platform.backups.shelf import WAREHOUSE, Shelf
 from data_platform.errors import BackupDamaged, BackupError, BackupMissing, LandingError
 from data_platform.landing import hint
 from data_platform.landing.part import sha256_of
 from data_platform.landing.signing import NOT_SIGNED, Signer
 from data_platform.stores import Store
 
-MANIFESTS, OBJECTS, ADOPTED = "warehouse/manifests", "warehouse/objects", "warehouse/adopted.json"
+MANIFESTS, OBJECTS = WAREHOUSE.manifests, WAREHOUSE.objects
 
 
 @dataclass
 class Archive:
-    """``name`` is ``primary`` or the name of a copy. Objects are read through ``reader``, which wrote
-    nothing: a store may answer from memory what it was just given, which would prove nothing."""
+    """The backups of one ``shelf`` in a store. ``name`` is ``primary`` or the name of a copy. Objects are read through
+    ``reader``, which wrote nothing: a store may answer from memory what it was just given, which would prove nothing."""
 
     name: str
     open: Callable[[], Store]
     signer: Signer = NOT_SIGNED
+    shelf: Shelf = WAREHOUSE
     store: Store = field(init=False)
     reader: Store = field(init=False)
 
     def __post_init__(self) -> None:
         self.store, self.reader = self.open(), self.open()
+
+    def on(self, shelf: Shelf) -> Archive:
+        """The backups of another class in the same store."""
+        return replace(self, shelf=shelf)
 
     def add(self, path: Path, object_: BackupObject) -> None:
         """Put a copy of ``path`` and read it back. ``BackupDamaged`` when the store holds other bytes."""
@@ -68,7 +74,7 @@ class Archive:
 
     def commit(self, manifest: BackupManifest) -> None:
         """Write the sealed manifest and read it back. Only then does the backup exist."""
-        key = _manifest_key(manifest.id)
+        key = self.shelf.manifest_key(manifest.id)
         data = manifest.to_json()
         if not self.store.put_new(key, data) and self.store.read(key) != data:
             raise BackupError(f"{self} already has another backup {manifest.id}. Run the backup again.")
@@ -79,20 +85,22 @@ class Archive:
 
     def ids(self) -> list[str]:
         """Every backup's id, the oldest first."""
-        names = (key.rsplit("/", 1)[-1].removesuffix(".json") for key in self.reader.list(MANIFESTS))
+        names = (
+            key.rsplit("/", 1)[-1].removesuffix(".json") for key in self.reader.list(self.shelf.manifests)
+        )
         return [name for name in names if is_id(name)]
 
     def manifest(self, id_: str) -> BackupManifest:
         """The manifest of a backup. ``BackupMissing`` if there is none, ``BackupDamaged`` if it was altered or belongs
         to another backup."""
-        key = _manifest_key(id_)
+        key = self.shelf.manifest_key(id_)
         try:
             data = self.reader.read(key)
         except KeyError:
             raise BackupMissing(
                 f"There is no backup {id_} in {self}. `data-platform backup list` shows them."
             ) from None
-        manifest = BackupManifest.from_json(data, f"{key} in {self}")
+        manifest = BackupManifest.from_json(data, f"{key} in {self}", self.shelf)
         if manifest.id != id_:
             raise BackupDamaged(
                 f"{key} in {self} is the manifest of the backup {manifest.id}: it was copied to the wrong place."
@@ -104,8 +112,8 @@ class Archive:
     def adopt(self, manifest: BackupManifest) -> None:
         """Accept an unsigned backup as if it were signed: one from before there was a key."""
         self.signer.ready()
-        known = hint.read(self.reader, ADOPTED, self.signer)
-        hint.write(self.store, ADOPTED, {**known, manifest.id: manifest.digest}, self.signer)
+        known = hint.read(self.reader, self.shelf.adopted, self.signer)
+        hint.write(self.store, self.shelf.adopted, {**known, manifest.id: manifest.digest}, self.signer)
 
     def unsigned(self, which: str) -> BackupManifest:
         """Like ``chosen``, but without a check of its signature: to verify a backup before it is adopted."""
@@ -121,7 +129,7 @@ class Archive:
                 " changed. Set the right key (`previous_key_env` names the one before), or restore from another"
                 " copy or another day."
             )
-        if hint.read(self.reader, ADOPTED, self.signer).get(manifest.id) != manifest.digest:
+        if hint.read(self.reader, self.shelf.adopted, self.signer).get(manifest.id) != manifest.digest:
             raise BackupDamaged(
                 f"{key} in {self} is not signed, although {self.signer.variable} is set: somebody else put it there, or"
                 " it was made before there was a key. Restore from another copy or another day; or, if you are sure"
@@ -142,11 +150,7 @@ class Archive:
             known = ", ".join(dict.fromkeys(made_on(id_) for id_ in ids[-10:]))
             raise BackupMissing(
                 f"There is no backup {'' if which == 'latest' else f'of {which} '}in {self}."
-                + (
-                    f" There are backups of {known}."
-                    if known
-                    else " Make one with `data-platform backup run`."
-                )
+                + (f" There are backups of {known}." if known else f" Make one with `{self.shelf.make}`.")
             )
         return self.manifest(found[0])
 
@@ -168,14 +172,15 @@ class Archive:
 
     def abandoned(self, before: datetime) -> list[str]:
         """Ids of earlier backups that have objects but no manifest: they were interrupted."""
-        there = {key.split("/")[2] for key in self.reader.list(OBJECTS)} - set(self.ids())
+        depth = self.shelf.objects.count("/") + 1
+        there = {key.split("/")[depth] for key in self.reader.list(self.shelf.objects)} - set(self.ids())
         return sorted(id_ for id_ in there if is_id(id_) and made_at(id_) < before)
 
     def remove(self, id_: str) -> int:
         """Remove a backup, its manifest first, so that an interrupted removal leaves no usable backup. Returns the
         number of objects removed."""
-        self.store.delete(_manifest_key(id_))
-        keys = self.store.list(f"{OBJECTS}/{id_}")
+        self.store.delete(self.shelf.manifest_key(id_))
+        keys = self.store.list(self.shelf.key(id_, "").rstrip("/"))
         for key in keys:
             self.store.delete(key)
         return len(keys)
@@ -191,11 +196,7 @@ class Archive:
 
 
 def object_key(id_: str, what: str) -> str:
-    return f"{OBJECTS}/{id_}/{what}"
-
-
-def _manifest_key(id_: str) -> str:
-    return f"{MANIFESTS}/{id_}.json"
+    return WAREHOUSE.key(id_, what)
 
 
 def _day(text: str) -> str:

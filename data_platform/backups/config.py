@@ -33,6 +33,29 @@ class Retention(BaseModel):
     )
 
 
+class ArchiveSettings(BaseModel):
+    """``{schedule: "0 5 * * 0", keep_years: 7}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedule: str = Field(
+        default="0 5 * * 0", description="When the weekly archive is made: a cron line in UTC."
+    )
+    keep_years: int = Field(default=7, ge=1, le=100, description="Archives older than this may be removed.")
+    max_age_days: float = Field(
+        default=8, gt=0, description="The age in days of the newest archive at which its check fails."
+    )
+    drill_schedule: str = Field(
+        default="0 6 1 * *",
+        description="When the newest archive of every copy is read as a stranger would: a cron line in UTC.",
+    )
+    drill_max_age_days: float = Field(
+        default=35,
+        gt=0,
+        description="The age in days of the last good drill of the archive at which its check fails.",
+    )
+
+
 class SnapshotSettings(BaseModel):
     """``{keep_days: 7}``."""
 
@@ -69,6 +92,10 @@ class BackupsConfig(BaseModel):
         default=None,
         description="Snapshots that the engine itself makes beside each backup, in the same account: the fast way back. Only for"
         " `bigquery` and `snowflake`. Default: none.",
+    )
+    archive: ArchiveSettings | None = Field(
+        default_factory=ArchiveSettings,
+        description="A copy a week in an open format that is kept for years. Default: as below; `null` makes none.",
     )
     max_age_hours: float = Field(
         default=30,

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_platform.backups import names, parquet
-from data_platform.backups.archive import Archive, object_key
+from data_platform.backups.archive import Archive
 from data_platform.backups.manifest import BackupFile, BackupManifest, BackupObject, BackupTable, LedgerHead
 from data_platform.backups.mirror import Mirrored
+from data_platform.backups.shelf import WAREHOUSE, Shelf
 from data_platform.errors import BackupDamaged, DataPlatformError
 from data_platform.landing.part import sha256_of
 from data_platform.warehouses.archive import Archivable, Inventory, StoredTable
@@ -78,11 +79,12 @@ def export(
     progress: Progress | None = None,
     *,
     keys: Mapping[tuple[str, str], Sequence[str]] | None = None,
+    shelf: Shelf = WAREHOUSE,
 ) -> Exported:
     """Write every table of one snapshot of ``warehouse`` into ``folder`` and prove the files.
 
     ``keys`` are the unique columns of tables (schema, name) where they are known: a table is
-    ordered by them, otherwise by all its columns.
+    ordered by them, otherwise by all its columns. ``shelf`` decides the keys of the objects.
     Each file is read back with its page checksums verified, and what its rows hash to, summed over
     a table's files, is compared with the table's own fingerprint. Raises ``BackupDamaged``
     when they differ and WarehouseError for what cannot be kept.
@@ -94,7 +96,8 @@ def export(
         for stored in inventory.tables:
             rows, fingerprint = warehouse.row_fingerprint(stored)
             reader = warehouse.read_ordered(stored, (keys or {}).get((stored.schema, stored.name), ()))
-            parts = _write(warehouse, reader, stored, folder, id_, pool, paths, progress)
+            below = shelf.key(id_, names.relation(stored.schema, stored.name))
+            parts = _write(warehouse, reader, stored, folder, below, pool, paths, progress)
             table = BackupTable(stored, rows, fingerprint, tuple(part.object for part in parts))
             found = sum(part.object.rows for part in parts)
             if (found, sum(part.fingerprint for part in parts) % 2**64) != (rows, fingerprint):
@@ -117,7 +120,7 @@ def store(
     environment: str,
     created_at: datetime,
 ) -> BackupReport:
-    """Put what was exported, and further ``files``, into every archive.
+    """Put what was exported, and further ``files``, into every archive; all of them are of one shelf.
 
     The first archive is the backup store: what fails there is raised. A copy that
     fails is in the report; it keeps no other from being made. The manifest is each
@@ -128,7 +131,8 @@ def store(
     kept = []
     for file in files:
         where = names.escaped(file.path)
-        key = object_key(id_, f"files/{names.key_of(where)}")
+        shelf = archives[0].shelf
+        key = shelf.key(id_, f"{shelf.files}{names.key_of(where)}")
         object_ = BackupObject(key, file.content.stat().st_size, sha256_of(file.content))
         paths[key] = file.content
         kept.append(BackupFile(where, object_, file.plain_bytes))
@@ -179,7 +183,7 @@ def _write(
     reader: pa.RecordBatchReader,
     stored: StoredTable,
     folder: Path,
-    id_: str,
+    below: str,
     pool: ThreadPoolExecutor,
     paths: dict[str, Path],
     progress: Progress | None,
@@ -188,7 +192,7 @@ def _write(
     waiting: list[Future[_Encoded]] = []
     rows = 0
     for number, part in enumerate(_parts(reader)):
-        key = object_key(id_, f"{names.relation(stored.schema, stored.name)}/part-{number:05d}.parquet")
+        key = f"{below}/part-{number:05d}.parquet"
         paths[key] = folder / f"{len(paths):06d}.parquet"
         if len(waiting) >= WORKERS:  # bounded: a slow encoder holds the reader back
             waiting[-WORKERS].result()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from data_platform.backups.shelf import WAREHOUSE, Shelf
 from data_platform.column_types import is_column_type
 from data_platform.errors import BackupDamaged
 from data_platform.landing import grammar
@@ -129,13 +130,13 @@ class BackupManifest:
         return _canonical({**_fields(self), **_proofs(self.digest, self.signature)})
 
     @classmethod
-    def from_json(cls, data: builtins.bytes, where: str) -> BackupManifest:
-        """Parse and verify; ``BackupDamaged`` names ``where`` when it is cut short or altered."""
+    def from_json(cls, data: builtins.bytes, where: str, shelf: Shelf = WAREHOUSE) -> BackupManifest:
+        """Parse and verify; ``BackupDamaged`` names ``where`` when it is cut short, altered or of another ``shelf``."""
         try:
             raw = json.loads(data)
             digest, signature = raw.pop("digest"), raw.pop("signature", "")
             _must(isinstance(signature, str), "its signature is invalid")
-            manifest = replace(_parse(raw, digest), signature=signature)
+            manifest = replace(_parse(raw, digest, shelf), signature=signature)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             why = str(error) if type(error) is ValueError else type(error).__name__
             raise BackupDamaged(
@@ -195,10 +196,10 @@ def _proofs(digest: str, signature: str) -> dict[str, str]:
     return {"digest": digest, "signature": signature} if signature else {"digest": digest}
 
 
-def _parse(raw: Mapping[str, Any], digest: str) -> BackupManifest:
+def _parse(raw: Mapping[str, Any], digest: str, shelf: Shelf) -> BackupManifest:
     if raw["format"] != FORMAT:
         raise ValueError("a format this version does not know")
-    _check(raw)
+    _check(raw, shelf)
     tables = tuple(
         BackupTable(
             StoredTable(
@@ -230,7 +231,7 @@ def _parse(raw: Mapping[str, Any], digest: str) -> BackupManifest:
     )
 
 
-def _check(raw: Mapping[str, Any]) -> None:
+def _check(raw: Mapping[str, Any], shelf: Shelf) -> None:
     """ValueError if a field is invalid. Its strings go into keys, paths and statements, and anybody who can write
     to the store can compute a new digest."""
     for name in ("id", "environment", "created_at", "engine"):
@@ -263,7 +264,7 @@ def _check(raw: Mapping[str, Any]) -> None:
         _must(isinstance(file["path"], str) and (plain is None or is_number(plain)), "a file is invalid")
     for object_ in objects:
         key = object_["key"]
-        inside = isinstance(key, str) and key.startswith(f"warehouse/objects/{raw['id']}/")
+        inside = isinstance(key, str) and key.startswith(shelf.key(raw["id"], ""))
         names = key.split("/") if inside else []
         _must(
             inside and not any(not n or n.startswith(".") or "\0" in n for n in names),

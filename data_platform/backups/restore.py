@@ -86,8 +86,7 @@ def drill(archive: Archive, which: str, trial: TrialConfig, root: Path) -> Resto
 
 def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int:
     """Restore the files backed up with the warehouse into the empty or new folder ``into``; returns their number."""
-    if into.exists() and any(into.iterdir()):
-        raise BackupError(f"{into} is not empty. Choose another folder; nothing was changed.")
+    _must_be_empty(into)
     owner = f"The backup {manifest.id} in {archive}"
     for file in manifest.files:  # all of them, before the first is written
         names.inside(into, file.path, owner)
@@ -98,6 +97,17 @@ def restore_files(archive: Archive, manifest: BackupManifest, into: Path) -> int
         with archive.fetched(file.object, file.path) as path:
             unpack(path, target, file.plain_bytes)
     return len(manifest.files)
+
+
+def new_folder(into: Path) -> None:
+    """Make the folder ``into``, closed to other accounts. ``BackupError`` if it holds anything."""
+    _must_be_empty(into)
+    make_private(into)
+
+
+def _must_be_empty(into: Path) -> None:
+    if into.exists() and any(into.iterdir()):
+        raise BackupError(f"{into} is not empty. Choose another folder; nothing was changed.")
 
 
 def _restore(

@@ -115,6 +115,9 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
         for key in ("schedule", "drill_schedule"):
             if problem := cron_problem(getattr(backups, key)):
                 report.add((*base, "backups", key), problem)
+        for key in ("schedule", "drill_schedule") if backups.archive is not None else ():
+            if problem := cron_problem(getattr(backups.archive, key)):
+                report.add((*base, "backups", "archive", key), problem)
         if backups.snapshots is not None and (problem := snapshots_problem(environment.warehouse)):
             report.add((*base, "backups", "snapshots"), problem)
         stores.append(("the backup store", ("backups", "store"), backups.store))

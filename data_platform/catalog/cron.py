@@ -1,8 +1,10 @@
-"""Whether a scheduler can run a cron line: it has five fields, and its day exists. Pure."""
+"""Whether a scheduler can run a cron line: it has five fields, and its day exists. And when it runs next. Pure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
 
 _FIELDS = (
     ("minute", 0, 59, ()),
@@ -33,6 +35,24 @@ def cron_problem(line: str) -> str | None:
     if fields[4] == "*" and not any(min(days) <= _DAYS[month - 1] for month in months):
         return "the cron line never runs: none of its months has that day"
     return None
+
+
+def upcoming(line: str, after: datetime) -> Iterator[datetime]:
+    """The times after ``after`` at which a valid ``line`` runs, in its time zone, without end."""
+    fields = line.lower().split()
+    minutes, hours, days, months, weekdays = (
+        _values(text, low, high, names) or set()
+        for text, (_, low, high, names) in zip(fields, _FIELDS, strict=True)
+    )
+    weekdays = {day % 7 for day in weekdays}  # both 0 and 7 are Sunday
+    either = fields[2] != "*" and fields[4] != "*"
+    times = [time(hour, minute, tzinfo=after.tzinfo) for hour in sorted(hours) for minute in sorted(minutes)]
+    day = after.date()
+    while True:
+        by_month, by_week = day.day in days, day.isoweekday() % 7 in weekdays
+        if day.month in months and (by_month or by_week if either else by_month and by_week):
+            yield from (at for at in (datetime.combine(day, clock) for clock in times) if at > after)
+        day += timedelta(days=1)
 
 
 def _values(text: str, low: int, high: int, names: tuple[str, ...]) -> set[int] | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.backup_overview import add_to
+from data_platform.cli.options import CopyOption, EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import (
     ago,
     error_fields,
@@ -27,20 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from data_platform.backups.archive import Archive
-    from data_platform.backups.export import FileToKeep
+    from data_platform.backups.export import BackupReport, FileToKeep
     from data_platform.sync import Platform
     from data_platform.warehouses.snapshots import NativeSnapshot
 
 app = typer.Typer(name="backup", help="Verified second copies of the warehouse.", no_args_is_help=True)
 
-CopyOption = Annotated[
-    str | None,
-    typer.Option(
-        "--copy",
-        metavar="NAME",
-        help="Use only this copy: primary, or a name under `copies:`. Default: all.",
-        show_default=False,
-    ),
+add_to(app)
+
+ClassOption = Annotated[
+    str,
+    typer.Option("--class", metavar="CLASS", help="The class of the backup: warehouse or archive."),
 ]
 
 
@@ -48,7 +46,7 @@ CopyOption = Annotated[
 def run(json: JsonOption = False, environment: EnvironmentOption = None, root: RootOption = None) -> None:
     """Back up the warehouse, the ledger and Dagster's storage, and read every byte back."""
     platform = open_project(root, environment)
-    from data_platform.sync.backup import archive, make_backup
+    from data_platform.sync.backup import make_backup
 
     with progress("backing up") as bars:
         report = make_backup(
@@ -56,6 +54,21 @@ def run(json: JsonOption = False, environment: EnvironmentOption = None, root: R
             lambda folder: _instance_files(platform, folder),
             lambda table, rows: bars.part(table, rows, 0),
         )
+    _report(platform, report, json)
+
+
+@app.command("archive")
+def archive(json: JsonOption = False, environment: EnvironmentOption = None, root: RootOption = None) -> None:
+    """Write the warehouse into the archive for years, in an open format, and read every byte back."""
+    platform = open_project(root, environment)
+    from data_platform.sync.longterm import make_archive
+
+    with progress("archiving") as bars:
+        report = make_archive(platform, lambda table, rows: bars.part(table, rows, 0))
+    _report(platform, report, json)
+
+
+def _report(platform: Platform, report: BackupReport, json: bool) -> None:
     manifest = report.manifest
     if json:
         say_json(
@@ -72,10 +85,11 @@ def run(json: JsonOption = False, environment: EnvironmentOption = None, root: R
             }
         )
     else:
+        stores = {one.name: one for one in _chosen(platform, None)}
         for name in report.stored:
             say(
                 f"{manifest.id}: {plural(len(manifest.tables), 'table')}, {manifest.rows:,} rows,"
-                f" {size(manifest.bytes)}, verified in {archive(platform, name)}"
+                f" {size(manifest.bytes)}, verified in {stores[name]}"
             )
         mirrored = report.mirrored
         say(f"{plural(mirrored.parts, 'new part')} of the landing store copied, {size(mirrored.bytes)}")
@@ -87,41 +101,13 @@ def run(json: JsonOption = False, environment: EnvironmentOption = None, root: R
         raise typer.Exit(BackupError.exit_code)
 
 
-@app.command("list")
-def list_(
-    copy: CopyOption = None,
-    json: JsonOption = False,
-    environment: EnvironmentOption = None,
-    root: RootOption = None,
-) -> None:
-    """List every backup and where it is stored, the newest first."""
-    platform = open_project(root, environment)
-    from data_platform.backups.manifest import made_at
-
-    found = {one.name: one.ids() for one in _chosen(platform, copy)}
-    ids = sorted({id_ for ids in found.values() for id_ in ids}, reverse=True)
-    rows = [(id_, made_at(id_), [name for name, ids in found.items() if id_ in ids]) for id_ in ids]
-    if json:
-        say_json([{"id": id_, "made_at": at.isoformat(), "stored": stored} for id_, at, stored in rows])
-    elif not rows:
-        say("There is no backup yet. Make one: data-platform backup run")
-    else:
-        now = platform.clock()
-        say_table(
-            ["backup", "made", "age", "stored in"],
-            [
-                [id_, at.strftime("%Y-%m-%d %H:%M UTC"), ago(at, now), ", ".join(stored)]
-                for id_, at, stored in rows
-            ],
-        )
-
-
 @app.command("verify")
 def verify(
     which: Annotated[
         str, typer.Argument(metavar="[BACKUP]", help="`latest`, a day such as 2026-11-22, or an id.")
     ] = "latest",
     copy: CopyOption = None,
+    class_: ClassOption = "warehouse",
     sign: Annotated[
         bool,
         typer.Option(
@@ -137,7 +123,7 @@ def verify(
     platform = open_project(root, environment)
     problems: dict[str, list[str]] = {}
     read = 0
-    archives = _chosen(platform, copy)
+    archives = _chosen(platform, copy, class_)
     with progress("reading the backup", total=len(archives)) as bars:
         for one in archives:
             try:
@@ -168,21 +154,35 @@ def prune(
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Remove backups older than the retention, but never the last good one."""
+    """Remove backups and archives older than the retention, but never the last good one."""
     platform = open_project(root, environment)
+    from data_platform.backups.shelf import ARCHIVE, WAREHOUSE
     from data_platform.sync import backup
 
-    days = backup.settings(platform).retention.days
-    gone = backup.prune(platform) if yes else backup.prunable(platform)
+    config = backup.settings(platform)
+    days = config.retention.days
+    shelves = [WAREHOUSE, *([ARCHIVE] if config.archive is not None else [])]
+    gone = {
+        shelf: backup.prune(platform, shelf) if yes else backup.prunable(platform, shelf) for shelf in shelves
+    }
     if json:
-        say_json({"days": days, "removed": yes, "backups": gone})
+        say_json(
+            {"days": days, "removed": yes, "backups": gone[WAREHOUSE], "archives": gone.get(ARCHIVE, {})}
+        )
         return
-    for name, ids in gone.items():
-        for id_ in ids:
-            say(f"{name}: {id_} {'removed' if yes else 'would be removed'}")
-    total = sum(map(len, gone.values()))
+    total = 0
+    for shelf, by_store in gone.items():
+        for name, ids in by_store.items():
+            for id_ in ids:
+                total += 1
+                say(f"{name}: {shelf.word} {id_} {'removed' if yes else 'would be removed'}")
     if not total:
-        say(f"No backup is older than {days} days, except possibly the last good one, which is kept.")
+        kept = (
+            f"{days} days"
+            if config.archive is None
+            else f"{days} days, no archive than {config.archive.keep_years} years"
+        )
+        say(f"No backup is older than {kept}, except possibly the last good one, which is kept.")
     elif not yes:
         remark(f"{plural(total, 'backup')} would be removed. Give --yes to remove them.")
 
@@ -255,10 +255,17 @@ def _state(one: NativeSnapshot, expired: bool) -> str:
     return f"{state}, would be removed" if expired else state
 
 
-def _chosen(platform: Platform, copy: str | None) -> list[Archive]:
+def _chosen(platform: Platform, copy: str | None, class_: str = "warehouse") -> list[Archive]:
+    from data_platform.backups.shelf import ARCHIVE, WAREHOUSE
     from data_platform.sync import backup
 
-    return [backup.archive(platform, copy)] if copy else backup.archives(platform)
+    shelves = {shelf.name: shelf for shelf in (WAREHOUSE, ARCHIVE)}
+    if class_ not in shelves:
+        raise ConfigurationError(
+            f"--class: there is no class {class_!r} here; there are {', '.join(shelves)}."
+        )
+    shelf = shelves[class_]
+    return [backup.archive(platform, copy, shelf)] if copy else backup.archives(platform, shelf)
 
 
 def _instance_files(platform: Platform, folder: Path) -> Sequence[FileToKeep]:

@@ -37,6 +37,15 @@ RootOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+CopyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--copy",
+        metavar="NAME",
+        help="Use only this copy: primary, or a name under `copies:`. Default: all.",
+        show_default=False,
+    ),
+]
 
 
 def output(path: Path, option: str, *, folder: bool = False) -> Path:

@@ -120,3 +120,40 @@ def files(
             say_error(line)
     if ledger.damaged:
         raise typer.Exit(BackupDamaged.exit_code)
+
+
+@app.command("archive")
+def archive(
+    into: Annotated[
+        Path,
+        typer.Option("--into", metavar="FOLDER", help="An empty or new folder.", show_default=False),
+    ],
+    from_: FromOption = "latest",
+    copy: CopyOption = "primary",
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Bring the files of an archive back, as they are: Parquet, and a README.txt that says how to read it."""
+    output(into, "--into", folder=True)
+    platform = open_project(root, environment)
+    from data_platform.sync.longterm import fetch_archive
+
+    with progress("fetching"):
+        manifest = fetch_archive(platform, from_, into, copy=copy)
+    if json:
+        say_json(
+            {
+                "ok": True,
+                "id": manifest.id,
+                "tables": len(manifest.tables),
+                "rows": manifest.rows,
+                "bytes": manifest.bytes,
+                "into": str(into),
+            }
+        )
+    else:
+        say(
+            f"{into} holds the archive {manifest.id}: {plural(len(manifest.tables), 'table')}, {manifest.rows:,} rows,"
+            f" {size(manifest.bytes)}, each file proven by its SHA-256. README.txt in it says how to read it."
+        )

@@ -1,7 +1,7 @@
 """The warehouse's daily backup and the restore drill as assets, and the checks of how old they are."""
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from data_platform.backups.config import BackupsConfig
 from data_platform.backups.export import FileToKeep
 from data_platform.backups.instance import postgres_files, sqlite_files
+from data_platform.backups.restore import RestoreReport
+from data_platform.backups.shelf import WAREHOUSE, Shelf
 from data_platform.defs import shown
 from data_platform.defs.names import BACKUP, DRILL, pool
 from data_platform.defs.resources import PlatformResource
@@ -78,7 +80,10 @@ def backup_definitions(
 
     return dg.Definitions(
         assets=[_backup_asset(config, pool(warehouse), days, copied), _drill_asset(warehouse.kind)],
-        asset_checks=[_newest_copy(config), _last_good_drill(config)],
+        asset_checks=[
+            newest_check(NEWEST_COPY, WAREHOUSE, config.max_age_hours, config.schedule),
+            drill_check(LAST_GOOD_DRILL, config.drill_max_age_days, config.drill_schedule),
+        ],
         jobs=[made],
         schedules=[daily, drill, ages],
     )
@@ -176,33 +181,41 @@ def _drill_asset(engine: str) -> dg.AssetsDefinition:
         " fingerprint compared.",
     )
     def warehouse(platform: PlatformResource) -> Iterator[Any]:
-        reports = backup.hold_drills(platform.open())
-        mismatches = [f"{report.archive}: {line}" for report in reports for line in report.mismatches]
-        yield dg.MaterializeResult(
-            metadata={
-                "seconds": round(sum(report.seconds for report in reports), 3),
-                "bytes": sum(report.bytes for report in reports),
-                "rows": sum(report.rows for report in reports),
-                "mismatches": len(mismatches),
-                "backups": dg.MetadataValue.json({report.archive: report.id for report in reports}),
-                **({"damage": shown.lines("damage", mismatches)} if mismatches else {}),
-            }
-        )
-        if mismatches:
-            raise dg.Failure(
-                f"The restore drill failed: {mismatches[0]}",
-                metadata={"damage": len(mismatches)},
-                allow_retries=False,
-            )
+        yield from drilled(backup.hold_drills(platform.open()))
 
     return warehouse
 
 
-def _newest_copy(config: BackupsConfig) -> dg.AssetChecksDefinition:
+def drilled(reports: Sequence[RestoreReport]) -> Iterator[dg.MaterializeResult[Any]]:
+    """What a drill found in every archive; ``dg.Failure`` where one of them is damaged."""
+    mismatches = [f"{report.archive}: {line}" for report in reports for line in report.mismatches]
+    yield dg.MaterializeResult(
+        metadata={
+            "seconds": round(sum(report.seconds for report in reports), 3),
+            "bytes": sum(report.bytes for report in reports),
+            "rows": sum(report.rows for report in reports),
+            "mismatches": len(mismatches),
+            "backups": dg.MetadataValue.json({report.archive: report.id for report in reports}),
+            **({"damage": shown.lines("damage", mismatches)} if mismatches else {}),
+        }
+    )
+    if mismatches:
+        raise dg.Failure(
+            f"The restore drill failed: {mismatches[0]}",
+            metadata={"damage": len(mismatches)},
+            allow_retries=False,
+        )
+
+
+def newest_check(
+    key: dg.AssetCheckKey, shelf: Shelf, max_age_hours: float, schedule: str
+) -> dg.AssetChecksDefinition:
+    """The check of how old the newest backup of ``shelf`` is in every archive."""
+
     @dg.asset_check(
-        asset=BACKUP,
-        name=NEWEST_COPY.name,
-        description=f"In every copy, the newest complete backup is at most {config.max_age_hours:g} hours old.",
+        asset=key.asset_key,
+        name=key.name,
+        description=f"In every copy, the newest complete {shelf.word} is at most {max_age_hours:g} hours old.",
     )
     def newest_copy(
         context: dg.AssetCheckExecutionContext, platform: PlatformResource
@@ -210,19 +223,19 @@ def _newest_copy(config: BackupsConfig) -> dg.AssetChecksDefinition:
         opened = platform.open()
         now = opened.clock()
         lines, passed, metadata = [], True, {}
-        ages = backup.newest(opened)
+        ages = backup.newest(opened, shelf)
         if all(age.empty for age in ages):
-            waited = first_due(config.schedule, _began(context.instance, NEWEST_COPY, now))
+            waited = first_due(schedule, _began(context.instance, key, now))
             return dg.AssetCheckResult(
                 passed=now <= waited,
-                description=f"No backup has been made yet. The first one is due by {waited:%Y-%m-%d %H:%M} UTC.",
+                description=f"No {shelf.word} has been made yet. The first one is due by {waited:%Y-%m-%d %H:%M} UTC.",
             )
         for age in ages:
             hours = age.hours(now)
-            good = hours is not None and hours <= config.max_age_hours
+            good = hours is not None and hours <= max_age_hours
             passed &= good
             metadata[f"{age.archive}_age_hours"] = "none" if hours is None else round(hours, 2)
-            what = f"{hours:.1f} hours old" if hours is not None else "no backup"
+            what = f"{hours:.1f} hours old" if hours is not None else f"no {shelf.word}"
             lines.append(f"{age.archive}: {what}{f' ({age.problem})' if age.problem else ''}")
         return dg.AssetCheckResult(
             passed=passed, description=shown.description("; ".join(lines)), metadata=metadata
@@ -231,18 +244,20 @@ def _newest_copy(config: BackupsConfig) -> dg.AssetChecksDefinition:
     return newest_copy
 
 
-def _last_good_drill(config: BackupsConfig) -> dg.AssetChecksDefinition:
+def drill_check(key: dg.AssetCheckKey, max_age_days: float, schedule: str) -> dg.AssetChecksDefinition:
+    """The check of how long ago the drill ``key.asset_key`` was last held without a mismatch."""
+
     @dg.asset_check(
-        asset=DRILL,
-        name=LAST_GOOD_DRILL.name,
-        description=f"The last restore drill without a mismatch is at most {config.drill_max_age_days:g} days old.",
+        asset=key.asset_key,
+        name=key.name,
+        description=f"The last restore drill without a mismatch is at most {max_age_days:g} days old.",
     )
     def last_good_drill(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        records = context.instance.fetch_materializations(DRILL, limit=DRILLS_LOOKED_AT).records
+        records = context.instance.fetch_materializations(key.asset_key, limit=DRILLS_LOOKED_AT).records
         good = next((r for r in records if _mismatches(r) == 0), None)
         now = datetime.now(UTC)
         if good is None:
-            waited = first_due(config.drill_schedule, _began(context.instance, LAST_GOOD_DRILL, now))
+            waited = first_due(schedule, _began(context.instance, key, now))
             return dg.AssetCheckResult(
                 passed=not records and now <= waited,
                 description="No drill has succeeded yet."
@@ -251,7 +266,7 @@ def _last_good_drill(config: BackupsConfig) -> dg.AssetChecksDefinition:
             )
         days = (now.timestamp() - good.timestamp) / 86_400
         return dg.AssetCheckResult(
-            passed=days <= config.drill_max_age_days,
+            passed=days <= max_age_days,
             description=f"{days:.1f} days ago",
             metadata={"age_days": round(days, 2)},
         )

@@ -9,6 +9,7 @@ import dagster as dg
 from data_platform.catalog import Catalog
 from data_platform.defs import linear, unpartitioned
 from data_platform.defs.alert_sensor import alert_sensor
+from data_platform.defs.archive import archive_definitions
 from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
@@ -78,6 +79,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         examined.append(PUBLISHED)
     if chosen.backups is not None and warehouse.traits.archive:
         parts.append(backup_definitions(chosen.backups, warehouse, held, running=running))
+        if chosen.backups.archive is not None:
+            parts.append(archive_definitions(chosen.backups, warehouse, held, running=running))
         examined.append(BACKUP)
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))

@@ -35,6 +35,8 @@ ARRIVES = "arrives"
 
 BACKUP = AssetKey(["backup", "warehouse"])
 DRILL = AssetKey(["restore_drill", "warehouse"])
+ARCHIVE = AssetKey(["backup", "archive"])
+ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"
 """In a failed step's metadata: how many of its failures are asset checks, which are told by themselves."""

@@ -21,7 +21,12 @@ from data_platform.alerts.messages import error_summary, is_own
 from data_platform.alerts.problem import Number, Problem
 from data_platform.defs import links, names, shown
 
-KIND_OF_ASSET: Mapping[dg.AssetKey, str] = {names.BACKUP: "backup", names.DRILL: "drill"}
+KIND_OF_ASSET: Mapping[dg.AssetKey, str] = {
+    names.BACKUP: "backup",
+    names.DRILL: "drill",
+    names.ARCHIVE: "backup",
+    names.ARCHIVE_DRILL: "drill",
+}
 """What goes wrong with these assets, a run or a check, is a kind of its own."""
 WAITING = "records_waiting"
 KIND_OF_CHECK: Mapping[str, str] = {

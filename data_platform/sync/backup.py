@@ -19,6 +19,7 @@ from data_platform.backups.manifest import backup_id, made_at
 from data_platform.backups.mirror import mirror
 from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
+from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.sync.platform import Platform
 from data_platform.warehouses.archive import ArchivableConfig, archivable
@@ -26,6 +27,8 @@ from data_platform.warehouses.kinds import FILE_SUFFIX, in_file
 
 WAREHOUSE_MEMORY = "384MB"
 """Of the warehouse while it is backed up or restored: it spills beyond, and the rows under way need room too."""
+
+DAYS_A_YEAR = 365.25
 
 CUT_SHORT = timedelta(days=2)
 """Objects this old whose manifest was never written belong to a backup that will not end any more."""
@@ -61,18 +64,18 @@ def settings(platform: Platform) -> BackupsConfig:
     return found
 
 
-def archives(platform: Platform) -> list[Archive]:
+def archives(platform: Platform, shelf: Shelf = WAREHOUSE) -> list[Archive]:
     """The backup store first, then its copies. Connects to nothing."""
     config = settings(platform)
     kinds = {PRIMARY: config.store, **config.copies}
     return [
-        Archive(name, partial(kind.open, platform.catalog.root, platform.environ), platform.signer)
+        Archive(name, partial(kind.open, platform.catalog.root, platform.environ), platform.signer, shelf)
         for name, kind in kinds.items()
     ]
 
 
-def archive(platform: Platform, name: str = PRIMARY) -> Archive:
-    found = {a.name: a for a in archives(platform)}
+def archive(platform: Platform, name: str = PRIMARY, shelf: Shelf = WAREHOUSE) -> Archive:
+    found = {a.name: a for a in archives(platform, shelf)}
     if name not in found:
         raise ConfigurationError(
             f"There is no copy {name!r} of the backups in the environment {platform.environment.name!r}; there are"
@@ -90,7 +93,7 @@ def make_backup(
     before anything is sent. A copy that fails is in the report and raises nothing, and so are parts in the landing store
     that are damaged and could not be copied.
     """
-    everywhere, bounded = archives(platform), _bounded(platform)  # refused before anything is written
+    everywhere, warehouse_ = archives(platform), bounded(platform)  # refused before anything is written
     platform.signer.ready()
     now = platform.clock()
     id_ = backup_id(now, uuid.uuid4().hex)
@@ -104,8 +107,8 @@ def make_backup(
         except DataPlatformError as error:
             failed[one.name] = error
     with everywhere[0].store.scratch() as folder:
-        with bounded.open(platform.catalog.root, read_only=True) as warehouse:
-            exported = export(warehouse, folder, id_, progress, keys=_keys(platform))
+        with warehouse_.open(platform.catalog.root, read_only=True) as warehouse:
+            exported = export(warehouse, folder, id_, progress, keys=keys_of(platform))
         files = instance_files(folder) if instance_files else ()
         report = store(
             exported,
@@ -119,29 +122,36 @@ def make_backup(
     return replace(report, failed={**failed, **report.failed}, mirrored=mirrored)
 
 
-def prunable(platform: Platform) -> dict[str, list[str]]:
+def keep_days(config: BackupsConfig, shelf: Shelf) -> int:
+    """How long a backup of ``shelf`` is kept."""
+    if shelf is ARCHIVE and config.archive is not None:
+        return round(config.archive.keep_years * DAYS_A_YEAR)
+    return config.retention.days
+
+
+def prunable(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str]]:
     """By archive, the backups that the retention rule would remove, and the remains of interrupted ones."""
-    days = settings(platform).retention.days
+    days = keep_days(settings(platform), shelf)
     now = platform.clock()
     return {
         one.name: expired(one.ids(), now, days, partial(_is_good, one)) + one.abandoned(now - CUT_SHORT)
-        for one in archives(platform)
+        for one in archives(platform, shelf)
     }
 
 
-def prune(platform: Platform) -> dict[str, list[str]]:
+def prune(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str]]:
     """Remove what ``prunable`` names; returns it."""
-    gone = prunable(platform)
-    for one in archives(platform):
+    gone = prunable(platform, shelf)
+    for one in archives(platform, shelf):
         for id_ in gone[one.name]:
             one.remove(id_)
     return gone
 
 
-def newest(platform: Platform) -> list[CopyAge]:
+def newest(platform: Platform, shelf: Shelf = WAREHOUSE) -> list[CopyAge]:
     """For every archive, the newest complete backup. If an archive lacks the newest backup of another one, that
     is its problem: a copy failed, or somebody removed it."""
-    found = [_newest(one) for one in archives(platform)]
+    found = [_newest(one) for one in archives(platform, shelf)]
     latest = max((one.id for one in found if one.id), default=None)
     return [
         replace(one, problem=f"it lacks {latest}, which another archive holds")
@@ -187,7 +197,7 @@ def hold_drills(platform: Platform) -> list[RestoreReport]:
     reports = []
     for one in archives(platform):
         with archive(platform).store.scratch() as folder:
-            trial = _bounded(platform).trial(folder)
+            trial = bounded(platform).trial(folder)
             reports.append(restoring.drill(one, "latest", trial, platform.catalog.root))
     return reports
 
@@ -195,17 +205,19 @@ def hold_drills(platform: Platform) -> list[RestoreReport]:
 def restorable(platform: Platform, into: str | os.PathLike[str]) -> ArchivableConfig:
     """The warehouse that a restore makes. A name that ends as a DuckDB file's does is one, whatever the engine: so a backup can
     be read where its engine is not. ``ConfigurationError`` for a name that the engine does not take."""
-    own = _bounded(platform)
+    own = bounded(platform)
     if not own.traits.in_files and Path(into).suffix == FILE_SUFFIX:
         return in_file(Path(into))
     return own.elsewhere(into)
 
 
-def _bounded(platform: Platform) -> ArchivableConfig:
+def bounded(platform: Platform) -> ArchivableConfig:
+    """The warehouse, opened within the memory that a backup may take."""
     return archivable(platform.environment.warehouse).bounded(WAREHOUSE_MEMORY)
 
 
-def _keys(platform: Platform) -> dict[tuple[str, str], tuple[str, ...]]:
+def keys_of(platform: Platform) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The unique columns of each raw table (schema, name) that has landed."""
     found = platform.ledger.ahead_of(list(platform.catalog.table_ids()), states=False)
     heads = ((table, ledger.head(table)) for ledger, table in found)
     return {(table.raw_schema, table.table): head.key for table, head in heads if head}

@@ -54,6 +54,61 @@ def test_a_backup_is_made_listed_verified_and_restored(backed: Path, cli: Cli) -
     assert files.code == 0 and Path("beside").is_dir()
 
 
+def test_an_archive_is_made_listed_verified_and_brought_back(backed: Path, cli: Cli) -> None:
+    made = cli("backup", "archive")
+    assert made.code == 0 and made.out.count("1 table, 100 rows") == 2
+    assert cli("backup", "run").code == 0
+    listed = json.loads(cli("backup", "list", "--json").out)
+    assert [one["class"] for one in listed] == ["warehouse", "archive"]
+    assert all(one["stored"] == ["primary", "off"] for one in listed)
+    assert "every byte is as it was written" in cli("backup", "verify", "--class", "archive").out
+    brought = cli("restore", "archive", "--into", "kept", "--copy", "off")
+    assert brought.code == 0 and "README.txt" in brought.out
+    assert sorted(path.name for path in Path("kept").iterdir()) == [
+        "README.txt",
+        "SHA256SUMS",
+        "manifest.json",
+        "raw_shop.orders",
+    ]
+    assert duckdb.sql("select count(*) from read_parquet('kept/raw_shop.orders/*.parquet')").fetchall() == [
+        (100,)
+    ]
+    again = cli("restore", "archive", "--into", "kept")
+    assert again.code == 8 and "is not empty" in again.err
+    next((backed / ".data/off/archive").rglob("part-00000.parquet")).write_bytes(b"")
+    found = cli("backup", "verify", "--class", "archive")
+    assert found.code == 8 and "raw_shop.orders in the backup store off" in found.err
+    assert cli("restore", "archive", "--copy", "off", "--into", "other").code == 8
+    assert "there are warehouse, archive" in cli("backup", "verify", "--class", "no").err
+
+
+def test_the_plan_says_what_runs_and_what_it_takes(backed: Path, cli: Cli) -> None:
+    before = json.loads(cli("backup", "plan", "--json").out)
+    kept = {row["class"]: row for row in before if row["act"] == "backup"}
+    assert {row["bytes"] for row in before} == {None}, "nothing was made yet"
+    assert kept["warehouse"]["count"] == 30 and kept["warehouse"]["kept_days"] == 30
+    assert kept["archive"]["count"] in (365, 366) and kept["archive"]["kept_days"] == 2557
+    assert "not known" in cli("backup", "plan").out
+    made = json.loads(cli("backup", "run", "--json").out)
+    cli("backup", "archive")
+    after = {r["class"]: r for r in json.loads(cli("backup", "plan", "--json").out) if r["act"] == "backup"}
+    assert after["warehouse"]["bytes"] == made["bytes"]
+    assert after["warehouse"]["bytes_in_all"] == made["bytes"] * 30 * 2
+    shown = cli("backup", "plan").out
+    assert (
+        "30 2 * * *" in shown and "archive drill" in shown and "30 x 2" in shown and "not known" not in shown
+    )
+
+
+def test_an_environment_without_an_archive_says_so(backed: Path, cli: Cli) -> None:
+    file = backed / "catalog/platform.yaml"
+    file.write_text(file.read_text().replace("start: 2026-11-01", "start: 2026-11-01, archive: null"))
+    refused = cli("backup", "archive")
+    assert refused.code == 2 and "archive: null" in refused.err
+    assert {row["class"] for row in json.loads(cli("backup", "plan", "--json").out)} == {"warehouse"}
+    assert json.loads(cli("backup", "prune", "--json").out)["archives"] == {}
+
+
 def test_damage_is_said_with_its_own_exit_code(backed: Path, cli: Cli) -> None:
     assert cli("backup", "run", "--json").code == 0
     next((backed / ".data/off").rglob("part-00000.parquet")).write_bytes(b"")

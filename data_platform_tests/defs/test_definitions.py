@@ -70,13 +70,13 @@ def test_the_graph_follows_what_the_warehouse_can(manifest: Path, monkeypatch: p
     monkeypatch.setattr(DuckDBConfig, "traits", many)
     found = contents(build(shop_alone(), "local"))
     usual = json.loads(SNAPSHOT.read_text())
-    gone = {"backup/warehouse", "restore_drill/warehouse"}
+    gone = {f"{what}/{of}" for what in ("backup", "restore_drill") for of in ("warehouse", "archive")}
     assert found["assets"] == {
         name: words.replace(" pool warehouse", "")
         for name, words in usual["assets"].items()
         if name not in gone
     }
-    assert set(usual["jobs"]) - set(found["jobs"]) == {"backup"}
+    assert set(usual["jobs"]) - set(found["jobs"]) == {"backup", "archive"}
 
 
 def test_a_warehouse_that_must_be_looked_after_has_an_asset_and_a_schedule_for_it(

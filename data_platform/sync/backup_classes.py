@@ -1,0 +1,137 @@
+"""Every class of backup there is: when it runs, how long it is kept, what it takes, what there is of it.
+
+A class is one line of ``CLASSES``. `backup plan` and `backup list` show all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+from statistics import fmean
+from typing import Protocol
+
+from data_platform.backups.archive import Archive
+from data_platform.backups.manifest import made_at
+from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
+from data_platform.catalog.cron import upcoming
+from data_platform.errors import DataPlatformError
+from data_platform.sync.backup import archives, keep_days, settings
+from data_platform.sync.platform import Platform
+
+LAST = 3
+"""How many of the last backups an estimate is made from."""
+COUNTED_AT_MOST = 100_000
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One thing that runs by a schedule. ``kept_days`` is None where nothing is kept; ``bytes`` is what the last ones took in
+    one archive, None where there is none yet or where nothing is kept."""
+
+    name: str
+    act: str
+    schedule: str
+    stores: tuple[str, ...]
+    kept_days: int | None = None
+    bytes: int | None = None
+
+    def next(self, now: datetime) -> datetime:
+        return next(upcoming(self.schedule, now))
+
+    def kept_until(self, now: datetime) -> datetime | None:
+        """Until when the next one is kept."""
+        return None if self.kept_days is None else self.next(now) + timedelta(days=self.kept_days)
+
+    def count(self, now: datetime) -> int:
+        """How many are kept in each archive, once the first is old enough to go."""
+        until = self.kept_until(now)
+        if until is None:
+            return 0
+        times = takewhile(lambda at: at < until, upcoming(self.schedule, now))
+        return sum(1 for _, _ in zip(times, range(COUNTED_AT_MOST), strict=False))
+
+    def bytes_in_all(self, now: datetime) -> int | None:
+        """What all of them take in all archives by then, if they stay as large."""
+        return None if self.bytes is None else self.bytes * self.count(now) * len(self.stores)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A backup that is there. ``stored`` are the archives that hold it."""
+
+    name: str
+    id: str
+    made_at: datetime
+    stored: tuple[str, ...]
+
+
+class BackupClass(Protocol):
+    """``name`` is what the class is called in `backup plan` and `backup list`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def plan(self, platform: Platform) -> list[Planned]:
+        """What runs; empty where the environment does not make backups of this class."""
+
+    def held(self, platform: Platform, copy: str | None) -> list[Held]:
+        """What there is, in the archive ``copy`` or in all of them."""
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """A class whose backups lie on a shelf of each archive."""
+
+    shelf: Shelf
+
+    @property
+    def name(self) -> str:
+        return self.shelf.name
+
+    def plan(self, platform: Platform) -> list[Planned]:
+        config = settings(platform)
+        times = config.archive if self.shelf is ARCHIVE else config
+        if times is None:
+            return []
+        everywhere = archives(platform, self.shelf)
+        names = tuple(one.name for one in everywhere)
+        kept = keep_days(config, self.shelf)
+        return [
+            Planned(self.name, "backup", times.schedule, names, kept, usual_bytes(everywhere)),
+            Planned(self.name, "drill", times.drill_schedule, names),
+        ]
+
+    def held(self, platform: Platform, copy: str | None) -> list[Held]:
+        found = {one.name: one.ids() for one in archives(platform, self.shelf) if copy in (None, one.name)}
+        ids = sorted({id_ for ids in found.values() for id_ in ids}, reverse=True)
+        return [
+            Held(self.name, id_, made_at(id_), tuple(name for name, ids in found.items() if id_ in ids))
+            for id_ in ids
+        ]
+
+
+CLASSES: tuple[BackupClass, ...] = (Shelved(WAREHOUSE), Shelved(ARCHIVE))
+"""A line a class."""
+
+
+def plan(platform: Platform) -> list[Planned]:
+    return [row for one in CLASSES for row in one.plan(platform)]
+
+
+def held(platform: Platform, copy: str | None = None) -> list[Held]:
+    """The newest first, class by class."""
+    return [row for one in CLASSES for row in one.held(platform, copy)]
+
+
+def usual_bytes(everywhere: Iterable[Archive]) -> int | None:
+    """The mean size of the last backups of the first archive that can be read and has any."""
+    for one in everywhere:
+        try:
+            sizes = [one.manifest(id_).bytes for id_ in one.ids()[-LAST:]]
+        except DataPlatformError:
+            continue
+        if sizes:
+            return round(fmean(sizes))
+    return None

@@ -1,0 +1,80 @@
+"""The archive that is kept for years: make one, read it as a stranger would, bring its files back."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from data_platform.backups import stranger
+from data_platform.backups.archive import Archive
+from data_platform.backups.config import PRIMARY, ArchiveSettings
+from data_platform.backups.export import BackupReport, Progress, export, store
+from data_platform.backups.manifest import BackupManifest, backup_id
+from data_platform.backups.open_format import describe
+from data_platform.backups.restore import RestoreReport, new_folder
+from data_platform.backups.shelf import ARCHIVE
+from data_platform.errors import ConfigurationError, DataPlatformError
+from data_platform.private_files import make_private
+from data_platform.sync.backup import archive, archives, bounded, keys_of, settings
+from data_platform.sync.platform import Platform
+
+
+def archive_settings(platform: Platform) -> ArchiveSettings:
+    """``ConfigurationError`` where the environment makes no archive."""
+    found = settings(platform).archive
+    if found is None:
+        raise ConfigurationError(
+            f"The environment {platform.environment.name!r} makes no archive: its `backups:` say `archive: null`. Take that"
+            " line out, or write `archive: {keep_years: 7}`."
+        )
+    return found
+
+
+def make_archive(platform: Platform, progress: Progress | None = None) -> BackupReport:
+    """Write every table of the warehouse, with its description, into every archive; see ``backup.make_backup``."""
+    archive_settings(platform)
+    everywhere, warehouse_ = archives(platform, ARCHIVE), bounded(platform)
+    platform.signer.ready()
+    now = platform.clock()
+    id_, environment = backup_id(now, uuid.uuid4().hex), platform.environment.name
+    with everywhere[0].store.scratch() as folder:
+        with warehouse_.open(platform.catalog.root, read_only=True) as warehouse:
+            exported = export(warehouse, folder, id_, progress, keys=keys_of(platform), shelf=ARCHIVE)
+        files = describe(exported, folder, id_, environment)
+        return store(exported, files, everywhere, id_=id_, environment=environment, created_at=now)
+
+
+def hold_archive_drills(platform: Platform) -> list[RestoreReport]:
+    """Read the newest archive of every copy by pyarrow and DuckDB alone. Failures are in the reports and not raised."""
+    return [_drill(one) for one in archives(platform, ARCHIVE)]
+
+
+def fetch_archive(platform: Platform, which: str, into: Path, *, copy: str = PRIMARY) -> BackupManifest:
+    """Bring the files of an archive into the empty or new folder ``into``, each proven by its SHA-256."""
+    chosen = archive(platform, copy, ARCHIVE)
+    manifest = chosen.chosen(which)
+    new_folder(into)
+    for object_ in manifest.objects():
+        path = object_.key.removeprefix(ARCHIVE.key(manifest.id, ""))
+        target = into / path
+        make_private(target.parent)
+        with chosen.fetched(object_, manifest.owner_of(object_.key)) as fetched:
+            shutil.copyfile(fetched, target)
+    return manifest
+
+
+def _drill(one: Archive) -> RestoreReport:
+    started = time.monotonic()
+    id_ = "latest"
+    reading = stranger.Reading(0, 0, 0, ())
+    try:
+        id_ = one.chosen("latest").id
+        reading = stranger.read(lambda path: one.reader.local(ARCHIVE.key(id_, path)))
+        lines = reading.mismatches
+    except (DataPlatformError, ValueError) as error:
+        lines = (str(error),)
+    return RestoreReport(
+        id_, one.name, reading.tables, reading.rows, reading.bytes, time.monotonic() - started, lines
+    )
