@@ -21,7 +21,6 @@ from data_platform.catalog.yaml_reader import Path
 from data_platform.observability.config import FigureConfig
 from data_platform.privacy.documents import path_of, root_of
 from data_platform.privacy.names import of_name
-from data_platform.quality.kinds import wanted
 from data_platform.sources.kind import Kind
 from data_platform.stores import StoreConfig
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
@@ -286,9 +285,7 @@ def _check_treatments(block: TableBlock, add: Any) -> None:
         (("partition",), block.partition, "its day must be readable to cut the table into partitions"),
         (("cursor",), block.cursor, "its greatest value is kept as the watermark"),
     ]
-    for kind, settings in wanted(block.checks):
-        for key, named in kind.columns(settings).items():
-            places.append(((kind.name, key), named, kind.why_clear))
+    places += [(one.key, one.column, one.why_clear) for one in block.checked_columns()]
     for path, column, why in places:
         if column in treated:
             add(
@@ -320,9 +317,8 @@ def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[
         yield block.partition, ("partition",)
     for column in block.cluster:
         yield column, ("cluster",)
-    for kind, settings in wanted(block.checks):
-        for check_key, column in kind.columns(settings).items():
-            yield column, (kind.name, check_key)
+    for checked in block.checked_columns():
+        yield checked.column, checked.key
     for key, named in {"columns": block.columns, **block.named_columns(), "personal": block.personal}.items():
         for column in named:
             yield (root_of(column) if key == "personal" else None) or column, (key, column)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
+from data_platform.catalog.checked_block import CheckedBlock, check_fields
 from data_platform.catalog.models import (
     NAME,
     NAME_LENGTH_MAX,
@@ -24,8 +25,7 @@ from data_platform.catalog.models import (
     Text,
 )
 from data_platform.observability.config import FigureConfig
-from data_platform.quality import kinds
-from data_platform.quality.kinds import names, wanted
+from data_platform.quality.kinds import names
 from data_platform.sources.kind import Connection, SourceKeys, TableKeys
 from data_platform.sources.kinds import kind_of
 from data_platform.yaml_fields import Frozen, FrozenDict, Model
@@ -37,7 +37,7 @@ def _empty_block(value: Any) -> Any:
     return {} if value is None else value
 
 
-class TableBlock(TableSettings, TableKeys):
+class TableBlock(CheckedBlock, TableSettings, TableKeys):
     """A table. An empty block is one that is read whole; most have a key."""
 
     description: Text = Field(default="", description="What one row represents.")
@@ -76,14 +76,8 @@ class TableBlock(TableSettings, TableKeys):
     @property
     def times(self) -> tuple[str, ...]:
         """The columns whose values must land as times."""
-        checked = [column for kind, settings in wanted(self.checks) for column in kind.times(settings)]
+        checked = [one.column for one in self.checked_columns() if one.time]
         return tuple(column for column in (self.partition, *checked) if column)
-
-    @property
-    def checks(self) -> Mapping[str, Any]:
-        """The settings of each check that is no rule, by its kind's name."""
-        found = {name: getattr(self, name, None) for name in names()}
-        return FrozenDict({name: settings for name, settings in found.items() if settings is not None})
 
 
 class SourceFile(SourceSettings, SourceKeys):
@@ -130,13 +124,9 @@ def table_block(kind: str) -> type[TableBlock]:
 def _table_block(kind: str, checks: tuple[str, ...]) -> type[TableBlock]:
     """``checks`` are the kinds of checks that there are now: tests add one. So below."""
     known = kind_of(kind)
-    fields: dict[str, Any] = {
-        check.name: (check.model | None, Field(default=None, description=check.description))
-        for check in kinds.KINDS
-    }
     bases: Any = TableBlock if known.table_keys is TableKeys else (known.table_keys, TableBlock)
     block: type[TableBlock] = create_model(
-        f"{kind.title()}TableBlock", __base__=bases, __doc__=TableBlock.__doc__, **fields
+        f"{kind.title()}TableBlock", __base__=bases, __doc__=TableBlock.__doc__, **check_fields()
     )
     return block
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path as ProjectPath
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
+from data_platform.catalog.checked_block import CheckedBlock, check_fields
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, validated
 from data_platform.catalog.models import ColumnOrColumns, Owner, Source
-from data_platform.catalog.rule_checks import check_fits, check_names, reference_problem
-from data_platform.catalog.rule_line import RuleLine
+from data_platform.catalog.rule_checks import check_fits, check_kinds_fit, check_names, reference_problem
 from data_platform.catalog.ruled_models import RuledModel
 from data_platform.catalog.yaml_reader import Path
+from data_platform.quality.kinds import names
 from data_platform.quality.rules import Rule
 from data_platform.warehouses import WarehouseConfig
 from data_platform.yaml_fields import ColumnName, Frozen, Model
@@ -28,7 +30,7 @@ DBT_FOLDERS = ("dbt/models", "dbt/snapshots", "dbt/seeds")
 _SUFFIXES = (".sql", ".py", ".csv")
 
 
-class ModelBlock(Model):
+class ModelBlock(CheckedBlock):
     """A model's block."""
 
     owner: Owner | None = Field(default=None, description="Who answers for it. Default: the file's owner.")
@@ -38,10 +40,6 @@ class ModelBlock(Model):
     )
     partition: ColumnName | None = Field(
         default=None, description="The date or time column whose days a rule `per day` tests."
-    )
-    rules: tuple[RuleLine, ...] = Field(
-        default=(),
-        description="Rules that the rows must satisfy, one on each line. Each becomes a check of the model.",
     )
 
 
@@ -58,6 +56,26 @@ class ModelsFile(Model):
     models: Annotated[Mapping[str, ModelBlock], Frozen] = Field(
         description="The models, each a block under its name in dbt."
     )
+
+
+def models_file() -> type[ModelsFile]:
+    """The model of a file of models, with the kinds of checks that there are."""
+    return _models_file(names())
+
+
+@cache
+def _models_file(checks: tuple[str, ...]) -> type[ModelsFile]:
+    """``checks`` are the kinds of checks that there are now: tests add one."""
+    fields = check_fields(lambda kind: kind.of_models)
+    block: Any = create_model("CheckedModelBlock", __base__=ModelBlock, __doc__=ModelBlock.__doc__, **fields)
+    models = Field(description=ModelsFile.model_fields["models"].description)
+    made: type[ModelsFile] = create_model(
+        "CheckedModelsFile",
+        __base__=ModelsFile,
+        __doc__=ModelsFile.__doc__,
+        models=(Annotated[Mapping[str, block], Frozen], models),
+    )
+    return made
 
 
 def read_models(
@@ -77,7 +95,7 @@ def read_models(
         report = read(path, path.relative_to(root).as_posix())
         if report is None:
             continue
-        file = validated(ModelsFile, report.document.data, schema, report)
+        file = validated(models_file(), report.document.data, schema, report)
         for name, block in (file.models if file is not None else {}).items():
             assert file is not None
             base = ("models", name)
@@ -98,6 +116,7 @@ def read_models(
                     partition=block.partition,
                     timezone=file.timezone,
                     rules=block.rules,
+                    checks=block.checks,
                 )
         mistakes += report.mistakes.values()
     return found
@@ -121,6 +140,7 @@ def _check(
         path: Path = (*base, "rules", position)
         for problem in _problems(rule, block, known, sources):
             report.add(path, problem)
+    check_kinds_fit(block, warehouses, report, base, of_model=True)
     if columns is None:
         return
     places: list[tuple[Path, tuple[str, ...]]] = [((*base, "rules", n), rule.columns) for rule, n in placed]
@@ -128,6 +148,7 @@ def _check(
         ((*base, "key"), block.key),
         ((*base, "partition"), (block.partition,) if block.partition else ()),
     ]
+    places += [((*base, *one.key), (one.column,)) for one in block.checked_columns()]
     for path, named in places:
         for column in named:
             if column not in columns:

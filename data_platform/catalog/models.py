@@ -16,7 +16,7 @@ from data_platform.alerts.config import AlertsConfig
 from data_platform.backups.config import BackupsConfig
 from data_platform.backups.database.config import SourceBackups
 from data_platform.catalog.airflow import AirflowConfig
-from data_platform.catalog.rule_line import RuleLine
+from data_platform.catalog.checked_block import Ruled
 from data_platform.catalog.ruled_models import RuledModel
 from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
@@ -70,7 +70,7 @@ ColumnOrColumns = Annotated[
 ColumnOrPath = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
-class TableSettings(Model):
+class TableSettings(Ruled):
     """The parts of a table's block that have no inherited default."""
 
     key: ColumnOrColumns = Field(
@@ -126,9 +126,6 @@ class TableSettings(Model):
         " work), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A path"
         " such as `payload.customer.email` names a value within a JSON column. A question mark behind a treatment"
         " (`hash?`) marks an unconfirmed guess of `discover`.",
-    )
-    rules: tuple[RuleLine, ...] = Field(
-        default=(), description="Rules that the rows must satisfy, one on each line. Each becomes a check."
     )
 
 
@@ -300,7 +297,7 @@ class Catalog(Model):
     figures: tuple[FigureConfig, ...] = ()
     sources: Annotated[Mapping[str, Source], Frozen]
     models: Annotated[Mapping[str, RuledModel], Frozen] = FrozenDict()
-    """The dbt models that have rules, by name."""
+    """The dbt models that have rules or other checks, by name."""
     questions: tuple[str, ...] = ()
     """Unconfirmed guesses, each with its file and line."""
     left_out: tuple[str, ...] = ()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from data_platform.catalog.checked_block import CheckedBlock
 from data_platform.catalog.files import TableBlock
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, path_text
 from data_platform.catalog.models import Source
 from data_platform.catalog.reads import Read
 from data_platform.catalog.yaml_reader import Path
 from data_platform.errors import UnsupportedExpression
+from data_platform.quality.checking import ChoosyKind
+from data_platform.quality.kinds import wanted
 from data_platform.quality.rule_groups import check_fit
 from data_platform.quality.rules import Rule
 from data_platform.quality.rules.sql import query_tables
 from data_platform.tables import TableId
 from data_platform.warehouses import WarehouseConfig
+from data_platform.warehouses.dialect import Dialect
 
 _RAW = "raw_"
 
@@ -61,6 +65,7 @@ def check_rules_fit(
             one for one in _placed(block, report, ("tables", table)) if not one[0].lands(block.personal)
         ]
         check_fits(tested, warehouses, report, ("tables", table))
+        check_kinds_fit(block, warehouses, report, ("tables", table))
 
 
 def check_fits(
@@ -69,9 +74,8 @@ def check_fits(
     report: Report,
     base: Path,
 ) -> None:
-    dialects = {config.kind: (name, config.dialect) for name, config in warehouses.items()}
     for rule, position in placed:
-        for environment, dialect in dialects.values():
+        for environment, dialect in _dialects(warehouses).items():
             try:
                 check_fit(rule, dialect)
             except UnsupportedExpression as error:
@@ -79,6 +83,26 @@ def check_fits(
                     (*base, "rules", position),
                     f"cannot be tested in the warehouse of the environment {environment}: {error}",
                 )
+
+
+def check_kinds_fit(
+    block: CheckedBlock,
+    warehouses: Mapping[str, WarehouseConfig],
+    report: Report,
+    base: Path,
+    *,
+    of_model: bool = False,
+) -> None:
+    """Check that the checks of ``block`` that are no rule fit it, and the warehouse of each environment."""
+    for kind, settings in wanted(block.checks):
+        if isinstance(kind, ChoosyKind):
+            for path, problem in kind.unfit(settings, _dialects(warehouses), of_model):
+                report.add((*base, kind.name, *path), problem)
+
+
+def _dialects(warehouses: Mapping[str, WarehouseConfig]) -> dict[str, Dialect]:
+    """One environment of each kind of warehouse."""
+    return dict({config.kind: (name, config.dialect) for name, config in warehouses.items()}.values())
 
 
 def check_references(

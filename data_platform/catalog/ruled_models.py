@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import InstanceOf
 
 from data_platform.quality.evaluate import RuledRelation
 from data_platform.quality.rules import Rule
-from data_platform.yaml_fields import Model
+from data_platform.yaml_fields import FrozenDict, Model
 
 
 class RuledModel(Model):
@@ -19,6 +22,8 @@ class RuledModel(Model):
     partition: str | None = None
     timezone: str = "UTC"
     rules: tuple[InstanceOf[Rule], ...] = ()
+    checks: Mapping[str, Any] = FrozenDict()
+    """The settings of each check that is no rule, by its kind's name."""
 
     def at(self, schema: str, name: str) -> RuledRelation:
         """Its rules over the relation that dbt made of it."""

@@ -18,6 +18,7 @@ from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
 from data_platform.defs.lapses import lapses_sensor
 from data_platform.defs.maintenance import maintenance_definitions
+from data_platform.defs.model_checks import checked_models
 from data_platform.defs.names import BACKUP, PUBLISHED, raw_key
 from data_platform.defs.probe_sensor import probe_sensor
 from data_platform.defs.published import published_definitions
@@ -63,7 +64,6 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
             *(probe_sensor(source, targets[source.name], whole, running=running) for source in sources),
             automation_sensor(runs, running=running),
             reporting_sensor(catalog, whole),
-            lapses_sensor(catalog, whole),
             alert_sensor(),
             retention_sensor(),
         ],
@@ -71,7 +71,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         executor=IN_PROCESS,
     )
     modelled = dbt_definitions(catalog, environment, gates)
-    parts = [own, modelled]
+    models = checked_models(catalog, modelled.asset_checks or ())
+    parts = [own, modelled, dg.Definitions(sensors=[lapses_sensor(catalog, whole, models)])]
     examined: list[dg.AssetKey] = []
     held = [raw_key(table) for table in catalog.table_ids()] + model_keys(modelled)
     if chosen.publish is not None and warehouse.traits.publishes:

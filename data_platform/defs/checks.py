@@ -23,10 +23,10 @@ from data_platform.defs.last_records import newest_of_run
 from data_platform.defs.names import COMPLETE, NOT_EVALUATED, QUARANTINE, raw_key
 from data_platform.errors import DataPlatformError
 from data_platform.landing.manifest import Manifest
-from data_platform.quality.checking import CheckKind, LapsingKind, Subject
+from data_platform.quality.checking import CheckKind, Subject
 from data_platform.quality.checking import CheckResult as KindResult
 from data_platform.quality.completeness import CompletenessReport
-from data_platform.quality.evaluate import RuleResult, evaluate, raw_relation
+from data_platform.quality.evaluate import RuledRelation, RuleResult, evaluate_relation, raw_relation
 from data_platform.quality.evaluated import Evaluated, arrived, sentence
 from data_platform.quality.failures import Findings, query_for, stale
 from data_platform.quality.kinds import wanted
@@ -73,17 +73,7 @@ class CheckResult(dg.AssetCheckResult):
 
 def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     key = raw_key(table.id)
-    specs = [
-        dg.AssetCheckSpec(
-            rule.name,
-            asset=key,
-            blocking=rule.blocking,
-            description=shown.code(rule.text)
-            + (" — if it fails, downstream assets are not built" if rule.blocking else ""),
-            metadata=rule_facts(rule),
-        )
-        for rule in table.rules
-    ]
+    specs = rule_specs(key, table.rules)
     if table.proved:
         specs.append(
             dg.AssetCheckSpec(
@@ -94,10 +84,7 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
                 " on a seventh of the days. Selected alone, it compares the warehouse with the checksums in the ledger.",
             )
         )
-    specs += [
-        dg.AssetCheckSpec(kind.name, asset=key, description=kind.says(settings, shown.code))
-        for kind, settings in wanted(table.checks)
-    ]
+    specs += kind_specs(key, table.checks)
     if table.can.rejects:
         specs.append(
             dg.AssetCheckSpec(
@@ -109,10 +96,36 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     return specs
 
 
-def rule_facts(rule: Rule) -> dict[str, str]:
-    """What a rule's check says of itself before it was evaluated."""
-    facts = {"columns": ", ".join(rule.columns), "severity": rule.severity}
-    return facts | ({"owner": rule.owner} if rule.owner else {})
+def rule_specs(key: dg.AssetKey, rules: Iterable[Rule], owner: str | None = None) -> list[dg.AssetCheckSpec]:
+    """A check for each rule, of which ``owner`` is who answers for a rule that names nobody."""
+    return [
+        dg.AssetCheckSpec(
+            rule.name,
+            asset=key,
+            blocking=rule.blocking,
+            description=shown.code(rule.text)
+            + (" — if it fails, downstream assets are not built" if rule.blocking else ""),
+            metadata={"columns": ", ".join(rule.columns), "severity": rule.severity}
+            | _owned(rule.owner or owner),
+        )
+        for rule in rules
+    ]
+
+
+def kind_specs(
+    key: dg.AssetKey, checks: Mapping[str, Any], owner: str | None = None
+) -> list[dg.AssetCheckSpec]:
+    """A check for each kind that is no rule."""
+    return [
+        dg.AssetCheckSpec(
+            kind.name, asset=key, description=kind.says(settings, shown.code), metadata=_owned(owner)
+        )
+        for kind, settings in wanted(checks)
+    ]
+
+
+def _owned(owner: str | None) -> dict[str, str]:
+    return {"owner": owner} if owner else {}
 
 
 def check_names(table: Table) -> list[str]:
@@ -139,35 +152,50 @@ def check_results(
     holds the table. A check that cannot be evaluated fails. Into ``to_keep`` goes what the rules found, if ``quality.failures``
     holds something else. ``newest`` asks the ledger for the table's newest batch."""
     selected = [name for name in selected if name not in _OF_THE_LEDGER]
-    rules = [rule for rule in table.rules if rule.name in selected]
+    key = raw_key(table.id)
     if not loaded:
         for name in selected:
-            yield _lost(table, name, _not_synced(table), WARN)
+            yield _lost(key, name, _not_synced(table), WARN)
         return
-    if rules:
-        yield from _guarded(
-            table, [rule.name for rule in rules], lambda: _rule_results(table, rules, warehouse, to_keep)
-        )
     subject = Subject.raw(table.id, lambda: arrived(newest()))
-    for kind, settings in wanted(table.checks):
+    yield from results_of(key, raw_relation(table), table.checks, subject, selected, warehouse, now, to_keep)
+
+
+def results_of(
+    key: dg.AssetKey,
+    ruled: RuledRelation,
+    checks: Mapping[str, Any],
+    subject: Subject,
+    selected: Collection[str],
+    warehouse: Warehouse,
+    now: datetime,
+    to_keep: list[ToKeep],
+) -> Iterator[dg.AssetCheckResult]:
+    """A result for each of the ``selected`` rules and other checks of a relation, which is an asset ``key``. One that cannot be evaluated
+    fails. Into ``to_keep`` goes what is to be remembered."""
+    names = [rule.name for rule in ruled.rules if rule.name in selected]
+    if names:
+        found = partial(_rule_results, key, ruled, names, warehouse, to_keep)
+        yield from _guarded(key, names, found)
+    for kind, settings in wanted(checks):
         if kind.name in selected:
             evaluated = partial(kind.evaluate, warehouse, subject, settings, now)
-            yield from _guarded(table, [kind.name], partial(_evaluated, table, kind, evaluated, to_keep))
+            yield from _guarded(key, [kind.name], partial(_evaluated, key, kind, evaluated, to_keep))
 
 
 def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckResult]:
     """The findings of a sync from the command line, in the form in which a run reports them."""
+    key, found = raw_key(table.id), evaluated.checks
     if evaluated.problem:
         names = [name for name in check_names(table) if name not in _OF_THE_LEDGER]
-        return [_lost(table, name, evaluated.problem) for name in names]
-    results = [_rule_result(table, result) for result in evaluated.rules]
-    found = evaluated.checks
-    return results + [_kind_result(table, kind, found[kind.name]) for kind, _ in wanted(found)]
+        return [_lost(key, name, evaluated.problem) for name in names]
+    results = [_rule_result(key, table.id.raw_name, result) for result in evaluated.rules]
+    return results + [kind_result(key, kind, found[kind.name]) for kind, _ in wanted(found)]
 
 
 def quarantine_results(table: Table, waiting: Callable[[], int]) -> list[dg.AssetCheckResult]:
     """Of a table whose source may send what it cannot take; ``waiting`` counts the records that nobody took up."""
-    return _guarded(table, [QUARANTINE], lambda: [quarantine_result(table, waiting())])
+    return _guarded(raw_key(table.id), [QUARANTINE], lambda: [quarantine_result(table, waiting())])
 
 
 def quarantine_result(table: Table, waiting: int) -> dg.AssetCheckResult:
@@ -178,7 +206,7 @@ def quarantine_result(table: Table, waiting: int) -> dg.AssetCheckResult:
             f" {table.id}` shows them with the reasons."
         )
     return _result(
-        table,
+        raw_key(table.id),
         QUARANTINE,
         passed=not waiting,
         description=text,
@@ -188,7 +216,7 @@ def quarantine_result(table: Table, waiting: int) -> dg.AssetCheckResult:
 
 
 def completeness_results(table: Table, report: Callable[[], CompletenessReport]) -> list[dg.AssetCheckResult]:
-    return _guarded(table, [COMPLETE], lambda: [completeness_result(table, report())])
+    return _guarded(raw_key(table.id), [COMPLETE], lambda: [completeness_result(table, report())])
 
 
 def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetCheckResult:
@@ -215,27 +243,30 @@ def completeness_result(table: Table, report: CompletenessReport) -> dg.AssetChe
             f" {altered:,} row(s) have the source's version but different values: either a value was converted"
             " wrongly or someone edited the warehouse. They were read again; find out why."
         )
-    return _result(table, COMPLETE, passed=report.passed, description=text, metadata=metadata)
+    return _result(raw_key(table.id), COMPLETE, passed=report.passed, description=text, metadata=metadata)
 
 
 def _rule_results(
-    table: Table, rules: list[Rule], warehouse: Warehouse, to_keep: list[ToKeep]
+    key: dg.AssetKey,
+    ruled: RuledRelation,
+    names: Collection[str],
+    warehouse: Warehouse,
+    to_keep: list[ToKeep],
 ) -> list[dg.AssetCheckResult]:
-    results = evaluate(warehouse, table, only={rule.name for rule in rules})
-    held = raw_relation(table)
-    if stale(warehouse, held, results) is not None:
-        to_keep.append(Findings(held, results))
-    return [_rule_result(table, result) for result in results]
+    results = evaluate_relation(warehouse, ruled, only=names)
+    if stale(warehouse, ruled, results) is not None:
+        to_keep.append(Findings(ruled, results))
+    return [_rule_result(key, ruled.label, result) for result in results]
 
 
-def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:
+def _rule_result(key: dg.AssetKey, relation: str, result: RuleResult) -> dg.AssetCheckResult:
     return _result(
-        table,
+        key,
         result.rule.name,
         passed=result.passed,
         description=sentence(result),
         severity=WARN if result.rule.severity == "warn" else ERROR,
-        metadata=rule_metadata(table.id.raw_name, result),
+        metadata=rule_metadata(relation, result),
     )
 
 
@@ -262,16 +293,16 @@ def rule_metadata(relation: str, result: RuleResult) -> dict[str, Any]:
 
 
 def _evaluated(
-    table: Table, kind: CheckKind, evaluate: Callable[[], KindResult], to_keep: list[ToKeep]
+    key: dg.AssetKey, kind: CheckKind, evaluate: Callable[[], KindResult], to_keep: list[ToKeep]
 ) -> list[dg.AssetCheckResult]:
     result = evaluate()
     to_keep += result.to_keep
-    return [_kind_result(table, kind, result)]
+    return [kind_result(key, kind, result)]
 
 
-def _kind_result(table: Table, kind: CheckKind, result: KindResult) -> dg.AssetCheckResult:
+def kind_result(key: dg.AssetKey, kind: CheckKind, result: KindResult) -> dg.AssetCheckResult:
     return _result(
-        table,
+        key,
         kind.name,
         passed=result.passed,
         description=result.text,
@@ -282,35 +313,30 @@ def _kind_result(table: Table, kind: CheckKind, result: KindResult) -> dg.AssetC
     )
 
 
-def lapsed_result(
-    table: Table, kind: LapsingKind, facts: Mapping[str, Any], now: datetime, read_at: datetime | None
-) -> dg.AssetCheckResult:
-    """The result of a check whose passing result, with ``facts`` in its metadata, has ended."""
-    return _kind_result(table, kind, kind.lapsed(table.checks[kind.name], facts, now, read_at))
-
-
 def _not_synced(table: Table) -> str:
     return f"{table.id.raw_name} is not loaded yet, so there is nothing to check: materialize it first."
 
 
 def _guarded(
-    table: Table, names: list[str], results: Callable[[], list[dg.AssetCheckResult]]
+    key: dg.AssetKey, names: list[str], results: Callable[[], list[dg.AssetCheckResult]]
 ) -> list[dg.AssetCheckResult]:
     try:
         return results()
     except DataPlatformError as error:
-        return [_lost(table, name, str(error)) for name in names]
+        return [_lost(key, name, str(error)) for name in names]
 
 
-def _lost(table: Table, name: str, why: str, severity: dg.AssetCheckSeverity = ERROR) -> dg.AssetCheckResult:
+def _lost(
+    key: dg.AssetKey, name: str, why: str, severity: dg.AssetCheckSeverity = ERROR
+) -> dg.AssetCheckResult:
     """Of a check that could not be evaluated: nobody knows what it would find."""
     return _result(
-        table, name, passed=False, description=why, severity=severity, metadata={NOT_EVALUATED: True}
+        key, name, passed=False, description=why, severity=severity, metadata={NOT_EVALUATED: True}
     )
 
 
 def _result(
-    table: Table,
+    key: dg.AssetKey,
     name: str,
     *,
     passed: bool,
@@ -319,7 +345,7 @@ def _result(
     metadata: dict[str, Any] | None = None,
 ) -> dg.AssetCheckResult:
     return CheckResult(
-        asset_key=raw_key(table.id),
+        asset_key=key,
         check_name=name,
         passed=passed,
         severity=severity,

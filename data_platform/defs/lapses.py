@@ -8,12 +8,13 @@ it holds; no load since then means that it has become false, so neither the ware
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
-from data_platform.catalog import Catalog, Table
-from data_platform.defs.checks import GOOD_UNTIL, lapsed_result
+from data_platform.catalog import Catalog
+from data_platform.catalog.ruled_models import RuledModel
+from data_platform.defs.checks import GOOD_UNTIL, kind_result
 from data_platform.defs.event_batches import stored_together
 from data_platform.defs.holdings import KnownHoldings
 from data_platform.defs.latest_checks import LatestChecks
@@ -27,9 +28,21 @@ from data_platform.tables import TableId
 EVERY_SECONDS = 60
 
 
-def lapses_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]]) -> dg.SensorDefinition:
+class Lapsing(NamedTuple):
+    """A check whose passing results end. ``table`` is the raw table that it is of, None for a model."""
+
+    kind: LapsingKind
+    settings: Any
+    table: TableId | None
+
+
+def lapses_sensor(
+    catalog: Catalog,
+    whole: Mapping[str, Collection[TableId]],
+    models: Mapping[dg.AssetKey, RuledModel],
+) -> dg.SensorDefinition:
     """Runs in every environment: it starts nothing and only reports to the graph."""
-    checks = lapsing(catalog)
+    checks = lapsing(catalog, models)
     latest, held = LatestChecks(), KnownHoldings()
 
     @dg.sensor(
@@ -43,7 +56,7 @@ def lapses_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]]) ->
         facts = ended(context.instance, latest, checks, now)
         if facts:  # a run that loads such a table evaluates its checks itself
             busy = busy_tables(context.instance, whole)
-            facts = {key: one for key, one in facts.items() if checks[key][0].id not in busy}
+            facts = {key: one for key, one in facts.items() if checks[key].table not in busy}
         if not facts:
             return dg.SkipReason("no check's time is over")
         reads = held.of(platform.open()).reads
@@ -55,13 +68,18 @@ def lapses_sensor(catalog: Catalog, whole: Mapping[str, Collection[TableId]]) ->
     return lapsed_checks
 
 
-def lapsing(catalog: Catalog) -> dict[dg.AssetCheckKey, tuple[Table, LapsingKind]]:
+def lapsing(catalog: Catalog, models: Mapping[dg.AssetKey, RuledModel]) -> dict[dg.AssetCheckKey, Lapsing]:
     """The checks whose passing results end, by key."""
-    return {
-        dg.AssetCheckKey(raw_key(table.id), kind.name): (table, kind)
+    checked: list[tuple[dg.AssetKey, Mapping[str, Any], TableId | None]] = [
+        (raw_key(table.id), table.checks, table.id)
         for source in catalog.sources.values()
         for table in source.tables.values()
-        for kind, _ in wanted(table.checks)
+    ]
+    checked += [(key, model.checks, None) for key, model in models.items()]
+    return {
+        dg.AssetCheckKey(key, kind.name): Lapsing(kind, settings, table)
+        for key, checks, table in checked
+        for kind, settings in wanted(checks)
         if isinstance(kind, LapsingKind)
     }
 
@@ -86,15 +104,16 @@ def ended(
 
 
 def evaluations(
-    checks: Mapping[dg.AssetCheckKey, tuple[Table, LapsingKind]],
+    checks: Mapping[dg.AssetCheckKey, Lapsing],
     facts: Mapping[dg.AssetCheckKey, Mapping[str, Any]],
     reads: Mapping[TableId, str],
     now: datetime,
 ) -> Iterator[dg.AssetCheckEvaluation]:
     for key, known in facts.items():
-        table, kind = checks[key]
-        at = reads.get(table.id)
-        result = lapsed_result(table, kind, known, now, datetime.fromisoformat(at) if at else None)
+        kind, settings, table = checks[key]
+        at = reads.get(table) if table is not None else None
+        found = kind.lapsed(settings, known, now, datetime.fromisoformat(at) if at else None)
+        result = kind_result(key.asset_key, kind, found)
         yield dg.AssetCheckEvaluation(
             asset_key=key.asset_key,
             check_name=key.name,

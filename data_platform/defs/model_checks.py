@@ -1,29 +1,26 @@
-"""The rules of dbt models as asset checks of the models, evaluated in one scan a model after dbt has built them.
+"""The rules and the other checks of dbt models as asset checks of the models, evaluated after dbt has built them.
 
-They are a step of their own, so that dbt's selection knows nothing of them. A run that builds a model evaluates its rules too, whoever
+They are a step of their own, so that dbt's selection knows nothing of them. A run that builds a model evaluates its checks too, whoever
 started it. They block nothing: dbt builds all models of a run before.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import dagster as dg
 
 from data_platform.catalog import Catalog
 from data_platform.catalog.ruled_models import RuledModel
 from data_platform.catalog.runs import RunsConfig
-from data_platform.defs import shown
-from data_platform.defs.checks import ERROR, WARN, rule_facts, rule_metadata
+from data_platform.defs.checks import kind_specs, results_of, rule_specs
 from data_platform.defs.dbt_run import ModelRelation, Models
 from data_platform.defs.failing_rows import ToKeep, keep_rows
+from data_platform.defs.last_records import last_materializations
 from data_platform.defs.names import pool
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_resources import step_tags
-from data_platform.errors import DataPlatformError
-from data_platform.quality.evaluate import RuleResult, evaluate_relation
-from data_platform.quality.evaluated import sentence
-from data_platform.quality.failures import Findings, stale
-from data_platform.warehouses import Warehouse, WarehouseConfig
+from data_platform.quality.checking import Subject
+from data_platform.warehouses import WarehouseConfig
 
 STEP = "model_rules"
 
@@ -31,17 +28,15 @@ STEP = "model_rules"
 def model_checks(
     catalog: Catalog, models: Models, warehouse: WarehouseConfig, runs: RunsConfig
 ) -> list[dg.AssetChecksDefinition]:
-    """One op for the rules of all models that the graph holds; none if no model has a rule."""
+    """One op for the checks of all models that the graph holds; none if no model has any."""
     ruled = ruled_models(catalog, models)
     specs = [
-        dg.AssetCheckSpec(
-            rule.name,
-            asset=key,
-            description=shown.code(rule.text),
-            metadata=rule_facts(rule) | ({"owner": model.owner} if model.owner and not rule.owner else {}),
-        )
+        spec
         for key, (model, _) in ruled.items()
-        for rule in model.rules
+        for spec in (
+            *rule_specs(key, model.rules, model.owner),
+            *kind_specs(key, model.checks, model.owner),
+        )
     ]
     if not specs:
         return []
@@ -52,21 +47,34 @@ def model_checks(
     def model_rules(
         context: dg.AssetCheckExecutionContext, platform: PlatformResource
     ) -> Iterator[dg.AssetCheckResult]:
-        selected = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
+        selected: dict[dg.AssetKey, set[str]] = {}
+        for check in context.selected_asset_check_keys:
+            selected.setdefault(check.asset_key, set()).add(check.name)
         opened = platform.open()
         to_keep: list[ToKeep] = []
+        builds = last_materializations(context.instance, list(selected))
         with opened.warehouse(read_only=True) as held:
-            for key, (model, relation) in ruled.items():
-                names = [rule.name for rule in model.rules if (key, rule.name) in selected]
-                if names:
-                    yield from _evaluated(held, key, model, relation, names, to_keep)
+            for key, names in sorted(selected.items()):
+                model, at = ruled[key]
+                build = builds.get(key)
+                subject = Subject(at.schema, at.name, build=build and _build(build))
+                yield from results_of(
+                    key,
+                    model.at(at.schema, at.name),
+                    model.checks,
+                    subject,
+                    names,
+                    held,
+                    opened.clock(),
+                    to_keep,
+                )
         keep_rows(context.log, opened, to_keep)
 
     return [model_rules]
 
 
 def ruled_models(catalog: Catalog, models: Models) -> Mapping[dg.AssetKey, tuple[RuledModel, ModelRelation]]:
-    """The models with rules by asset key. A model of a source that the catalog does not have is not in the graph."""
+    """The models that the catalog has something to check of, by asset key. A model of a source that the catalog does not have is not in the graph."""
     found = {}
     for key, node in models.nodes.items():
         model, relation = catalog.models.get(node["name"]), models.relation(key)
@@ -75,31 +83,12 @@ def ruled_models(catalog: Catalog, models: Models) -> Mapping[dg.AssetKey, tuple
     return found
 
 
-def _evaluated(
-    warehouse: Warehouse,
-    key: dg.AssetKey,
-    model: RuledModel,
-    relation: ModelRelation,
-    names: list[str],
-    to_keep: list[ToKeep],
-) -> Iterator[dg.AssetCheckResult]:
-    held = model.at(relation.schema, relation.name)
-    try:
-        results = evaluate_relation(warehouse, held, only=names)
-        if stale(warehouse, held, results) is not None:
-            to_keep.append(Findings(held, results))
-    except DataPlatformError as error:
-        results = [
-            RuleResult(rule, False, 0, 0, 0.0, problem=str(error))
-            for rule in model.rules
-            if rule.name in names
-        ]
-    for result in results:
-        yield dg.AssetCheckResult(
-            asset_key=key,
-            check_name=result.rule.name,
-            passed=result.passed,
-            severity=WARN if result.rule.severity == "warn" else ERROR,
-            description=shown.description(sentence(result)),
-            metadata=rule_metadata(held.label, result),
-        )
+def checked_models(catalog: Catalog, checks: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, RuledModel]:
+    """The models that ``checks`` are about. Each model has a name of its own within the project."""
+    keys = {key.asset_key for one in checks for key in one.check_keys}
+    return {key: catalog.models[key.path[-1]] for key in sorted(keys)}
+
+
+def _build(record: dg.EventLogRecord) -> str:
+    """What tells a build of a model from the others: its run, and when it ended."""
+    return f"{record.run_id} {record.timestamp:.0f}"

@@ -103,9 +103,35 @@
     return { ...option, series: [{ ...(index === 1 ? line : bar), data: kept.map((point) => point[index]) }] };
   };
 
+  // A figure that is judged: what is not as the past lets expect is a dot.
+  const judged = (one) => {
+    const option = axes(one.points.map((point) => point[0]), one.unit);
+    option.yAxis.scale = true;
+    option.yAxis.minInterval = 0;
+    const line = {
+      type: "line",
+      data: one.points.map((point) => point[1]),
+      showSymbol: one.points.length < 2,
+      lineStyle: { color: color("--chart"), width: 2 },
+      itemStyle: { color: color("--chart") },
+    };
+    const alarms = {
+      type: "line",
+      data: one.points.map((point) => (point[2] ? point[1] : null)),
+      symbol: "circle",
+      symbolSize: 10,
+      animation: false,
+      showAllSymbol: true,
+      lineStyle: { width: 0 },
+      itemStyle: { color: color("--bad"), borderColor: color("--card"), borderWidth: 2 },
+    };
+    return { ...option, series: [line, alarms] };
+  };
+
   const option = (box) => {
-    const { figure: n, thing, measure } = box.dataset;
+    const { figure: n, thing, measure, tracked } = box.dataset;
     if (n !== undefined) return figure(data.figures[Number(n)]);
+    if (tracked !== undefined) return judged(data.tracked[Number(thing)][Number(tracked)]);
     return bars(data.history[Number(thing)], measure === "rows" ? 1 : 2, measure === "rows" ? "rows" : "s");
   };
   const draw = (box) => {

@@ -268,6 +268,19 @@ def _data(health: Health, stale_after: timedelta) -> str:
             ]
             for one in health.judged
         ],
+        "tracked": [
+            [
+                {
+                    "unit": series.unit,
+                    "points": [
+                        [point.at, None if point.value is None else round(point.value, 4), int(point.alarm)]
+                        for point in series.points
+                    ],
+                }
+                for series in one.thing.tracked
+            ]
+            for one in health.judged
+        ],
     }
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e")
 

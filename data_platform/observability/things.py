@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_platform.observability.parts import chevron, icon, link, name, since, text
-from data_platform.observability.trust import ASPECTS, Health, Judged, Point
-from data_platform.observability.words import ASPECT, STATE, number, reason
+from data_platform.observability.trust import ASPECTS, Health, Judged, Point, Tracked
+from data_platform.observability.words import ASPECT, STATE, capital, number, reason
+from data_platform.words import plural
 
 POINTS_LISTED = 12
 POINTS_MIN = 5
@@ -52,7 +53,8 @@ def _thing(position: int, one: Judged, ui_url: str, tables: int) -> str:
     asset = f"<dt>Asset</dt><dd>{link(ui_url + thing.link, thing.label)}</dd>" if thing.link else ""
     return (
         f'<details><summary class="row"><span class="name">{name(thing.label)}</span>{rows}<span class="marks">{marks}</span>'
-        f'{chevron()}</summary><div class="inside"><dl>{reasons}{owner}{asset}</dl>{_history(position, newest(thing.history, tables))}</div>'
+        f'{chevron()}</summary><div class="inside"><dl>{reasons}{owner}{asset}</dl><div>{_tracked(position, thing.tracked)}'
+        f"{_history(position, newest(thing.history, tables))}</div></div>"
         "</details>"
     )
 
@@ -61,6 +63,24 @@ def _when(state: str, words: str) -> str:
     if not words:
         return ""
     return f', <span class="soft">{words.replace("since ", "", 1) if state == "ok" else words}</span>'
+
+
+def _tracked(position: int, tracked: Sequence[Tracked]) -> str:
+    """A small chart of each figure that is judged. What an alarm says is there as text too."""
+    charts = ""
+    for number_, one in enumerate(tracked):
+        times = sum(point.alarm for point in one.points)
+        marked = plural(times, "alarm") if times else "no alarm"
+        each = "load" if any(":" in point.at for point in one.points) else "day"
+        title = f"{capital(one.name)}, each {each}{f', {one.unit}' if one.unit else ''}"
+        heard = f"{title}: {plural(len(one.points), 'value')}, {marked}."
+        charts += (
+            f'<h4>{text(title)}</h4><div class="chart" data-thing="{position}" data-tracked="{number_}" role="img"'
+            f' aria-label="{text(heard)}"></div>'
+        )
+        if one.alarm:
+            charts += f'<p class="why warn">{icon("warn")} {text(one.alarm)}</p>'
+    return charts
 
 
 def _history(position: int, points: Sequence[Point]) -> str:
@@ -82,7 +102,7 @@ def _history(position: int, points: Sequence[Point]) -> str:
         for point in reversed(points[-POINTS_LISTED:])
     )
     return (
-        f'<div>{charts}<details class="table"><summary>As a table</summary><table class="plain"><thead><tr><th scope="col">UTC</th>'
+        f'{charts}<details class="table"><summary>As a table</summary><table class="plain"><thead><tr><th scope="col">UTC</th>'
         f'<th scope="col" class="n">Rows</th><th scope="col" class="n">Seconds</th></tr></thead><tbody>{rows}</tbody></table>'
-        "</details></div>"
+        "</details>"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 State = Literal["ok", "warn", "bad", "unknown", "none"]
 ASPECTS = ("fresh", "checked", "complete", "backed_up")
@@ -57,6 +57,24 @@ class Backups:
     drill: Check | None = None
 
 
+class TrackedPoint(NamedTuple):
+    """A value of a figure: its day, or when its load was recorded, as ISO text. ``alarm``: it was not as the past lets expect."""
+
+    at: str
+    value: float | None
+    alarm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A figure that is judged, as it was recorded. ``alarm`` is the reason of the newest alarm among its points, or empty."""
+
+    name: str
+    points: tuple[TrackedPoint, ...]
+    unit: str = ""
+    alarm: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Thing:
     """What is known of a table or model. ``seen_at``: when its source was last read, or when it was built; ``changed_at``: when
@@ -80,6 +98,7 @@ class Thing:
     provable: bool = False
     rows: int | None = None
     history: tuple[Point, ...] = ()
+    tracked: tuple[Tracked, ...] = ()
     error: str | None = None
 
 

@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from data_platform.errors import UnsupportedExpression
 from data_platform.quality.calendars import Place
 from data_platform.quality.checking import CheckResult, Subject
 from data_platform.quality.measures import Asked
-from data_platform.quality.rules.sql import value_columns
+from data_platform.quality.rules.sql import value_columns, value_sql
 from data_platform.warehouses import Warehouse
+from data_platform.warehouses.dialect import Dialect
 from data_platform.yaml_fields import ColumnName, Frozen, FrozenDict, Model
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
@@ -85,7 +87,7 @@ class AnomaliesSettings(Model):
 
 
 class Anomalies:
-    """``quality.checking.CheckKind``."""
+    """``quality.checking.ChoosyKind``."""
 
     name = "anomalies"
     model = AnomaliesSettings
@@ -105,6 +107,21 @@ class Anomalies:
 
     def times(self, settings: AnomaliesSettings) -> Collection[str]:
         return (settings.by,) if settings.by is not None else ()
+
+    def unfit(
+        self, settings: AnomaliesSettings, dialects: Mapping[str, Dialect], of_model: bool
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
+        if of_model and settings.batches:
+            yield ("batches",), "is for tables: no batch of a source is loaded into a dbt model. Leave it out"
+        for name, text in settings.computed.items():
+            for environment, dialect in dialects.items():
+                try:
+                    value_sql(text, dialect)
+                except UnsupportedExpression as error:
+                    yield (
+                        ("computed", name),
+                        f"cannot be computed in the warehouse of the environment {environment}: {error}",
+                    )
 
     def says(self, settings: AnomaliesSettings, code: Callable[[str], str]) -> str:
         values = (*settings.columns, *settings.computed)

@@ -6,13 +6,14 @@ after each load or build and is an asset check of that name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
+from data_platform.warehouses.dialect import Dialect
 from data_platform.warehouses.journal import JournalTable, Row, Where, keep
 from data_platform.yaml_fields import Model
 
@@ -143,6 +144,17 @@ class LapsingKind(CheckKind, Protocol):
     ) -> CheckResult:
         """The failing result at ``now``, after ``good_until``. ``facts`` are those of the result that passed, ``read_at``
         is when the source was read last, None if that is not known."""
+
+
+@runtime_checkable
+class ChoosyKind(CheckKind, Protocol):
+    """A kind whose settings do not fit every relation or every engine."""
+
+    def unfit(
+        self, settings: Any, dialects: Mapping[str, Dialect], of_model: bool
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What is wrong, each with the path in the block that it is about, as the rest of a sentence. ``dialects`` are those of the
+        catalog's environments, by name; ``of_model``: whether the relation is a dbt model."""
 
 
 def stopped(needed: datetime, read_at: datetime | None) -> tuple[Fact, str]:

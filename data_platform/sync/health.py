@@ -38,6 +38,7 @@ from data_platform.sync import backup
 from data_platform.sync.figures import compute
 from data_platform.sync.incidents import open_incidents
 from data_platform.sync.platform import Platform
+from data_platform.sync.series import tracked
 from data_platform.sync.status import TableStatus, ask_warehouse, instant, look
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
@@ -78,7 +79,11 @@ def examine(platform: Platform, record: GraphRecord | None) -> Health:
     series: list[Series] = []
     try:
         with platform.warehouse(read_only=True) as warehouse:
-            found = _things(platform, statuses, record, warehouse)
+            figures = tracked(warehouse)
+            found = [
+                replace(one, tracked=figures.get(one.relation.lower(), ()))
+                for one in _things(platform, statuses, record, warehouse)
+            ]
             series = [compute(warehouse, one) for one in platform.catalog.figures]
     except WarehouseError as error:
         found = _things(platform, statuses, record, None)

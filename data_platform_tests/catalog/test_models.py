@@ -79,6 +79,17 @@ models:
         ("{rules: [revenue betwen 1 and 2]}", "rules[0]", "did you mean `between`?"),
         ("{ruls: []}", "ruls", "Did you mean `rules`?"),
         ("{owner: me}", "owner", "must be an email address"),
+        ("{newest_data: {column: dy, max_age_hours: 1}}", "newest_data.column", "Did you mean `day`?"),
+        ("{anomalies: {by: dy}}", "anomalies.by", "Did you mean `day`?"),
+        ("{anomalies: {columns: [day, cost]}}", "anomalies.columns[1]", "names `cost`, which is no column"),
+        (
+            "{anomalies: {computed: {margin: revenue - cost}}}",
+            "anomalies.computed.margin.cost",
+            "names `cost`",
+        ),
+        ("{anomalies: {computed: {margin: sum(revenue)}}}", "anomalies.computed.margin", "an aggregate"),
+        ("{anomalies: {batches: true}}", "anomalies.batches", "is for tables"),
+        ("{delivered: {event: order_id}}", "delivered", "unknown key"),
     ],
 )
 def test_mistakes_of_a_model(tmp_path: Path, block: str, path: str, words: str) -> None:
@@ -88,6 +99,29 @@ def test_mistakes_of_a_model(tmp_path: Path, block: str, path: str, words: str) 
     (mistake,) = caught.value.mistakes
     assert mistake.startswith(f"catalog/models/marts.yaml:3: models.order_facts.{path}: ")
     assert words in mistake
+
+
+def test_a_model_has_the_checks_that_a_table_has(tmp_path: Path) -> None:
+    block = "{newest_data: {column: day, max_age_hours: 30}, arrives: {column: day, by: '09:00'}, anomalies: {by: day, quantiles: [0.5]}}"
+    root = project(tmp_path, f"schema: marts\nmodels:\n  order_facts: {block}\n")
+    checks = load_catalog(root).models["order_facts"].checks
+    assert sorted(checks) == ["anomalies", "arrives", "newest_data"]
+    assert checks["anomalies"].quantiles == (0.5,) and checks["newest_data"].max_age_hours == 30
+
+
+def test_a_computed_value_that_a_warehouse_cannot_say(tmp_path: Path) -> None:
+    root = project(
+        tmp_path, "schema: marts\nmodels:\n  order_facts: {anomalies: {computed: {size: ln(revenue)}}}\n"
+    )
+    load_catalog(root)
+    platform = root / "catalog/platform.yaml"
+    other = "  cloud:\n    landing: {kind: local, path: cloud}\n    warehouse: {kind: redshift, host: h.example.com, database: d, cluster: c, staging: 's3://bucket/folder'}\n"
+    platform.write_text(platform.read_text() + other)
+    with pytest.raises(
+        CatalogError,
+        match=r"anomalies.computed.size: .*environment cloud: ln\(\) is only known to work in DuckDB",
+    ):
+        load_catalog(root)
 
 
 def test_a_model_that_dbt_does_not_have(tmp_path: Path) -> None:

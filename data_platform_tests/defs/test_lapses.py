@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from data_platform.catalog import Catalog, Table
+from data_platform.catalog import Catalog
 from data_platform.defs.lapses import ended, evaluations, lapsing
 from data_platform.defs.latest_checks import LatestChecks
 from data_platform.defs.names import raw_key
@@ -38,7 +38,7 @@ def report(instance: dg.DagsterInstance, passed: bool, good_until: datetime | No
 
 def tick(instance: dg.DagsterInstance, catalog: Catalog, latest: LatestChecks, now: datetime) -> list[str]:
     """What the sensor reports."""
-    checks = lapsing(catalog)
+    checks = lapsing(catalog, {})
     found = ended(instance, latest, checks, now)
     reads = {ORDERS: now.isoformat()}
     told = list(evaluations(checks, found, reads, now))
@@ -52,8 +52,8 @@ def last(instance: dg.DagsterInstance) -> str:
 
 
 def test_the_shops_orders_have_a_check_that_lapses(catalog: Catalog) -> None:
-    table, kind = lapsing(catalog)[KEY]
-    assert isinstance(table, Table) and kind.name == "newest_data"
+    found = lapsing(catalog, {})[KEY]
+    assert found.table == ORDERS and found.kind.name == "newest_data"
 
 
 def test_a_result_whose_time_is_over_fails_once_and_says_which_side_stopped(

@@ -18,6 +18,8 @@ from data_platform.observability.trust import (
     Point,
     Series,
     Thing,
+    Tracked,
+    TrackedPoint,
 )
 
 NOW = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)
@@ -33,6 +35,14 @@ def passed(name: str, at: datetime, **rest: Any) -> Check:
 
 def failed(name: str, at: datetime, since: datetime, text: str = "", **rest: Any) -> Check:
     return Check(name, "failed", at=at, since=since, text=text, **rest)
+
+
+def judged_rows(alarm: str = "121 is above the usual range (+130%)") -> Tracked:
+    """The rows of 60 days, of which one was an alarm."""
+    points = [
+        TrackedPoint((date(2026, 9, 30) + timedelta(n)).isoformat(), 50.0 + n % 7, False) for n in range(60)
+    ]
+    return Tracked("rows", (*points[:58], TrackedPoint("2026-11-27", 121.0, True), points[59]), "", alarm)
 
 
 def table(name: str, **changes: Any) -> Thing:

@@ -17,7 +17,7 @@ import pytest
 from data_platform.observability.page import render
 from data_platform.observability.trust import Health, Incident
 
-from .company import NOW, before, failed, health, table
+from .company import NOW, before, failed, health, judged_rows, table
 from .test_page import hostile
 
 pytest.importorskip("playwright.sync_api")
@@ -121,7 +121,7 @@ def opened(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
 def trouble() -> Health:
     bad = failed("revenue_gte_0", before(minutes=50), before(days=10), "12 of 1,000 rows fail")
     return health(
-        table("orders", checks=(bad,)),
+        table("orders", checks=(bad,), tracked=(judged_rows(),)),
         incidents=[Incident("shop/orders: revenue_gte_0", "open", "error", before(days=10))],
     )
 
@@ -142,7 +142,11 @@ def test_every_chart_is_drawn_and_nothing_is_asked_for(
     first = one.page.locator(".things details").first
     first.locator("summary.row").click()
     one.page.wait_for_selector(".things .chart svg path", state="attached")
-    assert all(one.lines(first.locator(".chart").nth(number)) >= 4 for number in range(2))
+    assert all(one.lines(first.locator(".chart").nth(number)) >= 4 for number in range(3))
+    dots = "chart => [...chart.querySelectorAll('svg path')].filter(p => p.getAttribute('fill') === COLOR).length"
+    bad = one.page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--bad').trim()")
+    marked = first.locator(".chart[data-tracked]")
+    assert marked.evaluate(dots.replace("COLOR", f"'{bad}'")) == 1, "the alarm is a dot, and nothing else is"
     assert one.complaints == []
     assert len(one.asked) == 1, one.asked
     assert one.page.evaluate("document.documentElement.scrollWidth") <= width, (

@@ -16,9 +16,17 @@ import pytest
 
 from data_platform.observability import page
 from data_platform.observability.page import render
-from data_platform.observability.trust import Backups, Copy, Health, Incident, Series
+from data_platform.observability.trust import (
+    Backups,
+    Copy,
+    Health,
+    Incident,
+    Series,
+    Tracked,
+    TrackedPoint,
+)
 
-from .company import backed_up, before, failed, health, model, passed, series, table
+from .company import backed_up, before, failed, health, judged_rows, model, passed, series, table
 
 UI = "http://127.0.0.1:3000"
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&\u202e\x1b[2J"
@@ -54,11 +62,17 @@ class Elements(HTMLParser):
             self.words.append(data)
 
 
+def _hostile_figure() -> Tracked:
+    return Tracked(
+        HOSTILE, (TrackedPoint(HOSTILE, 1.0, True), TrackedPoint(HOSTILE, None, False)), HOSTILE, HOSTILE
+    )
+
+
 def hostile() -> Health:
     bad = failed(HOSTILE, before(minutes=40), before(days=1), HOSTILE)
     things = (
         replace(
-            table("orders", domain=HOSTILE, owner=HOSTILE, checks=(bad,)),
+            table("orders", domain=HOSTILE, owner=HOSTILE, checks=(bad,), tracked=(_hostile_figure(),)),
             label=HOSTILE,
             link=f"/assets/{HOSTILE}",
         ),
@@ -71,6 +85,20 @@ def hostile() -> Health:
         figures=[first, Series(HOSTILE, HOSTILE, error=HOSTILE)],
         incidents=[Incident(HOSTILE, HOSTILE, "error", before(hours=1), HOSTILE, HOSTILE)],
         notes=[HOSTILE],
+    )
+
+
+def test_a_figure_that_is_judged_is_drawn_and_its_alarm_said() -> None:
+    found = health(table("orders", tracked=(judged_rows(),)))
+    text = rendered(found)
+    assert 'aria-label="Rows, each day: 60 values, 1 alarm."' in text
+    assert "121 is above the usual range (+130%)" in " ".join(Elements(text).words)
+    position = [one.thing.label for one in found.judged].index("shop/orders")
+    document = json.loads(re.search(r'id="data">(.*?)</script>', text).group(1))  # type: ignore[union-attr]
+    (drawn,) = document["tracked"][position]
+    assert drawn["points"][58] == ["2026-11-27", 121.0, 1] and sum(one[2] for one in drawn["points"]) == 1
+    assert [some for n, some in enumerate(document["tracked"]) if n != position] == [[]] * (
+        len(found.judged) - 1
     )
 
 
