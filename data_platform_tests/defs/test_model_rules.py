@@ -35,7 +35,7 @@ models:
       - user_id references shop/users.user_id
   order_totals:
     anomalies: {columns: [net_revenue], quantiles: [0.5]}
-    newest_data: {column: created_at, max_age_hours: 100000}
+    newest_data: {column: created_at, max_age_hours: 8784}
   user_dim:
     anomalies: {by: signup_date}
     arrives: {column: signup_date, by: "09:00", lookback_days: 1, rows_min: 1000000}
@@ -142,7 +142,7 @@ def test_a_passing_check_of_a_model_ends_by_itself(ruled: Project) -> None:
 
 
 def test_only_what_is_selected_is_evaluated(ruled: Project) -> None:
-    chosen = dg.AssetSelection.assets(dg.AssetKey(["marts", "user_dim"])).upstream()
+    chosen = dg.AssetSelection.assets(dg.AssetKey(["staging", "stg_shop__users"])).upstream()
     job = dg.define_asset_job("some", selection=chosen)
     made = dg.Definitions.merge(ruled.definitions, dg.Definitions(jobs=[job]))
     assert STEP not in {node.name for node in made.resolve_job_def("some").nodes}
