@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data_platform.cli.backup_database import database, prune_databases, say_pruned
 from data_platform.cli.backup_overview import add_to
 from data_platform.cli.options import CopyOption, EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import (
@@ -101,6 +102,9 @@ def _report(platform: Platform, report: BackupReport, json: bool) -> None:
         raise typer.Exit(BackupError.exit_code)
 
 
+app.command("database")(database)
+
+
 @app.command("verify")
 def verify(
     which: Annotated[
@@ -165,12 +169,12 @@ def prune(
     gone = {
         shelf: backup.prune(platform, shelf) if yes else backup.prunable(platform, shelf) for shelf in shelves
     }
+    databases = prune_databases(platform, yes)
     if json:
-        say_json(
-            {"days": days, "removed": yes, "backups": gone[WAREHOUSE], "archives": gone.get(ARCHIVE, {})}
-        )
+        found = {"backups": gone[WAREHOUSE], "archives": gone.get(ARCHIVE, {}), "databases": databases}
+        say_json({"days": days, "removed": yes, **found})
         return
-    total = 0
+    total = say_pruned(databases, yes)
     for shelf, by_store in gone.items():
         for name, ids in by_store.items():
             for id_ in ids:

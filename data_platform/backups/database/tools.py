@@ -57,11 +57,21 @@ class Programs:
         *arguments: str,
         access: ServerAccess | None = None,
         cwd: Path | None = None,
+        allowed: re.Pattern[str] | None = None,
         **options: Any,
     ) -> str:
-        """Run it to its end; its standard output. BackupError if it fails or says that something is wrong."""
-        with self.started(program, *arguments, access=access, cwd=cwd, **options) as running:
-            return running.output.read().decode(errors="replace")
+        """Run it to its end; its standard output. BackupError if it fails or says that something is wrong, unless every
+        error that it writes matches ``allowed``: then what it wrote of them follows the output."""
+        output = ""
+        try:
+            with self.started(program, *arguments, access=access, cwd=cwd, **options) as running:
+                output = running.output.read().decode(errors="replace")
+        except ProgramFailed as error:
+            wrong = [line for line in error.said.splitlines() if _WRONG.search(line)]
+            if allowed is None or not wrong or not all(map(allowed.search, wrong)):
+                raise
+            output += error.said
+        return output
 
     @contextmanager
     def started(
@@ -108,6 +118,12 @@ class Programs:
                 raise failure(program, code, said, access)
 
 
+class ProgramFailed(BackupError):
+    """``said`` is all that the program wrote to its standard error."""
+
+    said = ""
+
+
 class EndedEarly(Exception):
     """The output of a program stopped in the middle: its own words say why."""
 
@@ -131,13 +147,15 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def failure(program: str, code: int | None, said: str, access: ServerAccess | None = None) -> BackupError:
+def failure(program: str, code: int | None, said: str, access: ServerAccess | None = None) -> ProgramFailed:
     """Why ``program`` failed, in its own words without the secrets of ``access``."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     wrong = [line for line in lines if _WRONG.search(line)] or lines
     words = without_secrets("; ".join(dict.fromkeys(wrong[:4])), access)[:600]
     how = f"ended with {code}" if code else "ended with 0, but reported an error"
-    return BackupError(f"PostgreSQL's {program} {how}: {words or 'it said nothing'}.")
+    error = ProgramFailed(f"PostgreSQL's {program} {how}: {words or 'it said nothing'}.")
+    error.said = without_secrets(said, access)
+    return error
 
 
 def without_secrets(text: str, access: ServerAccess | None) -> str:

@@ -47,7 +47,7 @@ def test_a_mistake_in_it_is_named(tmp_path: Path, block: str, words: str) -> Non
 
 
 def test_a_kind_without_a_server_refuses_it(tmp_path: Path) -> None:
-    source = "source: shop\nkind: rest\nconnection: {url: https://api.example.com}\nbackups: {database: {engine: native}}\n"
+    source = "source: shop\nkind: rest\nconnection: {base_url: https://api.example.com}\nbackups: {database: {engine: native}}\n"
     found = mistakes(write(tmp_path, "  orders: {key: id, endpoint: {path: /orders}}\n", source=source))
     assert any("has no server that could be backed up" in mistake for mistake in found)
 

@@ -1,0 +1,203 @@
+"""Physical backups by PostgreSQL itself: pg_basebackup streamed into the stores, full or incremental (17 and later).
+
+Between two of them the WAL leads to any second (``wal/``). Nothing is written to this machine's disk but the chunks
+under way.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from data_platform.backups.database.engine import Job, Step
+from data_platform.backups.database.lsn import Lsn
+from data_platform.backups.database.manifest import MANIFEST_OF_SERVER, DatabaseBackup, Way
+from data_platform.backups.database.repository import Repository
+from data_platform.backups.database.server import SUMMARIES_SINCE, Server, asked
+from data_platform.backups.database.stream import BLOCK, ChunkReader, ChunkWriter, Tee, packed, unpacked
+from data_platform.backups.database.tools import EndedEarly, Programs
+from data_platform.errors import BackupDamaged, BackupError
+from data_platform.private_files import make_private
+
+BASE = "base"
+DATA = "data"
+SERVERS_MANIFEST = "backup_manifest"
+_NOT_INCREMENTAL = ("summar", "incremental", "manifest")
+"""In the words of a server that cannot make an incremental backup now, though a full one."""
+
+
+@dataclass(frozen=True)
+class _Streamed:
+    """What came of one run of pg_basebackup. ``described`` is the server's own manifest."""
+
+    described: Mapping[str, Any]
+    plain_bytes: int
+
+
+class Native:
+    continuous = True
+
+    def back_up(self, job: Job) -> DatabaseBackup:
+        with asked(job.access) as server:
+            if others := server.tablespaces():
+                raise BackupError(
+                    f"The server of the source {job.source!r} has tablespaces outside of its data folder ({', '.join(others)}),"
+                    " which would have to be restored to the same paths. Move their tables to pg_default, or choose"
+                    " `engine: logical`."
+                )
+            programs = Programs.find(server.major, job.config.programs)
+            way, why = _way(job, server)
+            began = server.now()
+            streamed: _Streamed | None = None
+            notes = [why] if why else []
+            if way == "incremental":
+                try:
+                    streamed = self._stream(job, programs, incremental=True)
+                except BackupError as error:
+                    if job.sender.begun or not any(word in str(error) for word in _NOT_INCREMENTAL):
+                        raise
+                    way = "full"
+                    notes.append(
+                        f"a full backup, since the server could not make an incremental one: {error}"
+                    )
+            if streamed is None:
+                streamed = self._stream(job, programs, incremental=False)
+            ended = server.now()
+        (ranges,) = streamed.described["WAL-Ranges"]
+        objects = job.sender.sent()
+        return DatabaseBackup(
+            id=job.id,
+            source=job.source,
+            environment=job.environment,
+            engine="native",
+            way=way,
+            parent=job.previous[1].id if way == "incremental" and job.previous else "",
+            system=str(streamed.described.get("System-Identifier", server.system)),
+            version=server.version,
+            began_at=began,
+            ended_at=ended,
+            objects=objects,
+            plain_bytes=streamed.plain_bytes,
+            database=server.database,
+            timeline=int(ranges["Timeline"]),
+            start=Lsn.parse(ranges["Start-LSN"]),
+            end=Lsn.parse(ranges["End-LSN"]),
+            notes=tuple(notes),
+        )
+
+    def restore(
+        self, repository: Repository, backup: DatabaseBackup, into: Path, programs: Programs, step: Step
+    ) -> None:
+        chain = repository.chain(backup)
+        folders = [into / DATA] if len(chain) == 1 else [into / "parts" / link.id for link in chain]
+        step("fetch")
+        for link, folder in zip(chain, folders, strict=True):
+            _extract(repository, link, folder)
+        if len(chain) > 1:
+            step("combine")
+            how = ["--link"] if programs.major >= 18 else []  # the parts are removed right after
+            programs.run(
+                "pg_combinebackup", *how, "--no-sync", *map(str, folders), "-o", str(into / DATA), cwd=into
+            )
+            _remove(into / "parts")
+        step("verify")
+        said = programs.run("pg_verifybackup", "--exit-on-error", str(into / DATA))
+        if "successfully verified" not in said:
+            raise BackupDamaged(
+                f"pg_verifybackup did not say that {repository.owner(backup)} is whole; it said: {said.strip()[:200]!r}."
+            )
+
+    def _stream(self, job: Job, programs: Programs, *, incremental: bool) -> _Streamed:
+        arguments = [
+            *("--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast"),
+            *("--manifest-checksums=CRC32C", f"--label=data_platform {job.id}"),
+        ]
+        if incremental and job.previous is not None:
+            parent = job.folder / SERVERS_MANIFEST
+            parent.write_bytes(unpacked(*job.previous, MANIFEST_OF_SERVER))
+            arguments.append(f"--incremental={parent}")
+        writer = ChunkWriter(job.sender, BASE, job.folder)
+        with programs.started("pg_basebackup", *arguments, access=job.access) as running:
+            written = _servers_manifest(running.output, writer)
+        writer.close()
+        packed(job.sender, written, MANIFEST_OF_SERVER, job.folder)
+        return _Streamed(json.loads(written), writer.plain_bytes)
+
+
+def _servers_manifest(output: IO[bytes], writer: ChunkWriter) -> bytes:
+    """Pass the tar stream on, and keep the server's own manifest, which is its last member."""
+    tee = Tee(output, writer)
+    found = b""
+    try:
+        with tarfile.open(fileobj=tee, mode="r|", bufsize=BLOCK) as tar:
+            for member in tar:
+                tar.members = []  # type: ignore[attr-defined]  # or every file's entry would be kept
+                if member.name == SERVERS_MANIFEST and (file := tar.extractfile(member)):
+                    found = file.read()
+        tee.drain()
+    except tarfile.TarError:
+        raise EndedEarly from None
+    if not found:
+        raise EndedEarly
+    return found
+
+
+def _way(job: Job, server: Server) -> tuple[Way, str]:
+    """Whether the backup is a full one, and why, if that is not the plan."""
+    if job.full:
+        return "full", ""
+    if server.major < SUMMARIES_SINCE:
+        return "full", f"full only: PostgreSQL {server.major} makes no incremental backups, 17 and later do"
+    if job.must_be_full:
+        return "full", job.must_be_full
+    if job.previous is None:
+        return "full", ""
+    repository, previous = job.previous
+    if (previous.system, previous.timeline) != (server.system, server.timeline):
+        return (
+            "full",
+            "a full backup, since the server or its timeline is another one than at the last backup",
+        )
+    base = repository.chain(previous)[0]
+    if (job.now - base.began_at).total_seconds() >= job.config.full_every_hours * 3600:
+        return "full", ""
+    if server.setting("summarize_wal") != "on":
+        return (
+            "full",
+            "full only: the server's setting summarize_wal is off (ALTER SYSTEM SET summarize_wal = on)",
+        )
+    return "incremental", ""
+
+
+def _extract(repository: Repository, backup: DatabaseBackup, folder: Path) -> None:
+    """The files of one backup into the new ``folder``, closed to others."""
+    make_private(folder)
+    stream = ChunkReader(repository, backup, BASE)
+
+    def private(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        if not (member.isreg() or member.isdir()):
+            raise BackupDamaged(
+                f"{repository.owner(backup)} holds {member.name[:120]!r}, which is neither a file nor a folder. Nothing of"
+                " it was used."
+            )
+        checked = tarfile.data_filter(member, path)
+        return checked.replace(mode=0o700 if member.isdir() else 0o600, deep=False) if checked else None
+
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=BLOCK) as tar:
+            tar.extractall(folder, filter=private)
+    except tarfile.TarError as error:
+        raise BackupDamaged(
+            f"{repository.owner(backup)} in {repository.archive} is not a whole archive of files ({error}). Restore from"
+            " another copy, or from an older backup."
+        ) from None
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder)

@@ -1,0 +1,221 @@
+"""Backups of the sources' own databases, end to end: make one, list, prune, say how old the newest is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from data_platform.backups.archive import Archive
+from data_platform.backups.database.config import DatabaseBackups
+from data_platform.backups.database.engine import Job
+from data_platform.backups.database.kinds import engine_of
+from data_platform.backups.database.lsn import Lsn
+from data_platform.backups.database.manifest import DatabaseBackup, objects_of
+from data_platform.backups.database.repository import Failures, Repository
+from data_platform.backups.database.retention import expired
+from data_platform.backups.database.stream import Sender, scratch
+from data_platform.backups.database.wal import WalArchive, retention
+from data_platform.backups.manifest import backup_id
+from data_platform.catalog import Source
+from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
+from data_platform.sources.kinds import server_access
+from data_platform.sources.server_access import ServerAccess
+from data_platform.sync.backup import CUT_SHORT, archives
+from data_platform.sync.platform import Platform
+
+
+@dataclass(frozen=True)
+class DatabaseReport:
+    """``failed`` are the archives that did not get the backup; ``chain`` is how many backups a restore of it reads."""
+
+    backup: DatabaseBackup
+    stored: tuple[str, ...]
+    chain: int
+    seconds: float
+    failed: Failures = field(default_factory=dict)
+    expired: dict[str, list[str]] = field(default_factory=dict)
+    """By archive, the backups that were removed, or would be if `apply` is not set."""
+
+
+@dataclass(frozen=True)
+class ListedBackup:
+    """A backup, and the archives that hold it."""
+
+    backup: DatabaseBackup
+    stored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DatabaseAge:
+    """The newest good backup of one archive; None if there is none, and ``problem`` says why it cannot be read."""
+
+    archive: str
+    newest: DatabaseBackup | None
+    problem: str = ""
+
+
+def backed_up(platform: Platform) -> list[str]:
+    """The sources with a `backups.database` block."""
+    return [name for name, one in platform.catalog.sources.items() if one.backups and one.backups.database]
+
+
+def block(platform: Platform, source: str) -> tuple[Source, DatabaseBackups]:
+    found = platform.catalog.source(source)
+    if found.backups is None or found.backups.database is None:
+        raise ConfigurationError(
+            f"catalog/sources/{source}.yaml says nothing of backups of its database. Add `backups: {{database: {{engine:"
+            " native}}}}` (docs/backups-database.md)."
+        )
+    return found, found.backups.database
+
+
+def access_to(platform: Platform, source: str) -> ServerAccess:
+    """The source's server, by the role that backs it up."""
+    found, config = block(platform, source)
+    return server_access(
+        found.kind, found.connection, platform.environ, source=source, url_env=config.url_env
+    )
+
+
+def back_up_database(platform: Platform, source: str, *, full: bool = False) -> DatabaseReport:
+    """Make one backup of the source's database, in every archive. An archive that fails is in the report; the error is
+    raised only if all fail."""
+    _, config = block(platform, source)
+    everywhere = archives(platform)
+    platform.signer.ready()
+    began = platform.clock()
+    engine = engine_of(config.engine)
+    id_ = backup_id(began, uuid.uuid4().hex)
+    with scratch(everywhere) as folder, Sender(everywhere, objects_of(source, id_)) as sender:
+        previous = None if full else _previous(everywhere, source, config.engine)
+        job = Job(
+            id=id_,
+            source=source,
+            environment=platform.environment.name,
+            access=access_to(platform, source),
+            config=config,
+            sender=sender,
+            folder=folder,
+            now=began,
+            previous=previous,
+            full=full,
+            must_be_full=_interrupted(*previous) if previous else "",
+        )
+        backup = engine.back_up(job)
+        failed = dict(sender.failed)
+        stored = _commit(sender.healthy, backup, failed)
+    gone = prune_database(platform, source) if config.apply else prunable_databases(platform, source)
+    repository = Repository(next(one for one in everywhere if one.name == stored[0]), source)
+    seconds = (platform.clock() - began).total_seconds()
+    return DatabaseReport(backup, tuple(stored), len(repository.chain(backup)), seconds, failed, gone)
+
+
+def listed(platform: Platform, source: str, only: Sequence[Archive] | None = None) -> list[ListedBackup]:
+    """Every backup of the source's database that can be read, the newest first."""
+    found: dict[str, tuple[DatabaseBackup, list[str]]] = {}
+    for archive in archives(platform) if only is None else only:
+        for backup in Repository(archive, source).readable():
+            found.setdefault(backup.id, (backup, []))[1].append(archive.name)
+    return [ListedBackup(found[id_][0], tuple(found[id_][1])) for id_ in sorted(found, reverse=True)]
+
+
+def prunable_databases(platform: Platform, source: str) -> dict[str, list[str]]:
+    """By archive, what no instant of the last `keep_days` needs: ids of backups, what interrupted ones left, and WAL as
+    ``wal <segment>``."""
+    return _prune(platform, source, remove=False)
+
+
+def prune_database(platform: Platform, source: str) -> dict[str, list[str]]:
+    """Remove what ``prunable_databases`` names, a backup before what it is built on; returns it."""
+    return _prune(platform, source, remove=True)
+
+
+def _prune(platform: Platform, source: str, *, remove: bool) -> dict[str, list[str]]:
+    _, config = block(platform, source)
+    now = platform.clock()
+    gone = {}
+    for archive in archives(platform):
+        repository = Repository(archive, source)
+        try:
+            readable = repository.readable()
+            old = expired(readable, now, config.keep_days, repository.is_good)
+            ids = old + repository.abandoned(now - CUT_SHORT)
+            whole = len(readable) == len(repository.ids())
+            kept = [one for one in readable if one.id not in old]
+            # the WAL of a backup whose manifest cannot be read now may be needed once it can
+            wal = retention.removable(archive, source, _needed(kept)) if whole else []
+            if remove:
+                for id_ in reversed(ids):
+                    repository.remove(id_)
+                for one in wal:
+                    retention.remove(archive, one)
+        except DataPlatformError:
+            continue  # its age check names it
+        gone[archive.name] = [*ids, *(f"wal {one.segment.name}" for one in wal)]
+    return {name: found for name, found in gone.items() if found}
+
+
+def _needed(kept: Sequence[DatabaseBackup]) -> dict[str, list[tuple[int, Lsn]]]:
+    """By server, where the WAL that each backup needs begins."""
+    needed: dict[str, list[tuple[int, Lsn]]] = {}
+    for one in kept:
+        if one.start is not None:
+            needed.setdefault(one.system, []).append((one.timeline, one.start))
+    return needed
+
+
+def newest_backups(platform: Platform, source: str) -> list[DatabaseAge]:
+    """For every archive, the newest backup whose whole chain is there."""
+    found = []
+    for archive in archives(platform):
+        try:
+            newest = Repository(archive, source).newest_good()
+        except DataPlatformError as error:
+            found.append(DatabaseAge(archive.name, None, str(error)))
+            continue
+        found.append(DatabaseAge(archive.name, newest, "" if newest else "it holds no good backup"))
+    return found
+
+
+def _previous(
+    everywhere: Sequence[Archive], source: str, engine: str
+) -> tuple[Repository, DatabaseBackup] | None:
+    """The newest backup that is good in every archive that can be read, so that the next one has its parent in each. None
+    if there is none: the next one is full then."""
+    repositories = []
+    for archive in everywhere:
+        repository = Repository(archive, source)
+        try:
+            repositories.append((repository, repository.ids()))
+        except DataPlatformError:
+            continue  # it fails by itself, and keeps the others from nothing
+    if not repositories or not repositories[0][1]:
+        return None
+    id_ = repositories[0][1][-1]
+    if not all(repository.is_good(id_) for repository, _ in repositories):
+        return None
+    chosen = repositories[0][0]
+    backup = chosen.backup(id_)
+    return (chosen, backup) if backup.engine == engine else None
+
+
+def _interrupted(repository: Repository, previous: DatabaseBackup) -> str:
+    """Why the next backup is a full one though ``previous`` is good: WAL was lost since its full one."""
+    began = repository.chain(previous)[0].began_at
+    wal = WalArchive(repository.archive, repository.source, previous.system)
+    lost = [one for one in wal.interruptions() if one.at > began]
+    return f"a full backup, since WAL was lost: {lost[-1].why}" if lost else ""
+
+
+def _commit(healthy: Sequence[Archive], backup: DatabaseBackup, failed: Failures) -> list[str]:
+    stored = []
+    for archive in healthy:
+        try:
+            Repository(archive, backup.source).commit(backup)
+            stored.append(archive.name)
+        except DataPlatformError as error:
+            failed[archive.name] = error
+    if not stored:
+        raise next(iter(failed.values()), BackupError("There is no archive for the backup."))
+    return stored
