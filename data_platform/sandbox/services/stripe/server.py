@@ -40,5 +40,11 @@ _SERVERS: dict[int, Server] = {}
 
 
 def server_of(place: Place, connections: Connections) -> Server:
-    """One a port: the application and what runs in the background share it."""
-    return _SERVERS.setdefault(place.port, Server(place, connections))
+    """One a stand-in: the application and what runs in the background share it.
+
+    A port alone does not name it: once a stand-in is closed, the next one in the process may get its port, and has other keys.
+    """
+    found = _SERVERS.get(place.port)
+    if found is None or found.place != place or found.connections is not connections:
+        found = _SERVERS[place.port] = Server(place, connections)
+    return found
