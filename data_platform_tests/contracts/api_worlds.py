@@ -263,6 +263,10 @@ APIS: Mapping[str, type[RestApi]] = {
     "stripe": Payments,
     "ga4": Analytics,
 }
+API_PARAMS = [
+    pytest.param(kind, marks=[pytest.mark.slow] * (items is not RestApi)) for kind, items in APIS.items()
+]
+"""All of them; `make test-fast` asks the general kind alone."""
 
 
 @contextmanager

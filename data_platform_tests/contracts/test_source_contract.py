@@ -33,7 +33,7 @@ from data_platform.sources.records.looking import RecordsLooking
 from data_platform.sources.records.reading import RecordsReading
 from data_platform.sync import check_sources
 from data_platform.sync import finish as finish_module
-from data_platform_tests.contracts.api_worlds import APIS, Analytics, serving_world
+from data_platform_tests.contracts.api_worlds import API_PARAMS, APIS, Analytics, serving_world
 from data_platform_tests.contracts.connector_worlds import AirbyteItems, DltItems
 from data_platform_tests.contracts.toy_source.looking import LogLooking
 from data_platform_tests.contracts.toy_source.reading import LogReading
@@ -90,7 +90,7 @@ SERVED = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgres", "a
 """Kinds that need a server, or start a program each time."""
 
 
-@pytest.fixture(params=[*SERVED, "log", "pages", "dlt", "files", "documents", *APIS])
+@pytest.fixture(params=[*SERVED, "log", "pages", "dlt", "files", "documents", *API_PARAMS])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from data_platform.sources.ga4 import feed as ga4_feed
 from data_platform.sources.http.client import HttpClient, Limits
 from data_platform.sources.http.waiting import SystemClock
 from data_platform.sources.records import fetch
-from data_platform_tests.contracts.api_worlds import APIS, Analytics, serving_world
+from data_platform_tests.contracts.api_worlds import API_PARAMS, Analytics, serving_world
 from data_platform_tests.contracts.worlds import ITEMS, World
 from data_platform_tests.sources.http.server import Asked, Reply, Server
 
@@ -55,7 +55,7 @@ class Api:
         return self.world.items.kind != "ga4"
 
 
-@pytest.fixture(params=[*APIS])
+@pytest.fixture(params=API_PARAMS)
 def api(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     """Waits take no time, and an answer that does not come is not waited for long."""
     plain = HttpClient.__init__

@@ -12,6 +12,8 @@ import pytest
 from data_platform.defs.dbt_environment import passed_on
 from data_platform_tests.dbt.runner import PROJECT
 
+pytestmark = pytest.mark.slow  # dbt is imported
+
 VARIABLES = {
     "duckdb": {"DATA_PLATFORM_DUCKDB_PATH": "/w/warehouse.duckdb"},
     "ducklake": {

@@ -75,6 +75,7 @@ def test_what_dbt_writes_itself_is_not_part_of_the_digest(root: Path) -> None:
     assert dbt_manifest.digest_of_files(root / "dbt") == before
 
 
+@pytest.mark.slow
 def test_what_was_parsed_serves_the_projects_of_tests(manifest: Path) -> None:
     """Where it does not, dbt parses in each of them anew: `parsed.py` has to say what `dbt/profiles.yml` says."""
     assert parsed.known(REPOSITORY)

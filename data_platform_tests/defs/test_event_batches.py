@@ -14,6 +14,8 @@ from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandl
 from data_platform.defs.event_batches import _entry, store_materializations
 from data_platform.defs.sqlite_storage import FILES_OPEN, BatchingSqliteEventLogStorage
 
+pytestmark = pytest.mark.slow  # Dagster's records
+
 KEY = dg.AssetKey(["raw", "shop", "orders"])
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
 EVENTS = [

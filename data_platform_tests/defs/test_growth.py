@@ -26,6 +26,8 @@ from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
 from data_platform.defs.latest_checks import ANEW_EVERY, LatestChecks
 from data_platform.defs.retention import tidy
 
+pytestmark = pytest.mark.slow  # histories of Dagster's records
+
 NOW = datetime.now(UTC)
 CHECKS = [dg.AssetCheckKey(dg.AssetKey(["raw", f"t{n}"]), name) for n in range(4) for name in ("a", "b")]
 SQLITE = pytest.mark.parametrize("instance", ["sqlite"], indirect=True)

@@ -42,6 +42,8 @@ from data_platform_tests.contracts.batches import COLUMNS, Chain
 from data_platform_tests.contracts.conftest import served
 from data_platform_tests.contracts.engines import ENGINES, Engine
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
 VALUES: dict[str, tuple[str, ...]] = {
     "TINYINT": ("-128", "127", "0"),

@@ -261,6 +261,7 @@ def test_a_full_disk_leaves_the_last_one(root: Path) -> None:
     assert versions(root) == (2, 2)
 
 
+@pytest.mark.slow
 def test_readers_wait_for_nobody_and_see_one_publication(root: Path) -> None:
     """Readers that would fail rather than wait, beside a process that writes and publishes all the time."""
     publish(root)
@@ -279,6 +280,7 @@ def test_readers_wait_for_nobody_and_see_one_publication(root: Path) -> None:
     assert min(one["seen"] for one in told) > 1, "publications came while they read"
 
 
+@pytest.mark.slow
 def test_at_every_step_a_reader_finds_a_whole_one(root: Path) -> None:
     publish(root)
     watching = child("watch", root)
@@ -289,6 +291,7 @@ def test_at_every_step_a_reader_finds_a_whole_one(root: Path) -> None:
     assert found[-1][1] == [2, 2], "there were steps after the swap"
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_the_last_one_or_the_new_one_is_there(
     root: Path, request: pytest.FixtureRequest, seeds: Callable[[int], Sequence[int]]
 ) -> None:

@@ -102,6 +102,7 @@ def test_grades_count_incidents_once_and_days_outside_of_them() -> None:
     assert missed.grades[("split", "tuned")].recall == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["tuned", "held out"])
 def test_the_detector_leads_on_either_half(results: dict[str, Result], split: str) -> None:
     ours = results["ours"].grades[("split", split)]
@@ -113,6 +114,7 @@ def test_the_detector_leads_on_either_half(results: dict[str, Result], split: st
         assert ours.false_a_month < other.false_a_month
 
 
+@pytest.mark.slow
 def test_answers_cost_no_recall() -> None:
     few = [one for one in SMALL if one.shape in ("weekly", "closed", "growing")]
     alone, answered = (_graded(name, few).grades[("split", "tuned")] for name in ("ours", ANSWERED))
@@ -120,6 +122,7 @@ def test_answers_cost_no_recall() -> None:
     assert answered.false_a_month < 0.1
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_every_count(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
