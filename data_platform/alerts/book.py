@@ -49,7 +49,7 @@ class Book:
         """The newest state. AlertError where there is no cursor to go on with, and the store cannot be read."""
         if self._store is not None and self.trouble is None:
             try:
-                self._state = _within(partial(self._newest, self._store))
+                self._state = within(partial(self._newest, self._store))
             except (DataPlatformError, OSError) as error:
                 self.trouble = str(error) or type(error).__name__
         return self._state
@@ -81,7 +81,7 @@ class Book:
         number = max([wanted.number, *self._numbers]) + 1
         made = replace(wanted, number=number, ahead=False)
         try:
-            if not _within(partial(self._store.put_new, self._key(number), self._sealed(number, made))):
+            if not within(partial(self._store.put_new, self._key(number), self._sealed(number, made))):
                 return False
         except (DataPlatformError, OSError) as error:
             self.trouble = str(error) or type(error).__name__
@@ -132,7 +132,7 @@ class Book:
         if len(old) < KEPT:
             return
         try:
-            _within(lambda: _delete(store, [self._key(number) for number in old]))
+            within(lambda: _delete(store, [self._key(number) for number in old]))
         except (DataPlatformError, OSError):
             return  # they go another time
 
@@ -145,7 +145,7 @@ def _delete(store: Store, keys: Sequence[str]) -> None:
         store.delete(key)
 
 
-def _within(call: Callable[[], T]) -> T:
+def within(call: Callable[[], T]) -> T:
     """What ``call`` returns or raises, StoreUnreachable where it takes too long. A write that ends later is met as another
     writer's."""
     answers: list[T] = []

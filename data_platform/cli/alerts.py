@@ -15,12 +15,16 @@ from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption,
 from data_platform.cli.output import plural, remark, say, say_json, say_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from data_platform.alerts.book import Book
     from data_platform.alerts.incidents import Incident
     from data_platform.alerts.outbox import Parcel
     from data_platform.sync import Platform
 
 BOOK = "alerts"
+WATCH = "watch"
+"""The sensor that keeps its incidents itself; the landing store has a copy."""
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 SNOOZE_MAX = timedelta(days=30)
 
@@ -55,7 +59,8 @@ def list_(json: JsonOption = False, environment: EnvironmentOption = None, root:
     from data_platform.alerts.announce import outward
     from data_platform.alerts.grouping import Causes
 
-    incidents = _book(platform).load().incidents
+    own = _book(platform).load().incidents
+    incidents = {**_watched(platform), **own}
     out = outward(platform.environment.alerts, platform.environ)
     now = platform.clock()
     shown = sorted(incidents.values(), key=lambda one: (not one.open, one.problem.since, one.key))
@@ -70,6 +75,7 @@ def list_(json: JsonOption = False, environment: EnvironmentOption = None, root:
             "owner": one.problem.owner or None,
             "since": one.problem.since.isoformat(),
             "state": _state(one),
+            "sensor": BOOK if one.key in own else WATCH,
             "because_of": roots.get(one.key),
             "told": sorted(name for name, heard in one.channels.items() if heard.state == "open"),
             "waiting": sorted(
@@ -254,6 +260,12 @@ def _book(platform: Platform) -> Book:
     return book
 
 
+def _watched(platform: Platform) -> Mapping[str, Incident]:
+    from data_platform.alerts.copies import copied
+
+    return copied(platform.store, platform.signer, WATCH).incidents
+
+
 def _change(platform: Platform, part: str, change: Any) -> Incident:
     """Change the one open incident whose key is ``part`` or has it."""
     from dataclasses import replace
@@ -265,7 +277,7 @@ def _change(platform: Platform, part: str, change: Any) -> Incident:
     changed: list[str] = []
 
     def write(state: BookState) -> BookState:
-        key = _one(state.incidents, part)
+        key = _one(state.incidents, part, _watched(platform))
         changed.append(key)
         return replace(state, incidents={**state.incidents, key: change(state.incidents[key])})
 
@@ -275,11 +287,15 @@ def _change(platform: Platform, part: str, change: Any) -> Incident:
     return state.incidents[changed[-1]]
 
 
-def _one(incidents: Any, part: str) -> str:
+def _one(incidents: Any, part: str, watched: Mapping[str, Incident]) -> str:
     open_ = [key for key, one in incidents.items() if one.open]
     found = [key for key in open_ if key == part] or [key for key in open_ if part in key]
     if len(found) == 1:
         return found[0]
+    if not found and (kept := [key for key in watched if part in key]):
+        raise typer.BadParameter(
+            f"{kept[0]} is kept by the sensor `{WATCH}`, which needs no store and reads none: it ends when its cause does."
+        )
     if not found:
         raise typer.BadParameter(
             f"no open incident has {part!r} in its key: see `data-platform alerts list`."

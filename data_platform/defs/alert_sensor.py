@@ -13,13 +13,16 @@ from dagster._core.scheduler.instigation import InstigatorType
 from data_platform.alerts.announce import Announcement, announce, outward
 from data_platform.alerts.book import Book
 from data_platform.alerts.config import ui_address
+from data_platform.alerts.copies import copy
 from data_platform.alerts.heartbeat import Heart
 from data_platform.alerts.problem import Healing, Problem
-from data_platform.defs import causes, problems, silence
+from data_platform.defs import causes, problems, silence, watch
 from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
 from data_platform.defs.latest_checks import LatestChecks
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.surroundings import echo
+from data_platform.errors import DataPlatformError
+from data_platform.sync import Platform
 
 NAME = "alerts"
 EVERY_SECONDS = 30
@@ -81,11 +84,22 @@ def alert_sensor() -> dg.SensorDefinition:
             healed=healed,
         )
         context.update_cursor(sent.cursor)
+        _list_watched(context, opened)
         if not sent.undelivered and (left_out or not unknown):
             memory.heart.beat(config.heartbeat, opened.environ, now)
         return said(context, sent)
 
     return alerts
+
+
+def _list_watched(context: dg.SensorEvaluationContext, platform: Platform) -> None:
+    """What the sensor ``watch`` has open appears in ``alerts list``, where that sensor cannot reach the store itself."""
+    try:
+        cursor = watch.copy_of(context.instance)
+        if cursor is not None:
+            copy(platform.store, platform.signer, watch.NAME, cursor)
+    except (DataPlatformError, OSError) as error:
+        context.log.warning(f"`alerts list` may lack what the sensor `{watch.NAME}` reports: {error}")
 
 
 def said(context: dg.SensorEvaluationContext, sent: Announcement) -> dg.SkipReason:

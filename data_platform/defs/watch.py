@@ -7,29 +7,33 @@ A mistake in ``catalog/platform.yaml``, in the code or in a model keeps every de
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 
 from data_platform.alerts.announce import announce, outward
 from data_platform.alerts.book import Book
 from data_platform.alerts.config import ui_address
+from data_platform.alerts.copies import copy
 from data_platform.alerts.problem import SUMMARY_CHARACTERS, Problem, clip
-from data_platform.catalog import load_catalog, project_root
+from data_platform.catalog import Catalog, load_catalog, project_root
 from data_platform.catalog.settings import alerts_of
 from data_platform.defs import links, problems
 from data_platform.defs.surroundings import echo, variables
-from data_platform.errors import CatalogError, ConfigurationError
+from data_platform.errors import CatalogError, ConfigurationError, DataPlatformError
+from data_platform.landing.signing import Signer
 
 NAME = "watch"
 WATCHED = "alerts"
 EVERY_SECONDS = 20
 SILENT_AFTER = timedelta(seconds=60)
 ASLEEP_AFTER = timedelta(minutes=5)
+COPIED_EVERY = timedelta(minutes=5)
 
 
 class Silence:
@@ -64,6 +68,8 @@ def defs() -> dg.Definitions:
 
 
 def watch_sensor(silence: Silence) -> dg.SensorDefinition:
+    listing = Listing()
+
     @dg.sensor(
         name=NAME,
         minimum_interval_seconds=EVERY_SECONDS,
@@ -72,7 +78,7 @@ def watch_sensor(silence: Silence) -> dg.SensorDefinition:
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.now(UTC)
-        root, found = look_at_catalog(now)
+        root, found, catalog = look_at_catalog(now)
         environ = variables(root) if root else dict(os.environ)
         environment = environ.get("DATA_PLATFORM_ENV") or "local"
         config = alerts_of(root or Path(), environment)
@@ -88,6 +94,8 @@ def watch_sensor(silence: Silence) -> dg.SensorDefinition:
             ui_url=ui_address(config, environ),
         )
         context.update_cursor(sent.cursor)
+        if catalog is not None:
+            listing.copy(catalog, environment, environ, sent.cursor, now)
         if sent.error is not None:
             context.log.error(str(sent.error))
             return dg.SkipReason(f"{sent.pending} message(s) not sent yet: {sent.error}")
@@ -96,23 +104,58 @@ def watch_sensor(silence: Silence) -> dg.SensorDefinition:
     return watch
 
 
-def look_at_catalog(now: datetime) -> tuple[Path | None, list[Problem]]:
-    """The project, and a problem for each file of its catalog that has a mistake."""
+@dataclass(slots=True)
+class Listing:
+    """The copy of the incidents that ``data-platform alerts list`` shows. In production the daemon has neither the store nor
+    its key; there the sensor ``alerts`` makes the copy as long as it ticks (``copy_of``)."""
+
+    cursor: str | None = None
+    at: datetime | None = None
+
+    def copy(
+        self, catalog: Catalog, environment: str, environ: Mapping[str, str], cursor: str, now: datetime
+    ) -> None:
+        if cursor == self.cursor and self.at is not None and now - self.at < COPIED_EVERY:
+            return
+        try:
+            chosen = catalog.environment(environment)
+            signer = Signer.of(chosen.signing, environment, environ)
+            copy(chosen.landing.open(catalog.root, environ), signer, NAME, cursor)
+        except (DataPlatformError, OSError):
+            return
+        self.cursor, self.at = cursor, now
+
+
+def copy_of(instance: dg.DagsterInstance) -> str | None:
+    """The cursor of the sensor ``watch``, from Dagster's records."""
+    found = [
+        state.instigator_data
+        for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+        if state.name == NAME and isinstance(state.instigator_data, SensorInstigatorData)
+    ]
+    newest = max(found, key=lambda data: data.last_tick_timestamp or 0.0, default=None)
+    return newest.cursor if newest is not None else None
+
+
+def look_at_catalog(now: datetime) -> tuple[Path | None, list[Problem], Catalog | None]:
+    """The project, a problem for each file of its catalog that has a mistake, and what of the catalog can be read."""
     try:
         root = project_root()
     except ConfigurationError as error:
-        return None, [_problem("catalog/platform.yaml", str(error), now)]
+        return None, [_problem("catalog/platform.yaml", str(error), now)], None
+    catalog = None
     try:
-        mistakes: Iterable[str] = load_catalog(root, whole=False).left_out
+        catalog = load_catalog(root, whole=False)
+        mistakes: Iterable[str] = catalog.left_out
     except CatalogError as error:
         mistakes = error.mistakes
     except Exception as error:  # a defect of ours must not silence the sensor that reports defects
-        return root, [_problem("catalog", f"It cannot be read: {type(error).__name__}.", now)]
+        return root, [_problem("catalog", f"It cannot be read: {type(error).__name__}.", now)], None
     by_file: dict[str, list[str]] = {}
     for mistake in mistakes:
         file, _, rest = mistake.partition(":")
         by_file.setdefault(file, []).append(f"line {rest}")
-    return root, [_problem(file, _sentence(told), now) for file, told in by_file.items()]
+    return root, [_problem(file, _sentence(told), now) for file, told in by_file.items()], catalog
 
 
 def _sentence(mistakes: list[str]) -> str:

@@ -22,6 +22,7 @@ from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
     InstigatorType,
+    SensorInstigatorData,
     TickData,
     TickStatus,
 )
@@ -31,8 +32,10 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 
 from data_platform.alerts.book import Book
-from data_platform.alerts.problem import SUMMARY_CHARACTERS
-from data_platform.alerts.state import from_cursor
+from data_platform.alerts.copies import copied
+from data_platform.alerts.incidents import Incident
+from data_platform.alerts.problem import SUMMARY_CHARACTERS, Problem
+from data_platform.alerts.state import BookState, from_cursor, to_cursor
 from data_platform.catalog import load_catalog
 from data_platform.defs import problems
 from data_platform.defs.build import build
@@ -176,6 +179,24 @@ def a_tick_of(project: Project, sensor: str, error: SerializableErrorInfo) -> In
         )
     )
     return state
+
+
+def test_what_watch_has_open_is_copied_for_alerts_list(project: Project, webhook: Receiver) -> None:
+    """In production the daemon, in which `watch` runs, cannot reach the landing store."""
+    incident = Incident(
+        "catalog:x", Problem("catalog", "x", "x", "wrong", {}, datetime.now(UTC)), datetime.now(UTC)
+    )
+    state = a_tick_of(project, "watch", SerializableErrorInfo("", [], None))
+    platform = project.platform()
+
+    def kept(incidents: dict[str, Incident]) -> set[str]:
+        data = SensorInstigatorData(cursor=to_cursor(BookState(incidents)))
+        project.instance.update_instigator_state(state.with_data(data))
+        project.sensor("alerts")
+        return set(copied(platform.store, platform.signer, "watch").incidents)
+
+    assert kept({incident.key: incident}) == {incident.key}
+    assert kept({}) == set()
 
 
 def test_what_could_not_be_delivered_is_told_later(project: Project, webhook: Receiver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from data_platform.defs.watch import EVERY_SECONDS, Silence, watch_sensor
+from data_platform.alerts.copies import copied, copy
+from data_platform.alerts.incidents import Incident
+from data_platform.alerts.problem import Problem
+from data_platform.alerts.state import BookState, to_cursor
+from data_platform.catalog import load_catalog
+from data_platform.cli.app import run
+from data_platform.defs.watch import EVERY_SECONDS, Listing, Silence, watch_sensor
+from data_platform.errors import ConfigurationError
+from data_platform.landing.signing import Signer, SigningConfig
+from data_platform.stores.local import LocalStore
+from data_platform.yaml_fields import FrozenDict
 from data_platform_tests.catalog.documents import write
 from data_platform_tests.defs.conftest import Project
 
@@ -82,11 +93,55 @@ def test_a_mistake_is_told_once_with_its_file_and_line_and_so_is_its_end(
     out = capsys.readouterr().out
     assert "[local] Mistake in the catalog: catalog/sources/shop.yaml" in out
     assert "line 7: tables.users.kee:" in out and "data-platform validate" in out
+    assert listed(tmp_path, capsys) == [("catalog:catalog/sources/shop.yaml", "watch", ["print"])]
+    assert run(["alerts", "resolve", "shop.yaml", "--root", str(tmp_path)]) != 0
+    assert "is kept by the sensor `watch`" in " ".join(capsys.readouterr().err.split())
     assert tick(instance, cursor)[0] == "1 incident(s) open, 0 message(s) sent"
     write(tmp_path, TABLE)
     said, _ = tick(instance, cursor)
     assert said == "0 incident(s) open, 1 message(s) sent"
     assert "Catalog is correct again" in capsys.readouterr().out
+    assert listed(tmp_path, capsys) == []
+
+
+def listed(root: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str, list[str]]]:
+    """What `alerts list` shows: key, sensor, who was told."""
+    capsys.readouterr()
+    assert run(["alerts", "list", "--json", "--root", str(root)]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    return [(row["key"], row["sensor"], row["told"]) for row in rows]
+
+
+def test_a_copy_is_made_when_it_differs_and_not_without_the_key_that_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path / "landing")
+    signer = Signer("KEY", (b"k" * 32,))
+    incident = Incident("catalog:x", Problem("catalog", "x", "x", "wrong", {}, NOON), NOON)
+    cursor = to_cursor(BookState({incident.key: incident}))
+    assert not copy(store, signer, "watch", None), "nothing is open, and nothing was"
+    assert copy(store, signer, "watch", cursor) and not copy(store, signer, "watch", cursor)
+    assert copied(store, signer, "watch").incidents == {incident.key: incident}
+    assert copied(store, Signer("KEY", (b"l" * 32,)), "watch").incidents == {}, "forged"
+    with pytest.raises(ConfigurationError, match="KEY"):
+        copy(store, Signer("KEY", problem="KEY is not set"), "watch", cursor)
+    assert copy(store, signer, "watch", to_cursor(BookState()))
+    assert copied(store, signer, "watch").incidents == {}
+
+
+def test_in_production_the_daemon_has_neither_store_nor_key_and_goes_on(tmp_path: Path) -> None:
+    catalog = load_catalog(write(tmp_path, TABLE))
+    local = catalog.environment("local")
+    prod = local.model_copy(update={"signing": SigningConfig(required=True)})
+    listing, cursor = Listing(), to_cursor(BookState())
+    listing.copy(
+        catalog.model_copy(update={"environments": FrozenDict(local=prod)}), "local", {}, cursor, NOON
+    )
+    assert listing.at is None
+    listing.copy(catalog, "elsewhere", {}, cursor, NOON)
+    assert listing.at is None
+    listing.copy(catalog, "local", {}, cursor, NOON)
+    assert listing.at == NOON
 
 
 @pytest.mark.slow
