@@ -254,7 +254,7 @@ def _rule_results(
     to_keep: list[ToKeep],
 ) -> list[dg.AssetCheckResult]:
     results = evaluate_relation(warehouse, ruled, only=names)
-    if stale(warehouse, ruled, results) is not None:
+    if stale(warehouse, ruled, results):
         to_keep.append(Findings(ruled, results))
     return [_rule_result(key, ruled.label, result) for result in results]
 

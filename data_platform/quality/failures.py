@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from data_platform.quality.evaluate import RuledRelation, RuleResult
 from data_platform.warehouses import Warehouse
-from data_platform.warehouses.journal import JOURNAL_SCHEMA, JournalTable, Row, keep, read
+from data_platform.warehouses.journal import JOURNAL_SCHEMA, TRANSACTION_MAX, JournalTable, Row, keep, read
 
 TABLE = JournalTable(
     "failures",
@@ -30,6 +31,8 @@ TABLE = JournalTable(
 """``row_key`` and ``row_values`` are JSON objects: the key of the row, and the columns that its rule tests."""
 VALUE_MAX = 200
 """Characters of one value."""
+RULE_MAX = TRANSACTION_MAX // 3
+"""Characters of what is kept in one transaction: quoting makes at most twice as many of them."""
 
 
 class Findings(NamedTuple):
@@ -47,30 +50,51 @@ def query_for(table: str, rule: str) -> str:
     return f"SELECT * FROM {JOURNAL_SCHEMA}.{TABLE.name} WHERE table_name = '{table}' AND rule = '{rule}' ORDER BY position"
 
 
-def stale(warehouse: Warehouse, table: RuledRelation, results: Sequence[RuleResult]) -> list[str] | None:
-    """The rules whose kept rows are not what ``results`` found: what ``keep_failures`` replaces. None if all is as it should
-    be, so that nothing need be written."""
+def stale(warehouse: Warehouse, table: RuledRelation, results: Sequence[RuleResult]) -> list[str]:
+    """The rules whose kept rows are not what ``results`` found: what ``keep_failures`` replaces. None of them if nothing
+    need be written."""
     known = {str(one["rule"]) for one in read(warehouse, TABLE, {"table_name": table.label})}
     found = {result.rule.name for result in results if result.problem is None}
     gone = known - {rule.name for rule in table.rules}
-    wrong = [*sorted(gone | (known & found))]
-    return wrong if wrong or any(result.failures for result in results) else None
+    failing = {result.rule.name for result in results if result.failures}
+    return sorted(gone | (known & found) | failing)
 
 
 def keep_failures(
     warehouse: Warehouse, table: RuledRelation, results: Sequence[RuleResult], found_at: datetime
 ) -> int:
-    """Replace what was kept of ``table`` by what ``results`` found; how many rows are kept of them."""
-    replaced = stale(warehouse, table, results)
-    if replaced is None:
-        return 0
-    rows = [row for result in results for row in _rows(table, result, found_at)]
-    keep(warehouse, TABLE, rows, replacing={"table_name": table.label, "rule": replaced})
-    return len(rows)
+    """Replace what was kept of ``table`` by what ``results`` found; how many rows are kept of them.
+
+    The rows of a rule are replaced in one transaction, so that two evaluations at once leave those of one of them."""
+    found = {result.rule.name: _rows(table, result, found_at) for result in results}
+    for rules in _together({name: found.get(name, []) for name in stale(warehouse, table, results)}):
+        rows = [row for rule in rules for row in found.get(rule, [])]
+        keep(warehouse, TABLE, rows, replacing={"table_name": table.label, "rule": rules})
+    return sum(map(len, found.values()))
+
+
+def _together(rows: Mapping[str, Sequence[Row]]) -> Iterator[list[str]]:
+    """The rules, in groups of which each fits into one transaction."""
+    group: list[str] = []
+    size = 0
+    for rule, some in rows.items():
+        added = sum(map(_size, some))
+        if group and size + added > RULE_MAX:
+            yield group
+            group, size = [], 0
+        group.append(rule)
+        size += added
+    if group:
+        yield group
+
+
+def _size(row: Row) -> int:
+    return len(str(row["row_key"])) + len(str(row["row_values"]))
 
 
 def _rows(table: RuledRelation, result: RuleResult, found_at: datetime) -> list[Row]:
-    return [
+    """Only the first ones where they are too long for one transaction."""
+    rows: list[Row] = [
         {
             "table_name": table.label,
             "rule": result.rule.name,
@@ -81,6 +105,8 @@ def _rows(table: RuledRelation, result: RuleResult, found_at: datetime) -> list[
         }
         for position, failing in enumerate(result.failures, 1)
     ]
+    sizes = accumulate(map(_size, rows))
+    return [row for row, size in zip(rows, sizes, strict=True) if size <= RULE_MAX or row is rows[0]]
 
 
 def _json(values: Mapping[str, Any]) -> str:

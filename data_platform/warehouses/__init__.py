@@ -198,7 +198,8 @@ class Warehouse(Protocol):
 
     def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
         """Run ``statements``, INSERT and DELETE of the journal's ``table``, in one transaction, after the table was
-        made or given the columns that it lacks. ``journal.py`` makes them."""
+        made or given the columns that it lacks. One transaction of a journal's table at a time: each sees what those before it
+        committed. ``journal.py`` makes them."""
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         """Per slice, the sequence of the last load that touched it."""

@@ -60,7 +60,7 @@ def keep(
 ) -> None:
     """Add ``rows``, in one transaction with the removal of the rows that match ``replacing``.
 
-    A column that a row leaves out is NULL; a ``datetime`` has a zone. An answer of the engine may be lost after the commit, and the
+    Of two that replace the same rows at once, the later one removes what the earlier one added. A column that a row leaves out is NULL; a ``datetime`` has a zone. An answer of the engine may be lost after the commit, and the
     work is then done again: give ``replacing`` where a row must not be there twice. Values of more than
     ``TRANSACTION_MAX`` characters are written in several transactions, the removal in the first one.
     ``ValueError`` for a value that does not fit its column; ``WarehouseError`` of the engine.
@@ -69,8 +69,8 @@ def keep(
     target = relation(dialect, JOURNAL_SCHEMA, table.name)
     names = ", ".join(map(dialect.quote, table.columns))
     work = [[f"INSERT INTO {target} ({names}) VALUES {values}"] for values in _packed(dialect, table, rows)]
-    if replacing is not None and _holds(warehouse, table, replacing):
-        # asked before, so that what changes nothing gets in the way of no other writer
+    # only where nothing is added may it be asked before: between question and transaction another may add its rows
+    if replacing is not None and (work or _holds(warehouse, table, replacing)):
         delete = f"DELETE FROM {target} WHERE {_condition(dialect, replacing)}"
         work = [[delete, *work[0]], *work[1:]] if work else [[delete]]
     for statements in work:

@@ -78,6 +78,7 @@ ENGINES = {
             "test_odd_names_are_quoted",
             "test_each_rule_says_of_each_value_what_it_says_anywhere",
             "test_rows_are_kept_and_replaced",
+            "test_two_that_replace_at_once_leave_the_rows_of_one",
             "test_each_rule_over_several_rows_finds_the_same_anywhere",
             "test_quantiles_are_values_of_the_data_and_the_same_everywhere",
         ),
@@ -134,6 +135,7 @@ SAMPLE = (
     "test_a_transaction_that_fails_keeps_what_was_there",
     "test_a_later_version_adds_a_column",
     "test_quantiles_are_values_of_the_data_and_the_same_everywhere",
+    "test_two_that_replace_at_once_leave_the_rows_of_one",
 )
 """What every run tests of a sampled engine."""
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +23,7 @@ from data_platform.warehouses.journal import (
     keep,
     read,
 )
+from data_platform_tests.contracts.engines import Engine
 
 TABLE = JournalTable(
     "probes",
@@ -57,6 +63,50 @@ def test_rows_are_kept_and_replaced(warehouse: Warehouse) -> None:
     ]
     keep(warehouse, TABLE, [], replacing={"table_name": "shop/orders"})
     assert read(warehouse, TABLE) == []
+
+
+def test_two_that_replace_at_once_leave_the_rows_of_one(engine: Engine, tmp_path: Path) -> None:
+    """Both have decided what to do before either writes: with no table yet, and with no row in it."""
+    if engine.server is not None:  # of two that make one table at once, emulators refuse one
+        with engine.open(tmp_path) as opened:
+            keep(opened, TABLE, [row("a", 0)])
+    for _ in range(3):
+        replace_at_once(engine, tmp_path)
+        with engine.open(tmp_path) as opened:
+            kept = sorted((str(one["rule"]), int(str(one["position"]))) for one in read(opened, TABLE))
+            assert kept in ([("a", 1), ("a", 1), ("b", 1)], [("a", 2), ("a", 2), ("b", 2)])
+            keep(opened, TABLE, [], replacing={"rule": ["a", "b"]})
+
+
+def replace_at_once(engine: Engine, folder: Path) -> None:
+    start = threading.Barrier(2)
+
+    def replace_(position: int) -> None:
+        try:
+            with engine.open(folder) as opened:
+                rows = [row("a", position), row("a", position), row("b", position)]
+                keep(Held(opened, start), TABLE, rows, replacing={"rule": ["a", "b"]})  # type: ignore[arg-type]
+        except BaseException:
+            start.abort()
+            raise
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(replace_, position) for position in (1, 2)]:
+            done.result()
+
+
+class Held:
+    """A warehouse that begins to write when another one does, too."""
+
+    def __init__(self, warehouse: Warehouse, start: threading.Barrier) -> None:
+        self._warehouse, self._start = warehouse, start
+
+    def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
+        self._start.wait(60)
+        self._warehouse.keep(table, statements)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
 
 
 def test_a_transaction_that_fails_keeps_what_was_there(warehouse: Warehouse) -> None:

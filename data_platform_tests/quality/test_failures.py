@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -91,3 +91,27 @@ def test_long_and_odd_values_are_shown_as_text(warehouse: DuckDBWarehouse) -> No
     rows = {str(one["rule"]): json.loads(str(one["row_values"])) for one in read(warehouse, TABLE)}
     assert rows["odd"] == {"a": "nan", "b": "[1, 2]", "day": "2026-01-01"}
     assert len(next(values["note"] for name, values in rows.items() if name != "odd")) == 200
+
+
+def test_very_long_rows_are_fewer_and_each_rule_is_replaced_whole(warehouse: DuckDBWarehouse) -> None:
+    """Two evaluations at once would mix what takes several transactions."""
+    wide = ", ".join(f"repeat('y', 200) AS c{number}" for number in range(20))
+    rules = [{"query": f"SELECT id, {wide} FROM {{table}}", "name": f"wide_{number}"} for number in range(4)]
+    for _ in range(2):
+        total = evaluated(warehouse, *rules)
+        held = kept(warehouse)
+        assert set(held) == {f"wide_{number}" for number in range(4)} and sum(held.values()) == total
+        assert len(set(held.values())) == 1 and 20 < held["wide_0"] < FAILURES_MAX
+    written: list[list[str]] = []
+
+    class Watched:
+        def keep(self, table: Any, statements: Sequence[str]) -> None:
+            written.append(list(statements))
+            warehouse.keep(table, statements)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(warehouse, name)
+
+    evaluated(Watched(), *rules)  # type: ignore[arg-type]
+    assert len(written) == 4
+    assert all([one.split()[0] for one in each] == ["DELETE", "INSERT"] for each in written)

@@ -12,7 +12,7 @@ from data_platform.errors import QueryFailed
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
 from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.dialect import Dialect
-from data_platform.warehouses.journal import JournalTable
+from data_platform.warehouses.journal import JOURNAL_SCHEMA, JournalTable
 from data_platform.warehouses.maintenance import Upkeep
 from data_platform.warehouses.placement import Wanted
 from data_platform.warehouses.remote import compare, records, shorten
@@ -37,6 +37,8 @@ class RemoteWarehouse:
         self.session, self.grammar, self.read_only = session, grammar, read_only
         self._loader = Loader(session, grammar, sleep) if sleep else Loader(session, grammar)
         self._prepared = False
+        self._journals: set[str] = set()
+        """Those whose lock is there."""
 
     @property
     def dialect(self) -> Dialect:
@@ -78,8 +80,14 @@ class RemoteWarehouse:
     def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
         if self.read_only:
             raise QueryFailed("The statement did not run: this warehouse was opened to be read.")
+        lock = TableId(JOURNAL_SCHEMA, table.name)
+        if table.name not in self._journals:
+            self._prepare()  # some engines keep locks among the platform's own tables
+            self._loader.again(lambda: self.session.define(self.grammar.beside(lock)))
+            self._journals.add(table.name)
         self._loader.again(lambda: records.make_journal(self.session, self.grammar, table))
-        self._commit(Transaction(f"journal_{uuid.uuid4().hex}", (), "", tuple(statements)))
+        identity = f"journal_{uuid.uuid4().hex}"
+        self._commit(Transaction(identity, self.grammar.lock(lock), "", tuple(statements)))
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         return records.changed_since(self.session, self.grammar, table)
