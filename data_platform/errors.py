@@ -18,6 +18,7 @@
     │   ├── StoreRefused            wrong or expired credentials, no permission, no such bucket
     │   ├── StoreUnreachable        (retryable) no answer, or only errors, through every attempt
     │   ├── ObjectDamaged           (retryable) other bytes arrived than were sent
+    │   ├── ObjectLocked            nobody can delete or overwrite it yet
     │   ├── BatchConflict           (retryable) another writer committed this sequence first
     │   ├── LedgerBroken            a manifest is missing, altered or out of order
     │   ├── PartDamaged             a part file is missing, short or altered
@@ -134,6 +135,10 @@ class StoreUnreachable(LandingError):
 
 class ObjectDamaged(LandingError):
     retryable = True
+
+
+class ObjectLocked(LandingError):
+    pass
 
 
 class BatchConflict(LandingError):

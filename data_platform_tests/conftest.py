@@ -29,13 +29,21 @@ from data_platform_tests import costs, other_postgres
 from data_platform_tests.engines.ducklake import lake_catalogs
 from data_platform_tests.engines.fixtures import bigquery_server, redshift_server
 from data_platform_tests.engines.snowflake.fixtures import snowflake_server
-from data_platform_tests.servers.fixtures import gcs_server, gcs_store, pooled, s3_server, s3_store
+from data_platform_tests.servers.fixtures import (
+    gcs_server,
+    gcs_store,
+    locked_bucket,
+    pooled,
+    s3_server,
+    s3_store,
+)
 
 __all__ = [
     "bigquery_server",
     "gcs_server",
     "gcs_store",
     "lake_catalogs",
+    "locked_bucket",
     "pooled",
     "redshift_server",
     "s3_server",

@@ -22,6 +22,7 @@ from data_platform.landing.signing import NOT_SIGNED, Signer
 from data_platform.stores import Store
 
 MANIFESTS, OBJECTS = WAREHOUSE.manifests, WAREHOUSE.objects
+COVERED = "was hidden by somebody, and its locked version is still there: `data-platform backup uncover --yes` brings it back"
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Archive:
                     )
                 yield path
         except KeyError:
-            raise self._damaged(object_, owner, "is missing") from None
+            raise self._damaged(object_, owner, self._missing(object_.key)) from None
 
     def commit(self, manifest: BackupManifest) -> None:
         """Write the sealed manifest and read it back. Only then does the backup exist."""
@@ -97,6 +98,8 @@ class Archive:
         try:
             data = self.reader.read(key)
         except KeyError:
+            if key in self.covered(self.shelf.manifests):
+                raise BackupDamaged(f"{key} in {self} {COVERED}") from None
             raise BackupMissing(
                 f"There is no backup {id_} in {self}. `data-platform backup list` shows them."
             ) from None
@@ -165,7 +168,7 @@ class Archive:
                 elif (size := self.reader.size(object_.key)) != object_.bytes:
                     raise self._damaged(object_, owner, f"has {size:,} bytes instead of {object_.bytes:,}")
             except KeyError:
-                problems.append(str(self._damaged(object_, owner, "is missing")))
+                problems.append(str(self._damaged(object_, owner, self._missing(object_.key))))
             except (BackupDamaged, LandingError) as error:
                 problems.append(str(error))
         return problems
@@ -176,9 +179,29 @@ class Archive:
         there = {key.split("/")[depth] for key in self.reader.list(self.shelf.objects)} - set(self.ids())
         return sorted(id_ for id_ in there if is_id(id_) and made_at(id_) < before)
 
+    def locked_until(self, id_: str) -> datetime | None:
+        """Until when nobody can remove the backup, or what an interrupted one left; None if it may go."""
+        if self.reader.locks is None:
+            return None
+        if (until := self.reader.locks.until(self.shelf.manifest_key(id_))) is not None:
+            return until
+        keys = self.reader.list(
+            self.shelf.key(id_, "").rstrip("/")
+        )  # the last one that was put is locked longest
+        return max(filter(None, map(self.reader.locks.until, keys)), default=None)
+
+    def covered(self, folder: str = "") -> list[str]:
+        """Locked objects that somebody hid: what covers them can be removed (``uncover``)."""
+        return self.reader.locks.hidden(folder) if self.reader.locks else []
+
+    def uncover(self, key: str) -> None:
+        """Remove what covers the locked object ``key``."""
+        if self.store.locks is not None:
+            self.store.locks.unhide(key)
+
     def remove(self, id_: str) -> int:
         """Remove a backup, its manifest first, so that an interrupted removal leaves no usable backup. Returns the
-        number of objects removed."""
+        number of objects removed. ``ObjectLocked`` while it is locked; then nothing was removed."""
         self.store.delete(self.shelf.manifest_key(id_))
         keys = self.store.list(self.shelf.key(id_, "").rstrip("/"))
         for key in keys:
@@ -187,6 +210,9 @@ class Archive:
 
     def __str__(self) -> str:
         return f"the backup store {self.name} ({self.store.url})"
+
+    def _missing(self, key: str) -> str:
+        return COVERED if key in self.covered(key.rpartition("/")[0]) else "is missing"
 
     def _damaged(self, object_: BackupObject, owner: str, what: str) -> BackupDamaged:
         return BackupDamaged(

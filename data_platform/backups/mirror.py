@@ -5,7 +5,8 @@ Each backup adds what landed since the last one. What a redaction erased is eras
 rule deleted after a whole read of the table (``landing/replaced.py``) is deleted here as well. Manifests are never
 removed: a chain with a gap is worthless.
 
-The hint ``copied.json`` tells up to which batch the parts are here. Without it, all are looked for again.
+The hint ``copied.json`` tells up to which batch the parts are here; without it, all are looked for again. It also names
+what could not be deleted because the archive locks its objects: that is deleted by the first backup after the lock.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import TypeVar
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.manifest import LedgerHead
-from data_platform.errors import BackupDamaged, PartDamaged, PartExpired
+from data_platform.errors import BackupDamaged, ObjectLocked, PartDamaged, PartExpired
 from data_platform.landing import hint, replaced
-from data_platform.landing.grammar import is_digest, is_number
+from data_platform.landing.grammar import is_number
 from data_platform.landing.keys import hint_key, manifest_key, part_sequence
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Part
@@ -83,7 +84,6 @@ def mirror(ledger: Ledger, archive: Archive, tables: Sequence[TableId], *, parts
         if from_.head(table) is None:
             continue
         heads.append(_manifests(from_, to, table, archive, place, copied, parts=parts))
-        _follow_rule(from_, archive, place, table)
     done = [one.bytes for one in copied if one.bytes is not None]
     damaged = tuple(dict.fromkeys(one.problem for one in copied if one.problem))
     return Mirrored(tuple(heads), len(done), sum(done), damaged)
@@ -104,7 +104,8 @@ def _manifests(
     new = ledger.since(table, sequence, digest)
     rewrites = ledger.rewrites(table)
     kept = replaced.kept_from(ledger.store, table, ledger.signer)
-    mark = copied_up_to(archive, place, table) if parts else 0
+    known_mark = _recall(archive, place, table)
+    mark, locked = known_mark.sequence, _delete(place, known_mark.locked)
     found: list[Copied] = []
     if parts:  # batches that were mirrored before parts were, or whose parts were damaged
         for manifests in groups(range(max(mark + 1, kept), sequence + 1)):
@@ -114,13 +115,14 @@ def _manifests(
         found += _copy(ledger, place, group, rewrites, kept, parts=parts)
         for manifest in group:
             for old in _erased(manifest):  # before the manifest: once it is there, nobody comes back
-                place.store.delete(old)
+                locked += _delete(place, [old])
             _put_manifest(ledger, place, manifest, archive)
             sequence, digest = manifest.sequence, manifest.digest
     damaged = [one.sequence for one in found if one.problem]
-    reached = min(damaged) - 1 if damaged else sequence
-    if parts and reached != mark:
-        fields = {"sequence": reached, "digest": ledger.read(table, reached).digest if reached else ""}
+    locked += _follow_rule(ledger, archive, place, table)
+    reached = (min(damaged) - 1 if damaged else sequence) if parts else mark
+    if _Mark(reached, tuple(locked)) != known_mark:
+        fields = {"sequence": reached, "locked": locked}
         hint.write(place.store, hint_key(table, "copied"), fields, archive.signer)
     copied += found
     return LedgerHead(str(table), sequence, digest or "")
@@ -143,9 +145,33 @@ def _put_manifest(ledger: Ledger, place: Place, manifest: Manifest, archive: Arc
 
 def copied_up_to(archive: Archive, place: Place, table: TableId) -> int:
     """The batch up to which the parts of ``table`` are in the archive; 0 if that is not known."""
+    return _recall(archive, place, table).sequence
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What the hint says: the batch up to which parts are here, and keys that are deleted once they are not locked."""
+
+    sequence: int = 0
+    locked: tuple[str, ...] = ()
+
+
+def _recall(archive: Archive, place: Place, table: TableId) -> _Mark:
     known = hint.read(place.reader, hint_key(table, "copied"), archive.signer)
-    valid = is_number(known.get("sequence")) and is_digest(known.get("digest"))
-    return int(known["sequence"]) if valid else 0
+    if not is_number(known.get("sequence")):
+        return _Mark()
+    return _Mark(known["sequence"], tuple(known.get("locked", ())))
+
+
+def _delete(place: Place, keys: Iterable[str]) -> list[str]:
+    """Delete ``keys``; gives those that are locked, and have to wait."""
+    locked = []
+    for key in keys:
+        try:
+            place.store.delete(key)
+        except ObjectLocked:
+            locked.append(key)
+    return locked
 
 
 def _copy(
@@ -201,20 +227,18 @@ def _erased(manifest: Manifest) -> list[str]:
     return [part.old.key for part in manifest.redaction.parts] if manifest.redaction else []
 
 
-def _follow_rule(ledger: Ledger, archive: Archive, place: Place, table: TableId) -> None:
+def _follow_rule(ledger: Ledger, archive: Archive, place: Place, table: TableId) -> list[str]:
     """Delete what the catalog's rule deleted of the landing store. Only parts before a whole read go, whatever the
-    landing store's hint says: whoever can alter it must not be able to delete here what is still needed."""
+    landing store's hint says: whoever can alter it must not be able to delete here what is still needed. Gives the keys that are locked."""
     kept = replaced.kept_from(ledger.store, table, ledger.signer)
     if kept <= replaced.kept_from(place.reader, table, archive.signer):
-        return
+        return []
     if kept > ledger.last(table) or not ledger.read(table, kept).is_whole:
-        return
+        return []
     known = hint.read(ledger.store, hint_key(table, "kept"), ledger.signer)
     hint.write(place.store, hint_key(table, "kept"), known, archive.signer)
-    for key in place.store.list(f"{table}/batches"):
-        sequence = part_sequence(table, key)
-        if sequence is not None and sequence < kept:
-            place.store.delete(key)
+    sequences = {key: part_sequence(table, key) for key in place.store.list(f"{table}/batches")}
+    return _delete(place, [key for key, number in sequences.items() if number is not None and number < kept])
 
 
 def groups(items: Iterable[T]) -> Iterator[list[T]]:

@@ -123,6 +123,11 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
         stores += [
             (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()
         ]
+    if getattr(environment.landing, "lock_days", None):
+        report.add(
+            (*base, "landing", "lock_days"),
+            "the landing store is not locked: erasure and rules remove objects of it. Lock the backup store or a copy of it",
+        )
     _check_places(stores, report, base)
     check_reach(environment, stores, report, base)
 

@@ -191,6 +191,34 @@ def prune(
         remark(f"{plural(total, 'backup')} would be removed. Give --yes to remove them.")
 
 
+@app.command("uncover")
+def uncover(
+    copy: CopyOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Bring them back. Without it, only list them.")] = False,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Bring back locked objects that somebody hid: by a delete marker, or by another object of the same name."""
+    platform = open_project(root, environment)
+    found = {one.name: one.covered() for one in _chosen(platform, copy)}
+    if yes:
+        for one in _chosen(platform, copy):
+            for key in found[one.name]:
+                one.uncover(key)
+    if json:
+        say_json({"uncovered": yes, "objects": found})
+        return
+    for name, keys in found.items():
+        for key in keys:
+            say(f"{name}: {key} {'is back' if yes else 'is hidden, and its locked version is there'}")
+    total = sum(map(len, found.values()))
+    if not total:
+        say("No locked object is hidden.")
+    elif not yes:
+        remark(f"{plural(total, 'object')} would be brought back. Give --yes to do so.")
+
+
 @app.command("snapshot")
 def snapshot(
     dry_run: Annotated[

@@ -163,13 +163,18 @@ def look_at_store(
     name: str, opened: Callable[[], Store], folders: Collection[Path] = ()
 ) -> Iterator[Finding]:
     """Checks the disks of the store's ``folders`` on this machine. Then writes one object twice, reads it back,
-    compares the store's clock with ours if the store reports a time, and removes the object."""
+    compares the store's clock with ours if the store reports a time, and removes the object. A store that locks its objects
+    is only listed: nobody could remove the probe."""
     key = f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
     first_bytes, second_bytes = b"the first of two writes", b"the second, which must be refused"
     try:
         store = opened()
         for folder in folders:
             yield _disk(f"{name}: disk", folder)
+        if store.locks is not None:
+            store.list(PROBE_FOLDER, limit=1)
+            yield Finding(name, "ok", f"{store.url} answers, and locks its objects.")
+            return
         try:
             before = datetime.now(UTC)
             first = store.put_new(key, first_bytes)

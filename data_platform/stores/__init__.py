@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from data_platform.stores.locks import Locks
 
 T = TypeVar("T")
 
@@ -37,6 +40,10 @@ class Store(Protocol):
     url: str
     requests_at_once: int
     """How many requests it answers side by side; 1 where that gains nothing."""
+
+    @property
+    def locks(self) -> Locks | None:
+        """What is known of locked objects; None for a store that locks nothing."""
 
     @property
     def folder(self) -> Path:
@@ -82,7 +89,7 @@ class Store(Protocol):
         absent."""
 
     def delete(self, key: str) -> None:
-        """Remove ``key``; no error if it does not exist."""
+        """Remove ``key``; no error if it does not exist. ``ObjectLocked`` while it is locked: then it is left."""
 
     def local(self, key: str) -> AbstractContextManager[Path]:
         """The object as a local file while the block runs; ``KeyError`` if it does not exist."""

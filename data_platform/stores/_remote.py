@@ -15,12 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.errors import ConfigurationError, LandingError, ObjectDamaged, StoreFull
 from data_platform.private_files import is_own, make_private
 from data_platform.stores._keys import pieces
 from data_platform.stores._scratch import locked_folder, sweep
+
+if TYPE_CHECKING:
+    from data_platform.stores.locks import Locks
 
 T = TypeVar("T")
 URL = r"^https?://[^/\s@?#]+(/[^\s?#]*)?$"
@@ -76,6 +79,10 @@ class RemoteStore(ABC):
         self._folders: set[Path] = set()
         self._kept: dict[str, Path] = {}
         """Objects that were put from a scratch folder that still exists."""
+
+    @property
+    def locks(self) -> Locks | None:
+        return None
 
     @property
     def folder(self) -> Path:

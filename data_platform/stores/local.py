@@ -54,6 +54,7 @@ class LocalStore:
     that knows hard links; names that start with a dot are the store's own."""
 
     requests_at_once = 1
+    locks = None
 
     def __init__(self, path: Path) -> None:
         self.path = Path.cwd() / path

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from data_platform.stores import Store
+from data_platform.stores.locks import Locks
 
 T = TypeVar("T")
 
@@ -20,6 +21,10 @@ class WrappedStore:
         self._store = store
         self.url = store.url
         self.requests_at_once = store.requests_at_once
+
+    @property
+    def locks(self) -> Locks | None:
+        return self._store.locks
 
     @property
     def folder(self) -> Path:
@@ -80,9 +85,29 @@ class PrefixedStore(WrappedStore):
         self._prefix = prefix
         self.url = f"{store.url}/{prefix}"
 
+    @property
+    def locks(self) -> Locks | None:
+        return _PrefixedLocks(self, self._store.locks) if self._store.locks else None
+
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         below = f"{self._prefix}/{prefix}" if prefix else self._prefix
         return [key.removeprefix(f"{self._prefix}/") for key in self._store.list(below, limit)]
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{key}"
+
+
+class _PrefixedLocks:
+    def __init__(self, store: PrefixedStore, locks: Locks) -> None:
+        self._store, self._locks = store, locks
+
+    def until(self, key: str) -> datetime | None:
+        return self._locks.until(self._store._key(key))
+
+    def hidden(self, prefix: str) -> list[str]:
+        base = self._store._key("")
+        below = self._store._key(prefix).rstrip("/")
+        return [key.removeprefix(base) for key in self._locks.hidden(below)]
+
+    def unhide(self, key: str) -> None:
+        self._locks.unhide(self._store._key(key))

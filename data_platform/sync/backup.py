@@ -130,13 +130,15 @@ def keep_days(config: BackupsConfig, shelf: Shelf) -> int:
 
 
 def prunable(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str]]:
-    """By archive, the backups that the retention rule would remove, and the remains of interrupted ones."""
+    """By archive, the backups that the retention rule would remove, and the remains of interrupted ones. What is locked
+    is not among them."""
     days = keep_days(settings(platform), shelf)
     now = platform.clock()
-    return {
-        one.name: expired(one.ids(), now, days, partial(_is_good, one)) + one.abandoned(now - CUT_SHORT)
-        for one in archives(platform, shelf)
-    }
+    found = {}
+    for one in archives(platform, shelf):
+        due = expired(one.ids(), now, days, partial(_is_good, one)) + one.abandoned(now - CUT_SHORT)
+        found[one.name] = [id_ for id_ in due if one.locked_until(id_) is None]
+    return found
 
 
 def prune(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str]]:
@@ -232,18 +234,16 @@ def _is_good(one: Archive, id_: str) -> bool:
 
 def _newest(one: Archive) -> CopyAge:
     try:
-        ids = one.ids()
+        ids, hidden = one.ids(), one.covered(one.shelf.manifests)
+        notes = (
+            [f"{len(hidden)} were hidden by somebody: `backup uncover` brings them back"] if hidden else []
+        )
         for id_ in reversed(ids):
             if _is_good(one, id_):
-                passed = len(ids) - 1 - ids.index(id_)
-                note = f"{passed} newer one(s) are damaged" if passed else ""
-                return CopyAge(one.name, id_, made_at(id_), note)
-        return CopyAge(
-            one.name,
-            None,
-            None,
-            "every backup in it is damaged" if ids else "it holds no backup yet",
-            not ids,
-        )
+                if passed := len(ids) - 1 - ids.index(id_):
+                    notes.insert(0, f"{passed} newer one(s) are damaged")
+                return CopyAge(one.name, id_, made_at(id_), "; ".join(notes))
+        notes.insert(0, "every backup in it is damaged" if ids else "it holds no backup yet")
+        return CopyAge(one.name, None, None, "; ".join(notes), not ids and not hidden)
     except DataPlatformError as error:
         return CopyAge(one.name, None, None, str(error))

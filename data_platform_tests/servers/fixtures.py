@@ -29,6 +29,14 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServe
         yield server
 
 
+@pytest.fixture(scope="session")
+def locked_bucket(s3_server: ObjectServer) -> str:
+    """A bucket of the run's SeaweedFS with Object Lock, which it enforces."""
+    name = "locked"
+    s3_server.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    return name
+
+
 @pytest.fixture
 def s3_store(s3_server: ObjectServer, tmp_path: Path) -> S3Store:
     """An empty store of the test's own on SeaweedFS."""

@@ -68,6 +68,12 @@ class ObjectServer:
             )
         return partial(GCSStore, GCSStoreConfig(**document), scratch, transfer=transfer, environ={})
 
+    def client(self) -> Any:
+        """The SDK's own client of S3, which knows nothing of our rules."""
+        store = self.opener(Path(), "")()
+        assert isinstance(store, S3Store)
+        return store._client
+
 
 def new_prefix() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"

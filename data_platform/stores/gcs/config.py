@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from data_platform.stores._remote import URL, checked_prefix, scratch_base
+from data_platform.stores.locks import LockDays
 from data_platform.yaml_fields import VARIABLE
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class GCSStoreConfig(BaseModel):
         description="Environment variable that holds a service account's key: its JSON, or the path of the file."
         " Without it the SDK's own chain finds credentials.",
     )
+    lock_days: LockDays = None
     cache: Path | None = Field(
         default=None,
         description="Folder on a local disk for files on their way; a relative path starts at the project's"

@@ -24,7 +24,9 @@ from data_platform.stores.gcs.checksums import checksums, crc32c_of
 from data_platform.stores.gcs.client import open_bucket
 from data_platform.stores.gcs.config import GCSStoreConfig
 from data_platform.stores.gcs.errors import Patience, answered, status_of, unanswered
+from data_platform.stores.gcs.locks import GCSLocks, not_locked
 from data_platform.stores.gcs.slices import Slice
+from data_platform.stores.locks import locked
 
 _SCRATCH = ".scratch"
 _COMPOSED_MAX = 32
@@ -50,6 +52,11 @@ class GCSStore(RemoteStore):
         self._opened: Any = None
         self._opening = threading.Lock()
         self._there = False
+        self._locks = GCSLocks(self, config.lock_days) if config.lock_days else None
+
+    @property
+    def locks(self) -> GCSLocks | None:
+        return self._locks
 
     def put_new(self, key: str, data: bytes) -> bool:
         from google.api_core.exceptions import PreconditionFailed
@@ -57,7 +64,7 @@ class GCSStore(RemoteStore):
         name = self._name(key)
         patience = Patience(self.transfer)
         with self._readable_errors("write", key):
-            blob = self._bucket.blob(name)
+            blob = self._to_lock(self._bucket.blob(name))
             try:
                 blob.upload_from_string(
                     data,
@@ -129,6 +136,8 @@ class GCSStore(RemoteStore):
 
     def delete(self, key: str) -> None:
         name = self._name(key)
+        if self._locks and (until := self._locks.until(key)):
+            raise locked(self._could_not("delete", key), until)
         with suppress(KeyError), self._readable_errors("delete", key):
             self._bucket.blob(name).delete(timeout=self._timeout, retry=self._retry())
         self._kept.pop(key, None)
@@ -138,7 +147,7 @@ class GCSStore(RemoteStore):
         found, crc32c = checksums(path)
         if sha256 is not None and found != sha256:
             raise self._altered(key)
-        blob = self._bucket.blob(name, chunk_size=_CHUNK_BYTES)
+        blob = self._to_lock(self._bucket.blob(name, chunk_size=_CHUNK_BYTES))
         if size <= self.transfer.large_bytes:
             blob.upload_from_filename(
                 str(path), checksum="crc32c", timeout=self._timeout, retry=self._retry()
@@ -224,6 +233,13 @@ class GCSStore(RemoteStore):
         if int(blob.size) != size or blob.crc32c != crc32c:
             self._discard(key)
             raise self._altered(key)
+        if self._locks:
+            self._locks.prove(key, blob)
+
+    def _to_lock(self, blob: Any) -> Any:
+        if self._locks:
+            self._locks.set(blob)
+        return blob
 
     @property
     def _timeout(self) -> tuple[float, float]:
@@ -300,6 +316,8 @@ class GCSStore(RemoteStore):
             return self._absent(key, act)
         if status == 400 and ("CRC32C" in str(error) or "MD5" in str(error)):
             return self._altered(key)
+        if status == 400 and self._locks and act == "write":
+            return not_locked(self._could_not(act, key))
         what, where = self._could_not(act, key), self.config.endpoint_url or "Google"
         if status:
             return answered(status, what, where, self.transfer.attempts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from data_platform.stores._remote import URL, checked_prefix, scratch_base
+from data_platform.stores.locks import LockDays
 from data_platform.yaml_fields import VARIABLE
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class S3StoreConfig(BaseModel):
         pattern=VARIABLE,
         description="Environment variable that holds the session token of temporary credentials.",
     )
+    lock_days: LockDays = None
     cache: Path | None = Field(
         default=None,
         description="Folder on a local disk for files on their way; a relative path starts at the project's"

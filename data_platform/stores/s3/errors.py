@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _NO_PERMISSION = (
     "the credentials lack the permission. They need s3:ListBucket on the bucket, and s3:GetObject,"
-    " s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects."
+    " s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects; with `lock_days` more (docs/stores.md)."
 )
 _REFUSALS: tuple[tuple[frozenset[str], str], ...] = (
     (

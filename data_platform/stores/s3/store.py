@@ -31,6 +31,7 @@ from data_platform.stores.s3.errors import (
     tried_again,
     unanswered,
 )
+from data_platform.stores.s3.locks import S3Locks, not_locked
 
 T = TypeVar("T")
 _PARTS_MAX = 10_000
@@ -52,6 +53,11 @@ class S3Store(RemoteStore):
         self.transfer = transfer or Transfer()
         self._opened: Any = None
         self._opening = threading.Lock()
+        self._locks = S3Locks(self, config.lock_days) if config.lock_days else None
+
+    @property
+    def locks(self) -> S3Locks | None:
+        return self._locks
 
     def put_new(self, key: str, data: bytes) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -65,6 +71,7 @@ class S3Store(RemoteStore):
                     Body=data,
                     ChecksumSHA256=base64_sha256(data),
                     IfNoneMatch="*",
+                    **self._locked(),
                 )
             except ClientError as error:
                 if code_of(error) in ("PreconditionFailed", "412"):
@@ -76,6 +83,8 @@ class S3Store(RemoteStore):
             except BotoCoreError as error:
                 return self._settle(name, data, error)
             self._confirm(key, name, answer, hashlib.sha256(data).digest())
+            if self._locks:
+                self._locks.prove(key)
         return True
 
     def put_hint(self, key: str, data: bytes) -> None:
@@ -147,10 +156,21 @@ class S3Store(RemoteStore):
     def delete(self, key: str) -> None:
         name = self._name(key)
         with self._readable_errors("delete", key):
-            self._client.delete_object(Bucket=self.config.bucket, Key=name)
+            if self._locks:
+                self._locks.delete(key)
+            else:
+                self._client.delete_object(Bucket=self.config.bucket, Key=name)
         self._kept.pop(key, None)
 
+    def _locked(self) -> dict[str, Any]:
+        return self._locks.how() if self._locks else {}
+
     def _upload(self, key: str, name: str, path: Path, sha256: str | None) -> None:
+        self._upload_file(key, name, path, sha256)
+        if self._locks:
+            self._locks.prove(key)
+
+    def _upload_file(self, key: str, name: str, path: Path, sha256: str | None) -> None:
         size = path.stat().st_size
         part_bytes = max(self.transfer.part_bytes, -(-size // _PARTS_MAX // MB) * MB)
         whole, parts = digests(path, part_bytes)
@@ -159,7 +179,11 @@ class S3Store(RemoteStore):
         if size <= self.transfer.large_bytes:
             with path.open("rb") as body:
                 answer = self._client.put_object(
-                    Bucket=self.config.bucket, Key=name, Body=body, ChecksumSHA256=base64_of(whole)
+                    Bucket=self.config.bucket,
+                    Key=name,
+                    Body=body,
+                    ChecksumSHA256=base64_of(whole),
+                    **self._locked(),
                 )
             self._confirm(key, name, answer, whole)
             return
@@ -174,7 +198,7 @@ class S3Store(RemoteStore):
     def _send(self, manager: Any, name: str, path: Path) -> None:
         from botocore.exceptions import ClientError
 
-        how = {"ChecksumAlgorithm": "SHA256"}
+        how = {"ChecksumAlgorithm": "SHA256", **self._locked()}
         try:
             manager.upload(str(path), self.config.bucket, name, extra_args=how).result()
         except ClientError as error:
@@ -312,6 +336,8 @@ class S3Store(RemoteStore):
                 raise unanswered(failure, what, where, self.transfer.attempts) from None
             if code_of(failure) in DAMAGED:
                 raise self._altered(key) from None
+            if self._locks and act == "write" and code_of(failure) == "InvalidRequest":
+                raise not_locked(what) from None
             raise answered(failure, what, where, self.transfer.attempts) from None
         except OSError as error:
             raise self._disk_error(error, act, key) from error
