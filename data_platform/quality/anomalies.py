@@ -49,6 +49,11 @@ class AnomaliesSettings(Model):
         description="Values that are computed from each row, by the name of the figure: `{revenue: quantity * unit_price}`, in DuckDB's SQL. They"
         " are judged as number columns are.",
     )
+    split_by: ColumnName | None = Field(
+        default=None,
+        description="A column, such as `country`: the rows and the sums of each day are judged for each of its values too, of the 12 with the most rows. Needs"
+        " `by`.",
+    )
     quantiles: tuple[Share, ...] = Field(
         default=(),
         max_length=10,
@@ -79,6 +84,8 @@ class AnomaliesSettings(Model):
             raise ValueError(
                 f"names {both[0]} both under `columns` and under `computed`; give the computed value another name"
             )
+        if self.split_by is not None and self.by is None:
+            raise ValueError("has `split_by`, which needs `by`: only days are split")
         return self
 
     @property
@@ -97,7 +104,8 @@ class Anomalies:
     why_clear = "its values are counted and summed"
 
     def columns(self, settings: AnomaliesSettings) -> Mapping[str, str]:
-        named = {"by": settings.by} if settings.by is not None else {}
+        single = {"by": settings.by, "split_by": settings.split_by}
+        named = {key: column for key, column in single.items() if column is not None}
         named |= {f"columns.{number}": column for number, column in enumerate(settings.columns)}
         return named | {
             f"computed.{name}.{column}": column

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from data_platform.printable import printable_line
 from data_platform.quality.anomalies import AnomaliesSettings
 from data_platform.quality.anomaly.detector import Candidate
 from data_platform.quality.anomaly.series import Answer, Kind, Point, Series
 from data_platform.quality.checking import Arrived, Entry, Subject
-from data_platform.quality.measures import Measure, Measured, measure_days, measure_whole
+from data_platform.quality.measures import Measure, Measured, measure_days, measure_groups, measure_whole
 from data_platform.quality.verdicts import METRICS, id_of, recorded
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.journal import Row, Value
@@ -23,6 +24,7 @@ from data_platform.warehouses.journal import Row, Value
 HISTORY_DAYS = 400
 """A year and a month, so that last year's holidays and the month's end are seen."""
 DAYS_KEPT = 92
+GROUP_NAME_MAX = 60
 LOADS_KEPT = 400
 AT_ONCE = 50
 """Loads are pruned this many together, so that not each load deletes rows."""
@@ -56,27 +58,34 @@ def figures(
         first = last - timedelta(HISTORY_DAYS)
         measured = measure_days(warehouse, subject, settings.by, settings.asked, first, last)
         days = list(_of_days(measured, subject.label, settings.open_days, said))
+        if settings.split_by is not None:
+            groups = measure_groups(
+                warehouse, subject, settings.by, settings.split_by, settings.asked, first, last
+            )
+            for group, of_group in groups.items():
+                which = f", {settings.split_by} {printable_line(group)[:GROUP_NAME_MAX]}"
+                days += _of_days(of_group, subject.label, settings.open_days, said, which)
         entry, values = _day_entry(kept, measured, subject.label, now), {}
     loads, load = _of_load(warehouse, subject, settings, kept, values, now, said)
     return Figures([*days, *loads], tuple(one for one in (entry, load) if one is not None))
 
 
 def _of_days(
-    measured: Measured, label: str, open_days: int, said: Mapping[str, str]
+    measured: Measured, label: str, open_days: int, said: Mapping[str, str], which: str = ""
 ) -> Iterator[tuple[str, Candidate]]:
-    """The days that ended lately, each with the days before it."""
-    for series in _daily(measured, label, said):
+    """The days that ended lately, each with the days before it. ``which`` names a part of the rows."""
+    for series in _daily(measured, label, said, which):
         for point in series.points[-open_days:]:
             id_ = id_of(label, series.name, point.at.isoformat())
             yield id_, Candidate(series, Point(point.at, point.value))
 
 
-def _daily(measured: Measured, label: str, said: Mapping[str, str]) -> Iterable[Series]:
+def _daily(measured: Measured, label: str, said: Mapping[str, str], which: str = "") -> Iterable[Series]:
     days = sorted(measured.days)
     for measure in measured.days[days[-1]] if days else ():
-        values = [measured.days[day].get(measure) for day in days]
-        points = [_point(label, measure.label, day, value, said) for day, value in zip(days, values, strict=True)]  # fmt: skip
-        yield Series(measure.label, kind_of(measure, values), points)
+        name, values = measure.label + which, [measured.days[day].get(measure) for day in days]
+        points = [_point(label, name, day, value, said) for day, value in zip(days, values, strict=True)]
+        yield Series(name, kind_of(measure, values), points)
 
 
 def _of_load(

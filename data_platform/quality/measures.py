@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
@@ -25,6 +25,8 @@ _NUMBER = re.compile(
     re.I,
 )
 """The engines' types of numbers, each with whatever follows in parentheses."""
+GROUPS_MAX = 12
+_OF_GROUPS = ("rows", "sum")
 _QUANTILES = {0.0: "smallest", 0.5: "median", 1.0: "largest"}
 _PARTS = 1_000_000
 """A share is compared with ranks in millionths, as whole numbers, so that no engine rounds."""
@@ -65,20 +67,27 @@ def measure_days(
     """The figures of each UTC day of the column ``by`` from ``first`` to ``last``. From the first day with rows on,
     a day without any has no rows, and no other figure. ``UnsupportedExpression`` if the engine has no words for a computed value."""
     scan = _Scan(warehouse, subject, asked)
-    rows = warehouse.query(scan.by_day(by, _micros(first), _micros(last + timedelta(1)))).rows
-    found = {(_EPOCH + timedelta(microseconds=int(row[0]))).date(): scan.values(row[1:]) for row in rows}
-    if not found:
-        return Measured()
-    start = min(found)
-    nothing = {one: 0.0 if one.metric == "rows" else None for one in scan.measures}
-    days = [start + timedelta(number) for number in range((last - start).days + 1)]
-    return Measured({day: found.get(day, nothing) for day in days})
+    rows = warehouse.query(scan.by_day(by, *_bounds(first, last))).rows
+    return _filled({_day(row[0]): _values(scan.figures, row[1:]) for row in rows}, list(scan.figures), last)
+
+
+def measure_groups(
+    warehouse: Warehouse, subject: Subject, by: str, split: str, asked: Asked, first: date, last: date
+) -> dict[str, Measured]:
+    """By the text of the column ``split``: the rows and the sums of each day, as ``measure_days`` has them, of the ``GROUPS_MAX`` groups with
+    the most rows. Rows with NULL in ``split`` belong to none."""
+    scan = _Scan(warehouse, subject, asked)
+    kept = {one: sql for one, sql in scan.figures.items() if one.metric in _OF_GROUPS}
+    found: dict[str, dict[date, dict[Measure, float | None]]] = {}
+    for day, group, *row in warehouse.query(scan.by_group(by, split, kept, *_bounds(first, last))).rows:
+        found.setdefault(str(group), {})[_day(day)] = _values(kept, row)
+    return {group: _filled(days, list(kept), last) for group, days in sorted(found.items())}
 
 
 def measure_whole(warehouse: Warehouse, subject: Subject, asked: Asked) -> Measured:
     """The figures of all rows."""
     scan = _Scan(warehouse, subject, asked)
-    return Measured(whole=scan.values(warehouse.query(scan.whole()).rows[0]))
+    return Measured(whole=_values(scan.figures, warehouse.query(scan.whole()).rows[0]))
 
 
 def is_number(type_: str) -> bool:
@@ -117,17 +126,18 @@ class _Scan:
         self.numbers = numbers
         self.ranked = numbers if any(0 < share < 1 for share in asked.quantiles) else []
 
-    @property
-    def measures(self) -> Sequence[Measure]:
-        return list(self.figures)
-
     def by_day(self, by: str, low: int, high: int) -> str:
-        instant = self.dialect.micros(self.dialect.quote(by))
-        inner = ", ".join([f"{instant} AS moment", *self._values()])
-        day = [f"moment - mod(moment, {_DAY}) AS day_", *self._columns()]
-        found = f"SELECT {', '.join(day)} FROM (SELECT {inner} FROM {self.source}) AS held WHERE moment >= {low} AND moment < {high}"
+        found = self._within(by, low, high)
         figures = ", ".join(self.figures.values())
         return f"SELECT day_, {figures} FROM ({self._ranked(found, 'PARTITION BY day_ ')}) AS found GROUP BY day_"
+
+    def by_group(self, by: str, split: str, kept: Mapping[Measure, str], low: int, high: int) -> str:
+        found = self._within(by, low, high, split)
+        most = f"SELECT group_ FROM ({found}) AS counted GROUP BY group_ ORDER BY count(*) DESC, group_ LIMIT {GROUPS_MAX}"
+        return (
+            f"SELECT day_, group_, {', '.join(kept.values())} FROM ({found}) AS found"
+            f" WHERE group_ IN (SELECT group_ FROM ({most}) AS most) GROUP BY day_, group_"
+        )
 
     def whole(self) -> str:
         inner = ", ".join(self._values()) or "1 AS one"
@@ -136,15 +146,19 @@ class _Scan:
         )
         return f"SELECT {', '.join(self.figures.values())} FROM ({self._ranked(found, '')}) AS found"
 
-    def values(self, row: Sequence[object]) -> dict[Measure, float | None]:
-        values = {one: _number(value) for one, value in zip(self.measures, row, strict=True)}
-        rows = values[Measure("rows")] or 0.0
-        for one, value in values.items():
-            if one.metric == "null_rate":
-                values[one] = (rows - (value or 0.0)) / rows if rows else None
-            elif not rows and one.metric != "rows":
-                values[one] = None
-        return values
+    def _within(self, by: str, low: int, high: int, split: str | None = None) -> str:
+        """The rows of these instants, each with its day, and with its group if they are ``split``."""
+        quote = self.dialect.quote
+        inner = [f"{self.dialect.micros(quote(by))} AS moment", *self._values()]
+        outer, met = [f"moment - mod(moment, {_DAY}) AS day_", *self._columns()], ""
+        if split is not None:
+            inner.append(f"{self.dialect.try_cast(quote(split), 'text')} AS group_")
+            outer.append("group_")
+            met = " AND group_ IS NOT NULL"
+        return (
+            f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM {self.source}) AS held"
+            f" WHERE moment >= {low} AND moment < {high}{met}"
+        )
 
     def _values(self) -> list[str]:
         return [f"{sql} AS c{n}" for n, sql in enumerate(self.values_of)]
@@ -171,10 +185,41 @@ def _quantile(share: float, n: int) -> str:
     return f"min(CASE WHEN r{n} * {_PARTS} >= n{n} * {round(share * _PARTS)} THEN v{n} END)"
 
 
+def _values(measures: Iterable[Measure], row: Sequence[object]) -> dict[Measure, float | None]:
+    values = {one: _number(value) for one, value in zip(measures, row, strict=True)}
+    rows = values[Measure("rows")] or 0.0
+    for one, value in values.items():
+        if one.metric == "null_rate":
+            values[one] = (rows - (value or 0.0)) / rows if rows else None
+        elif not rows and one.metric != "rows":
+            values[one] = None
+    return values
+
+
+def _filled(
+    found: Mapping[date, Mapping[Measure, float | None]], measures: Iterable[Measure], last: date
+) -> Measured:
+    """Every day from the first one with rows on."""
+    if not found:
+        return Measured()
+    start = min(found)
+    nothing = {one: 0.0 if one.metric == "rows" else None for one in measures}
+    days = [start + timedelta(number) for number in range((last - start).days + 1)]
+    return Measured({day: found.get(day, nothing) for day in days})
+
+
 def _number(value: object) -> float | None:
     """None for what is no finite number either."""
     number = None if value is None else float(str(value))
     return number if number is not None and math.isfinite(number) else None
+
+
+def _day(micros: object) -> date:
+    return (_EPOCH + timedelta(microseconds=int(str(micros)))).date()
+
+
+def _bounds(first: date, last: date) -> tuple[int, int]:
+    return _micros(first), _micros(last + timedelta(1))
 
 
 def _micros(day: date) -> int:

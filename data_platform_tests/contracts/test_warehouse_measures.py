@@ -7,7 +7,14 @@ from datetime import date
 import pytest
 
 from data_platform.quality.checking import Subject
-from data_platform.quality.measures import Asked, Measure, measure_days, measure_whole
+from data_platform.quality.measures import (
+    GROUPS_MAX,
+    Asked,
+    Measure,
+    measure_days,
+    measure_groups,
+    measure_whole,
+)
 from data_platform.warehouses import Warehouse
 
 from .batches import TABLE, Chain
@@ -67,3 +74,25 @@ def test_ranks_leave_nulls_out(warehouse: Warehouse, chain: Chain) -> None:
     whole = measure_whole(warehouse, SUBJECT, asked).whole
     assert (whole[Measure("median", "even")], whole[Measure("quantile 0.75", "even")]) == (4, 6)
     assert whole[Measure("null_rate", "even")] == 0.5
+
+
+def test_groups_are_the_largest_ones_and_measured_alike(warehouse: Warehouse, chain: Chain) -> None:
+    rows = [
+        (1, "2026-01-01 08:00:00+00", "a", 1), (2, "2026-01-01 09:00:00+00", "a", 1), (3, "2026-01-03 08:00:00+00", "a", 1),
+        (4, "2026-01-02 08:00:00+00", "b'\"", 1), (5, "2026-01-02 08:00:00+00", None, 1), (6, None, "b'\"", 1),
+    ]  # fmt: skip
+    few = [(10 + n, "2026-01-02 08:00:00+00", f"z{n:02}", 1) for n in range(GROUPS_MAX)]
+    warehouse.load(*chain.next("merge", [*rows, *few]))
+    asked = Asked(["id"], {}, (0.5,))
+    found = measure_groups(warehouse, SUBJECT, "at", "note", asked, date(2025, 12, 1), date(2026, 1, 3))
+    assert list(found) == ["a", "b'\"", *(f"z{n:02}" for n in range(GROUPS_MAX - 2))]
+    count, total = Measure("rows"), Measure("sum", "id")
+    assert found["a"].days == {
+        date(2026, 1, 1): {count: 2, total: 3},
+        date(2026, 1, 2): {count: 0, total: None},
+        date(2026, 1, 3): {count: 1, total: 3},
+    }
+    assert found["b'\""].days == {
+        date(2026, 1, 2): {count: 1, total: 4},
+        date(2026, 1, 3): {count: 0, total: None},
+    }

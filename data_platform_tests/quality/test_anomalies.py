@@ -65,7 +65,7 @@ class Shop:
 
 def _rows_of(day: date, rows: int, amount: float | None) -> str:
     value = "NULL" if amount is None else f"{amount} + i % 7"
-    return f"INSERT INTO raw_shop.orders SELECT TIMESTAMPTZ '{day} 08:00:00+00' + to_seconds(i), {value} FROM range({rows}) r(i)"
+    return f"INSERT INTO raw_shop.orders (made, amount) SELECT TIMESTAMPTZ '{day} 08:00:00+00' + to_seconds(i), {value} FROM range({rows}) r(i)"
 
 
 @pytest.fixture
@@ -371,6 +371,7 @@ def shop_alarms(shop: Shop) -> set[str]:
         ({"computed": {"revenue": "mystery(quantity)"}}, "not known to exist"),
         ({"columns": ["revenue"], "computed": {"revenue": "quantity * 2"}}, "another name"),
         ({"quantiles": [1.5]}, "less than or equal to 1"),
+        ({"split_by": "country"}, "needs `by`"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], said: str) -> None:
@@ -385,3 +386,22 @@ def test_a_value_that_is_no_number_is_unknown(shop: Shop) -> None:
     with shop.opened() as warehouse:
         whole = measure_whole(warehouse, Subject("raw_shop", "odd"), Asked(["amount"])).whole
     assert whole[Measure("sum", "amount")] is None and whole[Measure("rows")] == 1
+
+
+def test_a_part_of_the_rows_is_judged_by_its_own_past(shop: Shop) -> None:
+    """The whole hides that one country has none."""
+    shop.execute("ALTER TABLE raw_shop.orders ADD COLUMN country VARCHAR")
+    shop.execute("ALTER TABLE raw_shop.orders ALTER COLUMN country SET DEFAULT 'DE'")
+    shop.days(YESTERDAY, 70, lambda day: usual(day) * 10)
+    shop.day(YESTERDAY, usual(YESTERDAY) * 10)
+    shop.execute("ALTER TABLE raw_shop.orders ALTER COLUMN country SET DEFAULT 'EIRE'")
+    shop.days(YESTERDAY, 70, lambda day: 25)
+    settings = AnomaliesSettings(by="made", split_by="country")
+    found = shop.check(settings)
+    assert not found.passed
+    assert shop_alarms(shop) == {"rows, country EIRE"}, "25 rows fewer are usual of the whole"
+    with shop.opened() as warehouse:
+        assert {row["metric"] for row in read(warehouse, METRICS)} == {"rows"}, "the whole alone is recorded"
+        (alarm, *_) = alarms(warehouse)
+        answer(warehouse, alarm.id, "accepted", "sold out", NOW)
+    assert shop.check(settings).passed
