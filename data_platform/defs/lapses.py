@@ -14,7 +14,7 @@ import dagster as dg
 
 from data_platform.catalog import Catalog
 from data_platform.catalog.ruled_models import RuledModel
-from data_platform.defs.checks import GOOD_UNTIL, kind_result
+from data_platform.defs.check_results import GOOD_UNTIL, kind_result
 from data_platform.defs.event_batches import stored_together
 from data_platform.defs.holdings import KnownHoldings
 from data_platform.defs.latest_checks import LatestChecks

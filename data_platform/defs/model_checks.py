@@ -12,7 +12,7 @@ import dagster as dg
 from data_platform.catalog import Catalog
 from data_platform.catalog.ruled_models import RuledModel
 from data_platform.catalog.runs import RunsConfig
-from data_platform.defs.checks import kind_specs, results_of, rule_specs
+from data_platform.defs.check_results import kind_specs, results_of, rule_specs
 from data_platform.defs.dbt_run import ModelRelation, Models
 from data_platform.defs.failing_rows import ToKeep, keep_rows
 from data_platform.defs.last_records import last_materializations

@@ -9,7 +9,7 @@ import pytest
 from dagster._core.loader import LoadingContextForTest
 
 from data_platform.defs import last_records
-from data_platform.defs.checks import CheckResult
+from data_platform.defs.check_results import CheckResult
 from data_platform.defs.last_records import (
     LastMaterializations,
     carry_checks,

@@ -13,7 +13,7 @@ from dagster_shared.record import replace
 
 from data_platform.defs import linear
 from data_platform.defs.build import build
-from data_platform.defs.checks import CheckResult
+from data_platform.defs.check_results import CheckResult
 from data_platform_tests.repository import shop_alone
 
 FIRST, SECOND, LATER = dg.AssetKey("first"), dg.AssetKey("second"), dg.AssetKey("later")

@@ -10,9 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_platform.defs.checks import NOT_EVALUATED
 from data_platform.defs.latest_checks import results
-from data_platform.defs.names import STATUS_PAGE, raw_key
+from data_platform.defs.names import NOT_EVALUATED, STATUS_PAGE, raw_key
 from data_platform.defs.status_page import look, refresh
 from data_platform.observability.trust import Health, Trust
 from data_platform.sync import health as examining
