@@ -215,7 +215,7 @@ def _number(value: object) -> float | None:
 
 
 def _day(micros: object) -> date:
-    return (_EPOCH + timedelta(microseconds=int(str(micros)))).date()
+    return (_EPOCH + timedelta(microseconds=round(float(str(micros))))).date()
 
 
 def _bounds(first: date, last: date) -> tuple[int, int]:

@@ -81,6 +81,7 @@ def test_groups_are_the_largest_ones_and_measured_alike(warehouse: Warehouse, ch
         (1, "2026-01-01 08:00:00+00", "a", 1), (2, "2026-01-01 09:00:00+00", "a", 1), (3, "2026-01-03 08:00:00+00", "a", 1),
         (4, "2026-01-02 08:00:00+00", "b'\"", 1), (5, "2026-01-02 08:00:00+00", None, 1), (6, None, "b'\"", 1),
     ]  # fmt: skip
+    rows += [(90 + n, "2026-01-02 08:00:00+00", None, 1) for n in range(3)]
     few = [(10 + n, "2026-01-02 08:00:00+00", f"z{n:02}", 1) for n in range(GROUPS_MAX)]
     warehouse.load(*chain.next("merge", [*rows, *few]))
     asked = Asked(["id"], {}, (0.5,))
