@@ -49,6 +49,7 @@ GROUPS: dict[str, str] = {
     "contract": "Data contracts (ODCS v3): written and read",
     "quarantine": "Records that came and could not be taken",
     "restore": "Restore a backup and prove it equal",
+    "wal": "The write-ahead log of the sources' databases",
     "sandbox": "A simulated shop: a local PostgreSQL server and the services around it",
 }
 """Each group of commands: the module of this name holds the group as ``app``."""

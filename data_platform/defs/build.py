@@ -30,6 +30,7 @@ from data_platform.defs.schedules import schedules
 from data_platform.defs.sources import platform_specs, source_assets
 from data_platform.defs.status_page import status_page_definitions
 from data_platform.defs.surroundings import variables
+from data_platform.defs.wal import wal_definitions
 from data_platform.warehouses.maintenance import maintainable
 
 
@@ -83,6 +84,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         if chosen.backups.archive is not None:
             parts.append(archive_definitions(chosen.backups, warehouse, held, running=running))
         examined.append(BACKUP)
+    if chosen.backups is not None:
+        parts.append(wal_definitions(sources, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:

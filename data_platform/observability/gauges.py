@@ -37,6 +37,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "checks": "Checks of a table or model, by their last result.",
     "backup_timestamp_seconds": "When the newest good backup in a copy was made.",
     "backup_problem": "1 if a copy holds no good backup or could not be read.",
+    "wal_heartbeat_timestamp_seconds": "The newest heartbeat of a source that a store's WAL recovers: now minus it is the RPO.",
+    "wal_problem": "1 if a store holds no WAL of a source, lacks a segment of it or could not be read.",
     "incidents": "Open incidents.",
     "figure": "The newest value of a business figure.",
     "figure_state": "Whether a business figure can be believed, as in state.",
@@ -56,6 +58,12 @@ def gauges(health: Health, seconds: float) -> Iterator[Gauge]:
         if copy.made_at is not None:
             yield _gauge("backup_timestamp_seconds", copy.made_at, copy=copy.name)
         yield _gauge("backup_problem", bool(copy.problem) or copy.made_at is None, copy=copy.name)
+    for wal in health.backups.wal:
+        if wal.heartbeat_at is not None:
+            yield _gauge(
+                "wal_heartbeat_timestamp_seconds", wal.heartbeat_at, source=wal.source, store=wal.store
+            )
+        yield _gauge("wal_problem", bool(wal.problem), source=wal.source, store=wal.store)
     if health.incidents is not None:
         for severity in ("error", "warn"):
             found = sum(one.severity == severity for one in health.incidents)

@@ -45,6 +45,16 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Wal:
+    """A source's WAL in one store: the newest heartbeat that can be recovered from it."""
+
+    source: str
+    store: str
+    heartbeat_at: datetime | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Backups:
     """``held`` are the relations in the newest backup. ``absent`` says why the environment makes none; it is ``bad`` unless
     ``elsewhere``: then the engine's own service keeps its copies, and the ledger holds what was landed."""
@@ -55,6 +65,7 @@ class Backups:
     absent: str = ""
     elsewhere: bool = False
     drill: Check | None = None
+    wal: tuple[Wal, ...] = ()
 
 
 class TrackedPoint(NamedTuple):

@@ -30,11 +30,11 @@ from data_platform.observability.record import (
     from_fields,
     to_fields,
 )
-from data_platform.observability.trust import Backups, Check, Copy, Health, Point, Series, Thing
+from data_platform.observability.trust import Backups, Check, Copy, Health, Point, Series, Thing, Wal
 from data_platform.observability.words import moment
 from data_platform.private_files import make_private
 from data_platform.quality.evaluated import from_text, sentence
-from data_platform.sync import backup
+from data_platform.sync import backup, wal
 from data_platform.sync.figures import compute
 from data_platform.sync.incidents import open_incidents
 from data_platform.sync.platform import Platform
@@ -330,6 +330,15 @@ def _backups(platform: Platform, record: GraphRecord | None) -> Backups:
         held=held,
         max_age=timedelta(hours=config.max_age_hours),
         drill=drills[0] if drills else None,
+        wal=_wal(platform),
+    )
+
+
+def _wal(platform: Platform) -> tuple[Wal, ...]:
+    return tuple(
+        Wal(source, state.archive, state.heartbeat.at if state.heartbeat else None, state.trouble)
+        for source in wal.received(platform)
+        for state in wal.states(platform, source)
     )
 
 

@@ -28,7 +28,7 @@ from data_platform_tests.deploy.test_kubernetes_files import SETTINGS as ON_KUBE
 ECS = Path(__file__).resolve().parents[2] / "deploy" / "ecs"
 DOCUMENT = (ECS.parents[1] / "docs" / "deploy-ecs.md").read_text()
 SETTINGS: dict[str, Any] = yaml.safe_load((ECS / "dagster.yaml").read_text())
-NAMES = ("code", "daemon", "webserver", "receiver", "run")
+NAMES = ("code", "daemon", "webserver", "receiver", "wal", "run")
 
 
 def definition(name: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_the_api_takes_every_task_definition(cloud: Any) -> None:
 
 
 def test_they_run_what_compose_runs() -> None:
-    for name in ("daemon", "webserver", "receiver"):
+    for name in ("daemon", "webserver", "receiver", "wal"):
         usual = [word.replace("/opt/dagster/", "/opt/dagster-ecs/") for word in SERVICES[name]["command"]]
         assert container(name)["command"] == usual
     assert "command" not in container("code") and "command" not in container("run")
@@ -96,6 +96,7 @@ def test_only_who_needs_secrets_has_them_and_none_is_in_a_file() -> None:
         "daemon": {"dagster", "alerts"},
         "webserver": {"dagster"},
         "receiver": {"keys", "webhooks"},
+        "wal": {"keys", "sources"},
         "run": {"dagster", "keys", "sources"},
     }
     named = {variable["name"] for name in NAMES for variable in container(name)["environment"]}

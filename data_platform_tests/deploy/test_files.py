@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from data_platform.cli.wal import ALIVE
+from data_platform.sync.wal import SPOOL
+
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ROOT = DEPLOY.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -107,7 +110,14 @@ def test_the_receiver_is_asked_for_and_knows_two_keys_and_its_secrets() -> None:
     names = set(receiver["environment"])
     assert {"DATA_PLATFORM_HASH_KEY", "DATA_PLATFORM_LEDGER_KEY"} <= names
     assert all(name.endswith(("_KEY", "_WEBHOOK_SECRET")) for name in names)
-    assert not [name for name, service in SERVICES.items() if "profiles" in service and name != "receiver"]
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"receiver", "wal"}
+
+
+def test_the_receiver_of_wal_knows_one_key_and_the_servers_it_backs_up() -> None:
+    wal = SERVICES["wal"]
+    assert wal["profiles"] == ["wal"] and wal["command"] == ["data-platform", "wal", "receive"]
+    assert set(wal["environment"]) == {"DATA_PLATFORM_LEDGER_KEY", "SHOP_DATABASE_URL"}
+    assert f"{SPOOL}/{ALIVE}" in wal["healthcheck"]["test"][-1], "the file that the command touches"
 
 
 def test_the_warehouse_and_the_landing_store_are_on_volumes() -> None:

@@ -61,14 +61,14 @@ def test_every_pod_has_the_image_few_rights_and_limits() -> None:
         }
         assert set(one["resources"]) == {"requests", "limits"} and "memory" in one["resources"]["limits"]
         assert {"startupProbe", "livenessProbe"} <= set(one)
-    assert len(images) == 1 and set(pods()) == {"code", "daemon", "webserver", "receiver"}
+    assert len(images) == 1 and set(pods()) == {"code", "daemon", "webserver", "receiver", "wal"}
     (image,) = images
     current = {variable["name"]: variable["value"] for variable in container("code")["env"]}
     assert current["DAGSTER_CURRENT_IMAGE"] == image, "a run gets the code server's image"
 
 
 def test_they_run_what_compose_runs() -> None:
-    for name in ("daemon", "webserver", "receiver"):
+    for name in ("daemon", "webserver", "receiver", "wal"):
         usual = [
             word.replace("/opt/dagster/workspace", "/opt/workspace/workspace")
             for word in SERVICES[name]["command"]
@@ -155,6 +155,7 @@ def test_what_may_be_moved_to_another_node() -> None:
         assert spec["minAvailable"] < objects("Deployment")[name]["spec"]["replicas"], "a node can be drained"
     assert budgets["runs"]["spec"]["selector"]["matchLabels"] == SETTINGS["run_launcher"]["config"]["labels"]
     assert objects("Deployment")["daemon"]["spec"]["strategy"] == {"type": "Recreate"}, "never two"
+    assert objects("Deployment")["wal"]["spec"]["strategy"] == {"type": "Recreate"}
     assert [objects("Deployment")[name]["spec"]["replicas"] for name in ("code", "daemon")] == [1, 1]
 
 
@@ -172,6 +173,7 @@ def test_only_who_needs_secrets_has_them() -> None:
         "daemon": {"dagster", "alerts"},
         "webserver": {"dagster"},
         "receiver": {"keys", "webhooks"},
+        "wal": {"keys", "sources"},
     }
     trusted = {name for name, pod in pods().items() if pod.get("automountServiceAccountToken")}
     assert trusted == {"daemon", "webserver"}
@@ -232,7 +234,7 @@ def test_an_overlay_of_ones_own_sets_image_and_addresses(tmp_path: Path) -> None
     deployments = [one for one in found if one["kind"] == "Deployment"]
     containers = [c for one in deployments for c in one["spec"]["template"]["spec"]["containers"]]
     image = "registry.company.example/data-platform:2026-12-01"
-    assert {one["image"] for one in containers} == {image} and len(containers) == 4
+    assert {one["image"] for one in containers} == {image} and len(containers) == 5
     assert [variable["value"] for one in containers for variable in one.get("env", ())] == [image]
     (settings,) = [one["data"] for one in found if one["metadata"]["name"] == "data-platform-settings"]
     assert settings["DAGSTER_POSTGRES_HOST"] == "postgres.company.example"

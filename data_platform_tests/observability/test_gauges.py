@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from data_platform.errors import ConfigurationError
 from data_platform.observability import prometheus, statsd
 from data_platform.observability.gauges import DESCRIPTIONS, PREFIX, Gauge, gauges
+from data_platform.observability.trust import Wal
 
 from .company import NOW, failed, health, table
 
@@ -53,6 +55,16 @@ def test_a_table_that_fails_is_worse_in_each_number_it_is_in() -> None:
     assert of(found, "aspect_state", table="shop/orders", aspect="checked") == 3
     assert of(found, "checks", table="shop/orders", result="failed") == 1
     assert of(found, "table_batches_behind", table="shop/orders") == 2
+
+
+def test_the_wal_of_a_source_is_a_number_for_each_store() -> None:
+    known = health()
+    wal = (Wal("shop", "primary", NOW), Wal("shop", "offsite", None, "no WAL yet"))
+    found = parsed(prometheus.text(gauges(replace(known, backups=replace(known.backups, wal=wal)), 0)))
+    assert of(found, "wal_heartbeat_timestamp_seconds", source="shop", store="primary") == NOW.timestamp()
+    assert of(found, "wal_heartbeat_timestamp_seconds", store="offsite") is None
+    assert of(found, "wal_problem", store="primary") == 0
+    assert of(found, "wal_problem", store="offsite") == 1
 
 
 def test_hostile_names_are_one_label() -> None:

@@ -68,6 +68,11 @@ class DatabaseBackups(Model):
         description="How often a row with the time is written into the source, by which the age of what can be recovered is"
         " measured.",
     )
+    rpo_max_minutes: float = Field(
+        default=30,
+        gt=0,
+        description="How old the newest heartbeat in the stores may be before the check `wal_complete` fails.",
+    )
     programs: Path | None = Field(
         default=None,
         description="The folder with PostgreSQL's programs, of the server's major version. Default: they are looked for.",

@@ -32,6 +32,8 @@ from data_platform.backups.database.wal.records import (
 from data_platform.errors import BackupDamaged, BackupError
 from data_platform.private_files import make_private
 
+KNOWN_MAX = 20_000
+
 
 def wal_archives(archive: Archive, source: str) -> list[WalArchive]:
     """The WAL of every server that ``source`` has been, by its identifier: a second one after the server was replaced."""
@@ -48,7 +50,9 @@ class WalArchive:
     source: str
     system: str
     _known: dict[str, WalRecord] = field(default_factory=dict, repr=False)
-    """Records that were read, by key: they never change."""
+    """Records that were read, by key: they never change. Emptied when there are many."""
+    _sizes: dict[int, int] = field(default_factory=dict, repr=False)
+    """The segment size of each timeline."""
 
     @property
     def keys(self) -> WalKeys:
@@ -164,7 +168,10 @@ class WalArchive:
                 )
             if found.object.key != self.keys.object(found):
                 raise BackupDamaged(f"{key} in {self.archive} names an object that lies elsewhere.")
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
             self._known[key] = found
+            self._sizes[segment.timeline] = segment.size
         return self._known[key]
 
     @contextmanager
@@ -223,13 +230,13 @@ class WalArchive:
 
     def _size(self, timeline: int) -> int:
         """The segment size of a timeline, by any of its records; 0 if there are none."""
-        for record in self._known.values():
-            if record.segment.timeline == timeline:
-                return record.segment.size
+        if timeline in self._sizes:
+            return self._sizes[timeline]
         for folder in (self.keys.records(timeline), self.keys.tails(timeline)):
             for key in self._list(folder):
                 if key.endswith(RECORD):
-                    return self._parsed(key).segment.size
+                    self._sizes[timeline] = self._parsed(key).segment.size
+                    return self._sizes[timeline]
         return 0
 
     def _parsed(self, key: str) -> WalRecord:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +17,14 @@ from typing import Any, TypeVar
 from data_platform.backups.database.lsn import SEGMENT_BYTES, Lsn, Segment
 from data_platform.backups.manifest import BackupObject
 from data_platform.errors import BackupDamaged
-from data_platform.landing.grammar import is_digest, is_instant, is_number, must
+from data_platform.landing.grammar import NAME, is_digest, is_instant, is_number, must
 from data_platform.landing.part import canonical
 from data_platform.landing.signing import Signer
 
 FORMAT = 1
 LONGEST = 1_000
+SYSTEM = re.compile(r"[0-9]{1,20}")
+"""A server's identifier."""
 T = TypeVar("T")
 
 
@@ -111,6 +114,7 @@ class WalRecord:
         size, start, plain = raw["segment_bytes"], raw["start"], raw["plain_bytes"]
         must(is_number(size) and size in SEGMENT_BYTES, "its segment's size is invalid")
         must(is_number(start, 0, size) and is_number(plain, 1, size - start + 1), "its range is invalid")
+        must(NAME.fullmatch(raw["source"]) and SYSTEM.fullmatch(raw["system"]), "its source is invalid")
         object_ = raw["object"]
         must(is_digest(raw["sha256"]) and is_digest(object_["sha256"]), "a hash is invalid")
         must(isinstance(object_["key"], str) and is_number(object_["bytes"]), "its object is invalid")

@@ -190,6 +190,7 @@ def test_only_what_no_kept_backup_needs_is_removed(shelf: Shelf) -> None:
     assert removable(archive, "shop", {}) == removable(archive, "shop", {"7000": []}) == []
     gone = removable(archive, "shop", {"7000": [(1, Lsn(3 * SIZE + 5)), (1, Lsn(5 * SIZE))]})
     assert [one.segment.number for one in gone] == [1, 2]
+    assert all(one.keys[0].endswith(".json") for one in gone), "a record goes before its object"
     for one in gone:
         remove(archive, one)
     found = shelf.wal().coverage(1, Lsn(3 * SIZE + 5))
