@@ -94,15 +94,13 @@ class Sender:
     def _tried(self, act: Callable[[], None]) -> bool:
         try:
             act()
-        except DataPlatformError as error:
-            if str(error) != self.problem:
-                self._say(f"WAL is not shipped to {self.name}: {error}")
-            self.problem, self._behind = str(error), True
+        except Exception as error:  # whatever it is, the thread goes on, and nothing of the other stores ends
+            known = isinstance(error, DataPlatformError)
+            problem = str(error) if known else f"a defect ({type(error).__name__})"
+            if problem != self.problem:
+                self._say(f"WAL is not shipped to {self.name}: {problem}")
+            self.problem, self._behind = problem, True
             return False
-        except Exception as error:  # a defect in one store's thread must not end it unseen
-            self._say(f"WAL is not shipped to {self.name}: a defect ({type(error).__name__}).")
-            self.problem, self._behind = f"a defect ({type(error).__name__})", True
-            raise
         if self.problem:
             self._say(f"WAL is shipped to {self.name} again.")
         self.problem = ""
