@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 from data_platform.backups.database.lsn import Lsn, Segment
+from data_platform.errors import SandboxError
 from data_platform.local_postgres import HOST, SUPERUSER, unprivileged_user
 from data_platform.sandbox.server import PostgresServer
 from data_platform_tests.backups.database.wal.live import SEGMENT, Box, server
@@ -31,7 +33,6 @@ def restored(box: Box, base: Path, home: Path, target: datetime) -> PostgresServ
         settings.write(
             f"restore_command = 'cp {wal}/%f %p'\nrecovery_target_time = '{target.isoformat()}'\n"
             f"recovery_target_timeline = '{covered.timeline}'\nrecovery_target_action = 'promote'\n"
-            "hot_standby = off\n"  # nothing is answered before the target is reached
         )
     (data / "recovery.signal").touch()
     (home / "password").write_text(box.running.password + "\n")
@@ -41,6 +42,22 @@ def restored(box: Box, base: Path, home: Path, target: datetime) -> PostgresServ
             os.chown(path, user.pw_uid, user.pw_gid)
     wal.chmod(0o755)
     return server(home)
+
+
+def promoted(back: PostgresServer) -> PostgresServer:
+    """Started, and at its target: before that it answers as a standby. AssertionError with its log if it ended instead."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            back.start()
+            with back.connect() as connection:
+                if connection.execute("select pg_is_in_recovery()").fetchone() == (False,):
+                    return back
+        except (SandboxError, psycopg.Error):
+            if back.pid() is None:
+                raise AssertionError(back.log_path.read_text()) from None
+        time.sleep(0.1)
+    raise AssertionError(back.log_path.read_text())
 
 
 def test_a_restore_to_a_heartbeat_holds_what_was_committed_until_then(
@@ -76,7 +93,7 @@ def test_a_restore_to_a_heartbeat_holds_what_was_committed_until_then(
             box.until(box.shipped(box.write(1)))
         target = beats[1]
         with (
-            restored(box, base, server_folder / "wal-restored", target) as back,
+            promoted(restored(box, base, server_folder / "wal-restored", target)) as back,
             psycopg.connect(back.url()) as connection,
         ):
             found = connection.execute("select n, at from kept order by n").fetchall()
@@ -91,5 +108,7 @@ def test_a_restore_to_a_heartbeat_holds_what_was_committed_until_then(
         missing = Segment(1, max(wal.stored(1).whole), SEGMENT)
         (box.root / "primary" / wal.record(missing).object.key).unlink()
         assert box.wal().coverage(1, box.first()).gap == missing.name
-        with pytest.raises(Exception, match="recovery ended before configured recovery target was reached"):
-            restored(box, base, server_folder / "wal-gap", beat.at).start()
+        with pytest.raises(
+            AssertionError, match="recovery ended before configured recovery target was reached"
+        ):
+            promoted(restored(box, base, server_folder / "wal-gap", beat.at))
