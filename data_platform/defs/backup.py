@@ -225,7 +225,7 @@ def newest_check(
         lines, passed, metadata = [], True, {}
         ages = backup.newest(opened, shelf)
         if all(age.empty for age in ages):
-            waited = first_due(schedule, _began(context.instance, key, now))
+            waited = first_due(schedule, began(context.instance, key, now))
             return dg.AssetCheckResult(
                 passed=now <= waited,
                 description=f"No {shelf.word} has been made yet. The first one is due by {waited:%Y-%m-%d %H:%M} UTC.",
@@ -257,7 +257,7 @@ def drill_check(key: dg.AssetCheckKey, max_age_days: float, schedule: str) -> dg
         good = next((r for r in records if _mismatches(r) == 0), None)
         now = datetime.now(UTC)
         if good is None:
-            waited = first_due(schedule, _began(context.instance, key, now))
+            waited = first_due(schedule, began(context.instance, key, now))
             return dg.AssetCheckResult(
                 passed=not records and now <= waited,
                 description="No drill has succeeded yet."
@@ -280,7 +280,7 @@ def first_due(cron: str, began: datetime) -> datetime:
     return next(times) + FIRST_MAY_TAKE
 
 
-def _began(instance: dg.DagsterInstance, check: dg.AssetCheckKey, now: datetime) -> datetime:
+def began(instance: dg.DagsterInstance, check: dg.AssetCheckKey, now: datetime) -> datetime:
     """When ``check`` was first evaluated, according to Dagster's records; ``now`` if never."""
     history = instance.event_log_storage.get_asset_check_execution_history(check, limit=EVALUATIONS_LOOKED_AT)
     first = min((record.create_timestamp for record in history), default=now.timestamp())

@@ -12,6 +12,7 @@ from data_platform.defs.alert_sensor import alert_sensor
 from data_platform.defs.archive import archive_definitions
 from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
+from data_platform.defs.database_backup import database_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.iceberg import iceberg_definitions
@@ -86,6 +87,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         examined.append(BACKUP)
     if chosen.backups is not None:
         parts.append(wal_definitions(sources, running=running))
+        parts.append(database_definitions(sources, chosen.backups.start, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
+from math import ceil
 from statistics import fmean
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
 from data_platform.catalog.cron import upcoming
 from data_platform.errors import DataPlatformError
 from data_platform.sync.backup import archives, keep_days, settings
+from data_platform.sync.database_backup import backed_up, block, listed
 from data_platform.sync.platform import Platform
 
 LAST = 3
@@ -112,7 +114,35 @@ class Shelved:
         ]
 
 
-CLASSES: tuple[BackupClass, ...] = (Shelved(WAREHOUSE), Shelved(ARCHIVE))
+class Databases:
+    """The sources' own databases: a row for each source that says how its database is backed up."""
+
+    name = "database"
+
+    def plan(self, platform: Platform) -> list[Planned]:
+        rows = []
+        for source in backed_up(platform):
+            name, (_, config) = f"{self.name} {source}", block(platform, source)
+            stores = tuple(one.name for one in archives(platform))
+            try:
+                sizes = [one.backup.bytes for one in listed(platform, source)[:LAST]]
+            except DataPlatformError:
+                sizes = []
+            usual = round(fmean(sizes)) if sizes else None
+            rows.append(Planned(name, "backup", config.cron, stores, ceil(config.keep_days), usual))
+            rows.append(Planned(name, "drill", config.drill_schedule, stores))
+        return rows
+
+    def held(self, platform: Platform, copy: str | None) -> list[Held]:
+        only = [one for one in archives(platform) if copy in (None, one.name)]
+        return [
+            Held(f"{self.name} {source}", one.backup.id, one.backup.ended_at, one.stored)
+            for source in backed_up(platform)
+            for one in listed(platform, source, only)
+        ]
+
+
+CLASSES: tuple[BackupClass, ...] = (Shelved(WAREHOUSE), Shelved(ARCHIVE), Databases())
 """A line a class."""
 
 

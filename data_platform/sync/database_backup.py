@@ -53,6 +53,8 @@ class DatabaseAge:
     archive: str
     newest: DatabaseBackup | None
     problem: str = ""
+    empty: bool = False
+    """Whether the archive holds no backup."""
 
 
 def backed_up(platform: Platform) -> list[str]:
@@ -169,12 +171,21 @@ def newest_backups(platform: Platform, source: str) -> list[DatabaseAge]:
     """For every archive, the newest backup whose whole chain is there."""
     found = []
     for archive in archives(platform):
+        repository = Repository(archive, source)
         try:
-            newest = Repository(archive, source).newest_good()
+            newest, ids = repository.newest_good(), repository.ids()
         except DataPlatformError as error:
             found.append(DatabaseAge(archive.name, None, str(error)))
             continue
-        found.append(DatabaseAge(archive.name, newest, "" if newest else "it holds no good backup"))
+        damaged = [id_ for id_ in ids if newest is None or id_ > newest.id]
+        problem = (
+            f"{len(damaged)} newer one(s) are damaged"
+            if damaged
+            else ""
+            if newest
+            else "it holds no backup yet"
+        )
+        found.append(DatabaseAge(archive.name, newest, problem, not ids))
     return found
 
 

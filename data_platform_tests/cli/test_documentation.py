@@ -56,7 +56,7 @@ def test_no_page_holds_both_sides_of_a_merge() -> None:
 
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
-    names = ("sandbox", "backup", "restore", "contract", "quarantine", "alerts", "anomaly", "wal")
+    names = ("sandbox", "backup", "restore", "contract", "quarantine", "alerts", "anomaly", "recover", "wal")
     groups = {f"data-platform {name}" for name in names}
     assert set(sections()) - groups == {path for path, _ in commands()}
 

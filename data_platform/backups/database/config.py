@@ -79,6 +79,15 @@ class DatabaseBackups(Model):
     )
 
     @property
+    def cron(self) -> str:
+        """A cron line that comes about every ``every_hours``."""
+        if self.every_hours < 1:
+            return f"*/{max(1, round(self.every_hours * 60))} * * * *"
+        if self.every_hours < 24:
+            return f"7 */{round(self.every_hours)} * * *"
+        return f"7 2 */{round(self.every_hours / 24)} * *"
+
+    @property
     def age_limit_hours(self) -> float:
         return self.max_age_hours if self.max_age_hours is not None else 3 * self.every_hours
 

@@ -10,6 +10,7 @@ from data_platform.errors import BackupDamaged
 
 ENGINES: Mapping[str, str] = {
     "native": "data_platform.backups.database.native:Native",
+    "logical": "data_platform.backups.database.logical:Logical",
 }
 
 

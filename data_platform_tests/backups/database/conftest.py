@@ -51,7 +51,10 @@ def kept_server(server_folder: Path) -> PostgresServer:
     with server.connect() as connection:
         connection.execute("ALTER SYSTEM SET summarize_wal = on")
         connection.execute("SELECT pg_reload_conf()")
-        connection.execute("CREATE ROLE keeper LOGIN REPLICATION PASSWORD 'of-the-keeper'")
+        if (
+            connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'keeper'").fetchone() is None
+        ):  # of another folder's tests
+            connection.execute("CREATE ROLE keeper LOGIN REPLICATION PASSWORD 'of-the-keeper'")
     return server
 
 

@@ -196,4 +196,14 @@ def test_the_command(
     assert made["ok"] and made["kind"] == "full" and made["stored"] == ["primary"]
     assert run(["backup", "database", "shop", "--full", "--root", str(company.root)]) == 0
     assert "full backup of the database of shop" in capsys.readouterr().out
+    assert run(["backup", "list", "--json", "--root", str(company.root)]) == 0
+    held = json.loads(capsys.readouterr().out)
+    assert [one["class"] for one in held] == ["database shop"] * 2 and held[1]["id"] == made["id"]
+    assert run(["backup", "plan", "--json", "--root", str(company.root)]) == 0
+    plan = [one for one in json.loads(capsys.readouterr().out) if one["class"] == "database shop"]
+    assert [(one["act"], one["kept_days"], one["count"]) for one in plan] == [
+        ("backup", 7, 168),
+        ("drill", None, 0),
+    ]
+    assert plan[0]["bytes"] > 0
     assert run(["backup", "database", "nothing", "--root", str(company.root)]) == 2

@@ -1,0 +1,165 @@
+"""Recovering a source's database to any second, and the drill that shows every day that it can be done."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from data_platform.backups.archive import Archive
+from data_platform.backups.config import PRIMARY
+from data_platform.backups.database import recover as recovering
+from data_platform.backups.database.recover import Paused, RecoveryReport, Wanted
+from data_platform.backups.database.repository import Repository
+from data_platform.backups.database.window import Reachable, merged, reachable
+from data_platform.errors import BackupMissing, DataPlatformError
+from data_platform.local_postgres import can_walk_to, make_reachable
+from data_platform.sources.kinds import server_access
+from data_platform.stores.kinds import in_folder
+from data_platform.sync.backup import archive, archives
+from data_platform.sync.database_backup import access_to, block
+from data_platform.sync.platform import Platform
+
+DRILLS = Path(".data/drills")
+"""Below the project's folder: where a drill recovers to, and what it removes."""
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One archive's drill. ``report`` is None if it failed: ``problem`` says why and names what. ``seed`` chose ``at``."""
+
+    archive: str
+    seed: int
+    at: datetime | None
+    report: RecoveryReport | None = None
+    problem: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """Every second from ``first`` to ``last`` can be recovered from ``archive``, or (``first == last``) just one instant."""
+
+    archive: str
+    first: datetime
+    last: datetime
+    text: str = field(default="", compare=False)
+
+
+def recover_database(
+    platform: Platform,
+    source: str,
+    at: datetime,
+    into: Path,
+    *,
+    copy: str = PRIMARY,
+    backup: str | None = None,
+    serve: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> RecoveryReport:
+    """See ``backups.database.recover.recover``; ``copy`` names the archive."""
+    return _recover(platform, source, archive(platform, copy), at, into, backup, serve, progress)
+
+
+@contextmanager
+def paused_database(
+    platform: Platform, source: str, at: datetime, into: Path, *, copy: str = PRIMARY
+) -> Iterator[Paused]:
+    """The source's database as of ``at`` while the block runs, read only, by a URL that leads to it as the source's own role."""
+    found, config = block(platform, source)
+    platform.signer.ready()
+    own = server_access(found.kind, found.connection, platform.environ, source=source, url_env=None)
+    role = own.parameters.get("user", "postgres")
+    repository = Repository(archive(platform, copy), source)
+    wanted = Wanted(repository, at, into.absolute(), platform.clock(), role, config.programs)
+    with recovering.paused(wanted) as server:
+        yield server
+
+
+def windows(platform: Platform, source: str) -> list[Window]:
+    """What can be recovered from each archive that can be read, the oldest first. Only names and newest records are read."""
+    found = []
+    for one in archives(platform):
+        try:
+            stretches = merged(reachable(Repository(one, source)))
+        except DataPlatformError:
+            continue
+        found += [Window(one.name, first, last, text) for first, last, text in stretches]
+    return found
+
+
+def drill_database(platform: Platform, source: str, seed: int) -> list[Drill]:
+    """Recover the source's database from every archive to a random second of the newest window, and remove the result.
+    Failures are in the drills and not raised."""
+    found = []
+    for one in archives(platform):
+        began = platform.clock()
+        at: datetime | None = None
+        try:
+            at = _random_instant(Repository(one, source), seed)
+            with _room(platform.catalog.root / DRILLS) as folder:
+                report = _recover(platform, source, one, at, folder / "drill", None, False, None)
+            problem = ""
+        except DataPlatformError as error:
+            report, problem = None, str(error)
+        seconds = (platform.clock() - began).total_seconds()
+        found.append(Drill(one.name, seed, at, report, problem, seconds))
+    return found
+
+
+def _recover(
+    platform: Platform,
+    source: str,
+    one: Archive,
+    at: datetime,
+    into: Path,
+    backup: str | None,
+    serve: bool,
+    progress: Callable[[str], None] | None,
+) -> RecoveryReport:
+    _, config = block(platform, source)
+    platform.signer.ready()
+    access = access_to(platform, source)
+    return recovering.recover(
+        Repository(one, source),
+        at,
+        into,
+        now=platform.clock(),
+        user=access.parameters.get("user", "postgres"),
+        programs=config.programs,
+        backup_id=backup,
+        serve=serve,
+        progress=progress,
+    )
+
+
+@contextmanager
+def _room(wanted: Path) -> Iterator[Path]:
+    """A folder below ``wanted`` that the server's account can pass through; where it cannot, below the system's temporary
+    folder."""
+    make_reachable(wanted)
+    with ExitStack() as stack:
+        if can_walk_to(wanted):
+            folder = stack.enter_context(in_folder(wanted).scratch())
+            folder.parent.chmod(0o711)
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drill-")))
+        folder.chmod(0o711)
+        yield folder
+
+
+def _random_instant(repository: Repository, seed: int) -> datetime:
+    """A millisecond of what the kept backups reach, the newest day of it with the same chance as all before."""
+    all_: list[Reachable] = reachable(repository)
+    if not all_:
+        raise BackupMissing(
+            f"There is no backup of the database {repository.source} in {repository.archive}."
+        )
+    chance = random.Random(seed)
+    chosen = all_[-1] if chance.random() < 0.5 else chance.choice(all_)
+    length = (chosen.last - chosen.first).total_seconds()
+    return chosen.first + timedelta(milliseconds=int(chance.random() * length * 1000))

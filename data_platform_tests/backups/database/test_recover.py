@@ -1,0 +1,309 @@
+"""Any second comes back, and nothing else does: refused where it cannot be had, red where a byte is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from data_platform.backups.database.recover import RecoveryReport
+from data_platform.backups.database.repository import Repository
+from data_platform.backups.database.tools import Programs
+from data_platform.cli.app import run
+from data_platform.errors import BackupDamaged, BackupError
+from data_platform.sync import Platform
+from data_platform.sync.backup import archives
+from data_platform.sync.database_backup import back_up_database
+from data_platform.sync.recovery import drill_database, paused_database, recover_database, windows
+from data_platform.sync.wal import receiver
+from data_platform_tests.backups.database.conftest import Company
+
+pytestmark = pytest.mark.slow
+BLOCK = "{engine: native}"
+
+
+class Shop:
+    """A company with a backup whose WAL is shipped; ``folder`` is one that the server's account can reach."""
+
+    def __init__(self, company: Company, folder: Path, copies: str = "{}") -> None:
+        self.company, self.folder = company, folder
+        self.platform = company.platform(BLOCK, copies)
+        self.orders = f"{company.database}.public.orders"
+
+    def now(self) -> datetime:
+        at: datetime = self.company.row("select clock_timestamp()")[0]
+        time.sleep(0.002)
+        return at
+
+    def ship(self) -> None:
+        receiver(self.platform, "shop", lambda _: None).once()
+
+    def recover(self, at: datetime, name: str = "recovered", **how: object) -> RecoveryReport:
+        return recover_database(self.platform, "shop", at, self.folder / name, **how)  # type: ignore[arg-type]
+
+    def objects(self, what: str) -> list[Path]:
+        return sorted(
+            path
+            for path in (self.company.root / "backups/database/shop").rglob("*")
+            if what in path.as_posix() and path.is_file()
+        )
+
+
+@pytest.fixture
+def shop(company: Company, server_folder: Path) -> Shop:
+    folder = server_folder / f"recovered-{company.database}"
+    folder.mkdir(mode=0o711)
+    return Shop(company, folder)
+
+
+def test_a_second_between_two_changes(shop: Shop) -> None:
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.company.execute("delete from orders where id > 15000")
+    shop.ship()
+    before = shop.now()
+    shop.company.execute("truncate orders")
+    after = shop.now()
+    shop.ship()
+    found = shop.recover(before)
+    assert found.rows[shop.orders] == 15_000 and found.checksums and found.chain == 1
+    assert found.target.startswith("recovery_target_time = ")
+    assert found.beat is not None and found.beat <= before
+    assert shop.recover(after, "second").rows[shop.orders] == 0
+
+
+def test_an_incremental_chain_comes_back_and_runs(shop: Shop) -> None:
+    shop.ship()
+    for n in range(3):
+        shop.company.execute(f"insert into orders values ({50_000 + n}, 'later')")
+        back_up_database(shop.platform, "shop")
+    shop.company.execute("insert into orders values (60000, 'last')")
+    shop.ship()
+    at = windows(shop.platform, "shop")[-1].last
+    found = shop.recover(at, serve=True)
+    assert found.chain == 3 and found.rows[shop.orders] == 20_004
+    assert found.url.startswith("postgresql://postgres@127.0.0.1:")
+    pid = int((found.folder / "data/postmaster.pid").read_text().splitlines()[0])
+    try:
+        with_password = shop.company.server.url(shop.company.database)
+        url = re.sub(r"@[^/]*", "@" + found.url.split("@")[1].split("/")[0], with_password)
+        with psycopg.connect(url) as connection:
+            assert connection.execute("select count(*) from orders").fetchone() == (20_004,)
+            assert connection.execute("show archive_mode").fetchone() == ("off",)
+    finally:
+        os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + 30
+        while (found.folder / "data/postmaster.pid").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def test_a_server_that_is_paused_at_the_instant_is_read_only_and_on_its_timeline(shop: Shop) -> None:
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.company.execute("delete from orders where id > 7")
+    shop.ship()
+    at = shop.now()
+    shop.company.execute("delete from orders")
+    shop.ship()
+    with paused_database(shop.platform, "shop", at, shop.folder / "paused") as server:
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("select count(*) from orders").fetchone() == (7,)
+            assert connection.execute("select pg_is_in_recovery()").fetchone() == (True,)
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                connection.execute("delete from orders")
+        assert server.report.rows[shop.orders] == 7
+    assert list((shop.folder / "paused").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"),
+    [
+        (lambda first, last: first - timedelta(seconds=1), "before the end of the first backup"),
+        (lambda first, last: last + timedelta(milliseconds=1), "after the newest WAL"),
+        (lambda first, last: last + timedelta(days=1), "is in the future"),
+        (lambda first, last: last.replace(tzinfo=None), "has no time zone"),
+    ],
+)
+def test_an_instant_outside_of_the_window_is_refused_with_the_window(
+    shop: Shop, shift: Callable[[datetime, datetime], datetime], words: str
+) -> None:
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.ship()
+    (window,) = windows(shop.platform, "shop")
+    with pytest.raises(BackupError, match=words) as raised:
+        shop.recover(shift(window.first, window.last))
+    assert words == "has no time zone" or window.text in str(raised.value)
+    assert not (shop.folder / "recovered").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused(shop: Shop) -> None:
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.ship()
+    (shop.folder / "recovered").mkdir()
+    (shop.folder / "recovered/mine").write_text("keep")
+    with pytest.raises(BackupError, match="is not an empty folder"):
+        shop.recover(windows(shop.platform, "shop")[0].last)
+    assert [path.name for path in (shop.folder / "recovered").iterdir()] == ["mine"]
+
+
+def test_without_commits_since_the_backup_the_backup_itself_comes_back(shop: Shop) -> None:
+    shop.ship()
+    made = back_up_database(shop.platform, "shop").backup
+    found = shop.recover(made.ended_at)
+    assert found.rows[shop.orders] == 20_000 and found.target == "recovery_target = immediate"
+
+
+def test_a_role_that_writes_no_heartbeat_still_reaches_its_last_commit(shop: Shop) -> None:
+    shop.platform = shop.company.platform("{engine: native, url_env: KEEPER_URL}")
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.company.execute("delete from orders where id > 100")
+    shop.ship()
+    found = shop.recover(windows(shop.platform, "shop")[0].last)
+    assert found.rows[shop.orders] == 100 and found.beat is None
+    assert found.target.startswith("recovery_target_xid = ")
+
+
+def lost_wal(shop: Shop, which: int) -> Path:
+    gone = shop.objects("/segments/")[which]
+    gone.unlink()
+    return gone
+
+
+def several_segments(shop: Shop) -> datetime:
+    """A backup, then changes over four segments of WAL, all shipped. Returns an instant after them."""
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    for n in range(4):
+        shop.company.execute(f"insert into orders values ({30_000 + n}, 'x')", "select pg_switch_wal()")
+        shop.ship()
+    at = shop.now()
+    shop.company.execute("insert into orders values (40000, 'after')")
+    shop.ship()
+    return at
+
+
+def test_a_gap_in_the_wal_is_refused_with_the_missing_segment(shop: Shop) -> None:
+    """Without a recovery target PostgreSQL would promote here, with rows missing, and say nothing."""
+    at = several_segments(shop)
+    assert shop.recover(at).rows[shop.orders] == 20_004
+    gone = lost_wal(shop, -2)
+    segment = re.search(r"[0-9A-F]{24}", gone.name)
+    assert segment is not None
+    with pytest.raises(BackupError, match=f"{segment[0]} is missing"):
+        shop.recover(at, "second")
+    assert not (shop.folder / "second").exists()
+
+
+def test_wal_that_ends_before_the_instant_is_never_promoted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the gap is only seen by PostgreSQL: recovery has a target, so that it is fatal."""
+    at = several_segments(shop)
+    from data_platform.backups.database.wal.archive import WalArchive
+
+    fetch = WalArchive.fetch
+
+    def torn(
+        self: WalArchive, timeline: int, start: object, folder: Path, until: datetime | None = None
+    ) -> object:
+        coverage = fetch(self, timeline, start, folder, until)  # type: ignore[arg-type]
+        path = sorted(folder.iterdir())[-2]
+        path.write_bytes(bytes(path.stat().st_size))
+        return coverage
+
+    monkeypatch.setattr(WalArchive, "fetch", torn)
+    with pytest.raises(BackupDamaged, match="cannot be read behind"):
+        shop.recover(at)
+    monkeypatch.setattr("data_platform.backups.database.recover.commits", lambda *_: [_Later(at)])
+    with pytest.raises(BackupError, match="recovery ended before configured recovery target was reached"):
+        shop.recover(at)
+    assert list((shop.folder / "recovered").iterdir()) == []
+
+
+class _Later:
+    def __init__(self, at: datetime) -> None:
+        self.at, self.transaction = at + timedelta(seconds=1), "1"
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("what", ["/base-", "/segments/", "manifests/", "/records/"])
+@pytest.mark.parametrize("harm", [flip, Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-3])])
+def test_damage_is_named(shop: Shop, what: str, harm: Callable[[Path], object]) -> None:
+    at = several_segments(shop)
+    victim = shop.objects(what)[0 if what in ("/base-", "manifests/") else 1]
+    harm(victim)
+    with pytest.raises(BackupError) as raised:
+        shop.recover(at)
+    name = re.search(r"[0-9A-F]{24}|base-00000|[0-9T.]+Z-[0-9a-f]{8}", victim.name)
+    assert name is not None
+    assert name[0] in str(raised.value) or "There is no backup" in str(raised.value), str(raised.value)
+
+
+def test_pages_that_came_back_wrong_are_found(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last proof: what no hash of ours sees, PostgreSQL's page checksums do."""
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.ship()
+    relation = shop.company.row("select pg_relation_filepath('orders')")[0]
+    run_ = Programs.run
+
+    def harmed(self: Programs, program: str, *arguments: str, **how: object) -> str:
+        if program == "pg_checksums":
+            flip(Path(arguments[-1]) / relation)
+        return run_(self, program, *arguments, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Programs, "run", harmed)
+    with pytest.raises(BackupError, match=r"checksum"):
+        shop.recover(windows(shop.platform, "shop")[0].last)
+
+
+def test_a_drill_of_every_archive(shop: Shop) -> None:
+    shop.platform = shop.company.platform(BLOCK, "{offsite: {kind: local, path: offsite}}")
+    several_segments(shop)
+    good = drill_database(shop.platform, "shop", seed=3)
+    assert [one.problem for one in good] == ["", ""]
+    assert all(one.report and one.report.rows and one.at for one in good)
+    flip(next((shop.company.root / "offsite/database/shop/objects").rglob("base-00000.zst")))
+    bad = drill_database(shop.platform, "shop", seed=3)
+    assert [bool(one.problem) for one in bad] == [False, True]
+    assert "base-00000.zst" in bad[1].problem
+    assert not list(Path(tempfile.gettempdir()).glob("drill-*"))
+
+
+def test_the_command(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in shop.platform.environ.items():
+        monkeypatch.setenv(name, value)
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.ship()
+    at = windows(shop.platform, "shop")[0].last.isoformat()
+    root = str(shop.company.root)
+    command = ["recover", "database", "shop", "--root", root, "--at"]
+    assert run([*command, at, "--into", str(shop.folder / "a"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] and found["rows"][shop.orders] == 20_000 and found["page_checksums"]
+    assert run([*command, at, "--into", str(shop.folder / "b")]) == 0
+    assert "Start it with: " in capsys.readouterr().out
+    assert run([*command, "yesterday", "--into", str(shop.folder / "c")]) == 2
+    assert run([*command, at, "--into", str(shop.folder / "b")]) == 8
+
+
+def primary(platform: Platform) -> Repository:
+    return Repository(archives(platform)[0], "shop")
