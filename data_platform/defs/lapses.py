@@ -17,11 +17,12 @@ from data_platform.catalog.ruled_models import RuledModel
 from data_platform.defs.check_results import GOOD_UNTIL, kind_result
 from data_platform.defs.event_batches import stored_together
 from data_platform.defs.holdings import KnownHoldings
+from data_platform.defs.last_records import last_materializations
 from data_platform.defs.latest_checks import LatestChecks
 from data_platform.defs.names import raw_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.run_history import busy_tables
-from data_platform.quality.checking import LapsingKind
+from data_platform.quality.checking import LapsingKind, Renewed
 from data_platform.quality.kinds import wanted
 from data_platform.tables import TableId
 
@@ -59,9 +60,14 @@ def lapses_sensor(
             facts = {key: one for key, one in facts.items() if checks[key].table not in busy}
         if not facts:
             return dg.SkipReason("no check's time is over")
+        of_models = {key.asset_key for key in facts if checks[key].table is None}
+        built = {
+            key: datetime.fromtimestamp(record.timestamp, tz=UTC)
+            for key, record in last_materializations(context.instance, of_models).items()
+        }
         reads = held.of(platform.open()).reads
         with stored_together(context.instance):
-            for evaluation in evaluations(checks, facts, reads, now):
+            for evaluation in evaluations(checks, facts, reads, built, now):
                 context.instance.report_runless_asset_event(evaluation)
         return dg.SkipReason(f"ended {', '.join(sorted(key.to_user_string() for key in facts))}")
 
@@ -107,12 +113,15 @@ def evaluations(
     checks: Mapping[dg.AssetCheckKey, Lapsing],
     facts: Mapping[dg.AssetCheckKey, Mapping[str, Any]],
     reads: Mapping[TableId, str],
+    built: Mapping[dg.AssetKey, datetime],
     now: datetime,
 ) -> Iterator[dg.AssetCheckEvaluation]:
     for key, known in facts.items():
         kind, settings, table = checks[key]
         at = reads.get(table) if table is not None else None
-        found = kind.lapsed(settings, known, now, datetime.fromisoformat(at) if at else None)
+        read = Renewed(datetime.fromisoformat(at) if at else None)
+        renewed = read if table is not None else Renewed(built.get(key.asset_key), built=True)
+        found = kind.lapsed(settings, known, now, renewed)
         result = kind_result(key.asset_key, kind, found)
         yield dg.AssetCheckEvaluation(
             asset_key=key.asset_key,

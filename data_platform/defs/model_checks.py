@@ -6,6 +6,7 @@ started it. They block nothing: dbt builds all models of a run before.
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -56,8 +57,7 @@ def model_checks(
         with opened.warehouse(read_only=True) as held:
             for key, names in sorted(selected.items()):
                 model, at = ruled[key]
-                build = builds.get(key)
-                subject = Subject(at.schema, at.name, build=build and _build(build))
+                subject = _subject(at, builds.get(key))
                 yield from results_of(
                     key,
                     model.at(at.schema, at.name),
@@ -89,6 +89,9 @@ def checked_models(catalog: Catalog, checks: Iterable[dg.AssetsDefinition]) -> d
     return {key: catalog.models[key.path[-1]] for key in sorted(keys)}
 
 
-def _build(record: dg.EventLogRecord) -> str:
-    """What tells a build of a model from the others: its run, and when it ended."""
-    return f"{record.run_id} {record.timestamp:.0f}"
+def _subject(at: ModelRelation, built: dg.EventLogRecord | None) -> Subject:
+    """A build is told from the others by its run and by when it ended."""
+    if built is None:
+        return Subject(at.schema, at.name)
+    ended = datetime.fromtimestamp(built.timestamp, tz=UTC)
+    return Subject(at.schema, at.name, build=f"{built.run_id} {built.timestamp:.0f}", built_at=ended)

@@ -18,9 +18,8 @@ from data_platform.column_lineage import (
     relations_in,
 )
 from data_platform.impact.graph import Dependent, Graph, Name, Relation, RelationKind
-from data_platform.impact.rules import of_rules
+from data_platform.impact.rules import of_checks, of_rules
 from data_platform.privacy.documents import root_of
-from data_platform.quality.kinds import wanted
 
 KINDS: Mapping[str, RelationKind] = {"model": "model", "snapshot": "snapshot", "seed": "seed"}
 
@@ -130,7 +129,7 @@ def _of_table(table: Table) -> Iterator[Dependent]:
         return frozenset(ColumnOf(*where, column) for column in columns if column is not None)
 
     yield from of_rules(where, asset, table.rules, table.partition)
-    yield from _of_checks(where, asset, table.checks)
+    yield from of_checks(where, asset, table.checks)
     if table.proved:
         yield Dependent("check", f"{asset}: complete", whole=frozenset({where}))
 
@@ -141,15 +140,7 @@ def _of_models(catalog: Catalog, relations: Mapping[Name, Relation]) -> Iterator
         model = catalog.models.get(one.asset.rpartition("/")[2]) if one.kind in KINDS.values() else None
         if model is not None:
             yield from of_rules(one.key, one.asset, model.rules, model.partition)
-            yield from _of_checks(one.key, one.asset, model.checks)
-
-
-def _of_checks(where: Name, asset: str, checks: Mapping[str, Any]) -> Iterator[Dependent]:
-    """The checks that are no rule. One that names no column leans on the whole relation."""
-    for kind, settings in wanted(checks):
-        on = frozenset(ColumnOf(*where, column) for column in kind.columns(settings).values())
-        whole = frozenset[Name]() if on else frozenset({where})
-        yield Dependent("check", f"{asset}: {kind.name}", on, whole, _text(settings.model_dump(mode="json")))
+            yield from of_checks(one.key, one.asset, model.checks)
 
 
 def _tests(

@@ -1,11 +1,14 @@
-"""What the rules of a table or a model lean on: the columns that they name, and the tables that they look into."""
+"""What the rules and the other checks of a table or a model lean on: the columns that they name, and the tables that they look into."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from data_platform.column_lineage import ColumnOf
 from data_platform.impact.graph import Dependent, Name
+from data_platform.quality.kinds import wanted
 from data_platform.quality.rules import Rule
 from data_platform.quality.rules.sql import query_tables
 from data_platform.tables import TableId
@@ -27,3 +30,12 @@ def of_rules(
         if rule.sql is not None and rule.form != "sql":
             whole |= {(schema.lower(), name.lower()) for schema, name in query_tables(rule.sql)}
         yield Dependent("check", f"{asset}: {rule.name}", frozenset(on), frozenset(whole), text)
+
+
+def of_checks(where: Name, asset: str, checks: Mapping[str, Any]) -> Iterator[Dependent]:
+    """The checks that are no rule. One that names no column leans on the whole relation."""
+    for kind, settings in wanted(checks):
+        on = frozenset(ColumnOf(*where, column) for column in kind.columns(settings).values())
+        whole = frozenset[Name]() if on else frozenset({where})
+        text = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+        yield Dependent("check", f"{asset}: {kind.name}", on, whole, text)

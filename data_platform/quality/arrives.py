@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from data_platform.quality.calendars import Place, public_holidays
-from data_platform.quality.checking import CheckResult, Subject, stopped
+from data_platform.quality.checking import CheckResult, Renewed, Subject, stopped
 from data_platform.quality.newest import holds_days
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
@@ -130,17 +130,17 @@ class Arrives:
         late = [one for one in due if one.rows < settings.rows_min]
         facts: dict[str, Any] = {"days_due": len(due), "days_missing": len(late)}
         if late:
-            return _missing(settings, [one.day for one in late], facts, subject.read_at(warehouse))
+            return _missing(settings, [one.day for one in late], facts, subject.renewed(warehouse))
         next_ = min(one.deadline for one in days if one.rows < settings.rows_min)
         text = f"{plural(len(due), 'expected day')} of `{settings.column}` had rows in time."
         return CheckResult(True, text, facts, next_.isoformat())
 
     def lapsed(
-        self, settings: ArrivesSettings, facts: Mapping[str, Any], now: datetime, read_at: datetime | None
+        self, settings: ArrivesSettings, facts: Mapping[str, Any], now: datetime, renewed: Renewed
     ) -> CheckResult:
         since = datetime.fromisoformat(str(facts["good_until"]))
         late = [day for day in expected(settings, now) if since <= settings.deadline(day) <= now]
-        return _missing(settings, late, {"days_missing": len(late)}, read_at)
+        return _missing(settings, late, {"days_missing": len(late)}, renewed)
 
 
 def expected(settings: ArrivesSettings, now: datetime) -> Iterator[date]:
@@ -175,9 +175,9 @@ def counted(
 
 
 def _missing(
-    settings: ArrivesSettings, late: Sequence[date], facts: Mapping[str, Any], read: datetime | None
+    settings: ArrivesSettings, late: Sequence[date], facts: Mapping[str, Any], renewed: Renewed
 ) -> CheckResult:
-    side, sentence = stopped(settings.deadline(late[-1]), read)
+    side, sentence = stopped(settings.deadline(late[-1]), renewed)
     shown = ", ".join(day.isoformat() for day in late[-SHOWN:])
     more = f" and {len(late) - SHOWN:,} earlier ones" if len(late) > SHOWN else ""
     least = "no rows" if settings.rows_min == 1 else f"fewer than {settings.rows_min:,} rows"

@@ -31,6 +31,13 @@ class Arrived(NamedTuple):
     whole: bool
 
 
+class Renewed(NamedTuple):
+    """When the source of a table was read last, or when a dbt model was built last (``built``). ``at`` is None if that is not known."""
+
+    at: datetime | None
+    built: bool = False
+
+
 def _nothing() -> Arrived | None:
     return None
 
@@ -38,13 +45,14 @@ def _nothing() -> Arrived | None:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A relation of the warehouse that is checked: a raw table or a dbt model. ``table`` is the raw table whose loads are recorded, None for a
-    model. ``build`` says which build of a model it is. ``arrived`` asks the ledger for the newest batch; only a check that
+    model. ``build`` says which build of a model it is, and ``built_at`` when that was. ``arrived`` asks the ledger for the newest batch; only a check that
     needs it calls it."""
 
     schema: str
     name: str
     table: TableId | None = None
     build: str | None = None
+    built_at: datetime | None = None
     arrived: Callable[[], Arrived | None] = field(default=_nothing, compare=False)
 
     @classmethod
@@ -62,10 +70,11 @@ class Subject:
         loaded = warehouse.loaded(self.table)
         return loaded.batch_id if loaded else None
 
-    def read_at(self, warehouse: Warehouse) -> datetime | None:
-        """When its source was read last; None if that is not known."""
-        at = warehouse.reads().get(self.table) if self.table is not None else None
-        return datetime.fromisoformat(at) if at else None
+    def renewed(self, warehouse: Warehouse) -> Renewed:
+        if self.table is None:
+            return Renewed(self.built_at, built=True)
+        at = warehouse.reads().get(self.table)
+        return Renewed(datetime.fromisoformat(at) if at else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +148,8 @@ class LapsingKind(CheckKind, Protocol):
     """A kind whose passing result ends by itself, ``good_until``. Then no load has happened since the evaluation, so
     the warehouse need not be asked."""
 
-    def lapsed(
-        self, settings: Any, facts: Mapping[str, Any], now: datetime, read_at: datetime | None
-    ) -> CheckResult:
-        """The failing result at ``now``, after ``good_until``. ``facts`` are those of the result that passed, ``read_at``
-        is when the source was read last, None if that is not known."""
+    def lapsed(self, settings: Any, facts: Mapping[str, Any], now: datetime, renewed: Renewed) -> CheckResult:
+        """The failing result at ``now``, after ``good_until``. ``facts`` are those of the result that passed."""
 
 
 @runtime_checkable
@@ -157,12 +163,19 @@ class ChoosyKind(CheckKind, Protocol):
         catalog's environments, by name; ``of_model``: whether the relation is a dbt model."""
 
 
-def stopped(needed: datetime, read_at: datetime | None) -> tuple[Fact, str]:
-    """Which side stopped, ``source``, ``sync`` or ``unknown``, where data should have come by ``needed`` and did not; and
-    a sentence about it. A read after ``needed`` would have found the data."""
-    if read_at is None:
-        return "unknown", "It is not known when the source was read."
-    at = f"{read_at:%Y-%m-%d %H:%M} UTC"
-    if read_at >= needed:
+def stopped(needed: datetime, renewed: Renewed) -> tuple[Fact, str]:
+    """Which side stopped, ``source``, ``sync`` or ``unknown``, of a model ``tables``, ``build`` or ``unknown``, where data should have
+    come by ``needed`` and did not; and a sentence about it. A read or a build after ``needed`` would have found the data."""
+    if renewed.at is None:
+        return (
+            "unknown",
+            f"It is not known when the {'model was built' if renewed.built else 'source was read'}.",
+        )
+    at, after = f"{renewed.at:%Y-%m-%d %H:%M} UTC", renewed.at >= needed
+    if renewed.built and after:
+        return "tables", f"The model was built at {at}, and the tables that it is made from had none."
+    if renewed.built:
+        return "build", f"The model was last built at {at}, before that, so its builds stopped."
+    if after:
         return "source", f"The source was read at {at} and had none, so the source itself stopped."
     return "sync", f"The source was last read at {at}, before that, so the sync stopped."

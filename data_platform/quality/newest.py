@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from data_platform.quality.checking import CheckResult, Subject, stopped
+from data_platform.quality.checking import CheckResult, Renewed, Subject, stopped
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
 from data_platform.yaml_fields import ColumnName, Model
@@ -57,7 +57,7 @@ class NewestData:
         if found.passed:
             return CheckResult(True, found.text, facts, found.good_until.isoformat())
         return _with_reason(
-            CheckResult(False, found.text, facts), found.good_until, subject.read_at(warehouse)
+            CheckResult(False, found.text, facts), found.good_until, subject.renewed(warehouse)
         )
 
     def lapsed(
@@ -65,18 +65,18 @@ class NewestData:
         settings: NewestDataSettings,
         facts: Mapping[str, Any],
         now: datetime,
-        read_at: datetime | None,
+        renewed: Renewed,
     ) -> CheckResult:
         newest = datetime.fromisoformat(str(facts["newest"]))
         good_until = datetime.fromisoformat(str(facts["good_until"]))
         age = (now - good_until).total_seconds() / 3600 + settings.max_age_hours
         found = Newest(settings.column, newest.isoformat(), age, settings.max_age_hours)
         told = {"newest": found.newest, "age_hours": round(age, 2), "age_hours_max": settings.max_age_hours}
-        return _with_reason(CheckResult(False, found.text, told), good_until, read_at)
+        return _with_reason(CheckResult(False, found.text, told), good_until, renewed)
 
 
-def _with_reason(result: CheckResult, needed: datetime, read_at: datetime | None) -> CheckResult:
-    side, sentence = stopped(needed, read_at)
+def _with_reason(result: CheckResult, needed: datetime, renewed: Renewed) -> CheckResult:
+    side, sentence = stopped(needed, renewed)
     return CheckResult(False, f"{result.text} {sentence}", {**result.facts, "stopped": side})
 
 

@@ -41,7 +41,7 @@ def tick(instance: dg.DagsterInstance, catalog: Catalog, latest: LatestChecks, n
     checks = lapsing(catalog, {})
     found = ended(instance, latest, checks, now)
     reads = {ORDERS: now.isoformat()}
-    told = list(evaluations(checks, found, reads, now))
+    told = list(evaluations(checks, found, reads, {}, now))
     for one in told:
         instance.report_runless_asset_event(one)
     return [f"{one.asset_key.to_user_string()}: {one.check_name}: {one.description}" for one in told]

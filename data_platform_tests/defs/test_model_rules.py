@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -100,7 +100,8 @@ def test_a_model_has_the_checks_of_a_table_and_each_build_is_recorded_once(ruled
         ("user_dim", "arrives"): False,
     }
     assert str(found["order_totals", "anomalies"].description).startswith("Learning")
-    assert "It is not known when the source was read." in str(found["user_dim", "arrives"].description)
+    late = found["user_dim", "arrives"]
+    assert "The model was built at" in str(late.description) and late.metadata["stopped"].value == "tables"
     newest = found["order_totals", "newest_data"].metadata["newest"].value
     with ruled.platform().warehouse(read_only=True) as warehouse:
         kept = read(warehouse, METRICS, {"table_name": "marts.order_totals"})
@@ -136,8 +137,9 @@ def test_a_passing_check_of_a_model_ends_by_itself(ruled: Project) -> None:
         one: {"newest": "2026-01-01T00:00:00+00:00", "good_until": "2026-11-30T11:00:00+00:00"}
         for one in of_models
     }
-    (told,) = evaluations(checks, found, {}, now)
+    (told,) = evaluations(checks, found, {}, {facts: now - timedelta(hours=2)}, now)
     assert not told.passed and told.asset_key == facts and "hours old" in str(told.description)
+    assert "so its builds stopped" in str(told.description)
     assert "lapsed_checks" in {sensor.name for sensor in ruled.definitions.sensors or ()}
 
 

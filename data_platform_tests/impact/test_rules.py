@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from data_platform.column_lineage import ColumnOf
-from data_platform.impact.rules import of_rules
+from data_platform.impact.rules import of_checks, of_rules
+from data_platform.quality.anomalies import AnomaliesSettings
 from data_platform.quality.rules import parse_rule
 
 OWN = ("marts", "facts")
@@ -43,3 +44,12 @@ def test_a_rule_that_changes_is_another_one() -> None:
     )
     assert one.definition != other.definition
     assert ColumnOf("marts", "facts", "paid") in one.on
+
+
+def test_a_check_leans_on_the_columns_that_its_settings_name() -> None:
+    settings = AnomaliesSettings(by="day", split_by="country", computed={"net": "paid - tax"})
+    (found,) = of_checks(OWN, "marts/facts", {"anomalies": settings})
+    assert {one.column for one in found.on} == {"day", "country", "paid", "tax"} and not found.whole
+    (bare,) = of_checks(OWN, "marts/facts", {"anomalies": AnomaliesSettings()})
+    assert bare.name == "marts/facts: anomalies" and bare.whole == {OWN} and not bare.on
+    assert bare.definition != found.definition

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from data_platform.quality.arrives import Arrives, ArrivesSettings, expected
-from data_platform.quality.checking import CheckResult, Subject
+from data_platform.quality.checking import CheckResult, Renewed, Subject
 from data_platform.quality.newest import NewestData, NewestDataSettings
 from data_platform.tables import TableId
 from data_platform.warehouses import Look, Warehouse
@@ -144,6 +144,22 @@ def test_a_source_that_stopped_is_told_from_a_sync_that_stopped(
     assert not aged.passed and aged.facts["stopped"] == side
 
 
+@pytest.mark.parametrize(
+    ("built", "side"),
+    [(NOW, "tables"), (datetime(2026, 11, 29, 20, tzinfo=UTC), "build"), (None, "unknown")],
+)
+def test_a_model_that_nobody_builds_is_told_from_tables_that_stopped(
+    tmp_path: Path, built: datetime | None, side: str
+) -> None:
+    settings = NewestDataSettings(column="made", max_age_hours=30)
+    subject = Subject(TABLE.raw_schema, TABLE.table, built_at=built)
+    with holding(tmp_path, days(date(2026, 10, 1), date(2026, 11, 28)), read=NOW) as warehouse:
+        for kind, wanted in ((NewestData(), settings), (Arrives(), DAILY)):
+            found = kind.evaluate(warehouse, subject, wanted, NOW)
+            assert not found.passed and found.facts["stopped"] == side
+            assert "odel" in found.text and "ource" not in found.text
+
+
 def test_a_recent_row_is_good_until_it_is_too_old(tmp_path: Path) -> None:
     settings = NewestDataSettings(column="made", max_age_hours=48)
     with holding(tmp_path, [datetime(2026, 11, 29, 15, tzinfo=UTC)]) as warehouse:
@@ -151,7 +167,10 @@ def test_a_recent_row_is_good_until_it_is_too_old(tmp_path: Path) -> None:
     assert found.passed and found.good_until == "2026-12-01T15:00:00+00:00"
     facts = {**found.facts, "good_until": found.good_until}
     late = NewestData().lapsed(
-        settings, facts, datetime(2026, 12, 1, 17, tzinfo=UTC), datetime(2026, 12, 1, 16, tzinfo=UTC)
+        settings,
+        facts,
+        datetime(2026, 12, 1, 17, tzinfo=UTC),
+        Renewed(datetime(2026, 12, 1, 16, tzinfo=UTC)),
     )
     assert not late.passed and late.facts["age_hours"] == 50 and late.facts["stopped"] == "source"
 
@@ -159,7 +178,7 @@ def test_a_recent_row_is_good_until_it_is_too_old(tmp_path: Path) -> None:
 def test_a_deadline_that_passes_names_the_days_since(tmp_path: Path) -> None:
     passed = judged(tmp_path, DAILY, days(date(2026, 10, 1), date(2026, 11, 29)))
     facts = {**passed.facts, "good_until": passed.good_until}
-    late = Arrives().lapsed(DAILY, facts, datetime(2026, 12, 2, 10, tzinfo=UTC), None)
+    late = Arrives().lapsed(DAILY, facts, datetime(2026, 12, 2, 10, tzinfo=UTC), Renewed(None))
     assert "2026-11-30, 2026-12-01" in late.text and late.facts["days_missing"] == 2
 
 
