@@ -7,7 +7,7 @@ backup is there when its manifest is, and that is written last.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -157,13 +157,14 @@ class Archive:
             )
         return self.manifest(found[0])
 
-    def damage(self, manifest: BackupManifest, *, deep: bool) -> list[str]:
-        """A line for each damaged object of a backup. Only sizes are checked, unless ``deep`` reads and hashes."""
+    def damage(self, manifest: BackupManifest, *, deep: bool, unreadable: Collection[str] = ()) -> list[str]:
+        """A line for each damaged object of a backup. Only sizes are checked, unless ``deep`` reads and hashes; of the keys
+        ``unreadable`` only sizes in either case."""
         problems = []
         for object_ in manifest.objects():
             owner = manifest.owner_of(object_.key)
             try:
-                if deep:
+                if deep and object_.key not in unreadable:
                     self.check(object_, owner)
                 elif (size := self.reader.size(object_.key)) != object_.bytes:
                     raise self._damaged(object_, owner, f"has {size:,} bytes instead of {object_.bytes:,}")

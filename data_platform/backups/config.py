@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from data_platform.stores.kinds import StoreConfig
 
 PRIMARY = "primary"
 """The name of the backup store itself, among its copies."""
+COLD = "cold"
+"""The name of the store of the archive's cold copy."""
 
 
 def _no_reserved_name(copies: Mapping[str, StoreConfig]) -> Mapping[str, StoreConfig]:
     if PRIMARY in copies:
         raise ValueError(f"{PRIMARY!r} is the name of the backup store itself; give the copy another name")
+    if COLD in copies:
+        raise ValueError(f"{COLD!r} is the name of the archive's cold copy; give the copy another name")
     return copies
 
 
@@ -31,6 +35,45 @@ class Retention(BaseModel):
         description="Whether the daily backup removes them. If not, it only lists them;"
         " `data-platform backup prune --yes` removes them by hand.",
     )
+
+
+class ColdSettings(BaseModel):
+    """``{store: {kind: s3, bucket: acme-cold}, schedule: "0 8 1 * *"}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: StoreConfig = Field(
+        description="The store that gets the newest archive once a month, in its coldest storage class."
+    )
+    schedule: str = Field(default="0 8 1 * *", description="When the cold copy is made: a cron line in UTC.")
+    max_age_days: float = Field(
+        default=35, gt=0, description="The age in days of the newest cold copy at which its check fails."
+    )
+
+
+class TierSettings(BaseModel):
+    """``{warm_after_days: 7, cold_after_days: 90, apply: true}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    warm_after_days: int = Field(
+        default=7, ge=1, description="Objects older than this many days go to the warm storage class."
+    )
+    cold_after_days: int = Field(
+        default=90, ge=2, description="Objects older than this many days go to the cold storage class."
+    )
+    apply: bool = Field(
+        default=False,
+        description="Whether the daily run moves them. If not, it only lists them; `data-platform backup tiers --yes` moves"
+        " them by hand.",
+    )
+    schedule: str = Field(default="0 9 * * *", description="When the rule is looked at: a cron line in UTC.")
+
+    @model_validator(mode="after")
+    def _warm_comes_first(self) -> Self:
+        if self.cold_after_days <= self.warm_after_days:
+            raise ValueError("`cold_after_days` must be more than `warm_after_days`")
+        return self
 
 
 class ArchiveSettings(BaseModel):
@@ -53,6 +96,10 @@ class ArchiveSettings(BaseModel):
         default=35,
         gt=0,
         description="The age in days of the last good drill of the archive at which its check fails.",
+    )
+    cold: ColdSettings | None = Field(
+        default=None,
+        description="A further store for a copy of the newest archive each month, in its coldest storage class. Default: none.",
     )
 
 
@@ -97,6 +144,11 @@ class BackupsConfig(BaseModel):
         default_factory=ArchiveSettings,
         description="A copy a week in an open format that is kept for years. Default: as below; `null` makes none.",
     )
+    tiers: TierSettings | None = Field(
+        default=None,
+        description="Which objects of landing, backups and archive move to cheaper storage classes, by their age. Only for"
+        " stores of the kinds s3 and gcs. Default: none moves.",
+    )
     max_age_hours: float = Field(
         default=30,
         gt=0,
@@ -116,3 +168,9 @@ class BackupsConfig(BaseModel):
     drill_schedule: str = Field(
         default="30 4 * * 0", description="When the restore drill runs: a cron line in UTC."
     )
+
+    @property
+    def stores(self) -> dict[str, StoreConfig]:
+        """Every store that something is backed up to, by its name."""
+        cold = self.archive.cold if self.archive else None
+        return {PRIMARY: self.store, **self.copies, **({COLD: cold.store} if cold else {})}

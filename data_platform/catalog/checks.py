@@ -11,6 +11,7 @@ from os.path import normpath
 from pathlib import Path as ProjectPath
 from typing import Any
 
+from data_platform.backups.config import BackupsConfig
 from data_platform.catalog.cron import cron_problem
 from data_platform.catalog.files import SourceFile, TableBlock
 from data_platform.catalog.mistakes import Report, did_you_mean
@@ -109,20 +110,8 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
             )
         if export.catalog.kind == "sql" and (export.catalog.path is None) == (export.catalog.url_env is None):
             report.add((*base, "iceberg", "catalog"), "give either `path` or `url_env`")
-    backups = environment.backups
-    if backups is not None:
-        for key in ("schedule", "drill_schedule"):
-            if problem := cron_problem(getattr(backups, key)):
-                report.add((*base, "backups", key), problem)
-        for key in ("schedule", "drill_schedule") if backups.archive is not None else ():
-            if problem := cron_problem(getattr(backups.archive, key)):
-                report.add((*base, "backups", "archive", key), problem)
-        if backups.snapshots is not None and (problem := snapshots_problem(environment.warehouse)):
-            report.add((*base, "backups", "snapshots"), problem)
-        stores.append(("the backup store", ("backups", "store"), backups.store))
-        stores += [
-            (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()
-        ]
+    if environment.backups is not None:
+        stores += _check_backups(environment, environment.backups, report, (*base, "backups"))
     if getattr(environment.landing, "lock_days", None):
         report.add(
             (*base, "landing", "lock_days"),
@@ -130,6 +119,35 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
         )
     _check_places(stores, report, base)
     check_reach(environment, stores, report, base)
+
+
+def _check_backups(
+    environment: EnvironmentSettings, backups: BackupsConfig, report: Report, base: Path
+) -> list[tuple[str, Path, StoreConfig]]:
+    """Report schedules and abilities; returns the stores, each with a name and its path within the environment."""
+    lines: dict[Path, str] = {("schedule",): backups.schedule, ("drill_schedule",): backups.drill_schedule}
+    stores: list[tuple[str, Path, StoreConfig]] = [("the backup store", ("backups", "store"), backups.store)]
+    stores += [
+        (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()
+    ]
+    if (archive := backups.archive) is not None:
+        lines |= {("archive", key): getattr(archive, key) for key in ("schedule", "drill_schedule")}
+        if archive.cold is not None:
+            lines["archive", "cold", "schedule"] = archive.cold.schedule
+            stores.append(("the cold copy", ("backups", "archive", "cold", "store"), archive.cold.store))
+    if backups.tiers is not None:
+        lines["tiers", "schedule"] = backups.tiers.schedule
+        if not any(store.tiered for store in (environment.landing, *backups.stores.values())):
+            report.add(
+                (*base, "tiers"),
+                "moves objects between storage classes, and no store of this environment has any: take it out",
+            )
+    for path, line in lines.items():
+        if problem := cron_problem(line):
+            report.add((*base, *path), problem)
+    if backups.snapshots is not None and (problem := snapshots_problem(environment.warehouse)):
+        report.add((*base, "snapshots"), problem)
+    return stores
 
 
 def _check_places(stores: list[tuple[str, Path, StoreConfig]], report: Report, base: Path) -> None:
@@ -156,7 +174,7 @@ def _check_publish(environment: EnvironmentSettings, report: Report, base: Path)
     if mine in [root / normpath(file) for file in warehouse.files(root)]:
         report.add((*base, "path"), "is the warehouse itself: name another file")
     backups = environment.backups
-    stores = [environment.landing, *([backups.store, *backups.copies.values()] if backups else [])]
+    stores = [environment.landing, *(backups.stores.values() if backups else [])]
     for folder in (root / normpath(folder) for store in stores for folder in store.files(root)):
         if mine.is_relative_to(folder):
             report.add(
@@ -182,7 +200,7 @@ def _check_status_page(environment: EnvironmentSettings, report: Report, path: P
     if mine in [root / normpath(file) for file in taken]:
         report.add(path, "is the file of the warehouse or of the publication: name another one")
     backups = environment.backups
-    stores = [environment.landing, *([backups.store, *backups.copies.values()] if backups else [])]
+    stores = [environment.landing, *(backups.stores.values() if backups else [])]
     for folder in (root / normpath(folder) for store in stores for folder in store.files(root)):
         if mine.is_relative_to(folder):
             report.add(path, f"lies in {folder.name}, the folder of a store: name a file elsewhere")

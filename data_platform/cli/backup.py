@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data_platform.cli import backup_cold, backup_overview
 from data_platform.cli.backup_database import database, prune_databases, say_pruned
-from data_platform.cli.backup_overview import add_to
 from data_platform.cli.options import CopyOption, EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import (
     ago,
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="backup", help="Verified second copies of the warehouse.", no_args_is_help=True)
 
-add_to(app)
+backup_overview.add_to(app)
+backup_cold.add_to(app)
 
 ClassOption = Annotated[
     str,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from data_platform.cli.backup_cold import PayOption, SpeedOption, wait_until_readable
 from data_platform.cli.options import (
     EnvironmentOption,
     JsonOption,
@@ -51,16 +52,20 @@ def warehouse(
         bool,
         typer.Option("--replace", help="Replace an existing warehouse, once the new one is proven equal."),
     ] = False,
+    speed: SpeedOption = None,
+    yes: PayOption = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
     """Restore a warehouse from a backup. It appears only when the fingerprint of every table matches."""
     platform = open_project(root, environment)
-    from data_platform.sync.backup import restorable, restore_warehouse
+    from data_platform.sync.backup import archive, restorable, restore_warehouse
 
     if restorable(platform, into).traits.in_files:
         output(Path(into), "--into")
+    chosen = archive(platform, copy)
+    wait_until_readable(chosen, chosen.chosen(from_), speed, yes)
 
     with progress("restoring") as bars:
         report = restore_warehouse(
@@ -130,6 +135,8 @@ def archive(
     ],
     from_: FromOption = "latest",
     copy: CopyOption = "primary",
+    speed: SpeedOption = None,
+    yes: PayOption = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
@@ -137,7 +144,12 @@ def archive(
     """Bring the files of an archive back, as they are: Parquet, and a README.txt that says how to read it."""
     output(into, "--into", folder=True)
     platform = open_project(root, environment)
+    from data_platform.backups.shelf import ARCHIVE
+    from data_platform.sync.backup import archive as archive_of
     from data_platform.sync.longterm import fetch_archive
+
+    chosen = archive_of(platform, copy, ARCHIVE)
+    wait_until_readable(chosen, chosen.chosen(from_), speed, yes)
 
     with progress("fetching"):
         manifest = fetch_archive(platform, from_, into, copy=copy)

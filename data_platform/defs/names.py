@@ -36,6 +36,8 @@ ARRIVES = "arrives"
 BACKUP = AssetKey(["backup", "warehouse"])
 DRILL = AssetKey(["restore_drill", "warehouse"])
 ARCHIVE = AssetKey(["backup", "archive"])
+COLD = AssetKey(["backup", "cold_copy"])
+TIERS = AssetKey(["backup", "storage_classes"])
 ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"

@@ -25,6 +25,8 @@ KIND_OF_ASSET: Mapping[dg.AssetKey, str] = {
     names.BACKUP: "backup",
     names.DRILL: "drill",
     names.ARCHIVE: "backup",
+    names.COLD: "backup",
+    names.TIERS: "backup",
     names.ARCHIVE_DRILL: "drill",
 }
 """What goes wrong with these assets, a run or a check, is a kind of its own."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from data_platform.backups.config import PRIMARY
 from data_platform.catalog import Catalog, Environment, Source
 from data_platform.doctor import verdicts
 from data_platform.doctor.modes import look_at_modes
@@ -89,7 +90,11 @@ def stores(platform: Platform) -> dict[str, StoreConfig]:
     """Every store that is checked, by its name in the findings."""
     environment = platform.environment
     backups = environment.backups
-    copies = {"backup store": backups.store, **backups.copies} if backups else {}
+    copies = (
+        {"backup store" if name == PRIMARY else name: store for name, store in backups.stores.items()}
+        if backups
+        else {}
+    )
     return {"landing store": environment.landing, **copies}
 
 

@@ -35,7 +35,7 @@ def _kept(platform: Platform, environ: Mapping[str, str]) -> Iterator[Path]:
     if environment.publish is not None and environment.publish.group is None:
         yield root / environment.publish.path
     backups = environment.backups
-    for store in (environment.landing, *([backups.store, *backups.copies.values()] if backups else [])):
+    for store in (environment.landing, *(backups.stores.values() if backups else [])):
         yield from store.files(root)
     yield Path(environ.get("DAGSTER_HOME") or root / ".dagster")
     yield root / ".env"

@@ -23,6 +23,10 @@ class StoreConfig(Protocol):
     @property
     def kind(self) -> str: ...
 
+    @property
+    def tiered(self) -> bool:
+        """Whether its store has storage classes (``tiering.py``)."""
+
     def open(self, root: Path, environ: Mapping[str, str] | None = None) -> Store:
         """``root`` is the project's folder, ``environ`` holds the variables that the YAML names."""
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from os.path import normpath
 from pathlib import Path, PurePath
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,7 @@ class LocalStoreConfig(BaseModel):
     """``{kind: local, path: .data/landing}``; a relative path starts at the project root."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    tiered: ClassVar[bool] = False
 
     kind: Literal["local"] = Field(description="The kind of store: local, s3 or gcs.")
     path: Path = Field(description="The folder; a relative path starts at the project's folder.")

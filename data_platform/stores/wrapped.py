@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from data_platform.stores import Store
 from data_platform.stores.locks import Locks
+from data_platform.stores.tiering import Tiering, tiering
 
 T = TypeVar("T")
 
@@ -32,6 +33,11 @@ class WrappedStore:
 
     def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         return self._store.together(calls)
+
+    @property
+    def tiering(self) -> Tiering | None:
+        """The storage classes of the store below, whose keys are the same."""
+        return tiering(self._store)
 
     def put_new(self, key: str, data: bytes) -> bool:
         return self._store.put_new(self._key(key), data)
@@ -88,6 +94,10 @@ class PrefixedStore(WrappedStore):
     @property
     def locks(self) -> Locks | None:
         return _PrefixedLocks(self, self._store.locks) if self._store.locks else None
+
+    @property
+    def tiering(self) -> None:
+        """None: the classes' keys are those of the store below."""
 
     def list(self, prefix: str, limit: int | None = None) -> list[str]:
         below = f"{self._prefix}/{prefix}" if prefix else self._prefix

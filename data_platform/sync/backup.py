@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_platform.backups import restore as restoring
 from data_platform.backups.archive import Archive
-from data_platform.backups.config import PRIMARY, BackupsConfig
+from data_platform.backups.config import COLD, PRIMARY, BackupsConfig
 from data_platform.backups.export import BackupReport, FileToKeep, Progress, export, store
 from data_platform.backups.landing import RestoredLedger, restore_ledger
 from data_platform.backups.manifest import backup_id, made_at
@@ -66,16 +66,20 @@ def settings(platform: Platform) -> BackupsConfig:
 
 def archives(platform: Platform, shelf: Shelf = WAREHOUSE) -> list[Archive]:
     """The backup store first, then its copies. Connects to nothing."""
-    config = settings(platform)
-    kinds = {PRIMARY: config.store, **config.copies}
+    return [one for one in everywhere(platform, shelf) if one.name != COLD]
+
+
+def everywhere(platform: Platform, shelf: Shelf) -> list[Archive]:
+    """``archives``, and for the archive the store of its cold copy: wherever a backup of ``shelf`` may be."""
     return [
         Archive(name, partial(kind.open, platform.catalog.root, platform.environ), platform.signer, shelf)
-        for name, kind in kinds.items()
+        for name, kind in settings(platform).stores.items()
+        if name != COLD or shelf is ARCHIVE
     ]
 
 
 def archive(platform: Platform, name: str = PRIMARY, shelf: Shelf = WAREHOUSE) -> Archive:
-    found = {a.name: a for a in archives(platform, shelf)}
+    found = {a.name: a for a in everywhere(platform, shelf)}
     if name not in found:
         raise ConfigurationError(
             f"There is no copy {name!r} of the backups in the environment {platform.environment.name!r}; there are"
@@ -93,27 +97,27 @@ def make_backup(
     before anything is sent. A copy that fails is in the report and raises nothing, and so are parts in the landing store
     that are damaged and could not be copied.
     """
-    everywhere, warehouse_ = archives(platform), bounded(platform)  # refused before anything is written
+    archives_, warehouse_ = archives(platform), bounded(platform)  # refused before anything is written
     platform.signer.ready()
     now = platform.clock()
     id_ = backup_id(now, uuid.uuid4().hex)
     tables = platform.catalog.table_ids()
     parts = settings(platform).landing
-    mirrored = mirror(platform.ledger, everywhere[0], tables, parts=parts)
+    mirrored = mirror(platform.ledger, archives_[0], tables, parts=parts)
     failed: dict[str, DataPlatformError] = {}
-    for one in everywhere[1:]:
+    for one in archives_[1:]:
         try:
             mirror(platform.ledger, one, tables, parts=parts)
         except DataPlatformError as error:
             failed[one.name] = error
-    with everywhere[0].store.scratch() as folder:
+    with archives_[0].store.scratch() as folder:
         with warehouse_.open(platform.catalog.root, read_only=True) as warehouse:
             exported = export(warehouse, folder, id_, progress, keys=keys_of(platform))
         files = instance_files(folder) if instance_files else ()
         report = store(
             exported,
             files,
-            [one for one in everywhere if one.name not in failed],
+            [one for one in archives_ if one.name not in failed],
             ledger=mirrored.heads,
             id_=id_,
             environment=platform.environment.name,
@@ -135,7 +139,7 @@ def prunable(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str
     days = keep_days(settings(platform), shelf)
     now = platform.clock()
     found = {}
-    for one in archives(platform, shelf):
+    for one in everywhere(platform, shelf):
         due = expired(one.ids(), now, days, partial(_is_good, one)) + one.abandoned(now - CUT_SHORT)
         found[one.name] = [id_ for id_ in due if one.locked_until(id_) is None]
     return found
@@ -144,7 +148,7 @@ def prunable(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str
 def prune(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str]]:
     """Remove what ``prunable`` names; returns it."""
     gone = prunable(platform, shelf)
-    for one in archives(platform, shelf):
+    for one in everywhere(platform, shelf):
         for id_ in gone[one.name]:
             one.remove(id_)
     return gone
@@ -153,7 +157,7 @@ def prune(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str]]:
 def newest(platform: Platform, shelf: Shelf = WAREHOUSE) -> list[CopyAge]:
     """For every archive, the newest complete backup. If an archive lacks the newest backup of another one, that
     is its problem: a copy failed, or somebody removed it."""
-    found = [_newest(one) for one in archives(platform, shelf)]
+    found = [newest_in(one) for one in archives(platform, shelf)]
     latest = max((one.id for one in found if one.id), default=None)
     return [
         replace(one, problem=f"it lacks {latest}, which another archive holds")
@@ -232,7 +236,8 @@ def _is_good(one: Archive, id_: str) -> bool:
         return False
 
 
-def _newest(one: Archive) -> CopyAge:
+def newest_in(one: Archive) -> CopyAge:
+    """The newest complete backup of one archive."""
     try:
         ids, hidden = one.ids(), one.covered(one.shelf.manifests)
         notes = (

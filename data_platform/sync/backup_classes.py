@@ -14,11 +14,12 @@ from statistics import fmean
 from typing import Protocol
 
 from data_platform.backups.archive import Archive
+from data_platform.backups.config import COLD, ArchiveSettings
 from data_platform.backups.manifest import made_at
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
 from data_platform.catalog.cron import upcoming
 from data_platform.errors import DataPlatformError
-from data_platform.sync.backup import archives, keep_days, settings
+from data_platform.sync.backup import archives, everywhere, keep_days, settings
 from data_platform.sync.database_backup import backed_up, block, listed
 from data_platform.sync.platform import Platform
 
@@ -97,16 +98,20 @@ class Shelved:
         times = config.archive if self.shelf is ARCHIVE else config
         if times is None:
             return []
-        everywhere = archives(platform, self.shelf)
-        names = tuple(one.name for one in everywhere)
+        stores = archives(platform, self.shelf)
+        names = tuple(one.name for one in stores)
         kept = keep_days(config, self.shelf)
-        return [
-            Planned(self.name, "backup", times.schedule, names, kept, usual_bytes(everywhere)),
+        usual = usual_bytes(stores)
+        rows = [
+            Planned(self.name, "backup", times.schedule, names, kept, usual),
             Planned(self.name, "drill", times.drill_schedule, names),
         ]
+        if isinstance(times, ArchiveSettings) and times.cold is not None:
+            rows.append(Planned(self.name, "cold copy", times.cold.schedule, (COLD,), kept, usual))
+        return rows
 
     def held(self, platform: Platform, copy: str | None) -> list[Held]:
-        found = {one.name: one.ids() for one in archives(platform, self.shelf) if copy in (None, one.name)}
+        found = {one.name: one.ids() for one in everywhere(platform, self.shelf) if copy in (None, one.name)}
         ids = sorted({id_ for ids in found.values() for id_ in ids}, reverse=True)
         return [
             Held(self.name, id_, made_at(id_), tuple(name for name, ids in found.items() if id_ in ids))
@@ -155,9 +160,9 @@ def held(platform: Platform, copy: str | None = None) -> list[Held]:
     return [row for one in CLASSES for row in one.held(platform, copy)]
 
 
-def usual_bytes(everywhere: Iterable[Archive]) -> int | None:
+def usual_bytes(stores: Iterable[Archive]) -> int | None:
     """The mean size of the last backups of the first archive that can be read and has any."""
-    for one in everywhere:
+    for one in stores:
         try:
             sizes = [one.manifest(id_).bytes for id_ in one.ids()[-LAST:]]
         except DataPlatformError:

@@ -257,6 +257,25 @@ def test_a_webhook_in_the_file_is_not_repeated(tmp_path: Path) -> None:
         ),
         ("store: {kind: s3, bucket: bucket}, schedule: daily", "backups.schedule: must be a cron line"),
         (
+            "store: {kind: s3, bucket: bucket}, archive: {schedule: weekly}",
+            "backups.archive.schedule: must be",
+        ),
+        (
+            "store: {kind: s3, bucket: bucket}, archive: {cold: {store: {kind: s3, bucket: bucket}}}",
+            "backups.archive.cold.store: the cold copy is in the same place as the backup store",
+        ),
+        (
+            "store: {kind: s3, bucket: a1b}, archive: {cold: {store: {kind: s3, bucket: b1c}, schedule: x}}",
+            "backups.archive.cold.schedule: must be a cron line",
+        ),
+        (
+            "store: {kind: s3, bucket: a1b}, copies: {cold: {kind: gcs, bucket: b1c}}",
+            "the archive's cold copy",
+        ),
+        ("store: {kind: s3, bucket: bucket}, tiers: {schedule: x}", "backups.tiers.schedule: must be a cron"),
+        ("store: {kind: local, path: elsewhere}, tiers: {}", "backups.tiers: moves objects between storage"),
+        ("store: {kind: s3, bucket: bucket}, tiers: {warm_after_days: 90}", "must be more than"),
+        (
             "store: {kind: s3, bucket: bucket}, snapshots: {}",
             "backups.snapshots: a warehouse of the kind duckdb makes no snapshots of its tables: take `snapshots` out",
         ),

@@ -77,6 +77,9 @@ def test_every_key_has_a_description_for_editors(name: str) -> None:
             assert node_at(schema, tuple(steps)).get("description"), f"{name}: {path}"
 
 
+STORES = r"\.backups\.(store|copies\.<name>|archive\.cold\.store)\."
+
+
 def test_every_key_is_documented_and_nothing_else() -> None:
     sections = re.split(r"^## ", (ROOT / "docs/catalog.md").read_text(), flags=re.M)
     for title, schema in (
@@ -87,8 +90,8 @@ def test_every_key_is_documented_and_nothing_else() -> None:
         (section,) = [section for section in sections if section.startswith(title)]
         documented = re.findall(r"^\| `([^`]+)` \|", section, flags=re.M)
         paths = {path for one in SCHEMAS[schema] for path in key_paths(one)}
-        backups = {path for path in paths if re.search(r"\.backups\.(store|copies\.<name>)\.", path)}
-        stores = {re.sub(r"\.backups\.(store|copies\.<name>)\.", ".landing.", path) for path in backups}
+        backups = {path for path in paths if re.search(STORES, path)}
+        stores = {re.sub(STORES, ".landing.", path) for path in backups}
         assert stores <= paths, "a store's keys are the same everywhere, and documented once"
         endpoints = {path for path in paths if ".endpoint.paginator." in path}
         paginators = {path.replace("tables.<name>.endpoint.", "connection.") for path in endpoints}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -21,6 +21,7 @@ class GCSStoreConfig(BaseModel):
     chain finds credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud, the machine's account)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    tiered: ClassVar[bool] = True
 
     kind: Literal["gcs"] = Field(description="The kind of store: local, s3 or gcs.")
     bucket: str = Field(

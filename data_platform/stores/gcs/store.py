@@ -26,6 +26,7 @@ from data_platform.stores.gcs.config import GCSStoreConfig
 from data_platform.stores.gcs.errors import Patience, answered, status_of, unanswered
 from data_platform.stores.gcs.locks import GCSLocks, not_locked
 from data_platform.stores.gcs.slices import Slice
+from data_platform.stores.gcs.tiering import GCSTiering
 from data_platform.stores.locks import locked
 
 _SCRATCH = ".scratch"
@@ -57,6 +58,11 @@ class GCSStore(RemoteStore):
     @property
     def locks(self) -> GCSLocks | None:
         return self._locks
+
+    @property
+    def tiering(self) -> GCSTiering:
+        """Its storage classes (``stores.tiering``)."""
+        return GCSTiering(self)
 
     def put_new(self, key: str, data: bytes) -> bool:
         from google.api_core.exceptions import PreconditionFailed

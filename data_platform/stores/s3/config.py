@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -21,6 +21,7 @@ class S3StoreConfig(BaseModel):
     environment variables the SDK's own chain finds credentials (AWS_* variables, a profile, a role)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    tiered: ClassVar[bool] = True
 
     kind: Literal["s3"] = Field(description="The kind of store: local, s3 or gcs.")
     bucket: str = Field(

@@ -29,6 +29,11 @@ _REFUSALS: tuple[tuple[frozenset[str], str], ...] = (
     ),
     (frozenset({"AccessDenied", "AllAccessDisabled", "UnauthorizedAccess"}), _NO_PERMISSION),
     (
+        frozenset({"InvalidObjectState"}),
+        "it is in a storage class that is read hours after it is asked for. `data-platform restore` asks for it and"
+        " waits; or restore from another copy.",
+    ),
+    (
         frozenset({"RequestTimeTooSkewed"}),
         "this machine's clock differs from the service's by more than it allows. Set the clock, then run again.",
     ),

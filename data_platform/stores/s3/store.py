@@ -32,6 +32,7 @@ from data_platform.stores.s3.errors import (
     unanswered,
 )
 from data_platform.stores.s3.locks import S3Locks, not_locked
+from data_platform.stores.s3.tiering import S3Tiering
 
 T = TypeVar("T")
 _PARTS_MAX = 10_000
@@ -58,6 +59,11 @@ class S3Store(RemoteStore):
     @property
     def locks(self) -> S3Locks | None:
         return self._locks
+
+    @property
+    def tiering(self) -> S3Tiering:
+        """Its storage classes (``stores.tiering``)."""
+        return S3Tiering(self)
 
     def put_new(self, key: str, data: bytes) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
