@@ -97,7 +97,7 @@ DEFAULTS: dict[str, Any] = {
     "channels": {"slack": {"kind": "slack"}, "mail": {"kind": "email"}, "pager": {"kind": "pagerduty"}},
     "fallback": ["slack"],
     "routes": [
-        {"kinds": ["run", "schema", "location"], "to": ["pager"]},
+        {"kinds": ["run", "schema", "location"], "severity": "error", "to": ["pager"]},
         {"kinds": ["freshness"], "to": ["mail"]},
         {"to": ["slack"]},
     ],

@@ -111,9 +111,9 @@ def _notice(entry: Entry, ui_url: str, now: datetime) -> Notice:
         "reminded": f"{failed}, still so",
         "snoozed": f"{failed}, snoozed",
         "resolved": f"{failed}, marked as resolved",
-        "recovered": recovered,
+        "recovered": failed if problem.once else recovered,
     }
-    if entry.event == "recovered":
+    if entry.event == "recovered" and not problem.once:
         at = entry.incident.recovered_at or now
         pairs.append(("until", f"{_instant(at)} (after {_duration(at - problem.since)})"))
     if entry.event == "escalated":

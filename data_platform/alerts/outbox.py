@@ -93,7 +93,7 @@ def _entry(incident: Incident, channel: str, step: int | None, child: bool, now:
     if not incident.open:
         event: Event = "resolved" if incident.resolved else "recovered"
         if heard.state == "open":
-            return Entry(event, incident)
+            return None if incident.problem.once and event == "recovered" else Entry(event, incident)
         missed = heard.state == "" and heard.thread and event == "recovered"
         return Entry(event, incident, unheard=True) if missed else None
     until = incident.snoozed_until

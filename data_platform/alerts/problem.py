@@ -38,7 +38,8 @@ class Problem:
     same incident. ``where`` is text for people, ``link`` is a path in the UI. ``since`` has a time zone. ``owner`` and
     ``tags`` are those of the asset. ``causes`` are the keys of problems that explain this one. ``amount`` is how much there is of it, where more is worse: it
     is reported again when that has doubled. ``assets`` are what it is
-    about, for whoever looks for causes; they are not kept.
+    about, for whoever looks for causes; they are not kept. What has happened ``once`` is reported without its end, and explains
+    no other problem.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Problem:
     causes: tuple[str, ...] = ()
     amount: int = 0
     assets: tuple[str, ...] = ()
+    once: bool = False
 
     @property
     def key(self) -> str:

@@ -193,6 +193,7 @@ def _incident_to_json(incident: Incident) -> dict[str, Any]:
         **({"tags": dict(problem.tags)} if problem.tags else {}),
         **({"causes": list(problem.causes)} if problem.causes else {}),
         **({"amount": problem.amount} if problem.amount else {}),
+        **({"once": True} if problem.once else {}),
         "opened_at": incident.opened_at.isoformat(),
         **{name: at.isoformat() for name in _INSTANTS if (at := getattr(incident, name)) is not None},
         **({"resolved": True} if incident.resolved else {}),
@@ -240,6 +241,7 @@ def _problem_from_json(raw: Mapping[str, Any]) -> Problem:
         tags=dict(raw.get("tags", {})),
         causes=tuple(raw.get("causes", ())),
         amount=int(raw.get("amount", 0)),
+        once=bool(raw.get("once", False)),
     )
 
 

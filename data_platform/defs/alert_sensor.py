@@ -12,11 +12,12 @@ from dagster._core.scheduler.instigation import InstigatorType
 
 from data_platform.alerts.announce import Announcement, announce, outward
 from data_platform.alerts.book import Book
+from data_platform.alerts.changes import Notes
 from data_platform.alerts.config import ui_address
 from data_platform.alerts.copies import copy
 from data_platform.alerts.heartbeat import Heart
 from data_platform.alerts.problem import Healing, Problem
-from data_platform.defs import causes, problems, silence, watch
+from data_platform.defs import causes, links, names, problems, silence, watch
 from data_platform.defs.failed_runs import FinishedRuns, look_at_runs
 from data_platform.defs.latest_checks import LatestChecks
 from data_platform.defs.resources import PlatformResource
@@ -33,6 +34,7 @@ KINDS: dict[str, frozenset[str]] = {
     "sensors": frozenset({"sensor"}),
     "schedules": frozenset({"schedule"}),
     "daemons": frozenset({"daemon"}),
+    "changes": frozenset({"schema"}),
 }
 """What is looked at, and the kinds of problem that may be found there."""
 
@@ -45,6 +47,7 @@ class Memory:
     checks: LatestChecks = field(default_factory=LatestChecks)
     awake: silence.Awake = field(default_factory=silence.Awake)
     heart: Heart = field(default_factory=Heart)
+    notes: Notes = field(default_factory=Notes)
 
 
 def alert_sensor() -> dg.SensorDefinition:
@@ -65,7 +68,7 @@ def alert_sensor() -> dg.SensorDefinition:
             return dg.SkipReason("the definitions are not loaded")
         now = datetime.now(UTC)
         config = opened.environment.alerts
-        found, unknown, healed = look(context, repository, now, memory)
+        found, unknown, healed = look(context, repository, now, memory, opened)
         left_out = bool(opened.catalog.left_out)
         if left_out:
             unknown |= set().union(
@@ -113,7 +116,11 @@ def said(context: dg.SensorEvaluationContext, sent: Announcement) -> dg.SkipReas
 
 
 def look(
-    context: dg.SensorEvaluationContext, repository: dg.RepositoryDefinition, now: datetime, memory: Memory
+    context: dg.SensorEvaluationContext,
+    repository: dg.RepositoryDefinition,
+    now: datetime,
+    memory: Memory,
+    platform: Platform,
 ) -> tuple[list[Problem], set[str], dict[str, Healing]]:
     """All current problems, the kinds that could not be checked, and what ended earlier problems."""
     instance, graph = context.instance, repository.asset_graph
@@ -140,6 +147,10 @@ def look(
         "sensors": sensors,
         "schedules": lambda: problems.failing_ticks(instance, InstigatorType.SCHEDULE, NAME),
         "daemons": lambda: silence.silent_daemons(instance, began, now),
+        "changes": lambda: [
+            change.problem(links.asset(names.raw_key(change.table)))
+            for change in memory.notes.current(platform.store, platform.signer, now)
+        ],
     }
     found: list[Problem] = []
     unknown: set[str] = set()

@@ -32,7 +32,7 @@ def explained(found: Sequence[Problem], graph: BaseAssetGraph) -> list[Problem]:
     at: dict[dg.AssetKey, list[Problem]] = {}
     keys = {problem.key: _assets(problem, graph) for problem in found}
     for problem in found:
-        for asset in keys[problem.key]:
+        for asset in () if problem.once else keys[problem.key]:
             at.setdefault(asset, []).append(problem)
     nearest = {kinds: Nearest(graph, at, kinds) for kinds in set(UPSTREAM.values())}
     done: list[Problem] = []
@@ -43,7 +43,7 @@ def explained(found: Sequence[Problem], graph: BaseAssetGraph) -> list[Problem]:
             for asset in assets:
                 causes |= nearest[UPSTREAM[problem.kind]].above(asset)
         if problem.kind == "freshness":
-            causes |= {one.key for asset in assets for one in at[asset] if one.kind in RUNS}
+            causes |= {one.key for asset in assets for one in at.get(asset, ()) if one.kind in RUNS}
         owner, tags = _owner_and_tags(assets, graph)
         done.append(
             replace(

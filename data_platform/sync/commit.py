@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 
+from data_platform.alerts.changes import Change, appeared, note
 from data_platform.errors import SourceError
 from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest, Part
@@ -150,9 +151,21 @@ def _landed(platform: Platform, proved: Manifest, work: Work) -> Manifest:
         part = Part(key, rows, path.stat().st_size, sha256_of(path))
         platform.store.put_file(part.key, path, sha256=part.sha256)
         parts.append(part)
-    at = platform.clock().isoformat(timespec="microseconds")
+    now = platform.clock()
+    at = now.isoformat(timespec="microseconds")
     made = replace(proved, parts=tuple(parts), quarantined=quarantined, committed_at=at)
+    if new := _new_columns(work):
+        note(platform.store, platform.signer, Change(made.table, made.sequence, new, now))
     return platform.ledger.commit(made)
+
+
+def _new_columns(work: Work) -> tuple[str, ...]:
+    """Those that appeared at the source and flow. Whoever asked for a refresh knows of them, and steps of one read find columns
+    as they come."""
+    head = work.state.head
+    if head is None or work.steps or work.refreshed:
+        return ()
+    return appeared(head.columns, work.landed.columns)
 
 
 def _refuse_too_many_days(work: Work, landed: Mapping[Slice, Fingerprint], *, whole: bool) -> None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -223,6 +223,7 @@ def test_a_cursor_of_an_earlier_version_goes_on_with_the_channels_of_today(both:
     assert both.heard() == (["Check passes again: a"], ["recovered: Check passes again"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sets(st.sampled_from("ab")), st.booleans(), st.booleans()), max_size=12))
 def test_whatever_fails_each_channel_ends_in_agreement(looks: Sequence[tuple[set[str], bool, bool]]) -> None:
     channels = {"one": Recorder(), "two": Recorder(threads=False)}

@@ -414,6 +414,26 @@ def test_a_table_that_changed_is_told_by_itself_with_what_to_do(project: Project
     assert "shop/products" not in told
 
 
+def test_a_new_column_that_flows_is_told_once_and_explains_no_failure(
+    project: Project, webhook: Receiver
+) -> None:
+    assert project.sync("orders", checks=False).success
+    project.execute("alter table orders add column shelf text")
+    project.execute("update orders set shelf = 'A1' where order_id = 1")
+    assert project.sync("orders", checks=False).success
+    job = project.definitions.resolve_implicit_global_asset_job_def()
+    keys = frozenset({dg.AssetKey(["marts", "order_facts"])})
+    run = project.instance.create_run_for_job(job.get_subset(asset_selection=keys), asset_selection=keys)
+    project.instance.report_run_failed(run)
+    _, cursor = project.sensor("alerts")
+    [told] = [text for text in webhook.texts if "new columns in batch" in text]
+    assert "Schema changed" in told and "shop/orders" in told and "from now on: shelf." in told
+    assert len(webhook.texts) == 2, "the failed run is no child of it"
+    assert project.sync("orders", checks=False).success
+    project.sensor("alerts", cursor)
+    assert len(webhook.texts) == 2
+
+
 def test_no_value_of_a_row_reaches_the_records_or_a_message(
     project: Project, webhook: Receiver, capfd: pytest.CaptureFixture[str]
 ) -> None:
