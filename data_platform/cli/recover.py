@@ -1,52 +1,53 @@
-"""``recover``: brings a source's database back to any second."""
+"""``recover``: brings a source's database, or everything, back to any second."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
-from data_platform.cli.output import plural, progress, remark, say, say_json, size
-from data_platform.errors import ConfigurationError
+from data_platform.cli.output import plural, progress, remark, say, say_error, say_json, size
+from data_platform.cli.rebuild import parse_instant
+from data_platform.errors import BackupDamaged
 
 if TYPE_CHECKING:
     from data_platform.backups.database.recover import RecoveryReport
+    from data_platform.sync.recovered import Recovered
 
 app = typer.Typer(
-    name="recover", help="Bring a database back to any second, and prove it.", no_args_is_help=True
+    name="recover",
+    help="Bring a database, or everything, back to any second, and prove it.",
+    no_args_is_help=True,
 )
 
-
-@app.callback()
-def _group() -> None:
-    """Without a callback, Typer turns a group of one command into that command."""
+AtOption = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        metavar="TIMESTAMP",
+        help="The instant, with a time zone: 2026-11-22T10:15:00Z.",
+        show_default=False,
+    ),
+]
+IntoOption = Annotated[
+    Path, typer.Option("--into", metavar="FOLDER", help="An empty or new folder.", show_default=False)
+]
+CopyOption = Annotated[
+    str,
+    typer.Option(
+        "--copy", metavar="NAME", help="Recover from this copy: primary, or a name under `copies:`."
+    ),
+]
 
 
 @app.command("database")
 def database(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The source whose database is recovered.")],
-    at: Annotated[
-        str,
-        typer.Option(
-            "--at",
-            metavar="TIMESTAMP",
-            help="The instant, with a time zone: 2026-11-22T10:15:00Z.",
-            show_default=False,
-        ),
-    ],
-    into: Annotated[
-        Path,
-        typer.Option("--into", metavar="FOLDER", help="An empty or new folder.", show_default=False),
-    ],
-    copy: Annotated[
-        str,
-        typer.Option(
-            "--copy", metavar="NAME", help="Recover from this copy: primary, or a name under `copies:`."
-        ),
-    ] = "primary",
+    at: AtOption,
+    into: IntoOption,
+    copy: CopyOption = "primary",
     backup: Annotated[
         str | None,
         typer.Option(
@@ -65,12 +66,7 @@ def database(
     root: RootOption = None,
 ) -> None:
     """Recover a source's database as of an instant into a folder, and prove it. Nothing else is changed."""
-    try:
-        instant = datetime.fromisoformat(at)
-    except ValueError:
-        raise ConfigurationError(
-            f"--at {at!r} is not an instant. Write it like 2026-11-22T10:15:00Z."
-        ) from None
+    instant = parse_instant(at)
     output(into, "--into", folder=True)
     platform = open_project(root, environment)
     from data_platform.sync.recovery import recover_database
@@ -81,6 +77,63 @@ def database(
         say_json(_described(report))
     else:
         _say(report)
+
+
+@app.command("everything")
+def everything(
+    at: AtOption,
+    into: IntoOption,
+    copy: CopyOption = "primary",
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Recover one instant of the sources' databases, the landing store, the warehouse and Dagster's records into a folder.
+
+    Only the backup store is read. Every table of a recovered database is then compared with the recovered warehouse.
+    """
+    instant = parse_instant(at)
+    output(into, "--into", folder=True)
+    platform = open_project(root, environment)
+    from data_platform.sync.everything import recover_everything
+
+    with progress("recovering everything"):
+        found = recover_everything(platform, instant, into, copy=copy)
+    if json:
+        say_json({"ok": found.proven, **found.evidence()})
+    else:
+        _say_everything(found, into)
+    if not found.proven:
+        raise typer.Exit(BackupDamaged.exit_code)
+
+
+def _say_everything(found: Recovered, into: Path) -> None:
+    from data_platform.sync.everything import DATABASES, EVIDENCE, LANDING, RECORDS, WAREHOUSE
+
+    took = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in found.seconds.items())
+    say(f"{into} holds everything as of {found.at.isoformat()}, from the archive {found.archive} ({took}).")
+    for source, command in found.databases.items():
+        say(f"{into / DATABASES / source}: the database of {source}, stopped. Start it with: {command}")
+    landing = found.landing
+    say(
+        f"{into / LANDING}: {plural(landing.manifests, 'manifest')} and {plural(landing.parts, 'part')}, {size(landing.bytes)}"
+    )
+    say(f"{into / WAREHOUSE}: {found.origin}")
+    if found.backup:
+        say(f"{into / RECORDS}: Dagster's records of the backup {found.backup}")
+    for source, rows in found.read.items():
+        say(
+            f"{source}: {plural(rows, 'row')} had been committed by then and not landed; they were read from the recovered database"
+        )
+    if found.proven:
+        say(
+            f"Proven: {plural(len(found.agreed), 'table')} with {found.rows:,} rows are equal in database and warehouse, row"
+            f" for row in the same version. {into / EVIDENCE} has it."
+        )
+    for line in found.problems:
+        say_error(line)
+    if not found.agreed:
+        say_error("Nothing was compared: no source with a backed-up database has tables that can be counted.")
 
 
 def _described(report: RecoveryReport) -> dict[str, object]:

@@ -72,6 +72,11 @@ def block(platform: Platform, source: str) -> tuple[Source, DatabaseBackups]:
     return found, found.backups.database
 
 
+def is_continuous(platform: Platform, source: str) -> bool:
+    """Whether any second of the source's database can be had, not only the instants of its backups."""
+    return engine_of(block(platform, source)[1].engine).continuous
+
+
 def access_to(platform: Platform, source: str) -> ServerAccess:
     """The source's server, by the role that backs it up."""
     found, config = block(platform, source)

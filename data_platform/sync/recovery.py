@@ -67,15 +67,16 @@ def recover_database(
 
 @contextmanager
 def paused_database(
-    platform: Platform, source: str, at: datetime, into: Path, *, copy: str = PRIMARY
+    platform: Platform, source: str, at: datetime, into: Path, *, copy: str = PRIMARY, keep: bool = False
 ) -> Iterator[Paused]:
-    """The source's database as of ``at`` while the block runs, read only, by a URL that leads to it as the source's own role."""
+    """The source's database as of ``at`` while the block runs, read only, by a URL that leads to it as the source's own role.
+    With ``keep`` its data folder stays, to be started."""
     found, config = block(platform, source)
     platform.signer.ready()
     own = server_access(found.kind, found.connection, platform.environ, source=source, url_env=None)
     role = own.parameters.get("user", "postgres")
     repository = Repository(archive(platform, copy), source)
-    wanted = Wanted(repository, at, into.absolute(), platform.clock(), role, config.programs)
+    wanted = Wanted(repository, at, into.absolute(), platform.clock(), role, config.programs, keep=keep)
     with recovering.paused(wanted) as server:
         yield server
 

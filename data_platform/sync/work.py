@@ -127,7 +127,7 @@ def prepare(
     """
     for work in (work for work in works if work.error is None):
         with _of_its_own(work):
-            _decide(work, reading, hash_key)
+            decide(work, reading, hash_key)
     reading.start(
         [
             PlannedRead(work.plan, work.landed, scratch / work.table.id.table)
@@ -149,7 +149,8 @@ def _of_its_own(work: Work) -> Iterator[None]:
     work.seconds += time.monotonic() - began
 
 
-def _decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None:
+def decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None:
+    """What is to be read of a table and lands of it, into its ``plan`` and ``landed``. Raises what keeps it from being read."""
     table, head, prior = work.table, work.state.head, prior_of(work.state.head, work.state)
     now = reading.describe(table, prior)
     if not work.refreshed:

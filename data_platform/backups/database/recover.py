@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
-from data_platform.backups.database.commits import commits
+from data_platform.backups.database.commits import Commit, commits
 from data_platform.backups.database.kinds import engine_of
 from data_platform.backups.database.lsn import Segment
 from data_platform.backups.database.prove import Proof, check_beat, proven
@@ -120,6 +121,8 @@ class Wanted:
     user: str
     programs: Path | None = None
     backup_id: str | None = None
+    keep: bool = False
+    """Whether ``paused`` leaves the data folder, to be started later."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +137,19 @@ class Paused:
 @contextmanager
 def paused(wanted: Wanted, progress: Callable[[str], None] | None = None) -> Iterator[Paused]:
     """The database as of the instant while the block runs: read only, on the timeline that it was on, so that it is still the
-    same server to whoever compares positions. Then it is stopped, and ``into`` is emptied."""
+    same server to whoever compares positions. Then it is stopped, and ``into`` is emptied unless it is to be kept: then
+    its first start goes on from there, on a timeline of its own."""
     with _started(wanted, progress, paused=True) as (server, report, chosen, steps):
         steps.end()
+        report.start_command = server.start_command()
         try:
             yield Paused(server.url(server.asked_as, chosen.backup.database), report)
         finally:
             server.stop()
-            _empty(wanted.into)
+            if wanted.keep:
+                server.go_on()
+            else:
+                _empty(wanted.into)
 
 
 @contextmanager
@@ -207,15 +215,7 @@ def _physical(
         "recovery_target_action": "pause" if paused else "promote",
         "hot_standby": "on" if paused else "off",
     }
-    if any(one.at > at for one in known):
-        target = {
-            "recovery_target_time": at.astimezone(UTC).isoformat(sep=" "),
-            "recovery_target_inclusive": "on",
-        }
-    elif known:  # nothing was committed after it, and a time that nothing passes is never reached
-        target = {"recovery_target_xid": known[-1].transaction, "recovery_target_inclusive": "on"}
-    else:  # nothing was committed since the backup ended
-        target = {"recovery_target": "immediate"}
+    target = _target(known, at, paused=paused)
     report.target = ", ".join(
         f"{name} = {value}" for name, value in target.items() if "inclusive" not in name
     )
@@ -227,6 +227,20 @@ def _physical(
     if not paused:
         shutil.rmtree(folder)
     return expected
+
+
+def _target(known: Sequence[Commit], at: datetime, *, paused: bool) -> dict[str, str]:
+    """Where recovery stops; ``known`` are the transactions committed since the backup ended, as the WAL has them."""
+    before = list(takewhile(lambda one: one.at <= at, known))
+    # a time is passed by the next commit, so a server that pauses there holds the locks of who was about to commit
+    if len(before) < len(known) and not paused:
+        return {
+            "recovery_target_time": at.astimezone(UTC).isoformat(sep=" "),
+            "recovery_target_inclusive": "on",
+        }
+    if before:  # where nothing was committed after it, a time that nothing passes is never reached
+        return {"recovery_target_xid": before[-1].transaction, "recovery_target_inclusive": "on"}
+    return {"recovery_target": "immediate"}
 
 
 def _logical(

@@ -140,6 +140,15 @@ class RecoveredServer:
         (folder / "pg_ident.conf").touch()
         self.own()
 
+    def go_on(self) -> None:
+        """Let the next start of a server that is paused at its target go on from there."""
+        path = self.home / SERVER / "postgresql.conf"
+        path.write_text(
+            re.sub(
+                r"(?m)^recovery_target_action = .*$", "recovery_target_action = 'promote'", path.read_text()
+            )
+        )
+
     def control(self) -> dict[str, str]:
         """What pg_controldata says, by its words."""
         lines = self.programs.run("pg_controldata", "-D", str(self.data)).splitlines()

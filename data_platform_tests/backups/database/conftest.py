@@ -40,7 +40,7 @@ kind: postgres
 connection: {{url_env: SHOP_URL}}
 backups: {{database: {block}}}
 tables:
-  orders: {{key: id}}
+  orders: {{key: id, personal: {{note: keep}}}}
 """
 
 

@@ -1,0 +1,239 @@
+"""Recovers one instant of the whole company into one folder, and proves that its parts agree.
+
+```
+archive ──▶ database/<source>/   each server at the instant, paused there: same timeline, read only
+        ──▶ landing/             every batch read of the sources up to the instant
+        ──▶ warehouse.duckdb     the last backup before it, and the batches since; else all batches
+        ──▶ dagster/             Dagster's records of that backup
+             then: what the servers hold beyond the last batch is read, and every table compared
+```
+
+Nothing outside the folder is written, and nothing but the archive is read: neither the sources nor the landing store nor
+the warehouse need exist any more.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from data_platform.backups import restore as restoring
+from data_platform.backups.archive import Archive
+from data_platform.backups.config import PRIMARY
+from data_platform.backups.landing import restore_ledger
+from data_platform.backups.manifest import LedgerHead, made_at
+from data_platform.backups.mirror import place_in
+from data_platform.errors import BackupError, ConfigurationError
+from data_platform.landing.ledger import Ledger
+from data_platform.landing.manifest import Manifest
+from data_platform.private_files import make_private
+from data_platform.sources.kinds import server_access
+from data_platform.stores.kinds import in_folder
+from data_platform.sync.agreement import agreements
+from data_platform.sync.backup import archive
+from data_platform.sync.database_backup import backed_up, is_continuous
+from data_platform.sync.load import load_pending
+from data_platform.sync.platform import Platform
+from data_platform.sync.recovered import Recovered
+from data_platform.sync.recovery import paused_database, recover_database
+from data_platform.sync.run import sync_changes
+from data_platform.tables import TableId
+from data_platform.warehouses.kinds import in_file
+
+LANDING, WAREHOUSE, DATABASES = "landing", "warehouse.duckdb", "database"
+RECORDS, EVIDENCE = "dagster", "evidence.json"
+PASSABLE = 0o711
+"""Others may pass through and see nothing: the account that a server runs as where this one is root."""
+
+Step = Callable[[str], None]
+"""Called with what begins now."""
+
+
+def recover_everything(
+    platform: Platform, at: datetime, into: Path, *, copy: str = PRIMARY, step: Step | None = None
+) -> Recovered:
+    """Recover the state of ``at`` (with its zone) into the folder ``into``, from the archive ``copy`` alone.
+
+    The folder must be new or empty. Raises ConfigurationError for an instant in the future, BackupError for one that a
+    database's backups do not reach (the window is in the message), and BackupDamaged for an object that is not as it
+    was written. What was recovered and does not agree is in the result, never silent.
+    """
+    refuse(platform, at, into)
+    chosen = archive(platform, copy)
+    timed = Timed(step or (lambda _: None))
+    for folder in (into, into / DATABASES):
+        make_private(folder)
+        folder.chmod(PASSABLE)
+    for folder in (into / LANDING, into / RECORDS):
+        make_private(folder)
+    with ExitStack() as stack:
+        servers, commands, dumps = {}, {}, []
+        for source in backed_up(platform):
+            folder = into / DATABASES / source
+            with timed(f"database {source}"):
+                if not is_continuous(platform, source):
+                    report = recover_database(platform, source, at, folder, copy=copy)
+                    dumps.append(
+                        f"{source}: its backups are dumps, so its database is of {report.at.isoformat()}, and no row has the"
+                        " version that landed: it is not compared."
+                    )
+                else:
+                    servers[source] = stack.enter_context(
+                        paused_database(platform, source, at, folder, copy=copy, keep=True)
+                    )
+                    report = servers[source].report
+            commands[source] = report.start_command
+        recovered = rebased(platform, into, {name: server.url for name, server in servers.items()})
+        with timed("landing store"):
+            cut = cut_at(chosen, platform, at)
+            landing = restore_ledger(chosen, cut.heads, recovered.store, platform.environ)
+        with timed("warehouse"):
+            backup = _restore_backup(platform, chosen, cut, into)
+            _replay(recovered, cut)
+            (into / WAREHOUSE).chmod(0o600)
+        with timed("comparison"):
+            read, failed = _catch_up(recovered, list(servers), cut)
+            agreed = [one for source in servers for one in agreements(recovered, source, cut.tables)]
+    found = Recovered(
+        at=at,
+        archive=chosen.name,
+        backup=backup,
+        databases=commands,
+        landing=landing,
+        read=read,
+        agreed=tuple(agreed),
+        apart=(*cut.apart, *dumps, *failed),
+        seconds=timed.seconds,
+    )
+    (into / EVIDENCE).write_text(json.dumps(found.evidence(), indent=2, ensure_ascii=False) + "\n")
+    return found
+
+
+@dataclass(frozen=True)
+class Cut:
+    """``heads`` are how far each ledger is restored; ``tables`` those whose ledger ends at the instant. ``apart`` says why
+    another one does not."""
+
+    at: datetime
+    heads: tuple[LedgerHead, ...]
+    tables: frozenset[TableId]
+    apart: tuple[str, ...]
+
+
+def cut_at(chosen: Archive, platform: Platform, at: datetime) -> Cut:
+    """The last batch of every table that was read and had landed by ``at``, by the clocks of its source and of ours."""
+    mirrored = Ledger(place_in(chosen).reader, platform.environ)
+    heads, tables, apart = [], set(), []
+    for table in platform.catalog.table_ids():
+        newest = mirrored.head(table)
+        last = next((one for one in mirrored.newest_first(table) if _was_there(one, at)), None)
+        if newest is None or last is None:
+            continue
+        heads.append(LedgerHead(str(table), last.sequence, last.digest))
+        erased = newest.last_redaction or 0
+        if erased <= last.sequence:
+            tables.add(table)
+        else:
+            apart.append(
+                f"{table}: people were erased from it by batch {erased}, after {at.isoformat()}. Its landing store is recovered up"
+                " to that batch, so that they stay erased, and is not compared."
+            )
+    return Cut(at, tuple(heads), frozenset(tables), tuple(apart))
+
+
+def _was_there(manifest: Manifest, at: datetime) -> bool:
+    return manifest.landed_at <= at and datetime.fromisoformat(manifest.snapshot.taken_at) <= at
+
+
+def refuse(platform: Platform, at: datetime, into: Path) -> None:
+    if at.tzinfo is None or at > platform.clock():
+        raise ConfigurationError(
+            f"{at.isoformat()} is in the future or has no zone. Choose an instant in the past, such as"
+            f" {platform.clock().isoformat(timespec='seconds')}."
+        )
+    if into.exists() and any(into.iterdir()):
+        raise BackupError(f"{into} is not empty. Choose a new folder; nothing was changed.")
+
+
+def rebased(platform: Platform, into: Path, urls: Mapping[str, str]) -> Platform:
+    """``platform`` over what is in the folder ``into``: its landing store, its warehouse, and of ``urls`` the sources'
+    servers."""
+    environ = dict(platform.environ)
+    for name, url in urls.items():
+        source = platform.catalog.source(name)
+        access = server_access(source.kind, source.connection, platform.environ, source=name, url_env=None)
+        environ[access.variable] = url
+    store = in_folder(into / LANDING)
+    return replace(
+        platform,
+        environment=platform.environment.model_copy(update={"warehouse": in_file(into / WAREHOUSE)}),
+        environ=environ,
+        store=store,
+        ledger=Ledger(store, environ, platform.signer),
+        rules_with_load=False,
+    )
+
+
+def _restore_backup(platform: Platform, chosen: Archive, cut: Cut, into: Path) -> str | None:
+    """The newest backup that holds nothing later than the cut: its warehouse where that is a file, and Dagster's records.
+    None if there is none: then the ledger alone makes the warehouse."""
+    ends = {head.table: head.sequence for head in cut.heads}
+    for id_ in reversed(chosen.ids()):
+        if made_at(id_) > cut.at:
+            continue
+        manifest = chosen.manifest(id_)
+        if any(head.sequence > ends.get(head.table, 0) for head in manifest.ledger):
+            continue
+        if platform.environment.warehouse.traits.in_files:
+            target = in_file(into / WAREHOUSE)
+            restoring.restore(chosen, manifest, target, platform.catalog.root)
+        restoring.restore_files(chosen, manifest, into / RECORDS)
+        return id_
+    return None
+
+
+def _replay(recovered: Platform, cut: Cut) -> None:
+    """Load what landed since the backup; of a table that is not compared too: it is as its ledger says."""
+    with recovered.warehouse(landed=True) as warehouse:
+        for head in cut.heads:
+            table = TableId.parse(head.table)
+            load_pending(recovered, table, warehouse=warehouse)
+
+
+def _catch_up(recovered: Platform, sources: Sequence[str], cut: Cut) -> tuple[dict[str, int], list[str]]:
+    """Read what the recovered servers hold beyond the last batch: it was committed before the instant and had not landed
+    by then. Rows that were deleted since leave no trace but in a count, so every slice is counted. Returns by source the
+    rows that were read, and a line for each table that could not be.
+    """
+    read: dict[str, int] = {}
+    failed = []
+    for source in sources:
+        tables = [
+            name for name in recovered.catalog.source(source).tables if TableId(source, name) in cut.tables
+        ]
+        for report in sync_changes(recovered, source, tables, verify=True):
+            landed = (*report.steps, *((report.manifest,) if report.manifest else ()))
+            read[source] = read.get(source, 0) + sum(batch.rows for batch in landed)
+            if report.error is not None:
+                failed.append(f"{report.table} could not be read from the recovered server: {report.error}")
+    return read, failed
+
+
+class Timed:
+    """``with timed("step"):`` reports the step and keeps its seconds."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        self._step(name)
+        began = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - began
