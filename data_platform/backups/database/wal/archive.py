@@ -75,9 +75,10 @@ class WalArchive:
         make_private(folder)
         for number in coverage.history[1:]:
             (folder / f"{number:08X}.history").write_text(histories[number])
-        enough = fetch.whole(self.archive, [self.record(one) for one in reached.whole], folder, until)
-        if enough:
-            return fetch.cut(coverage, reached, enough)
+        found = fetch.needed(self.archive, reached.whole, self.record, until)
+        fetch.whole(self.archive, found, folder)
+        if found and fetch.enough(found[-1], until):
+            return fetch.cut(coverage, reached, found[-1])
         if reached.tail_of is not None and reached.tail:
             records = [self.record(reached.tail_of, piece) for piece in reached.tail]
             fetch.tail(self.archive, reached.tail_of, records, folder)

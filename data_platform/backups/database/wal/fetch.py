@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from data_platform.backups.archive import Archive
@@ -16,24 +17,48 @@ from data_platform.backups.instance import PACKED, unpack
 from data_platform.errors import BackupDamaged
 from data_platform.landing.part import sha256_of
 
+BATCH = 64
+"""So many segments are asked for at once; the store decides how many of them side by side."""
 
-def whole(
-    archive: Archive, records: Sequence[WalRecord], folder: Path, until: datetime | None
-) -> WalRecord | None:
-    """Write complete segments, in their order. Returns the one behind which nothing is needed for ``until``, if there is one."""
-    before: WalRecord | None = None
-    for record in records:
-        if before and before.segment.next == record.segment and record.previous not in ("", before.digest):
-            raise BackupDamaged(
-                f"The record of {record.segment.name} in {archive} does not continue that of {before.segment.name}: one of"
-                " the two was replaced. Restore from another copy, or to an instant before it."
-            )
-        write(archive, record, folder / record.segment.name)
-        before = record
-        beat = record.heartbeat
-        if until is not None and beat and beat.row and beat.at > until:
-            return record
-    return None
+
+def needed(
+    archive: Archive,
+    segments: Sequence[Segment],
+    read: Callable[[Segment], WalRecord],
+    until: datetime | None,
+) -> list[WalRecord]:
+    """The records of ``segments`` in their order; none behind the one that is enough for ``until``. ``BackupDamaged`` if one
+    does not continue the one before."""
+    found: list[WalRecord] = []
+    for first in range(0, len(segments), BATCH):
+        calls = [partial(read, segment) for segment in segments[first : first + BATCH]]
+        for record in archive.reader.together(calls):
+            _check_chain(archive, found[-1] if found else None, record)
+            found.append(record)
+            if enough(record, until):
+                return found
+    return found
+
+
+def enough(record: WalRecord, until: datetime | None) -> bool:
+    """Whether WAL up to the end of ``record`` holds a commit after ``until``: that of a heartbeat row."""
+    beat = record.heartbeat
+    return until is not None and beat is not None and beat.row and beat.at > until
+
+
+def whole(archive: Archive, records: Sequence[WalRecord], folder: Path) -> None:
+    """Write complete segments."""
+    for first in range(0, len(records), BATCH):
+        some = records[first : first + BATCH]
+        archive.reader.together([partial(write, archive, one, folder / one.segment.name) for one in some])
+
+
+def _check_chain(archive: Archive, before: WalRecord | None, record: WalRecord) -> None:
+    if before and before.segment.next == record.segment and record.previous not in ("", before.digest):
+        raise BackupDamaged(
+            f"The record of {record.segment.name} in {archive} does not continue that of {before.segment.name}: one of the"
+            " two was replaced. Restore from another copy, or to an instant before it."
+        )
 
 
 def tail(archive: Archive, segment: Segment, records: Sequence[WalRecord], folder: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from data_platform.backups.database.lsn import Lsn
@@ -209,6 +210,55 @@ def test_a_promoted_standby_is_followed(server_folder: Path, tmp_path: Path) -> 
             history = (folder / "00000002.history").read_bytes()
             assert history == (standby.data_dir / "pg_wal" / "00000002.history").read_bytes()
             box.assert_same_as_the_server(timeline=2)
+
+
+def test_a_standby_that_lagged_is_followed_from_where_it_was_promoted(
+    server_folder: Path, tmp_path: Path
+) -> None:
+    """WAL that only the old primary wrote is in the stores, and belongs to no future."""
+    with server(server_folder / "wal-ahead") as primary:
+        box = Box(tmp_path, primary)
+        box.once()
+        with primary.standby(server_folder / "wal-lagging") as standby:
+            with standby.connect() as connection:
+                connection.execute("alter system set primary_conninfo = ''")
+                connection.execute("select pg_reload_conf()")
+                box.until(
+                    lambda: connection.execute("select count(*) from pg_stat_wal_receiver").fetchone() == (0,)
+                )
+                box.write(3)
+                box.once()
+                primary.stop(immediate=True)
+                connection.execute("select pg_promote()")
+            box.running = standby
+            end = box.write(2)
+            box.once()
+            assert box.shipped(end, timeline=2)()
+            found = box.wal().coverage(1, box.first())
+            assert (found.timeline, found.history, found.gap) == (2, (1, 2), "")
+            assert not box.wal().interruptions()
+            box.assert_same_as_the_server(timeline=2)
+
+
+def test_a_child_that_is_killed_and_a_server_that_restarts_are_no_gap(
+    server_folder: Path, tmp_path: Path
+) -> None:
+    with server(server_folder / "wal-restarted") as running:
+        box = Box(tmp_path, running)
+        with box.receiving():
+            box.until(box.shipped(box.write(1)))
+            (child,) = [
+                one for one in psutil.Process().children(recursive=True) if one.name() == "pg_receivewal"
+            ]
+            child.kill()
+            box.until(lambda: any("pg_receivewal ended with -9" in line for line in box.said))
+            box.until(box.shipped(box.write(2)))
+            running.stop()
+            running.start()
+            box.until(box.shipped(box.write(2)))
+        assert any("the next attempt is in" in line for line in box.said)
+        assert not box.wal().interruptions()
+        box.assert_same_as_the_server()
 
 
 def test_a_role_that_may_not_write_gets_the_clock_and_the_position(box: Box) -> None:
