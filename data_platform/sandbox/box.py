@@ -24,7 +24,7 @@ from data_platform.local_postgres import reachable_home
 from data_platform.sandbox.environment import DATABASE, write_environment
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.services.process import Services
-from data_platform.sandbox.settings import BULK
+from data_platform.sandbox.settings import BULK, KEPT
 
 if TYPE_CHECKING:
     from data_platform.sandbox.services.service import Place
@@ -78,7 +78,7 @@ def up(
     today = today or datetime.now(UTC).date()
     home, notes = _home(root)
     with _alone(home):
-        server, services = PostgresServer(home, port), Services(home)
+        server, services = PostgresServer(home, port, settings=KEPT), Services(home)
         if fresh or (home / FILLING).exists():
             server.destroy()
             services.forget()

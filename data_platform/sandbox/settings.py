@@ -24,6 +24,9 @@ LAPTOP: Mapping[str, str] = {
 """For a server on a laptop with other programs. Prepared transactions and logical
 decoding are on because many real sources have them."""
 
+KEPT: Mapping[str, str] = {"summarize_wal": "on"}
+"""For a server of PostgreSQL 17 or later that is backed up: it can give what changed since the last backup."""
+
 FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """For servers whose data may be lost in a power failure: tests."""
 

@@ -15,6 +15,10 @@ import stripe
 from data_platform.errors import SandboxError
 from data_platform.sandbox import box, down, status, up
 from data_platform.sandbox.server import PostgresServer
+from data_platform.sync import open_platform
+from data_platform.sync.database_backup import back_up_database
+from data_platform.sync.recovery import recover_database
+from data_platform.sync.wal import receiver
 
 pytestmark = pytest.mark.slow
 TODAY = date(2026, 11, 20)
@@ -70,6 +74,31 @@ def test_up_down_up(root: Path) -> None:
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (299,)
     assert status(root).orders == 300
     assert client.v1.charges.list({"limit": 1}).data
+
+
+def test_its_database_can_be_backed_up_and_brought_back_to_any_second(root: Path) -> None:
+    info = up(root, orders=200, today=TODAY)
+    assert info.url is not None
+    sources = root / "catalog/sources"
+    sources.mkdir(parents=True)
+    (root / "catalog/platform.yaml").write_text(
+        "environments: {local: {landing: {kind: local, path: landing}, warehouse: {kind: duckdb, path: w.duckdb},"
+        " backups: {store: {kind: local, path: backups}, start: 2026-11-01}}}\n"
+    )
+    (sources / "shop.yaml").write_text(
+        "source: shop\nkind: postgres\nconnection: {url_env: SHOP_DATABASE_URL}\nbackups: {database: {engine: native}}\n"
+        "tables: {orders: {key: order_id}}\n"
+    )
+    platform = open_platform(root, "local", environment(root))
+    receiver(platform, "shop", lambda _: None).once()
+    ways = [back_up_database(platform, "shop").backup.way for _ in range(2)]
+    with psycopg.connect(info.url, autocommit=True) as connection:
+        row = connection.execute("select clock_timestamp(), (select count(*) from orders)").fetchone()
+        connection.execute("delete from orders where order_id = 1")
+    assert row is not None and ways == ["full", "incremental"]
+    receiver(platform, "shop", lambda _: None).once()
+    report = recover_database(platform, "shop", row[0], root / "recovered")
+    assert report.rows["shop.public.orders"] == row[1] and len(report.rows) > 5
 
 
 def test_fresh_is_another_system(root: Path) -> None:
