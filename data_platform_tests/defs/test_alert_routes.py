@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
+from dagster._core.definitions import freshness_evaluator
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._daemon.freshness import FreshnessDaemon
 
 from data_platform_tests.alerts.servers import Answer, PagerDuty, Receiver, receiver
 from data_platform_tests.alerts.test_email import Mailbox, served
@@ -91,6 +97,65 @@ def test_a_failed_run_pages_old_data_mails_and_a_failed_check_goes_to_slack(
     assert list(service.alerts.values()) == ["resolved"]
     assert [one["In-Reply-To"] for one in mail.mails[2:]] == [one["Message-ID"] for one in mail.mails[:2]]
     assert len(slack.received) == 2
+
+
+def test_the_three_thresholds_of_a_new_project(
+    project: Project,
+    slack: Receiver,
+    duty: tuple[Receiver, PagerDuty],
+    mail: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run fails, a table grows six hours old by Dagster's own judgement, and nulls pass five in a hundred."""
+    events, _ = duty
+    file = project.root / "catalog" / "sources" / "shop.yaml"
+    assert "freshness_hours: 6" in file.read_text() and "null_rate(country) <= 0.05" in file.read_text()
+    [(rows,)] = source(project, "SELECT count(*) FROM users")
+    limit = rows * 5 // 100
+
+    def with_nulls(count: int) -> None:
+        project.execute("UPDATE users SET country = 'DE' WHERE country IS NULL")
+        project.execute(
+            f"UPDATE users SET country = NULL WHERE user_id IN (SELECT user_id FROM users ORDER BY 1 LIMIT {count})"
+        )
+        project.sync("users")
+
+    with_nulls(limit)
+    made = datetime.now(UTC)
+    aged(project, "users", made + timedelta(hours=5, minutes=58), monkeypatch)
+    _, cursor = project.sensor("alerts")
+    assert not [one for one in slack.received if "null_rate" in one["text"]]
+    assert not mail.mails and not events.received
+    slack.received.clear()
+
+    with_nulls(limit + 1)
+    aged(project, "users", datetime.now(UTC) + timedelta(hours=6, seconds=1), monkeypatch)
+    _, cursor = project.sensor("alerts", cursor)
+    [said] = slack.received
+    assert said["text"].startswith("[local] Check failed: raw/shop/users: null_rate_country_lte_0_05")
+    assert [str(one["Subject"]) for one in mail.mails] == ["[local] Stale: raw/shop/users"]
+    assert not events.received
+
+    monkeypatch.setenv("SHOP_DATABASE_URL", "postgresql://reader:x@127.0.0.1:1/shop")
+    assert not project.sync("products", checks=False).success
+    project.sensor("alerts", cursor)
+    [event] = events.received
+    assert event["payload"]["summary"].startswith("[local] Run failed:")
+    assert len(mail.mails) == 1 and len(slack.received) == 1
+
+
+def source(project: Project, question: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(project.url) as connection:
+        return connection.execute(question.encode()).fetchall()
+
+
+def aged(project: Project, table: str, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Dagster's daemon finds of the asset's freshness policy at ``now``."""
+    node = project.repository.asset_graph.get(dg.AssetKey(["raw", "shop", table]))
+    with monkeypatch.context() as patch:
+        patch.setattr(freshness_evaluator, "get_current_timestamp", now.timestamp)
+        context = LoadingContextForTest(project.instance)
+        asyncio.run(FreshnessDaemon()._evaluate_asset(context, node))
 
 
 def test_a_pager_that_refuses_leaves_it_to_slack(

@@ -111,6 +111,7 @@ def test_two_columns(engine: duckdb.DuckDBPyConnection) -> None:
         ('email contains "@"', "email_contains_at"),
         ("age between 0 and 150", "age_between_0_and_150"),
         ("status in [paid, shipped]", "status_in_paid_shipped"),
+        ("null_rate(coupon_code)", "null_rate_coupon_code_lte_0_05"),
         ("null_rate(coupon_code) <= 0.05", "null_rate_coupon_code_lte_0_05"),
         ("paid_at >= created_at", "paid_at_gte_created_at"),
     ],
@@ -212,6 +213,7 @@ def test_the_long_form() -> None:
 
 
 def test_rates_have_a_threshold_and_rows_none() -> None:
+    assert parse_rule("null_rate(coupon_code)").threshold == 0.05
     rate = parse_rule("null_rate(coupon_code) <= 0.05")
     assert (rate.kind, rate.threshold, rate.columns) == ("rate", 0.05, ("coupon_code",))
     assert (parse_rule("a >= 0").kind, parse_rule("a >= 0").threshold) == ("row", None)

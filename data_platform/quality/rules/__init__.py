@@ -7,7 +7,7 @@
     age between 0 and 150           both ends included
     status in [paid, 'on hold']     also: not in
     sku matches "^[A-Z]{3}-"        a regular expression (RE2), found anywhere in the text
-    null_rate(coupon_code) <= 0.05  the share of rows where it is NULL
+    null_rate(coupon_code) <= 0.05  the share of rows where it is NULL; 0.05 if nothing is written
     unique(user_id, day)            no two rows have the same values
     user_id references users.id     each value is in a column of another table
     sum(revenue) >= 0               a figure of the whole table, or of each day or group: ``per day``

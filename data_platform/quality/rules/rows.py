@@ -20,7 +20,11 @@ from data_platform.quality.rules.values import (
 )
 
 _PATTERN_LENGTH_MAX = 1_000
-_RATE = re.compile(rf"null_rate\s*\(\s*{COLUMN}\s*\)\s*(?P<operator>\S+?)\s*(?P<share>[\d.]+\s*%?)", re.I)
+_RATE = re.compile(
+    rf"null_rate\s*\(\s*{COLUMN}\s*\)(?:\s*(?P<operator>\S+?)\s*(?P<share>[\d.]+\s*%?))?", re.I
+)
+NULL_RATE_MAX = "0.05"
+"""What a rule allows that writes no bound."""
 _REST = re.compile(rf"{COLUMN}\s*(?P<rest>.*)", re.S)
 _COMPARE = re.compile(r"(?P<operator>>=|<=|!=|<>|==|=|>|<)\s*(?P<operand>.+)", re.S)
 _BETWEEN = re.compile(rf"between\s+(?P<low>{STRING}|\S+)\s+and\s+(?P<high>{STRING}|\S+)", re.I)
@@ -85,15 +89,15 @@ def _near(rest: str) -> str:
 
 
 def _rate(text: str, found: re.Match[str]) -> Rule:
-    if found["operator"] != "<=":
+    if found["operator"] not in (None, "<="):
         raise ValueError("null_rate needs an upper bound: `null_rate(column) <= 0.05`")
     try:
-        limit = share(found["share"])
+        limit = share(found["share"] or NULL_RATE_MAX)
     except ValueError:
         limit = None
     if limit is None or not 0 <= limit <= 1:
         raise ValueError("the share after null_rate must be a number from 0 to 1: 0.05 is five in a hundred")
-    said = found["share"].strip()
+    said = (found["share"] or NULL_RATE_MAX).strip()
     operands = (Operand("number", f"{limit:.12g}" if "%" in said else said),)
     return replace(
         _rule(text, (unquote(found["column"]),), "null_rate", "<=", operands), kind="rate", threshold=limit
