@@ -129,6 +129,20 @@ class BackupsConfig(BaseModel):
         default_factory=dict,
         description="Further stores that also get every backup, by name: another disk, another provider.",
     )
+    offsite: tuple[str, ...] = Field(
+        default=(),
+        description="Names of archives (`primary`, or under `copies`) that are elsewhere, although it does not show: a bucket of the"
+        " landing store's service in another region, or a folder mounted from elsewhere.",
+    )
+    demand_copies: bool | None = Field(
+        default=None,
+        description="Whether a check fails while there are not three copies, on two media, one offsite, one immutable. Default:"
+        " only in the environment `prod`; elsewhere it says what is missing.",
+    )
+    copies_schedule: str = Field(
+        default="30 3 * * *",
+        description="When the verified copies of everything are counted: a cron line in UTC.",
+    )
     landing: bool = Field(
         default=True,
         description="Whether every backup also copies the parts that landed since the last one, so that the landing store can"

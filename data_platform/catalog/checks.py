@@ -125,7 +125,11 @@ def _check_backups(
     environment: EnvironmentSettings, backups: BackupsConfig, report: Report, base: Path
 ) -> list[tuple[str, Path, StoreConfig]]:
     """Report schedules and abilities; returns the stores, each with a name and its path within the environment."""
-    lines: dict[Path, str] = {("schedule",): backups.schedule, ("drill_schedule",): backups.drill_schedule}
+    names = ("schedule", "drill_schedule", "copies_schedule")
+    lines: dict[Path, str] = {(name,): getattr(backups, name) for name in names}
+    for name in backups.offsite:
+        if name not in backups.stores:
+            report.add((*base, "offsite"), f"there is no copy {name!r} under `copies`")
     stores: list[tuple[str, Path, StoreConfig]] = [("the backup store", ("backups", "store"), backups.store)]
     stores += [
         (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()

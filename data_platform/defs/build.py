@@ -13,6 +13,7 @@ from data_platform.defs.archive import archive_definitions
 from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
 from data_platform.defs.cold import cold_definitions
+from data_platform.defs.copies import copies_definitions
 from data_platform.defs.database_backup import database_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.freshness import with_freshness
@@ -83,6 +84,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         examined.append(PUBLISHED)
     if chosen.backups is not None and warehouse.traits.archive:
         parts.append(backup_definitions(chosen.backups, warehouse, held, running=running))
+        parts.append(copies_definitions(chosen.backups, environment, running=running))
         if chosen.backups.archive is not None:
             parts.append(archive_definitions(chosen.backups, warehouse, held, running=running))
         parts.append(cold_definitions(chosen.backups, running=running))

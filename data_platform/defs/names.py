@@ -38,6 +38,7 @@ DRILL = AssetKey(["restore_drill", "warehouse"])
 ARCHIVE = AssetKey(["backup", "archive"])
 COLD = AssetKey(["backup", "cold_copy"])
 TIERS = AssetKey(["backup", "storage_classes"])
+COPIES = AssetKey(["backup", "copies"])
 ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"

@@ -27,6 +27,7 @@ KIND_OF_ASSET: Mapping[dg.AssetKey, str] = {
     names.ARCHIVE: "backup",
     names.COLD: "backup",
     names.TIERS: "backup",
+    names.COPIES: "backup",
     names.ARCHIVE_DRILL: "drill",
 }
 """What goes wrong with these assets, a run or a check, is a kind of its own."""

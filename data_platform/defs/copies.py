@@ -1,0 +1,133 @@
+"""The count of verified copies as an asset, and the checks of it."""
+
+# No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
+import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from data_platform.backups.config import BackupsConfig
+from data_platform.backups.copies import Report
+from data_platform.defs import shown
+from data_platform.defs.backup import GROUP
+from data_platform.defs.names import BACKUP, COPIES
+from data_platform.defs.resources import PlatformResource
+from data_platform.landing.signing import DEMANDED_IN
+from data_platform.sync.copies import count_copies
+
+VERIFIED = dg.AssetCheckKey(COPIES, "verified")
+RULE = dg.AssetCheckKey(COPIES, "three_two_one")
+HEALED = dg.AssetCheckKey(COPIES, "nothing_healed")
+COLUMNS = ("class", "archive", "holds", "objects", "read again", "locked until", "problems")
+
+
+def copies_definitions(config: BackupsConfig, environment: str, *, running: bool) -> dg.Definitions:
+    """The asset `backup/copies`, a day."""
+    demanded = environment == DEMANDED_IN if config.demand_copies is None else config.demand_copies
+
+    @dg.asset(
+        key=COPIES,
+        deps=[BACKUP],
+        group_name=GROUP,
+        kinds={"verification"},
+        description="How many verified copies there are of the warehouse's backups, the landing store, its ledger and the archive,"
+        " and where: from manifests, and by reading a sample again.",
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2)),
+        check_specs=[
+            dg.AssetCheckSpec(
+                VERIFIED.name,
+                asset=COPIES,
+                description="Every copy that should be there is, and is as it was written.",
+            ),
+            dg.AssetCheckSpec(
+                RULE.name,
+                asset=COPIES,
+                description="Three copies, on two media, one offsite, one immutable."
+                + (
+                    ""
+                    if demanded
+                    else " Not demanded of this environment: the check only says what is missing."
+                ),
+            ),
+            dg.AssetCheckSpec(
+                HEALED.name,
+                asset=COPIES,
+                description="The landing store has lost nothing in the last seven days that `verify --heal` had to put back.",
+            ),
+        ],
+    )
+    def copies(platform: PlatformResource) -> Iterator[Any]:
+        report = count_copies(platform.open(), secrets.randbelow(10**6))
+        yield dg.MaterializeResult(metadata=_metadata(report))
+        yield _result(
+            VERIFIED, report.problems, "Every copy is there, and every object read was as it was written."
+        )
+        unmet = report.unmet
+        yield _result(
+            RULE,
+            unmet,
+            "Three copies, two media, one offsite, one immutable.",
+            passed=not (demanded and unmet),
+        )
+        yield _result(HEALED, list(report.healed), "Nothing had to be put back.", warn=True)
+
+    @dg.schedule(
+        name="copies_daily",
+        target=dg.AssetSelection.assets(COPIES),
+        cron_schedule=config.copies_schedule,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
+        description="Counts the verified copies of everything.",
+    )
+    def daily() -> dg.RunRequest:
+        return dg.RunRequest()
+
+    return dg.Definitions(assets=[copies], schedules=[daily])
+
+
+def _metadata(report: Report) -> dict[str, Any]:
+    rows = [
+        (
+            one.name,
+            copy.place,
+            copy.holds,
+            copy.objects,
+            copy.read,
+            f"{copy.locked_until:%Y-%m-%d}" if copy.locked_until else "",
+            len(copy.problems),
+        )
+        for one in report.classes
+        for copy in one.copies
+    ]
+    copies = [copy for one in report.classes for copy in one.copies]
+    return {
+        "copies": shown.table(COLUMNS, rows),
+        "verified_copies": dg.MetadataValue.json(
+            {one.name: [copy.place for copy in one.copies if copy.good] for one in report.classes}
+        ),
+        "read_again": sum(copy.read for copy in copies),
+        "bytes_read": sum(copy.bytes for copy in copies),
+        "errors": len(report.problems),
+        "seed": report.seed,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _result(
+    check: dg.AssetCheckKey,
+    lines: list[str],
+    otherwise: str,
+    *,
+    passed: bool | None = None,
+    warn: bool = False,
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=check.asset_key,
+        check_name=check.name,
+        passed=not lines if passed is None else passed,
+        severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
+        description=shown.description("; ".join(lines) if lines else otherwise),
+        metadata={"count": len(lines)},
+    )

@@ -1,0 +1,48 @@
+"""The count of copies in the graph: what it says, and which check fails for what."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from data_platform.defs.names import BACKUP, COPIES
+from data_platform_tests.defs.conftest import Project
+from data_platform_tests.defs.test_backup import TODAY, materialize, metadata
+from data_platform_tests.defs.test_runs import failures
+
+pytestmark = pytest.mark.slow
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {one.check_name: one for one in result.get_asset_check_evaluations()}
+
+
+def test_copies_are_counted_and_what_is_wrong_fails_its_check(project: Project) -> None:
+    assert project.sync("orders", "users", checks=False).success
+    result = project.run("backup", partition_key=TODAY)
+    assert result.success, failures(result)
+    assert metadata(project, BACKUP)["landing_parts"] >= 2
+    result = materialize(project, COPIES)
+    assert result.success
+    found = checks(result)
+    assert {name: one.passed for name, one in found.items()} == {
+        "verified": True,
+        "three_two_one": True,  # only said where it is not demanded
+        "nothing_healed": True,
+    }
+    assert "no copy is offsite" in (found["three_two_one"].description or "")
+    said = metadata(project, COPIES)
+    assert said["verified_copies"]["landing"] == ["primary"] and said["errors"] == 0
+    assert said["read_again"] > 0 and said["bytes_read"] > 0 and 0 <= said["seed"] < 10**6
+
+    part = next((project.root / ".data/backups/warehouse").rglob("raw_shop.orders/part-00000.parquet"))
+    part.unlink()
+    file = project.root / "catalog" / "platform.yaml"
+    text = file.read_text()
+    file.write_text(
+        text.replace("      start: 2026-11-01\n", "      start: 2026-11-01\n      demand_copies: true\n", 1)
+    )
+    result = materialize(project, COPIES)
+    found = checks(result)
+    assert not found["verified"].passed and part.name in (found["verified"].description or "")
+    assert "warehouse in primary: " in (found["verified"].description or "")
