@@ -19,6 +19,7 @@
     │   ├── StoreUnreachable        (retryable) no answer, or only errors, through every attempt
     │   ├── ObjectDamaged           (retryable) other bytes arrived than were sent
     │   ├── ObjectLocked            nobody can delete or overwrite it yet
+    │   ├── ObjectSealed            encrypted for another key
     │   ├── BatchConflict           (retryable) another writer committed this sequence first
     │   ├── LedgerBroken            a manifest is missing, altered or out of order
     │   ├── PartDamaged             a part file is missing, short or altered
@@ -135,6 +136,10 @@ class StoreUnreachable(LandingError):
 
 class ObjectDamaged(LandingError):
     retryable = True
+
+
+class ObjectSealed(LandingError):
+    pass
 
 
 class ObjectLocked(LandingError):

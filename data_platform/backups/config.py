@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from data_platform.stores.encrypted import EncryptionConfig
 from data_platform.stores.kinds import StoreConfig
 
 PRIMARY = "primary"
@@ -128,6 +129,11 @@ class BackupsConfig(BaseModel):
     ] = Field(
         default_factory=dict,
         description="Further stores that also get every backup, by name: another disk, another provider.",
+    )
+    encryption: EncryptionConfig | None = Field(
+        default=None,
+        description="Encrypts everything in the backup store and its copies with age, before it leaves this machine. Default: nothing"
+        " is encrypted.",
     )
     offsite: tuple[str, ...] = Field(
         default=(),

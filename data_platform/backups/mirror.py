@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -20,7 +21,7 @@ from typing import TypeVar
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.manifest import LedgerHead
-from data_platform.errors import BackupDamaged, ObjectLocked, PartDamaged, PartExpired
+from data_platform.errors import BackupDamaged, DataPlatformError, ObjectLocked, PartDamaged, PartExpired
 from data_platform.landing import hint, replaced
 from data_platform.landing.grammar import is_number
 from data_platform.landing.keys import hint_key, manifest_key, part_sequence
@@ -201,8 +202,13 @@ def copy_part(from_: Ledger, place: Place, manifest: Manifest, part: Part, *, ag
         return Copied(manifest.sequence)
     except PartDamaged as error:
         return Copied(manifest.sequence, problem=str(error))
-    if damage := damage_of(place.reader, manifest, part):
-        raise BackupDamaged(damage)
+    try:
+        if damage := damage_of(place.reader, manifest, part):
+            raise BackupDamaged(damage)
+    except DataPlatformError:
+        with suppress(DataPlatformError):  # else the next backup would take it for a copy
+            place.store.delete(part.key)
+        raise
     return Copied(manifest.sequence, part.bytes)
 
 

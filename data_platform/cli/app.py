@@ -48,7 +48,7 @@ GROUPS: dict[str, str] = {
     "backup": "Verified second copies of the warehouse",
     "contract": "Data contracts (ODCS v3): written and read",
     "quarantine": "Records that came and could not be taken",
-    "recover": "Bring a database back to any second, and prove it",
+    "recover": "Bring a database back to any second, and try what that needs",
     "restore": "Restore a backup and prove it equal",
     "wal": "The write-ahead log of the sources' databases",
     "sandbox": "A simulated shop: a local PostgreSQL server and the services around it",

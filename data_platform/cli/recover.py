@@ -1,4 +1,4 @@
-"""``recover``: brings a source's database, or everything, back to any second."""
+"""``recover``: brings a source's database, or everything, back to any second, and tries what that needs."""
 
 from __future__ import annotations
 
@@ -40,6 +40,29 @@ CopyOption = Annotated[
         "--copy", metavar="NAME", help="Recover from this copy: primary, or a name under `copies:`."
     ),
 ]
+
+
+@app.callback(invoke_without_command=True)
+def _group(
+    context: typer.Context,
+    checklist: Annotated[
+        bool,
+        typer.Option(
+            "--checklist", help="Print every secret that a restore needs, and try each. No value is printed."
+        ),
+    ] = False,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Bring a database back to any second, and prove it; or try every secret that a restore needs."""
+    if context.invoked_subcommand is not None:
+        return
+    if not checklist:
+        raise typer.BadParameter("Name what to recover, or give --checklist.")
+    from data_platform.cli.recover_checklist import tell
+
+    tell(json=json, environment=environment, root=root)
 
 
 @app.command("database")

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from data_platform.backups import probes
 from data_platform.backups import restore as restoring
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import COLD, PRIMARY, BackupsConfig
@@ -21,7 +22,9 @@ from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
+from data_platform.stores.encrypted import opener
 from data_platform.sync.platform import Platform
+from data_platform.sync.secrets import secrets_of
 from data_platform.warehouses.archive import ArchivableConfig, archivable
 from data_platform.warehouses.kinds import FILE_SUFFIX, in_file
 
@@ -71,9 +74,19 @@ def archives(platform: Platform, shelf: Shelf = WAREHOUSE) -> list[Archive]:
 
 def everywhere(platform: Platform, shelf: Shelf) -> list[Archive]:
     """``archives``, and for the archive the store of its cold copy: wherever a backup of ``shelf`` may be."""
+    config = settings(platform)
     return [
-        Archive(name, partial(kind.open, platform.catalog.root, platform.environ), platform.signer, shelf)
-        for name, kind in settings(platform).stores.items()
+        Archive(
+            name,
+            opener(
+                partial(kind.open, platform.catalog.root, platform.environ),
+                config.encryption,
+                platform.environ,
+            ),
+            platform.signer,
+            shelf,
+        )
+        for name, kind in config.stores.items()
         if name != COLD or shelf is ARCHIVE
     ]
 
@@ -123,6 +136,9 @@ def make_backup(
             environment=platform.environment.name,
             created_at=now,
         )
+    for one in everywhere:
+        if one.name in report.stored:
+            probes.remember(one, secrets_of(platform))
     return replace(report, failed={**failed, **report.failed}, mirrored=mirrored)
 
 

@@ -24,6 +24,7 @@ from data_platform.landing.keys import manifest_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.stored_parts import damage_of
 from data_platform.stores import StoreConfig
+from data_platform.stores.encrypted import EncryptedStore
 from data_platform.sync.backup import archives, settings
 from data_platform.sync.healing import healings
 from data_platform.sync.platform import Platform
@@ -80,6 +81,10 @@ class Shelved:
         for object_ in sample:
             try:
                 one.check(object_, drawn.owner_of(object_.key))
+                if isinstance(one.reader, EncryptedStore) and not one.reader.is_encrypted(object_.key):
+                    problems.append(
+                        f"{object_.key} is not encrypted: it was put before encryption was switched on"
+                    )
             except DataPlatformError as error:
                 problems.append(str(error))
         return Copy(
