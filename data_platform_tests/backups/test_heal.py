@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -171,6 +172,29 @@ def test_a_forged_archive_is_not_believed(ledger: Ledger, archives: list[Archive
     found = look(ledger)
     assert heal(ledger, [forged], TABLE, found.damaged).objects == ()
     healed(ledger, [forged, *archives])
+    assert ledger.read(TABLE, 6) == head
+
+
+@pytest.mark.parametrize("lost", [(3,), (5, 6)], ids=["between", "newest"])
+def test_a_fork_of_the_same_ledger_is_not_believed(
+    ledger: Ledger, archives: list[Archive], tmp_path: Path, lost: tuple[int, ...]
+) -> None:
+    """It has the same first batches, so what follows links to them, and is signed with the same key."""
+    fork = Ledger(LocalStore(tmp_path / "fork"), ENVIRON, ledger.signer)
+    shutil.copytree(tmp_path / "landing", tmp_path / "fork")
+    for sequence in range(min(lost), 7):
+        fork.store.delete(manifest_key(TABLE, sequence))
+    fork.store.delete(f"{TABLE}/tail.json")
+    for _ in range(min(lost), 9):
+        land(fork, 1)
+    forked = Archive("forked", lambda: LocalStore(tmp_path / "forked"), ledger.signer)
+    mirror(fork, forked, [TABLE])
+    head = ledger.read(TABLE, 6)
+    for sequence in lost:
+        ledger.store.delete(manifest_key(TABLE, sequence))
+    found = look(ledger)
+    assert heal(ledger, [forked], TABLE, found.damaged).objects == ()
+    healed(ledger, [forked, *archives])
     assert ledger.read(TABLE, 6) == head
 
 

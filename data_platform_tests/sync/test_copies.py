@@ -154,6 +154,15 @@ def test_damage_of_each_kind_is_found_and_named_and_the_other_copy_still_counts(
     assert any(file.stem in line or "shop/orders" in line for line in found)
 
 
+def test_a_lost_object_of_the_newest_backup_is_found_at_once(platform: Platform, tmp_path: Path) -> None:
+    """However many objects it has, and whichever the sample is."""
+    Box(tmp_path).execute(*(f"create table raw_shop.t{n} as select {n} as id" for n in range(60)))
+    backup.make_backup(platform)
+    object_of(tmp_path / "second", "object of a backup").unlink()
+    for seed in range(4):
+        assert any("is missing" in line for line in count_copies(platform, seed).problems)
+
+
 def test_an_archive_that_is_behind_its_own_backup_is_named(platform: Platform, tmp_path: Path) -> None:
     report = backup.make_backup(platform)
     for manifest in sorted((tmp_path / "second/ledger/shop/orders/manifests").rglob("*.json"))[:3]:
