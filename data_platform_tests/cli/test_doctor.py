@@ -108,6 +108,7 @@ class Forgetful:
     """A store without conditional writes, whose clock is an hour ahead."""
 
     url: str = "test://forgetful"
+    locks: None = None
     kept: dict[str, bytes] = field(default_factory=dict)
 
     def put_new(self, key: str, data: bytes) -> bool:

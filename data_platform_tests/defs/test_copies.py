@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from data_platform.defs.copies import copies_definitions
 from data_platform.defs.names import BACKUP, COPIES
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_backup import TODAY, metadata
@@ -43,12 +44,17 @@ def test_copies_are_counted_and_what_is_wrong_fails_its_check(project: Project) 
 
     part = next((project.root / ".data/backups/warehouse").rglob("raw_shop.orders/part-00000.parquet"))
     part.unlink()
-    file = project.root / "catalog" / "platform.yaml"
-    text = file.read_text()
-    file.write_text(
-        text.replace("      start: 2026-11-01\n", "      start: 2026-11-01\n      demand_copies: true\n", 1)
+    config = project.platform().environment.backups
+    assert config is not None
+    demanding = copies_definitions(
+        config.model_copy(update={"demand_copies": True}), "local", running=False
+    ).assets
+    result = dg.materialize(
+        list(demanding or ()),  # type: ignore[arg-type]
+        instance=project.instance,
+        resources={"platform": dict(project.definitions.resources or {})["platform"]},
+        raise_on_error=False,
     )
-    result = count(project)
     found = checks(result)
     assert not found["verified"].passed and part.name in (found["verified"].description or "")
     assert "warehouse in primary: " in (found["verified"].description or "")
