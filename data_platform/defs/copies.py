@@ -32,7 +32,8 @@ def copies_definitions(config: BackupsConfig, environment: str, *, running: bool
         deps=[BACKUP],
         group_name=GROUP,
         kinds={"verification"},
-        description="How many verified copies there are of the warehouse's backups, the landing store, its ledger and the archive,"
+        description="How many verified copies there are of the warehouse's backups, the landing store, its ledger, the archive, databases and"
+        " their WAL,"
         " and where: from manifests, and by reading a sample again.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2)),
         check_specs=[

@@ -26,12 +26,11 @@ from data_platform.landing.stored_parts import damage_of
 from data_platform.stores import StoreConfig
 from data_platform.stores.encrypted import EncryptedStore
 from data_platform.sync.backup import archives, settings
+from data_platform.sync.copied_databases import SAMPLE, Databases, Wal
 from data_platform.sync.healing import healings
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 
-SAMPLE = 12
-"""Objects that are read again, of each class in each archive."""
 HEALED_WITHIN = timedelta(days=7)
 
 
@@ -173,6 +172,8 @@ CLASSES: tuple[Copied, ...] = (
     Landed("ledger", parts=False),
     Landed("landing", parts=True),
     Shelved(ARCHIVE),
+    Databases(),
+    Wal(),
 )
 """A line a class."""
 
