@@ -136,9 +136,12 @@ def make_backup(
             environment=platform.environment.name,
             created_at=now,
         )
-    for one in everywhere:
-        if one.name in report.stored:
-            probes.remember(one, secrets_of(platform))
+    for one in archives_:
+        try:
+            if one.name in report.stored:
+                probes.remember(one, secrets_of(platform))
+        except DataPlatformError as error:  # the backup is there all the same
+            failed[one.name] = error
     return replace(report, failed={**failed, **report.failed}, mirrored=mirrored)
 
 

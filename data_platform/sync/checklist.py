@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from data_platform.backups import probes
 from data_platform.backups.archive import Archive
-from data_platform.backups.config import PRIMARY
 from data_platform.errors import DataPlatformError
 from data_platform.landing.redaction import KEY_VARIABLE, redaction_key
 from data_platform.stores import Store
@@ -40,7 +39,7 @@ def checklist(platform: Platform) -> list[Secret]:
     """Look at everything, and go on after what fails. ConfigurationError without backups."""
     everywhere = archives(platform)
     return [
-        *_stores(platform, everywhere),
+        *_stores(platform),
         _identities(platform, everywhere),
         _signing(platform, everywhere),
         _kept(platform, everywhere, HASH, platform.catalog.privacy.hash_key_env, platform.hash_key),
@@ -50,21 +49,12 @@ def checklist(platform: Platform) -> list[Secret]:
     ]
 
 
-def _stores(platform: Platform, everywhere: list[Archive]) -> Iterator[Secret]:
-    config = settings(platform)
-    kinds: dict[str, Any] = {PRIMARY: config.store, **config.copies}
+def _stores(platform: Platform) -> Iterator[Secret]:
     opened: list[tuple[str, Any, Callable[[], Store]]] = [
         ("landing store", platform.environment.landing, lambda: platform.store)
     ]
-    for one in everywhere:
-        kind = kinds[one.name]
-        opened.append(
-            (
-                f"archive {one.name}",
-                kind,
-                partial(kind.open, platform.catalog.root, platform.environ),
-            )
-        )
+    for name, kind in settings(platform).stores.items():
+        opened.append((f"archive {name}", kind, partial(kind.open, platform.catalog.root, platform.environ)))
     for name, kind, open_ in opened:
         variables = _variables(platform, kind)
 
