@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,10 +24,11 @@ from data_platform.cli.app import run
 from data_platform.errors import BackupDamaged, BackupError
 from data_platform.sync import Platform
 from data_platform.sync.backup import archives
-from data_platform.sync.database_backup import back_up_database
+from data_platform.sync.database_backup import back_up_database, prune_database
 from data_platform.sync.recovery import drill_database, paused_database, recover_database, windows
 from data_platform.sync.wal import receiver
 from data_platform_tests.backups.database.conftest import Company
+from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
 
 pytestmark = pytest.mark.slow
 BLOCK = "{engine: native}"
@@ -144,6 +147,66 @@ def test_an_instant_outside_of_the_window_is_refused_with_the_window(
         shop.recover(shift(window.first, window.last))
     assert words == "has no time zone" or window.text in str(raised.value)
     assert not (shop.folder / "recovered").exists()
+
+
+@pytest.mark.parametrize("where", ["s3_server", "gcs_server"])
+def test_a_copy_in_a_bucket_brings_it_back_alone(
+    company: Company,
+    server_folder: Path,
+    where: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    """The primary store is lost whole: SeaweedFS, and an emulator of Google's."""
+    bucket: ObjectServer = request.getfixturevalue(where)
+    folder = server_folder / f"recovered-{company.database}"
+    folder.mkdir(mode=0o711)
+    shop = Shop(
+        company,
+        folder,
+        f"{{offsite: {json.dumps(bucket.config(new_prefix(), cache=str(company.root / 'cache')))}}}",
+    )
+    shop.platform.environ.update(ENVIRON)  # type: ignore[attr-defined]
+    shop.ship()
+    for n in range(2):
+        back_up_database(shop.platform, "shop")
+        company.execute(f"delete from orders where id <= {(n + 1) * 1000}")
+    shop.ship()
+    at = shop.now()
+    company.execute("truncate orders")
+    shop.ship()
+    shutil.rmtree(company.root / "backups")
+    found = shop.recover(at, copy="offsite")
+    assert found.rows[shop.orders] == 18_000 and found.chain == 2 and found.archive == "offsite"
+
+
+def test_two_backups_at_once_are_two_good_ones(shop: Shop) -> None:
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    with ThreadPoolExecutor(2) as pool:
+        made = [
+            one.result().backup
+            for one in [pool.submit(back_up_database, shop.platform, "shop") for _ in range(2)]
+        ]
+    there = primary(shop.platform)
+    assert len(there.ids()) == 3 and all(there.is_good(one.id) for one in made)
+    shop.company.execute("delete from orders where id > 50")
+    shop.ship()
+    assert shop.recover(windows(shop.platform, "shop")[-1].last).rows[shop.orders] == 50
+
+
+def test_what_is_removed_while_it_is_recovered_is_not_what_is_needed(shop: Shop) -> None:
+    """Retention runs between the choice of a backup and its end: all that a kept second needs stays."""
+    shop.platform = shop.company.platform("{engine: native, keep_days: 0.00001}")
+    shop.ship()
+    for _ in range(2):
+        back_up_database(shop.platform, "shop", full=True)
+    shop.company.execute("delete from orders where id > 70")
+    shop.ship()
+    at = windows(shop.platform, "shop")[-1].last
+    removed: list[dict[str, list[str]]] = []
+    found = shop.recover(at, progress=lambda _: removed.append(prune_database(shop.platform, "shop")))
+    assert found.rows[shop.orders] == 70
+    assert len(removed[0]["primary"]) >= 1 and not any(removed[1:])
 
 
 def test_a_folder_that_is_not_empty_is_refused(shop: Shop) -> None:
