@@ -72,17 +72,36 @@ def test_a_second_receiver_is_refused(box: Box) -> None:
 
 def test_a_receiver_whose_machine_is_lost_loses_nothing(box: Box) -> None:
     """Its folder is new each time: the server keeps what no store has."""
-    box.once()
-    box.openers["primary"] = lambda: Dead(box.root / "primary")  # receives, ships nothing
-    end = box.write(4)
-    with pytest.raises(BackupError, match="can be read"):
-        box.once()
-    box.openers.clear()
+    away = threading.Event()
+    box.openers["primary"] = lambda: Away(box.root / "primary", away)
+    with box.receiving():
+        box.until(box.shipped(box.write(1)))
+        away.set()
+        shipped = box.wal().newest()
+        end = box.write(4)
+        box.until(lambda: len(list((box.root / "spool").rglob("0*"))) > 3)
+        box.until(lambda: any("not shipped to primary" in line for line in box.said))
+    slot = box.slot()
+    assert shipped is not None and slot is not None and slot[0] is not None
+    assert Lsn.parse(slot[0]) <= shipped.end < end
     shutil.rmtree(box.root / "spool")
+    box.openers.clear()
     (sent,) = box.once()
     assert sent.end is not None and sent.end[1] >= end
     box.assert_same_as_the_server()
     assert not box.wal().interruptions()
+
+
+def test_a_heartbeat_that_somebody_locks_does_not_hold_up_the_wal(box: Box) -> None:
+    box.once()
+    with box.running.connect(autocommit=False) as holder:
+        holder.execute("lock table _data_platform.heartbeat in access exclusive mode")
+        end = box.write(1)
+        (sent,) = box.once()
+        assert sent.end is not None and sent.end[1] >= end
+        assert sent.heartbeat is not None and not sent.heartbeat.row
+    (sent,) = box.once()
+    assert sent.heartbeat is not None and sent.heartbeat.row and not box.said
 
 
 def test_a_store_that_is_dead_starves_no_other_and_gets_all_of_it_later(box: Box) -> None:
