@@ -19,6 +19,8 @@ _COMMIT = re.compile(
 )
 _END = re.compile(r"(?:error in WAL record at|could not find a valid record after) ([0-9A-F]+/[0-9A-F]+)")
 """WAL of a running server ends in the middle of a record."""
+_ALLOWED = re.compile(_END.pattern + "|could not find file")
+"""A record may go on in a segment that is only there on the next timeline."""
 _SWITCH = re.compile(r"^\s*(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)", re.MULTILINE)
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 
@@ -41,7 +43,7 @@ def commits(programs: Programs, folder: Path, start: Lsn, coverage: Coverage) ->
     for timeline, begin, end in _stretches(folder, start, coverage):
         said = programs.run(
             "pg_waldump", "--path", str(folder), "--timeline", str(timeline), "--start", str(begin), "--end", str(end),
-            "--rmgr=Transaction", allowed=_END,
+            "--rmgr=Transaction", allowed=_ALLOWED,
         )  # fmt: skip
         if (broken := _END.search(said)) and coverage.heartbeat is not None and timeline == coverage.timeline:
             at = Lsn.parse(broken[1])
@@ -67,8 +69,11 @@ def _stretches(folder: Path, start: Lsn, coverage: Coverage) -> Iterator[tuple[i
     history = folder / f"{coverage.timeline:08X}.history"
     if history.exists():
         ends = {int(one[1]): Lsn.parse(one[2]) for one in _SWITCH.finditer(history.read_text())}
+    done = start
     for timeline in sorted({one.timeline for one in segments}):
-        first = min(one.start for one in segments if one.timeline == timeline)
-        begin, end = max(first, start), min(ends.get(timeline, coverage.end), coverage.end)
+        own = [one for one in segments if one.timeline == timeline]
+        begin = max(min(own).start, done)
+        end = min(ends.get(timeline, coverage.end), max(own).end, coverage.end)
         if begin < end:
             yield timeline, begin, end
+            done = end

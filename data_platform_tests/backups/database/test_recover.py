@@ -179,6 +179,36 @@ def test_a_copy_in_a_bucket_brings_it_back_alone(
     assert found.rows[shop.orders] == 18_000 and found.chain == 2 and found.archive == "offsite"
 
 
+def test_a_failover_is_crossed_and_the_next_backup_is_a_full_one(shop: Shop, server_folder: Path) -> None:
+    """The standby that was promoted goes on with another timeline; what the old one wrote after that does not count."""
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.company.execute("delete from orders where id > 500")
+    shop.ship()
+    standby = shop.company.server.standby(server_folder / f"standby-{shop.company.database}")
+    try:
+        promoted = Company(shop.company.root, standby, shop.company.database)
+        shop.ship()
+        shipped = shop.company.row("select pg_current_wal_lsn()")[0]
+        with standby.connect() as connection:
+            while connection.execute("select pg_last_wal_replay_lsn() < %s", [shipped]).fetchone() == (True,):
+                time.sleep(0.05)
+            assert connection.execute("select pg_promote()").fetchone() == (True,)
+        shop.company.execute("delete from orders")  # on the old one, after the failover
+        shop = Shop(promoted, shop.folder)
+        promoted.execute("delete from orders where id > 300")
+        shop.ship()
+        at = shop.now()
+        promoted.execute("truncate orders")
+        shop.ship()
+        found = shop.recover(at)
+        assert found.rows[shop.orders] == 300
+        again = back_up_database(shop.platform, "shop").backup
+        assert again.way == "full" and again.timeline == 2 and "timeline is another one" in again.notes[0]
+    finally:
+        standby.stop(immediate=True)
+
+
 def test_two_backups_at_once_are_two_good_ones(shop: Shop) -> None:
     shop.ship()
     back_up_database(shop.platform, "shop")
