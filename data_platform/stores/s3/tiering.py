@@ -82,9 +82,7 @@ class S3Tiering:
                     "ChecksumAlgorithm": "SHA256",
                 },
             )
-            if (
-                "ObjectLockMode" in before
-            ):  # the copy is an object of its own; the one before stays locked meanwhile
+            if "ObjectLockMode" in before:  # the copy is an object of its own
                 store._client.put_object_retention(
                     Bucket=store.config.bucket,
                     Key=name,
