@@ -16,13 +16,14 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from data_platform.defs import shown
+from data_platform.defs.day_checks import DayChecks
 from data_platform.defs.failing_rows import ToKeep
 from data_platform.defs.last_records import newest_of_run
 from data_platform.defs.names import NOT_EVALUATED
 from data_platform.errors import DataPlatformError
 from data_platform.quality.checking import CheckKind, Subject
 from data_platform.quality.checking import CheckResult as KindResult
-from data_platform.quality.evaluate import RuledRelation, RuleResult, evaluate_relation
+from data_platform.quality.evaluate import RuledRelation, RuleResult, evaluate_relation, not_evaluated
 from data_platform.quality.evaluated import sentence
 from data_platform.quality.failures import Findings, query_for, stale
 from data_platform.quality.kinds import wanted
@@ -31,6 +32,7 @@ from data_platform.warehouses import Warehouse
 
 ERROR = dg.AssetCheckSeverity.ERROR
 WARN = dg.AssetCheckSeverity.WARN
+DAYS_SHOWN = 50
 GOOD_UNTIL = "good_until"
 """In the metadata of a passing result: when it ends if nothing is loaded until then."""
 
@@ -104,13 +106,13 @@ def results_of(
     warehouse: Warehouse,
     now: datetime,
     to_keep: list[ToKeep],
+    days: DayChecks | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
     """A result for each of the ``selected`` rules and other checks of a relation, which is an asset ``key``. One that cannot be evaluated
-    fails. Into ``to_keep`` goes what is to be remembered."""
+    fails. Into ``to_keep`` goes what is to be remembered; ``days`` takes what the rules found on each day."""
     names = [rule.name for rule in ruled.rules if rule.name in selected]
     if names:
-        found = partial(_rule_results, key, ruled, names, warehouse, to_keep)
-        yield from guarded(key, names, found)
+        yield from _rule_results(key, ruled, names, warehouse, to_keep, days)
     for kind, settings in wanted(checks):
         if kind.name in selected:
             evaluated = partial(kind.evaluate, warehouse, subject, settings, now)
@@ -123,10 +125,18 @@ def _rule_results(
     names: Collection[str],
     warehouse: Warehouse,
     to_keep: list[ToKeep],
+    days: DayChecks | None,
 ) -> list[dg.AssetCheckResult]:
-    results = evaluate_relation(warehouse, ruled, only=names)
-    if stale(warehouse, ruled, results):
-        to_keep.append(Findings(ruled, results))
+    try:
+        results = evaluate_relation(warehouse, ruled, only=names)
+        if stale(warehouse, ruled, results):
+            to_keep.append(Findings(ruled, results))
+    except DataPlatformError as error:
+        if days is not None:
+            days.keep([not_evaluated(rule, str(error)) for rule in ruled.rules if rule.name in names])
+        return [lost(key, name, str(error)) for name in names]
+    if days is not None:
+        days.keep(results)
     return [rule_result(key, ruled.label, result) for result in results]
 
 
@@ -157,10 +167,18 @@ def rule_metadata(relation: str, result: RuleResult) -> dict[str, Any]:
         metadata["owner"] = result.rule.owner
     if result.unknown:
         metadata["rows_landed_before_the_rule"] = result.unknown
+    if result.days:
+        metadata |= days_facts(result.days)
     if result.sample:
         metadata["sample"] = shown.records(result.sample)
         metadata["failing_rows"] = f'data-platform query "{query_for(relation, result.rule.name)}"'
     return metadata
+
+
+def days_facts(days: Mapping[str, int]) -> dict[str, Any]:
+    """How much fails on each day, the newest first."""
+    latest = sorted(days.items(), reverse=True)[:DAYS_SHOWN]
+    return {"days_failing": len(days), "failing_by_day": shown.table(("day", "failing"), [*latest])}
 
 
 def _evaluated(

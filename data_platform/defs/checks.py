@@ -1,7 +1,7 @@
 """Rules, completeness, what waits in quarantine and the other kinds of checks as asset checks.
 
 Makes the specs and translates the findings of ``quality`` into check results.
-A check covers the whole table, so it has no partition.
+The result of a check covers the whole table; for a rule that is said of each day, ``day_checks.py`` writes the status of days beside it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from data_platform.defs.check_results import (
     rule_result,
     rule_specs,
 )
+from data_platform.defs.day_checks import DayChecks, with_days
 from data_platform.defs.failing_rows import ToKeep
 from data_platform.defs.names import COMPLETE, QUARANTINE, raw_key
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.checking import Subject
 from data_platform.quality.completeness import CompletenessReport
-from data_platform.quality.evaluate import raw_relation
+from data_platform.quality.evaluate import not_evaluated, raw_relation
 from data_platform.quality.evaluated import Evaluated, arrived
 from data_platform.quality.kinds import wanted
 from data_platform.warehouses import Warehouse
@@ -41,9 +42,10 @@ _OF_THE_LEDGER = (COMPLETE, QUARANTINE)
 """Checks that the warehouse alone does not answer."""
 
 
-def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+def check_specs(table: Table, days: dg.PartitionsDefinition[str] | None = None) -> list[dg.AssetCheckSpec]:
+    """``days`` are the partitions of the table's asset."""
     key = raw_key(table.id)
-    specs = rule_specs(key, table.rules)
+    specs = with_days(rule_specs(key, table.rules), table.rules, days)
     if table.proved:
         specs.append(
             dg.AssetCheckSpec(
@@ -85,18 +87,25 @@ def check_results(
     loaded: bool,
     to_keep: list[ToKeep],
     newest: Callable[[], Manifest | None] = lambda: None,
+    days: DayChecks | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
     """A result for every selected check of ``table`` that the warehouse answers. ``loaded`` says whether it
     holds the table. A check that cannot be evaluated fails. Into ``to_keep`` goes what the rules found, if ``quality.failures``
-    holds something else. ``newest`` asks the ledger for the table's newest batch."""
+    holds something else. ``newest`` asks the ledger for the table's newest batch. ``days`` takes what they found on each day
+    of a table with partitions."""
     selected = [name for name in selected if name not in _OF_THE_LEDGER]
     key = raw_key(table.id)
     if not loaded:
+        if days is not None:
+            rules = (rule for rule in table.rules if rule.name in selected)
+            days.keep([not_evaluated(rule, _not_synced(table)) for rule in rules])
         for name in selected:
             yield lost(key, name, _not_synced(table), WARN)
         return
     subject = Subject.raw(table.id, lambda: arrived(newest()))
-    yield from results_of(key, raw_relation(table), table.checks, subject, selected, warehouse, now, to_keep)
+    yield from results_of(
+        key, raw_relation(table), table.checks, subject, selected, warehouse, now, to_keep, days
+    )
 
 
 def recorded_results(table: Table, evaluated: Evaluated) -> list[dg.AssetCheckResult]:

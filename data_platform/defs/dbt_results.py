@@ -20,11 +20,13 @@ MODELS_NAMED = 5
 @dataclass(frozen=True)
 class Results:
     """Maps the id of each model that was not built, and of each test that failed or warns, to the reason.
-    ``failed`` are those that fail the run, ``skipped`` counts the models that were left out."""
+    ``failed`` are those that fail the run, ``skipped`` counts the models that were left out. ``queries`` has the compiled SQL of
+    the tests that failed or warn."""
 
     sentences: Mapping[str, str] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     skipped: int = 0
+    queries: Mapping[str, str] = field(default_factory=dict)
 
     def failure(
         self, names: Mapping[str, str], checks: Collection[str], apart: Collection[str], said: Sequence[str]
@@ -65,6 +67,7 @@ def read_results(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> R
     nodes = manifest["nodes"]
     relations = {id_: f"{node['schema']}.{node['alias']}" for id_, node in nodes.items() if is_model(node)}
     sentences: dict[str, str] = {}
+    queries: dict[str, str] = {}
     failed: set[str] = set()
     skipped = 0
     for one in found:
@@ -74,10 +77,11 @@ def read_results(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> R
         if status in FAILED:
             failed.add(id_)
         if status in ("fail", "warn") and node.get("resource_type") == "test":
+            queries[id_] = str(one.get("compiled_code") or "")
             sentences[id_] = test_sentence(node, relations, int(one.get("failures") or 0))
         elif status in FAILED:
             sentences[id_] = error_sentence(str(one.get("message") or ""), engine)
-    return Results(sentences, frozenset(failed), skipped)
+    return Results(sentences, frozenset(failed), skipped, queries)
 
 
 def is_model(node: Mapping[str, Any]) -> bool:

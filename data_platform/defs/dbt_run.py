@@ -19,6 +19,8 @@ from typing import Any, TextIO
 import dagster as dg
 from packaging.version import Version
 
+from data_platform.defs.check_results import days_facts
+from data_platform.defs.dbt_days import days_of, partitioned
 from data_platform.defs.dbt_environment import only, passed_on
 from data_platform.defs.dbt_folders import folder_of, sweep
 from data_platform.defs.dbt_library import (
@@ -31,6 +33,7 @@ from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
 from data_platform.defs.dbt_words import Engine, error_sentence, output
+from data_platform.quality.evaluated import days_named
 from data_platform.sync import Platform
 from data_platform.warehouses import Relation, Warehouse
 from data_platform.warehouses.dialect import relation as named
@@ -194,19 +197,27 @@ def described(
     engine = platform.environment.warehouse
     results = read_results(invocation.target_path, models.manifest, engine)
     checks = {test_id(event) for event in done if isinstance(event, dg.AssetCheckResult)}
-    done = [in_words(event, results) if isinstance(event, dg.AssetCheckResult) else event for event in done]
-    if any(isinstance(event, dg.Output) for event in done):
+    by_day = partitioned(results.queries.keys() & checks, models.manifest, platform.catalog.models)
+    if by_day or any(isinstance(event, dg.Output) for event in done):
         with platform.warehouse(read_only=True) as warehouse:
             there = relations(warehouse)
+            days = {
+                id_: days_of(warehouse, held, models.manifest, id_, results.queries[id_])
+                for id_, held in by_day.items()
+            }
             for event in done:
                 metadata: dict[str, Any] = {}
+                if isinstance(event, dg.AssetCheckResult):
+                    yield in_words(event, results, days.get(test_id(event)))
+                    continue
                 if isinstance(event, dg.Output):
                     key = context.asset_key_for_output(event.output_name)
                     metadata = relation_metadata(warehouse, models.relation(key), there)
                     metadata |= lineage.metadata(warehouse, key)
                 yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
     else:
-        yield from done
+        for event in done:
+            yield in_words(event, results) if isinstance(event, dg.AssetCheckResult) else event
     if failed and (failure := failure_of(invocation, platform, models, checks)) is not None:
         raise failure
 
@@ -228,17 +239,21 @@ def test_id(result: dg.AssetCheckResult) -> str:
     return str(value.value if isinstance(value, dg.MetadataValue) else value)
 
 
-def in_words(result: dg.AssetCheckResult, results: Results) -> dg.AssetCheckResult:
+def in_words(
+    result: dg.AssetCheckResult, results: Results, days: Mapping[str, int] | None = None
+) -> dg.AssetCheckResult:
+    """``days``: how much fails on each day, if that is known."""
     said = results.sentences.get(test_id(result))
     if result.passed or said is None:
         return result
+    more = days_facts(days) if days else {}
     return dg.AssetCheckResult(
         passed=False,
         asset_key=result.asset_key,
         check_name=result.check_name,
-        metadata=result.metadata,
+        metadata={**result.metadata, **more},
         severity=result.severity,
-        description=said,
+        description=f"{said} {days_named(days).removeprefix(', ').capitalize()}." if days else said,
     )
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -61,9 +61,39 @@ def newest_of_run(
         row = connection.execute(columns.where(*ours).order_by(Table.c.id.desc()).limit(1)).first()
     if row is None or row[1] != run_id:
         return None
-    stored_at = row[2].replace(tzinfo=UTC)  # the column keeps UTC and says no zone
+    return _target(*row)
+
+
+def newest_of_partitions(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Collection[str]
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """What Dagster takes for the newest materialization of each of ``partitions``: its own, or a later one of the whole table. The
+    latter counts only while it is the last of all."""
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Table
+    from sqlalchemy import func, select
+
+    if not partitions:
+        return {}
+    made = (
+        Table.c.asset_key == key.to_string(),
+        Table.c.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+    )
+    columns = select(Table.c.partition, Table.c.id, Table.c.run_id, Table.c.timestamp)
+    newest = select(func.max(Table.c.id)).where(*made, Table.c.partition.is_not(None))
+    with index_transaction(instance) as connection:
+        last = connection.execute(columns.where(*made).order_by(Table.c.id.desc()).limit(1)).first()
+        if last is None:
+            return {}
+        if last[0] is None:
+            return dict.fromkeys(partitions, _target(*last[1:]))
+        rows = connection.execute(columns.where(Table.c.id.in_(newest.group_by(Table.c.partition)))).all()
+    return {row[0]: _target(*row[1:]) for row in rows if row[0] in partitions}
+
+
+def _target(storage_id: int, run_id: str, at: datetime) -> AssetCheckEvaluationTargetMaterializationData:
+    stored_at = at.replace(tzinfo=UTC)  # the column keeps UTC and says no zone
     return AssetCheckEvaluationTargetMaterializationData(
-        storage_id=row[0], run_id=run_id, timestamp=stored_at.timestamp()
+        storage_id=storage_id, run_id=run_id, timestamp=stored_at.timestamp()
     )
 
 
@@ -137,8 +167,8 @@ def touch(instance: dg.DagsterInstance, last: dg.EventLogRecord, at: float) -> b
 
 
 def carry_checks(instance: dg.DagsterInstance, last: Mapping[dg.AssetKey, dg.EventLogRecord]) -> int:
-    """Let the last evaluation of every check of these assets belong to their last materialization.
-    One that is planned is left alone: its own evaluation is to come."""
+    """Let the last evaluation of every check of these assets belong to their last materialization, and so for each day.
+    One that is planned is left alone: its own evaluation is to come. Returns how many of whole assets were carried."""
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
     from sqlalchemy import func, select
 
@@ -147,12 +177,17 @@ def carry_checks(instance: dg.DagsterInstance, last: Mapping[dg.AssetKey, dg.Eve
     by_name = {key.to_string(): record for key, record in last.items()}
     newest = (
         select(func.max(Table.c.id))
-        .where(Table.c.asset_key.in_(list(by_name)))
+        .where(Table.c.asset_key.in_(list(by_name)), Table.c.partition.is_(None))
         .group_by(Table.c.asset_key, Table.c.check_name)
     )
     wanted = select(
         Table.c.id, Table.c.asset_key, Table.c.run_id, Table.c.materialization_event_storage_id
-    ).where(Table.c.id.in_(newest), Table.c.execution_status.in_(FINISHED), Table.c.partition.is_(None))
+    ).where(Table.c.id.in_(newest), Table.c.execution_status.in_(FINISHED))
+    by_day = (
+        select(Table.c.asset_key)
+        .where(Table.c.asset_key.in_(list(by_name)), Table.c.partition.is_not(None))
+        .distinct()
+    )
     carried = 0
     with index_transaction(instance) as connection:
         for row in connection.execute(wanted).mappings().all():
@@ -161,7 +196,40 @@ def carry_checks(instance: dg.DagsterInstance, last: Mapping[dg.AssetKey, dg.Eve
             if of_its_run or (row["materialization_event_storage_id"] or 0) >= record.storage_id:
                 continue
             carried += _retarget(connection, row["id"], record)
+        for (name,) in connection.execute(by_day).all():
+            _carry_days(connection, name, by_name[name])
     return carried
+
+
+def _carry_days(connection: Any, asset: str, last: dg.EventLogRecord) -> None:
+    """Dagster shows the status of a day only while it belongs to what is now the newest materialization of that day: its own, or
+    ``last`` if that is of the whole. The column says which; the stored event goes on saying what was evaluated."""
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+    from sqlalchemy import func, select
+
+    target: Any = last.storage_id
+    if last.partition_key is not None:
+        target = (
+            select(func.max(Events.c.id))
+            .where(
+                Events.c.asset_key == asset,
+                Events.c.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+                Events.c.partition == Table.c.partition,
+            )
+            .scalar_subquery()
+        )
+    of_days = (
+        Table.c.asset_key == asset,
+        Table.c.partition.is_not(None),
+        Table.c.execution_status.in_(FINISHED),
+    )
+    newest = select(func.max(Table.c.id)).where(*of_days).group_by(Table.c.check_name, Table.c.partition)
+    connection.execute(
+        Table.update()
+        .where(Table.c.id.in_(newest), Table.c.materialization_event_storage_id.is_distinct_from(target))
+        .values(materialization_event_storage_id=target)
+    )
 
 
 def _retarget(connection: Any, row: int, last: dg.EventLogRecord) -> int:

@@ -1,4 +1,5 @@
 """The checks that fail now, and those that pass. Each call only reads what was written since the last one.
+A check that has a status for each day counts once: by its evaluation of the whole table.
 
 Dagster's own query for the latest evaluation of each check reads its whole history, and every event with it.
 This module remembers the numbers of the current evaluations. It queries only newer ones, and whether planned ones
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
@@ -88,8 +90,9 @@ class LatestChecks:
             ids = sorted(self._rows)
             for start in range(0, len(ids), AT_A_TIME):
                 again += _rows(connection, Table.c.id.in_(ids[start : start + AT_A_TIME]), self._keys)
-        if len(again) < len(ids):
-            return False
+        there = {row.id for row in again}
+        if any(row.finished and row.id not in there for row in self._rows.values()):
+            return False  # a planned one goes when its evaluation is stored after those of its days
         self._keep([*again, *new])
         return True
 
@@ -98,14 +101,19 @@ class LatestChecks:
         from sqlalchemy import func, select
 
         self._rows, self._keys = {}, keys
-        latest = select(func.max(Table.c.id)).group_by(Table.c.asset_key, Table.c.check_name)
+        latest = (
+            select(func.max(Table.c.id))
+            .where(Table.c.partition.is_(None))
+            .group_by(Table.c.asset_key, Table.c.check_name)
+        )
         with index_transaction(instance) as connection:
             self._reached = connection.execute(select(func.max(Table.c.id))).scalar() or 0
             found = _rows(connection, Table.c.id.in_(latest), keys)
         for row in list(found):
             if not row.finished:
                 before = instance.event_log_storage.get_asset_check_execution_history(
-                    row.key, limit=1, cursor=row.id, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+                    *(row.key, 1, row.id, COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES),
+                    partition_filter=PartitionKeyFilter(key=None),
                 )
                 found += [_Row(one.id, row.key, one.status.value) for one in before]
         self._keep(found)
@@ -128,7 +136,7 @@ def _rows(connection: Any, which: Any, keys: Collection[dg.AssetCheckKey]) -> li
     columns = select(Table.c.id, Table.c.asset_key, Table.c.check_name, Table.c.execution_status)
     assets: dict[str, dg.AssetKey | None] = {}
     found = []
-    for number, asset, name, status in connection.execute(columns.where(which)):
+    for number, asset, name, status in connection.execute(columns.where(which, Table.c.partition.is_(None))):
         if asset not in assets:
             assets[asset] = dg.AssetKey.from_db_string(asset)
         owner = assets[asset]
@@ -172,7 +180,7 @@ def results(
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
     from sqlalchemy import func, select
 
-    finished = Table.c.execution_status.in_(FINISHED)
+    finished = Table.c.execution_status.in_(FINISHED) & Table.c.partition.is_(None)
     latest = select(func.max(Table.c.id)).where(finished).group_by(Table.c.asset_key, Table.c.check_name)
     with index_transaction(instance) as connection:
         rows = _rows(connection, Table.c.id.in_(latest), frozenset(keys))
@@ -196,7 +204,11 @@ def _failing_since(connection: Any, key: dg.AssetCheckKey) -> float | None:
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Table
     from sqlalchemy import func, select
 
-    ours = (Table.c.asset_key == key.asset_key.to_string(), Table.c.check_name == key.name)
+    ours = (
+        Table.c.asset_key == key.asset_key.to_string(),
+        Table.c.check_name == key.name,
+        Table.c.partition.is_(None),
+    )
     passed = (
         select(func.coalesce(func.max(Table.c.id), 0))
         .where(*ours, Table.c.execution_status.in_(FINISHED), Table.c.execution_status != FAILED)

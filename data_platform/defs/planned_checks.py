@@ -1,7 +1,8 @@
 """One planned record a check and run, where Dagster plans one for each of the run's partitions.
 
-Our checks stand for the whole table and are evaluated once. A backfill of a year would leave 364 planned
-records of each that nothing ever fulfils, which its history shows as *Skipped*.
+Our checks are evaluated once for the whole table, and those with a status for each day write that by themselves
+(``day_checks.py``). A backfill of a year would leave 364 planned records of each that nothing ever fulfils, which its
+history shows as *Skipped*.
 """
 
 from __future__ import annotations

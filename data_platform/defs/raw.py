@@ -23,6 +23,7 @@ from data_platform.defs.checks import (
     completeness_results,
     quarantine_results,
 )
+from data_platform.defs.day_checks import DayChecks, Load
 from data_platform.defs.day_metadata import told_by_day
 from data_platform.defs.event_batches import store_materializations
 from data_platform.defs.failing_rows import ToKeep, keep_rows
@@ -92,7 +93,7 @@ def raw_assets(source: Source, warehouse: WarehouseConfig, runs: RunsConfig) -> 
     @dg.multi_asset(
         name=names.sync_op(source.name),
         specs=[_spec(source, table, days if table.daily else None, warehouse.kind) for table in tables],
-        check_specs=[spec for table in tables for spec in check_specs(table)],
+        check_specs=[spec for table in tables for spec in check_specs(table, days if table.daily else None)],
         can_subset=True,
         config_schema=SYNC_CONFIG,
         pool=names.pool(warehouse),
@@ -165,6 +166,7 @@ def _run(
                     loaded=table.id in loaded,
                     to_keep=to_keep,
                     newest=partial(platform.ledger.head, table.id),
+                    days=_day_checks(context, table, done, days, keys),
                 )
     keep_rows(context.log, platform, to_keep)
     # checks that this run does not evaluate keep their last result
@@ -272,6 +274,20 @@ def _by_day(
     told: dict[str, Mapping[str, Any]] = {key: _day_metadata(batch, key, rows.get(key, {})) for key in keys}
     told[keys[-1]] = {**whole, **told[keys[-1]], "rows_of_batch": whole["rows"]}
     return told
+
+
+def _day_checks(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    report: TableReport | None,
+    days: dg.DailyPartitionsDefinition | None,
+    keys: Sequence[str],
+) -> DayChecks | None:
+    if days is None or not table.daily:
+        return None
+    load = Load(report.touched if report else {}, frozenset(keys), synced=report is not None)
+    step = context.op_execution_context.get_step_execution_context().step.key
+    return DayChecks(context.instance, names.raw_key(table.id), days, load, context.run, step)
 
 
 def _completeness(platform: Platform, table: Table, report: TableReport | None) -> CompletenessReport:

@@ -23,6 +23,7 @@ import dagster as dg
 from data_platform.catalog import Catalog, Source, Table
 from data_platform.defs import names, partitions
 from data_platform.defs.checks import check_specs, quarantine_result, recorded_results
+from data_platform.defs.day_checks import DayChecks, Load
 from data_platform.defs.event_batches import store_materializations, stored_together
 from data_platform.defs.holdings import Holdings, KnownHoldings
 from data_platform.defs.last_records import (
@@ -38,6 +39,7 @@ from data_platform.defs.run_history import busy_tables
 from data_platform.errors import DataPlatformError
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
+from data_platform.quality.evaluate import not_evaluated
 from data_platform.quality.evaluated import Evaluated, from_text
 from data_platform.sync import Platform
 from data_platform.tables import TableId
@@ -219,11 +221,27 @@ def tell(instance: dg.DagsterInstance, catalog: Catalog, item: News, held: Loade
         events = _events(source, table, manifest, whole=item.whole, more=more)
         with stored_together(instance):
             if not number and held.evaluated is not None:
+                _keep_days(instance, source, table, held.evaluated, item.batches)
                 for evaluation in _evaluations(table, held.evaluated, item.batches[-1]):
                     instance.report_runless_asset_event(evaluation)
             store_materializations(instance, events)
     with stored_together(instance):
         carry_checks(instance, last_materializations(instance, [names.raw_key(table.id)]))
+
+
+def _keep_days(
+    instance: dg.DagsterInstance,
+    source: Source,
+    table: Table,
+    evaluated: Evaluated,
+    batches: Sequence[Manifest],
+) -> None:
+    if not table.daily:
+        return
+    touched = {slice_: rows for batch in batches for slice_, rows in batch.touched.items()}
+    days = DayChecks(instance, names.raw_key(table.id), partitions.daily(source), Load(touched))
+    problem = evaluated.problem
+    days.keep([not_evaluated(rule, problem) for rule in table.rules] if problem else evaluated.rules)
 
 
 def _evaluations(table: Table, evaluated: Evaluated, newest: Manifest) -> list[dg.AssetCheckEvaluation]:

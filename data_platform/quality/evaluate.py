@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from data_platform.errors import QueryFailed, UnsupportedExpression, UnsupportedType
+from data_platform.quality.rule_days import by_slice, days_failing, days_unknown
 from data_platform.quality.rule_figures import Figure, figure
 from data_platform.quality.rule_groups import Groups, Held, groups
 from data_platform.quality.rule_sql import condition, selected
@@ -69,7 +71,9 @@ class RuleResult:
     """``failing`` of ``rows`` rows break the rule, a share of ``rate`` (0 to 1); of a rule over groups, they are groups. ``sample`` holds
     the keys of a few of them and the rule's columns as landed, so personal columns appear
     masked; ``failures`` holds more of them. ``unknown`` rows landed before the rule was added. ``value`` is the figure of a rule
-    about the whole table. ``problem`` says why the rule could not be evaluated; such a rule does not pass."""
+    about the whole table. ``problem`` says why the rule could not be evaluated; such a rule does not pass. ``days`` counts what
+    fails by day, of rows without a day under ``null``; None if the table has no days, or if what breaks the rule is of no day.
+    ``days_unknown`` are the days of ``unknown`` rows."""
 
     rule: Rule
     passed: bool
@@ -81,6 +85,12 @@ class RuleResult:
     problem: str | None = None
     value: float | None = None
     failures: list[dict[str, Any]] = field(default_factory=list)
+    days: dict[str, int] | None = None
+    days_unknown: list[str] = field(default_factory=list)
+
+
+def not_evaluated(rule: Rule, problem: str) -> RuleResult:
+    return RuleResult(rule, False, 0, 0, 0.0, problem=problem)
 
 
 def evaluate(
@@ -152,21 +162,39 @@ class _Evaluation:
         for rule in rules:
             if rule.name not in found:
                 problem = self.problems.get(rule.name) or _not_run(self.table, rule, self.held.columns)
-                results.append(RuleResult(rule, False, 0, 0, 0.0, problem=problem))
+                results.append(not_evaluated(rule, problem))
                 continue
             rows, failing, unknown, value = found[rule.name]
             rate = failing / rows if rows else 0.0
             passed = rate <= rule.threshold if rule.threshold is not None else not failing
             failures: list[dict[str, Any]] = []
+            bad = scanned[rule.name].bad if rule.name in scanned else None
             if not passed:
                 groups_of = grouped.get(rule.name)
-                bad = scanned[rule.name].bad if rule.name in scanned else None
                 failures = self._of_groups(rule, groups_of) if groups_of else self._of_rows(rule, bad)
             sample = failures[: self.samples]
+            days = self._days(partial(days_failing, rule, self.held, bad), not passed)
+            waiting: dict[str, int] | None = {}
+            if days is not None and unknown:
+                waiting = self._days(partial(days_unknown, rule, self.held), True)
+                days = None if waiting is None else days
             results.append(
-                RuleResult(rule, passed, rows, failing, rate, sample, unknown, None, value, failures)
+                RuleResult(
+                    *(rule, passed, rows, failing, rate, sample, unknown, None, value, failures, days),
+                    [*(waiting or ())],
+                )
             )
         return results
+
+    def _days(self, sql: Callable[[], str | None], some: bool) -> dict[str, int] | None:
+        """What ``sql`` finds by day; it is not asked where there is nothing to find."""
+        try:
+            asked = sql()
+            if asked is None or not some:
+                return None if asked is None else {}
+            return by_slice(self.warehouse.query(asked).rows)
+        except (UnsupportedExpression, UnsupportedType, QueryFailed):
+            return None  # the rule itself was answered
 
     def _prepare(self, rule: Rule, scanned: dict[str, _Scanned], grouped: dict[str, Groups]) -> None:
         lands, columns = rule.lands(self.table.personal), self.held.columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -14,7 +14,11 @@ from data_platform.quality.checking import Arrived, CheckResult, Subject
 from data_platform.quality.evaluate import RuledTable, RuleResult, evaluate, raw_relation
 from data_platform.quality.failures import keep_failures
 from data_platform.quality.kinds import wanted
+from data_platform.tables import NULL_SLICE
 from data_platform.warehouses import Warehouse
+from data_platform.words import plural
+
+DAYS_NAMED = 5
 
 
 class CheckedTable(RuledTable, Protocol):
@@ -95,6 +99,8 @@ def to_text(evaluated: Evaluated) -> str:
                     "unknown": result.unknown,
                     "problem": result.problem,
                     "value": result.value,
+                    "days": result.days,
+                    "days_unknown": result.days_unknown,
                 }
                 for result in evaluated.rules
             ],
@@ -130,9 +136,21 @@ def from_text(text: str, table: CheckedTable) -> Evaluated:
 
 def sentence(result: RuleResult) -> str:
     """A sentence about a result, without a value of a row."""
-    rule = result.rule
     if result.problem:
         return result.problem
+    return f"{_found(result)}{days_named(result.days or ())}"
+
+
+def days_named(days: Collection[str]) -> str:
+    """The end of a sentence: on which days it is so, the newest first. Empty if there are none."""
+    real = sorted((day for day in days if day != NULL_SLICE), reverse=True)
+    more = f" and {len(real) - DAYS_NAMED} more" if len(real) > DAYS_NAMED else ""
+    text = f", on {plural(len(real), 'day')}: {', '.join(real[:DAYS_NAMED])}{more}" if real else ""
+    return text + (", and rows without a day" if text else ", in rows without a day") * (NULL_SLICE in days)
+
+
+def _found(result: RuleResult) -> str:
+    rule = result.rule
     if rule.form == "query":
         return f"`{rule.text}` finds {result.failing:,} rows"
     truth = "is so" if result.passed else "is not so"

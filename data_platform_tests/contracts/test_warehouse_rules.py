@@ -205,6 +205,20 @@ EXPECTED: list[tuple[Any, int, int]] = [
     ),
 ]
 """Rules, how many rows (or groups) they look at, and how many of these fail."""
+BY_DAY: dict[str, dict[str, int]] = {
+    "unique(t)": {"2026-02-01": 2, "2026-02-02": 1, "2026-02-04": 1},
+    "n is unique": {"2026-02-02": 1, "2026-02-04": 1},
+    "id unique": {},
+    "d references orders.id": {
+        **{"2026-02-01": 2, "2026-02-02": 1, "2026-02-04": 1, "2026-02-10": 1},
+        "null": 1,
+    },
+    "n never decreases over id": {"2026-02-10": 1},
+    "row_count() >= 2 per day": {"2026-02-02": 1, "2026-02-10": 1},
+    "d >= 0 where b": {"2026-02-10": 1},
+    "null_rate(t) <= 10%": {"2026-02-04": 1},
+}
+"""What fails on each day of ``at`` in Berlin."""
 DATES: list[tuple[Any, int, int]] = [({"sql": "day BETWEEN DATE '2026-02-01' AND DATE '2026-02-04'"}, 7, 2)]
 
 
@@ -234,8 +248,14 @@ def test_each_rule_over_several_rows_finds_the_same_anywhere(
         and not one.rule.sql
     }, "each failing row is shown; a figure of the whole table has none"
     failing = sum(bool(one.sample) for one in results)
-    assert len(asked) == 2 + failing, (
-        "one scan, one statement for what needs several rows, and the rows that fail"
+    by_day = sum(bool(one.days) for one in results)
+    assert len(asked) == 2 + failing + by_day, (
+        "one scan, one statement for what needs several rows, the rows that fail, and how many of them on each day"
     )
+    found = {one.rule.text: one.days for one in results}
+    assert {text: found[text] for text in BY_DAY} == BY_DAY
+    for one in results:
+        assert one.days is None or sum(one.days.values()) == (0 if one.passed else one.failing), one.rule.text
+        assert (one.days is None) == (not one.rule.by_day and one.rule.kind == "table"), one.rule.text
     for statement in asked:
         sqlglot.parse_one(statement, dialect=dialect.name)

@@ -8,6 +8,10 @@ import dagster as dg
 import pytest
 
 from data_platform.defs.build import build
+from data_platform.defs.day_checks import DayChecks, Load
+from data_platform.defs.last_records import carry_checks, last_materializations
+from data_platform.quality.evaluate import RuleResult
+from data_platform.quality.rules import parse_rule
 from data_platform_tests.repository import shop_alone
 
 pytestmark = pytest.mark.slow
@@ -36,10 +40,19 @@ class Daemon:
             event = dg.AssetMaterialization(["raw", "shop", table], partition=day, tags=tags)
             self.instance.report_runless_asset_event(event)
 
-    def check(self, key: dg.AssetCheckKey, *, passed: bool) -> None:
+    def check(self, key: dg.AssetCheckKey, *, passed: bool, day: str | None = "2026-11-01") -> None:
+        """As a sync of the command line is reported, of which ``day`` fails; None: nobody knows which."""
+        rule = parse_rule({"rule": "order_id not null", "blocking": True})
+        assert rule.name == key.name
+        days = {} if passed else {day: 1} if day else None
+        found = RuleResult(rule, passed, 1, int(not passed), 0.0, days=days)
+        node = self.definitions.resolve_asset_graph().get(key)
+        assert node.partitions_def is not None, "Dagster's condition looks at the days of such a check"
+        DayChecks(self.instance, key.asset_key, node.partitions_def, Load()).keep([found])
         self.instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(key.asset_key, key.name, passed, {}, blocking=True)
         )
+        carry_checks(self.instance, last_materializations(self.instance, [key.asset_key]))
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +91,12 @@ def test_a_failed_blocking_check_stops_what_follows_however_far_and_nothing_else
     assert not asked & {"staging/stg_shop__orders", "marts/order_facts", "marts/daily_revenue"}
     daemon.check(ORDERS_CHECK, passed=True)
     assert {"staging/stg_shop__orders", "marts/order_facts"} <= daemon.tick()
+
+
+def test_it_stops_too_if_nobody_knows_which_day_fails(definitions: dg.Definitions) -> None:
+    daemon = Daemon(definitions)
+    daemon.materialize("orders", "1", "2026-11-01")
+    daemon.check(ORDERS_CHECK, passed=False, day=None)
+    assert "staging/stg_shop__orders" not in daemon.tick()
+    daemon.check(ORDERS_CHECK, passed=True)
+    assert "staging/stg_shop__orders" in daemon.tick()

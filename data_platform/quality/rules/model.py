@@ -32,6 +32,14 @@ Form = Literal[
 ]
 Measure = Literal["", "row_count", "sum", "avg", "min", "max", "distinct", "null_rate", "age"]
 
+_OF_ROWS: frozenset[Form] = frozenset(
+    (
+        *("compare", "not_null", "contains", "between", "in", "not_in", "matches", "sql"),
+        *("unique", "references", "increases", "never_decreases", "no_gap"),
+    )
+)
+"""The forms that single rows break."""
+
 FORMS = (
     '`revenue >= 0`, `user_id not null`, `email contains "@"`, `age between 0 and 150`,'
     ' `status in [paid, shipped]`, `sku matches "^[A-Z]"`, `order_date <= today`,'
@@ -89,6 +97,11 @@ class Rule:
     """The greatest gap in microseconds or in numbers; the tolerance of ``equals``."""
     relative: bool = False
     """Whether ``limit`` is a number (a gap) or a share (a tolerance)."""
+
+    @property
+    def by_day(self) -> bool:
+        """Whether it is true of a table exactly if it is true of each day: what breaks it are rows or days, and none may."""
+        return self.threshold is None and (self.per_day or self.form in _OF_ROWS)
 
     @property
     def landed_column(self) -> str:
