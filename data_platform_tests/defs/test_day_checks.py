@@ -221,6 +221,10 @@ def test_a_failing_check_is_one_problem_that_names_its_days(instance: dg.Dagster
     table.run(found(), 2)
     assert not known.failed(instance, [CHECK], now)
     assert known.passed(instance, [CHECK], now)
+    DayChecks(instance, KEY, DAYS, load(3)).keep([found(d03=1)])
+    for remembered in (known, LatestChecks()):
+        assert not remembered.failed(instance, [CHECK], now), "a day is no problem of its own"
+    assert results(instance, [CHECK])[CHECK].passed
 
 
 def test_evaluations_of_no_run_take_the_place_of_earlier_ones(instance: dg.DagsterInstance) -> None:
