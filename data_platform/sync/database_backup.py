@@ -15,6 +15,7 @@ from data_platform.backups.database.manifest import DatabaseBackup, objects_of
 from data_platform.backups.database.repository import Failures, Repository
 from data_platform.backups.database.retention import expired
 from data_platform.backups.database.stream import Sender, scratch
+from data_platform.backups.database.tools import readable_disk_errors
 from data_platform.backups.database.wal import WalArchive, retention
 from data_platform.backups.manifest import backup_id
 from data_platform.catalog import Source
@@ -109,7 +110,8 @@ def back_up_database(platform: Platform, source: str, *, full: bool = False) -> 
             full=full,
             must_be_full=_interrupted(*previous) if previous else "",
         )
-        backup = engine.back_up(job)
+        with readable_disk_errors(f"The database of {source} could not be backed up"):
+            backup = engine.back_up(job)
         failed = dict(sender.failed)
         stored = _commit(sender.healthy, backup, failed)
     gone = prune_database(platform, source) if config.apply else prunable_databases(platform, source)

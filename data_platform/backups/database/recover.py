@@ -21,7 +21,7 @@ from data_platform.backups.database.lsn import Segment
 from data_platform.backups.database.prove import Proof, check_beat, proven
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.running import PASSWORD, SUPERUSER, RecoveredServer
-from data_platform.backups.database.tools import Programs
+from data_platform.backups.database.tools import Programs, readable_disk_errors
 from data_platform.backups.database.wal import WalArchive
 from data_platform.backups.database.window import Reachable, choose, shown
 from data_platform.errors import BackupDamaged, BackupError
@@ -171,11 +171,12 @@ def _started(
     make_private(into)
     server = RecoveredServer(into, found, asked_as=wanted.user)
     try:
-        expected = None
-        if chosen.coverage is None:
-            _logical(repository, chosen, server, steps, report)
-        else:
-            expected = _physical(repository, chosen, at, server, steps, report, paused)
+        with readable_disk_errors(f"The database of {repository.source} could not be recovered into {into}"):
+            expected = None
+            if chosen.coverage is None:
+                _logical(repository, chosen, server, steps, report)
+            else:
+                expected = _physical(repository, chosen, at, server, steps, report, paused)
         steps("prove")
         in_recovery = paused and chosen.coverage is not None
         proof = proven(server, server.asked_as, chosen.backup.database, HEARTBEAT, in_recovery=in_recovery)

@@ -6,6 +6,7 @@ failed, whatever its exit code is. One that is not waited for to its end is kill
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -116,6 +117,21 @@ class Programs:
             said = _read(errors)
             if code != 0 or _WRONG.search(said):
                 raise failure(program, code, said, access)
+
+
+@contextmanager
+def readable_disk_errors(what: str) -> Iterator[None]:
+    """An error of this machine's file system as BackupError: ``what`` failed, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC or "No space left" in str(error):
+            raise BackupError(
+                f"{what}: no space is left on the disk of {error.filename or 'its folder'}. Free some, then run it again;"
+                " nothing of it was kept."
+            ) from error
+        where = f" ({error.filename})" if error.filename else ""
+        raise BackupError(f"{what}: {error.strerror or type(error).__name__}{where}.") from error
 
 
 class ProgramFailed(BackupError):

@@ -7,10 +7,12 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from data_platform.backups.database.recover import RecoveryReport
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.tools import Programs
 from data_platform.cli.app import run
-from data_platform.errors import BackupDamaged, BackupError
+from data_platform.errors import BackupDamaged, BackupError, LandingError
 from data_platform.sync import Platform
 from data_platform.sync.backup import archives
 from data_platform.sync.database_backup import back_up_database, prune_database
@@ -237,6 +239,39 @@ def test_what_is_removed_while_it_is_recovered_is_not_what_is_needed(shop: Shop)
     found = shop.recover(at, progress=lambda _: removed.append(prune_database(shop.platform, "shop")))
     assert found.rows[shop.orders] == 70
     assert len(removed[0]["primary"]) >= 1 and not any(removed[1:])
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of its own, which only root may mount."""
+    folder.mkdir(mode=0o711)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=711", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(shop: Shop) -> None:
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    shop.ship()
+    at = windows(shop.platform, "shop")[-1].last
+    with small_disk(shop.folder / "small", 12) as disk:
+        with pytest.raises(BackupError, match=r"could not be recovered into .*no space is left"):
+            recover_database(shop.platform, "shop", at, disk / "recovered")
+        assert list((disk / "recovered").iterdir()) == []
+    assert shop.recover(at).rows[shop.orders] == 20_000
+
+
+def test_a_backup_that_fills_its_disk_is_said_and_is_no_backup(company: Company) -> None:
+    with small_disk(company.root / "backups", 2):
+        platform = company.platform(BLOCK)
+        with pytest.raises((BackupError, LandingError), match="no space is left"):
+            back_up_database(platform, "shop")
+        assert primary(platform).ids() == []
 
 
 def test_a_folder_that_is_not_empty_is_refused(shop: Shop) -> None:
