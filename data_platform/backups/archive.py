@@ -7,7 +7,7 @@ backup is there when its manifest is, and that is written last.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -190,6 +190,11 @@ class Archive:
             self.shelf.key(id_, "").rstrip("/")
         )  # the last one that was put is locked longest
         return max(filter(None, map(self.reader.locks.until, keys)), default=None)
+
+    def locks_any(self, keys: Iterable[str]) -> bool:
+        """Whether one of the objects ``keys``, of whatever class, is locked."""
+        locks = self.reader.locks
+        return locks is not None and any(locks.until(key) is not None for key in keys)
 
     def covered(self, folder: str = "") -> list[str]:
         """Locked objects that somebody hid: what covers them can be removed (``uncover``)."""

@@ -131,7 +131,7 @@ def listed(platform: Platform, source: str, only: Sequence[Archive] | None = Non
 
 def prunable_databases(platform: Platform, source: str) -> dict[str, list[str]]:
     """By archive, what no instant of the last `keep_days` needs: ids of backups, what interrupted ones left, and WAL as
-    ``wal <segment>``."""
+    ``wal <segment>``. What is locked is not among it."""
     return _prune(platform, source, remove=False)
 
 
@@ -149,9 +149,9 @@ def _prune(platform: Platform, source: str, *, remove: bool) -> dict[str, list[s
         try:
             readable = repository.readable()
             old = expired(readable, now, config.keep_days, repository.is_good)
-            ids = old + repository.abandoned(now - CUT_SHORT)
+            ids = repository.unlocked(old + repository.abandoned(now - CUT_SHORT))
             whole = len(readable) == len(repository.ids())
-            kept = [one for one in readable if one.id not in old]
+            kept = [one for one in readable if one.id not in ids]
             # the WAL of a backup whose manifest cannot be read now may be needed once it can
             wal = retention.removable(archive, source, _needed(kept)) if whole else []
             if remove:

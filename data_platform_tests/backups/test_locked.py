@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from data_platform.backups.archive import Archive
+from data_platform.backups.database.lsn import Segment
+from data_platform.backups.database.repository import Repository
+from data_platform.backups.database.wal import WalArchive
+from data_platform.backups.database.wal.retention import removable, remove_tail
 from data_platform.backups.mirror import PREFIX, mirror
 from data_platform.catalog import load_catalog
 from data_platform.cli import backup as command
@@ -21,6 +25,8 @@ from data_platform.stores.s3 import locks
 from data_platform.stores.s3.store import S3Store
 from data_platform.sync import Platform, backup
 from data_platform_tests.backups.conftest import NOW, Box
+from data_platform_tests.backups.database.test_repository import stored
+from data_platform_tests.backups.database.wal.conftest import SIZE, Shelf
 from data_platform_tests.contracts.batches import TABLE
 from data_platform_tests.landing.redactions import ENVIRON as REDACTING
 from data_platform_tests.landing.redactions import land, redact
@@ -146,3 +152,31 @@ def test_what_was_erased_goes_as_soon_as_its_lock_ends(
     assert mirror(ledger, archive, [TABLE]).damaged == ()
     assert old not in archive.store.list(PREFIX)
     assert mirror(ledger, archive, [TABLE]).parts == 0
+
+
+def test_what_is_locked_of_a_database_is_left(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The full backup of a locked incremental one too; pieces of WAL stay beside the whole segment, and do no harm."""
+    end = datetime.now(UTC) + timedelta(seconds=8)
+    later = locks.lock_end
+    monkeypatch.setattr(locks, "lock_end", lambda days: end)
+    there = Repository(archive, "shop")
+    full = stored(there, tmp_path)
+    child = stored(there, tmp_path, full, hour=4)
+    alone = stored(there, tmp_path, hour=5)
+    monkeypatch.setattr(locks, "lock_end", later)
+    last = stored(there, tmp_path, alone, hour=6)
+    wal, shelf, segment = WalArchive(archive, "shop", "7000"), Shelf(tmp_path), Segment(1, 1, SIZE)
+    shelf.add(wal, segment, (0, 1000))
+    shelf.add(wal, segment, (0, SIZE))
+    remove_tail(wal, segment)
+    assert wal.coverage(1, segment.start).end == segment.end
+    assert removable(archive, "shop", {"7000": [(1, Segment(1, 9, SIZE).start)]}) == []
+    every = [full.id, child.id, alone.id, last.id]
+    assert there.unlocked(every) == []
+    time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 1.1)
+    assert there.unlocked(every) == [full.id, child.id], "a locked one is built on the third"
+    for id_ in (child.id, full.id):
+        there.remove(id_)
+    assert there.ids() == [alone.id, last.id]

@@ -6,8 +6,8 @@ manifest is, and that is written last. An incremental one is usable only with al
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -135,6 +135,17 @@ class Repository:
         prefix = f"database/{self.source}/objects"
         there = {key.split("/")[3] for key in self.archive.reader.list(prefix)} - set(self.ids())
         return sorted(id_ for id_ in there if is_safe_id(id_) and made_at(id_) < before)
+
+    def unlocked(self, ids: Sequence[str]) -> list[str]:
+        """Those of ``ids`` that may be removed: neither locked themselves, nor what a locked one is built on."""
+        held: set[str] = set()
+        for id_ in ids if self.archive.reader.locks is not None else ():
+            keys = [self._manifest(id_), *self.archive.reader.list(objects_of(self.source, id_))]
+            if self.archive.locks_any(keys):
+                held.add(id_)
+                with suppress(BackupError):
+                    held |= {link.id for link in self.chain(self.backup(id_))}
+        return [id_ for id_ in ids if id_ not in held]
 
     def remove(self, id_: str) -> int:
         """Remove a backup, its manifest first, so that an interrupted removal leaves no usable backup. Returns the

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.database.lsn import Lsn, Segment
 from data_platform.backups.database.wal.archive import WalArchive, wal_archives
 from data_platform.backups.database.wal.keys import RECORD, Piece, segment_name
+from data_platform.errors import ObjectLocked
 
 Kept = Mapping[str, Sequence[tuple[int, Lsn]]]
 """By the server's identifier, the timeline and the first position that each kept backup needs."""
@@ -31,7 +33,8 @@ def needed_from(timeline: int, kept: Sequence[tuple[int, Lsn]]) -> Lsn | None:
 
 
 def removable(archive: Archive, source: str, kept: Kept) -> list[Removable]:
-    """The segments, complete or not, that no kept backup needs, the oldest first. Nothing if no backup is kept at all."""
+    """The segments, complete or not, that no kept backup needs, the oldest first. Nothing if no backup is kept at all, and
+    nothing that is locked."""
     if not any(kept.values()):
         return []
     return [
@@ -39,6 +42,7 @@ def removable(archive: Archive, source: str, kept: Kept) -> list[Removable]:
         for wal in wal_archives(archive, source)
         for timeline in wal.timelines()
         for one in _of_timeline(wal, timeline, needed_from(timeline, kept.get(wal.system, ())))
+        if not archive.locks_any(one.keys)
     ]
 
 
@@ -53,7 +57,8 @@ def remove_tail(wal: WalArchive, segment: Segment, keep: Piece | None = None) ->
     kept = wal.keys.record(segment, keep).removesuffix(RECORD) if keep else None
     keys = wal.archive.store.list(wal.keys.tail(segment))
     for key in _records_first([key for key in keys if not (kept and key.startswith(kept))]):
-        wal.archive.store.delete(key)
+        with suppress(ObjectLocked):  # pieces do no harm beside the whole; they go with the segment
+            wal.archive.store.delete(key)
 
 
 def _of_timeline(wal: WalArchive, timeline: int, needed: Lsn | None) -> list[Removable]:
