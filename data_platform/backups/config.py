@@ -117,6 +117,22 @@ class SnapshotSettings(BaseModel):
     )
 
 
+class EverythingSettings(BaseModel):
+    """``{drill_schedule: "45 5 * * 0"}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    drill_schedule: str = Field(
+        default="45 5 * * 0",
+        description="When one instant of everything is recovered from every archive as a test: a cron line in UTC.",
+    )
+    drill_max_age_days: float = Field(
+        default=10,
+        gt=0,
+        description="The age in days of the last good drill of everything at which its check fails.",
+    )
+
+
 class BackupsConfig(BaseModel):
     """Where the daily copies of the warehouse are kept, and how old they may become."""
 
@@ -175,9 +191,14 @@ class BackupsConfig(BaseModel):
         description="The age in hours of the newest verified backup at which its check fails.",
     )
     drill_max_age_days: float = Field(
-        default=10,
+        default=3,
         gt=0,
         description="The age in days of the last good restore drill at which its check fails.",
+    )
+    everything: EverythingSettings = Field(
+        default_factory=EverythingSettings,
+        description="How often databases, landing store and warehouse are recovered together, to one instant. Only where a source"
+        " has `backups.database`.",
     )
     start: date = Field(
         description="The first day with a backup, such as 2026-11-22: the first partition of the asset."
@@ -186,7 +207,7 @@ class BackupsConfig(BaseModel):
         default="30 2 * * *", description="When the daily backup is made: a cron line in UTC."
     )
     drill_schedule: str = Field(
-        default="30 4 * * 0", description="When the restore drill runs: a cron line in UTC."
+        default="30 4 * * *", description="When the restore drill runs: a cron line in UTC."
     )
 
     @property

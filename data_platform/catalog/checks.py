@@ -130,6 +130,7 @@ def _check_backups(
     for name in backups.offsite:
         if name not in backups.stores:
             report.add((*base, "offsite"), f"there is no copy {name!r} under `copies`")
+    lines["everything", "drill_schedule"] = backups.everything.drill_schedule
     stores: list[tuple[str, Path, StoreConfig]] = [("the backup store", ("backups", "store"), backups.store)]
     stores += [
         (f"the copy {name}", ("backups", "copies", name), copy) for name, copy in backups.copies.items()

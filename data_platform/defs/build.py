@@ -16,6 +16,7 @@ from data_platform.defs.cold import cold_definitions
 from data_platform.defs.copies import copies_definitions
 from data_platform.defs.database_backup import database_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
+from data_platform.defs.everything import everything_definitions
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
@@ -92,6 +93,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     if chosen.backups is not None:
         parts.append(wal_definitions(sources, running=running))
         parts.append(database_definitions(sources, chosen.backups.start, running=running))
+        if warehouse.traits.archive:
+            parts.append(everything_definitions(sources, chosen.backups.everything, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:

@@ -126,9 +126,9 @@ class Databases:
 
     def plan(self, platform: Platform) -> list[Planned]:
         rows = []
+        stores = tuple(one.name for one in archives(platform))
         for source in backed_up(platform):
             name, (_, config) = f"{self.name} {source}", block(platform, source)
-            stores = tuple(one.name for one in archives(platform))
             try:
                 sizes = [one.backup.bytes for one in listed(platform, source)[:LAST]]
             except DataPlatformError:
@@ -136,6 +136,9 @@ class Databases:
             usual = round(fmean(sizes)) if sizes else None
             rows.append(Planned(name, "backup", config.cron, stores, ceil(config.keep_days), usual))
             rows.append(Planned(name, "drill", config.drill_schedule, stores))
+        if rows:
+            whole = settings(platform).everything
+            rows.append(Planned("everything", "drill", whole.drill_schedule, stores))
         return rows
 
     def held(self, platform: Platform, copy: str | None) -> list[Held]:

@@ -15,11 +15,12 @@ the warehouse need exist any more.
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from data_platform.backups import restore as restoring
@@ -28,19 +29,20 @@ from data_platform.backups.config import PRIMARY
 from data_platform.backups.landing import restore_ledger
 from data_platform.backups.manifest import LedgerHead, made_at
 from data_platform.backups.mirror import place_in
-from data_platform.errors import BackupError, ConfigurationError
+from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
 from data_platform.private_files import make_private
 from data_platform.sources.kinds import server_access
 from data_platform.stores.kinds import in_folder
 from data_platform.sync.agreement import agreements
-from data_platform.sync.backup import archive
+from data_platform.sync.backup import archive, archives
 from data_platform.sync.database_backup import backed_up, is_continuous
+from data_platform.sync.figures import compute
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.recovered import Recovered
-from data_platform.sync.recovery import paused_database, recover_database
+from data_platform.sync.recovery import DRILLS, paused_database, recover_database, room, windows
 from data_platform.sync.run import sync_changes
 from data_platform.tables import TableId
 from data_platform.warehouses.kinds import in_file
@@ -112,6 +114,69 @@ def recover_everything(
     )
     (into / EVIDENCE).write_text(json.dumps(found.evidence(), indent=2, ensure_ascii=False) + "\n")
     return found
+
+
+@dataclass(frozen=True)
+class WholeDrill:
+    """One archive's drill, which ``seed`` chose the instant of. ``found`` is None if nothing was recovered, and ``problems``
+    say why; otherwise they say what did not agree."""
+
+    archive: str
+    seed: int
+    found: Recovered | None
+    problems: tuple[str, ...]
+    seconds: float
+
+
+def drill_everything(platform: Platform, seed: int) -> list[WholeDrill]:
+    """Recover everything from each archive to a random second that all databases reach, query what the recovered warehouse is
+    asked for daily, and remove the result. Failures are in the drills and not raised."""
+    drills = []
+    for one in archives(platform):
+        began = time.monotonic()
+        found, problems = None, []
+        try:
+            at = random_instant(platform, one.name, seed)
+            with room(platform.catalog.root / DRILLS) as folder:
+                found = recover_everything(platform, at, folder / "all", copy=one.name)
+                problems = [*found.problems, *_canaries(platform, folder / "all", found)]
+            if not found.proven and not problems:
+                problems = ["nothing could be compared"]
+        except DataPlatformError as error:
+            problems = [str(error)]
+        drills.append(WholeDrill(one.name, seed, found, tuple(problems), time.monotonic() - began))
+    return drills
+
+
+def random_instant(platform: Platform, copy: str, seed: int) -> datetime:
+    """A millisecond that every database reaches in the archive ``copy``. BackupError where there is none."""
+    newest = []
+    for source in backed_up(platform):
+        if is_continuous(platform, source):
+            reach = [one for one in windows(platform, source) if one.archive == copy]
+            if not reach:
+                raise BackupError(f"The archive {copy} holds no backup of the database of {source}.")
+            newest.append(reach[-1])
+    if not newest:
+        raise BackupError(
+            "No source has a database that can be recovered to any second, so there is nothing to compare."
+        )
+    first, last = max(one.first for one in newest), min(one.last for one in newest)
+    if last < first:
+        raise BackupError(f"The archive {copy} holds no instant at which all databases can be had.")
+    return first + timedelta(
+        milliseconds=int(random.Random(seed).random() * (last - first).total_seconds() * 1000)
+    )
+
+
+def _canaries(platform: Platform, into: Path, found: Recovered) -> list[str]:
+    """The business figures, asked of the recovered warehouse: a line for each that it cannot answer. Without a backup of the
+    warehouse there are no marts to ask."""
+    if not found.backup or not platform.environment.warehouse.traits.in_files:
+        return []
+    with rebased(platform, into, {}).warehouse(read_only=True) as warehouse:
+        series = [compute(warehouse, figure) for figure in platform.catalog.figures]
+    return [f"the figure {one.name} cannot be computed: {one.error}" for one in series if one.error]
 
 
 @dataclass(frozen=True)

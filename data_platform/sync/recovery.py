@@ -102,7 +102,7 @@ def drill_database(platform: Platform, source: str, seed: int) -> list[Drill]:
         at: datetime | None = None
         try:
             at = _random_instant(Repository(one, source), seed)
-            with _room(platform.catalog.root / DRILLS) as folder:
+            with room(platform.catalog.root / DRILLS) as folder:
                 report = _recover(platform, source, one, at, folder / "drill", None, False, None)
             problem = ""
         except DataPlatformError as error:
@@ -139,7 +139,7 @@ def _recover(
 
 
 @contextmanager
-def _room(wanted: Path) -> Iterator[Path]:
+def room(wanted: Path) -> Iterator[Path]:
     """A folder below ``wanted`` that the server's account can pass through; where it cannot, below the system's temporary
     folder."""
     make_reachable(wanted)

@@ -134,6 +134,29 @@ def test_a_lost_part_of_the_landing_store_is_named(whole: Whole) -> None:
     assert any(part.name in line or "shop/orders" in line for line in found.problems)
 
 
+def test_a_drill_recovers_a_random_second_and_leaves_nothing(whole: Whole) -> None:
+    make_backup(whole.platform)
+    whole.now()
+    whole.ship()
+    (drill,) = everything.drill_everything(whole.platform, 7)
+    assert drill.problems == ()
+    assert drill.found is not None and drill.found.proven
+    assert not any((whole.company.root / ".data/drills").rglob("*.duckdb"))
+    assert everything.random_instant(whole.platform, "primary", 7) == drill.found.at
+
+
+def test_a_drill_names_the_object_that_is_damaged(whole: Whole) -> None:
+    make_backup(whole.platform)
+    whole.ship()
+    base = next((whole.company.root / "backups/database/shop/objects").rglob("base-*"))
+    data = bytearray(base.read_bytes())
+    data[len(data) // 2] ^= 1
+    base.write_bytes(data)
+    (drill,) = everything.drill_everything(whole.platform, 7)
+    assert drill.found is None
+    assert base.name in drill.problems[0]
+
+
 def test_what_cannot_be_had_is_refused_before_anything_is_written(whole: Whole) -> None:
     make_backup(whole.platform)
     whole.ship()
