@@ -147,6 +147,7 @@ def test_more_than_can_be_listed_is_counted_and_recovers(one: One) -> None:
     assert told == ["recovered: more problems than are listed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alike", [True, False])
 def test_a_cursor_of_all_incidents_is_bounded(alike: bool) -> None:
     chance = random.Random(7)

@@ -86,11 +86,11 @@ class Killed(BaseException):
     """As if the process had ended there."""
 
 
-SERVED = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgres", "airbyte_manifest")]
-"""Kinds that need a server, or start a program each time."""
+SERVED = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgres", "airbyte_manifest", "dlt")]
+"""Kinds that need a server, start a program each time, or import another tool."""
 
 
-@pytest.fixture(params=[*SERVED, "log", "pages", "dlt", "files", "documents", *API_PARAMS])
+@pytest.fixture(params=[*SERVED, "log", "pages", "files", "documents", *API_PARAMS])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setitem(kinds.MODULES, "log", "data_platform_tests.contracts.toy_source.kind")  # type: ignore[arg-type]
     monkeypatch.setitem(kinds.MODULES, "pages", "data_platform_tests.contracts.toy_pages.kind")  # type: ignore[arg-type]

@@ -43,6 +43,7 @@ def model(
     return kept | rows
 
 
+@pytest.mark.slow
 @given(operations)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence_of_batches_equals_the_naive_model(
@@ -90,6 +91,7 @@ grouped = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(grouped, st.booleans())
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence_of_groups_equals_the_naive_model(

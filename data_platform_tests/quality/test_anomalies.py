@@ -174,6 +174,7 @@ def test_an_answer_needs_an_alarm(shop: Shop) -> None:
         answer(warehouse, "abcdef", "accepted", "", NOW)
 
 
+@pytest.mark.slow
 def test_without_a_day_each_load_is_judged_once(tmp_path: Path) -> None:
     settings = AnomaliesSettings(columns=("note",))
     config, chain = DuckDBConfig(kind="duckdb", path=tmp_path / "w.duckdb"), Chain(tmp_path / "parts")
@@ -316,6 +317,7 @@ def test_the_history_of_loads_is_bounded_and_pruned_with_the_next_load(shop: Sho
     assert left()[-3:] == ["a", "b", "c"], "the same load is kept once"
 
 
+@pytest.mark.slow
 def test_the_size_of_a_batch_and_its_arrival_are_judged_without_a_scan(shop: Shop) -> None:
     settings = AnomaliesSettings(by="made", batches=True)
     asked = []

@@ -34,6 +34,8 @@ from data_platform.sync.longterm import fetch_archive, make_archive
 from data_platform_tests.contracts.batches import TABLE, manifest
 from data_platform_tests.landing.redactions import put_part
 
+pytestmark = pytest.mark.slow  # a server of buckets
+
 BUCKETS = ("acme-landing", "acme-backups", "acme-cold")
 PLATFORM = """\
 environments:

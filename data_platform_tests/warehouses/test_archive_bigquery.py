@@ -14,6 +14,7 @@ from data_platform_tests.engines.bigquery.server import emulator, missing
 from data_platform_tests.servers.objects import BUCKET, gcs_emulator
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_a_table_is_exported_to_the_bucket_fetched_and_removed_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -78,6 +78,7 @@ def test_a_role_that_may_not_be_taken_is_named(server: RedshiftServer, tmp_path:
         export(warehouse, tmp_path / "written", backup_id(NOW, "0" * 8))
 
 
+@pytest.mark.slow
 def test_a_lake_is_restored_into_a_file_too(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

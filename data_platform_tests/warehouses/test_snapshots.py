@@ -164,6 +164,7 @@ def snowflake_of(server: SnowflakeServer, folder: Path) -> Iterator[tuple[Snowfl
         server.emptied(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bigquery", "snowflake"])
 def test_tables_come_back_from_a_snapshot_and_later_batches_are_loaded_again(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -31,6 +31,8 @@ from data_platform.warehouses.snowflake.results import Answer
 from data_platform.warehouses.snowflake.session import SnowflakeSession
 from data_platform_tests.contracts.batches import COLUMNS, Chain
 
+pytestmark = pytest.mark.slow  # emulators of warehouses
+
 ROWS = [(n, f"2026-01-0{1 + n % 3}", "a", 1) for n in range(6)]
 KINDS: Mapping[str, tuple[str, tuple[Column, ...], list[tuple[object, ...]]]] = {
     "replace": ("replace", (*COLUMNS[:2], Column("total", "DOUBLE", ""), COLUMNS[3]), [(1, "2026-01-02", "0.5", 2), (8, None, None, 2)]),

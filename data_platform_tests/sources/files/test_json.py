@@ -260,6 +260,7 @@ def test_elements_of_any_array(values: list[Any], piece: int, spaced: bool, arou
                     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.ndjson", "a.json", "a.json.gz"])
 def test_a_large_file_is_never_held(tmp_path: Path, name: str) -> None:
     line = json.dumps({"id": 1, "text": "x" * 150}).encode()

@@ -56,6 +56,7 @@ def page(asked: Asked) -> Reply:
     return Reply(json.dumps({"items": records}).encode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "incremental", [None, {"cursor_path": "changed", "start_param": "since"}], ids=["at once", "in steps"]
 )
