@@ -177,18 +177,19 @@ class RecoveredServer:
 
     def start(self, *, network: bool = False, paused: bool = False) -> None:
         """Start it and wait until it accepts connections, which is when all WAL up to its target is replayed; with ``paused``
-        until it has paused there. ``network`` opens a free port on loopback too. BackupError says what its log says."""
+        until it has paused there. ``network`` opens a free port on loopback instead of the socket. BackupError says what its log says."""
         user = unprivileged_user()
-        self._socket = Path(tempfile.mkdtemp(prefix="dp-"))
-        if user is not None:
-            os.chown(self._socket, user.pw_uid, user.pw_gid)
+        if not network:
+            self._socket = Path(tempfile.mkdtemp(prefix="dp-"))
+            if user is not None:
+                os.chown(self._socket, user.pw_uid, user.pw_gid)
         self.port = free_port() if network else PORT
         folder = self.home / SERVER
         options = {
             **{name: folder / file for name, file in _FILES.items()},
             "listen_addresses": HOST if network else "",
             "port": self.port,
-            "unix_socket_directories": self._socket,
+            "unix_socket_directories": self._socket or "",
         }
         command = [str(self._bin() / "postgres"), "-D", str(self.data)]
         for name, value in options.items():
