@@ -117,12 +117,8 @@ def test_an_unpartitioned_table_materializes_by_its_button(interface: Interface)
     assert interface.wait_for_new_run(known) == "SUCCESS"
 
 
-def test_three_days_are_backfilled_as_one_run(interface: Interface) -> None:
-    with psycopg.connect(interface.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
-        deleted = connection.execute(
-            "delete from orders where (created_at at time zone 'UTC')::date = %s", (DAYS[1],)
-        ).rowcount
-    assert deleted
+def materialize_days(interface: Interface, picture: str | None = None) -> None:
+    """``DAYS`` of the orders, in the dialog of *Materialize*."""
     known = {run["runId"] for run in interface.runs()}
     page = interface.open("/assets/raw/shop/orders")
     page.get_by_role("button", name="Materialize").first.click()
@@ -131,10 +127,20 @@ def test_three_days_are_backfilled_as_one_run(interface: Interface) -> None:
     days.fill(f"[{DAYS[0]}...{DAYS[2]}]")
     days.press("Enter")
     dialog.get_by_text("3 partitions").first.wait_for()
-    interface.picture("backfill")
+    if picture:
+        interface.picture(picture)
     dialog.get_by_role("button", name="Launch", exact=False).last.click()
     assert interface.wait_for_new_run(known) == "SUCCESS"
     assert len({run["runId"] for run in interface.runs()} - known) == 1
+
+
+def test_three_days_are_backfilled_as_one_run(interface: Interface) -> None:
+    with psycopg.connect(interface.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
+        deleted = connection.execute(
+            "delete from orders where (created_at at time zone 'UTC')::date = %s", (DAYS[1],)
+        ).rowcount
+    assert deleted
+    materialize_days(interface, "backfill")
     import duckdb
 
     with duckdb.connect(str(interface.root / ".data" / "warehouse.duckdb"), read_only=True) as warehouse:
@@ -150,6 +156,34 @@ def test_three_days_are_backfilled_as_one_run(interface: Interface) -> None:
     page = interface.open("/assets/raw/shop/orders?view=overview")
     for text in ("Row count", "batch_id", "preview", "At the source: text"):
         page.get_by_text(text, exact=False).first.wait_for()
+
+
+DAYS_OF_A_CHECK = """
+{assetNodes(assetKeys: [{path: ["raw", "shop", "orders"]}]) {assetCheckOrError(checkName: "revenue_gte_0") {... on AssetCheck {
+    partitionStatuses {... on AssetCheckTimePartitionStatuses {ranges {startKey endKey status}}}
+    executionForLatestMaterialization {status partition}}}}}
+"""
+
+
+def test_the_page_of_a_check_shows_which_day_fails(interface: Interface) -> None:
+    with psycopg.connect(interface.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
+        changed = connection.execute(
+            "update orders set revenue = -1 where (created_at at time zone 'UTC')::date = %s", (DAYS[0],)
+        ).rowcount
+    assert changed > 1
+    materialize_days(interface)
+    check = interface.ask(DAYS_OF_A_CHECK)["assetNodes"][0]["assetCheckOrError"]
+    assert check["executionForLatestMaterialization"] == {"status": "FAILED", "partition": None}
+    ranges = check["partitionStatuses"]["ranges"]
+    failed = [(one["startKey"], one["endKey"]) for one in ranges if one["status"] == "FAILED"]
+    assert failed == [(DAYS[0], DAYS[0])]
+    assert {one["status"] for one in ranges} == {"FAILED", "SUCCEEDED"}
+    page = interface.open("/assets/raw/shop/orders?view=checks&checkDetail=revenue_gte_0")
+    page.get_by_text(f"on 1 day: {DAYS[0]}", exact=False).first.wait_for()
+    page.get_by_text("Partitions", exact=True).last.click()
+    page.get_by_text(DAYS[0], exact=True).first.click()
+    page.get_by_text(f"{changed} rows of this day fail the rule.").first.wait_for()
+    interface.picture("failed-day")
 
 
 def test_a_failed_check_is_seen_and_what_a_source_says_stays_text(interface: Interface) -> None:
