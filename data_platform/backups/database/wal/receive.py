@@ -161,6 +161,7 @@ class _Session:
         if (end := self._furthest()) is None or end < (self._identity.timeline, until):
             self._with_what_is_there(lambda: self._receive(until))
             self._spool.wrote(until)
+        self._spool.settle()  # before it is shipped: more may have come than was asked for
         with self._shipping(seconds=0):
             pass
         if not any(sender.has_all(self._spool) and not sender.problem for sender in self._senders):
