@@ -15,13 +15,21 @@ from pathlib import Path
 
 from data_platform.backups.manifest import BackupManifest, BackupObject, is_id, made_at, made_on
 from data_platform.backups.shelf import WAREHOUSE, Shelf
-from data_platform.errors import BackupDamaged, BackupError, BackupMissing, LandingError
+from data_platform.errors import (
+    BackupDamaged,
+    BackupError,
+    BackupMissing,
+    LandingError,
+    StoreRefused,
+    StoreUnreachable,
+)
 from data_platform.landing import hint
 from data_platform.landing.part import sha256_of
 from data_platform.landing.signing import NOT_SIGNED, Signer
 from data_platform.stores import Store
 
 MANIFESTS, OBJECTS = WAREHOUSE.manifests, WAREHOUSE.objects
+CANNOT_BE_ASKED = (StoreUnreachable, StoreRefused)
 COVERED = "was hidden by somebody, and its locked version is still there: `data-platform backup uncover --yes` brings it back"
 
 
@@ -159,7 +167,8 @@ class Archive:
 
     def damage(self, manifest: BackupManifest, *, deep: bool, unreadable: Collection[str] = ()) -> list[str]:
         """A line for each damaged object of a backup. Only sizes are checked, unless ``deep`` reads and hashes; of the keys
-        ``unreadable`` only sizes in either case."""
+        ``unreadable`` only sizes in either case. Where only sizes are, a store that cannot be asked is an error: what is not
+        known to be damaged must not be taken for it."""
         problems = []
         for object_ in manifest.objects():
             owner = manifest.owner_of(object_.key)
@@ -171,6 +180,8 @@ class Archive:
             except KeyError:
                 problems.append(str(self._damaged(object_, owner, self._missing(object_.key))))
             except (BackupDamaged, LandingError) as error:
+                if not deep and isinstance(error, CANNOT_BE_ASKED):
+                    raise
                 problems.append(str(error))
         return problems
 

@@ -26,11 +26,13 @@ from data_platform.cli.output import (
 from data_platform.errors import BackupDamaged, BackupError, ConfigurationError, WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from data_platform.backups.archive import Archive
     from data_platform.backups.export import BackupReport, FileToKeep
+    from data_platform.backups.shelf import Shelf
     from data_platform.sync import Platform
+    from data_platform.sync.backup import Pruned
     from data_platform.warehouses.snapshots import NativeSnapshot
 
 app = typer.Typer(name="backup", help="Verified second copies of the warehouse.", no_args_is_help=True)
@@ -171,25 +173,42 @@ def prune(
         shelf: backup.prune(platform, shelf) if yes else backup.prunable(platform, shelf) for shelf in shelves
     }
     databases = prune_databases(platform, yes)
+    failed = [
+        (name, error) for one in (*gone.values(), *databases.values()) for name, error in one.failed.items()
+    ]
     if json:
-        found = {"backups": gone[WAREHOUSE], "archives": gone.get(ARCHIVE, {}), "databases": databases}
-        say_json({"days": days, "removed": yes, **found})
-        return
-    total = say_pruned(databases, yes)
+        found = {
+            "backups": gone[WAREHOUSE].gone,
+            "archives": gone[ARCHIVE].gone if ARCHIVE in gone else {},
+            "databases": {source: one.gone for source, one in databases.items()},
+            "failed": [{"archive": name, **error_fields(error)} for name, error in failed],
+        }
+        say_json({"ok": not failed, "days": days, "removed": yes, **found})
+    else:
+        total = say_pruned(databases, yes) + _say_pruned(gone, yes)
+        if not total and not failed:
+            kept = (
+                f"{days} days"
+                if config.archive is None
+                else f"{days} days, no archive than {config.archive.keep_years} years"
+            )
+            say(f"No backup is older than {kept}, except possibly the last good one, which is kept.")
+        elif total and not yes:
+            remark(f"{plural(total, 'backup')} would be removed. Give --yes to remove them.")
+        for name, error in failed:
+            say_error(f"What is too old could not be removed from the archive {name}: {error}")
+    if failed:
+        raise typer.Exit(BackupError.exit_code)
+
+
+def _say_pruned(gone: Mapping[Shelf, Pruned], yes: bool) -> int:
+    total = 0
     for shelf, by_store in gone.items():
-        for name, ids in by_store.items():
+        for name, ids in by_store.gone.items():
             for id_ in ids:
                 total += 1
                 say(f"{name}: {shelf.word} {id_} {'removed' if yes else 'would be removed'}")
-    if not total:
-        kept = (
-            f"{days} days"
-            if config.archive is None
-            else f"{days} days, no archive than {config.archive.keep_years} years"
-        )
-        say(f"No backup is older than {kept}, except possibly the last good one, which is kept.")
-    elif not yes:
-        remark(f"{plural(total, 'backup')} would be removed. Give --yes to remove them.")
+    return total
 
 
 @app.command("uncover")

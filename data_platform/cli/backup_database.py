@@ -12,6 +12,7 @@ from data_platform.errors import BackupError
 
 if TYPE_CHECKING:
     from data_platform.sync import Platform
+    from data_platform.sync.backup import Pruned
     from data_platform.sync.database_backup import DatabaseReport
 
 
@@ -34,24 +35,24 @@ def database(
         say_json(_described(report))
     else:
         _say(report)
-    if report.failed:
+    if report.failed or report.not_pruned:
         raise typer.Exit(BackupError.exit_code)
 
 
-def prune_databases(platform: Platform, yes: bool) -> dict[str, dict[str, list[str]]]:
-    """By source and archive, what was removed, or would be without ``yes``."""
+def prune_databases(platform: Platform, yes: bool) -> dict[str, Pruned]:
+    """By source, what was removed, or would be without ``yes``."""
     from data_platform.sync.database_backup import backed_up, prunable_databases, prune_database
 
     act = prune_database if yes else prunable_databases
     return {source: act(platform, source) for source in backed_up(platform)}
 
 
-def say_pruned(databases: dict[str, dict[str, list[str]]], yes: bool) -> int:
+def say_pruned(databases: dict[str, Pruned], yes: bool) -> int:
     """A line for each; returns their number."""
     lines = [
         f"{archive}: database {source} {id_} {'removed' if yes else 'would be removed'}"
         for source, by_archive in databases.items()
-        for archive, ids in by_archive.items()
+        for archive, ids in by_archive.gone.items()
         for id_ in ids
     ]
     for line in lines:
@@ -62,7 +63,7 @@ def say_pruned(databases: dict[str, dict[str, list[str]]], yes: bool) -> int:
 def _described(report: DatabaseReport) -> dict[str, object]:
     made = report.backup
     return {
-        "ok": not report.failed,
+        "ok": not report.failed and not report.not_pruned,
         "id": made.id,
         "kind": made.way,
         "engine": made.engine,
@@ -76,6 +77,7 @@ def _described(report: DatabaseReport) -> dict[str, object]:
         "notes": list(made.notes),
         "expired": report.expired,
         "failed": {name: error_fields(error) for name, error in report.failed.items()},
+        "not_pruned": {name: error_fields(error) for name, error in report.not_pruned.items()},
     }
 
 
@@ -90,3 +92,5 @@ def _say(report: DatabaseReport) -> None:
         remark(note[:1].upper() + note[1:] + ".")
     for name, error in report.failed.items():
         say_error(f"The archive {name}: {error}")
+    for name, error in report.not_pruned.items():
+        say_error(f"What is too old could not be removed from the archive {name}: {error}")

@@ -10,7 +10,7 @@ import dagster as dg
 from data_platform.backups.config import ArchiveSettings, BackupsConfig
 from data_platform.backups.shelf import ARCHIVE as SHELF
 from data_platform.defs import shown
-from data_platform.defs.backup import GROUP, drill_check, drilled, newest_check
+from data_platform.defs.backup import GROUP, drill_check, drilled, newest_check, refuse_unpruned
 from data_platform.defs.names import ARCHIVE, ARCHIVE_DRILL, pool
 from data_platform.defs.resources import PlatformResource
 from data_platform.sync import backup, longterm
@@ -135,7 +135,7 @@ def _archive_asset(
                     "archive", [backup.archive(opened, name, SHELF) for name in report.stored]
                 ),
                 "removed" if config.retention.apply else "would_be_removed": dg.MetadataValue.json(
-                    {name: ids for name, ids in gone.items() if ids}
+                    {name: ids for name, ids in gone.gone.items() if ids}
                 ),
             }
         )
@@ -145,6 +145,7 @@ def _archive_asset(
                 metadata={name: str(error) for name, error in report.failed.items()},
                 allow_retries=any(error.retryable for error in report.failed.values()),
             )
+        refuse_unpruned(gone.failed)
 
     return archive
 

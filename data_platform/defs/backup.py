@@ -1,7 +1,7 @@
 """The warehouse's daily backup and the restore drill as assets, and the checks of how old they are."""
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def _backup_asset(
         report = backup.make_backup(opened, lambda folder: instance_files(context.instance, folder))
         manifest = report.manifest
         gone = backup.prune(opened) if config.retention.apply else backup.prunable(opened)
-        expired = {name: ids for name, ids in gone.items() if ids}
+        expired = {name: ids for name, ids in gone.gone.items() if ids}
         where = [backup.archive(opened, name) for name in report.stored]
         yield dg.MaterializeResult(
             metadata={
@@ -151,8 +151,20 @@ def _backup_asset(
                 metadata={"damage": shown.lines("damage", report.mirrored.damaged)},
                 allow_retries=False,
             )
+        refuse_unpruned(gone.failed)
 
     return warehouse
+
+
+def refuse_unpruned(failed: Mapping[str, DataPlatformError]) -> None:
+    """``dg.Failure`` if the rule could not be followed everywhere: unseen, a store would fill. The backup is not made again
+    for that."""
+    if failed:
+        raise dg.Failure(
+            f"The backup was made, but what is too old could not be removed from: {', '.join(failed)}.",
+            metadata={archive: str(error) for archive, error in failed.items()},
+            allow_retries=False,
+        )
 
 
 def beside(platform: Platform, log: dg.DagsterLogManager) -> dict[str, Any]:

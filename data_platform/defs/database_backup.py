@@ -13,7 +13,7 @@ from data_platform.backups.database.config import DatabaseBackups
 from data_platform.backups.database.window import shown as instant
 from data_platform.catalog import Source
 from data_platform.defs import shown
-from data_platform.defs.backup import GROUP, began, drill_check, first_due
+from data_platform.defs.backup import GROUP, began, drill_check, first_due, refuse_unpruned
 from data_platform.defs.names import source_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.sync import database_backup, recovery
@@ -153,6 +153,7 @@ def _backup_asset(
                 metadata={archive: str(error) for archive, error in report.failed.items()},
                 allow_retries=any(error.retryable for error in report.failed.values()),
             )
+        refuse_unpruned(report.not_pruned)
 
     return database
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,15 @@ class CopyAge:
 
     def hours(self, now: datetime) -> float | None:
         return None if self.made_at is None else (now - self.made_at).total_seconds() / 3600
+
+
+@dataclass
+class Pruned:
+    """By archive, what was removed, or would be. ``failed`` are the archives where that is not all: the others are done all
+    the same."""
+
+    gone: dict[str, list[str]] = field(default_factory=dict)
+    failed: dict[str, DataPlatformError] = field(default_factory=dict)
 
 
 def settings(platform: Platform) -> BackupsConfig:
@@ -152,25 +161,32 @@ def keep_days(config: BackupsConfig, shelf: Shelf) -> int:
     return config.retention.days
 
 
-def prunable(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str]]:
-    """By archive, the backups that the retention rule would remove, and the remains of interrupted ones. What is locked
-    is not among them."""
+def prunable(platform: Platform, shelf: Shelf = WAREHOUSE) -> Pruned:
+    """The backups that the retention rule would remove, and the remains of interrupted ones. What is locked is not among
+    them."""
+    return _prune(platform, shelf, remove=False)
+
+
+def prune(platform: Platform, shelf: Shelf = WAREHOUSE) -> Pruned:
+    """Remove what ``prunable`` names; returns it."""
+    return _prune(platform, shelf, remove=True)
+
+
+def _prune(platform: Platform, shelf: Shelf, *, remove: bool) -> Pruned:
     days = keep_days(settings(platform), shelf)
     now = platform.clock()
-    found = {}
+    found = Pruned()
     for one in everywhere(platform, shelf):
-        due = expired(one.ids(), now, days, partial(_is_good, one)) + one.abandoned(now - CUT_SHORT)
-        found[one.name] = [id_ for id_ in due if one.locked_until(id_) is None]
+        gone = found.gone.setdefault(one.name, [])
+        try:
+            due = expired(one.ids(), now, days, partial(_is_good, one)) + one.abandoned(now - CUT_SHORT)
+            for id_ in [id_ for id_ in due if one.locked_until(id_) is None]:
+                if remove:
+                    one.remove(id_)
+                gone.append(id_)
+        except DataPlatformError as error:
+            found.failed[one.name] = error
     return found
-
-
-def prune(platform: Platform, shelf: Shelf = WAREHOUSE) -> dict[str, list[str]]:
-    """Remove what ``prunable`` names; returns it."""
-    gone = prunable(platform, shelf)
-    for one in everywhere(platform, shelf):
-        for id_ in gone[one.name]:
-            one.remove(id_)
-    return gone
 
 
 def newest(platform: Platform, shelf: Shelf = WAREHOUSE) -> list[CopyAge]:

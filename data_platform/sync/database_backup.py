@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.database.config import DatabaseBackups
@@ -22,7 +24,7 @@ from data_platform.catalog import Source
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.sources.kinds import server_access
 from data_platform.sources.server_access import ServerAccess
-from data_platform.sync.backup import CUT_SHORT, archives
+from data_platform.sync.backup import CUT_SHORT, Pruned, archives
 from data_platform.sync.platform import Platform
 
 
@@ -37,6 +39,8 @@ class DatabaseReport:
     failed: Failures = field(default_factory=dict)
     expired: dict[str, list[str]] = field(default_factory=dict)
     """By archive, the backups that were removed, or would be if `apply` is not set."""
+    not_pruned: Failures = field(default_factory=dict)
+    """The archives where not all of that could be removed, or be found."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def block(platform: Platform, source: str) -> tuple[Source, DatabaseBackups]:
     if found.backups is None or found.backups.database is None:
         raise ConfigurationError(
             f"catalog/sources/{source}.yaml says nothing of backups of its database. Add `backups: {{database: {{engine:"
-            " native}}}}` (docs/backups-database.md)."
+            " native}}` (docs/backups-database.md)."
         )
     return found, found.backups.database
 
@@ -96,7 +100,7 @@ def back_up_database(platform: Platform, source: str, *, full: bool = False) -> 
     engine = engine_of(config.engine)
     id_ = backup_id(began, uuid.uuid4().hex)
     with scratch(everywhere) as folder, Sender(everywhere, objects_of(source, id_)) as sender:
-        previous = None if full else _previous(everywhere, source, config.engine)
+        previous, why = (None, "") if full else _previous(everywhere, source, config.engine)
         job = Job(
             id=id_,
             source=source,
@@ -108,7 +112,7 @@ def back_up_database(platform: Platform, source: str, *, full: bool = False) -> 
             now=began,
             previous=previous,
             full=full,
-            must_be_full=_interrupted(*previous) if previous else "",
+            must_be_full=_interrupted(*previous) if previous else why,
         )
         with readable_disk_errors(f"The database of {source} could not be backed up"):
             backup = engine.back_up(job)
@@ -117,7 +121,8 @@ def back_up_database(platform: Platform, source: str, *, full: bool = False) -> 
     gone = prune_database(platform, source) if config.apply else prunable_databases(platform, source)
     repository = Repository(next(one for one in everywhere if one.name == stored[0]), source)
     seconds = (platform.clock() - began).total_seconds()
-    return DatabaseReport(backup, tuple(stored), len(repository.chain(backup)), seconds, failed, gone)
+    chain = len(repository.chain(backup))
+    return DatabaseReport(backup, tuple(stored), chain, seconds, failed, gone.gone, gone.failed)
 
 
 def listed(platform: Platform, source: str, only: Sequence[Archive] | None = None) -> list[ListedBackup]:
@@ -129,40 +134,51 @@ def listed(platform: Platform, source: str, only: Sequence[Archive] | None = Non
     return [ListedBackup(found[id_][0], tuple(found[id_][1])) for id_ in sorted(found, reverse=True)]
 
 
-def prunable_databases(platform: Platform, source: str) -> dict[str, list[str]]:
-    """By archive, what no instant of the last `keep_days` needs: ids of backups, what interrupted ones left, and WAL as
+def prunable_databases(platform: Platform, source: str) -> Pruned:
+    """What no instant of the last `keep_days` needs: ids of backups, what interrupted ones left, and WAL as
     ``wal <segment>``. What is locked is not among it."""
     return _prune(platform, source, remove=False)
 
 
-def prune_database(platform: Platform, source: str) -> dict[str, list[str]]:
+def prune_database(platform: Platform, source: str) -> Pruned:
     """Remove what ``prunable_databases`` names, a backup before what it is built on; returns it."""
     return _prune(platform, source, remove=True)
 
 
-def _prune(platform: Platform, source: str, *, remove: bool) -> dict[str, list[str]]:
+def _prune(platform: Platform, source: str, *, remove: bool) -> Pruned:
     _, config = block(platform, source)
     now = platform.clock()
-    gone = {}
+    found = Pruned()
     for archive in archives(platform):
-        repository = Repository(archive, source)
+        gone: list[str] = []
         try:
-            readable = repository.readable()
-            old = expired(readable, now, config.keep_days, repository.is_good)
-            ids = repository.unlocked(old + repository.abandoned(now - CUT_SHORT))
-            whole = len(readable) == len(repository.ids())
-            kept = [one for one in readable if one.id not in ids]
-            # the WAL of a backup whose manifest cannot be read now may be needed once it can
-            wal = retention.removable(archive, source, _needed(kept)) if whole else []
-            if remove:
-                for id_ in reversed(ids):
-                    repository.remove(id_)
-                for one in wal:
-                    retention.remove(archive, one)
-        except DataPlatformError:
-            continue  # its age check names it
-        gone[archive.name] = [*ids, *(f"wal {one.segment.name}" for one in wal)]
-    return {name: found for name, found in gone.items() if found}
+            for name, act in _removals(Repository(archive, source), config, now):
+                if remove:
+                    act()
+                gone.append(name)
+        except DataPlatformError as error:
+            found.failed[archive.name] = error
+        if gone:
+            found.gone[archive.name] = gone
+    return found
+
+
+def _removals(
+    repository: Repository, config: DatabaseBackups, now: datetime
+) -> list[tuple[str, Callable[[], object]]]:
+    """What is to go, each with what removes it, in the order in which it goes."""
+    archive, source = repository.archive, repository.source
+    readable = repository.readable()
+    old = expired(readable, now, config.keep_days, repository.is_good)
+    ids = repository.unlocked(old + repository.abandoned(now - CUT_SHORT))
+    whole = len(readable) == len(repository.ids())
+    kept = [one for one in readable if one.id not in ids]
+    # the WAL of a backup whose manifest cannot be read now may be needed once it can
+    wal = retention.removable(archive, source, _needed(kept)) if whole else []
+    return [
+        *((id_, partial(repository.remove, id_)) for id_ in reversed(ids)),
+        *((f"wal {one.segment.name}", partial(retention.remove, archive, one)) for one in wal),
+    ]
 
 
 def _needed(kept: Sequence[DatabaseBackup]) -> dict[str, list[tuple[int, Lsn]]]:
@@ -198,9 +214,9 @@ def newest_backups(platform: Platform, source: str) -> list[DatabaseAge]:
 
 def _previous(
     everywhere: Sequence[Archive], source: str, engine: str
-) -> tuple[Repository, DatabaseBackup] | None:
+) -> tuple[tuple[Repository, DatabaseBackup] | None, str]:
     """The newest backup that is good in every archive that can be read, so that the next one has its parent in each. None
-    if there is none: the next one is full then."""
+    if there is none: the next one is full then, and the text says why that is not the plan."""
     repositories = []
     for archive in everywhere:
         repository = Repository(archive, source)
@@ -209,13 +225,17 @@ def _previous(
         except DataPlatformError:
             continue  # it fails by itself, and keeps the others from nothing
     if not repositories or not repositories[0][1]:
-        return None
+        return None, ""
     id_ = repositories[0][1][-1]
-    if not all(repository.is_good(id_) for repository, _ in repositories):
-        return None
-    chosen = repositories[0][0]
-    backup = chosen.backup(id_)
-    return (chosen, backup) if backup.engine == engine else None
+    try:
+        for repository, _ in repositories:
+            if not repository.is_good(id_):
+                return None, f"a full backup, since {id_} is not whole in {repository.archive}"
+        chosen = repositories[0][0]
+        backup = chosen.backup(id_)
+    except DataPlatformError as error:
+        return None, f"a full backup, since {id_} could not be looked at: {error}"
+    return ((chosen, backup), "") if backup.engine == engine else (None, "")
 
 
 def _interrupted(repository: Repository, previous: DatabaseBackup) -> str:

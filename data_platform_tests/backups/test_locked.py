@@ -84,7 +84,7 @@ def test_a_locked_backup_is_not_removed_and_not_pruned(
         archive.remove(first.id)
     until = archive.locked_until(first.id)
     assert until is not None and until > datetime.now(UTC) + timedelta(days=1)
-    assert backup.prunable(platform) == {"primary": []} == backup.prune(platform)
+    assert backup.prunable(platform).gone == {"primary": []} == backup.prune(platform).gone
     assert archive.ids() == [first.id, last.id]
     assert archive.damage(first, deep=True) == []
 
@@ -97,7 +97,7 @@ def test_after_the_lock_the_rule_removes_it(
     first = box.back_up(archive).manifest
     last = box.back_up(archive, nonce="00000001", at=NOW + timedelta(hours=1)).manifest
     time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 1.1)
-    assert backup.prune(platform) == {"primary": [first.id]}
+    assert backup.prune(platform).gone == {"primary": [first.id]}
     assert archive.ids() == [last.id]
 
 

@@ -142,8 +142,8 @@ def test_the_newest_archive_is_copied_verified_and_then_moved(platform: Platform
     assert age.id == made.id and not age.problem, "sizes are looked at; nothing cold is read"
     again = copy_to_cold(platform)
     assert (again.copied, again.moved) == (False, 0)
-    assert prunable(platform, ARCHIVE)["cold"] == []
-    assert prunable(later(platform, 3000), ARCHIVE)["cold"] == [], "never the last one"
+    assert prunable(platform, ARCHIVE).gone["cold"] == []
+    assert prunable(later(platform, 3000), ARCHIVE).gone["cold"] == [], "never the last one"
 
 
 def test_an_interrupted_move_goes_on(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from data_platform.backups.archive import Archive
+from data_platform.backups.archive import CANNOT_BE_ASKED, Archive
 from data_platform.backups.database.manifest import DatabaseBackup, is_safe_id, objects_of
 from data_platform.backups.manifest import BackupObject, made_at
 from data_platform.errors import BackupDamaged, BackupError, BackupMissing, DataPlatformError, LandingError
@@ -91,7 +91,8 @@ class Repository:
         return f"the backup {backup.id} of the database {self.source}"
 
     def damage(self, backup: DatabaseBackup, *, deep: bool) -> list[str]:
-        """A line for each damaged object of this backup alone. Only sizes are checked, unless ``deep`` reads and hashes."""
+        """A line for each damaged object of this backup alone. Only sizes are checked, unless ``deep`` reads and
+        hashes; where only sizes are, a store that cannot be asked is an error."""
         problems = []
         for one in backup.objects:
             try:
@@ -107,11 +108,13 @@ class Repository:
             except KeyError:
                 problems.append(f"The object {one.key} of {self.owner(backup)} in {self.archive} is missing.")
             except (BackupDamaged, LandingError) as error:
+                if not deep and isinstance(error, CANNOT_BE_ASKED):
+                    raise
                 problems.append(str(error))
         return problems
 
     def is_good(self, id_: str) -> bool:
-        """Whether the backup and its whole chain are there, by their sizes."""
+        """Whether the backup and its whole chain are there, by their sizes. LandingError if the store cannot be asked."""
         try:
             return not any(self.damage(link, deep=False) for link in self.chain(self.backup(id_)))
         except BackupError:

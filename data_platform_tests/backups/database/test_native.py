@@ -178,9 +178,9 @@ def test_what_is_too_old_is_only_listed_until_it_is_asked_for(company: Company) 
     first = back_up_database(platform, "shop", full=True).backup
     second = back_up_database(platform, "shop", full=True).backup
     time.sleep(1)
-    assert prunable_databases(platform, "shop") == {"primary": [first.id]}
+    assert prunable_databases(platform, "shop").gone == {"primary": [first.id]}
     assert len(primary(platform).ids()) == 2
-    assert prune_database(platform, "shop") == {"primary": [first.id]}
+    assert prune_database(platform, "shop").gone == {"primary": [first.id]}
     assert primary(platform).ids() == [second.id]
     assert primary(platform).damage(second, deep=True) == []
 
