@@ -62,7 +62,8 @@ def recover_database(
     progress: Callable[[str], None] | None = None,
 ) -> RecoveryReport:
     """See ``backups.database.recover.recover``; ``copy`` names the archive."""
-    return _recover(platform, source, archive(platform, copy), at, into, backup, serve, progress)
+    one = archive(platform, copy)
+    return _recover(platform, source, one, at, into, backup=backup, serve=serve, progress=progress)
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def drill_database(platform: Platform, source: str, seed: int) -> list[Drill]:
         try:
             at = _random_instant(Repository(one, source), seed)
             with room(platform.catalog.root / DRILLS) as folder:
-                report = _recover(platform, source, one, at, folder / "drill", None, False, None)
+                report = _recover(platform, source, one, at, folder / "drill", keep=False)
             problem = ""
         except DataPlatformError as error:
             report, problem = None, str(error)
@@ -118,9 +119,11 @@ def _recover(
     one: Archive,
     at: datetime,
     into: Path,
-    backup: str | None,
-    serve: bool,
-    progress: Callable[[str], None] | None,
+    *,
+    backup: str | None = None,
+    serve: bool = False,
+    keep: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> RecoveryReport:
     _, config = block(platform, source)
     platform.signer.ready()
@@ -134,6 +137,7 @@ def _recover(
         programs=config.programs,
         backup_id=backup,
         serve=serve,
+        keep=keep,
         progress=progress,
     )
 

@@ -6,7 +6,6 @@ A dump is of one instant. Between two of them nothing can be had: the RPO is the
 from __future__ import annotations
 
 import secrets
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from data_platform.backups.database.engine import Job, Step
 from data_platform.backups.database.manifest import DatabaseBackup
 from data_platform.backups.database.repository import Repository
-from data_platform.backups.database.running import SUPERUSER, RecoveredServer
-from data_platform.backups.database.stream import BLOCK, ChunkReader, ChunkWriter
+from data_platform.backups.database.running import NOT_SYNCED, SUPERUSER, RecoveredServer
+from data_platform.backups.database.stream import BLOCK, ChunkWriter, chunks
 from data_platform.backups.database.tools import Programs, without_secrets
 from data_platform.errors import BackupDamaged, BackupError
 from data_platform.private_files import make_private
@@ -89,14 +88,13 @@ class Logical:
         step("fetch")
         file = into / "parts" / "database.dump"
         make_private(file.parent)
-        with file.open("wb") as target:
-            stream = ChunkReader(repository, backup, DUMP)
+        with file.open("wb") as target, chunks(repository, backup, DUMP) as stream:
             while block := stream.read(BLOCK):
                 target.write(block)
         step("initialise")
         server = RecoveredServer(into, programs)
         server.initialise(SUPERUSER, secrets.token_urlsafe(24))
-        server.configure({"fsync": "off", "full_page_writes": "off"})
+        server.configure(NOT_SYNCED)
         server.start()
         try:
             step("restore")
@@ -108,7 +106,6 @@ class Logical:
         file.unlink()
         file.parent.rmdir()
         server.configure({})
-        subprocess.run(["sync", "-f", str(server.data)], check=False)
 
 
 def _restore(server: RecoveredServer, programs: Programs, backup: DatabaseBackup, file: Path) -> None:

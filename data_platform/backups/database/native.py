@@ -18,8 +18,9 @@ from data_platform.backups.database.lsn import Lsn
 from data_platform.backups.database.manifest import MANIFEST_OF_SERVER, DatabaseBackup, Way
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.server import SUMMARIES_SINCE, Server, asked
-from data_platform.backups.database.stream import BLOCK, ChunkReader, ChunkWriter, Tee, packed, unpacked
+from data_platform.backups.database.stream import ChunkWriter, Tee, chunks, packed, unpacked
 from data_platform.backups.database.tools import EndedEarly, Programs
+from data_platform.backups.database.unpack import READ_BYTES, Unwanted, write_files
 from data_platform.errors import BackupDamaged, BackupError
 from data_platform.private_files import make_private
 
@@ -133,7 +134,7 @@ def _servers_manifest(output: IO[bytes], writer: ChunkWriter) -> bytes:
     tee = Tee(output, writer)
     found = b""
     try:
-        with tarfile.open(fileobj=tee, mode="r|", bufsize=BLOCK) as tar:
+        with tarfile.open(fileobj=tee, mode="r|", bufsize=READ_BYTES) as tar:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]  # or every file's entry would be kept
                 if member.name == SERVERS_MANIFEST and (file := tar.extractfile(member)):
@@ -176,21 +177,12 @@ def _way(job: Job, server: Server) -> tuple[Way, str]:
 def _extract(repository: Repository, backup: DatabaseBackup, folder: Path) -> None:
     """The files of one backup into the new ``folder``, closed to others."""
     make_private(folder)
-    stream = ChunkReader(repository, backup, BASE)
-
-    def private(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        if not (member.isreg() or member.isdir()):
-            raise BackupDamaged(
-                f"{repository.owner(backup)} holds {member.name[:120]!r}, which is neither a file nor a folder. Nothing of"
-                " it was used."
-            )
-        checked = tarfile.data_filter(member, path)
-        return checked.replace(mode=0o700 if member.isdir() else 0o600, deep=False) if checked else None
-
     try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=BLOCK) as tar:
-            tar.extractall(folder, filter=private)
-    except tarfile.TarError as error:
+        with chunks(repository, backup, BASE) as stream:
+            write_files(stream, folder)
+    except Unwanted as error:
+        raise BackupDamaged(f"{repository.owner(backup)} holds {error}. It cannot be used.") from None
+    except (tarfile.TarError, FileExistsError) as error:
         raise BackupDamaged(
             f"{repository.owner(backup)} in {repository.archive} is not a whole archive of files ({error}). Restore from"
             " another copy, or from an older backup."

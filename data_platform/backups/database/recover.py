@@ -20,7 +20,7 @@ from data_platform.backups.database.kinds import engine_of
 from data_platform.backups.database.lsn import Segment
 from data_platform.backups.database.prove import Proof, check_beat, proven
 from data_platform.backups.database.repository import Repository
-from data_platform.backups.database.running import PASSWORD, SUPERUSER, RecoveredServer
+from data_platform.backups.database.running import NOT_SYNCED, PASSWORD, SUPERUSER, RecoveredServer
 from data_platform.backups.database.tools import Programs, readable_disk_errors
 from data_platform.backups.database.wal import WalArchive
 from data_platform.backups.database.window import Reachable, choose, shown
@@ -92,19 +92,23 @@ def recover(
     programs: Path | None = None,
     backup_id: str | None = None,
     serve: bool = False,
+    keep: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> RecoveryReport:
     """Recover the source of ``repository`` as of ``at`` into the new or empty folder ``into``.
 
     BackupError, before anything is written, for an instant that cannot be had (with those that can) and for a folder that is not
     empty; BackupDamaged for what is not as it was backed up. What was written of a failed recovery is removed. ``user`` is a role of the server, by which a superuser's name is found. With ``serve`` the server is left
-    running on loopback.
+    running on loopback. Without ``keep`` the result is not synced to disk: it is a drill's.
     """
     wanted = Wanted(repository, at, into.absolute(), now, user, programs, backup_id)
     with _started(wanted, progress, paused=False) as (server, report, chosen, steps):
         steps("checksums")
         server.stop()
         report.checksums = _checksums(server)
+        if keep:
+            steps("sync")
+            server.sync()
         steps.end()
         _finish(server, report, serve, chosen)
         return report
@@ -148,6 +152,7 @@ def paused(wanted: Wanted, progress: Callable[[str], None] | None = None) -> Ite
             server.stop()
             if wanted.keep:
                 server.go_on()
+                server.sync()
             else:
                 _empty(wanted.into)
 
@@ -220,9 +225,8 @@ def _physical(
     report.target = ", ".join(
         f"{name} = {value}" for name, value in target.items() if "inclusive" not in name
     )
-    server.configure({**settings, **target})
     (server.data / "recovery.signal").touch(mode=0o600)
-    server.own()
+    server.configure({**settings, **target, **NOT_SYNCED})
     steps("recover")
     server.start(paused=paused)
     if not paused:

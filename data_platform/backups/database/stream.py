@@ -7,10 +7,12 @@ is bounded, and so are the memory and the scratch space that a backup takes, wha
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from queue import Full, Queue
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -26,6 +28,8 @@ CHUNK_BYTES = 64 << 20
 WAITING_MAX = 2
 """Chunks that wait to be sent."""
 BLOCK = 1 << 20
+AHEAD = 8
+"""Blocks that are unpacked before they are asked for."""
 
 
 class Sender:
@@ -152,12 +156,11 @@ def unpacked(repository: Repository, backup: DatabaseBackup, what: str) -> bytes
 
 
 class ChunkReader(io.RawIOBase):
-    """The stream that ``ChunkWriter`` cut, each object proven before a byte of it is given."""
+    """``blocks`` as one stream."""
 
-    def __init__(self, repository: Repository, backup: DatabaseBackup, name: str) -> None:
-        self._blocks = self._all(repository, backup, name)
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
         self._rest = memoryview(b"")
-        self.bytes = 0
 
     def readable(self) -> bool:
         return True
@@ -171,14 +174,54 @@ class ChunkReader(io.RawIOBase):
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
-        self.bytes += count
         return count
 
-    @staticmethod
-    def _all(repository: Repository, backup: DatabaseBackup, name: str) -> Iterator[bytes]:
-        parts = [one for one in backup.objects if one.key.rsplit("/", 1)[-1].startswith(f"{name}-")]
-        for object_ in sorted(parts, key=lambda one: one.key):
-            yield from _blocks(repository, backup, object_)
+
+@contextmanager
+def chunks(repository: Repository, backup: DatabaseBackup, name: str) -> Iterator[ChunkReader]:
+    """The stream that ``ChunkWriter`` cut as ``name``, each object proven before a byte of it is given. It is fetched and
+    unpacked by a thread of its own, ahead of its reader."""
+    parts = [one for one in backup.objects if one.key.rsplit("/", 1)[-1].startswith(f"{name}-")]
+    ordered = sorted(parts, key=lambda one: one.key)
+    with ahead(block for one in ordered for block in _blocks(repository, backup, one)) as blocks:
+        yield ChunkReader(blocks)
+
+
+@contextmanager
+def ahead(blocks: Generator[bytes]) -> Iterator[Iterator[bytes]]:
+    """``blocks``, made by a thread of its own, at most ``AHEAD`` of them before they are asked for. An error of it is raised where
+    its block would have come."""
+    made: Queue[bytes | BaseException | None] = Queue(AHEAD)
+    stop = threading.Event()
+
+    def offer(one: bytes | BaseException | None) -> bool:
+        while not stop.is_set():
+            with suppress(Full):
+                made.put(one, timeout=0.1)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            with closing(blocks):
+                if all(map(offer, blocks)):
+                    offer(None)
+        except BaseException as error:  # its reader raises it
+            offer(error)
+
+    def given() -> Iterator[bytes]:
+        while (one := made.get()) is not None:
+            if isinstance(one, BaseException):
+                raise one
+            yield one
+
+    worker = threading.Thread(target=work, name="ahead", daemon=True)
+    worker.start()
+    try:
+        yield given()
+    finally:
+        stop.set()
+        worker.join()
 
 
 class Tee(io.RawIOBase):
@@ -203,7 +246,7 @@ class Tee(io.RawIOBase):
             self._writer.write(data)
 
 
-def _blocks(repository: Repository, backup: DatabaseBackup, object_: BackupObject) -> Iterator[bytes]:
+def _blocks(repository: Repository, backup: DatabaseBackup, object_: BackupObject) -> Generator[bytes]:
     import pyarrow as pa
 
     with (

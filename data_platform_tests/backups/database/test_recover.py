@@ -104,6 +104,7 @@ def test_an_incremental_chain_comes_back_and_runs(shop: Shop) -> None:
         with psycopg.connect(url) as connection:
             assert connection.execute("select count(*) from orders").fetchone() == (20_004,)
             assert connection.execute("show archive_mode").fetchone() == ("off",)
+            assert connection.execute("show fsync").fetchone() == ("on",)
     finally:
         os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + 30
@@ -127,6 +128,10 @@ def test_a_server_that_is_paused_at_the_instant_is_read_only_and_on_its_timeline
                 connection.execute("delete from orders")
         assert server.report.rows[shop.orders] == 7
     assert list((shop.folder / "paused").iterdir()) == []
+    kept = shop.folder / "kept"
+    with paused_database(shop.platform, "shop", at, kept, keep=True):
+        assert "fsync = 'off'" in (kept / "server/postgresql.conf").read_text()
+    assert "fsync" not in (kept / "server/postgresql.conf").read_text()
 
 
 @pytest.mark.parametrize(
@@ -409,6 +414,7 @@ def test_a_drill_of_every_archive(shop: Shop) -> None:
     good = drill_database(shop.platform, "shop", seed=3)
     assert [one.problem for one in good] == ["", ""]
     assert all(one.report and one.report.rows and one.at for one in good)
+    assert not any(one.report and "sync" in one.report.seconds for one in good)
     flip(next((shop.company.root / "offsite/database/shop/objects").rglob("base-00000.zst")))
     bad = drill_database(shop.platform, "shop", seed=3)
     assert [bool(one.problem) for one in bad] == [False, True]
@@ -428,6 +434,7 @@ def test_the_command(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert run([*command, at, "--into", str(shop.folder / "a"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] and found["rows"][shop.orders] == 20_000 and found["page_checksums"]
+    assert "sync" in found["seconds"]
     assert run([*command, at, "--into", str(shop.folder / "b")]) == 0
     assert "Start it with: " in capsys.readouterr().out
     assert run([*command, "yesterday", "--into", str(shop.folder / "c")]) == 2
