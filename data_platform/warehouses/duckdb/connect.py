@@ -25,6 +25,7 @@ T = TypeVar("T")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.5
 _ABANDONED_SECONDS = 3600
 """Making an empty file takes milliseconds; one that old belongs to a process that was killed."""
+_NO_SPACE = "No space left on device"
 _OPENING = threading.Lock()
 """Connections of one process to one file share one instance: each is either closed or being closed to others."""
 
@@ -235,22 +236,28 @@ def readable_errors(path: Path | str, act: str) -> Iterator[None]:
 
     try:
         yield
-    except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
-        if isinstance(error, duckdb.TransactionException) and "could not allocate" not in str(error):
-            raise _unreadable(path, act, error) from None
-        raise WarehouseError(
+    except duckdb.Error as error:
+        raise _readable(error, path, act) from None
+
+
+def _readable(error: Exception, path: Path | str, act: str) -> WarehouseError:
+    import duckdb
+
+    if _NO_SPACE in str(error):  # an IOException, or fatal where it was the log that could not be written
+        return WarehouseError(
+            f"The warehouse at {path} could not {act}: no space is left on its disk. Free some, then run it again."
+        )
+    if isinstance(error, duckdb.OutOfMemoryException) or (
+        isinstance(error, duckdb.TransactionException) and "could not allocate" in str(error)
+    ):
+        return WarehouseError(
             f"The warehouse at {path} could not {act} within its memory limit. Raise `memory_limit` in"
             " catalog/platform.yaml, to at least 0.6 MB for each column of the table; nothing was changed."
-        ) from None
-    except (duckdb.IOException, duckdb.CatalogException, duckdb.BinderException) as error:
-        raise WarehouseError(
+        )
+    if isinstance(error, (duckdb.IOException, duckdb.CatalogException, duckdb.BinderException)):
+        return WarehouseError(
             f"The warehouse at {path} could not {act}: {first_line(error)}. Nothing was changed."
-        ) from None
-    except duckdb.Error as error:
-        raise _unreadable(path, act, error) from None
-
-
-def _unreadable(path: Path | str, act: str, error: Exception) -> WarehouseError:
+        )
     return WarehouseError(
         f"The warehouse at {path} could not {act} ({type(error).__name__}). Nothing was changed; run it"
         " again, and if the error stays, reread the table with `sync --refresh`."
