@@ -350,6 +350,6 @@ def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[
     for key, named in {"columns": block.columns, **block.named_columns(), "personal": block.personal}.items():
         for column in named:
             yield (root_of(column) if key == "personal" else None) or column, (key, column)
-    for rule in block.rules:
-        for column in rule.columns:
-            yield column, ("rules",)
+    for key, rules in (("rules", block.rules), ("source_rules", block.source_rules)):
+        for column in (column for rule in rules for column in rule.columns):
+            yield column, (key,)

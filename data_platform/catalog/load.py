@@ -46,7 +46,7 @@ from data_platform.catalog.reads import (
     check_reads,
     table_files,
 )
-from data_platform.catalog.rule_checks import check_references, check_rules_fit
+from data_platform.catalog.rule_checks import check_references, check_rules_fit, check_source_rules
 from data_platform.catalog.run_checks import check_synced
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
 from data_platform.catalog.yaml_reader import read_yaml
@@ -257,6 +257,9 @@ def _read_source(
             own.add(("tables", name), f"the table is also defined in {file}: keep one of the two")
         blocks |= found
         reports[name] = own
+    for name, block in blocks.items():
+        if block.source_rules:
+            check_source_rules(name, block, str(data.get("source")), kind_of(known), blocks, reports[name])
     head = validated(source_head(known), {**data, "tables": {}}, lambda: source_schema(known), report)
     check_source(data, report, any(block.partition is not None for block in blocks.values()))
     if head is not None:

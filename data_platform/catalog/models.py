@@ -17,6 +17,7 @@ from data_platform.backups.config import BackupsConfig
 from data_platform.backups.database.config import SourceBackups
 from data_platform.catalog.airflow import AirflowConfig
 from data_platform.catalog.checked_block import Ruled
+from data_platform.catalog.rule_line import RuleLine
 from data_platform.catalog.ruled_models import RuledModel
 from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
@@ -73,6 +74,11 @@ ColumnOrPath = Annotated[str, Field(min_length=1, max_length=1000)]
 class TableSettings(Ruled):
     """The parts of a table's block that have no inherited default."""
 
+    source_rules: tuple[RuleLine, ...] = Field(
+        default=(),
+        description="Rules that the rows must satisfy at the source, one on each line. The source evaluates them after each sync. Only"
+        " for kinds that know SQL, such as `postgres`.",
+    )
     key: ColumnOrColumns = Field(
         default=(),
         description="The column, or list of columns, that identifies a row: unique and never NULL.",

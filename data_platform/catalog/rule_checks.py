@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from data_platform.catalog.checked_block import CheckedBlock
 from data_platform.catalog.files import TableBlock
@@ -16,10 +16,13 @@ from data_platform.quality.kinds import wanted
 from data_platform.quality.rule_groups import check_fit
 from data_platform.quality.rules import Rule
 from data_platform.quality.rules.sql import query_tables
+from data_platform.sources.kind import Kind
+from data_platform.sources.kinds import answers_of
 from data_platform.tables import TableId
 from data_platform.warehouses import WarehouseConfig
 from data_platform.warehouses.dialect import Dialect
 
+AT_SOURCE = "source_rules"
 _RAW = "raw_"
 
 
@@ -41,14 +44,14 @@ def check_rules(block: TableBlock, report: Report, base: Path) -> None:
             )
 
 
-def check_names(placed: Collection[tuple[Rule, int]], report: Report, base: Path) -> None:
+def check_names(placed: Iterable[tuple[Rule, int]], report: Report, base: Path, key: str = "rules") -> None:
     """No two rules have one name."""
     seen: dict[str, str] = {}
     for rule, position in placed:
         if rule.name in seen:
             same = seen[rule.name] == rule.text
             report.add(
-                (*base, "rules", position),
+                (*base, key, position),
                 "appears twice in this table; keep one of the two"
                 if same
                 else f"has the same name as another rule of this table, {rule.name}; give it a `name` of its own",
@@ -66,6 +69,53 @@ def check_rules_fit(
         ]
         check_fits(tested, warehouses, report, ("tables", table))
         check_kinds_fit(block, warehouses, report, ("tables", table))
+
+
+def check_source_rules(
+    table: str, block: TableBlock, source: str, kind: Kind, blocks: Mapping[str, TableBlock], report: Report
+) -> None:
+    """Check that the source, of the tables ``blocks``, can answer every rule of one table that is to be evaluated there."""
+    base = ("tables", table)
+    answers = answers_of(kind.name)
+    if answers is None:
+        report.add(
+            (*base, AT_SOURCE),
+            f"are evaluated by the source in SQL, and the kind {kind.title} knows none. Move them to `rules`, which are"
+            " evaluated in the warehouse",
+        )
+        return
+    placed = list(_placed(block, report, base, AT_SOURCE))
+    check_names(placed, report, base, AT_SOURCE)
+    for rule, position in placed:
+        problem = _source_problem(rule, block, source, blocks)
+        if problem is None:
+            try:
+                check_fit(rule, answers.dialect)
+            except UnsupportedExpression as error:
+                problem = f"cannot be tested at a source of the kind {kind.title}: {error}"
+        if problem is not None:
+            report.add((*base, AT_SOURCE, position), problem)
+
+
+def _source_problem(
+    rule: Rule, block: TableBlock, source: str, blocks: Mapping[str, TableBlock]
+) -> str | None:
+    if rule.blocking:
+        return "is `blocking`, and nothing is built from the table at the source. Leave `blocking` out, or move the rule to `rules`"
+    if rule.form == "change":
+        return "compares two loads, and a source has none. Move it to `rules`"
+    if rule.per_day and block.partition is None:
+        return "is tested `per day`, and the table has no `partition`; name one, or leave `per day` out"
+    if rule.other is None:
+        return None
+    named, table, column = rule.other
+    if named not in ("", source):
+        return f"references a table of the source {named}, which this one cannot see. Move it to `rules`"
+    if table not in blocks:
+        return f"references {table}, which is no table of this file.{did_you_mean(table, blocks)}"
+    if blocks[table].only and column not in blocks[table].only:
+        return f"references {table}.{column}, which is not read because `only` leaves it out"
+    return None
 
 
 def check_fits(
@@ -148,14 +198,14 @@ def reference_problem(
     return None
 
 
-def _placed(block: TableBlock, report: Report, base: Path) -> Iterator[tuple[Rule, int]]:
+def _placed(block: TableBlock, report: Report, base: Path, key: str = "rules") -> Iterator[tuple[Rule, int]]:
     """Each rule and its position in the file. It differs from the position in ``block`` if a rule was left out."""
+    rules = block.rules if key == "rules" else block.source_rules
     positions = [
-        n for n in range(len(block.rules) + _count(report, base)) if not report.has((*base, "rules", n))
+        n for n in range(len(rules) + _count(report, (*base, key))) if not report.has((*base, key, n))
     ]
-    return zip(block.rules, positions, strict=False)
+    return zip(rules, positions, strict=False)
 
 
-def _count(report: Report, base: Path) -> int:
-    rules = (*base, "rules")
+def _count(report: Report, rules: Path) -> int:
     return sum(path[: len(rules)] == rules for path in report.mistakes) if report.has(rules) else 0

@@ -104,6 +104,7 @@ def sync(
                 tell(report)
 
     found = rules_found(platform, reports)
+    at_source = rules_found_at_source(platform, chosen)
     code = exit_code(reports)
     if json:
         say_json(
@@ -111,13 +112,17 @@ def sync(
                 "ok": code == 0,
                 "exit_code": code,
                 "environment": platform.environment.name,
-                "tables": [report_fields(report, found.get(report.table)) for report in reports],
+                "tables": [
+                    report_fields(report, found.get(report.table), at_source.get(report.table))
+                    for report in reports
+                ],
                 "not_configured": sorted(platform.catalog.not_configured),
             }
         )
     else:
         tell_errors(reports)
         tell_rules(found)
+        tell_rules(at_source, " at the source")
         if not targets:
             tell_absences(platform)
         failed = sum(report.error is not None for report in reports)
@@ -179,17 +184,31 @@ def rules_found(platform: Platform, reports: Sequence[TableReport]) -> dict[Tabl
     }
 
 
-def tell_rules(found: Mapping[TableId, Evaluated]) -> None:
+def rules_found_at_source(
+    platform: Platform, chosen: Mapping[str, Sequence[str]]
+) -> dict[TableId, Evaluated]:
+    """The results of the rules that the sources of the synced tables evaluate themselves."""
+    from data_platform.sync.source_rules import evaluate_at_source, keep_found_at_source
+
+    found: dict[TableId, Evaluated] = {}
+    for name, tables in chosen.items():
+        source = platform.catalog.source(name)
+        if evaluated := evaluate_at_source(platform, source, [source.table(table) for table in tables]):
+            found |= keep_found_at_source(platform, source, evaluated)
+    return found
+
+
+def tell_rules(found: Mapping[TableId, Evaluated], where: str = "") -> None:
     """Print the rules that fail. They describe the data, so they do not change the exit code."""
     from data_platform.quality.evaluated import failing_lines
 
     for table, evaluated in found.items():
         if evaluated.problem:
-            remark(f"{table}: the rules could not be evaluated: {evaluated.problem}")
-        for line in failing_lines(evaluated.failing):
-            remark(f"{table}: {line}")
+            remark(f"{table}{where}: the rules could not be evaluated: {evaluated.problem}")
+        for line in dict.fromkeys(failing_lines(evaluated.failing)):
+            remark(f"{table}{where}: {line}")
         if evaluated.not_kept:
-            remark(f"{table}: the failing rows could not be kept: {evaluated.not_kept}")
+            remark(f"{table}{where}: the failing rows could not be kept: {evaluated.not_kept}")
 
 
 def rule_fields(evaluated: Evaluated | None) -> list[dict[str, Any]] | None:
@@ -354,7 +373,9 @@ def _of_failed(report: TableReport) -> str:
     return "failed"
 
 
-def report_fields(report: TableReport, evaluated: Evaluated | None = None) -> dict[str, Any]:
+def report_fields(
+    report: TableReport, evaluated: Evaluated | None = None, at_source: Evaluated | None = None
+) -> dict[str, Any]:
     """A table of ``sync --json``, as docs/cli.md describes it."""
     manifest, completeness = report.manifest, report.completeness
     return {
@@ -375,6 +396,7 @@ def report_fields(report: TableReport, evaluated: Evaluated | None = None) -> di
         "complete": completeness.passed if completeness is not None else None,
         "evidence": completeness.record() if completeness is not None else None,
         "rules": rule_fields(evaluated),
+        "source_rules": rule_fields(at_source),
         "notes": list(report.notes),
         "error": error_fields(report.error) if report.error is not None else None,
     }

@@ -31,6 +31,7 @@ from data_platform.defs.reporting import reporting_sensor
 from data_platform.defs.resources import resources
 from data_platform.defs.retention import retention_sensor
 from data_platform.defs.schedules import schedules
+from data_platform.defs.source_checks import source_checks
 from data_platform.defs.sources import platform_specs, source_assets
 from data_platform.defs.status_page import status_page_definitions
 from data_platform.defs.surroundings import variables
@@ -59,6 +60,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
             *(assets for source in sources for assets in raw_assets(source, warehouse, runs)),
             *platform_specs(catalog, warehouse),
         ],
+        asset_checks=[checks for source in sources for checks in source_checks(source, warehouse, runs)],
         jobs=jobs(catalog, runs, running=running),
         schedules=[
             schedule

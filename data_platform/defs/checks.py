@@ -28,6 +28,7 @@ from data_platform.defs.check_results import (
 from data_platform.defs.day_checks import DayChecks, with_days
 from data_platform.defs.failing_rows import ToKeep
 from data_platform.defs.names import COMPLETE, QUARANTINE, raw_key
+from data_platform.defs.source_checks import source_check_keys
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.checking import Subject
 from data_platform.quality.completeness import CompletenessReport
@@ -178,11 +179,13 @@ def _not_synced(table: Table) -> str:
 
 
 def check_keys(tables: Iterable[Table], *, completeness: bool) -> list[dg.AssetCheckKey]:
-    """The checks of ``tables``; without ``completeness``, only those that need one scan of the raw table."""
-    return [
+    """The checks of ``tables``, those at their source among them; without ``completeness``, only those that need one scan of the raw table."""
+    tables = list(tables)
+    keys = [
         dg.AssetCheckKey(key, name)
         for table in tables
         for key in (raw_key(table.id),)
         for name in check_names(table)
         if completeness or name != COMPLETE
     ]
+    return keys + source_check_keys(tables)

@@ -16,6 +16,7 @@ from data_platform.catalog.runs import RunResources, RunsConfig
 from data_platform.defs import names
 from data_platform.defs.checks import check_keys
 from data_platform.defs.run_resources import run_tags
+from data_platform.defs.source_checks import source_check_keys
 from data_platform.tables import TableId
 
 EVERYTHING = "everything"
@@ -64,7 +65,8 @@ def jobs(catalog: Catalog, runs: RunsConfig, *, running: bool) -> list[Any]:
     """
     everything = WholeGraphJob(
         EVERYTHING,
-        selection=dg.AssetSelection.key_prefixes(*([layer] for layer in LAYERS)),
+        selection=dg.AssetSelection.key_prefixes(*([layer] for layer in LAYERS))
+        | _at_source(*catalog.sources.values()),
         description="Sync every source, build and test every model, evaluate every check.",
         executor_def=_executor(runs, running),
         tags=run_tags(runs, runs.everything),
@@ -97,12 +99,19 @@ def _source_job(source: Source, runs: RunsConfig) -> Any:
     )
 
 
+def _at_source(*sources: Source) -> dg.AssetSelection:
+    return dg.AssetSelection.checks(
+        *(key for source in sources for key in source_check_keys(source.tables.values()))
+    )
+
+
 def tables_target(source: Source, runs: RunsConfig) -> Any:
     """The one hidden job that the sensor and the schedules of a source start, with any tables and checks.
     Otherwise, Dagster makes a job for each of them, and every process resolves all of these."""
     return dg.define_asset_job(
         f"{ANONYMOUS_ASSET_JOB_PREFIX}_{source.name}",
-        selection=dg.AssetSelection.assets(*(names.raw_key(table.id) for table in source.tables.values())),
+        selection=dg.AssetSelection.assets(*(names.raw_key(table.id) for table in source.tables.values()))
+        | _at_source(source),
         tags=_source_tags(source, runs),
     )
 

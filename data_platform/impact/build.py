@@ -129,6 +129,8 @@ def _of_table(table: Table) -> Iterator[Dependent]:
         return frozenset(ColumnOf(*where, column) for column in columns if column is not None)
 
     yield from of_rules(where, asset, table.rules, table.partition)
+    at_source = f"source/{table.id.source}/{table.id.table}"
+    yield from of_rules(where, at_source, table.source_rules, table.partition)
     yield from of_checks(where, asset, table.checks)
     if table.proved:
         yield Dependent("check", f"{asset}: complete", whole=frozenset({where}))

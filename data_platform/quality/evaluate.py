@@ -12,6 +12,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from data_platform.errors import QueryFailed, UnsupportedExpression, UnsupportedType
+from data_platform.expressions import Expressions, relation
+from data_platform.quality.asked import Asked
+from data_platform.quality.at_source import AtSource
 from data_platform.quality.rule_days import by_slice, days_failing, days_unknown
 from data_platform.quality.rule_figures import Figure, figure
 from data_platform.quality.rule_groups import Groups, Held, groups
@@ -19,7 +22,6 @@ from data_platform.quality.rule_sql import condition, selected
 from data_platform.quality.rules import Rule
 from data_platform.tables import TableId, Treatment
 from data_platform.warehouses import Warehouse
-from data_platform.warehouses.dialect import Dialect, relation
 
 SAMPLES, FAILURES_MAX = 5, 100
 
@@ -53,10 +55,13 @@ class RuledRelation:
     partition: str | None = None
     timezone: str = "UTC"
     loads: TableId | None = None
+    source: AtSource | None = None
+    """Set for a table that is asked at its source."""
 
     @property
     def label(self) -> str:
-        return f"{self.schema}.{self.name}"
+        """Its name in ``quality.failures``."""
+        return self.source.label if self.source else f"{self.schema}.{self.name}"
 
 
 def raw_relation(table: RuledTable) -> RuledRelation:
@@ -106,7 +111,7 @@ def evaluate(
 
 
 def evaluate_relation(
-    warehouse: Warehouse,
+    warehouse: Asked,
     table: RuledRelation,
     samples: int = SAMPLES,
     only: Collection[str] | None = None,
@@ -144,7 +149,7 @@ class _Scanned:
 
 
 class _Evaluation:
-    def __init__(self, warehouse: Warehouse, table: RuledRelation, held: Held, samples: int) -> None:
+    def __init__(self, warehouse: Asked, table: RuledRelation, held: Held, samples: int) -> None:
         self.warehouse, self.table, self.held, self.samples = warehouse, table, held, samples
         self.dialect = held.dialect
         self.problems: dict[str, str] = {}
@@ -169,10 +174,13 @@ class _Evaluation:
             passed = rate <= rule.threshold if rule.threshold is not None else not failing
             failures: list[dict[str, Any]] = []
             bad = scanned[rule.name].bad if rule.name in scanned else None
-            if not passed:
+            source = self.table.source
+            if not passed and not (source and source.keeps_no_row(rule)):
                 groups_of = grouped.get(rule.name)
                 failures = self._of_groups(rule, groups_of) if groups_of else self._of_rows(rule, bad)
             sample = failures[: self.samples]
+            if source and source.hides(rule):
+                value = None  # the figure may be a value of a row
             days = self._days(partial(days_failing, rule, self.held, bad), not passed)
             waiting: dict[str, int] | None = {}
             if days is not None and unknown:
@@ -233,8 +241,8 @@ class _Evaluation:
         ]
         try:
             row = list(self.warehouse.query(f"SELECT {', '.join(asked)} FROM {self.held.raw}").rows[0])
-        except QueryFailed:
-            return self._alone(scanned, self._scan)
+        except QueryFailed as error:
+            return self._alone(scanned, self._scan, error)
         found = {}
         for name, one in scanned.items():
             rows, failing, unknown = (_number(row.pop(0)) for _ in range(3))
@@ -252,15 +260,17 @@ class _Evaluation:
         )
         try:
             rows = self.warehouse.query(asked).rows
-        except QueryFailed:
-            return self._alone(grouped, self._count)
+        except QueryFailed as error:
+            return self._alone(grouped, self._count, error)
         names = list(grouped)
         return {names[int(number)]: (_number(n), _number(bad), 0, None) for number, n, bad in rows}
 
     def _alone(
-        self, many: Mapping[str, Any], ask: Callable[[Mapping[str, Any]], dict[str, Any]]
+        self, many: Mapping[str, Any], ask: Callable[[Mapping[str, Any]], dict[str, Any]], error: QueryFailed
     ) -> dict[str, Any]:
         if len(many) == 1:
+            if self.table.source:  # a source's errors hold no value of a row
+                self.problems |= dict.fromkeys(many, f"It cannot be evaluated. {error}")
             return {}
         return {name: found for one in many.items() for name, found in ask(dict([one])).items()}
 
@@ -271,17 +281,19 @@ class _Evaluation:
 
     def _of_rows(self, rule: Rule, bad: str | None) -> list[dict[str, Any]]:
         """The first failing rows by key."""
-        return [] if bad is None else self._shown(f"{self.held.raw} t", bad, self._names(rule))
+        return [] if bad is None else self._shown(rule, f"{self.held.raw} t", bad, self._names(rule))
 
     def _of_groups(self, rule: Rule, found: Groups) -> list[dict[str, Any]]:
-        return self._shown(f"{found.source} g", found.bad, list(found.shown))
+        return self._shown(rule, f"{found.source} g", found.bad, list(found.shown))
 
-    def _shown(self, source: str, bad: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    def _shown(self, rule: Rule, source: str, bad: str, names: Sequence[str]) -> list[dict[str, Any]]:
         if self.samples < 1:
             return []
         types = self.held.columns
-        shown = [_shown(self.dialect, name, types.get(name, "")) for name in names] or ["*"]
-        order = ", ".join(str(n + 1) for n, name in enumerate(names) if name in self.table.key)
+        hidden = self.table.source.hidden_of(rule, names) if self.table.source else ()
+        shown = [_shown(self.dialect, name, types.get(name, ""), name in hidden) for name in names] or ["*"]
+        keys = [name for name in self.table.key if name not in hidden]
+        order = ", ".join(str(n + 1) for n, name in enumerate(names) if name in keys)
         found = self.warehouse.query(
             f"SELECT {', '.join(shown)} FROM {source} WHERE {bad}"
             + (f" ORDER BY {order}" if order else "")
@@ -299,16 +311,20 @@ def _whole(found: Figure) -> _Scanned:
     return _Scanned(("1", f"CASE WHEN {found.good} THEN 0 ELSE 1 END", "0"), found.value, None)
 
 
-def _other(warehouse: Warehouse, table: RuledRelation, rule: Rule) -> tuple[str, Mapping[str, str]] | None:
+def _other(warehouse: Asked, table: RuledRelation, rule: Rule) -> tuple[str, Mapping[str, str]] | None:
     """The relation that a rule references: of another source, or beside its own table."""
     source, name, _ = rule.other or ("", "", "")
     schema = TableId(source, name).raw_schema if source else table.schema
+    if table.source:
+        schema, name = table.source.relations[name]
     described = warehouse.describe(schema, name)
     return (relation(warehouse.dialect, schema, name), dict(described[0].columns)) if described else None
 
 
-def _shown(dialect: Dialect, name: str, type_: str) -> str:
+def _shown(dialect: Expressions, name: str, type_: str, hidden: bool = False) -> str:
     plain = dialect.quote(name)
+    if hidden:
+        return f"NULL AS {plain}"
     shown = dialect.shown(plain, type_)
     return shown if shown == plain else f"{shown} AS {plain}"
 
@@ -327,6 +343,8 @@ def _not_run(table: RuledRelation, rule: Rule, columns: Mapping[str, str]) -> st
 
 
 def _missing(table: RuledRelation, rule: Rule, missing: Sequence[str], lands: bool, there: bool) -> str:
+    if table.source:
+        return table.source.missing(rule, missing)
     if not there:
         if table.loads is None:
             return f"{table.label} is not built yet, so `{rule.text}` cannot be evaluated. Build the model."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from data_platform.expressions import Expressions, Plain
 from data_platform.quality.rule_sql import compared, selected
 from data_platform.quality.rules import Rule
-from data_platform.warehouses.dialect import Dialect, Plain
 
 _HOUR_MICROS = "3600000000"
 _DAY_MICROS = 86_400_000_000
@@ -20,7 +20,9 @@ class Figure:
     value: str
 
 
-def figure(rule: Rule, dialect: Dialect, type_: str, today: str, now: str, *, chosen: bool = True) -> Figure:
+def figure(
+    rule: Rule, dialect: Expressions, type_: str, today: str, now: str, *, chosen: bool = True
+) -> Figure:
     """``type_`` is the engine's type of the rule's column. Without ``chosen``, the rows are chosen already by ``where``."""
     where = selected(rule, dialect) if chosen else None
     column = dialect.quote(rule.columns[0]) if rule.columns else ""
@@ -60,7 +62,7 @@ def figure(rule: Rule, dialect: Dialect, type_: str, today: str, now: str, *, ch
     return Figure(f"coalesce({read} AND {good}, false)", value)
 
 
-def _age(rule: Rule, dialect: Dialect, column: str, type_: str, now: str) -> Figure:
+def _age(rule: Rule, dialect: Expressions, column: str, type_: str, now: str) -> Figure:
     """Hours since the newest value; a day is as old as its end."""
     micros = f"{dialect.micros(now)} - {dialect.micros(f'max({column})')}"
     if type_.upper().endswith("DATE"):

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from data_platform.errors import UnsupportedExpression
+from data_platform.expressions import Expressions, relation
 from data_platform.quality.rule_figures import figure
 from data_platform.quality.rule_sql import condition, selected
 from data_platform.quality.rules import Rule
 from data_platform.quality.rules.sql import query_sql
 from data_platform.tables import TableId
 from data_platform.warehouses import PLATFORM_SCHEMA
-from data_platform.warehouses.dialect import Dialect, relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Held:
     ``batches`` is the table whose loads are recorded, None for a model. ``others`` gives the relation and the types of a table
     that a rule references, None if it is not there."""
 
-    dialect: Dialect
+    dialect: Expressions
     raw: str
     columns: Mapping[str, str]
     today: str
@@ -42,7 +42,7 @@ class Groups:
     shown: tuple[str, ...] = ()
     counted: str | None = None
 
-    def counts(self, dialect: Dialect) -> str:
+    def counts(self, dialect: Expressions) -> str:
         """A query of one row: how many there are, and how many are bad."""
         if self.counted is not None:
             return self.counted
@@ -67,7 +67,7 @@ def groups(rule: Rule, held: Held, shown: Sequence[str]) -> Groups:
     return _equals(rule, held) if rule.operator == "equals" else _figures(rule, held)
 
 
-def check_fit(rule: Rule, dialect: Dialect) -> None:
+def check_fit(rule: Rule, dialect: Expressions) -> None:
     """``UnsupportedExpression`` if the engine of ``dialect`` cannot test the rule, whatever its table holds."""
     if rule.kind != "table":
         condition(rule, dialect)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from data_platform.expressions import Expressions, Plain
 from data_platform.quality.rules import Operand, OperandKind, Rule
 from data_platform.quality.rules.sql import condition_sql
-from data_platform.warehouses.dialect import Dialect, Plain
 
 _COMPARED_AS: dict[OperandKind, Plain] = {
     "number": "number",
@@ -20,7 +20,7 @@ _COMPARED_AS: dict[OperandKind, Plain] = {
 
 def condition(
     rule: Rule,
-    dialect: Dialect,
+    dialect: Expressions,
     column_sql: Callable[[str], str] | None = None,
     *,
     today: str | None = None,
@@ -39,7 +39,7 @@ def condition(
     return good if chosen is None else f"(NOT {chosen} OR {good})"
 
 
-def selected(rule: Rule, dialect: Dialect, column_sql: Callable[[str], str] | None = None) -> str | None:
+def selected(rule: Rule, dialect: Expressions, column_sql: Callable[[str], str] | None = None) -> str | None:
     """Whether the rule looks at a row, never NULL; None if it looks at all of them."""
     if rule.where is None:
         return None
@@ -47,7 +47,7 @@ def selected(rule: Rule, dialect: Dialect, column_sql: Callable[[str], str] | No
     return f"coalesce({written}, false)"
 
 
-def compared(rule: Rule, dialect: Dialect, values: Callable[[Plain], str], today: str, now: str) -> str:
+def compared(rule: Rule, dialect: Expressions, values: Callable[[Plain], str], today: str, now: str) -> str:
     """Whether a figure meets the rule's comparison; ``values`` gives it in the type that it is compared as."""
 
     def value(operand: Operand) -> str:
@@ -63,7 +63,7 @@ def compared(rule: Rule, dialect: Dialect, values: Callable[[Plain], str], today
     return f"{as_compared(first)} {_operator(rule)} {value(first)}"
 
 
-def _good(rule: Rule, dialect: Dialect, named: Callable[[str], str], today: str, now: str) -> str:
+def _good(rule: Rule, dialect: Expressions, named: Callable[[str], str], today: str, now: str) -> str:
     if rule.form == "sql":
         written = condition_sql(rule.sql or "", dialect, named, subqueries=rule.subqueries)
         return f"coalesce({written}, true)"
@@ -101,7 +101,7 @@ def _operator(rule: Rule) -> str:
     return "<>" if rule.operator == "!=" else rule.operator
 
 
-def _value(dialect: Dialect, operand: Operand, today: str, now: str) -> str:
+def _value(dialect: Expressions, operand: Operand, today: str, now: str) -> str:
     match operand.kind:
         case "number":
             return dialect.number(operand.value)

@@ -138,7 +138,8 @@ class Kind:
     whose files may be written in the words of another tool. ``hook``, as ``module:function``, takes the source's ``Connection`` and
     gives the ``sources.inbox.hook.Hook`` by which others deliver to it, or None where its connection names none. ``server``, as
     ``module:function``, takes the source's ``Connection``, the environment, ``source`` and ``url_env`` and gives the
-    ``sources.server_access.ServerAccess`` by which the whole server is backed up; None where there is no such server."""
+    ``sources.server_access.ServerAccess`` by which the whole server is backed up; None where there is no such server. ``answers``, as
+    ``module:name``, is the ``sources.answering.Answers`` of a kind that knows SQL, so that rules can be evaluated at the source."""
 
     name: str
     title: str
@@ -153,3 +154,4 @@ class Kind:
     rewrite: str | None = None
     hook: str | None = None
     server: str | None = None
+    answers: str | None = None

@@ -17,6 +17,7 @@ from data_platform.yaml_fields import Model
 if TYPE_CHECKING:
     from datetime import date
 
+    from data_platform.sources.answering import Answers
     from data_platform.sources.inbox.hook import Hook
     from data_platform.sources.looking import Looking, Privacy
     from data_platform.sources.reading import Opening, Reading
@@ -85,6 +86,15 @@ def server_access(
             f"The source {source!r} is of the kind {known.title}, which has no server that could be backed up."
         )
     found: ServerAccess = _function(known.server)(connection, environ, source=source, url_env=url_env)
+    return found
+
+
+def answers_of(kind: str) -> Answers | None:
+    """How a source of ``kind`` is asked in SQL; None for a kind that knows none."""
+    known = kind_of(kind).answers
+    if known is None:
+        return None
+    found: Answers = _function(known)
     return found
 
 

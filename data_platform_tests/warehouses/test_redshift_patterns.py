@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from data_platform.errors import UnsupportedExpression
-from data_platform.warehouses.redshift.patterns import posix
+from data_platform.posix_patterns import posix
 
 TEXTS = (
     "",

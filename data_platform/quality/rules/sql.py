@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from data_platform.errors import UnsupportedExpression
-from data_platform.warehouses.dialect import Dialect, relation
+from data_platform.expressions import Expressions, relation
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -63,7 +63,7 @@ def condition_columns(text: str, *, subqueries: bool = False) -> tuple[str, ...]
 
 
 def condition_sql(
-    text: str, dialect: Dialect, column_sql: Callable[[str], str], *, subqueries: bool = False
+    text: str, dialect: Expressions, column_sql: Callable[[str], str], *, subqueries: bool = False
 ) -> str:
     """``text`` in the words of ``dialect``. ``UnsupportedExpression`` if it has none."""
     tree = _condition(text, subqueries)
@@ -76,7 +76,7 @@ def value_columns(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(column.name for column in _own_columns(_of_a_row(text, "value", False))))
 
 
-def value_sql(text: str, dialect: Dialect) -> str:
+def value_sql(text: str, dialect: Expressions) -> str:
     """The value ``text`` in the words of ``dialect``. ``UnsupportedExpression`` if it has none."""
     tree = _of_a_row(text, "value", False)
     return _written(tree, dialect, dialect.quote, {id(column) for column in _own_columns(tree)}, "")
@@ -96,7 +96,7 @@ def query_tables(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((table.db, table.name) for table in _query(text).find_all(exp.Table) if table.db)
 
 
-def query_sql(text: str, dialect: Dialect, this: str, alias: str | None = None) -> str:
+def query_sql(text: str, dialect: Expressions, this: str, alias: str | None = None) -> str:
     """The query in the words of ``dialect``; ``this`` is its table's name there, ``alias`` the name of its one column."""
     from sqlglot import exp
 
@@ -231,7 +231,7 @@ def _within_query(node: exp.Expr, tree: exp.Expr) -> bool:
 
 
 def _written(
-    tree: exp.Expr, dialect: Dialect, column_sql: Callable[[str], str], own: set[int], this: str
+    tree: exp.Expr, dialect: Expressions, column_sql: Callable[[str], str], own: set[int], this: str
 ) -> str:
     """Every name becomes a placeholder first, because each engine quotes and folds names in its own way."""
     from sqlglot import ErrorLevel, exp

@@ -16,4 +16,5 @@ KIND = Kind(
     source_keys=PostgresSourceKeys,
     table_keys=PostgresTableKeys,
     server="data_platform.sources.postgres.server_access:server_access",
+    answers="data_platform.sources.postgres.answering:ANSWERS",
 )

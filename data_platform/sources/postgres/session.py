@@ -157,6 +157,11 @@ class SourceSession(Connected):
             )
         return relation
 
+    def described(self, schema: str, name: str) -> Relation | None:
+        """A relation as the present transaction sees it; None if it is not there."""
+        ((_, found),) = together.describe(self._connection, [(name, schema, name)])
+        return found if isinstance(found, Relation) else None
+
     def execute(self, statement: str, *, what: str) -> list[tuple[Any, ...]]:
         """Rows of a statement under the snapshot; a failure leaves the session usable."""
         try:

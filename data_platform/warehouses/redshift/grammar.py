@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from data_platform.errors import LoadRefused, UnsupportedType
+from data_platform.posix_patterns import posix
 from data_platform.sql import literal
 from data_platform.tables import Column, TableId
 from data_platform.warehouses.dialect import Plain
 from data_platform.warehouses.redshift import backup_types, types
-from data_platform.warehouses.redshift.patterns import posix
 from data_platform.warehouses.remote.grammar import Grammar, Loadable, Placement
 from data_platform.warehouses.remote.kept import Kept
 

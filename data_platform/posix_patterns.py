@@ -1,4 +1,4 @@
-"""Regular expressions that mean the same in RE2 and in Redshift's POSIX patterns: a subset, spelled with plain ranges.
+"""Regular expressions that mean the same in RE2 and in the POSIX patterns of PostgreSQL and Redshift: a subset, spelled with plain ranges.
 
 What is outside it is refused: a pattern that a machine reads in another way would be a rule that tests something else.
 """
@@ -93,6 +93,6 @@ def _escaped(letter: str, pattern: str) -> str:
 
 def _refused(pattern: str) -> UnsupportedExpression:
     return UnsupportedExpression(
-        f"The pattern {pattern!r} has a part that Redshift may read in another way. It may use letters, digits, ., [...],"
+        f"The pattern {pattern!r} has a part that this engine may read in another way. It may use letters, digits, ., [...],"
         r" \d, \w, \s, ^, $, groups, | and repetitions, and (?i) at its beginning; test the rest in dbt."
     )
