@@ -11,10 +11,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SHOP = "shop"
 
 
-def copy_catalog(root: Path) -> Path:
+WITHOUT_MODELS = shutil.ignore_patterns("models")
+"""For a folder without dbt's project, where the catalog must say nothing of its models."""
+
+
+def copy_catalog(root: Path, *, models: bool = True) -> Path:
     """The catalog into ``root/catalog``, with no source but the shop."""
     target = root / "catalog"
-    shutil.copytree(ROOT / "catalog", target)
+    shutil.copytree(ROOT / "catalog", target, ignore=None if models else WITHOUT_MODELS)
     for file in (target / "sources").iterdir():
         if file.name != f"{SHOP}.yaml":
             file.unlink()

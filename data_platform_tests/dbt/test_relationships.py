@@ -72,7 +72,7 @@ class Shop:
 
 @contextmanager
 def opened(root: Path, url: str) -> Iterator[Shop]:
-    copy_catalog(root)
+    copy_catalog(root, models=False)
     own = {"SHOP_DATABASE_URL": url, "DATA_PLATFORM_HASH_KEY": "a key that only tests use"}
     platform = open_platform(root, "local", {**os.environ, **own})
     dbt = Dbt(root)

@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 
 from data_platform.sandbox import down, up
 from data_platform.sync import open_platform, sync_changes
-from data_platform_tests.repository import ROOT
+from data_platform_tests.repository import ROOT, WITHOUT_MODELS
 
 pytestmark = pytest.mark.slow
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -26,7 +26,7 @@ def query(server_folder: Path) -> Iterator[Query]:
     root.mkdir()
     try:
         up(root, orders=2_000)  # with fewer nobody calls
-        shutil.copytree(ROOT / "catalog", root / "catalog")
+        shutil.copytree(ROOT / "catalog", root / "catalog", ignore=WITHOUT_MODELS)
         shutil.copytree(ROOT / "spark", root / "spark")
         environ = {name: value or "" for name, value in dotenv_values(root / ".env").items()}
         platform = open_platform(root, "local", environ)

@@ -11,6 +11,7 @@ import pytest
 
 from data_platform.catalog import load_catalog
 from data_platform.errors import CatalogError
+from data_platform.quality.checking import Subject
 from data_platform.quality.delivered import Delivered
 from data_platform.sandbox.services.stripe.deliveries import register, wait
 from data_platform.sources.stripe import deliveries
@@ -44,7 +45,7 @@ def checked(pay: Project, hours: float = 0) -> Any:
     table = platform.catalog.table(TableId("pay", "deliveries"))
     now = datetime.now(UTC) + timedelta(hours=hours)
     with platform.warehouse(read_only=True) as warehouse:
-        return Delivered().evaluate(warehouse, table.id, table.checks["delivered"], now)
+        return Delivered().evaluate(warehouse, Subject.raw(table.id), table.checks["delivered"], now)
 
 
 def url(receiver: Receiver) -> str:
