@@ -32,9 +32,9 @@ def evaluate_at_source(
     """The result of each table of ``source`` that has rules there. ``only`` names the wanted rules by table. Nothing is raised:
     rules of a table that cannot be asked are not evaluated, which is no pass."""
     wanted = [table for table in tables if table.source_rules and (only is None or only.get(table.id))]
-    at = platform.clock().isoformat(timespec="seconds")
     if not wanted:
         return {}
+    at = platform.clock().isoformat(timespec="seconds")
     by_id = {table.id: table for table in wanted}
 
     def chosen(table: TableId) -> Collection[str] | None:
