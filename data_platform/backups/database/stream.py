@@ -10,7 +10,7 @@ import io
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from queue import Full, Queue
 from types import TracebackType
@@ -152,7 +152,7 @@ def unpacked(repository: Repository, backup: DatabaseBackup, what: str) -> bytes
     object_ = backup.object(what)
     if object_ is None:
         raise BackupDamaged(f"{repository.owner(backup)} in {repository.archive} has no object {what}.")
-    return b"".join(_blocks(repository, backup, object_))
+    return b"".join(_all_blocks(repository, backup, [object_]))
 
 
 class ChunkReader(io.RawIOBase):
@@ -182,9 +182,32 @@ def chunks(repository: Repository, backup: DatabaseBackup, name: str) -> Iterato
     """The stream that ``ChunkWriter`` cut as ``name``, each object proven before a byte of it is given. It is fetched and
     unpacked by a thread of its own, ahead of its reader."""
     parts = [one for one in backup.objects if one.key.rsplit("/", 1)[-1].startswith(f"{name}-")]
-    ordered = sorted(parts, key=lambda one: one.key)
-    with ahead(block for one in ordered for block in _blocks(repository, backup, one)) as blocks:
+    with ahead(_all_blocks(repository, backup, sorted(parts, key=lambda one: one.key))) as blocks:
         yield ChunkReader(blocks)
+
+
+def _all_blocks(
+    repository: Repository, backup: DatabaseBackup, objects: Sequence[BackupObject]
+) -> Generator[bytes]:
+    """What ``objects`` hold. Each one is fetched while the one before is unpacked."""
+
+    def fetch(one: BackupObject) -> tuple[ExitStack, Path]:
+        held = ExitStack()
+        return held, held.enter_context(repository.fetched(backup, one))
+
+    coming: list[Future[tuple[ExitStack, Path]]] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as pool:
+        try:
+            for one, next_ in zip(objects, [*objects[1:], None], strict=True):
+                held, path = (coming.pop() if coming else pool.submit(fetch, one)).result()
+                with held:
+                    if next_ is not None:
+                        coming.append(pool.submit(fetch, next_))
+                    yield from _plain(repository, one, path)
+        finally:
+            for left in coming:
+                with suppress(DataPlatformError, OSError):
+                    left.result()[0].close()
 
 
 @contextmanager
@@ -246,13 +269,11 @@ class Tee(io.RawIOBase):
             self._writer.write(data)
 
 
-def _blocks(repository: Repository, backup: DatabaseBackup, object_: BackupObject) -> Generator[bytes]:
+def _plain(repository: Repository, object_: BackupObject, path: Path) -> Iterator[bytes]:
+    """What ``path``, a copy of the object, holds."""
     import pyarrow as pa
 
-    with (
-        repository.fetched(backup, object_) as path,
-        pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as plain,
-    ):
+    with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as plain:
         while True:
             try:
                 block = plain.read(BLOCK)
