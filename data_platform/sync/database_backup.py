@@ -100,7 +100,8 @@ def back_up_database(platform: Platform, source: str, *, full: bool = False) -> 
     engine = engine_of(config.engine)
     id_ = backup_id(began, uuid.uuid4().hex)
     with scratch(everywhere) as folder, Sender(everywhere, objects_of(source, id_)) as sender:
-        previous, why = (None, "") if full else _previous(everywhere, source, config.engine)
+        alone = full or not engine.continuous
+        previous, why = (None, "") if alone else _previous(everywhere, source, config.engine)
         job = Job(
             id=id_,
             source=source,

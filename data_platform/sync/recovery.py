@@ -30,7 +30,8 @@ DRILLS = Path(".data/drills")
 
 @dataclass(frozen=True)
 class Drill:
-    """One archive's drill. ``report`` is None if it failed: ``problem`` says why and names what. ``seed`` chose ``at``."""
+    """One archive's drill. ``report`` is None if it failed: ``problem`` says why and names what, or what WAL is
+    missing behind the newest backup. ``seed`` chose ``at``."""
 
     archive: str
     seed: int
@@ -102,10 +103,11 @@ def drill_database(platform: Platform, source: str, seed: int) -> list[Drill]:
         began = platform.clock()
         at: datetime | None = None
         try:
-            at = _random_instant(Repository(one, source), seed)
+            reach = _reach(Repository(one, source))
+            at = _random_instant(reach, seed)
             with room(platform.catalog.root / DRILLS) as folder:
                 report = _recover(platform, source, one, at, folder / "drill", keep=False)
-            problem = ""
+            problem = _gap(reach[-1], one)
         except DataPlatformError as error:
             report, problem = None, str(error)
         seconds = (platform.clock() - began).total_seconds()
@@ -157,13 +159,28 @@ def room(wanted: Path) -> Iterator[Path]:
         yield folder
 
 
-def _random_instant(repository: Repository, seed: int) -> datetime:
-    """A millisecond of what the kept backups reach, the newest day of it with the same chance as all before."""
-    all_: list[Reachable] = reachable(repository)
+def _reach(repository: Repository) -> list[Reachable]:
+    """What the kept backups reach. BackupMissing if there is none."""
+    all_ = reachable(repository)
     if not all_:
         raise BackupMissing(
             f"There is no backup of the database {repository.source} in {repository.archive}."
         )
+    return all_
+
+
+def _gap(newest: Reachable, one: Archive) -> str:
+    """What is missing of the WAL behind the newest backup: no instant after it can be chosen, so none would find it."""
+    if newest.coverage is None or not newest.coverage.gap:
+        return ""
+    return (
+        f"The segment of WAL {newest.coverage.gap} is missing in {one}: nothing after {newest.last.isoformat()} can be recovered."
+        " Make a full backup now."
+    )
+
+
+def _random_instant(all_: list[Reachable], seed: int) -> datetime:
+    """A millisecond of what the kept backups reach, the newest day of it with the same chance as all before."""
     chance = random.Random(seed)
     chosen = all_[-1] if chance.random() < 0.5 else chance.choice(all_)
     length = (chosen.last - chosen.first).total_seconds()

@@ -31,6 +31,8 @@ class Calls:
     at: int = -1
     how: How = "before"
     seen: list[tuple[str, str]] = field(default_factory=list)
+    happened: bool = False
+    """Whether the fault did."""
     _lock: Any = field(default_factory=threading.Lock)
 
     def _begin(self, method: str, what: str) -> bool:
@@ -41,7 +43,7 @@ class Calls:
             os.kill(os.getpid(), signal.SIGKILL)
             signal.pause()
         if mine and self.how == "before":
-            raise _error(method, what)
+            raise self._error(method, what)
         return mine
 
     @contextmanager
@@ -72,7 +74,7 @@ class Calls:
                 return original(subject, *given, **named)
             finally:
                 if mine:  # whatever its answer was
-                    raise _error(name, what)
+                    raise self._error(name, what)
 
         return call
 
@@ -84,18 +86,18 @@ class Calls:
             with original(subject, *given, **named) as answer:
                 yield answer
             if mine:
-                raise _error(name, what)
+                raise self._error(name, what)
 
         return block
+
+    def _error(self, method: str, what: str) -> Exception:
+        self.happened = True
+        if method in ("started", *SERVER):
+            return failure(what, 1, f"error: {MARK}")
+        return StoreUnreachable(f"The store cannot {method} {what}: {MARK}.")
 
 
 def _what(subject: Any, given: tuple[Any, ...]) -> str:
     if isinstance(subject, LocalStore):
         return f"{subject.path.name}/{given[0] if given else ''}"
     return str(given[0]) if isinstance(subject, Programs) else "the recovered server"
-
-
-def _error(method: str, what: str) -> Exception:
-    if method in ("started", *SERVER):
-        return failure(what, 1, f"error: {MARK}")
-    return StoreUnreachable(f"The store cannot {method} {what}: {MARK}.")

@@ -1,0 +1,63 @@
+"""One fault at a call of a store or of a PostgreSQL program while a database is backed up, dumped, verified or recovered: it is
+said and names what, no good backup is lost, and the next run is as if nothing had been. What needs no server is in
+``backups/test_call_faults.py`` and ``test_prune_faults.py``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from data_platform.errors import DataPlatformError
+from data_platform_tests.backups.calls import MARK, Calls, How
+from data_platform_tests.backups.database.faults.acts import IN_FULL, QUICK, SLOW, Act
+from data_platform_tests.backups.database.faults.prepared import Prepared
+
+pytestmark = pytest.mark.slow
+Fresh = Callable[[], Prepared]
+SAMPLED = 29
+"""Every so many points of a quick act, and one of a slow one, where not all are asked for (`--seeds N`)."""
+
+
+def said(act: Act, company: Prepared) -> list[str]:
+    try:
+        return list(act(company))
+    except DataPlatformError as error:
+        return [str(error)]
+
+
+def points(seen: int, act: Act, everywhere: bool) -> Iterator[tuple[int, How]]:
+    sample = [seen // 2] if act in SLOW else range(SAMPLED // 3, seen, SAMPLED)
+    for at in range(seen) if everywhere else sample:
+        yield at, ("before", "after")[at % 2]
+        if everywhere:
+            yield at, ("after", "before")[at % 2]
+
+
+@pytest.mark.parametrize("act", [*QUICK, *SLOW], ids=lambda act: act.__name__)
+def test_a_fault_is_said_and_harms_nothing(
+    act: Act, original: Prepared, fresh: Fresh, seeds: Callable[[int], Sequence[int]]
+) -> None:
+    clean, counted = fresh(), Calls()
+    with counted.installed():
+        assert said(act, clean) == []
+    assert not clean.lost(original)
+    failures = []
+    for at, how in points(len(counted.seen), act, len(seeds(1)) > 1):
+        company, faulty = fresh(), Calls(at, how)
+        with faulty.installed():
+            problems = said(act, company)
+        if not faulty.happened or (how == "after" and faulty.seen[at][0] == "local" and act in SLOW):
+            continue  # the file was proven, and read as far as it was needed
+        method, what = faulty.seen[at]
+        found = [f"it lost {key}" for key in company.lost(original)]
+        if not any(MARK in line and what in line for line in problems):
+            found.append(f"it said {problems}")
+        found += [f"the next run said {line}" for line in said(act, company) if not line.startswith(IN_FULL)]
+        if company.lost(original):
+            found.append("the next run harmed what was good")
+        found += company.unfinished()
+        failures += [f"{how} {method} {what}: {line}" for line in found]
+        shutil.rmtree(company.root)
+    assert not failures, "\n".join(failures)
