@@ -100,7 +100,10 @@ def recover_everything(
             (into / WAREHOUSE).chmod(0o600)
         with timed("comparison"):
             read, failed = _catch_up(recovered, list(servers), cut)
-            agreed = [one for source in servers for one in agreements(recovered, source, cut.tables)]
+            landed = {table.source for table in cut.tables}
+            agreed = [
+                one for name in servers if name in landed for one in agreements(recovered, name, cut.tables)
+            ]
     found = Recovered(
         at=at,
         archive=chosen.name,
@@ -149,24 +152,37 @@ def drill_everything(platform: Platform, seed: int) -> list[WholeDrill]:
 
 
 def random_instant(platform: Platform, copy: str, seed: int) -> datetime:
-    """A millisecond that every database reaches in the archive ``copy``. BackupError where there is none."""
-    newest = []
-    for source in backed_up(platform):
-        if is_continuous(platform, source):
-            reach = [one for one in windows(platform, source) if one.archive == copy]
-            if not reach:
-                raise BackupError(f"The archive {copy} holds no backup of the database of {source}.")
-            newest.append(reach[-1])
-    if not newest:
+    """A millisecond that every database reaches in the archive ``copy``, and by when something of them had landed. BackupError
+    where there is none."""
+    sources = [source for source in backed_up(platform) if is_continuous(platform, source)]
+    if not sources:
         raise BackupError(
             "No source has a database that can be recovered to any second, so there is nothing to compare."
         )
-    first, last = max(one.first for one in newest), min(one.last for one in newest)
+    newest = []
+    for source in sources:
+        reach = [one for one in windows(platform, source) if one.archive == copy]
+        if not reach:
+            raise BackupError(f"The archive {copy} holds no backup of the database of {source}.")
+        newest.append(reach[-1])
+    first = max(_landed_first(platform, copy, sources), *(one.first for one in newest))
+    last = min(one.last for one in newest)
     if last < first:
         raise BackupError(f"The archive {copy} holds no instant at which all databases can be had.")
-    return first + timedelta(
-        milliseconds=int(random.Random(seed).random() * (last - first).total_seconds() * 1000)
-    )
+    length = (last - first).total_seconds()
+    return first + timedelta(milliseconds=int(random.Random(seed).random() * length * 1000))
+
+
+def _landed_first(platform: Platform, copy: str, sources: Sequence[str]) -> datetime:
+    """When the first batch of a table of ``sources`` landed that the archive holds."""
+    mirrored = Ledger(place_in(archive(platform, copy)).reader, platform.environ)
+    tables = [table for table in platform.catalog.table_ids() if table.source in sources]
+    found = [mirrored.read(table, 1).landed_at for table in tables if mirrored.last(table)]
+    if not found:
+        raise BackupError(
+            f"The archive {copy} holds nothing yet that landed of {', '.join(sources)}: `data-platform backup run` copies it."
+        )
+    return min(found)
 
 
 def _canaries(platform: Platform, into: Path, found: Recovered) -> list[str]:

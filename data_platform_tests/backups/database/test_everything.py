@@ -18,6 +18,7 @@ from data_platform.sync import Platform, everything, sync_changes
 from data_platform.sync.backup import make_backup
 from data_platform.sync.database_backup import back_up_database
 from data_platform.sync.everything import recover_everything
+from data_platform.sync.recovery import windows
 from data_platform.sync.wal import receiver
 from data_platform_tests.backups.database.conftest import Company
 
@@ -143,6 +144,25 @@ def test_a_drill_recovers_a_random_second_and_leaves_nothing(whole: Whole) -> No
     assert drill.found is not None and drill.found.proven
     assert not any((whole.company.root / ".data/drills").rglob("*.duckdb"))
     assert everything.random_instant(whole.platform, "primary", 7) == drill.found.at
+
+
+def test_a_drill_asks_for_no_second_before_anything_landed(whole: Whole) -> None:
+    make_backup(whole.platform)
+    whole.ship()
+    (table,) = whole.platform.catalog.table_ids()
+    landed = whole.platform.ledger.read(table, 1).landed_at
+    assert all(everything.random_instant(whole.platform, "primary", seed) >= landed for seed in range(50))
+    shutil.rmtree(whole.company.root / "backups/ledger")
+    with pytest.raises(BackupError, match="nothing yet that landed of shop"):
+        everything.random_instant(whole.platform, "primary", 1)
+
+
+def test_a_second_before_anything_landed_proves_nothing(whole: Whole) -> None:
+    make_backup(whole.platform)
+    before = windows(whole.platform, "shop")[0].first
+    whole.ship()
+    found = recover_everything(whole.platform, before, whole.folder / "all")
+    assert (found.agreed, found.proven) == ((), False)
 
 
 def test_a_drill_names_the_object_that_is_damaged(whole: Whole) -> None:

@@ -242,7 +242,7 @@ def test_what_is_removed_while_it_is_recovered_is_not_what_is_needed(shop: Shop)
     time.sleep(1)  # both backups are older than what is kept
     at = windows(shop.platform, "shop")[-1].last
     removed: list[dict[str, list[str]]] = []
-    found = shop.recover(at, progress=lambda _: removed.append(prune_database(shop.platform, "shop")))
+    found = shop.recover(at, progress=lambda _: removed.append(prune_database(shop.platform, "shop").gone))
     assert found.rows[shop.orders] == 70
     assert len(removed[0]["primary"]) >= 1 and not any(removed[1:])
 
