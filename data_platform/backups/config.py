@@ -170,6 +170,10 @@ class BackupsConfig(BaseModel):
         description="Whether every backup also copies the parts that landed since the last one, so that the landing store can"
         " be rebuilt from the backup store or from any copy. If not, only its manifests are copied.",
     )
+    landing_schedule: str = Field(
+        default="25 * * * *",
+        description="When what has landed is copied between backups, so that little is lost with the landing store: a cron line in UTC.",
+    )
     retention: Retention = Field(default_factory=Retention, description="How long backups are kept.")
     snapshots: SnapshotSettings | None = Field(
         default=None,

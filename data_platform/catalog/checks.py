@@ -125,7 +125,7 @@ def _check_backups(
     environment: EnvironmentSettings, backups: BackupsConfig, report: Report, base: Path
 ) -> list[tuple[str, Path, StoreConfig]]:
     """Report schedules and abilities; returns the stores, each with a name and its path within the environment."""
-    names = ("schedule", "drill_schedule", "copies_schedule")
+    names = ("schedule", "drill_schedule", "copies_schedule", "landing_schedule")
     lines: dict[Path, str] = {(name,): getattr(backups, name) for name in names}
     for name in backups.offsite:
         if name not in backups.stores:

@@ -20,6 +20,7 @@ from data_platform.defs.everything import everything_definitions
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
+from data_platform.defs.landing_copies import landing_definitions
 from data_platform.defs.lapses import lapses_sensor
 from data_platform.defs.maintenance import maintenance_definitions
 from data_platform.defs.model_checks import checked_models
@@ -88,6 +89,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     if chosen.backups is not None and warehouse.traits.archive:
         parts.append(backup_definitions(chosen.backups, warehouse, held, running=running))
         parts.append(copies_definitions(chosen.backups, environment, running=running))
+        parts.append(landing_definitions(chosen.backups, catalog, running=running))
         if chosen.backups.archive is not None:
             parts.append(archive_definitions(chosen.backups, warehouse, held, running=running))
         parts.append(cold_definitions(chosen.backups, running=running))

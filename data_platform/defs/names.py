@@ -39,6 +39,7 @@ ARCHIVE = AssetKey(["backup", "archive"])
 COLD = AssetKey(["backup", "cold_copy"])
 TIERS = AssetKey(["backup", "storage_classes"])
 COPIES = AssetKey(["backup", "copies"])
+LANDING_COPIES = AssetKey(["backup", "landing"])
 ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"

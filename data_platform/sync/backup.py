@@ -17,7 +17,7 @@ from data_platform.backups.config import COLD, PRIMARY, BackupsConfig
 from data_platform.backups.export import BackupReport, FileToKeep, Progress, export, store
 from data_platform.backups.landing import RestoredLedger, restore_ledger
 from data_platform.backups.manifest import backup_id, made_at
-from data_platform.backups.mirror import mirror
+from data_platform.backups.mirror import Mirrored, mirror
 from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
@@ -152,6 +152,20 @@ def make_backup(
         except DataPlatformError as error:  # the backup is there all the same
             failed[one.name] = error
     return replace(report, failed={**failed, **report.failed}, mirrored=mirrored)
+
+
+def copy_landing(platform: Platform) -> tuple[dict[str, Mirrored], dict[str, DataPlatformError]]:
+    """Copy what landed since the last time into every archive. By archive, what was copied, and why another one got nothing."""
+    platform.signer.ready()
+    tables, parts = platform.catalog.table_ids(), settings(platform).landing
+    copied: dict[str, Mirrored] = {}
+    failed: dict[str, DataPlatformError] = {}
+    for one in archives(platform):
+        try:
+            copied[one.name] = mirror(platform.ledger, one, tables, parts=parts)
+        except DataPlatformError as error:
+            failed[one.name] = error
+    return copied, failed
 
 
 def keep_days(config: BackupsConfig, shelf: Shelf) -> int:

@@ -106,6 +106,8 @@ class Shelved:
             Planned(self.name, "backup", times.schedule, names, kept, usual),
             Planned(self.name, "drill", times.drill_schedule, names),
         ]
+        if self.shelf is WAREHOUSE:
+            rows.append(Planned("landing store", "copy", config.landing_schedule, names))
         if isinstance(times, ArchiveSettings) and times.cold is not None:
             rows.append(Planned(self.name, "cold copy", times.cold.schedule, (COLD,), kept, usual))
         return rows

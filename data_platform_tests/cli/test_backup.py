@@ -105,7 +105,10 @@ def test_an_environment_without_an_archive_says_so(backed: Path, cli: Cli) -> No
     file.write_text(file.read_text().replace("start: 2026-11-01", "start: 2026-11-01, archive: null"))
     refused = cli("backup", "archive")
     assert refused.code == 2 and "archive: null" in refused.err
-    assert {row["class"] for row in json.loads(cli("backup", "plan", "--json").out)} == {"warehouse"}
+    assert {row["class"] for row in json.loads(cli("backup", "plan", "--json").out)} == {
+        "warehouse",
+        "landing store",
+    }
     assert json.loads(cli("backup", "prune", "--json").out)["archives"] == {}
 
 

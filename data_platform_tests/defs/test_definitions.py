@@ -71,7 +71,7 @@ def test_the_graph_follows_what_the_warehouse_can(manifest: Path, monkeypatch: p
     found = contents(build(shop_alone(), "local"))
     usual = json.loads(SNAPSHOT.read_text())
     gone = {f"{what}/{of}" for what in ("backup", "restore_drill") for of in ("warehouse", "archive")}
-    gone |= {"backup/copies", "restore_drill/everything"}
+    gone |= {"backup/copies", "backup/landing", "restore_drill/everything"}
     assert found["assets"] == {
         name: words.replace(" pool warehouse", "")
         for name, words in usual["assets"].items()
