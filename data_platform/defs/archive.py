@@ -13,6 +13,7 @@ from data_platform.defs import shown
 from data_platform.defs.backup import GROUP, drill_check, drilled, newest_check, refuse_unpruned
 from data_platform.defs.names import ARCHIVE, ARCHIVE_DRILL, pool
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.sync import backup, longterm
 from data_platform.warehouses import WarehouseConfig
 
@@ -50,27 +51,21 @@ def archive_definitions(
     def weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         return dg.RunRequest(partition_key=week_of(context.scheduled_execution_time))
 
-    @dg.schedule(
-        name="archive_drill",
-        target=dg.AssetSelection.assets(ARCHIVE_DRILL),
-        cron_schedule=settings.drill_schedule,
-        execution_timezone="UTC",
-        default_status=status,
-        description="Reads the newest archive of every copy by pyarrow and DuckDB alone.",
+    drill = scheduled(
+        "archive_drill",
+        dg.AssetSelection.assets(ARCHIVE_DRILL),
+        settings.drill_schedule,
+        "Reads the newest archive of every copy by pyarrow and DuckDB alone.",
+        running=running,
     )
-    def drill() -> dg.RunRequest:
-        return dg.RunRequest()
 
-    @dg.schedule(
-        name="archive_ages",
-        target=dg.AssetSelection.checks(NEWEST_ARCHIVE, LAST_GOOD_DRILL),
-        cron_schedule="0 */6 * * *",
-        execution_timezone="UTC",
-        default_status=status,
-        description="Checks how old the newest archives and their last good drill are, even if there are none.",
+    ages = scheduled(
+        "archive_ages",
+        dg.AssetSelection.checks(NEWEST_ARCHIVE, LAST_GOOD_DRILL),
+        "0 */6 * * *",
+        "Checks how old the newest archives and their last good drill are, even if there are none.",
+        running=running,
     )
-    def ages() -> dg.RunRequest:
-        return dg.RunRequest()
 
     return dg.Definitions(
         assets=[_archive_asset(config, settings, pool(warehouse), weeks, copied), _drill_asset()],

@@ -17,6 +17,7 @@ from data_platform.backups.shelf import WAREHOUSE, Shelf
 from data_platform.defs import shown
 from data_platform.defs.names import BACKUP, DRILL, pool
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.errors import DataPlatformError
 from data_platform.sync import Platform, backup, snapshots
 from data_platform.warehouses import WarehouseConfig
@@ -56,27 +57,21 @@ def backup_definitions(
             partition_key=context.scheduled_execution_time.astimezone(UTC).date().isoformat()
         )
 
-    @dg.schedule(
-        name="restore_drill",
-        target=dg.AssetSelection.assets(DRILL),
-        cron_schedule=config.drill_schedule,
-        execution_timezone="UTC",
-        default_status=status,
-        description="Restores the newest backup of every copy, compares it and deletes the result.",
+    drill = scheduled(
+        "restore_drill",
+        dg.AssetSelection.assets(DRILL),
+        config.drill_schedule,
+        "Restores the newest backup of every copy, compares it and deletes the result.",
+        running=running,
     )
-    def drill() -> dg.RunRequest:
-        return dg.RunRequest()
 
-    @dg.schedule(
-        name="backup_ages",
-        target=dg.AssetSelection.checks(NEWEST_COPY, LAST_GOOD_DRILL),
-        cron_schedule="0 */6 * * *",
-        execution_timezone="UTC",
-        default_status=status,
-        description="Checks how old the newest backups and the last good restore drill are, even if there are none.",
+    ages = scheduled(
+        "backup_ages",
+        dg.AssetSelection.checks(NEWEST_COPY, LAST_GOOD_DRILL),
+        "0 */6 * * *",
+        "Checks how old the newest backups and the last good restore drill are, even if there are none.",
+        running=running,
     )
-    def ages() -> dg.RunRequest:
-        return dg.RunRequest()
 
     return dg.Definitions(
         assets=[_backup_asset(config, pool(warehouse), days, copied), _drill_asset(warehouse.kind)],

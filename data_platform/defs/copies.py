@@ -14,6 +14,7 @@ from data_platform.defs import shown
 from data_platform.defs.backup import GROUP
 from data_platform.defs.names import BACKUP, COPIES
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.landing.signing import DEMANDED_IN
 from data_platform.sync.copies import count_copies
 
@@ -74,16 +75,13 @@ def copies_definitions(config: BackupsConfig, environment: str, *, running: bool
         )
         yield _result(HEALED, list(report.healed), "Nothing had to be put back.", warn=True)
 
-    @dg.schedule(
-        name="copies_daily",
-        target=dg.AssetSelection.assets(COPIES),
-        cron_schedule=config.copies_schedule,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        description="Counts the verified copies of everything.",
+    daily = scheduled(
+        "copies_daily",
+        dg.AssetSelection.assets(COPIES),
+        config.copies_schedule,
+        "Counts the verified copies of everything.",
+        running=running,
     )
-    def daily() -> dg.RunRequest:
-        return dg.RunRequest()
 
     return dg.Definitions(assets=[copies], schedules=[daily])
 

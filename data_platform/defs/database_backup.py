@@ -16,6 +16,7 @@ from data_platform.defs import shown
 from data_platform.defs.backup import GROUP, began, drill_check, first_due, refuse_unpruned
 from data_platform.defs.names import source_key
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.sync import database_backup, recovery
 from data_platform.sync.recovery import Drill
 
@@ -72,27 +73,21 @@ def _of_source(source: Source, config: DatabaseBackups, start: date, *, running:
             partition_key=context.scheduled_execution_time.astimezone(UTC).strftime(HOUR[:-2] + "00")
         )
 
-    @dg.schedule(
-        name=f"restore_drill_database_{name}",
-        target=dg.AssetSelection.assets(drill_key(name)).without_checks(),
-        cron_schedule=config.drill_schedule,
-        execution_timezone="UTC",
-        default_status=status,
-        description=f"Recovers the database of {name} to a random second, proves it and deletes it.",
+    drills = scheduled(
+        f"restore_drill_database_{name}",
+        dg.AssetSelection.assets(drill_key(name)).without_checks(),
+        config.drill_schedule,
+        f"Recovers the database of {name} to a random second, proves it and deletes it.",
+        running=running,
     )
-    def drills() -> dg.RunRequest:
-        return dg.RunRequest()
 
-    @dg.schedule(
-        name=f"backup_database_{name}_checks",
-        target=dg.AssetSelection.checks(*newest.check_keys, drilled),
-        cron_schedule=CHECKS_CRON,
-        execution_timezone="UTC",
-        default_status=status,
-        description="Checks how old the newest backup and the last good drill are, even if there are none.",
+    checks = scheduled(
+        f"backup_database_{name}_checks",
+        dg.AssetSelection.checks(*newest.check_keys, drilled),
+        CHECKS_CRON,
+        "Checks how old the newest backup and the last good drill are, even if there are none.",
+        running=running,
     )
-    def checks() -> dg.RunRequest:
-        return dg.RunRequest()
 
     return dg.Definitions(
         assets=[_backup_asset(source, config, hours), _drill_asset(source, config)],

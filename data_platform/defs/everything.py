@@ -14,6 +14,7 @@ from data_platform.defs.backup import GROUP, drill_check
 from data_platform.defs.database_backup import backup_key
 from data_platform.defs.names import BACKUP
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.sync.everything import drill_everything
 
 WHOLE_DRILL = dg.AssetKey(["restore_drill", "everything"])
@@ -63,16 +64,13 @@ def everything_definitions(
                 allow_retries=False,
             )
 
-    @dg.schedule(
-        name="restore_drill_everything",
-        target=dg.AssetSelection.assets(WHOLE_DRILL).without_checks(),
-        cron_schedule=settings.drill_schedule,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        description="Recovers one random second of everything, compares it and deletes it.",
+    drills = scheduled(
+        "restore_drill_everything",
+        dg.AssetSelection.assets(WHOLE_DRILL).without_checks(),
+        settings.drill_schedule,
+        "Recovers one random second of everything, compares it and deletes it.",
+        running=running,
     )
-    def drills() -> dg.RunRequest:
-        return dg.RunRequest()
 
     return dg.Definitions(
         assets=[everything],

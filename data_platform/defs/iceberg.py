@@ -10,6 +10,7 @@ import dagster as dg
 from data_platform.defs import shown
 from data_platform.defs.names import pool, table_of
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.errors import ExportFailed
 from data_platform.iceberg.config import IcebergConfig
 from data_platform.sync.iceberg import export
@@ -57,18 +58,15 @@ def iceberg_definitions(
                 metadata={"failed": len(failed)},
             )
 
-    @dg.schedule(
-        name="iceberg_export",
-        target=dg.AssetSelection.assets(TABLES),
-        cron_schedule=config.schedule,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        description="Exports what has changed to Iceberg.",
+    regularly = scheduled(
+        "iceberg_export",
+        dg.AssetSelection.assets(TABLES),
+        config.schedule,
+        "Exports what has changed to Iceberg.",
+        running=running,
     )
-    def scheduled() -> dg.RunRequest:
-        return dg.RunRequest()
 
-    return dg.Definitions(assets=[tables], schedules=[scheduled])
+    return dg.Definitions(assets=[tables], schedules=[regularly])
 
 
 def _relation(key: dg.AssetKey) -> tuple[str, str]:

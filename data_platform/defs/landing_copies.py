@@ -13,6 +13,7 @@ from data_platform.defs import shown
 from data_platform.defs.backup import GROUP
 from data_platform.defs.names import LANDING_COPIES, source_key
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.sync.backup import copy_landing
 
 
@@ -57,15 +58,12 @@ def landing_definitions(config: BackupsConfig, catalog: Catalog, *, running: boo
                 allow_retries=False,
             )
 
-    @dg.schedule(
-        name="landing_copies",
-        target=dg.AssetSelection.assets(LANDING_COPIES),
-        cron_schedule=config.landing_schedule,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        description="Copies what has landed into every backup store.",
+    hourly = scheduled(
+        "landing_copies",
+        dg.AssetSelection.assets(LANDING_COPIES),
+        config.landing_schedule,
+        "Copies what has landed into every backup store.",
+        running=running,
     )
-    def hourly() -> dg.RunRequest:
-        return dg.RunRequest()
 
     return dg.Definitions(assets=[landing], schedules=[hourly])

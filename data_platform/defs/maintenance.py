@@ -6,6 +6,7 @@ import dagster as dg
 from data_platform.defs import shown
 from data_platform.defs.names import pool
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.sync.maintenance import maintain
 from data_platform.warehouses.maintenance import MaintainableConfig
 
@@ -25,15 +26,12 @@ def maintenance_definitions(config: MaintainableConfig, *, running: bool) -> dg.
         left = {"left": shown.lines("table", upkeep.left)} if upkeep.left else {}
         return dg.MaterializeResult(metadata={**upkeep.done, **left})
 
-    @dg.schedule(
-        name="maintenance",
-        target=dg.AssetSelection.assets(MAINTENANCE),
-        cron_schedule=config.maintenance_schedule,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-        description="Looks after the warehouse's files.",
+    maintenance = scheduled(
+        "maintenance",
+        dg.AssetSelection.assets(MAINTENANCE),
+        config.maintenance_schedule,
+        "Looks after the warehouse's files.",
+        running=running,
     )
-    def maintenance() -> dg.RunRequest:
-        return dg.RunRequest()
 
     return dg.Definitions(assets=[warehouse], schedules=[maintenance])

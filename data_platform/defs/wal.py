@@ -13,6 +13,7 @@ from data_platform.defs import shown
 from data_platform.defs.backup import GROUP
 from data_platform.defs.names import source_key
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.errors import DataPlatformError
 from data_platform.sync import wal
 from data_platform.sync.wal import WalState
@@ -41,29 +42,22 @@ def wal_definitions(sources: Iterable[Source], *, running: bool) -> dg.Definitio
 def _of_source(source: Source, config: DatabaseBackups, *, running: bool) -> dg.Definitions:
     key = wal_key(source.name)
     complete, backlog = _wal_complete(source.name, config), _slot_backlog(source.name, config)
-    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
 
-    @dg.schedule(
-        name=f"wal_{source.name}",
-        target=dg.AssetSelection.assets(key).without_checks(),
-        cron_schedule=PASS_CRON,
-        execution_timezone="UTC",
-        default_status=status,
-        description="Records how far the WAL is; receives it, if no service does.",
+    passes = scheduled(
+        f"wal_{source.name}",
+        dg.AssetSelection.assets(key).without_checks(),
+        PASS_CRON,
+        "Records how far the WAL is; receives it, if no service does.",
+        running=running,
     )
-    def passes() -> dg.RunRequest:
-        return dg.RunRequest()
 
-    @dg.schedule(
-        name=f"wal_{source.name}_checks",
-        target=dg.AssetSelection.checks(*complete.check_keys, *backlog.check_keys),
-        cron_schedule=CHECKS_CRON,
-        execution_timezone="UTC",
-        default_status=status,
-        description="Checks that no WAL is missing, how old the newest is and what the server holds back.",
+    checks = scheduled(
+        f"wal_{source.name}_checks",
+        dg.AssetSelection.checks(*complete.check_keys, *backlog.check_keys),
+        CHECKS_CRON,
+        "Checks that no WAL is missing, how old the newest is and what the server holds back.",
+        running=running,
     )
-    def checks() -> dg.RunRequest:
-        return dg.RunRequest()
 
     return dg.Definitions(
         assets=[_wal_asset(source)], asset_checks=[complete, backlog], schedules=[passes, checks]

@@ -123,15 +123,8 @@ def make_backup(
     platform.signer.ready()
     now = platform.clock()
     id_ = backup_id(now, uuid.uuid4().hex)
-    tables = platform.catalog.table_ids()
-    parts = settings(platform).landing
-    mirrored = mirror(platform.ledger, archives_[0], tables, parts=parts)
-    failed: dict[str, DataPlatformError] = {}
-    for one in archives_[1:]:
-        try:
-            mirror(platform.ledger, one, tables, parts=parts)
-        except DataPlatformError as error:
-            failed[one.name] = error
+    mirrored = _mirrored(platform, archives_[0])
+    _, failed = _mirrored_each(platform, archives_[1:])
     with archives_[0].store.scratch() as folder:
         with warehouse_.open(platform.catalog.root, read_only=True) as warehouse:
             exported = export(warehouse, folder, id_, progress, keys=keys_of(platform))
@@ -157,12 +150,21 @@ def make_backup(
 def copy_landing(platform: Platform) -> tuple[dict[str, Mirrored], dict[str, DataPlatformError]]:
     """Copy what landed since the last time into every archive. By archive, what was copied, and why another one got nothing."""
     platform.signer.ready()
-    tables, parts = platform.catalog.table_ids(), settings(platform).landing
+    return _mirrored_each(platform, archives(platform))
+
+
+def _mirrored(platform: Platform, one: Archive) -> Mirrored:
+    return mirror(platform.ledger, one, platform.catalog.table_ids(), parts=settings(platform).landing)
+
+
+def _mirrored_each(
+    platform: Platform, each: Sequence[Archive]
+) -> tuple[dict[str, Mirrored], dict[str, DataPlatformError]]:
     copied: dict[str, Mirrored] = {}
     failed: dict[str, DataPlatformError] = {}
-    for one in archives(platform):
+    for one in each:
         try:
-            copied[one.name] = mirror(platform.ledger, one, tables, parts=parts)
+            copied[one.name] = _mirrored(platform, one)
         except DataPlatformError as error:
             failed[one.name] = error
     return copied, failed

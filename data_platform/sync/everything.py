@@ -32,6 +32,7 @@ from data_platform.backups.mirror import place_in
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
+from data_platform.local_postgres import make_reachable
 from data_platform.private_files import make_private
 from data_platform.sources.kinds import server_access
 from data_platform.stores.kinds import in_folder
@@ -49,8 +50,6 @@ from data_platform.warehouses.kinds import in_file
 
 LANDING, WAREHOUSE, DATABASES = "landing", "warehouse.duckdb", "database"
 RECORDS, EVIDENCE = "dagster", "evidence.json"
-PASSABLE = 0o711
-"""Others may pass through and see nothing: the account that a server runs as where this one is root."""
 
 Step = Callable[[str], None]
 """Called with what begins now."""
@@ -68,9 +67,7 @@ def recover_everything(
     refuse(platform, at, into)
     chosen = archive(platform, copy)
     timed = Timed(step or (lambda _: None))
-    for folder in (into, into / DATABASES):
-        make_private(folder)
-        folder.chmod(PASSABLE)
+    make_reachable(into / DATABASES)
     for folder in (into / LANDING, into / RECORDS):
         make_private(folder)
     with ExitStack() as stack:
@@ -211,12 +208,15 @@ def cut_at(chosen: Archive, platform: Platform, at: datetime) -> Cut:
     mirrored = Ledger(place_in(chosen).reader, platform.environ)
     heads, tables, apart = [], set(), []
     for table in platform.catalog.table_ids():
-        newest = mirrored.head(table)
-        last = next((one for one in mirrored.newest_first(table) if _was_there(one, at)), None)
-        if newest is None or last is None:
+        erased, last = 0, None
+        for one in mirrored.newest_first(table):
+            erased = max(erased, one.last_redaction or 0)
+            if _was_there(one, at):
+                last = one
+                break
+        if last is None:
             continue
         heads.append(LedgerHead(str(table), last.sequence, last.digest))
-        erased = newest.last_redaction or 0
         if erased <= last.sequence:
             tables.add(table)
         else:
