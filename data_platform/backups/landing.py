@@ -31,13 +31,14 @@ from data_platform.tables import TableId
 
 @dataclass(frozen=True)
 class RestoredLedger:
-    """``parts`` include the records in quarantine. ``damaged`` are lines about those that the archive does not hold as
-    their manifests say; everything else is there."""
+    """``parts`` include the records in quarantine; ``deliveries`` are objects of an inbox that no table had taken. ``damaged`` are
+    lines about what the archive does not hold as it was written; everything else is there."""
 
     manifests: int
     parts: int = 0
     bytes: int = 0
     damaged: tuple[str, ...] = ()
+    deliveries: int = 0
 
 
 def restore_ledger(

@@ -41,13 +41,15 @@ BATCHES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Mirrored:
-    """``heads`` say how far each table's ledger is mirrored; ``parts`` were copied now, and ``bytes`` of them. ``damaged``
-    are lines about parts that the landing store does not hold as their manifests say, so that they could not be copied."""
+    """``heads`` say how far each table's ledger is mirrored; ``parts`` were copied now, and ``bytes`` of them; ``deliveries`` are
+    objects of an inbox that were (``inbox.py``). ``damaged`` are lines about what the landing store does not hold as it was written,
+    so that it could not be copied, and about deliveries that it lost."""
 
     heads: tuple[LedgerHead, ...]
     parts: int = 0
     bytes: int = 0
     damaged: tuple[str, ...] = ()
+    deliveries: int = 0
 
 
 @dataclass(frozen=True)

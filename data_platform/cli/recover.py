@@ -140,6 +140,7 @@ def _say_everything(found: Recovered, into: Path) -> None:
     landing = found.landing
     say(
         f"{into / LANDING}: {plural(landing.manifests, 'manifest')} and {plural(landing.parts, 'part')}, {size(landing.bytes)}"
+        + (f", {plural(landing.deliveries, 'object')} of deliveries that wait" if landing.deliveries else "")
     )
     say(f"{into / WAREHOUSE}: {found.origin}")
     if found.backup:

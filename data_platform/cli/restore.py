@@ -111,6 +111,7 @@ def files(
                 "files": count,
                 "manifests": ledger.manifests,
                 "parts": ledger.parts,
+                "deliveries": ledger.deliveries,
                 "bytes": ledger.bytes,
                 "damaged": list(ledger.damaged),
                 "into": str(into),
@@ -121,6 +122,8 @@ def files(
             f"{plural(count, 'file')} of Dagster's restored into {into}/instance; {plural(ledger.manifests, 'manifest')}"
             f" and {plural(ledger.parts, 'part')} of the landing store ({size(ledger.bytes)}) into {into}/ledger."
         )
+        if ledger.deliveries:
+            say(f"{plural(ledger.deliveries, 'object')} of deliveries that no table had taken wait there.")
         for line in ledger.damaged:
             say_error(line)
     if ledger.damaged:

@@ -139,7 +139,7 @@ def verify(
     from data_platform.landing.verify import forget
     from data_platform.landing.verify import sign as sign_table
     from data_platform.landing.verify import verify as verify_table
-    from data_platform.sync.healing import heal_table
+    from data_platform.sync.healing import heal_inboxes, heal_table
     from data_platform.sync.load import loaded_marks
 
     chosen = choose(platform.catalog, targets or ())
@@ -193,13 +193,16 @@ def verify(
                 tell(outcomes[-1], removed=yes, asked=collect_orphans)
 
     damaged = sum(bool(outcome.verification.problems) for outcome in outcomes)
+    broken = {outcome.verification.table.source for outcome in outcomes if outcome.verification.problems}
+    inboxes = heal_inboxes(platform, chosen.keys() - broken) if heal else None
     if json:
         document = [fields(outcome, removed=yes) for outcome in outcomes]
         name = platform.environment.name
-        say_json(
-            {"ok": not damaged, "environment": name, "sample": sample, "seed": drawn, "tables": document}
-        )
+        said = {"ok": not damaged, "environment": name, "sample": sample, "seed": drawn, "tables": document}
+        say_json({**said, "inboxes": healed_fields(inboxes)})
     else:
+        if inboxes is not None:
+            tell_healed(inboxes)
         tell_problems(outcomes)
         remark(
             f"{plural(len(outcomes) - damaged, 'table')} intact, {damaged} damaged; {sample:.0%} of the older batches were read"
@@ -228,10 +231,7 @@ def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
         f" ({found.seconds:.1f} s)"
     )
     if outcome.healed is not None:
-        for key, archive in outcome.healed.objects:
-            say(f"  {key} was put back from {archive}")
-        for line in outcome.healed.failed:
-            say_error(f"  not healed from {line}")
+        tell_healed(outcome.healed)
     if outcome.replaced is not None and outcome.replaced.parts:
         what = f"{plural(len(outcome.replaced.parts), 'replaced part')}, {size(outcome.replaced.bytes)}"
         kept = f"; it can be rebuilt as of {outcome.replaced.kept_since:%Y-%m-%d %H:%M} UTC or later"
@@ -246,6 +246,23 @@ def tell(outcome: Outcome, *, removed: bool, asked: bool) -> None:
         say(f"  {what} deleted" if removed else f"  {what} would be deleted with --yes")
     if collected.waiting:
         remark(f"  {plural(len(collected.waiting), 'orphan')} within the grace period")
+
+
+def tell_healed(healed: Healed) -> None:
+    for key, archive in healed.objects:
+        say(f"  {key} was put back from {archive}")
+    for line in healed.failed:
+        say_error(f"  not healed from {line}")
+
+
+def healed_fields(healed: Healed | None) -> dict[str, Any] | None:
+    if healed is None:
+        return None
+    return {
+        "objects": [{"key": key, "archive": archive} for key, archive in healed.objects],
+        "bytes": healed.bytes,
+        "failed": list(healed.failed),
+    }
 
 
 def signed(found: Verification) -> str:
@@ -283,13 +300,7 @@ def fields(outcome: Outcome, *, removed: bool) -> dict[str, Any]:
             "unlanded": list(collected.unlanded),
             "deleted": removed,
         },
-        "healed": None
-        if outcome.healed is None
-        else {
-            "objects": [{"key": key, "archive": archive} for key, archive in outcome.healed.objects],
-            "bytes": outcome.healed.bytes,
-            "failed": list(outcome.healed.failed),
-        },
+        "healed": healed_fields(outcome.healed),
         "replaced": None
         if expired is None
         else {

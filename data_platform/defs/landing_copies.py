@@ -28,8 +28,8 @@ def landing_definitions(config: BackupsConfig, catalog: Catalog, *, running: boo
         ],
         group_name=GROUP,
         kinds={"parquet"},
-        description="What has landed since the last time, copied into the backup store and its copies; each part was hashed when it was"
-        " read and when it was read back.",
+        description="What has landed since the last time and the deliveries of webhooks that wait, copied into the backup store and its"
+        " copies; each part was hashed when it was read and when it was read back.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1)),
     )
     def landing(platform: PlatformResource) -> Iterator[Any]:
@@ -39,6 +39,7 @@ def landing_definitions(config: BackupsConfig, catalog: Catalog, *, running: boo
         yield dg.MaterializeResult(
             metadata={
                 "parts": sum(one.parts for one in copied.values()),
+                "deliveries": sum(one.deliveries for one in copied.values()),
                 "bytes": sum(one.bytes for one in copied.values()),
                 "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
                 "stored": ", ".join(copied),

@@ -22,6 +22,7 @@ from data_platform.sources.inbox.delivery import Delivery, Place, Reached
 from data_platform.sources.reading import SourceTable
 from data_platform.stores import Store
 
+FOLDER = "_inbox"
 _PURPOSE = b"data_platform inbox"
 _DIGITS = 15
 _DELETERS = 8
@@ -55,7 +56,7 @@ class StoredInbox:
         self.tables = tuple(tables)
         self._hash_key, self._must_seal = hash_key, must_seal
         self._sealer: Sealer | None = None
-        self._objects = f"_inbox/{source}/objects"
+        self._objects = f"{FOLDER}/{source}/objects"
 
     # ---------------------------------------------------------------- receivers
 
@@ -100,25 +101,15 @@ class StoredInbox:
     def read(self, place: Place) -> Sequence[Delivery]:
         key = self._key(place)
         try:
-            found = _OBJECT.decode(self._store.read(key))
+            found = _proven(key, self._store.read(key), self._signer)
             payload = found.payload
-            if self._signer.signs and not self._signer.accepts(
-                "inbox", _digest(key, payload), found.signature
-            ):
-                raise LedgerBroken(
-                    f"{key} in the landing store was not written by a receiver that has the key in {self._signer.variable}."
-                    " Nothing of it is taken. Find out who wrote it, and move it away."
-                )
             if found.sealed:
                 payload = Sealer(self._hash_key(), _PURPOSE).open(payload, _place(key))
             return _DELIVERIES.decode(payload)
         except KeyError:
             return ()  # another reader was faster, and has let go of it
         except msgspec.MsgspecError:
-            raise LedgerBroken(
-                f"{key} in the landing store is not what a receiver writes. Nothing of it is taken. Move it away; its sender"
-                " can deliver it again."
-            ) from None
+            raise _not_ours(key) from None
 
     def release(self, table: str, reached: Reached, readers: Sequence[str]) -> None:
         marks = [reached]
@@ -140,21 +131,54 @@ class StoredInbox:
     # ---------------------------------------------------------------- names
 
     def _mark(self, table: str) -> str:
-        return f"_inbox/{self._source}/read/{table}.json"
+        return f"{FOLDER}/{self._source}/read/{table}.json"
 
     def _key(self, place: Place) -> str:
         return f"{self._objects}/{place.receiver}/{place.number:0{_DIGITS}d}"
 
     def _place_of(self, key: str) -> Place:
-        receiver, _, number = key.removeprefix(f"{self._objects}/").partition("/")
-        if _RECEIVER.fullmatch(receiver) and len(number) == _DIGITS and number.isdecimal():
-            return Place(receiver, int(number))
+        if (found := place_of(key)) is not None:
+            return found[1]
         raise LedgerBroken(
             f"{key} in the landing store is no delivery. Only receivers write to that folder; move the object away."
         )
 
     def _signature(self, key: str, payload: bytes) -> str:
         return self._signer.sign("inbox", _digest(key, payload))
+
+
+def place_of(key: str) -> tuple[str, Place] | None:
+    """The source and the place of an object of deliveries; None for another key."""
+    match key.split("/"):
+        case [folder, source, "objects", receiver, number] if folder == FOLDER:
+            if _RECEIVER.fullmatch(receiver) and len(number) == _DIGITS and number.isdecimal():
+                return source, Place(receiver, int(number))
+    return None
+
+
+def check(key: str, data: bytes, signer: Signer) -> None:
+    """LedgerBroken unless ``data`` is an object that a receiver wrote under ``key``."""
+    _proven(key, data, signer)
+
+
+def _proven(key: str, data: bytes, signer: Signer) -> _Object:
+    try:
+        found = _OBJECT.decode(data)
+    except msgspec.MsgspecError:
+        raise _not_ours(key) from None
+    if signer.signs and not signer.accepts("inbox", _digest(key, found.payload), found.signature):
+        raise LedgerBroken(
+            f"{key} in the landing store was not written by a receiver that has the key in {signer.variable}."
+            " Nothing of it is taken. Find out who wrote it, and move it away."
+        )
+    return found
+
+
+def _not_ours(key: str) -> LedgerBroken:
+    return LedgerBroken(
+        f"{key} in the landing store is not what a receiver writes. Nothing of it is taken. Move it away; its sender"
+        " can deliver it again."
+    )
 
 
 def _place(key: str) -> str:

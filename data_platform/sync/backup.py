@@ -15,6 +15,7 @@ from data_platform.backups import restore as restoring
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import COLD, PRIMARY, BackupsConfig
 from data_platform.backups.export import BackupReport, FileToKeep, Progress, export, store
+from data_platform.backups.inbox import BroughtBack, bring_back, copy_waiting, settle
 from data_platform.backups.landing import RestoredLedger, restore_ledger
 from data_platform.backups.manifest import backup_id, made_at
 from data_platform.backups.mirror import Mirrored, mirror
@@ -22,6 +23,8 @@ from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
+from data_platform.landing.ledger import Ledger
+from data_platform.stores import Store
 from data_platform.stores.encrypted import opener
 from data_platform.sync.platform import Platform
 from data_platform.sync.secrets import secrets_of
@@ -154,7 +157,18 @@ def copy_landing(platform: Platform) -> tuple[dict[str, Mirrored], dict[str, Dat
 
 
 def _mirrored(platform: Platform, one: Archive) -> Mirrored:
-    return mirror(platform.ledger, one, platform.catalog.table_ids(), parts=settings(platform).landing)
+    tables = list(platform.catalog.table_ids())
+    if not settings(platform).landing:
+        return mirror(platform.ledger, one, tables, parts=False)
+    waiting = copy_waiting(platform.store, one)
+    done = mirror(platform.ledger, one, tables)
+    lost = settle(waiting, one, platform.ledger, tables)
+    return replace(
+        done,
+        bytes=done.bytes + waiting.bytes,
+        deliveries=waiting.objects,
+        damaged=(*done.damaged, *waiting.damaged, *lost),
+    )
 
 
 def _mirrored_each(
@@ -246,7 +260,18 @@ def restore_beside(
     chosen = archive(platform, copy)
     manifest = chosen.chosen(which)
     files = restoring.restore_files(chosen, manifest, into)
-    return files, restore_ledger(chosen, manifest.ledger, in_folder(into / "ledger"), platform.environ)
+    store_ = in_folder(into / "ledger")
+    restored = restore_ledger(chosen, manifest.ledger, store_, platform.environ)
+    back = waiting_back(platform, chosen, store_)
+    return files, replace(restored, deliveries=len(back.objects), damaged=(*restored.damaged, *back.damaged))
+
+
+def waiting_back(
+    platform: Platform, one: Archive, store: Store, until: datetime | None = None
+) -> BroughtBack:
+    """Put the deliveries that wait into a restored landing store: those up to ``until`` that no table of it has taken."""
+    ledger = Ledger(store, platform.environ, platform.signer)
+    return bring_back(one, ledger, store, list(platform.catalog.table_ids()), until)
 
 
 def hold_drills(platform: Platform) -> list[RestoreReport]:

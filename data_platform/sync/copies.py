@@ -15,6 +15,7 @@ from typing import Protocol
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import PRIMARY
 from data_platform.backups.copies import Copy, Counted, Place, Report
+from data_platform.backups.inbox import uncopied
 from data_platform.backups.manifest import LedgerHead
 from data_platform.backups.mirror import copied_up_to, objects_of, place_in
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
@@ -32,6 +33,8 @@ from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 
 HEALED_WITHIN = timedelta(days=7)
+WAITS_AT_MOST = timedelta(hours=3)
+"""How long a delivery may wait before each archive must hold it: `backup/landing` runs each hour."""
 
 
 class Copied(Protocol):
@@ -129,10 +132,15 @@ class Landed:
             except DataPlatformError as error:
                 problems.append(str(error))
         ends = [until for _, until in seen if until is not None]
+        holds = f"{batches} batches of {len(heads)} tables"
+        if self._parts:
+            waiting, lines = uncopied(platform.store, one, platform.clock() - WAITS_AT_MOST, chance)
+            problems += lines
+            holds += f", {waiting} deliveries' objects wait" if waiting else ""
         return Copy(
             one.name,
             True,
-            f"{batches} batches of {len(heads)} tables",
+            holds,
             batches,
             len(seen),
             sum(size for size, _ in seen),

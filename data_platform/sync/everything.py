@@ -37,7 +37,7 @@ from data_platform.private_files import make_private
 from data_platform.sources.kinds import server_access
 from data_platform.stores.kinds import in_folder
 from data_platform.sync.agreement import agreements
-from data_platform.sync.backup import archive, archives
+from data_platform.sync.backup import archive, archives, waiting_back
 from data_platform.sync.database_backup import backed_up, is_continuous
 from data_platform.sync.figures import compute
 from data_platform.sync.load import load_pending
@@ -91,6 +91,10 @@ def recover_everything(
         with timed("landing store"):
             cut = cut_at(chosen, platform, at)
             landing = restore_ledger(chosen, cut.heads, recovered.store, platform.environ)
+            back = waiting_back(platform, chosen, recovered.store, at)
+            landing = replace(
+                landing, deliveries=len(back.objects), damaged=(*landing.damaged, *back.damaged)
+            )
         with timed("warehouse"):
             backup = _restore_backup(platform, chosen, cut, into)
             _replay(recovered, cut)

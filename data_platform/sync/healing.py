@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from data_platform.backups.heal import Healed, heal
+from data_platform.backups.inbox import bring_back
 from data_platform.backups.manifest import backup_id, is_id, made_at
+from data_platform.errors import DataPlatformError
 from data_platform.landing import hint
 from data_platform.landing.tail import Mark
 from data_platform.sync import backup
@@ -21,7 +23,7 @@ NAMED_MAX = 20
 
 @dataclass(frozen=True)
 class Healing:
-    """A time when objects of ``table`` were put back: how many, and the names of some."""
+    """A time when objects of ``table``, or of an inbox, were put back: how many, and the names of some."""
 
     at: datetime
     table: str
@@ -35,15 +37,38 @@ def heal_table(
     """Put back what the landing store lost of ``table`` (``backups.heal``), and record it. ConfigurationError
     without backups."""
     found = heal(platform.ledger, backup.archives(platform), table, damaged, loaded)
-    if found.objects:
-        id_ = backup_id(platform.clock(), uuid.uuid4().hex)
-        fields = {
-            "table": str(table),
-            "objects": len(found.objects),
-            "named": [f"{key} (from {archive})" for key, archive in found.objects[:NAMED_MAX]],
-        }
-        hint.write(platform.store, f"{FOLDER}/{id_}.json", fields, platform.signer)
+    _record(platform, str(table), found)
     return found
+
+
+def heal_inboxes(platform: Platform, sources: Collection[str]) -> Healed:
+    """Put back the deliveries to ``sources`` that the landing store lost before a table took them, and record it. Do it once the
+    ledgers are whole: they say what was taken."""
+    tables = [table for table in platform.catalog.table_ids() if table.source in sources]
+    found: list[tuple[str, str]] = []
+    failed: list[str] = []
+    for archive in backup.archives(platform):
+        try:
+            back = bring_back(archive, platform.ledger, platform.store, tables)
+            found += [(key, archive.name) for key in back.objects]
+            failed += back.damaged
+        except DataPlatformError as error:
+            failed.append(f"{archive.name}: {error}")
+    healed = Healed(tuple(found), failed=tuple(failed))
+    _record(platform, "an inbox", healed)
+    return healed
+
+
+def _record(platform: Platform, what: str, found: Healed) -> None:
+    if not found.objects:
+        return
+    id_ = backup_id(platform.clock(), uuid.uuid4().hex)
+    fields = {
+        "table": what,
+        "objects": len(found.objects),
+        "named": [f"{key} (from {archive})" for key, archive in found.objects[:NAMED_MAX]],
+    }
+    hint.write(platform.store, f"{FOLDER}/{id_}.json", fields, platform.signer)
 
 
 def healings(platform: Platform, since: datetime) -> list[Healing]:

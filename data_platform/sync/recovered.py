@@ -61,6 +61,7 @@ class Recovered:
             "databases": dict(self.databases),
             "manifests": self.landing.manifests,
             "parts": self.landing.parts,
+            "deliveries": self.landing.deliveries,
             "bytes": self.landing.bytes,
             "read": dict(self.read),
             "compared": {str(one.table.id): one.rows for one in self.agreed if one.compared},
