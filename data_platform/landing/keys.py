@@ -7,7 +7,7 @@ from data_platform.tables import TableId
 
 FOLDER_MAX = 1000
 _TOP = 10**12
-"""Manifests are named by ``_TOP - sequence``, so that the newest is the first of a listing, in folders
+"""A series (manifests, blocks of a log) is named by ``_TOP - number``, so that the newest is the first of a listing, in folders
 of ``FOLDER_MAX``, so that listing it looks at few names however long the chain is."""
 
 
@@ -17,8 +17,22 @@ def manifests_of(table: TableId) -> str:
 
 
 def manifest_key(table: TableId, sequence: int) -> str:
-    top = _TOP - sequence
-    return f"{manifests_of(table)}/{top // FOLDER_MAX:09d}/{top:012d}.json"
+    return newest_first(manifests_of(table), sequence)
+
+
+def newest_first(folder: str, number: int) -> str:
+    """The key of object ``number`` (from 1) of a series in ``folder``."""
+    top = _TOP - number
+    return f"{folder}/{top // FOLDER_MAX:09d}/{top:012d}.json"
+
+
+def number_of(folder: str, key: str) -> int | None:
+    """The number whose ``newest_first`` is ``key``; None for any other object."""
+    try:
+        number = _TOP - int(key.rsplit("/", 1)[-1].removesuffix(".json"))
+    except ValueError:
+        return None
+    return number if number > 0 and newest_first(folder, number) == key else None
 
 
 def part_key(table: TableId, sequence: int, nonce: str, index: int = 0) -> str:
@@ -43,13 +57,8 @@ def part_sequence(table: TableId, key: str) -> int | None:
 
 def manifest_sequence(table: TableId, key: str) -> int:
     """The batch whose manifest is ``key``. ``LedgerBroken`` for an object that is none."""
-    name = key.rsplit("/", 1)[-1]
-    try:
-        sequence = _TOP - int(name.removesuffix(".json"))
-        if sequence > 0 and manifest_key(table, sequence) == key:
-            return sequence
-    except ValueError:
-        pass
+    if sequence := number_of(manifests_of(table), key):
+        return sequence
     raise LedgerBroken(
         f"{key} in the landing store is not a manifest of {table}. Only this platform writes to that"
         " folder; move the file away."
