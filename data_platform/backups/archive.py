@@ -60,6 +60,17 @@ class Archive:
             self.store.put_file(object_.key, copied, sha256=object_.sha256)
         self.check(object_, object_.key)
 
+    def has(self, object_: BackupObject, *, deep: bool = True) -> bool:
+        """Whether the object is there: ``deep`` by its SHA-256, else by its size. StoreUnreachable if that cannot be asked."""
+        try:
+            if self.reader.size(object_.key) != object_.bytes:
+                return False
+            if deep:
+                self.check(object_, object_.key)
+        except (KeyError, BackupDamaged):
+            return False
+        return True
+
     def check(self, object_: BackupObject, owner: str) -> None:
         """Read one object back and hash it. ``BackupDamaged`` names it and what it belongs to."""
         with self.fetched(object_, owner):

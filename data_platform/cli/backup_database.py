@@ -75,6 +75,7 @@ def _described(report: DatabaseReport) -> dict[str, object]:
         "as_of": made.ended_at.isoformat(),
         "stored": list(report.stored),
         "notes": list(made.notes),
+        "remarks": list(report.remarks),
         "expired": report.expired,
         "failed": {name: error_fields(error) for name, error in report.failed.items()},
         "not_pruned": {name: error_fields(error) for name, error in report.not_pruned.items()},
@@ -88,7 +89,7 @@ def _say(report: DatabaseReport) -> None:
         f"{made.id}: {made.way} backup of the database of {made.source}{built}; {size(made.plain_bytes)} read,"
         f" {size(made.bytes)} stored and read back in {report.seconds:.1f} s, in {', '.join(report.stored)}"
     )
-    for note in made.notes:
+    for note in (*made.notes, *report.remarks):
         remark(note[:1].upper() + note[1:] + ".")
     for name, error in report.failed.items():
         say_error(f"The archive {name}: {error}")

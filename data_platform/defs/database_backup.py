@@ -126,6 +126,7 @@ def _backup_asset(
             )
         report = database_backup.back_up_database(opened, name)
         made = report.backup
+        notes = [*made.notes, *report.remarks]
         yield dg.MaterializeResult(
             metadata={
                 "backup": made.id,
@@ -139,7 +140,7 @@ def _backup_asset(
                 "rpo_seconds": _rpo(opened, name),
                 "stored": ", ".join(report.stored),
                 "removed" if config.apply else "would_be_removed": dg.MetadataValue.json(report.expired),
-                **({"notes": shown.lines("note", list(made.notes))} if made.notes else {}),
+                **({"notes": shown.lines("note", notes)} if notes else {}),
             }
         )
         if report.failed:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import COLD, ColdSettings
 from data_platform.backups.manifest import BackupManifest
 from data_platform.backups.shelf import ARCHIVE
-from data_platform.errors import BackupMissing, ConfigurationError, DataPlatformError
+from data_platform.errors import BackupMissing, ConfigurationError
 from data_platform.stores.tiering import BYTES_MIN, chosen, colder, tiering
 from data_platform.sync.backup import CopyAge, archive, newest, newest_in
 from data_platform.sync.longterm import archive_settings
@@ -53,7 +52,7 @@ def cold_settings(platform: Platform) -> ColdSettings:
 
 def copy_to_cold(platform: Platform, progress: Progress | None = None) -> ColdReport:
     """Copy the newest archive to the cold store, read every byte back, then move its rows to the coldest class. An archive that
-    is there already is only moved: so an interrupted call is made again. ``BackupMissing`` if there is no archive yet."""
+    is there already is only moved, and an object that is there already is not sent again: so an interrupted call is made again. ``BackupMissing`` if there is no archive yet."""
     cold_settings(platform)
     platform.signer.ready()
     started = time.monotonic()
@@ -94,18 +93,15 @@ def _newest_archive(platform: Platform) -> tuple[Archive, str]:
 
 
 def _copy(source: Archive, there: Archive, manifest: BackupManifest, progress: Progress | None) -> None:
-    try:
-        for object_ in manifest.objects():
-            owner = manifest.owner_of(object_.key)
+    """What an interrupted copy left there is hashed and not sent again; `prune` removes it if no other one follows."""
+    for object_ in manifest.objects():
+        owner = manifest.owner_of(object_.key)
+        if not there.has(object_):
             with source.fetched(object_, owner) as path:
                 there.add(path, object_)
-            if progress:
-                progress(owner, object_.bytes)
-        there.commit(manifest)
-    except BaseException:
-        with suppress(DataPlatformError):  # the first failure is reported; `prune` removes what is left
-            there.remove(manifest.id)
-        raise
+        if progress:
+            progress(owner, object_.bytes)
+    there.commit(manifest)
 
 
 def _move(there: Archive, manifest: BackupManifest) -> tuple[int, str]:

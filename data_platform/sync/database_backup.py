@@ -18,13 +18,14 @@ from data_platform.backups.database.repository import Failures, Repository
 from data_platform.backups.database.retention import expired
 from data_platform.backups.database.stream import Sender, scratch
 from data_platform.backups.database.tools import readable_disk_errors
-from data_platform.backups.database.wal import WalArchive, retention
-from data_platform.backups.manifest import backup_id
+from data_platform.backups.database.wal import retention
 from data_platform.catalog import Source
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.sources.kinds import server_access
 from data_platform.sources.server_access import ServerAccess
 from data_platform.sync.backup import CUT_SHORT, Pruned, archives
+from data_platform.sync.database_chain import caught_up, second_attempt
+from data_platform.sync.database_spool import spool
 from data_platform.sync.platform import Platform
 
 
@@ -41,6 +42,8 @@ class DatabaseReport:
     """By archive, the backups that were removed, or would be if `apply` is not set."""
     not_pruned: Failures = field(default_factory=dict)
     """The archives where not all of that could be removed, or be found."""
+    remarks: tuple[str, ...] = ()
+    """What was made good of earlier runs or of this one, and what could not be looked at."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,50 @@ def access_to(platform: Platform, source: str) -> ServerAccess:
 
 def back_up_database(platform: Platform, source: str, *, full: bool = False) -> DatabaseReport:
     """Make one backup of the source's database, in every archive. An archive that fails is in the report; the error is
-    raised only if all fail."""
+    raised only if all fail. First, what an earlier run could not bring to a store is brought there."""
     _, config = block(platform, source)
     everywhere = archives(platform)
     platform.signer.ready()
     began = platform.clock()
+    failed: Failures = {}
+    if config.spool is None:
+        backup, remarks = _made(platform, source, everywhere, everywhere, full, failed)
+        stored = _commit([one for one in everywhere if one.name not in failed], backup, failed)
+    else:
+        with spool(platform, source, config.spool) as held:
+            waiting, remarks = held.waiting()
+            for one in waiting:
+                where = ", ".join(held.deliver(one, everywhere, {}))
+                remarks.append(f"{one.id}, which had waited in the spool, was brought to {where}")
+            backup, said = _made(platform, source, everywhere, [held.archive], full, {})
+            _commit([held.archive], backup, {})
+            stored = held.deliver(backup, everywhere, failed)
+            remarks += said
+    remarks += second_attempt(stored, failed, everywhere, backup)
+    gone = prune_database(platform, source) if config.apply else prunable_databases(platform, source)
+    repository = Repository(next(one for one in everywhere if one.name == stored[0]), source)
+    seconds = (platform.clock() - began).total_seconds()
+    chain = len(repository.chain(backup))
+    return DatabaseReport(
+        backup, tuple(stored), chain, seconds, failed, gone.gone, gone.failed, tuple(remarks)
+    )
+
+
+def _made(
+    platform: Platform,
+    source: str,
+    everywhere: Sequence[Archive],
+    into: Sequence[Archive],
+    full: bool,
+    failed: Failures,
+) -> tuple[DatabaseBackup, list[str]]:
+    """A backup whose objects are in ``into`` but for those that ``failed``, to be committed; and remarks."""
+    _, config = block(platform, source)
+    now = platform.clock()
     engine = engine_of(config.engine)
-    id_ = backup_id(began, uuid.uuid4().hex)
-    with scratch(everywhere) as folder, Sender(everywhere, objects_of(source, id_)) as sender:
-        alone = full or not engine.continuous
-        previous, why = (None, "") if alone else _previous(everywhere, source, config.engine)
+    chain = caught_up(everywhere, source, config.engine if engine.continuous and not full else None)
+    id_ = chain.next_id(now, uuid.uuid4().hex)
+    with scratch(into) as folder, Sender(into, objects_of(source, id_)) as sender:
         job = Job(
             id=id_,
             source=source,
@@ -110,20 +147,15 @@ def back_up_database(platform: Platform, source: str, *, full: bool = False) -> 
             config=config,
             sender=sender,
             folder=folder,
-            now=began,
-            previous=previous,
+            now=now,
+            previous=chain.newest,
             full=full,
-            must_be_full=_interrupted(*previous) if previous else why,
+            must_be_full=chain.why,
         )
         with readable_disk_errors(f"The database of {source} could not be backed up"):
             backup = engine.back_up(job)
-        failed = dict(sender.failed)
-        stored = _commit(sender.healthy, backup, failed)
-    gone = prune_database(platform, source) if config.apply else prunable_databases(platform, source)
-    repository = Repository(next(one for one in everywhere if one.name == stored[0]), source)
-    seconds = (platform.clock() - began).total_seconds()
-    chain = len(repository.chain(backup))
-    return DatabaseReport(backup, tuple(stored), chain, seconds, failed, gone.gone, gone.failed)
+        failed.update(sender.failed)
+    return backup, chain.remarks
 
 
 def listed(platform: Platform, source: str, only: Sequence[Archive] | None = None) -> list[ListedBackup]:
@@ -211,40 +243,6 @@ def newest_backups(platform: Platform, source: str) -> list[DatabaseAge]:
         )
         found.append(DatabaseAge(archive.name, newest, problem, not ids))
     return found
-
-
-def _previous(
-    everywhere: Sequence[Archive], source: str, engine: str
-) -> tuple[tuple[Repository, DatabaseBackup] | None, str]:
-    """The newest backup that is good in every archive that can be read, so that the next one has its parent in each. None
-    if there is none: the next one is full then, and the text says why that is not the plan."""
-    repositories = []
-    for archive in everywhere:
-        repository = Repository(archive, source)
-        try:
-            repositories.append((repository, repository.ids()))
-        except DataPlatformError:
-            continue  # it fails by itself, and keeps the others from nothing
-    if not repositories or not repositories[0][1]:
-        return None, ""
-    id_ = repositories[0][1][-1]
-    try:
-        for repository, _ in repositories:
-            if not repository.is_good(id_):
-                return None, f"a full backup, since {id_} is not whole in {repository.archive}"
-        chosen = repositories[0][0]
-        backup = chosen.backup(id_)
-    except DataPlatformError as error:
-        return None, f"a full backup, since {id_} could not be looked at: {error}"
-    return ((chosen, backup), "") if backup.engine == engine else (None, "")
-
-
-def _interrupted(repository: Repository, previous: DatabaseBackup) -> str:
-    """Why the next backup is a full one though ``previous`` is good: WAL was lost since its full one."""
-    began = repository.chain(previous)[0].began_at
-    wal = WalArchive(repository.archive, repository.source, previous.system)
-    lost = [one for one in wal.interruptions() if one.at > began]
-    return f"a full backup, since WAL was lost: {lost[-1].why}" if lost else ""
 
 
 def _commit(healthy: Sequence[Archive], backup: DatabaseBackup, failed: Failures) -> list[str]:

@@ -13,10 +13,11 @@ from pathlib import Path
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import PRIMARY
 from data_platform.backups.database import recover as recovering
+from data_platform.backups.database.manifest import MANIFEST_OF_SERVER
 from data_platform.backups.database.recover import Paused, RecoveryReport, Wanted
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.window import Reachable, merged, reachable
-from data_platform.errors import BackupMissing, DataPlatformError
+from data_platform.errors import BackupDamaged, BackupMissing, DataPlatformError
 from data_platform.local_postgres import can_walk_to, make_reachable
 from data_platform.sources.kinds import server_access
 from data_platform.stores.kinds import in_folder
@@ -107,7 +108,7 @@ def drill_database(platform: Platform, source: str, seed: int) -> list[Drill]:
             at = _random_instant(reach, seed)
             with room(platform.catalog.root / DRILLS) as folder:
                 report = _recover(platform, source, one, at, folder / "drill", keep=False)
-            problem = _gap(reach[-1], one)
+            problem = _gap(reach[-1], one) or _unread(Repository(one, source), report.backup)
         except DataPlatformError as error:
             report, problem = None, str(error)
         seconds = (platform.clock() - began).total_seconds()
@@ -177,6 +178,20 @@ def _gap(newest: Reachable, one: Archive) -> str:
         f"The segment of WAL {newest.coverage.gap} is missing in {one}: nothing after {newest.last.isoformat()} can be recovered."
         " Make a full backup now."
     )
+
+
+def _unread(repository: Repository, id_: str) -> str:
+    """What is wrong with the server's own manifests, as objects: a recovery needs none of them, the next backup does."""
+    backup = repository.backup(id_)
+    for link in repository.chain(backup) if backup.start is not None else ():
+        object_ = link.object(MANIFEST_OF_SERVER)
+        try:
+            if object_ is None:
+                return f"{repository.owner(link)} in {repository.archive} has no object {MANIFEST_OF_SERVER}."
+            repository.archive.check(object_, repository.owner(link))
+        except BackupDamaged as error:
+            return str(error)
+    return ""
 
 
 def _random_instant(all_: list[Reachable], seed: int) -> datetime:

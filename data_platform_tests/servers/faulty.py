@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any
 
 from data_platform.local_postgres import HOST
 
 Break = str
 """What happens to a request: ``503`` or ``400 ExpiredToken`` (refused with a status, and with S3's
-code, or with a body of JSON); ``reset`` (before it is passed on); ``time-out`` (no answer at all); ``short`` (half the answer's
+code, or with a body of JSON); ``reset`` (before it is passed on); ``slow`` (passed on after a second); ``time-out`` (no answer at all); ``short`` (half the answer's
 body); ``flip answer`` and ``flip`` (one byte of the answer, or of the request, altered);
 ``lose answer`` (passed on and done, and the answer lost); ``meet`` (held until another meets it)."""
 
@@ -49,6 +50,11 @@ class FaultyProxy:
     ) -> None:
         """Break the next ``times`` requests of ``method`` whose path (with its query) is one of ``path``."""
         self.faults.append(Fault(what, times, lambda m, p: m == method and path(p)))
+
+    def breaks_at(self, what: Break, number: int, times: float = 1) -> None:
+        """Break the next ``times`` requests of any kind after so many more."""
+        passed = count()
+        self.faults.append(Fault(what, times, lambda *_: next(passed) >= number))
 
     def broken(self) -> list[Break]:
         return [what for _, _, what in self.seen if what is not None]
@@ -109,6 +115,8 @@ class _Handler(BaseHTTPRequestHandler):
             text = f"<Error><Code>{code}</Code><Message>-</Message></Error>" if code else ""
             text = code if code.startswith("{") else text
             return self._answer(int(status), [], text.encode())
+        if fault == "slow":
+            self.proxy.stopping.wait(1)
         if fault == "meet":
             with suppress(threading.BrokenBarrierError):
                 self.proxy.meeting.wait()

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import pytest
 from moto import mock_aws
 
 from data_platform.backups import stranger
+from data_platform.backups.archive import Archive
+from data_platform.backups.manifest import BackupObject
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE
 from data_platform.backups.thaw import KEPT_DAYS, POLL_SECONDS, frozen, thaw
 from data_platform.cli.app import run
@@ -146,6 +149,30 @@ def test_the_newest_archive_is_copied_verified_and_then_moved(platform: Platform
     assert prunable(later(platform, 3000), ARCHIVE).gone["cold"] == [], "never the last one"
 
 
+def test_an_interrupted_copy_sends_only_what_is_missing(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_archive(platform).manifest
+    add, sent = Archive.add, list[str]()
+
+    def counted(self: Archive, path: Path, object_: BackupObject, upto: float = 2) -> None:
+        if len(sent) >= upto:
+            raise StoreRefused("not now")
+        add(self, path, object_)
+        sent.append(object_.key)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Archive, "add", counted)
+        with pytest.raises(StoreRefused):
+            copy_to_cold(platform)
+        assert archive(platform, "cold", ARCHIVE).ids() == []
+        broken.setattr(Archive, "add", partialmethod(counted, upto=float("inf")))
+        assert copy_to_cold(platform).copied
+    assert sorted(sent) == sorted(one.key for one in made.objects()), "each was sent once"
+    cold = archive(platform, "cold", ARCHIVE)
+    assert cold.damage(cold.manifest(made.id), deep=False) == []
+
+
 def test_an_interrupted_move_goes_on(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_archive(platform).manifest
     with monkeypatch.context() as broken:
@@ -168,7 +195,10 @@ def test_a_damaged_archive_is_never_copied(platform: Platform, tmp_path: Path) -
     with pytest.raises(BackupError, match=r"raw_shop\.many"):
         copy_to_cold(platform)
     cold = archive(platform, "cold", ARCHIVE)
-    assert cold.ids() == [] and cold.store.list("archive") == []
+    assert cold.ids() == [] and key not in cold.store.list("archive")
+    assert prunable(later(platform, 3), ARCHIVE).gone["cold"] == [made.id], (
+        "what had been copied goes by rule"
+    )
 
 
 # ---- waiting for what is frozen

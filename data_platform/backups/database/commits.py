@@ -48,8 +48,9 @@ def commits(programs: Programs, folder: Path, start: Lsn, coverage: Coverage) ->
         if (broken := _END.search(said)) and coverage.heartbeat is not None and timeline == coverage.timeline:
             at = Lsn.parse(broken[1])
             if at < coverage.heartbeat.lsn:
+                size = next(path.stat().st_size for path in folder.iterdir() if _SEGMENT.fullmatch(path.name))
                 raise BackupDamaged(
-                    f"The WAL cannot be read behind {at}, though it should reach {coverage.heartbeat.lsn}, of"
+                    f"The WAL cannot be read behind {at}, in the segment {Segment.at(timeline, at, size).name}, though it should reach {coverage.heartbeat.lsn}, of"
                     f" {shown(coverage.heartbeat.at)}. Restore from another copy, or to an earlier instant."
                 )
         for line in said.splitlines():

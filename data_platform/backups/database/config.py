@@ -73,6 +73,11 @@ class DatabaseBackups(Model):
         gt=0,
         description="How old the newest heartbeat in the stores may be before the check `wal_complete` fails.",
     )
+    spool: Path | None = Field(
+        default=None,
+        description="A folder of this machine with room for a full backup, where each one is made before it goes to the stores: a"
+        " run that is killed or a store that is away then never makes the server be read again. Default: none, it is streamed into the stores.",
+    )
     programs: Path | None = Field(
         default=None,
         description="The folder with PostgreSQL's programs, of the server's major version. Default: they are looked for.",

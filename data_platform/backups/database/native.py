@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,7 @@ from data_platform.backups.database.manifest import MANIFEST_OF_SERVER, Database
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.server import SUMMARIES_SINCE, Server, asked
 from data_platform.backups.database.stream import ChunkWriter, Tee, chunks, packed, unpacked
-from data_platform.backups.database.tools import EndedEarly, Programs
+from data_platform.backups.database.tools import EndedEarly, ProgramFailed, Programs
 from data_platform.backups.database.unpack import READ_BYTES, Unwanted, write_files
 from data_platform.errors import BackupDamaged, BackupError
 from data_platform.private_files import make_private
@@ -101,12 +102,20 @@ class Native:
         if len(chain) > 1:
             step("combine")
             how = ["--link"] if programs.major >= 18 else []  # the parts are removed right after
-            programs.run(
-                "pg_combinebackup", *how, "--no-sync", *map(str, folders), "-o", str(into / DATA), cwd=into
-            )
+            with _named(repository, chain):
+                programs.run(
+                    "pg_combinebackup",
+                    *how,
+                    "--no-sync",
+                    *map(str, folders),
+                    "-o",
+                    str(into / DATA),
+                    cwd=into,
+                )
             _remove(into / "parts")
         step("verify")
-        said = programs.run("pg_verifybackup", "--exit-on-error", str(into / DATA))
+        with _named(repository, chain):
+            said = programs.run("pg_verifybackup", "--exit-on-error", str(into / DATA))
         if "successfully verified" not in said:
             raise BackupDamaged(
                 f"pg_verifybackup did not say that {repository.owner(backup)} is whole; it said: {said.strip()[:200]!r}."
@@ -186,6 +195,21 @@ def _extract(repository: Repository, backup: DatabaseBackup, folder: Path) -> No
         raise BackupDamaged(
             f"{repository.owner(backup)} in {repository.archive} is not a whole archive of files ({error}). Restore from"
             " another copy, or from an older backup."
+        ) from None
+
+
+@contextmanager
+def _named(repository: Repository, chain: Sequence[DatabaseBackup]) -> Iterator[None]:
+    """What PostgreSQL says of the files of ``chain``, with their backups' names."""
+    try:
+        yield
+    except ProgramFailed as error:
+        if "No space left" in error.said:
+            raise
+        raise BackupDamaged(
+            f"The files of {' on '.join(link.id for link in reversed(chain))} of the database {repository.source} in"
+            f" {repository.archive} are not as PostgreSQL's own {SERVERS_MANIFEST} says: {error} Restore from another copy, or"
+            " from an older backup."
         ) from None
 
 

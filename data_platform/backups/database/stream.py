@@ -11,12 +11,14 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import Full, Queue
 from types import TracebackType
 from typing import IO, Any, Self
 
 from data_platform.backups.archive import Archive
+from data_platform.backups.database.carry import patiently
 from data_platform.backups.database.manifest import DatabaseBackup
 from data_platform.backups.database.repository import Failures, Repository
 from data_platform.backups.manifest import BackupObject
@@ -35,7 +37,8 @@ AHEAD = 8
 class Sender:
     """Sends files to every archive that has not failed yet, one after another, beside the caller's work.
 
-    What fails is in ``failed``, by archive; only when all have failed is an error raised, the first one's.
+    What fails is in ``failed``, by archive. The last one that has not is waited for while its error may pass; then the first
+    error of all is raised.
     """
 
     def __init__(self, archives: Sequence[Archive], prefix: str) -> None:
@@ -83,7 +86,10 @@ class Sender:
         try:
             for archive in self.healthy:
                 try:
-                    archive.add(path, object_)
+                    if len(self.healthy) == 1:
+                        patiently(partial(archive.add, path, object_))
+                    else:
+                        archive.add(path, object_)
                 except DataPlatformError as error:
                     self.failed[archive.name] = error
                     if not self.healthy:

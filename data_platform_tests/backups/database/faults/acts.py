@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -17,7 +21,8 @@ from data_platform.sync.recovery import recover_database
 from data_platform_tests.backups.database.faults.prepared import Prepared
 
 IN_FULL = "a full backup, since"
-"""What the next run may say: an archive lacks the backup that failed there."""
+MADE_GOOD = re.compile(r"lacked .* were brought from|^a full backup, since")
+"""What the next run may say: an archive lacked the backup that failed there."""
 Act = Callable[[Prepared], Sequence[str]]
 
 
@@ -80,11 +85,15 @@ def _database(company: Prepared, full: bool = False) -> Sequence[str]:
     return [
         *(str(error) for error in (*report.failed.values(), *report.not_pruned.values())),
         *notes,
+        *report.remarks,
     ]
 
 
 def _emptied(into: Path) -> Path:
-    """The folder of the run before, as a person would clear it."""
+    """The folder of the run before, as a person would clear it, with the server that a killed run left."""
+    for file in into.rglob("postmaster.pid"):
+        with suppress(ProcessLookupError, ValueError):
+            os.kill(int(file.read_text().splitlines()[0]), signal.SIGQUIT)
     shutil.rmtree(into, ignore_errors=True)
     return into
 

@@ -4,14 +4,27 @@ said and names what, no good backup is lost, and the next run is as if nothing h
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from data_platform.errors import DataPlatformError
+from data_platform.sync import open_platform
 from data_platform_tests.backups.calls import MARK, Calls, How
-from data_platform_tests.backups.database.faults.acts import IN_FULL, QUICK, SLOW, Act
+from data_platform_tests.backups.database.faults.acts import (
+    MADE_GOOD,
+    QUICK,
+    SLOW,
+    Act,
+    back_up_the_database,
+    recover_all,
+    recover_the_database,
+)
 from data_platform_tests.backups.database.faults.prepared import Prepared
 
 pytestmark = pytest.mark.slow
@@ -58,10 +71,48 @@ def test_a_fault_is_said_and_harms_nothing(
         found = [f"it lost {key}" for key in company.lost(original)]
         if not any(MARK in line and what in line for line in problems) and (how, method, what) != ROOM:
             found.append(f"it said {problems}")
-        found += [f"the next run said {line}" for line in said(act, company) if not line.startswith(IN_FULL)]
+        found += [f"the next run said {line}" for line in said(act, company) if not MADE_GOOD.search(line)]
         if company.lost(original):
             found.append("the next run harmed what was good")
         found += company.unfinished()
         failures += [f"{how} {method} {what}: {line}" for line in found]
+        shutil.rmtree(company.root)
+    assert not failures, "\n".join(failures)
+
+
+KILLED = 12
+"""Every so many points of a process that is killed there, if all are asked for; otherwise one."""
+
+
+def _killed(act: Act, root: Path, environ: Mapping[str, str], at: datetime, system: str, number: int) -> None:
+    company = Prepared(root, open_platform(root, "local", environ), at, system)
+    with Calls(number, "killed").installed():
+        act(company)
+
+
+@pytest.mark.parametrize(
+    "act", [back_up_the_database, recover_the_database, recover_all], ids=lambda act: act.__name__
+)
+def test_a_process_that_is_killed_harms_nothing(
+    act: Act, original: Prepared, fresh: Fresh, seeds: Callable[[int], Sequence[int]]
+) -> None:
+    """The next run is as if nothing had been: what the killed one left is in nobody's way, or is refused by name."""
+    counted = Calls()
+    with counted.installed():
+        assert said(act, fresh()) == []
+    points = range(0, len(counted.seen), KILLED) if len(seeds(1)) > 1 else [len(counted.seen) // 2]
+    failures = []
+    for number in points:
+        company = fresh()
+        given = (act, company.root, dict(company.platform.environ), company.at, company.system, number)
+        child = multiprocessing.get_context("spawn").Process(target=_killed, args=given)
+        child.start()
+        child.join(120)
+        found = [] if child.exitcode == -signal.SIGKILL else [f"it ended with {child.exitcode}"]
+        found += [f"it lost {key}" for key in company.lost(original)]
+        found += [f"the next run said {line}" for line in said(act, company) if not MADE_GOOD.search(line)]
+        found += [f"the next run lost {key}" for key in company.lost(original)]
+        found += company.unfinished()
+        failures += [f"killed at {counted.seen[number]}: {line}" for line in found]
         shutil.rmtree(company.root)
     assert not failures, "\n".join(failures)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from data_platform.backups.database.manifest import DatabaseBackup
+from data_platform.backups.database.wal.keys import WalKeys
+from data_platform.backups.database.wal.records import WalRecord
+from data_platform.landing.part import sha256_of
+from data_platform.landing.signing import NOT_SIGNED
 from data_platform.sync import everything
 from data_platform.sync.recovery import drill_database
 from data_platform_tests.backups.database.faults.prepared import Prepared
@@ -16,6 +24,8 @@ from data_platform_tests.backups.database.faults.prepared import Prepared
 pytestmark = pytest.mark.slow
 Plant = Callable[[Path], str]
 """Damages the archive in a folder; gives what has to be named."""
+PAGE, TIMELINE_AT = 8192, slice(4, 8)
+"""Of WAL: the size of its pages, and where in each one its timeline is written."""
 
 
 def flipped(path: Path) -> str:
@@ -83,6 +93,65 @@ def truncated_warehouse_manifest(archive: Path) -> str:
     return path.name
 
 
+def bit_of_the_server_s_manifest(archive: Path) -> str:
+    """As the object that the next incremental backup is made against."""
+    return flipped(found(archive, "database/shop/objects/*/backup_manifest.zst"))
+
+
+def manifest_altered_within_the_backup(archive: Path) -> str:
+    """Every hash of ours is right: what PostgreSQL wrote was altered before."""
+    path = found(archive, "database/shop/objects/*/base-*")
+    stream = bytearray(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd").read())
+    at = stream.rindex(b'"Manifest-Checksum": "') + 30
+    stream[at] = ord("0") if stream[at] != ord("0") else ord("1")
+    with pa.CompressedOutputStream(str(path), "zstd") as target:
+        target.write(bytes(stream))
+    rewritten(archive, path)
+    return "backup_manifest"
+
+
+def wrong_timeline_of_a_backup(archive: Path) -> str:
+    path = found(archive, "database/shop/manifests/*.json")
+    backup = DatabaseBackup.from_json(path.read_bytes(), path.name, NOT_SIGNED)
+    path.write_bytes(replace(backup, timeline=backup.timeline + 1).to_json(NOT_SIGNED))
+    return backup.id
+
+
+def wal_of_another_timeline(archive: Path) -> str:
+    """In the newest piece, under this timeline's name, with the right hashes."""
+    path = sorted(path for path in archive.glob("database/shop/wal/*/*/tail/**/*") if path.suffix == ".json")[
+        -1
+    ]
+    record = WalRecord.from_json(path.read_bytes(), path.name, NOT_SIGNED)
+    old = archive / record.object.key
+    plain = bytearray(pa.CompressedInputStream(pa.OSFile(str(old)), "zstd").read())
+    for page in range(0, len(plain), PAGE):
+        plain[page + TIMELINE_AT.start : page + TIMELINE_AT.stop] = (7).to_bytes(4, "little")
+    with pa.CompressedOutputStream(str(old), "zstd") as target:
+        target.write(bytes(plain))
+    sha256 = hashlib.sha256(plain).hexdigest()
+    object_ = replace(record.object, bytes=old.stat().st_size, sha256=sha256_of(old))
+    record = replace(record, sha256=sha256, object=object_)
+    keys = WalKeys("shop", record.system)
+    record = replace(record, object=replace(object_, key=keys.object(record)))
+    old.rename(archive / record.object.key)
+    path.write_bytes(record.to_json(NOT_SIGNED))
+    return record.segment.name
+
+
+def rewritten(archive: Path, path: Path) -> None:
+    """Make the manifest say that ``path`` is as it is now."""
+    manifest = archive / f"database/shop/manifests/{path.parent.name}.json"
+    backup = DatabaseBackup.from_json(manifest.read_bytes(), manifest.name, NOT_SIGNED)
+    objects = tuple(
+        replace(one, bytes=path.stat().st_size, sha256=sha256_of(path))
+        if one.key.endswith(path.name)
+        else one
+        for one in backup.objects
+    )
+    manifest.write_bytes(replace(backup, objects=objects).to_json(NOT_SIGNED))
+
+
 DATABASE: tuple[Plant, ...] = (
     bit_of_a_base,
     missing_base,
@@ -90,6 +159,10 @@ DATABASE: tuple[Plant, ...] = (
     broken_parent,
     bit_of_a_wal_piece,
     missing_wal_segment,
+    bit_of_the_server_s_manifest,
+    manifest_altered_within_the_backup,
+    wrong_timeline_of_a_backup,
+    wal_of_another_timeline,
 )
 EVERYTHING: tuple[Plant, ...] = (
     bit_of_a_base,
