@@ -143,6 +143,11 @@ def uncopied(
     return len(waiting), lines
 
 
+def going(archive: Archive, place: Place) -> frozenset[str]:
+    """Keys of copies that every table has taken, and that are deleted once they are not locked any more."""
+    return frozenset(_locked(archive, place))
+
+
 def deliveries_in(store: Store) -> frozenset[str]:
     """The keys of all objects of deliveries."""
     return frozenset(key for key in store.list(FOLDER) if place_of(key) is not None)

@@ -151,6 +151,11 @@ def copied_up_to(archive: Archive, place: Place, table: TableId) -> int:
     return _recall(archive, place, table).sequence
 
 
+def going(archive: Archive, place: Place, table: TableId) -> tuple[str, ...]:
+    """Keys of ``table`` that are deleted once they are not locked any more."""
+    return _recall(archive, place, table).locked
+
+
 @dataclass(frozen=True)
 class _Mark:
     """What the hint says: the batch up to which parts are here, and keys that are deleted once they are not locked."""

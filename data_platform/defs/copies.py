@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ import dagster as dg
 
 from data_platform.backups.config import BackupsConfig
 from data_platform.backups.copies import Report
+from data_platform.backups.renewal import Renewal
 from data_platform.defs import shown
 from data_platform.defs.backup import GROUP
 from data_platform.defs.names import BACKUP, COPIES
@@ -17,9 +18,11 @@ from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
 from data_platform.landing.signing import DEMANDED_IN
 from data_platform.sync.copies import count_copies
+from data_platform.sync.renewal import renew_locks
 
 VERIFIED = dg.AssetCheckKey(COPIES, "verified")
 RULE = dg.AssetCheckKey(COPIES, "three_two_one")
+LOCKED = dg.AssetCheckKey(COPIES, "locked")
 HEALED = dg.AssetCheckKey(COPIES, "nothing_healed")
 COLUMNS = ("class", "archive", "holds", "objects", "read again", "locked until", "problems")
 
@@ -54,6 +57,11 @@ def copies_definitions(config: BackupsConfig, environment: str, *, running: bool
                 ),
             ),
             dg.AssetCheckSpec(
+                LOCKED.name,
+                asset=COPIES,
+                description="In every store with `lock_days`, each object that is still needed is locked.",
+            ),
+            dg.AssetCheckSpec(
                 HEALED.name,
                 asset=COPIES,
                 description="The landing store has lost nothing in the last seven days that `verify --heal` had to put back.",
@@ -61,8 +69,10 @@ def copies_definitions(config: BackupsConfig, environment: str, *, running: bool
         ],
     )
     def copies(platform: PlatformResource) -> Iterator[Any]:
-        report = count_copies(platform.open(), secrets.randbelow(10**6))
-        yield dg.MaterializeResult(metadata=_metadata(report))
+        opened = platform.open()
+        report = count_copies(opened, secrets.randbelow(10**6))
+        renewals = renew_locks(opened)
+        yield dg.MaterializeResult(metadata={**_metadata(report), **_locks(renewals)})
         yield _result(
             VERIFIED, report.problems, "Every copy is there, and every object read was as it was written."
         )
@@ -72,6 +82,11 @@ def copies_definitions(config: BackupsConfig, environment: str, *, running: bool
             unmet,
             "Three copies, two media, one offsite, one immutable.",
             passed=not (demanded and unmet),
+        )
+        yield _result(
+            LOCKED,
+            [line for one in renewals for line in one.problems],
+            "Every object that is still needed is locked." if renewals else "No store has `lock_days`.",
         )
         yield _result(HEALED, list(report.healed), "Nothing had to be put back.", warn=True)
 
@@ -111,6 +126,17 @@ def _metadata(report: Report) -> dict[str, Any]:
         "errors": len(report.problems),
         "seed": report.seed,
         "seconds": round(report.seconds, 3),
+    }
+
+
+def _locks(renewals: Sequence[Renewal]) -> dict[str, Any]:
+    """What the newest rounds found; `locks_extended` counts those that were held just now."""
+    if not renewals:
+        return {}
+    return {
+        "needed_locks": sum(one.objects for one in renewals),
+        "locks_extended": sum(one.extended for one in renewals if one.now),
+        "unlocked": sum(one.unlocked for one in renewals),
     }
 
 

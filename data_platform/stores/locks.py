@@ -24,8 +24,16 @@ LockDays = Annotated[
 class Locks(Protocol):
     """Of a store that locks what it is given."""
 
+    @property
+    def days(self) -> int:
+        """For how long an object is locked when it is put."""
+
     def until(self, key: str) -> datetime | None:
         """Until when ``key`` is locked; None if it is not, or is absent."""
+
+    def extend(self, key: str, until: datetime) -> bool:
+        """Lock ``key`` until then. False where it is locked as long already: a lock is never shortened. ``KeyError`` if it does
+        not exist."""
 
     def hidden(self, prefix: str) -> list[str]:
         """Keys under ``prefix`` whose locked object something else covers: a delete marker, or a newer object that is

@@ -111,8 +111,15 @@ class _PrefixedLocks:
     def __init__(self, store: PrefixedStore, locks: Locks) -> None:
         self._store, self._locks = store, locks
 
+    @property
+    def days(self) -> int:
+        return self._locks.days
+
     def until(self, key: str) -> datetime | None:
         return self._locks.until(self._store._key(key))
+
+    def extend(self, key: str, until: datetime) -> bool:
+        return self._locks.extend(self._store._key(key), until)
 
     def hidden(self, prefix: str) -> list[str]:
         base = self._store._key("")

@@ -209,7 +209,7 @@ def _prune(platform: Platform, shelf: Shelf, *, remove: bool) -> Pruned:
     for one in everywhere(platform, shelf):
         gone = found.gone.setdefault(one.name, [])
         try:
-            due = expired(one.ids(), now, days, partial(_is_good, one)) + one.abandoned(now - CUT_SHORT)
+            due = expired(one.ids(), now, days, partial(is_good, one)) + one.abandoned(now - CUT_SHORT)
             for id_ in [id_ for id_ in due if one.locked_until(id_) is None]:
                 if remove:
                     one.remove(id_)
@@ -305,7 +305,7 @@ def keys_of(platform: Platform) -> dict[tuple[str, str], tuple[str, ...]]:
     return {(table.raw_schema, table.table): head.key for table, head in heads if head}
 
 
-def _is_good(one: Archive, id_: str) -> bool:
+def is_good(one: Archive, id_: str) -> bool:
     try:
         return not one.damage(one.manifest(id_), deep=False)
     except BackupError:
@@ -320,7 +320,7 @@ def newest_in(one: Archive) -> CopyAge:
             [f"{len(hidden)} were hidden by somebody: `backup uncover` brings them back"] if hidden else []
         )
         for id_ in reversed(ids):
-            if _is_good(one, id_):
+            if is_good(one, id_):
                 if passed := len(ids) - 1 - ids.index(id_):
                     notes.insert(0, f"{passed} newer one(s) are damaged")
                 return CopyAge(one.name, id_, made_at(id_), "; ".join(notes))

@@ -207,14 +207,14 @@ def _removals(
     whole = len(readable) == len(repository.ids())
     kept = [one for one in readable if one.id not in ids]
     # the WAL of a backup whose manifest cannot be read now may be needed once it can
-    wal = retention.removable(archive, source, _needed(kept)) if whole else []
+    wal = retention.removable(archive, source, needed_wal(kept)) if whole else []
     return [
         *((id_, partial(repository.remove, id_)) for id_ in reversed(ids)),
         *((f"wal {one.segment.name}", partial(retention.remove, archive, one)) for one in wal),
     ]
 
 
-def _needed(kept: Sequence[DatabaseBackup]) -> dict[str, list[tuple[int, Lsn]]]:
+def needed_wal(kept: Sequence[DatabaseBackup]) -> dict[str, list[tuple[int, Lsn]]]:
     """By server, where the WAL that each backup needs begins."""
     needed: dict[str, list[tuple[int, Lsn]]] = {}
     for one in kept:

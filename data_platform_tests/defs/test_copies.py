@@ -35,6 +35,7 @@ def test_copies_are_counted_and_what_is_wrong_fails_its_check(project: Project) 
     assert {name: one.passed for name, one in found.items()} == {
         "verified": True,
         "three_two_one": True,  # only said where it is not demanded
+        "locked": True,
         "nothing_healed": True,
     }
     assert "no copy is offsite" in (found["three_two_one"].description or "")

@@ -31,7 +31,7 @@ class Repository:
 
     def backup(self, id_: str) -> DatabaseBackup:
         """``BackupMissing`` if there is none, ``BackupDamaged`` if its manifest was altered or is another backup's."""
-        key = self._manifest(id_)
+        key = self.manifest_key(id_)
         try:
             data = self.archive.reader.read(key)
         except KeyError:
@@ -73,7 +73,7 @@ class Repository:
 
     def commit(self, backup: DatabaseBackup) -> None:
         """Write the signed manifest and read it back. Only then does the backup exist."""
-        key, data = self._manifest(backup.id), backup.to_json(self.archive.signer)
+        key, data = self.manifest_key(backup.id), backup.to_json(self.archive.signer)
         if not self.archive.store.put_new(key, data) and self.archive.store.read(key) != data:
             raise BackupError(f"{self.archive} already has another backup {backup.id}. Run the backup again.")
         if self.archive.reader.read(key) != data:
@@ -143,7 +143,7 @@ class Repository:
         """Those of ``ids`` that may be removed: neither locked themselves, nor what a locked one is built on."""
         held: set[str] = set()
         for id_ in ids if self.archive.reader.locks is not None else ():
-            keys = [self._manifest(id_), *self.archive.reader.list(objects_of(self.source, id_))]
+            keys = [self.manifest_key(id_), *self.archive.reader.list(objects_of(self.source, id_))]
             if self.archive.locks_any(keys):
                 held.add(id_)
                 with suppress(BackupError):
@@ -153,7 +153,7 @@ class Repository:
     def remove(self, id_: str) -> int:
         """Remove a backup, its manifest first, so that an interrupted removal leaves no usable backup. Returns the
         number of objects removed."""
-        self.archive.store.delete(self._manifest(id_))
+        self.archive.store.delete(self.manifest_key(id_))
         keys = self.archive.store.list(objects_of(self.source, id_))
         for key in keys:
             self.archive.store.delete(key)
@@ -163,7 +163,7 @@ class Repository:
     def _manifests(self) -> str:
         return f"database/{self.source}/manifests"
 
-    def _manifest(self, id_: str) -> str:
+    def manifest_key(self, id_: str) -> str:
         return f"{self._manifests}/{id_}.json"
 
 

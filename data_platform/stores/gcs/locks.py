@@ -20,12 +20,12 @@ class GCSLocks:
     locked, so nothing can cover it."""
 
     def __init__(self, store: GCSStore, days: int) -> None:
-        self._store, self._days = store, days
+        self._store, self.days = store, days
 
     def set(self, blob: Any) -> None:
         """Ask for the lock with what is sent next."""
         blob.retention.mode = MODE
-        blob.retention.retain_until_time = lock_end(self._days)
+        blob.retention.retain_until_time = lock_end(self.days)
 
     def prove(self, key: str, blob: Any) -> None:
         """StoreRefused where the service did not lock what it was given."""
@@ -41,6 +41,17 @@ class GCSLocks:
         with suppress(KeyError), self._store._readable_errors("read", key):
             return _end(self._store._known(name))
         return None
+
+    def extend(self, key: str, until: datetime) -> bool:
+        name = self._store._name(key)
+        with self._store._readable_errors("lock", key):
+            blob = self._store._known(name)
+            end = _end(blob)
+            if end is not None and end >= until:
+                return False
+            blob.retention.mode, blob.retention.retain_until_time = MODE, until
+            blob.patch(timeout=self._store._timeout, retry=self._store._retry())
+        return True
 
     def hidden(self, prefix: str) -> list[str]:
         return []

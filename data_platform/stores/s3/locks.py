@@ -28,12 +28,12 @@ class S3Locks:
     """The locks of a store whose configuration has ``days``."""
 
     def __init__(self, store: S3Store, days: int) -> None:
-        self._store, self._days = store, days
+        self._store, self.days = store, days
         self._proven = False
 
     def how(self) -> dict[str, Any]:
         """What is sent with an object that is to be locked."""
-        return {"ObjectLockMode": MODE, "ObjectLockRetainUntilDate": lock_end(self._days)}
+        return {"ObjectLockMode": MODE, "ObjectLockRetainUntilDate": lock_end(self.days)}
 
     def prove(self, key: str) -> None:
         """StoreRefused where the service did not lock what it was given; asked once."""
@@ -47,6 +47,18 @@ class S3Locks:
         with suppress(KeyError):
             return _end(self._store._head(key))
         return None
+
+    def extend(self, key: str, until: datetime) -> bool:
+        end = _end(self._store._head(key))
+        if end is not None and end >= until:
+            return False
+        with self._store._readable_errors("lock", key):
+            self._store._client.put_object_retention(
+                Bucket=self._store.config.bucket,
+                Key=self._store._name(key),
+                Retention={"Mode": MODE, "RetainUntilDate": until},
+            )
+        return True
 
     def delete(self, key: str) -> None:
         """Remove every version of ``key``. ``ObjectLocked`` if one is locked; then all are left."""
