@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_platform.column_types import holds
 from data_platform.errors import UnsupportedType
-from data_platform.sql import literal, quoted
+from data_platform.sql import json_path, literal, quoted
 from data_platform.tables import SOURCE_XMIN, Column
 
 _AS_TEXT = re.compile(
@@ -223,6 +223,9 @@ class DuckDBDialect:
 
     def type(self, landed: str) -> str:
         return landed
+
+    def json_text(self, sql: str, path: Sequence[str]) -> str:
+        return f"json_extract_string({sql}, {literal(json_path(path))})"
 
     def same_type(self, held: str, landed: str) -> bool:
         return _plain_type(held) == _plain_type(landed)

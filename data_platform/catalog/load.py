@@ -49,6 +49,7 @@ from data_platform.catalog.reads import (
 from data_platform.catalog.rule_checks import check_references, check_rules_fit, check_source_rules
 from data_platform.catalog.run_checks import check_synced
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
+from data_platform.catalog.subject_file import read_subjects
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
 from data_platform.sources.kinds import MODULES, kind_of, rewritten
@@ -156,6 +157,14 @@ def _load(root: Path, whole: bool) -> Catalog:
         lambda: json_schemas()["models.schema.json"],
         mistakes,
     )
+    subjects = read_subjects(
+        root,
+        sources,
+        named.keys() - sources.keys(),
+        lambda path, file: _report(path, file, mistakes),
+        lambda: json_schemas()["subjects.schema.json"],
+        mistakes,
+    )
     if platform is not None and report is not None and readable and whole:
         check_synced(platform.environments, named, report)
         mistakes += report.mistakes.values()
@@ -173,6 +182,7 @@ def _load(root: Path, whole: bool) -> Catalog:
         figures=platform.figures,
         sources=sources,
         models=models,
+        subjects=subjects,
         questions=tuple(str(question) for question in sorted(questions)),
         left_out=tuple(told),
     )

@@ -24,6 +24,7 @@ from data_platform.errors import ConfigurationError
 from data_platform.iceberg.config import IcebergConfig
 from data_platform.landing.signing import SigningConfig
 from data_platform.observability.config import FigureConfig, StatusPageConfig
+from data_platform.privacy.subjects.graph import Subject
 from data_platform.sources.kind import Capabilities, Connection, Kind, KindSettings
 from data_platform.sources.kinds import kind_of
 from data_platform.stores.kinds import StoreConfig
@@ -304,6 +305,8 @@ class Catalog(Model):
     sources: Annotated[Mapping[str, Source], Frozen]
     models: Annotated[Mapping[str, RuledModel], Frozen] = FrozenDict()
     """The dbt models that have rules or other checks, by name."""
+    subjects: Annotated[Mapping[str, InstanceOf[Subject]], Frozen] = FrozenDict()
+    """The kinds of people that the data is about, by name."""
     questions: tuple[str, ...] = ()
     """Unconfirmed guesses, each with its file and line."""
     left_out: tuple[str, ...] = ()
@@ -328,6 +331,20 @@ class Catalog(Model):
         """This catalog without these of its sources."""
         sources = FrozenDict({name: one for name, one in self.sources.items() if name not in not_configured})
         return self.model_copy(update={"sources": sources, "not_configured": FrozenDict(not_configured)})
+
+    def subject(self, name: str) -> Subject:
+        """ConfigurationError, with near matches, when there is none."""
+        return _get(self.subjects, name, "catalog/subjects.yaml has no subject", "It has")
+
+    def without_subject(self) -> list[TableId]:
+        """Tables that declare personal columns, and whose rows are nobody's by ``subjects``."""
+        reached = {table for subject in self.subjects.values() for table in subject.tables}
+        return [
+            table.id
+            for source in self.sources.values()
+            for table in source.tables.values()
+            if table.personal and table.id not in reached
+        ]
 
     def absences(self) -> list[str]:
         """A sentence for each source that is not configured."""

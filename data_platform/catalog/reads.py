@@ -37,6 +37,8 @@ def catalog_files(root: Path) -> list[Path]:
     folder = root / SOURCES_FOLDER
     found = [root / PLATFORM_FILE, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
     models = sorted((root / "catalog/models").glob("*.yaml"))
+    if (people := root / "catalog/subjects.yaml").is_file():
+        models.append(people)
     for path in [path for path in found if path.suffix == ".yaml" and path.is_file()]:
         if match := _TABLES_IN.search(path.read_bytes()):
             found += sorted((root / match[1].decode(errors="replace")).glob("*.y*ml"))

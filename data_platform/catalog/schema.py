@@ -13,6 +13,7 @@ from typing import Any
 from data_platform.catalog.files import PlatformFile, source_file
 from data_platform.catalog.model_files import models_file
 from data_platform.catalog.yaml_reader import Path
+from data_platform.privacy.subjects.config import SubjectsFile
 from data_platform.quality.kinds import names
 from data_platform.sources.kinds import MODULES
 
@@ -30,6 +31,7 @@ def _json_schemas(kinds: tuple[str, ...], checks: tuple[str, ...]) -> dict[str, 
     return {
         "platform.schema.json": {**_DIALECT, **_schema_of(PlatformFile), "title": "catalog/platform.yaml"},
         "source.schema.json": {**_DIALECT, **_any_source(), "title": "catalog/sources/*.yaml"},
+        "subjects.schema.json": {**_DIALECT, **_schema_of(SubjectsFile), "title": "catalog/subjects.yaml"},
         "models.schema.json": {**_DIALECT, **_schema_of(models_file()), "title": "catalog/models/*.yaml"},
     }
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ import typer
 from data_platform.cli.options import EnvironmentOption, RootOption, open_project
 from data_platform.cli.output import ago, plural, remark, say_json, say_table
 from data_platform.errors import QueryFailed, UnknownRelation
+from data_platform.plain_values import cell, no_formula, plain
 from data_platform.printable import printable
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def show(
     elif format is Format.csv:
         # a file gets the bytes as they are, a terminal what it can show
         shown = printable if sys.stdout.isatty() else str
-        text = _no_formula if formulas_as_text else str
+        text = no_formula if formulas_as_text else str
         out = csv.writer(sys.stdout, lineterminator="\n")
         out.writerow([shown(text(name)) for name in result.columns])
         out.writerows(
@@ -142,37 +142,6 @@ def show(
             result.columns, [[grid(value) for value in row] for row in rows], right=numbers, upright=True
         )
         remark(plural(len(rows), "row"))
-
-
-def _no_formula(text: str) -> str:
-    """Spreadsheets run text that begins like this, commands included; after an apostrophe it is plain text."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def plain(value: Any) -> Any:
-    """``value`` as JSON: nested values stay nested; a value that JSON cannot hold exactly becomes a string."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if value - value == 0 else str(value)  # JSON has no nan and no infinity
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return f"{value.total_seconds():.6f} s"
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).hex()
-    return str(value)  # DECIMAL, UUID and every other type with an exact text
-
-
-def cell(value: Any) -> str:
-    made = plain(value)
-    if isinstance(made, bool):
-        return "true" if made else "false"
-    return json.dumps(made, ensure_ascii=False) if isinstance(made, (dict, list)) else str(made)
 
 
 def grid(value: Any) -> str:

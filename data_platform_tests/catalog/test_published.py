@@ -32,6 +32,7 @@ def test_the_committed_catalog_follows_the_published_schemas() -> None:
     for schema, files in {
         "platform.schema.json": [ROOT / "catalog/platform.yaml"],
         "source.schema.json": sorted((ROOT / "catalog/sources").glob("*.yaml")),
+        "subjects.schema.json": [ROOT / "catalog/subjects.yaml"],
         "models.schema.json": sorted((ROOT / "catalog/models").glob("*.yaml")),
     }.items():
         jsonschema.Draft202012Validator.check_schema(json_schemas()[schema])

@@ -56,7 +56,18 @@ def test_no_page_holds_both_sides_of_a_merge() -> None:
 
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
-    names = ("sandbox", "backup", "restore", "contract", "quarantine", "alerts", "anomaly", "recover", "wal")
+    names = (
+        "sandbox",
+        "backup",
+        "restore",
+        "contract",
+        "quarantine",
+        "alerts",
+        "anomaly",
+        "recover",
+        "subject",
+        "wal",
+    )
     groups = {f"data-platform {name}" for name in names}
     assert set(sections()) - groups == {path for path, _ in commands()}
 

@@ -18,7 +18,7 @@ from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule, parse_rule
 from data_platform.tables import Column, TableId, Treatment
 from data_platform.warehouses import QueryResult, Warehouse
-from data_platform.warehouses.dialect import counts
+from data_platform.warehouses.dialect import counts, relation
 from data_platform_tests.contracts.batches import COLUMNS, RULED, TABLE, Chain
 from data_platform_tests.contracts.engines import Engine
 
@@ -87,6 +87,24 @@ def test_the_age_of_the_newest_row(warehouse: Warehouse, chain: Chain) -> None:
     assert newest_data(warehouse, Subject.raw(TABLE), "day", 24, now).age_hours == 30, (
         "a day counts as its end"
     )
+
+
+def test_a_value_within_json_is_a_text(warehouse: Warehouse, chain: Chain) -> None:
+    columns = (*COLUMNS, Column("payload", "VARCHAR", "text"))
+    held = ['{"user": 42}', '{"user": "42"}', '{"a": {"b c": true}}', "{}", None]
+    rows = [(n, "2026-01-01", "x", 1, one) for n, one in enumerate(held, 1)]
+    warehouse.load(*chain.next("merge", rows, columns=columns))
+    dialect, payload = warehouse.dialect, warehouse.dialect.quote("payload")
+    paths = dialect.json_text(payload, ["user"]), dialect.json_text(payload, ["a", "b c"])
+    table = relation(dialect, TABLE.raw_schema, TABLE.table)
+    answer = warehouse.query(f"SELECT {', '.join(paths)} FROM {table} ORDER BY {dialect.quote('id')}")
+    assert [tuple(row) for row in answer.rows] == [
+        ("42", None),
+        ("42", None),
+        (None, "true"),
+        (None, None),
+        (None, None),
+    ]
 
 
 def test_rows_are_counted_many_tables_at_a_time(

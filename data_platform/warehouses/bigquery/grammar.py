@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from data_platform.errors import LoadRefused, UnsupportedType
+from data_platform.sql import json_path
 from data_platform.tables import Column, TableId
 from data_platform.warehouses import PLATFORM_SCHEMA
 from data_platform.warehouses.bigquery import backup_types, types
@@ -106,6 +107,9 @@ class BigQueryGrammar(Grammar):
 
     def matches(self, sql: str, pattern: str) -> str:
         return f"REGEXP_CONTAINS(SAFE_CAST({sql} AS STRING), {self.literal(pattern)})"
+
+    def json_text(self, sql: str, path: Sequence[str]) -> str:
+        return f"JSON_VALUE({sql}, {self.literal(json_path(path))})"
 
     def micros(self, sql: str) -> str:
         return f"UNIX_MICROS(CAST({sql} AS TIMESTAMP))"

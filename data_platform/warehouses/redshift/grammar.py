@@ -54,6 +54,12 @@ class RedshiftGrammar(Grammar):
     def matches(self, sql: str, pattern: str) -> str:
         return f"CAST({sql} AS {_TEXT}) ~ {self.literal(posix(pattern))}"
 
+    def json_text(self, sql: str, path: Sequence[str]) -> str:
+        """A key that is missing is an empty text there, and what is no JSON is NULL by the last argument."""
+        for key in path:
+            sql = f"NULLIF(JSON_EXTRACT_PATH_TEXT({sql}, {self.literal(key)}, TRUE), '')"
+        return sql
+
     def micros(self, sql: str) -> str:
         return f"DATEDIFF(us, TIMESTAMP '1970-01-01', CAST({sql} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
 

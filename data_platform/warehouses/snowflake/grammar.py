@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from data_platform.errors import LoadRefused, UnsupportedExpression, UnsupportedType
+from data_platform.sql import json_path
 from data_platform.tables import Column, TableId
 from data_platform.warehouses.dialect import Plain
 from data_platform.warehouses.remote.grammar import Grammar, Loadable, Placement
@@ -83,6 +84,10 @@ class SnowflakeGrammar(Grammar):
             )
         around, letters = r"[\s\S]*", "" if bare == pattern else ", 'i'"
         return f"REGEXP_LIKE(TO_VARCHAR({sql}), {self.literal(f'{around}({bare}){around}')}{letters})"
+
+    def json_text(self, sql: str, path: Sequence[str]) -> str:
+        keys = json_path(path).removeprefix("$.")
+        return f"JSON_EXTRACT_PATH_TEXT({sql}, {self.literal(keys)})"
 
     def micros(self, sql: str) -> str:
         return f"DATE_PART(EPOCH_MICROSECOND, CAST({sql} AS TIMESTAMP_TZ))"

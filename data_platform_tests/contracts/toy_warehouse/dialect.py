@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from data_platform.column_types import holds
 from data_platform.errors import UnsupportedExpression, UnsupportedType
-from data_platform.sql import literal, quoted
+from data_platform.sql import json_path, literal, quoted
 from data_platform.warehouses.dialect import Plain
 
 _DECLARED = {
@@ -76,6 +78,9 @@ class SQLiteDialect:
         if kind not in _DECLARED:
             raise UnsupportedType(f"The toy warehouse keeps no {landed}.")
         return _DECLARED[kind]
+
+    def json_text(self, sql: str, path: Sequence[str]) -> str:
+        return self.try_cast(f"json_extract({sql}, {literal(json_path(path))})", "text")
 
     def same_type(self, held: str, landed: str) -> bool:
         return held == self.type(landed)

@@ -54,6 +54,13 @@ create function rs.rs_try_text(value text) returns text immutable return value;
 create function rs.json_extract_path_text(document text, key text) returns text immutable
 return case when document is not null then coalesce(document::jsonb ->> key, '') end;
 
+create function rs.rs_json(document text) returns jsonb immutable language plpgsql as $$
+begin return document::jsonb; exception when others then return null; end $$;
+
+-- With the last argument, what is no JSON is NULL.
+create function rs.json_extract_path_text(document text, key text, null_if_invalid boolean) returns text immutable
+return case when rs.rs_json(document) is not null then coalesce(rs.rs_json(document) ->> key, '') end;
+
 -- What dbt's adapter asks about views that are not bound, and about tables in other places: there are none.
 create function rs.pg_get_late_binding_view_cols() returns setof record stable language sql
 as 'select null::name, null::name, null::name, null::varchar, null::int where false';

@@ -1,0 +1,117 @@
+"""``catalog/subjects.yaml`` read, and held against the tables that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, validated
+from data_platform.catalog.models import Source, Table
+from data_platform.privacy.documents import path_of
+from data_platform.privacy.subjects.config import SubjectsFile
+from data_platform.privacy.subjects.graph import Link, Subject
+from data_platform.privacy.subjects.place import Place
+from data_platform.tables import TableId
+
+SUBJECTS_FILE = "catalog/subjects.yaml"
+
+
+def read_subjects(
+    root: Path,
+    sources: Mapping[str, Source],
+    unread: Collection[str],
+    read: Callable[[Path, str], Report | None],
+    schema: Callable[[], Mapping[str, object]],
+    mistakes: list[Mistake],
+) -> dict[str, Subject]:
+    """The kinds of people, by name; none where there is no such file. Mistakes are added to ``mistakes``. Of sources that are ``unread``,
+    since their files have mistakes, nothing is known."""
+    path = root / SUBJECTS_FILE
+    report = read(path, SUBJECTS_FILE) if path.is_file() else None
+    if report is None:
+        return {}
+    file = validated(SubjectsFile, report.document.data, schema, report)
+    tables = {table.id: table for source in sources.values() for table in source.tables.values()}
+    found = {}
+    for name, block in (file.subjects if file is not None else {}).items():
+        subject = _without(Subject.of(name, block), unread)
+        _check(subject, tables, report)
+        found[name] = subject
+    mistakes += report.mistakes.values()
+    return {} if report.mistakes else found
+
+
+def _without(subject: Subject, sources: Collection[str]) -> Subject:
+    return subject.within({place.table for place in subject.places if place.table.source not in sources})
+
+
+def treatment_of(place: Place, table: Table) -> str:
+    """How what is at ``place`` landed: by its own treatment, or that of what is around it."""
+    at = (place.column, *place.path)
+    for key, treatment in table.personal.items():
+        path = path_of(key, {place.column})
+        if path == at[: len(path)] and treatment != "keep":
+            return treatment
+    return "keep"
+
+
+def _check(subject: Subject, tables: Mapping[TableId, Table], report: Report) -> None:
+    base = ("subjects", subject.name)
+    for called, places in subject.lookups.items():
+        for place in places:
+            if problem := _unusable(place, tables):
+                report.add((*base, "lookups", called), problem)
+    for link in subject.links:
+        for problem in _wrong(link, tables):
+            report.add((*base, "links", _written(link, report, base)), problem)
+    if report.has(base):
+        return
+    if circle := subject.circle():
+        report.add(
+            (*base, "links"),
+            f"lead in a circle: {' -> '.join(map(str, circle))}. Leave out the link by which a row would point back to the person it"
+            " was found by",
+        )
+    elif unreached := subject.unreached():
+        report.add(
+            (*base, "links"),
+            f"lead to {', '.join(map(str, unreached))}, and no lookup leads to what they follow from. Add a lookup, or a link to it",
+        )
+
+
+def _written(link: Link, report: Report, base: tuple[str, ...]) -> str:
+    """The key of a link as the file spells it."""
+    data = report.document.data["subjects"][base[1]].get("links", {})
+    return next((key for key in data if Place.parse(key) == link.child), str(link.child))
+
+
+def _wrong(link: Link, tables: Mapping[TableId, Table]) -> Iterator[str]:
+    for place in (link.child, link.parent):
+        if problem := _unusable(place, tables):
+            yield problem
+            return
+    if link.child.table == link.parent.table:
+        yield "links a table to itself, and the rows of one person would lead to those of others"
+        return
+    mine, theirs = (treatment_of(place, tables[place.table]) for place in (link.child, link.parent))
+    if mine != theirs:
+        yield (
+            f"compares {link.child} ({mine}) with {link.parent} ({theirs}): both must land in clear, or both as hash"
+        )
+
+
+def _unusable(place: Place, tables: Mapping[TableId, Table]) -> str | None:
+    """Why nobody can be found by ``place``."""
+    table = tables.get(place.table)
+    if table is None:
+        near = did_you_mean(str(place.table), map(str, tables))
+        return f"names {place.table}, which is no table of the catalog.{near}"
+    if table.only and place.column not in table.only:
+        return f"names {place}, which is not read because `only` leaves it out"
+    treatment = treatment_of(place, table)
+    if treatment not in ("keep", "hash"):
+        return (
+            f"names {place}, which lands under `{treatment}`: its values do not tell people apart. Choose a column that lands in"
+            " clear, or as hash"
+        )
+    return None

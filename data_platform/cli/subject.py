@@ -1,0 +1,193 @@
+"""``subject``: the people that the data is about. Where their rows are, and all of them as files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
+from data_platform.cli.output import plural, remark, say, say_json, say_table
+
+if TYPE_CHECKING:
+    from data_platform.privacy.subjects.graph import Subject
+    from data_platform.sync import Platform
+
+app = typer.Typer(name="subject", help="The people that the data is about.", no_args_is_help=True)
+
+KindOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="NAME",
+        help="Kind of people, as catalog/subjects.yaml names it. Default: the one that can be found so.",
+        show_default=False,
+    ),
+]
+EmailOption = Annotated[
+    str | None,
+    typer.Option("--email", metavar="ADDRESS", help="Short for --by email=ADDRESS.", show_default=False),
+]
+ByOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="LOOKUP=VALUE",
+        help="A lookup of catalog/subjects.yaml and its value; - as the value reads one line from standard input. Repeat it for more.",
+        show_default=False,
+    ),
+]
+
+
+@app.command("list")
+def list_(json: JsonOption = False, environment: EnvironmentOption = None, root: RootOption = None) -> None:
+    """List the kinds of people, by what they are found, and which tables hold their rows."""
+    platform = open_project(root, environment, whole=False)
+    subjects = platform.catalog.subjects
+    unreached = [str(table) for table in platform.catalog.without_subject()]
+    if json:
+        kinds = [
+            {
+                "kind": one.name,
+                "description": one.description,
+                "lookups": {name: list(map(str, places)) for name, places in one.lookups.items()},
+                "links": [{"child": str(link.child), "parent": str(link.parent)} for link in one.links],
+                "tables": list(map(str, one.tables)),
+            }
+            for one in subjects.values()
+        ]
+        say_json({"kinds": kinds, "unreached": unreached})
+        return
+    if not subjects:
+        say(
+            "catalog/subjects.yaml is not there: nobody can be found yet. docs/subjects.md says how to write it."
+        )
+    for one in subjects.values():
+        say(f"{one.name}: {one.description}" if one.description else one.name, style="bold")
+        for name, places in one.lookups.items():
+            say(f"  found by {name}: {', '.join(map(str, places))}")
+        say_table(
+            ["table", "its rows are a person's by"],
+            [[str(table), ", ".join(map(str, one.links_of(table))) or "a lookup"] for table in one.tables],
+        )
+
+    if subjects and unreached:
+        remark(
+            f"Tables that declare personal columns and are reached by no link: {', '.join(unreached)}.",
+            style="yellow",
+        )
+
+
+@app.command("find")
+def find(
+    email: EmailOption = None,
+    by: ByOption = None,
+    kind: KindOption = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Show in which tables a person's rows are, and how many. Values are never shown."""
+    platform, subject, asked = _asked(root, environment, kind, email, by)
+    from data_platform.sync import subjects
+
+    found = subjects.find(platform, subject, asked)
+    if json:
+        say_json(
+            {
+                "kind": subject.name,
+                "rows": found.rows,
+                "tables": [
+                    {"table": str(one.table), "rows": one.rows, "by": list(one.by)} for one in found.tables
+                ],
+                "absent": list(map(str, found.absent)),
+                "untagged": found.untagged,
+            }
+        )
+        return
+    say_table(
+        ["table", "rows", "by"],
+        [[str(one.table), f"{one.rows:,}", ", ".join(one.by)] for one in found.tables],
+        right=["rows"],
+    )
+    if found.absent:
+        remark(f"Nothing has been loaded yet of {', '.join(map(str, found.absent))}.")
+    if found.untagged:
+        remark(
+            f"{plural(found.untagged, 'more row')} are found under the address without what is behind its plus sign. Add --email with"
+            " that address if it is the same person's.",
+            style="yellow",
+        )
+    remark(
+        f"{plural(found.rows, 'row')} found." if found.rows else f"No row of such a {subject.name} was found."
+    )
+
+
+@app.command("export")
+def export(
+    into: Annotated[
+        Path, typer.Option("--into", metavar="FOLDER", help="Folder that is made, with JSON and CSV a table.")
+    ],
+    email: EmailOption = None,
+    by: ByOption = None,
+    kind: KindOption = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Write all that is held of a person into a new folder, for a request of access.
+
+    The files hold personal data. Only this account may read them: delete them once they were handed over.
+    """
+    platform, subject, asked = _asked(root, environment, kind, email, by)
+    output(into, "--into", folder=True)
+    from data_platform.sync.subject_export import export as write
+
+    done = write(platform, subject, asked, into)
+    if json:
+        say_json(
+            {
+                "kind": subject.name,
+                "into": str(done.into),
+                "rows": done.rows,
+                "tables": {str(one.table): one.rows for one in done.tables},
+            }
+        )
+        return
+    say_table(
+        ["table", "rows"],
+        [[str(one.table), f"{one.rows:,}"] for one in done.tables if one.rows],
+        right=["rows"],
+    )
+    remark(f"{plural(done.rows, 'row')} written into {done.into}. Delete the folder once it was handed over.")
+
+
+def _asked(
+    root: Path | None, environment: str | None, kind: str | None, email: str | None, by: list[str] | None
+) -> tuple[Platform, Subject, dict[str, list[str]]]:
+    asked: dict[str, list[str]] = {}
+    for lookup, value in [*(("email", email) for email in [email] if email), *map(_split, by or ())]:
+        asked.setdefault(lookup, []).append(_line() if value == "-" else value)
+    if not asked:
+        raise typer.BadParameter("Say who is meant: --email ADDRESS, or --by LOOKUP=VALUE.")
+    if any(not value.strip() for values in asked.values() for value in values):
+        raise typer.BadParameter("A value is empty, and nobody is found by nothing.")
+    platform = open_project(root, environment, whole=False)
+    from data_platform.sync.subjects import chosen
+
+    return platform, chosen(platform, kind, asked), asked
+
+
+def _split(text: str) -> tuple[str, str]:
+    lookup, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(
+            "--by must be of the form LOOKUP=VALUE, such as --by email=ann@company.example."
+        )
+    return lookup, value
+
+
+def _line() -> str:
+    return sys.stdin.readline().removesuffix("\n").removesuffix("\r")
