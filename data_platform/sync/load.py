@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from data_platform.catalog import Table
 from data_platform.duckdb_sql import keeps_text
-from data_platform.errors import DataPlatformError
+from data_platform.errors import DataPlatformError, PartExpired
+from data_platform.landing.chain import Chain, with_parts
 from data_platform.landing.manifest import Manifest
+from data_platform.landing.redaction import QUARANTINE, Rewrites
 from data_platform.landing.stored_parts import addresses, open_parts
 from data_platform.landing.tail import Mark
 from data_platform.quality.completeness import CompletenessReport, compare
 from data_platform.quality.evaluated import evaluate_table, keep_found, to_text
 from data_platform.sync.platform import Platform
 from data_platform.tables import Column, TableId
-from data_platform.warehouses import LoadedBatch, LoadResult, Warehouse
+from data_platform.warehouses import Kept, LoadedBatch, LoadResult, Warehouse
 
 
 def load_pending(
@@ -46,10 +49,13 @@ def load_pending(
     sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
     for manifest in platform.ledger.pending(table, sequence, digest):
         verified = fresh is not None and manifest.nonce == fresh.nonce
-        with open_parts(platform.ledger, manifest, verified=verified) as parts:
+        with (
+            open_parts(platform.ledger, manifest, verified=verified) as parts,
+            kept_after(platform.ledger, manifest, up_to=sequence) as kept,
+        ):
             where = addresses(platform.store, manifest)
             cluster = platform.catalog.cluster_of(table)
-            results.append(warehouse.load(manifest, parts, addresses=where, cluster=cluster))
+            results.append(warehouse.load(manifest, parts, addresses=where, cluster=cluster, kept=kept))
         newest = manifest
     if results and platform.rules_with_load:
         # before anybody else can open the file: the graph finds a batch with what its rules say of it
@@ -58,6 +64,25 @@ def load_pending(
         evaluated = keep_found(warehouse, ruled, evaluated)
         warehouse.record_rules(table, results[-1].sequence, to_text(evaluated))
     return tuple(results)
+
+
+@contextmanager
+def kept_after(ledger: Chain, manifest: Manifest, *, up_to: int) -> Iterator[list[Kept]]:
+    """What stands now of the batches that the redaction ``manifest`` rewrote and a warehouse had loaded: those ``up_to``. Later ones it
+    loads without the rows that are gone."""
+    rewritten = manifest.redaction.parts if manifest.redaction else ()
+    sequences = sorted(
+        {part.sequence for part in rewritten if part.index != QUARANTINE and part.sequence <= up_to}
+    )
+    rewrites = ledger.rewrites(manifest.table) if sequences else Rewrites()
+    kept = []
+    with ExitStack() as stack:
+        for sequence in sequences:
+            batch = with_parts(ledger.read(manifest.table, sequence), rewrites)
+            with suppress(PartExpired):  # a later batch replaced all of its rows
+                parts = tuple(stack.enter_context(open_parts(ledger, batch)))
+                kept.append(Kept(batch.batch_id, batch.key, batch.columns, parts))
+        yield kept
 
 
 def loaded_marks(platform: Platform) -> dict[TableId, Mark]:

@@ -105,6 +105,21 @@ class EngineError:
     summary: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is left of the batch ``batch_id`` after a redaction: ``parts`` hold its rows with ``columns``. ``key`` tells its rows
+    apart; where there is none, all columns do."""
+
+    batch_id: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    parts: tuple[Path, ...]
+
+    @property
+    def told_apart(self) -> tuple[str, ...]:
+        return self.key or tuple(column.name for column in self.columns)
+
+
 class LoadableBatch(Protocol):
     """What a load needs of a manifest (``landing.manifest.Manifest`` is one)."""
 
@@ -173,6 +188,7 @@ class Warehouse(Protocol):
         *,
         addresses: Sequence[str] = (),
         cluster: Sequence[str] = (),
+        kept: Sequence[Kept] = (),
     ) -> LoadResult:
         """Apply one batch in one transaction, its record included. ``parts`` are its Parquet files, proven to be what
         the manifest says; ``addresses`` is where each of them lies in the bucket of the landing store (``s3://...``),
@@ -180,7 +196,8 @@ class Warehouse(Protocol):
         by which a raw table is ordered when it is made, where an engine does that. A batch at or below the
         loaded sequence changes nothing when it is the same one; ``LoadRefused`` otherwise,
         and for a batch that does not follow. Where the batch names a column ``deleted``, a row in which it is true
-        takes its key out of the table and is not inserted; the raw table has no such column."""
+        takes its key out of the table and is not inserted; the raw table has no such column. A batch of the kind ``redact`` brings no
+        rows: the raw table loses those that came with one of the batches ``kept`` and are no longer among its rows."""
 
     def record_reads(self, looks: Sequence[Look]) -> None:
         """Keep, in one transaction, of reads that brought nothing new when they were; at most one of each

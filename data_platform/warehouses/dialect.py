@@ -14,7 +14,7 @@ class Dialect(Expressions, Protocol):
     """The dialect of a warehouse, which also makes and widens tables."""
 
     def json_text(self, sql: str, path: Sequence[str]) -> str:
-        """The text of the text, number or boolean that the keys of ``path`` lead to in a column of JSON; NULL where there is none."""
+        """The text of the text or number that the keys of ``path`` lead to in a column of JSON; NULL where there is none."""
 
     def same_type(self, held: str, landed: str) -> bool:
         """Whether a column that the engine describes as ``held`` is what ``type(landed)`` makes."""

@@ -81,6 +81,8 @@ ENGINES = {
             "test_two_that_replace_at_once_leave_the_rows_of_one",
             "test_each_rule_over_several_rows_finds_the_same_anywhere",
             "test_quantiles_are_values_of_the_data_and_the_same_everywhere",
+            "test_a_value_within_json_is_a_text",
+            "test_rows_that_are_gone_from_their_batch_go",
         ),
         all_instants=False,
         all_names=False,
@@ -136,6 +138,8 @@ SAMPLE = (
     "test_a_later_version_adds_a_column",
     "test_quantiles_are_values_of_the_data_and_the_same_everywhere",
     "test_two_that_replace_at_once_leave_the_rows_of_one",
+    "test_a_value_within_json_is_a_text",
+    "test_rows_that_are_gone_from_their_batch_go",
 )
 """What every run tests of a sampled engine."""
 

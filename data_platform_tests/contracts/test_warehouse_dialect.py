@@ -91,7 +91,7 @@ def test_the_age_of_the_newest_row(warehouse: Warehouse, chain: Chain) -> None:
 
 def test_a_value_within_json_is_a_text(warehouse: Warehouse, chain: Chain) -> None:
     columns = (*COLUMNS, Column("payload", "VARCHAR", "text"))
-    held = ['{"user": 42}', '{"user": "42"}', '{"a": {"b c": true}}', "{}", None]
+    held = ['{"user": 42}', '{"user": "42"}', '{"a": {"b c": "x"}}', "{}", None]
     rows = [(n, "2026-01-01", "x", 1, one) for n, one in enumerate(held, 1)]
     warehouse.load(*chain.next("merge", rows, columns=columns))
     dialect, payload = warehouse.dialect, warehouse.dialect.quote("payload")
@@ -101,7 +101,7 @@ def test_a_value_within_json_is_a_text(warehouse: Warehouse, chain: Chain) -> No
     assert [tuple(row) for row in answer.rows] == [
         ("42", None),
         ("42", None),
-        (None, "true"),
+        (None, "x"),
         (None, None),
         (None, None),
     ]

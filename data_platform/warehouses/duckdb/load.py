@@ -16,7 +16,7 @@ from data_platform.duckdb_sql import DIALECT, duckdb_day
 from data_platform.errors import UnsupportedType
 from data_platform.sql import quoted
 from data_platform.tables import Column, Slice, TableId
-from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult
+from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult
 from data_platform.warehouses.batch import (
     WITHOUT_ROWS,
     check,
@@ -83,21 +83,30 @@ IN_A_FILE = Ways(
 )
 
 
-def load(connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]) -> LoadResult:
+def load(
+    connection: duckdb.DuckDBPyConnection,
+    manifest: LoadableBatch,
+    parts: Sequence[Path],
+    kept: Sequence[Kept] = (),
+) -> LoadResult:
     """``Warehouse.load`` over an open connection whose records are prepared; DuckDB's own errors pass through."""
     with records.WRITING:
-        return load_by(IN_A_FILE, connection, manifest, parts)
+        return load_by(IN_A_FILE, connection, manifest, parts, kept)
 
 
 def load_by(
-    ways: Ways, connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, parts: Sequence[Path]
+    ways: Ways,
+    connection: duckdb.DuckDBPyConnection,
+    manifest: LoadableBatch,
+    parts: Sequence[Path],
+    kept: Sequence[Kept] = (),
 ) -> LoadResult:
     """``load``, while nobody else loads a batch of the table."""
     newest = next(iter(ways.records.newest(connection, manifest.table, known=True)), None)
     if not follows(manifest, newest, lambda sequence: ways.records.at(connection, manifest.table, sequence)):
         return LoadResult(manifest.sequence, 0, 0, {}, 0)
     if manifest.kind in WITHOUT_ROWS:
-        return _pass_over(ways, connection, manifest)
+        return _without_rows(ways, connection, manifest, kept)
     check(manifest)
     batch = merge.Batch(
         manifest.table,
@@ -132,17 +141,39 @@ def load_by(
     return result
 
 
-def _pass_over(ways: Ways, connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch) -> LoadResult:
-    """A batch without rows is only written down as loaded, so that the next batch follows it."""
+def _without_rows(
+    ways: Ways, connection: duckdb.DuckDBPyConnection, manifest: LoadableBatch, kept: Sequence[Kept]
+) -> LoadResult:
+    """A batch without rows is written down as loaded, so that the next batch follows it. Rows that a redaction took out of the
+    batches ``kept`` go."""
+    held = records.columns(connection, manifest.table.raw_schema, manifest.table.table) if kept else {}
     connection.execute("BEGIN")
     try:
-        ways.records.record(connection, manifest, 0, 0)
+        touched: dict[Slice, int] = {}
+        if held:
+            batch = merge.Batch(
+                manifest.table,
+                ways.columns(manifest),
+                manifest.layout,
+                (),
+                manifest.batch_id,
+                manifest.committed_at,
+            )
+            run_one(connection, merge.collect_redacted(batch, kept, held))
+            touched = ways.records.record_touched(connection, manifest, merge.touched_by_gone(batch))
+            run_one(connection, merge.delete_gone(batch))
+        deleted = sum(touched.values())
+        ways.records.record(connection, manifest, 0, deleted)
         ways.commit(connection)
     except BaseException:
         with suppress(Exception):  # the transaction may have ended with the error
             connection.execute("ROLLBACK")
         raise
-    return LoadResult(manifest.sequence, 0, 0, {}, 0)
+    finally:
+        if held:
+            with suppress(Exception):
+                connection.execute(_DROP_STAGED)
+    return LoadResult(manifest.sequence, deleted, 0, touched, deleted)
 
 
 def _prepare(

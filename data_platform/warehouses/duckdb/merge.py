@@ -23,6 +23,7 @@ from data_platform.tables import (
     Slice,
     TableId,
 )
+from data_platform.warehouses import Kept
 from data_platform.warehouses.batch import days, named
 
 KEYS, HELD, GONE = "_batch_keys", "_batch_held", "_batch_gone"
@@ -206,6 +207,28 @@ def collect_groups(batch: Batch, slices: Sequence[Slice] = ()) -> str:
         f"CREATE OR REPLACE TEMP TABLE {GONE} AS SELECT t.r, t.d, {back} AS back FROM ({held}) t"
         f" LEFT JOIN {GROUPS} g ON {batch.same_group('t', 'g')}{by_key} WHERE {' OR '.join(goes)}"
     )
+
+
+def collect_redacted(batch: Batch, kept: Sequence[Kept], held: Mapping[str, str]) -> str:
+    """As ``collect_gone``, for a redaction: rows of the target, which has the columns ``held``, that came with one of the batches ``kept`` and
+    are no longer among what is left of it."""
+    gone = []
+    for one in kept:
+        names = [name for name in one.told_apart if name in held]
+        same = " AND ".join(f"p.{quoted(name)} IS NOT DISTINCT FROM t.{quoted(name)}" for name in names)
+        left = (
+            f" AND NOT EXISTS (SELECT 1 FROM {parquet_files(one.parts)} p WHERE {same})" if one.parts else ""
+        )
+        gone.append(
+            f"SELECT t.rowid AS r, {batch.day()} AS d, false AS back FROM {batch.target} t"
+            f" WHERE t.{quoted(BATCH_ID)} = {literal(one.batch_id)}{left}"
+        )
+    return f"CREATE OR REPLACE TEMP TABLE {GONE} AS {' UNION ALL '.join(gone)}"
+
+
+def touched_by_gone(batch: Batch) -> str:
+    """``slice``, ``touched``: per slice, the rows of ``GONE``."""
+    return f"SELECT {batch.slice_name('d')} AS slice, count(*) AS touched FROM {GONE} GROUP BY d"
 
 
 def delete_gone(batch: Batch) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from data_platform.duckdb_sql import DIALECT
 from data_platform.sql import literal
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
-from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
+from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.archive import Inventory, StoredTable
 from data_platform.warehouses.duckdb import backup, compare, infinity, journal, records
 from data_platform.warehouses.duckdb import restore as restoring
@@ -61,13 +61,14 @@ class DuckDBWarehouse:
         *,
         addresses: Sequence[str] = (),
         cluster: Sequence[str] = (),
+        kept: Sequence[Kept] = (),
     ) -> LoadResult:
         with self._readable(f"load batch {manifest.sequence} of {manifest.table}"):
             if not self._prepared:
                 with records.WRITING:
                     records.prepare(self.connection)
                 self._prepared = True
-            return load(self.connection, manifest, parts)
+            return load(self.connection, manifest, parts, kept)
 
     def record_reads(self, looks: Sequence[Look]) -> None:
         with self._readable(f"record that {len(looks)} tables were read"), records.WRITING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from data_platform.errors import QueryFailed
 from data_platform.tables import Column, TableId
-from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look
+from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult, Look
 from data_platform.warehouses.archive import Inventory
 from data_platform.warehouses.duckdb import journal, merge
 from data_platform.warehouses.duckdb.load import Ways, load_by
@@ -64,6 +64,7 @@ class DuckLakeWarehouse(DuckDBWarehouse):
         *,
         addresses: Sequence[str] = (),
         cluster: Sequence[str] = (),
+        kept: Sequence[Kept] = (),
     ) -> LoadResult:
         """One load of a table at a time, whoever asks. A transaction that lost against another one is made again;
         a COMMIT whose answer is lost is settled by the record."""
@@ -73,7 +74,7 @@ class DuckLakeWarehouse(DuckDBWarehouse):
             self._catalog.load_of(str(manifest.table), self._wait_seconds),
         ):
             self._prepare()
-            return self._again(lambda: load_by(ways, self.connection, manifest, parts))
+            return self._again(lambda: load_by(ways, self.connection, manifest, parts, kept))
 
     def _prepare(self) -> None:
         if not self._prepared:

@@ -13,13 +13,13 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_platform.errors import WarehouseBusy
 from data_platform.tables import Column
-from data_platform.warehouses import LoadableBatch, LoadResult
+from data_platform.warehouses import Kept, LoadableBatch, LoadResult
 from data_platform.warehouses.batch import (
     WITHOUT_ROWS,
     Reshaping,
@@ -68,13 +68,14 @@ class Loader:
         parts: Sequence[Path],
         addresses: Sequence[str] = (),
         cluster: Sequence[str] = (),
+        kept: Sequence[Kept] = (),
     ) -> LoadResult:
         """``Warehouse.load``. What fails for good is raised; what may pass is tried again, from the record on."""
         placement = Placement(manifest.partition, manifest.timezone, tuple(cluster))
         turns: list[Turn] = []
         for attempt in range(ATTEMPTS):
             try:
-                return self._attempt(manifest, parts, addresses, placement, turns)
+                return self._attempt(manifest, parts, addresses, placement, turns, kept)
             except (Transient, Overtaken) as error:
                 if attempt == ATTEMPTS - 1:
                     raise error if isinstance(error, Transient) else _overtaken(manifest) from None
@@ -101,6 +102,7 @@ class Loader:
         addresses: Sequence[str],
         placement: Placement,
         turns: list[Turn],
+        kept: Sequence[Kept],
     ) -> LoadResult:
         """``turns`` are of the attempts before, any of which may have been committed without an answer; this one's is added."""
         newest, asked = records.find(self.session, self.grammar, manifest.table, manifest.sequence)
@@ -116,9 +118,7 @@ class Loader:
         before = tuple(turns)
         turns.append(turn)
         if manifest.kind in WITHOUT_ROWS:
-            record = records.insert_loaded(self.grammar, manifest)
-            self._commit(turn, [record], locked=False)
-            return LoadResult(manifest.sequence, 0, 0, {}, 0)
+            return self._without_rows(manifest, turn, kept)
         check(manifest)
         days(manifest.slices)
         columns = raw_columns(manifest)
@@ -144,6 +144,48 @@ class Loader:
                 self._define(manifest, columns, fitting, placement, turn)
                 self._apply(manifest, batch, fitting, placement, turn)
         return records.result(self.session, self.grammar, manifest)
+
+    def _without_rows(self, manifest: LoadableBatch, turn: Turn, kept: Sequence[Kept]) -> LoadResult:
+        """Written down as loaded; rows that a redaction took out of the batches ``kept`` go."""
+        table, record = manifest.table, records.insert_loaded(self.grammar, manifest)
+        names = dict.fromkeys(column.name for one in kept for column in (*one.columns, *statements.OWN))
+        existing = held_columns(self.session, self.grammar, table, list(names)) if kept else {}
+        if not existing:
+            self._commit(turn, [record], locked=False)
+            return LoadResult(manifest.sequence, 0, 0, {}, 0)
+        with ExitStack() as stack:
+            batches = [
+                self._kept(manifest, one, existing, f"{turn.attempt}_{n}", stack)
+                for n, one in enumerate(kept)
+            ]
+            touched = records.insert_touched(self.grammar, manifest, statements.touched_redacted(batches))
+            gone = [statements.delete_redacted(batch) for batch in batches]
+            self._commit(turn, [touched, *gone, record])
+        return records.result(self.session, self.grammar, manifest)
+
+    def _kept(
+        self, manifest: LoadableBatch, one: Kept, existing: Mapping[str, str], identity: str, stack: ExitStack
+    ) -> statements.Batch:
+        """What is left of an earlier batch, staged."""
+        loadable = {column.name: self.grammar.loadable(column) for column in one.columns}
+        what = f"What is left of batch {one.batch_id} of {manifest.table}"
+        sent = stack.enter_context(sendable(what, one.columns, loadable, one.parts, ()))
+        columns = tuple((column.name, loadable[column.name].staged) for column in one.columns)
+        stage = stack.enter_context(
+            self.session.staged(Staging(identity, columns, sent.paths, sent.addresses, 0))
+        )
+        told_apart = tuple(name for name in one.told_apart if name in existing)
+        return statements.Batch(
+            self.grammar,
+            manifest.table,
+            one.columns,
+            replace(manifest.layout, key=told_apart),
+            existing,
+            stage,
+            loadable,
+            one.batch_id,
+            manifest.committed_at,
+        )
 
     def _fitting(self, manifest: LoadableBatch, columns: Sequence[Column], placement: Placement) -> Fitting:
         table, replacing = manifest.table, manifest.load == "replace"

@@ -139,6 +139,9 @@ class Batch:
         column = named(self.columns, name, self.batch_id, self.table)
         return self.grammar.keyed(f"{row}.{self.grammar.quote(name)}", self.held(column))
 
+    def held_key(self, row: str, name: str) -> str:
+        return self._held(row, name)
+
     def _same(self, batch_side: str, letter: str, row: str, names: Sequence[str]) -> str:
         return " AND ".join(
             f"{batch_side}.{letter}{n} = {self._held(row, name)}" for n, name in enumerate(names)
@@ -249,6 +252,27 @@ def delete(batch: Batch, slices: Sequence[Slice]) -> list[str]:
         if batch.replaces:
             made.append(_exists(f"SELECT * FROM {batch.groups()} b", batch.same_group("s", row)))
     return [batch.grammar.delete(batch.table, f"{condition} AND {batch.all_rows(row)}") for condition in made]
+
+
+def touched_redacted(batches: Sequence[Batch]) -> str:
+    """As ``touched``, of a redaction: what ``delete_redacted`` takes out for each of ``batches``."""
+    went = " UNION ALL ".join(_went(batch, "1", "", _redacted(batch, "t")) for batch in batches)
+    return (
+        f"SELECT {batches[0].slice_name('d')} AS slice, sum(came) AS came, sum(went) AS went, sum(vacated) AS vacated"
+        f" FROM ({went}) u GROUP BY d HAVING sum(went) > 0"
+    )
+
+
+def delete_redacted(batch: Batch) -> str:
+    """Takes out the rows that came with a batch and are no longer among what is left of it, which is staged."""
+    return batch.grammar.delete(batch.table, _redacted(batch, batch.grammar.deleted_row(batch.table)))
+
+
+def _redacted(batch: Batch, row: str) -> str:
+    came = f"{row}.{batch.grammar.quote(BATCH_ID)} = {batch.grammar.literal(batch.batch_id)}"
+    pairs = [(f"s.k{n}", batch.held_key(row, name)) for n, name in enumerate(batch.key)]
+    same = " AND ".join(f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL))" for one, other in pairs)
+    return f"{came} AND NOT {_exists(f'SELECT * FROM {batch.keys()} b', same)} AND {batch.all_rows(row)}"
 
 
 def _exists(query: str, same: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_platform.errors import QueryFailed
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
-from data_platform.warehouses import LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
+from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.dialect import Dialect
 from data_platform.warehouses.journal import JOURNAL_SCHEMA, JournalTable
 from data_platform.warehouses.maintenance import Upkeep
@@ -57,9 +57,10 @@ class RemoteWarehouse:
         *,
         addresses: Sequence[str] = (),
         cluster: Sequence[str] = (),
+        kept: Sequence[Kept] = (),
     ) -> LoadResult:
         self._prepare()
-        return self._loader.load(manifest, parts, addresses, cluster)
+        return self._loader.load(manifest, parts, addresses, cluster, kept)
 
     def record_reads(self, looks: Sequence[Look]) -> None:
         if looks:

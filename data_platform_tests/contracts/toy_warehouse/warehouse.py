@@ -13,6 +13,7 @@ from data_platform.errors import QueryFailed, WarehouseError
 from data_platform.tables import BATCH_ID, LOADED_AT, Column, Fingerprint, Layout, Slice, TableId, Tally
 from data_platform.warehouses import (
     PLATFORM_SCHEMA,
+    Kept,
     LoadableBatch,
     LoadedBatch,
     LoadResult,
@@ -88,6 +89,7 @@ class ToyWarehouse:
         *,
         addresses: Sequence[str] = (),
         cluster: Sequence[str] = (),
+        kept: Sequence[Kept] = (),
     ) -> LoadResult:
         held = {one.sequence: one for one in self._batches() if one.table == manifest.table}
         if not batch.follows(manifest, held[max(held)] if held else None, held.get):
@@ -105,6 +107,8 @@ class ToyWarehouse:
                         f"The toy could not load batch {manifest.sequence} of {manifest.table}: {error}."
                     ) from None
                 result = self._apply(manifest, rows)
+            elif kept:
+                result = self._erase(manifest, kept)
             self._record(manifest, result)
         return result
 
@@ -178,6 +182,30 @@ class ToyWarehouse:
             "merge": met,
             "slice": met or row.slice in manifest.slices,
         }[manifest.load]
+
+    def _erase(self, manifest: LoadableBatch, kept: Sequence[Kept]) -> LoadResult:
+        existing = self._columns(manifest.table)
+        target = relation(self.dialect, manifest.table.raw_schema, manifest.table.table)
+        gone: list[tuple[int, str]] = []
+        for one in kept if existing else ():
+            names = [name for name in one.told_apart if name in existing]
+            columns = [column for name in names for column in one.columns if column.name == name]
+            left = set(values.read(one.parts, columns))
+            shown = ", ".join(map(self.dialect.quote, names))
+            day = self.dialect.quote(manifest.partition) if manifest.partition else "NULL"
+            held = self.connection.execute(
+                f"SELECT rowid, {day}, {shown} FROM {target} WHERE {BATCH_ID} = ?", [one.batch_id]
+            )
+            gone += [
+                (number, values.slice_of(day, manifest.layout))
+                for number, day, *row in held
+                if tuple(row) not in left
+            ]
+        self.connection.executemany(
+            f"DELETE FROM {target} WHERE rowid = ?", [(number,) for number, _ in gone]
+        )
+        touched = {Slice(name): count for name, count in Counter(name for _, name in gone).items()}
+        return LoadResult(manifest.sequence, len(gone), 0, touched, len(gone))
 
     def _reshape(self, manifest: LoadableBatch, columns: Sequence[Column]) -> list[Held]:
         """The table in the batch's shape; the rows it held before."""
