@@ -24,7 +24,8 @@ _FILES_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """``mismatches`` are lines about tables whose rows differ from the backup's. If it is empty, the restore is proven."""
+    """``mismatches`` are lines about tables whose rows differ from the backup's. If it is empty, the restore is proven.
+    ``old_identity`` are objects that only a previous identity opens."""
 
     id: str
     archive: str
@@ -33,6 +34,7 @@ class RestoreReport:
     bytes: int
     seconds: float
     mismatches: tuple[str, ...] = ()
+    old_identity: tuple[str, ...] = ()
 
 
 def restore(

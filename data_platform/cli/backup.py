@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_platform.cli import backup_cold, backup_overview
+from data_platform.cli import backup_cold, backup_overview, backup_reencrypt
 from data_platform.cli.backup_database import database, prune_databases, say_pruned
 from data_platform.cli.options import CopyOption, EnvironmentOption, JsonOption, RootOption, open_project
 from data_platform.cli.output import (
@@ -39,6 +39,7 @@ app = typer.Typer(name="backup", help="Verified second copies of the warehouse."
 
 backup_overview.add_to(app)
 backup_cold.add_to(app)
+backup_reencrypt.add_to(app)
 
 ClassOption = Annotated[
     str,

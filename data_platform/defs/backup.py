@@ -196,6 +196,7 @@ def _drill_asset(engine: str) -> dg.AssetsDefinition:
 def drilled(reports: Sequence[RestoreReport]) -> Iterator[dg.MaterializeResult[Any]]:
     """What a drill found in every archive; ``dg.Failure`` where one of them is damaged."""
     mismatches = [f"{report.archive}: {line}" for report in reports for line in report.mismatches]
+    old = [f"{report.archive}: {key}" for report in reports for key in report.old_identity]
     yield dg.MaterializeResult(
         metadata={
             "seconds": round(sum(report.seconds for report in reports), 3),
@@ -204,6 +205,7 @@ def drilled(reports: Sequence[RestoreReport]) -> Iterator[dg.MaterializeResult[A
             "mismatches": len(mismatches),
             "backups": dg.MetadataValue.json({report.archive: report.id for report in reports}),
             **({"damage": shown.lines("damage", mismatches)} if mismatches else {}),
+            **({"need_old_identity": shown.lines("object", old)} if old else {}),
         }
     )
     if mismatches:

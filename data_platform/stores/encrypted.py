@@ -6,6 +6,7 @@ holds, open them. What is in the store unencrypted, from before there was encryp
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import ConfigurationError, ObjectDamaged, ObjectSealed
 from data_platform.stores import Store
+from data_platform.stores.locks import locked
 from data_platform.stores.wrapped import WrappedStore
 from data_platform.yaml_fields import VARIABLE
 
 MAGIC = b"age-encryption.org/v1\n"
 _CHUNK, _TAG, _NONCE = 64 << 10, 16, 16
 _HEADER_MAX = 16 << 10
+_HINT_MAX = 1 << 20
 _END = re.compile(rb"\n--- [^\n]*\n")
 
 
@@ -64,6 +67,21 @@ class Keys:
     @property
     def variables(self) -> tuple[str, ...]:
         return tuple(filter(None, (self.config.identities_env, self.config.previous_identities_env)))
+
+    @property
+    def today(self) -> Keys:
+        """Without the identities from before the recipients were changed."""
+        return Keys(self.config.model_copy(update={"previous_identities_env": None}), self.environ)
+
+    def opens(self, head: bytes) -> bool:
+        """Whether one of the identities is one that the age file that begins with ``head``, its whole header, is for."""
+        age = _age()
+        end = _END.search(head)
+        try:  # what follows the header is cut off: only whether a key is found is asked
+            age.decrypt(head[: end.end() + _NONCE] if end else head, self.identities())
+        except age.DecryptError as error:
+            return "No matching keys" not in str(error)
+        return True
 
     def recipients(self) -> list[Any]:
         age = _age()
@@ -134,6 +152,8 @@ class EncryptedStore(WrappedStore):
     def __init__(self, store: Store, keys: Keys) -> None:
         super().__init__(store)
         self._keys = keys
+        self.opened_by_previous: set[str] = set()
+        """Keys of objects that were read and that only a previous identity opens."""
 
     def put_new(self, key: str, data: bytes) -> bool:
         return self._store.put_new(key, self._keys.encrypted(data))
@@ -150,7 +170,10 @@ class EncryptedStore(WrappedStore):
 
     def read(self, key: str) -> bytes:
         data = self._store.read(key)
-        return self._keys.opened(data, self._named(key)) if data.startswith(MAGIC) else data
+        if not data.startswith(MAGIC):
+            return data
+        self._notice(key, data[:_HEADER_MAX])
+        return self._keys.opened(data, self._named(key))
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         with self.local(key) as path, path.open("rb") as file:
@@ -175,10 +198,11 @@ class EncryptedStore(WrappedStore):
     def local(self, key: str) -> Iterator[Path]:
         with self._store.local(key) as sealed:
             with sealed.open("rb") as file:
-                plain = file.read(len(MAGIC)) != MAGIC
-            if plain:
+                head = file.read(_HEADER_MAX)
+            if not head.startswith(MAGIC):
                 yield sealed
                 return
+            self._notice(key, head)
             with self._store.scratch() as folder:
                 path = folder / key.rsplit("/", 1)[-1]
                 self._keys.open_file(sealed, path, self._named(key))
@@ -189,6 +213,45 @@ class EncryptedStore(WrappedStore):
 
     def address(self, key: str) -> str | None:
         return None
+
+    def needs_rewriting(self, key: str) -> bool:
+        """Whether no identity of today's opens the object, or it is not encrypted. Its header is read. ``KeyError`` if it does not
+        exist."""
+        head = self._store.read_range(key, 0, _HEADER_MAX)
+        return not head.startswith(MAGIC) or not self._keys.today.opens(head)
+
+    def rewrite(self, key: str) -> str:
+        """Encrypt the object for today's recipients, in its place: a reader finds the one or the other, each whole. Gives the SHA-256 of
+        its content. ``ObjectLocked`` where it is locked and the service lets nothing be put over it."""
+        locks = self._store.locks
+        until = locks.until(key) if locks else None
+        if locks and until and not locks.keeps_versions:
+            raise locked(f"{self._named(key)} cannot be encrypted again", until)
+        with self.local(key) as path, self._store.scratch() as folder:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            sealed = folder / "sealed"
+            self._keys.encrypt_file(path, sealed)
+            if locks and until is None and sealed.stat().st_size <= _HINT_MAX:
+                self._store.put_hint(
+                    key, sealed.read_bytes()
+                )  # a hint stays unlocked: it is written again and again
+            else:
+                self._store.put_file(key, sealed)
+        return digest
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The public keys that objects are encrypted for."""
+        return self._keys.config.recipients
+
+    def with_today(self) -> EncryptedStore:
+        """The same store, opened by today's identities alone."""
+        return EncryptedStore(self._store, self._keys.today)
+
+    def _notice(self, key: str, head: bytes) -> None:
+        if self._keys.config.previous_identities_env and not self._keys.today.opens(head):
+            self.opened_by_previous.add(key)
 
     def _named(self, key: str) -> str:
         return f"The object {key} in {self.url}"

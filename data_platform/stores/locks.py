@@ -28,6 +28,10 @@ class Locks(Protocol):
     def days(self) -> int:
         """For how long an object is locked when it is put."""
 
+    @property
+    def keeps_versions(self) -> bool:
+        """Whether something may be put over a locked object, which then stays below it."""
+
     def until(self, key: str) -> datetime | None:
         """Until when ``key`` is locked; None if it is not, or is absent."""
 

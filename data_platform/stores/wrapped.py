@@ -115,6 +115,10 @@ class _PrefixedLocks:
     def days(self) -> int:
         return self._locks.days
 
+    @property
+    def keeps_versions(self) -> bool:
+        return self._locks.keeps_versions
+
     def until(self, key: str) -> datetime | None:
         return self._locks.until(self._store._key(key))
 

@@ -19,6 +19,7 @@ from data_platform.backups.inbox import BroughtBack, bring_back, copy_waiting, s
 from data_platform.backups.landing import RestoredLedger, restore_ledger
 from data_platform.backups.manifest import backup_id, made_at
 from data_platform.backups.mirror import Mirrored, mirror
+from data_platform.backups.reencrypt import opened_by_previous
 from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
@@ -280,7 +281,8 @@ def hold_drills(platform: Platform) -> list[RestoreReport]:
     for one in archives(platform):
         with archive(platform).store.scratch() as folder:
             trial = bounded(platform).trial(folder)
-            reports.append(restoring.drill(one, "latest", trial, platform.catalog.root))
+            report = restoring.drill(one, "latest", trial, platform.catalog.root)
+            reports.append(replace(report, old_identity=opened_by_previous(one)))
     return reports
 
 

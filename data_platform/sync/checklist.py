@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from data_platform.backups import probes
+from data_platform.backups import probes, reencrypt
 from data_platform.backups.archive import Archive
 from data_platform.errors import DataPlatformError
 from data_platform.landing.redaction import KEY_VARIABLE, redaction_key
@@ -41,6 +41,7 @@ def checklist(platform: Platform) -> list[Secret]:
     return [
         *_stores(platform),
         _identities(platform, everywhere),
+        *_previous(platform, everywhere),
         _signing(platform, everywhere),
         _kept(platform, everywhere, HASH, platform.catalog.privacy.hash_key_env, platform.hash_key),
         _kept(platform, everywhere, REDACTION, KEY_VARIABLE, lambda: redaction_key(platform.environ)),
@@ -85,6 +86,35 @@ def _identities(platform: Platform, everywhere: list[Archive]) -> Secret:
         return "There is no backup yet; what is encrypted now can be opened."
 
     return _tried("identities", _set(platform, keys.variables), opened)
+
+
+def _previous(platform: Platform, everywhere: list[Archive]) -> Iterator[Secret]:
+    """Whether the identities from before are still needed; nothing where none are named."""
+    encryption = settings(platform).encryption
+    if encryption is None or encryption.previous_identities_env is None:
+        return
+    name, variables = "previous identities", _set(platform, (encryption.previous_identities_env,))
+    try:
+        found = {one.name: reencrypt.state(one) for one in everywhere}
+    except DataPlatformError as error:
+        yield Secret(name, variables, "fails", str(error))
+        return
+    needing = [
+        f"{known.left} objects in {archive}, such as {known.named[0]}"
+        for archive, known in found.items()
+        if known and known.left
+    ]
+    if all(known and not known.left for known in found.values()):
+        at = min(known.at for known in found.values() if known)
+        words = f"Nothing needed them on {at:%Y-%m-%d}, so `previous_identities_env` and the variable can go."
+        yield Secret(name, variables, "not needed", words)
+        return
+    words = (
+        f"They are still needed by {'; '.join(needing)}."
+        if needing
+        else "Older backups may need them: `data-platform backup reencrypt --yes` encrypts these for today's recipients."
+    )
+    yield Secret(name, variables, "set" if all(variables.values()) else "missing", words)
 
 
 def _signing(platform: Platform, everywhere: list[Archive]) -> Secret:

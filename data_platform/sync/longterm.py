@@ -13,6 +13,7 @@ from data_platform.backups.config import PRIMARY, ArchiveSettings
 from data_platform.backups.export import BackupReport, Progress, export, store
 from data_platform.backups.manifest import BackupManifest, backup_id
 from data_platform.backups.open_format import describe
+from data_platform.backups.reencrypt import opened_by_previous
 from data_platform.backups.restore import RestoreReport, new_folder
 from data_platform.backups.shelf import ARCHIVE
 from data_platform.errors import ConfigurationError, DataPlatformError
@@ -76,5 +77,6 @@ def _drill(one: Archive) -> RestoreReport:
     except (DataPlatformError, ValueError) as error:
         lines = (str(error),)
     return RestoreReport(
-        id_, one.name, reading.tables, reading.rows, reading.bytes, time.monotonic() - started, lines
+        *(id_, one.name, reading.tables, reading.rows, reading.bytes, time.monotonic() - started, lines),
+        old_identity=opened_by_previous(one),
     )

@@ -16,6 +16,7 @@ from data_platform.backups.database.wal.keys import of_source
 from data_platform.backups.database.wal.retention import removable
 from data_platform.backups.manifest import made_at
 from data_platform.backups.mirror import PREFIX, going, place_in
+from data_platform.backups.reencrypt import waiting
 from data_platform.backups.renewal import Needed, Renewal, renew
 from data_platform.backups.retention import expired
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
@@ -42,6 +43,11 @@ def renew_locks(platform: Platform, now: datetime | None = None) -> list[Renewal
 
 def _needed(platform: Platform, one: Archive) -> Iterator[Needed]:
     """What the archive holds and no rule lets go of."""
+    held = waiting(one)  # these must be free once, so that they can be encrypted again
+    yield from (needed for needed in _kept(platform, one) if needed.key not in held)
+
+
+def _kept(platform: Platform, one: Archive) -> Iterator[Needed]:
     days = one.store.locks.days if one.store.locks else 0
     yield from _of_shelf(platform, one.on(ARCHIVE), ARCHIVE)
     if one.name == COLD:

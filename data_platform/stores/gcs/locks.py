@@ -19,6 +19,8 @@ class GCSLocks:
     """The locks of a store whose configuration has ``days``. The service refuses to delete or overwrite what is
     locked, so nothing can cover it."""
 
+    keeps_versions = False
+
     def __init__(self, store: GCSStore, days: int) -> None:
         self._store, self.days = store, days
 

@@ -27,6 +27,8 @@ Version = Mapping[str, Any]
 class S3Locks:
     """The locks of a store whose configuration has ``days``."""
 
+    keeps_versions = True
+
     def __init__(self, store: S3Store, days: int) -> None:
         self._store, self.days = store, days
         self._proven = False
