@@ -46,7 +46,7 @@ def test_a_place_is_a_column_or_a_value_within_one(text: str, column: str, path:
     ],
 )
 def test_what_is_no_place_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="source/table.column"):
+    with pytest.raises(ValueError, match=r"source/table\.column"):
         Place.parse(text)
 
 

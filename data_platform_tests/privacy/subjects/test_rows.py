@@ -131,4 +131,4 @@ def test_values_are_bound_and_never_written() -> None:
     )
     assert needle not in selected.counting().sql
     assert selected.counting().bound == (needle,)
-    assert [part.table for part in selected.parts][0] == TableId("a", "users")
+    assert next(part.table for part in selected.parts) == TableId("a", "users")
