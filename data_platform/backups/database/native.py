@@ -20,7 +20,7 @@ from data_platform.backups.database.manifest import MANIFEST_OF_SERVER, Database
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.server import SUMMARIES_SINCE, Server, asked
 from data_platform.backups.database.stream import ChunkWriter, Tee, chunks, packed, unpacked
-from data_platform.backups.database.tools import EndedEarly, ProgramFailed, Programs
+from data_platform.backups.database.tools import NO_SPACE, EndedEarly, ProgramFailed, Programs
 from data_platform.backups.database.unpack import READ_BYTES, Unwanted, write_files
 from data_platform.errors import BackupDamaged, BackupError
 from data_platform.private_files import make_private
@@ -204,7 +204,7 @@ def _named(repository: Repository, chain: Sequence[DatabaseBackup]) -> Iterator[
     try:
         yield
     except ProgramFailed as error:
-        if "No space left" in error.said:
+        if NO_SPACE.search(error.said):
             raise
         raise BackupDamaged(
             f"The files of {' on '.join(link.id for link in reversed(chain))} of the database {repository.source} in"

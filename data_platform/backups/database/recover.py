@@ -28,6 +28,8 @@ from data_platform.errors import BackupDamaged, BackupError
 from data_platform.private_files import make_private
 
 WAL = "wal"
+RESTORE = f'if test -e "../{WAL}/%f"; then cp "../{WAL}/%f" "%p" || exit 200; else exit 1; fi'
+"""A code above 125 ends the server: WAL that is there and cannot be copied would be taken for the end of all WAL."""
 HEARTBEAT = "_data_platform.heartbeat"
 
 
@@ -216,7 +218,7 @@ def _physical(
     known = commits(server.programs, folder, backup.end, coverage)
     expected = _newest_row(wal, folder, at)
     settings = {
-        "restore_command": f'cp "../{WAL}/%f" "%p"',
+        "restore_command": RESTORE,
         "recovery_target_timeline": str(coverage.timeline),
         "recovery_target_action": "pause" if paused else "promote",
         "hot_standby": "on" if paused else "off",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from data_platform.backups.database.tools import Programs
+from data_platform.backups.database.tools import NO_SPACE, Programs
 from data_platform.errors import BackupError, ConfigurationError
 from data_platform.local_postgres import (
     HOST,
@@ -70,6 +70,8 @@ SETTINGS: Mapping[str, str] = {
 NOT_SYNCED: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 """While it is made and proven. What is kept of it is synced to disk once, by ``sync``, before anybody is told that it is there."""
 STOP_SECONDS = 120.0
+FREE_MIN = 1 << 20
+"""A disk with less room is full for a server."""
 LOCK_SECONDS = 10
 """A server that is paused keeps the locks of the transactions that were under way then."""
 
@@ -285,11 +287,18 @@ class RecoveredServer:
         while not until():
             if self._process.poll() is not None:
                 said = " / ".join(line.split(" UTC ", 1)[-1].strip() for line in self.said().splitlines()[:4])
+                full = " No space is left on its disk: free some, then run it again." if self._full() else ""
                 self._forget()
                 raise BackupError(
-                    f"The server could not be recovered in {self.home}. It says: {said or 'nothing'}."
+                    f"The server could not be recovered in {self.home}.{full} It says: {said or 'nothing'}."
                 )
             time.sleep(0.02)
+
+    def _full(self) -> bool:
+        """Whether its disk is: then not even its log may say so."""
+        if shutil.disk_usage(self.home).free < FREE_MIN:
+            return True
+        return self.log.exists() and NO_SPACE.search(self.log.read_text(errors="replace")) is not None
 
     def _ready(self, *states: str) -> bool:
         try:

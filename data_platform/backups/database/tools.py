@@ -27,6 +27,9 @@ _WRONG = re.compile(r"^(?:\S*: )?(?:error|fatal|panic):", re.IGNORECASE | re.MUL
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _SYSTEM_FOLDERS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin", "/opt/homebrew/opt/postgresql@{}/bin")
 _ERRORS_KEPT = 64 << 10
+NO_SPACE = re.compile(r"No space left|wrote (?:only )?\d+ of \d+")
+"""In a program's words: some only say that less was written than was given."""
+_FREE_SOME = "no space is left on the disk of {}. Free some, then run it again; nothing of it was kept."
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +127,13 @@ def readable_disk_errors(what: str) -> Iterator[None]:
     """An error of this machine's file system as BackupError: ``what`` failed, and what to do."""
     try:
         yield
+    except ProgramFailed as error:
+        if not NO_SPACE.search(error.said):
+            raise
+        raise BackupError(f"{what}: {_FREE_SOME.format('its folder')} {error}") from None
     except OSError as error:
-        if error.errno == errno.ENOSPC or "No space left" in str(error):
-            raise BackupError(
-                f"{what}: no space is left on the disk of {error.filename or 'its folder'}. Free some, then run it again;"
-                " nothing of it was kept."
-            ) from error
+        if error.errno == errno.ENOSPC or NO_SPACE.search(str(error)):
+            raise BackupError(f"{what}: {_FREE_SOME.format(error.filename or 'its folder')}") from error
         where = f" ({error.filename})" if error.filename else ""
         raise BackupError(f"{what}: {error.strerror or type(error).__name__}{where}.") from error
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from data_platform.backups.database.recover import RecoveryReport
+from data_platform.backups.database.recover import RESTORE, RecoveryReport
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.tools import Programs
 from data_platform.cli.app import run
@@ -270,6 +270,66 @@ def test_a_full_disk_is_said_and_leaves_nothing(shop: Shop) -> None:
             recover_database(shop.platform, "shop", at, disk / "recovered")
         assert list((disk / "recovered").iterdir()) == []
     assert shop.recover(at).rows[shop.orders] == 20_000
+
+
+def test_a_disk_that_is_full_at_any_step_is_said_as_one(
+    shop: Shop, seeds: Callable[[int], Sequence[int]]
+) -> None:
+    """While WAL is copied to the server, too: that must not be taken for the end of all WAL. All sizes with `--seeds N`."""
+    shop.ship()
+    for _ in range(2):
+        back_up_database(shop.platform, "shop")
+        shop.company.execute(
+            "insert into orders select n, repeat(md5(n::text), 20) from generate_series"
+            "((select max(id) + 1 from orders), (select max(id) + 8000 from orders)) n",
+            "select pg_switch_wal()",
+        )
+    shop.company.execute("insert into orders values (1000000, 'the last')")
+    shop.ship()
+    at, steps = windows(shop.platform, "shop")[-1].last, set[str]()
+    for megabytes in range(50, 400, 5 if len(seeds(1)) > 1 else 14):
+        begun: list[str] = []
+        with small_disk(shop.folder / f"of-{megabytes}", megabytes) as disk:
+            try:
+                found = recover_database(shop.platform, "shop", at, disk / "into", progress=begun.append)
+                break
+            except BackupError as error:
+                assert re.search("no space is left", str(error), re.IGNORECASE), (begun, error)
+            assert list((disk / "into").iterdir()) == []
+            steps.add(begun[-1])
+    assert {"fetch", "recover"} <= steps
+    assert found.rows[shop.orders] == 36_001
+
+
+def test_wal_that_is_there_and_cannot_be_copied_is_not_the_end_of_wal(tmp_path: Path) -> None:
+    """PostgreSQL ends with the recovery at any code above 125, and goes on without the segment at another one."""
+    for folder in ("wal", "data/pg_wal"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    def code(segment: str, to: str) -> int:
+        command = RESTORE.replace("%f", segment).replace("%p", to)
+        return subprocess.run(command, shell=True, cwd=tmp_path / "data", check=False).returncode
+
+    assert code("A", "pg_wal/copied") == 1
+    (tmp_path / "wal/A").write_bytes(b"wal")
+    assert code("A", "no such folder/copied") > 125
+    assert code("A", "pg_wal/copied") == 0
+    assert (tmp_path / "data/pg_wal/copied").read_bytes() == b"wal"
+
+
+def test_what_is_removed_under_a_recovery_ends_it_by_name_and_leaves_nothing(shop: Shop) -> None:
+    """Retention reached the oldest second while it was recovered."""
+    shop.ship()
+    first = back_up_database(shop.platform, "shop", full=True).backup
+    shop.ship()
+    second = back_up_database(shop.platform, "shop", full=True).backup
+    shop.ship()
+    there = primary(shop.platform)
+    removed = iter([first.id])
+    with pytest.raises(BackupDamaged, match=f"{first.id}.*is missing"):
+        shop.recover(first.ended_at, progress=lambda _: [there.remove(id_) for id_ in removed])
+    assert list((shop.folder / "recovered").iterdir()) == [] and there.ids() == [second.id]
+    assert shop.recover(second.ended_at).rows[shop.orders] == 20_000
 
 
 def test_a_backup_that_fills_its_disk_is_said_and_is_no_backup(company: Company) -> None:
