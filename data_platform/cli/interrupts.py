@@ -5,10 +5,12 @@ counts, therefore, and not the exception."""
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 EXIT_CODE = 130
 """128 plus the number of SIGINT, as in shells."""
@@ -38,15 +40,24 @@ interrupt = Interrupt()
 def watched() -> Iterator[Interrupt]:
     """Record Ctrl-C in the block. A handler that the caller or the shell has set is left in place."""
     interrupt.came = False
+    hook = sys.unraisablehook
+
+    def unraisable(what: Any) -> None:
+        """The signal may meet a finalizer or a comparison, which raise nothing: Python would print a traceback."""
+        if what.exc_type is not KeyboardInterrupt:
+            hook(what)
+
     ours = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     )
     if ours:
         signal.signal(signal.SIGINT, interrupt.handle)
+        sys.unraisablehook = unraisable
     try:
         yield interrupt
     finally:
         interrupt.came = False
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.unraisablehook = hook

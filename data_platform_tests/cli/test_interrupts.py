@@ -51,6 +51,32 @@ def test_whatever_an_engine_makes_of_it(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+class Finalized:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_where_nothing_can_be_raised_no_traceback_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The interrupt counts all the same, and what else is ignored is printed as ever."""
+    heard: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: heard.append(what.exc_type))
+
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError
+
+    def interrupted(*_: object, **__: object) -> None:
+        Broken()
+        Finalized()
+
+    monkeypatch.setattr(app_module, "command_tree", lambda _: interrupted)
+    assert app_module.run(["status"]) == 130
+    assert capsys.readouterr().err == f"Error: {MESSAGE}\n"
+    assert heard == [ValueError]
+
+
 @pytest.mark.slow
 def test_a_sync_is_interrupted_at_any_instant(
     project: Project, seeds: Callable[[int], Sequence[int]]
