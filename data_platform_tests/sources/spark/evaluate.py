@@ -1,6 +1,6 @@
 """In Spark's environment: the rows of several landed tables, by the runner's own way to open an input.
 
-``python evaluate.py RUNNER REMOTE``: reads ``[{"input": .., "names": [..]}, ..]`` as JSON, prints the rows of each.
+``python evaluate.py RUNNER REMOTE CONF``: reads ``[{"input": .., "names": [..]}, ..]`` as JSON, prints the rows of each.
 """
 
 from __future__ import annotations
@@ -10,13 +10,6 @@ import json
 import sys
 from typing import Any
 
-SMALL = {
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-}
-"""Of tables of a few rows, most of the time is what prepares for many."""
-
 
 def main() -> None:
     from pyspark.sql import functions
@@ -25,7 +18,7 @@ def main() -> None:
     assert found is not None and found.loader is not None
     runner: Any = importlib.util.module_from_spec(found)
     found.loader.exec_module(runner)
-    spark = runner._session({"remote": sys.argv[2], "conf": SMALL, "memory": "1g"})
+    spark = runner._session({"remote": sys.argv[2], "conf": json.loads(sys.argv[3]), "memory": "1g"})
     asked = json.load(sys.stdin)
     united: Any = None
     for n, one in enumerate(asked):

@@ -20,7 +20,7 @@ from data_platform.sources.spark.jobs import _input
 from data_platform.tables import Column, Slice
 from data_platform_tests.contracts.batches import GONE, MARKED, TABLE, Chain, manifest
 from data_platform_tests.contracts.engines import ENGINES, Engine
-from data_platform_tests.sources.spark.conftest import SPARK, missing
+from data_platform_tests.sources.spark.conftest import SMALL, SPARK, missing
 
 DAYS = [None, "2026-03-28", "2026-03-29", "2026-03-30"]
 
@@ -173,7 +173,7 @@ def test_spark_finds_the_rows_that_the_warehouse_holds(
         wanted.append(rows)
     script = Path(__file__).with_name("evaluate.py")
     done = subprocess.run(
-        [str(SPARK / "bin/python"), str(script), runner.__file__, "local[2]"],
+        [str(SPARK / "bin/python"), str(script), runner.__file__, "local[2]", json.dumps(SMALL)],
         input=json.dumps(asked),
         capture_output=True,
         text=True,

@@ -226,7 +226,11 @@ def test_who_is_killed_takes_spark_along(
     shop(spark)
     environ = {**os.environ, "SPARK_REMOTE": connect}
     syncing = subprocess.Popen(
-        [sys.executable, "-c", SYNCS, str(spark.root)], env=environ, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", SYNCS, str(spark.root)],
+        env=environ,
+        stderr=subprocess.DEVNULL,
+        # a shell that starts tests in the background makes them ignore the interrupt
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         started = tmp_path / "started"
