@@ -58,9 +58,9 @@ class RawCompany:
             for name, columns in DDL.items():
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS raw_{name.split('.')[0]}")
                 connection.execute(f"CREATE OR REPLACE TABLE raw_{name} ({columns}, _loaded_at TIMESTAMPTZ)")
-                rows = [[*row.values(), LOADED_AT] for row in self.tables[name]]
-                marks = ", ".join("?" * len(rows[0]))
-                connection.executemany(f"INSERT INTO raw_{name} VALUES ({marks})", rows)
+                raw_shop.insert(
+                    connection, f"raw_{name}", [[*row.values(), LOADED_AT] for row in self.tables[name]]
+                )
 
     def __getitem__(self, name: str) -> list[Row]:
         return self.tables[name]

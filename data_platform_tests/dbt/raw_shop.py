@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 DAYS = 30
@@ -169,15 +171,25 @@ def write(path: Path, made: RawShop, tables: dict[str, int], loaded_at: datetime
             extra = "_source_xmin BIGINT, _batch_id VARCHAR, _loaded_at TIMESTAMPTZ"
             connection.execute(f"CREATE OR REPLACE TABLE raw_shop.{table} ({DDL[table]}, {extra})")
             rows = made.rows(table)
-            marks = ", ".join("?" * (len(rows[0]) + 3))
-            connection.executemany(
-                f"INSERT INTO raw_shop.{table} VALUES ({marks})",
-                [[*row.values(), 1000 + sequence, f"{table}-{sequence}", loaded_at] for row in rows],
+            loaded = [[*row.values(), 1000 + sequence, f"{table}-{sequence}", loaded_at] for row in rows]
+            insert(connection, f"raw_shop.{table}", loaded)
+            slices = sorted((touched or {}).get(table, slices_of(table, rows)))
+            insert(
+                connection,
+                "_data_platform.touched_slices",
+                [["shop", table, one, sequence, 1, loaded_at] for one in slices],
             )
-            connection.executemany(
-                "INSERT INTO _data_platform.touched_slices VALUES ('shop', ?, ?, ?, 1, ?)",
-                [
-                    [table, s, sequence, loaded_at]
-                    for s in sorted((touched or {}).get(table, slices_of(table, rows)))
-                ],
-            )
+
+
+def insert(connection: duckdb.DuckDBPyConnection, into: str, rows: Sequence[Sequence[Any]]) -> None:
+    """All rows in one statement, as texts that the columns' types read: a statement a row takes a tenth of dbt's time."""
+    columns = zip(*rows, strict=True)
+    texts = pa.table(
+        {
+            f"c{number}": pa.array([None if value is None else str(value) for value in column], pa.string())
+            for number, column in enumerate(columns)
+        }
+    )
+    connection.register("_rows", texts)
+    connection.execute(f"INSERT INTO {into} FROM _rows")
+    connection.unregister("_rows")

@@ -51,7 +51,7 @@ class Dbt:
     def options(self) -> list[str]:
         return [
             "--project-dir", str(self.project), "--profiles-dir", str(self.project), "--target", self.target,
-            "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"),
+            "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"), "--no-write-json",
         ]  # fmt: skip
 
     def _hear(self, event: Any) -> None:
