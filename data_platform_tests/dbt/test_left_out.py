@@ -74,9 +74,16 @@ def columns_known(dbt: Dbt, mart: str, *columns: str) -> list[int]:
     return list(row.values())
 
 
-def test_a_source_that_is_taken_out_of_the_catalog_takes_its_models_with_it(company: Company) -> None:
-    """And puts them back: dbt parses what changed alone, as it does for everybody."""
-    whole = company.has(*OPTIONAL)
+@pytest.fixture(scope="module")
+def whole(company: Company) -> set[str]:
+    """All that dbt finds where every source is there."""
+    return company.has(*OPTIONAL)
+
+
+def test_a_source_that_is_taken_out_of_the_catalog_takes_its_models_with_it(
+    company: Company, whole: set[str]
+) -> None:
+    """And puts them back: dbt parses what changed alone, as it does for everybody. Without any the shop's marts are built."""
     for count in (2, 4):
         gone, kept = OPTIONAL[:count], OPTIONAL[count:]
         found = company.has(*kept)
@@ -85,6 +92,8 @@ def test_a_source_that_is_taken_out_of_the_catalog_takes_its_models_with_it(comp
         for name in kept:
             assert of(name, found) == of(name, whole)
         assert {id_ for id_ in whole - found if not any(of(name, {id_}) for name in gone)} == set()
+    company.dbt("run")
+    assert columns_known(company.dbt, "user_metrics_fact", *OTHERS.split(", "), "ticket_count") == [0] * 5
     assert company.has(*OPTIONAL) == whole
     assert company.dbt.warnings == []
 
@@ -97,13 +106,6 @@ def test_a_source_of_the_catalog_that_never_synced_fails_nothing_and_is_no_diffe
     assert columns_known(company.dbt, "user_metrics_fact", *OTHERS.split(", "), "ticket_count") == [0] * 5
     found = company.dbt.rows("select distinct status, is_difference from marts.stripe_reconciliation")
     assert found == [{"status": "pending", "is_difference": False}]
-    assert company.dbt.warnings == []
-
-
-def test_without_any_other_system_the_shops_marts_are_built(company: Company) -> None:
-    company.has()
-    company.dbt("run")
-    assert columns_known(company.dbt, "user_metrics_fact", *OTHERS.split(", "), "ticket_count") == [0] * 5
     assert company.dbt.warnings == []
 
 
@@ -123,9 +125,8 @@ def test_columns_of_the_systems_that_are_there_are_known(company: Company) -> No
     assert company.dbt.warnings == []
 
 
-def test_without_the_shop_what_stands_by_itself_stays(company: Company) -> None:
+def test_without_the_shop_what_stands_by_itself_stays(company: Company, whole: set[str]) -> None:
     """A company whose database is another one takes the shop's file out."""
-    whole = company.has(*OPTIONAL)
     shop = company.root / "catalog" / "sources" / "shop.yaml"
     text = shop.read_text()
     shop.unlink()

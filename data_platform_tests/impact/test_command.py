@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from data_platform.cli.app import command_tree
+from data_platform.defs import dbt_compiled
+from data_platform.defs.dbt_compiled import Compiled, compile_models
 from data_platform.errors import ConfigurationError
 from data_platform.impact.revision import checked_out
 from data_platform_tests.repository import ROOT
@@ -21,6 +25,31 @@ IGNORED = shutil.ignore_patterns("target", "logs", "*.duckdb")
 def git(folder: Path, *arguments: str) -> None:
     names = ("-c", "user.name=data_platform", "-c", "user.email=data@company.example")
     subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def contents(folder: Path) -> str:
+    """A digest of every file below ``folder`` that git keeps, with its place."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and ".git" not in path.parts:
+            digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Iterator[dict[str, Compiled]]:
+    """What dbt has compiled; the same files once, since that takes it some ten CPU seconds."""
+    known: dict[str, Compiled] = {}
+
+    def once(root: Path) -> Compiled:
+        key = contents(root)
+        if key not in known:
+            known[key] = compile_models(root)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dbt_compiled, "compile_models", once)
+        yield known
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +73,7 @@ def asked(project: Path, *arguments: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled")
 def test_a_column_of_the_shop_reaches_the_marts_their_tests_and_the_publication(project: Path) -> None:
     found = asked(project, "shop.orders.revenue")
     columns = found["columns"]
@@ -62,7 +92,7 @@ def test_a_column_of_the_shop_reaches_the_marts_their_tests_and_the_publication(
 
 
 @pytest.mark.slow
-def test_two_revisions_differ_in_what_was_edited(project: Path) -> None:
+def test_two_revisions_differ_in_what_was_edited(project: Path, compiled: dict[str, Compiled]) -> None:
     shop = project / "catalog" / "sources" / "shop.yaml"
     shop.write_text(shop.read_text().replace("- price >= 0", "- price > 0"))
     model = project / "dbt" / "models" / "marts" / "shop" / "daily_revenue.sql"
@@ -70,6 +100,7 @@ def test_two_revisions_differ_in_what_was_edited(project: Path) -> None:
     assert text.count("as net_revenue") == 1
     model.write_text(text.replace("as net_revenue", "+ 1 as net_revenue"))
     found = asked(project, "--since", "HEAD")
+    assert len(compiled) == 2, "as it was, and as it is"
     checks, columns = found["checks"], found["columns"]
     assert isinstance(checks, dict) and isinstance(columns, dict)
     assert checks["added"] == ["raw/shop/products: price_gt_0"]
