@@ -48,13 +48,18 @@ def ruled(project: Project) -> Project:
     return Project(project.root, project.url, project.instance, build(load_catalog(project.root), "local"))
 
 
-def test_a_run_evaluates_the_rules_of_what_it_built(
-    ruled: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    spec = ruled.repository.asset_graph.get_check_spec(dg.AssetCheckKey(FACTS, "odd"))
-    assert spec.metadata["owner"] == "team:finance"
+def test_a_run_evaluates_the_checks_of_what_it_built(ruled: Project) -> None:
     result = ruled.run("everything")
     assert result.success
+    steps = [event.step_key for event in result.all_events if event.is_step_success]
+    assert steps.index("dbt_build") < steps.index(STEP)
+    rules_are_evaluated_and_failing_rows_kept(ruled, result)
+    models_have_the_checks_of_tables_and_each_build_is_recorded_once(ruled, result)
+
+
+def rules_are_evaluated_and_failing_rows_kept(ruled: Project, result: dg.ExecuteInProcessResult) -> None:
+    spec = ruled.repository.asset_graph.get_check_spec(dg.AssetCheckKey(FACTS, "odd"))
+    assert spec.metadata["owner"] == "team:finance"
     found = {one.check_name: one for one in result.get_asset_check_evaluations() if one.asset_key == FACTS}
     own = {
         name: found[name]
@@ -72,22 +77,14 @@ def test_a_run_evaluates_the_rules_of_what_it_built(
         assert len(kept) == 100
         command = shlex.split(str(odd.metadata["failing_rows"].value))
         assert len(warehouse.query(command[2]).rows) == 100
-    steps = [event.step_key for event in result.all_events if event.is_step_success]
-    assert steps.index("dbt_build") < steps.index(STEP)
 
 
-def test_models_without_checks_have_no_step(project: Project) -> None:
-    (project.root / "catalog" / "models" / "marts.yaml").unlink()
-    made = build(load_catalog(project.root), "local")
-    assert STEP not in {node.name for node in made.resolve_job_def("everything").nodes}
-
-
-def test_a_model_has_the_checks_of_a_table_and_each_build_is_recorded_once(ruled: Project) -> None:
+def models_have_the_checks_of_tables_and_each_build_is_recorded_once(
+    ruled: Project, result: dg.ExecuteInProcessResult
+) -> None:
     key = dg.AssetCheckKey(dg.AssetKey(["marts", "order_totals"]), "anomalies")
     spec = ruled.repository.asset_graph.get_check_spec(key)
     assert spec.metadata["owner"] == "team:analytics" and "as its past lets expect" in str(spec.description)
-    result = ruled.run("everything")
-    assert result.success
     found = {
         (one.asset_key.path[-1], one.check_name): one
         for one in result.get_asset_check_evaluations()
@@ -118,6 +115,12 @@ def test_a_model_has_the_checks_of_a_table_and_each_build_is_recorded_once(ruled
     assert made.resolve_job_def("again").execute_in_process(instance=ruled.instance).success
     with ruled.platform().warehouse(read_only=True) as warehouse:
         assert len(read(warehouse, METRICS, {"table_name": "marts.order_totals"})) == len(kept)
+
+
+def test_models_without_checks_have_no_step(project: Project) -> None:
+    (project.root / "catalog" / "models" / "marts.yaml").unlink()
+    made = build(load_catalog(project.root), "local")
+    assert STEP not in {node.name for node in made.resolve_job_def("everything").nodes}
 
 
 def _built(project: Project) -> str:

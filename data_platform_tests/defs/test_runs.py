@@ -15,6 +15,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from data_platform.defs.names import PUBLISHED
 from data_platform.defs.planned_checks import plan_once
 from data_platform_tests.defs.conftest import Project
+from data_platform_tests.defs.test_status_page import a_page_on_which_nothing_is_unknown
 
 pytestmark = pytest.mark.slow
 ORDERS, USERS = dg.AssetKey(["raw", "shop", "orders"]), dg.AssetKey(["raw", "shop", "users"])
@@ -158,6 +159,7 @@ def test_everything_is_green_and_every_materialization_tells_its_story(project: 
     assert not any("@" in email for email in emails)
     for evaluation in result.get_asset_check_evaluations():
         assert "@example" not in str(evaluation.metadata)
+    a_page_on_which_nothing_is_unknown(project, result)
 
     # In the same process again: nothing moved, so nothing is read and it counts as a look.
     again = project.sync("orders", "users", checks=False)
