@@ -12,9 +12,9 @@ what could not be deleted because the archive locks its objects: that is deleted
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 PREFIX = "ledger"
 BATCHES_AT_ONCE = 64
+Going = Callable[[Sequence[str]], None]
 
 
 @dataclass(frozen=True)
@@ -63,24 +64,35 @@ class Copied:
 
 @dataclass(frozen=True)
 class Place:
-    """A landing store to copy into. ``reader`` wrote nothing, so that it cannot answer from memory."""
+    """A landing store to copy into. ``reader`` wrote nothing, so that it cannot answer from memory. ``going`` is told the keys that
+    are about to be deleted, and raises where they must not be."""
 
     store: Store
     reader: Store
+    going: Going = lambda keys: None
 
 
 def place_in(archive: Archive) -> Place:
     return Place(PrefixedStore(archive.open(), PREFIX), PrefixedStore(archive.open(), PREFIX))
 
 
-def mirror(ledger: Ledger, archive: Archive, tables: Sequence[TableId], *, parts: bool = True) -> Mirrored:
-    """Add what ``archive`` lacks of ``tables``: manifests, quarantine, and with ``parts`` the parts.
+def mirror(
+    ledger: Ledger,
+    archive: Archive,
+    tables: Sequence[TableId],
+    *,
+    parts: bool = True,
+    going: Going | None = None,
+) -> Mirrored:
+    """Add what ``archive`` lacks of ``tables``: manifests, quarantine, and with ``parts`` the parts. ``going`` is told what is about
+    to be deleted there.
 
     Each manifest is verified when read and read back after it is written, each part hashed both times. A damaged part
     is reported and tried again by the next call; everything else is copied all the same. LedgerBroken if the
     ledger is not the one that was mirrored before.
     """
     place = place_in(archive)
+    place = replace(place, going=going) if going else place
     copies = Ledger(place.store, ledger.environ).ahead_of(tables, states=False)
     heads, copied = [], list[Copied]()
     for (from_, table), (to, _) in zip(ledger.ahead_of(tables, states=False), copies, strict=True):
@@ -173,7 +185,9 @@ def _recall(archive: Archive, place: Place, table: TableId) -> _Mark:
 
 def _delete(place: Place, keys: Iterable[str]) -> list[str]:
     """Delete ``keys``; gives those that are locked, and have to wait."""
-    locked = []
+    keys, locked = list(keys), []
+    if keys:
+        place.going(keys)
     for key in keys:
         try:
             place.store.delete(key)

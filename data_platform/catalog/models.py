@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema
 
 from data_platform.alerts.config import AlertsConfig
+from data_platform.audit.config import AuditConfig
 from data_platform.backups.config import BackupsConfig
 from data_platform.backups.database.config import SourceBackups
 from data_platform.catalog.airflow import AirflowConfig
@@ -270,6 +271,10 @@ class EnvironmentSettings(Model):
     signing: SigningConfig = Field(
         default_factory=SigningConfig,
         description="The key that signs manifests of the ledger and of backups.",
+    )
+    audit: AuditConfig = Field(
+        default_factory=AuditConfig,
+        description="Where the audit trail lies: who read in clear, erased, deleted backups, changed the catalog or queried.",
     )
     automation: Literal["running", "stopped"] = Field(
         default="stopped",

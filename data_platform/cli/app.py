@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS: dict[str, str] = {
     "alerts": "Open incidents, and the channels that report them",
     "anomaly": "Figures that are not as the past lets expect",
+    "audit": "The trail of who did what, to which data",
     "backup": "Verified second copies of the warehouse",
     "contract": "Data contracts (ODCS v3): written and read",
     "quarantine": "Records that came and could not be taken",

@@ -51,8 +51,10 @@ ClassOption = Annotated[
 def run(json: JsonOption = False, environment: EnvironmentOption = None, root: RootOption = None) -> None:
     """Back up the warehouse, the ledger and Dagster's storage, and read every byte back."""
     platform = open_project(root, environment)
+    from data_platform.sync.auditing import note_configuration
     from data_platform.sync.backup import make_backup
 
+    note_configuration(platform)
     with progress("backing up") as bars:
         report = make_backup(
             platform,

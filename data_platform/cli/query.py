@@ -80,7 +80,10 @@ def query(
     most = limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
     platform = open_project(root, environment, whole=False)
     # Fetch one row more than is shown, to see whether there are more.
-    result = ask(platform, text, most + 1 if most else None, bind or (), itself=warehouse)
+    from data_platform.sync.auditing import recorded_query
+
+    with recorded_query(platform, text):
+        result = ask(platform, text, most + 1 if most else None, bind or (), itself=warehouse)
     rows = result.rows[:most] if most else result.rows
     show(result, rows, format, formulas_as_text=spreadsheet)
     if len(rows) < len(result.rows):

@@ -65,8 +65,10 @@ def rebuild(
     wanted = [parse_table(name) for name in table] if table else None
     platform = open_project(root, environment)
     output_warehouse(platform, into, "--into")
+    from data_platform.sync.auditing import note_configuration
     from data_platform.sync.rebuild import rebuild as rebuild_tables
 
+    note_configuration(platform)
     with progress("rebuilding") as bars:
         rebuilt = rebuild_tables(
             platform, into, at=instant, tables=wanted, replace=replace, progress=bars.part

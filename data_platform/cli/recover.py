@@ -13,6 +13,9 @@ from data_platform.cli.rebuild import parse_instant
 from data_platform.errors import BackupDamaged
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from data_platform.audit.event import Event
     from data_platform.backups.database.recover import RecoveryReport
     from data_platform.sync.recovered import Recovered
 
@@ -92,9 +95,11 @@ def database(
     instant = parse_instant(at)
     output(into, "--into", folder=True)
     platform = open_project(root, environment)
+    from data_platform.sync.auditing import audited_if_possible
     from data_platform.sync.recovery import recover_database
 
-    with progress(f"recovering the database of {source}"):
+    event = _event(f"database/{source}", instant, copy)
+    with progress(f"recovering the database of {source}"), audited_if_possible(platform, event, remark):
         report = recover_database(platform, source, instant, into, copy=copy, backup=backup, serve=serve)
     if json:
         say_json(_described(report))
@@ -118,9 +123,11 @@ def everything(
     instant = parse_instant(at)
     output(into, "--into", folder=True)
     platform = open_project(root, environment)
+    from data_platform.sync.auditing import audited_if_possible
     from data_platform.sync.everything import recover_everything
 
-    with progress("recovering everything"):
+    event = _event("everything", instant, copy)
+    with progress("recovering everything"), audited_if_possible(platform, event, remark):
         found = recover_everything(platform, instant, into, copy=copy)
     if json:
         say_json({"ok": found.proven, **found.evidence()})
@@ -128,6 +135,14 @@ def everything(
         _say_everything(found, into)
     if not found.proven:
         raise typer.Exit(BackupDamaged.exit_code)
+
+
+def _event(what: str, instant: datetime, copy: str) -> Event:
+    """What is no name is left out: it is whatever somebody typed."""
+    from data_platform.audit.event import Event, is_name
+
+    details = {"at": instant.isoformat(), **({"copy": copy} if is_name(copy) else {})}
+    return Event("recovery", (what,) if is_name(what) else (), details=details)
 
 
 def _say_everything(found: Recovered, into: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +17,11 @@ from data_platform.cli.options import (
     open_project,
     output,
 )
-from data_platform.cli.output import plural, progress, say, say_error, say_json, size
+from data_platform.cli.output import plural, progress, remark, say, say_error, say_json, size
 from data_platform.errors import BackupDamaged
+
+if TYPE_CHECKING:
+    from data_platform.sync import Platform
 
 app = typer.Typer(name="restore", help="Restore a backup and prove it equal.", no_args_is_help=True)
 
@@ -67,7 +71,7 @@ def warehouse(
     chosen = archive(platform, copy)
     wait_until_readable(chosen, chosen.chosen(from_), speed, yes)
 
-    with progress("restoring") as bars:
+    with progress("restoring") as bars, _audited(platform, "warehouse", from_, copy):
         report = restore_warehouse(
             platform,
             from_,
@@ -103,7 +107,8 @@ def files(
     platform = open_project(root, environment)
     from data_platform.sync.backup import restore_beside
 
-    count, ledger = restore_beside(platform, from_, into, copy=copy)
+    with _audited(platform, "files", from_, copy):
+        count, ledger = restore_beside(platform, from_, into, copy=copy)
     if json:
         say_json(
             {
@@ -154,7 +159,7 @@ def archive(
     chosen = archive_of(platform, copy, ARCHIVE)
     wait_until_readable(chosen, chosen.chosen(from_), speed, yes)
 
-    with progress("fetching"):
+    with progress("fetching"), _audited(platform, "archive", from_, copy):
         manifest = fetch_archive(platform, from_, into, copy=copy)
     if json:
         say_json(
@@ -172,3 +177,13 @@ def archive(
             f"{into} holds the archive {manifest.id}: {plural(len(manifest.tables), 'table')}, {manifest.rows:,} rows,"
             f" {size(manifest.bytes)}, each file proven by its SHA-256. README.txt in it says how to read it."
         )
+
+
+def _audited(platform: Platform, what: str, from_: str, copy: str) -> AbstractContextManager[None]:
+    """Record the restore. What is no name is left out: it is whatever somebody typed."""
+    from data_platform.audit.event import Event, is_name
+    from data_platform.sync.auditing import audited_if_possible
+
+    typed = {"copy": copy, "backup": from_}
+    details = {name: value for name, value in typed.items() if is_name(value)}
+    return audited_if_possible(platform, Event("restore", (what,), details=details), remark)

@@ -146,7 +146,9 @@ def run(
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[TableReport]:
     from data_platform.sync import sync_changes, sync_slices
+    from data_platform.sync.auditing import note_configuration
 
+    note_configuration(platform)
     platform = replace(platform, rules_with_load=True)
     for source, tables in chosen.items():
         if slices:

@@ -20,6 +20,7 @@ from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
 from data_platform.errors import DataPlatformError
 from data_platform.sync import Platform, backup, snapshots
+from data_platform.sync.auditing import note_configuration
 from data_platform.warehouses import WarehouseConfig
 
 NEWEST_COPY = dg.AssetCheckKey(BACKUP, "newest_copy")
@@ -104,6 +105,7 @@ def _backup_asset(
     )
     def warehouse(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
         opened = platform.open(whole=True)  # what was landed of a source that is left out would be missing
+        note_configuration(opened)
         today = opened.clock().astimezone(UTC).date().isoformat()
         asked = sorted(context.partition_keys)
         if asked != [today]:

@@ -10,6 +10,7 @@ from data_platform.catalog import Catalog
 from data_platform.defs import linear, unpartitioned
 from data_platform.defs.alert_sensor import alert_sensor
 from data_platform.defs.archive import archive_definitions
+from data_platform.defs.audit import audit_definitions
 from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
 from data_platform.defs.cold import cold_definitions
@@ -99,6 +100,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         parts.append(database_definitions(sources, chosen.backups.start, running=running))
         if warehouse.traits.archive:
             parts.append(everything_definitions(sources, chosen.backups.everything, running=running))
+    parts.append(audit_definitions(chosen.audit, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:

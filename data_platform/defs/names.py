@@ -40,6 +40,7 @@ COLD = AssetKey(["backup", "cold_copy"])
 TIERS = AssetKey(["backup", "storage_classes"])
 COPIES = AssetKey(["backup", "copies"])
 LANDING_COPIES = AssetKey(["backup", "landing"])
+AUDIT_HEAD = AssetKey(["audit", "head"])
 ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"

@@ -44,6 +44,7 @@ from data_platform.landing import quarantine
 from data_platform.landing.manifest import Manifest
 from data_platform.quality.completeness import CompletenessReport
 from data_platform.sync import Platform, TableReport, check_completeness, sync_changes, sync_slices
+from data_platform.sync.auditing import note_configuration
 from data_platform.tables import Slice, TableId
 from data_platform.warehouses import Warehouse, WarehouseConfig
 
@@ -104,6 +105,7 @@ def raw_assets(source: Source, warehouse: WarehouseConfig, runs: RunsConfig) -> 
         config = SyncConfig(**context.op_execution_context.op_config)
         with reporting(context) as for_jobs:
             opened = replace(platform.open(), for_jobs=for_jobs)
+            note_configuration(opened)
             yield from _run(context, config, opened, source.name, tables, days)
 
     return [sync]

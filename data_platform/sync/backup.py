@@ -27,6 +27,7 @@ from data_platform.errors import BackupError, ConfigurationError, DataPlatformEr
 from data_platform.landing.ledger import Ledger
 from data_platform.stores import Store
 from data_platform.stores.encrypted import opener
+from data_platform.sync.auditing import audited_deletion
 from data_platform.sync.platform import Platform
 from data_platform.sync.secrets import secrets_of
 from data_platform.warehouses.archive import ArchivableConfig, archivable
@@ -159,10 +160,12 @@ def copy_landing(platform: Platform) -> tuple[dict[str, Mirrored], dict[str, Dat
 
 def _mirrored(platform: Platform, one: Archive) -> Mirrored:
     tables = list(platform.catalog.table_ids())
-    if not settings(platform).landing:
-        return mirror(platform.ledger, one, tables, parts=False)
-    waiting = copy_waiting(platform.store, one)
-    done = mirror(platform.ledger, one, tables)
+    with audited_deletion(platform, "landing_copy") as going:
+        parts = settings(platform).landing
+        waiting = copy_waiting(platform.store, one) if parts else None
+        done = mirror(platform.ledger, one, tables, parts=parts, going=partial(going, one.name))
+    if waiting is None:
+        return done
     lost = settle(waiting, one, platform.ledger, tables)
     return replace(
         done,
@@ -207,16 +210,18 @@ def _prune(platform: Platform, shelf: Shelf, *, remove: bool) -> Pruned:
     days = keep_days(settings(platform), shelf)
     now = platform.clock()
     found = Pruned()
-    for one in everywhere(platform, shelf):
-        gone = found.gone.setdefault(one.name, [])
-        try:
-            due = expired(one.ids(), now, days, partial(is_good, one)) + one.abandoned(now - CUT_SHORT)
-            for id_ in [id_ for id_ in due if one.locked_until(id_) is None]:
-                if remove:
-                    one.remove(id_)
-                gone.append(id_)
-        except DataPlatformError as error:
-            found.failed[one.name] = error
+    with audited_deletion(platform, shelf.name) as going:
+        for one in everywhere(platform, shelf):
+            gone = found.gone.setdefault(one.name, [])
+            try:
+                due = expired(one.ids(), now, days, partial(is_good, one)) + one.abandoned(now - CUT_SHORT)
+                for id_ in [id_ for id_ in due if one.locked_until(id_) is None]:
+                    if remove:
+                        going(one.name, [id_])
+                        one.remove(id_)
+                    gone.append(id_)
+            except DataPlatformError as error:
+                found.failed[one.name] = error
     return found
 
 

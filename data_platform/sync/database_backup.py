@@ -23,6 +23,7 @@ from data_platform.catalog import Source
 from data_platform.errors import BackupError, ConfigurationError, DataPlatformError
 from data_platform.sources.kinds import server_access
 from data_platform.sources.server_access import ServerAccess
+from data_platform.sync.auditing import audited_deletion
 from data_platform.sync.backup import CUT_SHORT, Pruned, archives
 from data_platform.sync.database_chain import caught_up, second_attempt
 from data_platform.sync.database_spool import spool
@@ -182,17 +183,19 @@ def _prune(platform: Platform, source: str, *, remove: bool) -> Pruned:
     _, config = block(platform, source)
     now = platform.clock()
     found = Pruned()
-    for archive in archives(platform):
-        gone: list[str] = []
-        try:
-            for name, act in _removals(Repository(archive, source), config, now):
-                if remove:
-                    act()
-                gone.append(name)
-        except DataPlatformError as error:
-            found.failed[archive.name] = error
-        if gone:
-            found.gone[archive.name] = gone
+    with audited_deletion(platform, f"database/{source}") as going:
+        for archive in archives(platform):
+            gone: list[str] = []
+            try:
+                for name, act in _removals(Repository(archive, source), config, now):
+                    if remove:
+                        going(archive.name, [name.replace("wal ", "wal/")])
+                        act()
+                    gone.append(name)
+            except DataPlatformError as error:
+                found.failed[archive.name] = error
+            if gone:
+                found.gone[archive.name] = gone
     return found
 
 

@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
+from data_platform.audit.trail import Trail
 from data_platform.catalog import Catalog, Environment, load_catalog, project_root
 from data_platform.errors import ConfigurationError
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.signing import Signer
 from data_platform.stores import Store
+from data_platform.sync.auditing import open_trail
 from data_platform.sync.configured import configured
 from data_platform.tracing import Span, traces
 from data_platform.warehouses import Warehouse
@@ -51,6 +54,11 @@ class Platform:
         the landing store gives."""
         files = [self.store.folder] if landed else []
         return self.environment.warehouse.open(self.catalog.root, read_only=read_only, files=files)
+
+    @cached_property
+    def trail(self) -> Trail:
+        """The audit trail of this environment."""
+        return open_trail(self)
 
     @property
     def traces(self) -> Span:

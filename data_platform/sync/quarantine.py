@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
+from data_platform.audit.event import Event
 from data_platform.catalog import Table
 from data_platform.errors import ConfigurationError
 from data_platform.landing import quarantine
@@ -73,8 +74,11 @@ def shown(
     platform: Platform, table: TableId, sequence: int | None, limit: int
 ) -> Iterator[tuple[int, quarantine.Kept]]:
     """At most ``limit`` records that wait, each with its batch, newest batch first; of one batch where ``sequence``
-    says it, whether they wait or not. ConfigurationError where they are sealed and the key is not there."""
+    says it, whether they wait or not. ConfigurationError where they are sealed and the key is not there. The audit trail has
+    it before the first is given."""
     ledger = platform.ledger
+    named = (str(table), *([f"{table}#{sequence}"] if sequence is not None else []))
+    platform.trail.record(Event("quarantine_show", named, details={"at_most": limit}))
     if sequence is not None:
         found = ((sequence, one) for one in opened(platform, ledger.read(table, sequence)))
     else:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from data_platform.audit.event import Event
 from data_platform.errors import ConfigurationError
 from data_platform.landing import quarantine
 from data_platform.landing.chain import with_parts
@@ -85,7 +86,10 @@ def replay(platform: Platform, table: TableId) -> Replayed:
         work.notes.append(
             f"{plural(taken, 'record')} from quarantine {'was' if taken == 1 else 'were'} {REPLAYED}"
         )
-        made = commit(platform, reading, work, engine, nullcontext())
+        event = Event("quarantine_replay", (str(table),), details={"records": taken, "landed": landed})
+        with platform.trail.audited(event) as act:
+            made = commit(platform, reading, work, engine, nullcontext())
+            act.details["batch"] = made.sequence if made else None
     load_pending(platform, table, fresh=None)
     return replace(found, manifest=made)
 

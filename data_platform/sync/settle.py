@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from data_platform.audit.event import Detail, Event
 from data_platform.errors import ConfigurationError, PartExpired
 from data_platform.landing import quarantine
 from data_platform.landing.keys import quarantine_key
@@ -14,6 +15,7 @@ from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.part import sha256_of
 from data_platform.landing.redaction import QUARANTINE, Redaction, Rewritten, redaction_key
 from data_platform.landing.settled import runs, settled
+from data_platform.sync.auditing import as_name, without_person
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.quarantine import opened, sealer_of
@@ -59,7 +61,9 @@ def settle(platform: Platform, table: TableId, chosen: Chosen, why: str, by: str
     head = _head(platform, table)
     at = platform.clock().isoformat(timespec="microseconds")
     listed = settled({n: runs(records) for n, records in chosen.records.items()}, why, by, at)
-    done = platform.ledger.commit(head.settling(listed, uuid.uuid4().hex))
+    with platform.trail.audited(_event("quarantine_settle", table, chosen, why, by)) as act:
+        done = platform.ledger.commit(head.settling(listed, uuid.uuid4().hex))
+        act.details["batch"] = done.sequence
     load_pending(platform, table)
     return done
 
@@ -92,18 +96,27 @@ def erase(platform: Platform, table: TableId, chosen: Chosen, reason: str, autho
         batch: runs(n for n in sorted(records) if n in waits.get(batch, ()))
         for batch, records in chosen.records.items()
     }
-    parts = tuple(
-        _rewritten(platform, ledger.read(table, batch), records, head, nonce, n)
-        for n, (batch, records) in enumerate(sorted(chosen.records.items()))
-    )
     listed = settled(closed, reason, authorised_by, at)
-    done = ledger.redact(
-        head, Redaction(parts, reason, authorised_by, at), nonce, listed if listed.records else None
-    )
-    for part in parts:
-        ledger.store.delete(part.old.key)
+    with platform.trail.audited(_event("quarantine_redact", table, chosen, reason, authorised_by)) as act:
+        parts = tuple(
+            _rewritten(platform, ledger.read(table, batch), records, head, nonce, n)
+            for n, (batch, records) in enumerate(sorted(chosen.records.items()))
+        )
+        done = ledger.redact(
+            head, Redaction(parts, reason, authorised_by, at), nonce, listed if listed.records else None
+        )
+        act.details["batch"] = done.sequence
+        for part in parts:
+            ledger.store.delete(part.old.key)
     load_pending(platform, table)
     return done
+
+
+def _event(action: str, table: TableId, chosen: Chosen, why: str, by: str) -> Event:
+    """The reason as it was given stands in the batch, too: here it is left out where it may name a person."""
+    batches = [f"{table}#{batch}" for batch in sorted(chosen.records)]
+    details: dict[str, Detail] = {"records": chosen.count, "authorised_by": as_name(by)}
+    return Event(action, (str(table), *batches), without_person(why), details=details)
 
 
 def _rewritten(

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from data_platform.audit.trail import Filter
 from data_platform.backups.database.repository import Repository
+from data_platform.chained.verify import verify
 from data_platform.cli.app import run
 from data_platform.errors import DataPlatformError, StoreUnreachable
 from data_platform.stores.local import LocalStore
@@ -75,10 +77,18 @@ def test_any_call_may_fail(
     with counted.installed():
         found = prune(at(clean))
     assert not found.failed and all(found.gone[name] for name in ("primary", "offsite"))
+    done, _ = (one.body for one in at(clean).trail.search(Filter(action="backup_deletion"), []))
+    gone = sorted({name.replace("wal ", "wal/") for names in found.gone.values() for name in names})
+    assert done["objects"][1:] == gone and done["details"]["archives"] == ["offsite", "primary"]
+    assert done["details"]["deleted"] == sum(map(len, found.gone.values()))
     kept = objects(clean)
     assert kept and len(kept) < len(objects(root))
     for number, (method, what) in enumerate(counted.seen):
         case = shutil.copytree(root, tmp_path / f"case-{number}")
+        if "_audit/" in what:
+            _the_trail_fails(case, prune, Calls(number, how), kept)
+            shutil.rmtree(case)
+            continue
         with Calls(number, how).installed():
             found = prune(at(case))
         (error,) = found.failed.values()
@@ -91,6 +101,26 @@ def test_any_call_may_fail(
         assert not prune(at(case)).failed
         assert objects(case) == kept, f"{how} {method} {what}"
         shutil.rmtree(case)
+
+
+def _the_trail_fails(
+    case: Path, prune: Callable[[Platform], Pruned], faulty: Calls, kept: dict[str, bytes]
+) -> None:
+    """What was deleted is in the audit trail; the fault is said, unless it is of a hint; and the next run ends it."""
+    before, loud = objects(case), False
+    with faulty.installed():
+        try:
+            loud = bool(prune(at(case)).failed)
+        except StoreUnreachable as error:
+            loud = MARK in str(error)
+    left = objects(case)
+    assert loud or faulty.seen[faulty.at][0] == "put_hint"
+    assert kept.items() <= left.items()
+    events = [one.body for one in at(case).trail.search(Filter(action="backup_deletion"), [])]
+    assert left == before or "started" in {one["outcome"] for one in events}
+    assert not prune(at(case)).failed
+    assert objects(case) == kept
+    assert verify(at(case).trail.log).problems == ()
 
 
 def test_the_command_names_the_archive_where_it_failed(

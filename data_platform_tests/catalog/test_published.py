@@ -78,7 +78,7 @@ def test_every_key_has_a_description_for_editors(name: str) -> None:
             assert node_at(schema, tuple(steps)).get("description"), f"{name}: {path}"
 
 
-STORES = r"\.backups\.(store|copies\.<name>|archive\.cold\.store)\."
+STORES = r"\.(backups\.(store|copies\.<name>|archive\.cold\.store)|audit\.(store|second))\."
 
 
 def test_every_key_is_documented_and_nothing_else() -> None:

@@ -57,6 +57,7 @@ def test_no_page_holds_both_sides_of_a_merge() -> None:
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
     names = (
+        "audit",
         "sandbox",
         "backup",
         "restore",
