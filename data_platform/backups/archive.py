@@ -218,6 +218,17 @@ class Archive:
         locks = self.reader.locks
         return locks is not None and any(locks.until(key) is not None for key in keys)
 
+    def verified_at(self, id_: str) -> datetime:
+        """When every object of the backup was last read and hashed: when it was made, or later."""
+        known = hint.read(self.reader, self.shelf.verified, self.signer).get(id_)
+        if known is not None:
+            return datetime.fromisoformat(known)
+        return self.reader.written_at(self.shelf.manifest_key(id_)) or made_at(id_)
+
+    def remember_verified(self, id_: str, at: datetime) -> None:
+        known = hint.read(self.reader, self.shelf.verified, self.signer)
+        hint.write(self.store, self.shelf.verified, {**known, id_: at.isoformat()}, self.signer)
+
     def covered(self, folder: str = "") -> list[str]:
         """Locked objects that somebody hid: what covers them can be removed (``uncover``)."""
         return self.reader.locks.hidden(folder) if self.reader.locks else []

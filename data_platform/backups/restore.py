@@ -25,7 +25,7 @@ _FILES_AT_ONCE = 32
 @dataclass(frozen=True)
 class RestoreReport:
     """``mismatches`` are lines about tables whose rows differ from the backup's. If it is empty, the restore is proven.
-    ``old_identity`` are objects that only a previous identity opens."""
+    ``old_identity`` are objects that only a previous identity opens; ``note`` says what was not read, and why."""
 
     id: str
     archive: str
@@ -35,6 +35,7 @@ class RestoreReport:
     seconds: float
     mismatches: tuple[str, ...] = ()
     old_identity: tuple[str, ...] = ()
+    note: str = ""
 
 
 def restore(

@@ -22,6 +22,11 @@ class Shelf:
         """The key of the object ``what`` of a backup."""
         return f"{self.objects}/{id_}/{what}"
 
+    @property
+    def verified(self) -> str:
+        """The key of the hint that says when backups of the shelf were read whole again."""
+        return f"{self.name}/verified.json"
+
     def manifest_key(self, id_: str) -> str:
         return f"{self.manifests}/{id_}.json"
 

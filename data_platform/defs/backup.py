@@ -195,8 +195,9 @@ def _drill_asset(engine: str) -> dg.AssetsDefinition:
     return warehouse
 
 
-def drilled(reports: Sequence[RestoreReport]) -> Iterator[dg.MaterializeResult[Any]]:
-    """What a drill found in every archive; ``dg.Failure`` where one of them is damaged."""
+def drilled(reports: Sequence[RestoreReport], seed: int | None = None) -> Iterator[dg.MaterializeResult[Any]]:
+    """What a drill found in every archive, and the ``seed`` that drew what it read; ``dg.Failure`` where one of them is damaged."""
+    notes = {report.archive: report.note for report in reports if report.note}
     mismatches = [f"{report.archive}: {line}" for report in reports for line in report.mismatches]
     old = [f"{report.archive}: {key}" for report in reports for key in report.old_identity]
     yield dg.MaterializeResult(
@@ -207,6 +208,7 @@ def drilled(reports: Sequence[RestoreReport]) -> Iterator[dg.MaterializeResult[A
             "mismatches": len(mismatches),
             "backups": dg.MetadataValue.json({report.archive: report.id for report in reports}),
             **({"damage": shown.lines("damage", mismatches)} if mismatches else {}),
+            **({"notes": dg.MetadataValue.json(notes), "seed": seed} if notes else {}),
             **({"need_old_identity": shown.lines("object", old)} if old else {}),
         }
     )

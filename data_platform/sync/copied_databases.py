@@ -11,6 +11,7 @@ from data_platform.backups.copies import Copy, Place
 from data_platform.backups.database.lsn import Segment
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.wal import WalArchive, wal_archives
+from data_platform.backups.shelf import WAREHOUSE
 from data_platform.errors import DataPlatformError
 from data_platform.sync import wal
 from data_platform.sync.platform import Platform
@@ -23,6 +24,7 @@ class Databases:
     """The newest backup of each source by the sizes of its chain's objects, any of them by a sample."""
 
     name = "database"
+    shelf = WAREHOUSE
 
     def original(self, platform: Platform) -> Place:
         return Place("the source's server", ("server",))
@@ -64,6 +66,7 @@ class Wal:
     """The WAL of each source: no gap after its newest good backup, and a sample of segments."""
 
     name = "wal"
+    shelf = WAREHOUSE
 
     def original(self, platform: Platform) -> Place:
         return Place("the source's server", ("server",))

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 from data_platform.backups.archive import Archive
-from data_platform.backups.config import PRIMARY
 from data_platform.backups.copies import Copy, Counted, Place, Report
 from data_platform.backups.inbox import uncopied
 from data_platform.backups.manifest import LedgerHead
 from data_platform.backups.mirror import copied_up_to, objects_of, place_in
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
+from data_platform.backups.thaw import frozen
 from data_platform.errors import DataPlatformError
 from data_platform.landing import replaced
 from data_platform.landing.keys import manifest_key
@@ -26,7 +26,7 @@ from data_platform.landing.ledger import Ledger
 from data_platform.landing.stored_parts import damage_of
 from data_platform.stores import StoreConfig
 from data_platform.stores.encrypted import EncryptedStore
-from data_platform.sync.backup import archives, settings
+from data_platform.sync.backup import everywhere, settings
 from data_platform.sync.copied_databases import SAMPLE, Databases, Wal
 from data_platform.sync.healing import healings
 from data_platform.sync.platform import Platform
@@ -38,7 +38,10 @@ WAITS_AT_MOST = timedelta(hours=3)
 
 
 class Copied(Protocol):
-    """``name`` is what the class is called."""
+    """``name`` is what the class is called. It is in the stores that may hold backups of ``shelf``."""
+
+    @property
+    def shelf(self) -> Shelf: ...
 
     @property
     def name(self) -> str: ...
@@ -78,7 +81,9 @@ class Shelved:
         newest = one.manifest(ids[-1])
         problems += one.damage(newest, deep=False)
         drawn = newest if chance.random() < 0.5 else one.manifest(chance.choice(ids))
-        objects = list(drawn.objects())
+        left = frozen(one, drawn)
+        cold = {placed.key for placed in left.objects} if left else set()
+        objects = [object_ for object_ in drawn.objects() if object_.key not in cold]
         sample = chance.sample(objects, min(SAMPLE, len(objects)))
         for object_ in sample:
             try:
@@ -89,10 +94,13 @@ class Shelved:
                     )
             except DataPlatformError as error:
                 problems.append(str(error))
+        holds = f"{len(ids)}, the newest {newest.id}"
+        if cold:
+            holds += f", {len(cold)} objects frozen, last read on {one.verified_at(drawn.id):%Y-%m-%d}"
         return Copy(
             one.name,
             True,
-            f"{len(ids)}, the newest {newest.id}",
+            holds,
             len(list(newest.objects())),
             len(sample),
             sum(object_.bytes for object_ in sample),
@@ -103,6 +111,8 @@ class Shelved:
 
 class Landed:
     """The landing store: its ledger, or the parts. An archive holds what its newest backup says."""
+
+    shelf = WAREHOUSE
 
     def __init__(self, name: str, *, parts: bool) -> None:
         self.name = name
@@ -189,12 +199,12 @@ CLASSES: tuple[Copied, ...] = (
 def count_copies(platform: Platform, seed: int) -> Report:
     """Look at every class in every archive. What cannot be read is a problem of that archive, and of no other."""
     began = time.monotonic()
-    everywhere = archives(platform)
+    stores = {shelf: everywhere(platform, shelf) for shelf in (WAREHOUSE, ARCHIVE)}
     classes = tuple(
         Counted(
             one.name,
             one.original(platform),
-            tuple(_look(one, platform, archive, seed) for archive in everywhere),
+            tuple(_look(one, platform, archive, seed) for archive in stores[one.shelf]),
         )
         for one in CLASSES
         if one.made(platform)
@@ -209,9 +219,7 @@ def count_copies(platform: Platform, seed: int) -> Report:
 
 def places(platform: Platform) -> dict[str, Place]:
     """By name, where the archives are."""
-    config = settings(platform)
-    kinds = {PRIMARY: config.store, **config.copies}
-    return {name: place_of(platform, name, kind) for name, kind in kinds.items()}
+    return {name: place_of(platform, name, kind) for name, kind in settings(platform).stores.items()}
 
 
 def place_of(platform: Platform, name: str, kind: StoreConfig) -> Place:

@@ -21,6 +21,7 @@ from moto import mock_aws
 
 from data_platform.backups import stranger
 from data_platform.backups.archive import Archive
+from data_platform.backups.copies import Copy
 from data_platform.backups.manifest import BackupObject
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE
 from data_platform.backups.thaw import KEPT_DAYS, POLL_SECONDS, frozen, thaw
@@ -33,7 +34,8 @@ from data_platform.stores.s3.tiering import S3Tiering
 from data_platform.sync import Platform, open_platform, tiers
 from data_platform.sync.backup import archive, make_backup, prunable
 from data_platform.sync.cold import copy_to_cold, newest_cold
-from data_platform.sync.longterm import fetch_archive, make_archive
+from data_platform.sync.copies import count_copies
+from data_platform.sync.longterm import fetch_archive, hold_archive_drills, make_archive
 from data_platform_tests.contracts.batches import TABLE, manifest
 from data_platform_tests.landing.redactions import put_part
 
@@ -199,6 +201,53 @@ def test_a_damaged_archive_is_never_copied(platform: Platform, tmp_path: Path) -
     assert prunable(later(platform, 3), ARCHIVE).gone["cold"] == [made.id], (
         "what had been copied goes by rule"
     )
+
+
+def test_the_cold_copy_is_counted_and_what_is_not_frozen_is_drilled(
+    platform: Platform, slow: Callable[[float], Hours], tmp_path: Path
+) -> None:
+    make_archive(platform)
+
+    def cold_copy() -> Copy:
+        (found,) = (one for one in count_copies(platform, 3).classes if one.name == "archive")
+        return next(copy for copy in found.copies if copy.place == "cold")
+
+    assert not cold_copy().there and cold_copy().problems == ()
+    assert [report.archive for report in hold_archive_drills(platform)] == ["primary", "off"]
+    made = copy_to_cold(platform).id
+    slow(12)
+    copy = cold_copy()
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert copy.good and copy.objects == 5 and copy.read == 4, "the fifth is frozen"
+    assert copy.holds == f"1, the newest {made}, 1 objects frozen, last read on {today}"
+    drill = hold_archive_drills(platform)[2]
+    assert (drill.archive, drill.id, drill.mismatches, drill.tables, drill.rows) == ("cold", made, (), 1, 1)
+    assert drill.note.startswith(f"1 of 2 tables read, 1 frozen: last verified on {today}.")
+    one = archive(platform, "cold", ARCHIVE)
+    one.remember_verified(made, datetime(2027, 3, 1, tzinfo=UTC))
+    assert "last verified on 2027-03-01" in hold_archive_drills(platform)[2].note
+    key = ARCHIVE.key(made, "raw_shop.few/part-00000.parquet")
+    data = bytearray(one.store.read(key))
+    data[-20] ^= 1
+    one.store.delete(key)
+    one.store.put_new(key, bytes(data))
+    assert "raw_shop.few" in hold_archive_drills(platform)[2].mismatches[0]
+    assert any("raw_shop.few" in line for seed in range(3) for line in count_copies(platform, seed).problems)
+    one.store.delete(
+        ARCHIVE.key(made, "raw_shop.many/part-00000.parquet")
+    )  # frozen, but its size was looked at
+    assert any("raw_shop.many" in line for line in hold_archive_drills(platform)[2].mismatches)
+
+
+def test_a_restore_of_the_cold_copy_is_its_newest_verification(platform: Platform, tmp_path: Path) -> None:
+    made = make_archive(platform).manifest.id
+    copy_to_cold(platform)
+    one = archive(platform, "cold", ARCHIVE)
+    before = one.verified_at(made)
+    with_state = later(platform, 100)
+    thaw(one, one.manifest(made), "standard")  # moto thaws at once
+    fetch_archive(with_state, made, tmp_path / "back", copy="cold")
+    assert one.verified_at(made) - before > timedelta(days=99)
 
 
 # ---- waiting for what is frozen
