@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -96,12 +95,15 @@ def sampled(seeds: Callable[[int], Sequence[int]]) -> Callable[[int], Sequence[i
     return chosen
 
 
-def on_demand(*faults: str) -> list[Any]:
-    """Faults of which a bucket's own tests have samples already."""
-    return [pytest.param(fault, marks=pytest.mark.usefixtures("thorough")) for fault in faults]
+@pytest.fixture
+def fault(request: pytest.FixtureRequest) -> str:
+    """One marked with a `+` is broken on demand: a bucket's own tests have samples of it already."""
+    if request.param.startswith("+"):
+        request.getfixturevalue("thorough")
+    return str(request.param.removeprefix("+"))
 
 
-@pytest.mark.parametrize("fault", ["503", *on_demand("reset", "short", "lose answer", "slow")])
+@pytest.mark.parametrize("fault", ["503", "+reset", "+short", "+lose answer", "+slow"], indirect=True)
 def test_one_fault_of_a_backup_is_got_over(
     remote: Remote, fault: str, sampled: Callable[[int], Sequence[int]]
 ) -> None:
@@ -115,7 +117,7 @@ def test_one_fault_of_a_backup_is_got_over(
     assert fault in remote.proxy.broken()
 
 
-@pytest.mark.parametrize("fault", ["reset", *on_demand("503")])
+@pytest.mark.parametrize("fault", ["reset", "+503"], indirect=True)
 def test_a_bucket_that_stays_away_is_said_and_gets_what_it_lacks(
     remote: Remote, fault: str, sampled: Callable[[int], Sequence[int]]
 ) -> None:
@@ -138,7 +140,7 @@ def test_a_bucket_that_stays_away_is_said_and_gets_what_it_lacks(
         remote.assert_whole()
 
 
-@pytest.mark.parametrize("fault", on_demand("503", "reset", "short", "flip answer", "slow"))
+@pytest.mark.parametrize("fault", ["+503", "+reset", "+short", "+flip answer", "+slow"], indirect=True)
 def test_one_fault_of_a_recovery_is_got_over(
     remote: Remote, fault: str, sampled: Callable[[int], Sequence[int]]
 ) -> None:
