@@ -108,29 +108,31 @@ def verify(
     platform = open_project(root, environment, whole=False)
     from data_platform.chained import copies
     from data_platform.chained.verify import verify as verify_log
-    from data_platform.sync.auditing import accept_trail
+    from data_platform.sync.auditing import accept_trail, reachable
 
     trail = platform.trail
-    found = verify_log(trail.log, trail.second, whole=all_, sample=sample)
+    second, failed = reachable(trail)
+    found = verify_log(trail.log, second, whole=all_, sample=sample)
     restored: list[int] = []
     if heal and found.problems:
-        for store in trail.second:
+        for store in second:
             restored += copies.restore(trail.log, store)
-        found = verify_log(trail.log, trail.second, whole=True)
+        found = verify_log(trail.log, second, whole=True)
     if accept is not None and found.problems:
         accept_trail(platform, accept, found)
-        found = verify_log(trail.log, trail.second)
+        found = verify_log(trail.log, second)
     if json:
         say_json(
             {
-                "ok": not found.problems,
+                "ok": not found.problems and not failed,
                 "environment": platform.environment.name,
                 "store": trail.log.store.url,
                 "entries": found.entries,
                 "blocks": found.last,
                 "blocks_read": found.blocks,
                 "signed_from": found.signed_from,
-                "second_stores": [store.url for store in trail.second],
+                "second_stores": [store.url for store in second],
+                "not_reached": list(failed),
                 "restored": restored,
                 "problems": list(found.problems),
             }
@@ -153,6 +155,9 @@ def verify(
             )
     if found.problems:
         raise typer.Exit(DAMAGED)
+    for url, error in failed.items():
+        say_error(f"The second store {url} was not asked: {error}")
+        raise typer.Exit(error.exit_code)
 
 
 @app.command("search")

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,13 @@ from data_platform.chained import copies
 from data_platform.chained.log import Log
 from data_platform.chained.verify import Verification, accept, verify
 from data_platform.column_lineage import relations_in
-from data_platform.errors import ConfigurationError, DataPlatformError
+from data_platform.errors import ConfigurationError, DataPlatformError, LedgerBroken
 from data_platform.landing import hint
 from data_platform.landing.grammar import is_digest
 from data_platform.landing.part import canonical
 from data_platform.private_files import make_private
 from data_platform.stores import Store
+from data_platform.stores.encrypted import opener
 
 if TYPE_CHECKING:
     from data_platform.sync.platform import Platform
@@ -57,10 +59,28 @@ def open_trail(platform: Platform) -> Trail:
 
 
 def second_stores(platform: Platform) -> list[Store]:
-    """The stores of heads and copies: that of `second`, or the backup store and its copies."""
+    """The stores of heads and copies: that of `second`, or the backup store and its copies, encrypted as they are."""
     config, backups = platform.environment.audit, platform.environment.backups
-    kinds = [config.second] if config.second else [backups.store, *backups.copies.values()] if backups else []
-    return [kind.open(platform.catalog.root, platform.environ) for kind in kinds]
+    root, environ = platform.catalog.root, platform.environ
+    if config.second:
+        return [config.second.open(root, environ)]
+    kinds = [backups.store, *backups.copies.values()] if backups else []
+    encryption = backups.encryption if backups else None
+    return [opener(partial(kind.open, root, environ), encryption, environ)() for kind in kinds]
+
+
+def reachable(trail: Trail) -> tuple[list[Store], dict[str, DataPlatformError]]:
+    """The second stores that can be read, and why others cannot: a trail is verified all the same."""
+    good, failed = list[Store](), dict[str, DataPlatformError]()
+    for store in trail.second:
+        try:
+            copies.heads(trail.log, store, trail.log.last())
+            good.append(store)
+        except LedgerBroken:
+            good.append(store)
+        except DataPlatformError as error:
+            failed[store.url] = error
+    return good, failed
 
 
 def actor(environ: Mapping[str, str]) -> str:
@@ -82,18 +102,19 @@ def actor(environ: Mapping[str, str]) -> str:
 def sign_and_copy(platform: Platform) -> Headed:
     """Verify what is new, then sign the head and bring the copies up to date. Nothing is signed where the trail is damaged."""
     trail = platform.trail
-    found = verify(trail.log, trail.second)
-    stored, copied, failed = list[str](), 0, dict[str, DataPlatformError]()
+    second, failed = reachable(trail)
+    found = verify(trail.log, second)
+    stored, copied = list[str](), 0
     if found.problems:
         return Headed(found, (), 0, failed)
     trail.log.pack()
-    for store in trail.second:
+    for store in second:
         try:
             copied += copies.copy(trail.log, store)
             stored.append(store.url)
         except DataPlatformError as error:
             failed[store.url] = error
-    copies.sign_head(trail.log, [store for store in trail.second if store.url in stored])
+    copies.sign_head(trail.log, [store for store in second if store.url in stored])
     return Headed(found, tuple(stored), copied, failed)
 
 

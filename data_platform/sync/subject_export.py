@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_platform.audit.event import Event
 from data_platform.errors import ConfigurationError
 from data_platform.plain_values import cell, no_formula, plain
 from data_platform.privacy.subjects.graph import Subject
@@ -55,9 +56,17 @@ class Exported:
 
 def export(platform: Platform, subject: Subject, asked: Asked, into: Path) -> Exported:
     """Write the rows of whom ``asked`` names into the folder ``into``, which must not be there. ConfigurationError where it is, or
-    where nobody was found."""
+    where nobody was found. The audit trail has it before anything is written."""
     if into.exists():
         raise ConfigurationError(f"{into} exists. Choose a folder that is not there yet.")
+    with platform.trail.audited(Event("subject_export", (subject.name,))) as act:
+        done = _export(platform, subject, asked, into)
+        act.objects = (subject.name, *(str(one.table) for one in done.tables if one.rows))
+        act.details["rows"] = done.rows
+    return done
+
+
+def _export(platform: Platform, subject: Subject, asked: Asked, into: Path) -> Exported:
     make_private(into.absolute().parent)
     folder = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=into.absolute().parent))
     try:

@@ -12,8 +12,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from pyrage.x25519 import Identity
 
 from data_platform.audit.trail import Filter
+from data_platform.errors import StoreUnreachable
+from data_platform.stores.local import LocalStore
 from data_platform.sync import open_platform
 from data_platform.sync.auditing import note_configuration, sign_and_copy
 
@@ -120,6 +123,52 @@ def test_a_copy_heals(cli: Cli, warehouse: Path, project: Path) -> None:
     healed = cli("audit", "verify", "--heal", "--json")
     assert healed.code == 0 and json.loads(healed.out)["restored"] == [3]
     assert len(found(cli)) == 3
+
+
+def test_a_second_store_that_cannot_be_asked(
+    cli: Cli, warehouse: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = project / "catalog" / "platform.yaml"
+    second = "audit: {second: {kind: local, path: .data/second}}\n    automation:"
+    platform.write_text(platform.read_text().replace("automation:", second))
+    cli("query", "from marts.people")
+    (project / ".data/second").write_text("no folder")
+    headed = sign_and_copy(open_platform(project))
+    assert len(headed.failed) == 1 and not headed.stores and not headed.found.problems
+    list_ = LocalStore.list
+
+    def silent(self: LocalStore, prefix: str, limit: int | None = None) -> list[str]:
+        if self.path.name == "second":
+            raise StoreUnreachable("No answer.")
+        return list_(self, prefix, limit)
+
+    monkeypatch.setattr(LocalStore, "list", silent)
+    result = cli("audit", "verify")
+    assert result.code == 4 and "1 event in 1 block" in result.out
+    assert "The second store file:" in result.err and "was not asked: No answer." in result.err
+    headed = sign_and_copy(open_platform(project))
+    assert len(headed.failed) == 1 and not headed.stores and not headed.found.problems
+
+
+def test_backups_that_are_encrypted_hold_the_head_encrypted(
+    cli: Cli, warehouse: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = Identity.generate()
+    monkeypatch.setenv("AUDIT_TEST_IDENTITY", str(identity))
+    block = f"""backups:
+      store: {{kind: local, path: .data/backups}}
+      start: 2026-01-01
+      encryption: {{recipients: [{identity.to_public()}], identities_env: AUDIT_TEST_IDENTITY}}
+    automation:"""
+    platform = project / "catalog" / "platform.yaml"
+    platform.write_text(platform.read_text().replace("automation:", block))
+    cli("query", "from marts.people")
+    assert len(sign_and_copy(open_platform(project)).stores) == 1
+    written = [p.read_bytes() for p in (project / ".data/backups/_audit").rglob("*") if p.is_file()]
+    assert len(written) == 2 and all(data.startswith(b"age-encryption.org") for data in written)
+    (newest,) = blocks(project)
+    newest.unlink()
+    assert cli("audit", "verify", "--heal").code == 0
 
 
 def test_export_as_json_lines_and_csv(cli: Cli, warehouse: Path, project: Path) -> None:

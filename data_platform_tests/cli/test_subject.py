@@ -147,6 +147,10 @@ def test_an_export_is_exact_private_and_of_that_person_alone(cli: Cli, company: 
     again = cli("subject", "export", "--email", "ann@x.example", "--into", str(into))
     assert again.code == 2
     assert "exists" in again.err
+    done_, begun = json.loads(cli("audit", "search", "--action", "subject_export", "--json").out)
+    assert (begun["outcome"], done_["outcome"]) == ("started", "done")
+    assert sorted(done_["objects"]) == ["crm/contacts", "customer", "shop/orders", "shop/users"]
+    assert done_["details"] == {"rows": 6} and "ann" not in json.dumps([begun, done_])
 
 
 def test_an_export_of_nobody_writes_nothing(cli: Cli, company: Path) -> None:
