@@ -105,7 +105,7 @@ lint: $(INSTALLED) ## ruff, mypy, import-linter and the catalog's generated file
 	ruff format --check .
 	mypy
 	lint-imports
-	data-platform validate --check-generated
+	data-platform validate --check-generated --models
 
 format: $(INSTALLED) ## let ruff rewrite what it can
 	ruff check --fix .

@@ -25,6 +25,15 @@ class ColumnOf(NamedTuple):
     column: str
 
 
+class Taken(NamedTuple):
+    """What a query takes of a column: of a JSON document the value under ``keys``, () is all of it. ``changed``: it went
+    through an expression, so that it may be another value."""
+
+    column: ColumnOf
+    keys: tuple[str, ...] = ()
+    changed: bool = False
+
+
 def columns_behind(sql: str, dialect: str, tables: Tables) -> dict[str, list[ColumnOf] | None] | None:
     """Per column of a query, in lower case, the columns of ``tables`` in its expression, however many steps of the
     query it goes through; None for a column, or for the whole query, that cannot be followed. Columns that merely
@@ -216,3 +225,106 @@ def columns_asked_of(sql: str, dialect: str, relation: tuple[str, str]) -> list[
 
 def _as_text(node: Any, dialect: str) -> str:
     return "\n".join(sorted({one.expression.sql(dialect=dialect, comments=False) for one in node.walk()}))
+
+
+def taken(sql: str, dialect: str, tables: Tables) -> dict[str, frozenset[Taken]] | None:
+    """Per column of a query, in lower case, what it takes of the columns of ``tables`` whose values are in it. Numbers of
+    rows (COUNT) and whether something is NULL hold no value. None where the SQL cannot be followed."""
+    from sqlglot import exp
+    from sqlglot.optimizer.scope import build_scope
+
+    try:
+        query = _qualified(sql, dialect, tables)
+        scope = build_scope(query) if query is not None else None
+        if scope is None or not isinstance(scope.expression, exp.Query):
+            return None
+        names = [one.alias_or_name for one in scope.expression.selects]
+        return {name.lower(): frozenset(_taken_of(scope, name, tables, frozenset())) for name in names}
+    except Exception:
+        return None
+
+
+def _taken_of(scope: Scope, name: str, tables: Tables, seen: frozenset[tuple[int, str]]) -> Iterator[Taken]:
+    """What the column ``name`` of what ``scope`` gives takes."""
+    from sqlglot import exp
+
+    if (id(scope), name.lower()) in seen:  # a recursive query
+        return
+    seen |= {(id(scope), name.lower())}
+    query = scope.expression
+    if not isinstance(query, exp.Query):
+        raise ValueError("a column of what is no query")
+    position = [one.alias_or_name.lower() for one in query.selects].index(name.lower())
+    for branch in scope.set_operation_scopes:
+        if isinstance(branch.expression, exp.Query):
+            yield from _taken_of(branch, branch.expression.selects[position].alias_or_name, tables, seen)
+    if not scope.set_operation_scopes:
+        for column in query.selects[position].find_all(exp.Column):
+            if (way := _way(column, query)) is not None:
+                keys, changed = way
+                for one in _taken_by(_scope_around(column, scope), column, tables, seen):
+                    # what an expression made is no document any more whose parts were known
+                    under = () if one.changed else keys
+                    yield Taken(one.column, one.keys + under, one.changed or changed)
+
+
+def _scope_around(column: exp.Column, scope: Scope) -> Scope:
+    """That of the query in a SELECT's list, where the column is in one."""
+    select = column.parent_select
+    return next((one for one in scope.traverse() if one.expression is select), scope)
+
+
+def _taken_by(
+    scope: Scope, column: exp.Column, tables: Tables, seen: frozenset[tuple[int, str]]
+) -> Iterator[Taken]:
+    from sqlglot import exp
+
+    around: Scope | None = scope
+    while around is not None and column.table not in around.sources:
+        around = around.parent
+    source: Any = around.sources[column.table] if around is not None else None
+    if isinstance(source, exp.Table):
+        known = tables.get((source.db.lower(), source.name.lower()), ())
+        yield Taken(ColumnOf(source.db.lower(), source.name.lower(), _spelled(column.name, known)))
+    elif source is None:
+        raise ValueError("a column of no table")
+    else:
+        yield from _taken_of(source, column.name, tables, seen)
+
+
+def _way(column: exp.Column, query: exp.Expr) -> tuple[tuple[str, ...], bool] | None:
+    """How a column gets into a selected one: under which keys of its document, and whether changed. None if its values
+    do not."""
+    from sqlglot import exp
+
+    keys: tuple[str, ...] = ()
+    changed, place = False, column.parent
+    child: exp.Expr = column
+    while place is not None and place is not query:
+        of_null = isinstance(place, exp.Is) and isinstance(place.expression, exp.Null)
+        if of_null or isinstance(place, exp.Count | exp.Exists):
+            return None
+        if isinstance(place, exp.JSONExtract | exp.JSONExtractScalar) and place.this is child and not changed:
+            found = _keys(place.expression)
+            keys, changed = (keys, True) if found is None else (keys + found, changed)
+        elif not isinstance(place, exp.Alias | exp.Paren | exp.Cast | exp.TryCast | exp.Coalesce):
+            changed = True
+        child, place = place, place.parent
+    return keys, changed
+
+
+def _keys(path: Any) -> tuple[str, ...] | None:
+    """The keys of a literal path; places in arrays are left out. None for another."""
+    from sqlglot import exp
+
+    if isinstance(path, exp.Literal) and path.is_string:
+        return (path.name,)
+    if not isinstance(path, exp.JSONPath):
+        return None
+    found = []
+    for step in path.expressions:
+        if isinstance(step, exp.JSONPathKey) and isinstance(step.this, str):
+            found.append(step.this)
+        elif not isinstance(step, exp.JSONPathRoot | exp.JSONPathSubscript):
+            return None
+    return tuple(found)

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from data_platform.printable import yaml_quoted, yaml_scalar
+from data_platform.privacy.classes import META, classed_columns, joined
 from data_platform.privacy.documents import root_of
 from data_platform.tables import BATCH_ID, LOADED_AT
 
@@ -125,13 +126,18 @@ def _table_lines(table: Table) -> list[str]:
     named = dict(table.columns) | {
         column: "" for column in table.personal if column not in table.columns and not root_of(column)
     }
+    classed = classed_columns(table.personal, named)
     for column, description in named.items():
         treatment = table.treatment(column)
         if treatment != "keep":
             description = f"{description} {_LANDED_AS[treatment]}".strip()
         lines += _column_lines(column, description)
-        if column in table.personal:
-            lines += ["            config:", f"              meta: {{personal: {treatment}}}"]
+        held: dict[str, str] = {"personal": treatment} if column in table.personal else {}
+        if found := joined(classed.get(column, {}).values()):
+            held[META] = found
+        if held:
+            words = ", ".join(f"{key}: {value}" for key, value in held.items())
+            lines += ["            config:", f"              meta: {{{words}}}"]
     for column, description in _ADDED.items():
         lines += _column_lines(column, description)
     return lines

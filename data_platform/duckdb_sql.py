@@ -227,6 +227,9 @@ class DuckDBDialect:
     def json_text(self, sql: str, path: Sequence[str]) -> str:
         return f"json_extract_string({sql}, {literal(json_path(path))})"
 
+    def hashed(self, sql: str) -> str:
+        return f"md5({sql})"
+
     def same_type(self, held: str, landed: str) -> bool:
         return _plain_type(held) == _plain_type(landed)
 

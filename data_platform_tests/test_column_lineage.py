@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from data_platform.column_lineage import columns_asked_of, columns_choosing_rows, expressions_of, relations_in
+from data_platform.column_lineage import (
+    columns_asked_of,
+    columns_choosing_rows,
+    expressions_of,
+    relations_in,
+    taken,
+)
 
 TABLES = {
     ("s", "orders"): ["id", "userId", "revenue", "at"],
@@ -73,3 +79,51 @@ def test_relations_and_columns_that_a_statement_names() -> None:
 def test_a_query_that_reads_itself_is_not_followed() -> None:
     sql = "with recursive r as (select id, at from s.orders union all select r.id, r.at from r where r.at < now()) select id from r"  # fmt: skip
     assert choosing(sql) is None
+
+
+def takes(sql: str) -> dict[str, list[str]] | None:
+    """Per column, ``column.keys`` of what it takes, with ! where it is changed."""
+    found = taken(sql, "duckdb", TABLES)
+    if found is None:
+        return None
+    return {
+        name: sorted(".".join((one.column.column, *one.keys)) + "!" * one.changed for one in some)
+        for name, some in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "expression, expected",
+    [
+        ("userId", ["userId"]),
+        ("cast(userId as varchar)", ["userId"]),
+        ("coalesce(userId, 'nobody')", ["userId"]),
+        ("lower(userId)", ["userId!"]),
+        ("userId || at", ["at!", "userId!"]),
+        ("case when at > 1 then userId end", ["at!", "userId!"]),
+        ("count(distinct userId)", []),
+        ("userId is not null", []),
+        ("max(userId)", ["userId!"]),
+        ("json_extract_string(userId, '$.customer.email')", ["userId.customer.email"]),
+        ("userId ->> 'email'", ["userId.email"]),
+        ("json_extract(userId, '$.lines[0].phone')", ["userId.lines.phone"]),
+        ("lower(json_extract_string(userId, '$.email'))", ["userId.email!"]),
+        ("json_extract_string(lower(userId), '$.email')", ["userId!"]),
+        ("json_extract_string(userId, at)", ["at!", "userId!"]),
+        ("(select max(price) from s.items i where i.order_id = orders.id)", ["id!", "order_id!", "price!"]),
+        ("exists (select 1 from s.items i where i.order_id = orders.id)", []),
+    ],
+)
+def test_what_a_column_takes_of_others(expression: str, expected: list[str]) -> None:
+    assert takes(f"select {expression} as x from s.orders") == {"x": expected}
+
+
+def test_what_is_taken_through_steps() -> None:
+    steps = (
+        "with t as (select userId as doc, at from s.orders), u as (select doc -> 'customer' as c, at from t)"
+    )
+    assert takes(f"{steps} select c ->> 'email' as e, at from u") == {"e": ["userId.customer.email"], "at": ["at"]}  # fmt: skip
+    assert takes(f"{steps} select upper(c) ->> 'email' as e from u") == {"e": ["userId.customer!"]}
+    both = "select userId as x from s.orders union all select lower(at) from s.orders"
+    assert takes(both) == {"x": ["at!", "userId"]}
+    assert takes("pivot s.orders on id using sum(revenue)") is None

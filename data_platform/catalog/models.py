@@ -251,6 +251,11 @@ class Privacy(Model):
         description="Environment variable that holds the key for hashing `hash` columns, of at least"
         " 16 bytes. Keep a copy: a different key gives different hashes.",
     )
+    declared_in: tuple[str, ...] = Field(
+        default=("marts", "snapshots"),
+        description="Schemas (`marts`) and single relations (`staging.stg_shop__orders`) that people read: a column there that is made of"
+        " personal columns has to declare its class. Default: `marts` and `snapshots`.",
+    )
 
 
 class EnvironmentSettings(Model):

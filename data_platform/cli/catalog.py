@@ -47,6 +47,14 @@ def validate(
             "--check-generated", help="Report an outdated or missing generated file as a mistake (for CI)."
         ),
     ] = False,
+    models: Annotated[
+        bool,
+        typer.Option(
+            "--models",
+            help="Also compile the dbt models, which takes seconds, and report each column that is made of personal columns and does"
+            " not declare its class.",
+        ),
+    ] = False,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Report an unconfirmed guess as a mistake (for CI)."),
@@ -90,6 +98,11 @@ def validate(
             mistakes += catalog.questions
         if check_generated:
             mistakes += outdated
+        if models:
+            from data_platform.defs.classes import classes_of
+
+            with progress("compiling the models"):
+                mistakes += [fault.text for fault in classes_of(catalog).faults]
         if connect:
             from data_platform.sync.sources import check_sources
 

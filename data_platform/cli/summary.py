@@ -30,7 +30,7 @@ from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.sync.status import ask_warehouse, look
 from data_platform.warehouses import PLATFORM_SCHEMA
 from data_platform.warehouses.dialect import counts
-from data_platform.warehouses.journal import JOURNAL_SCHEMA
+from data_platform.warehouses.journal import GOVERNANCE_SCHEMA, JOURNAL_SCHEMA
 
 if TYPE_CHECKING:
     from data_platform.sync import Platform
@@ -191,7 +191,7 @@ def gather(platform: Platform, checks: Mapping[str, Any] | None = None) -> Summa
 
 def models(platform: Platform) -> list[Modelled]:
     """The relations in the warehouse, except the raw tables and those of the platform."""
-    others = {PLATFORM_SCHEMA, JOURNAL_SCHEMA, "information_schema", "main"}
+    others = {PLATFORM_SCHEMA, JOURNAL_SCHEMA, GOVERNANCE_SCHEMA, "information_schema", "main"}
     with platform.warehouse(read_only=True) as warehouse:
         relations = [
             one

@@ -19,6 +19,7 @@ from data_platform.defs.database_backup import database_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.everything import everything_definitions
 from data_platform.defs.freshness import with_freshness
+from data_platform.defs.governance import governance_definitions
 from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
 from data_platform.defs.landing_copies import landing_definitions
@@ -84,6 +85,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     parts = [own, modelled, dg.Definitions(sensors=[lapses_sensor(catalog, whole, models)])]
     examined: list[dg.AssetKey] = []
     held = [raw_key(table) for table in catalog.table_ids()] + model_keys(modelled)
+    parts.append(governance_definitions(warehouse, model_keys(modelled), running=running))
     if chosen.publish is not None and warehouse.traits.publishes:
         parts.append(published_definitions(chosen.publish, catalog, warehouse, model_keys(modelled)))
         examined.append(PUBLISHED)

@@ -7,13 +7,23 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_platform.defs.dbt_environment import passed_on
-from data_platform.defs.dbt_manifest import DEFAULT_TARGET, dbt_folder, executable, parsed
+from data_platform.defs.dbt_manifest import (
+    DEFAULT_TARGET,
+    dbt_folder,
+    digest_of_files,
+    executable,
+    manifest_path,
+    parsed,
+)
 from data_platform.errors import ConfigurationError
 from data_platform.warehouses.kinds import IN_MEMORY
+
+KEPT = "manifest.compiled.json"
 
 
 class Compiled(NamedTuple):
@@ -21,6 +31,35 @@ class Compiled(NamedTuple):
 
     manifest: Mapping[str, Any]
     sql: Mapping[str, str]
+
+
+def compiled_models(root: Path) -> Compiled:
+    """``compile_models``, once for each state of the project's files: what it gave is kept beside the manifest."""
+    place, digest = manifest_path(root).with_name(KEPT), digest_of_files(dbt_folder(root))
+    held = kept(place, digest)
+    if held is None:
+        done = compile_models(root)
+        held = {"manifest": done.manifest, "sql": done.sql}
+        keep(place, digest, held)
+    return Compiled(held["manifest"], held["sql"])
+
+
+def kept(place: Path, digest: str) -> dict[str, Any] | None:
+    """What ``keep`` wrote to ``place`` for this ``digest``; None for another, and for what cannot be read."""
+    try:
+        held: dict[str, Any] = json.loads(place.read_bytes())
+        return held if held["digest"] == digest else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep(place: Path, digest: str, held: Mapping[str, Any]) -> None:
+    """Where the folder cannot be written, the next process makes it too."""
+    beside = place.with_name(f"{place.name}.{os.getpid()}")
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps({**held, "digest": digest}))
+        beside.replace(place)
 
 
 def compile_models(root: Path) -> Compiled:

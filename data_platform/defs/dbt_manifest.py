@@ -183,10 +183,12 @@ def _newer_than_files(path: Path, project: Path) -> bool:
 
 def main() -> None:
     from data_platform.catalog import load_catalog, project_root
+    from data_platform.defs.classes import classes_of
 
     catalog = load_catalog(project_root())
     warehouse = catalog.environment(os.environ.get("DATA_PLATFORM_ENV") or "local").warehouse
     built = build_manifest(catalog.root, warehouse.kind, warehouse.dbt_variables(catalog.root))
+    classes_of(catalog)  # what the first build would have to wait for
     sys.stdout.write(f"{built}\n")
 
 

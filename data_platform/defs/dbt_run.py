@@ -20,6 +20,7 @@ import dagster as dg
 from packaging.version import Version
 
 from data_platform.defs.check_results import days_facts
+from data_platform.defs.classes import classes_of, column_tags, known_classes, undeclared
 from data_platform.defs.dbt_days import days_of, partitioned
 from data_platform.defs.dbt_environment import only, passed_on
 from data_platform.defs.dbt_folders import folder_of, sweep
@@ -33,6 +34,7 @@ from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
 from data_platform.defs.dbt_words import Engine, error_sentence, output
+from data_platform.governance.classes import Classes
 from data_platform.quality.evaluated import days_named
 from data_platform.sync import Platform
 from data_platform.warehouses import Relation, Warehouse
@@ -112,6 +114,11 @@ class Models:
             {name: column.get("description") or "" for name, column in node["columns"].items()},
         )
 
+    def place(self, key: dg.AssetKey) -> tuple[str, str] | None:
+        """Its schema and name in the warehouse, in lower case."""
+        node = self.nodes.get(key)
+        return (node["schema"].lower(), node["alias"].lower()) if node else None
+
     def above(self, keys: Collection[dg.AssetKey]) -> set[dg.AssetKey]:
         """The models upstream of ``keys``, at any distance, without ``keys``."""
         by_id = {node["unique_id"]: key for key, node in self.nodes.items()}
@@ -137,6 +144,9 @@ def build(
     model only follows its own tables, and a new warehouse does not have all of them. ``excluded`` are arguments that
     leave out models that are in the project and not in the graph."""
     variables = platform.environment.warehouse.dbt_variables(platform.catalog.root)
+    wanted = {one for key in context.selected_asset_keys if (one := models.place(key)) is not None}
+    if (stopped := undeclared(classes_of(platform.catalog), wanted)) is not None:
+        raise stopped
     sweep(context.instance, Path(dbt.project_dir) / "target")
     missing = not_there(platform, models, models.above(context.selected_asset_keys))
     if missing:
@@ -156,12 +166,13 @@ def build(
                 "dbt failed: see its output."
             ) from None
         lineage = ColumnLineage(models, first.target_path)
+        classes = known_classes(platform.catalog)
         with platform.warehouse(read_only=True) as warehouse:
             there = relations(warehouse)
             for key in missing:
                 yield dg.AssetMaterialization(
                     key,
-                    metadata=relation_metadata(warehouse, models.relation(key), there)
+                    metadata=relation_metadata(warehouse, models.relation(key), there, classes)
                     | lineage.metadata(warehouse, key),
                 )
     invocation = dbt.cli(["build", *excluded], variables=variables, context=context)
@@ -194,7 +205,7 @@ def described(
     except DagsterDbtCliRuntimeError:
         failed = True
     lineage = ColumnLineage(models, invocation.target_path)
-    engine = platform.environment.warehouse
+    engine, classes = platform.environment.warehouse, known_classes(platform.catalog)
     results = read_results(invocation.target_path, models.manifest, engine)
     checks = {test_id(event) for event in done if isinstance(event, dg.AssetCheckResult)}
     by_day = partitioned(results.queries.keys() & checks, models.manifest, platform.catalog.models)
@@ -212,7 +223,7 @@ def described(
                     continue
                 if isinstance(event, dg.Output):
                     key = context.asset_key_for_output(event.output_name)
-                    metadata = relation_metadata(warehouse, models.relation(key), there)
+                    metadata = relation_metadata(warehouse, models.relation(key), there, classes)
                     metadata |= lineage.metadata(warehouse, key)
                 yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
     else:
@@ -263,14 +274,19 @@ def relations(warehouse: Warehouse) -> Mapping[tuple[str, str], Relation]:
 
 
 def relation_metadata(
-    warehouse: Warehouse, relation: ModelRelation | None, there: Mapping[tuple[str, str], Relation]
+    warehouse: Warehouse,
+    relation: ModelRelation | None,
+    there: Mapping[tuple[str, str], Relation],
+    classes: Classes,
 ) -> dict[str, Any]:
-    """The columns, and the row count unless it is a view; nothing if the model does not exist."""
+    """The columns with their classes, and the row count unless it is a view; nothing if the model does not exist."""
     found = there.get((relation.schema.lower(), relation.name.lower())) if relation else None
     if relation is None or found is None:
         return {}
+    tags = column_tags(classes, relation.schema, relation.name)
     columns = [
-        dg.TableColumn(name, type_, relation.descriptions.get(name) or None) for name, type_ in found.columns
+        dg.TableColumn(name, type_, relation.descriptions.get(name) or None, tags=tags.get(name.lower(), {}))
+        for name, type_ in found.columns
     ]
     metadata: dict[str, Any] = {
         "dagster/table_name": f"{relation.schema}.{relation.name}",

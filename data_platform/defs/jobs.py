@@ -26,7 +26,17 @@ STEP_PROCESSES = dg.multiprocess_executor.configured(
     # each step is forked from one process per run that has imported everything, so it starts at once
     {"start_method": {"forkserver": {"preload_modules": ["data_platform.defs.build"]}}}
 )
-LAYERS = ("raw", "staging", "intermediate", "marts", "snapshots", "seeds", "published", "observability")
+LAYERS = (
+    "raw",
+    "staging",
+    "intermediate",
+    "marts",
+    "snapshots",
+    "seeds",
+    "published",
+    "governance",
+    "observability",
+)
 
 
 class WholeGraphJob(UnresolvedAssetJobDefinition):

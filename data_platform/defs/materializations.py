@@ -5,6 +5,7 @@ The preview shows landed values: personal columns are masked before anything lan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -15,8 +16,9 @@ from dagster._core.definitions.data_version import (
 
 from data_platform.catalog import Table
 from data_platform.defs import shown
-from data_platform.defs.names import SEQUENCE_TAG
+from data_platform.defs.names import CLASS_TAG, SEQUENCE_TAG, TREATMENT_TAG
 from data_platform.landing.manifest import Manifest
+from data_platform.privacy.classes import Classed, classed_columns, joined
 from data_platform.tables import BATCH_ID, Position, TableId
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
@@ -28,6 +30,7 @@ SLICES_SHOWN = 20
 def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
     """The visible facts about a batch: its size, its range and its number."""
     latest = {str(slice_): rows for slice_, rows in sorted(manifest.touched.items())[-SLICES_SHOWN:]}
+    classed = classed_columns(table.personal, [column.name for column in manifest.columns])
     metadata: dict[str, Any] = {
         "operation": manifest.operation,
         "rows": manifest.rows,
@@ -48,6 +51,7 @@ def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
                         _column_description(column.name, column.source_type, table)
                     ),
                     constraints=dg.TableColumnConstraints(nullable=column.nullable),
+                    tags=_column_tags(column.name, table, classed),
                 )
                 for column in manifest.columns
             ]
@@ -87,6 +91,13 @@ def table_metadata(warehouse: Warehouse, table: TableId, batch_id: str | None) -
         "dagster/row_count": rows,
         "preview": shown.table(sample.columns, sample.rows),
     }
+
+
+def _column_tags(name: str, table: Table, classed: Mapping[str, Classed]) -> dict[str, str]:
+    """The class of the column, and its treatment."""
+    found = joined(classed.get(name, {}).values())
+    tags = {CLASS_TAG: found} if found else {}
+    return tags | ({TREATMENT_TAG: table.personal[name]} if name in table.personal else {})
 
 
 def _column_description(name: str, source_type: str, table: Table) -> str:

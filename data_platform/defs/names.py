@@ -23,6 +23,9 @@ TABLE_READS = AssetKey([PLATFORM_SCHEMA, "table_reads"])
 PUBLISHED = AssetKey(["published", "warehouse"])
 """The copy for readers."""
 
+CLASSES = AssetKey(["governance", "columns"])
+"""What each column holds of a person, as a table of the warehouse."""
+
 STATUS_PAGE = AssetKey(["observability", "status_page"])
 """What of the data can be believed, for people."""
 
@@ -54,6 +57,8 @@ NOT_EVALUATED = "could_not_be_evaluated"
 
 SOURCE_TAG = "data_platform/source"
 SEQUENCE_TAG = "data_platform/sequence"
+CLASS_TAG, TREATMENT_TAG = "data_platform/class", "data_platform/treatment"
+"""Of a column: what it holds of a person (``privacy/classes.py``), and how it landed."""
 """On a materialization: the sequence of the newest batch it stands for."""
 
 

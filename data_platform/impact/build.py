@@ -16,9 +16,11 @@ from data_platform.column_lineage import (
     columns_choosing_rows,
     expressions_of,
     relations_in,
+    taken,
 )
 from data_platform.impact.graph import Dependent, Graph, Name, Relation, RelationKind
 from data_platform.impact.rules import of_checks, of_rules
+from data_platform.privacy.classes import META
 from data_platform.privacy.documents import root_of
 
 KINDS: Mapping[str, RelationKind] = {"model": "model", "snapshot": "snapshot", "seed": "seed"}
@@ -38,8 +40,10 @@ def build(
     for table in raw.values():  # dbt may leave it out
         key = table.id.raw_schema, table.id.table
         relations[key] = _raw(key, table, {}, (), dialect)
+    places = _places(manifest)
     for node in _in_order(manifest):
-        one = _modelled(node, compiled.get(node["unique_id"], ""), dialect, relations)
+        beside = frozenset(places[id_] for id_ in node["depends_on"]["nodes"] if id_ in places)
+        one = _modelled(node, beside, compiled.get(node["unique_id"], ""), dialect, relations)
         relations[one.key] = one
     dependents = [
         *(one for source in catalog.sources.values() for table in source.tables.values() for one in _of_table(table)),
@@ -79,8 +83,13 @@ def _raw(
 
 
 def _modelled(
-    node: Mapping[str, Any], sql: str, dialect: str, relations: Mapping[Name, Relation]
+    node: Mapping[str, Any],
+    beside: frozenset[Name],
+    sql: str,
+    dialect: str,
+    relations: Mapping[Name, Relation],
 ) -> Relation:
+    """``beside``: the relations that dbt says it reads, where no SQL says it."""
     key = node["schema"].lower(), node["alias"].lower()
     tables = {name: one.columns for name, one in relations.items()}
     behind = columns_behind(sql, dialect, tables) if sql else None
@@ -97,11 +106,19 @@ def _modelled(
         "/".join(key),
         names,
         values=values,
+        taken=taken(sql, dialect, tables) if sql else None,
+        declared={name.lower(): said for name, one in node["columns"].items() if (said := _declared(one))},
         rows=columns_choosing_rows(sql, dialect, tables) if sql else frozenset(),
-        reads=relations_in(sql, dialect) - {key} if sql else frozenset(),
+        reads=relations_in(sql, dialect) - {key} if sql else beside,
         definitions={"": f"{node['config'].get('materialized')} {_digest(' '.join(sql.split()))}"}
         | {name: f"{declared.get(name, '')} {texts.get(name) or _digest(sql)}" for name in names},
     )
+
+
+def _declared(column: Mapping[str, Any]) -> str:
+    """The class that the YAML says of a model's column; empty if none."""
+    meta = column.get("meta") or (column.get("config") or {}).get("meta") or {}
+    return str(meta.get(META) or "")
 
 
 def _in_order(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
-from data_platform.column_lineage import ColumnOf
+from data_platform.column_lineage import ColumnOf, Taken
 from data_platform.errors import ConfigurationError
 
 RelationKind = Literal["raw", "model", "snapshot", "seed", "records"]
@@ -21,7 +21,8 @@ class Relation:
 
     ``asset`` is its key in the graph, ``aliases`` other names that people give it (``shop.orders``). ``values`` says of each
     column what its values are made of, ``rows`` which columns choose the rows; None where the SQL cannot be followed.
-    ``reads`` are the relations that its SQL names. ``definitions`` holds, by column and by ``""`` for the whole, a
+    ``taken`` says of each column what its values take of others; None as in ``values``. ``declared`` are the classes that a model's YAML
+    says of its columns (``privacy/classes.py``). ``reads`` are the relations that its SQL names. ``definitions`` holds, by column and by ``""`` for the whole, a
     text that changes where its meaning does.
     """
 
@@ -32,6 +33,8 @@ class Relation:
     columns: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     values: Mapping[str, tuple[ColumnOf, ...] | None] = field(default_factory=dict)
+    taken: Mapping[str, frozenset[Taken]] | None = field(default_factory=dict)
+    declared: Mapping[str, str] = field(default_factory=dict)
     rows: frozenset[ColumnOf] | None = frozenset()
     reads: frozenset[Name] = frozenset()
     definitions: Mapping[str, str] = field(default_factory=dict)

@@ -19,6 +19,9 @@ class Dialect(Expressions, Protocol):
     def same_type(self, held: str, landed: str) -> bool:
         """Whether a column that the engine describes as ``held`` is what ``type(landed)`` makes."""
 
+    def hashed(self, sql: str) -> str:
+        """A text that says nothing of the text ``sql``, and is the same for the same one: for an order by chance."""
+
     def widens(self, held: str, landed: str) -> bool:
         """Whether a column that the engine describes as ``held`` can be made what ``type(landed)`` makes, which is
         another type and holds every value of it exactly (``column_types.holds``)."""

@@ -1,4 +1,4 @@
-"""Small tables of the platform's own that people open: failing rows, metrics, verdicts. All are in the schema ``quality``.
+"""Small tables of the platform's own that people open: failing rows, metrics, verdicts. Those about checks are in the schema ``quality``.
 
 A module that keeps something declares a ``JournalTable``; ``keep`` writes rows and ``read`` reads them, in every engine. The
 table is made at the first writing, and a column that a later version declares is added to it. What is kept here describes
@@ -18,6 +18,7 @@ from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import Dialect, relation
 
 JOURNAL_SCHEMA = "quality"
+GOVERNANCE_SCHEMA = "governance"
 TEXT_MAX = 16_000
 """Characters of a text; a longer one is cut and ends in an ellipsis. The smallest limit of an engine is 65,535 bytes."""
 TRANSACTION_MAX = 500_000
@@ -40,10 +41,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class JournalTable:
-    """A table of the schema ``quality``. Names are lower-case letters and ``_``, and reserved words of no engine."""
+    """A table of the schema ``quality``, or of another of the platform's own. Names are lower-case letters and ``_``, and reserved words of no engine."""
 
     name: str
     columns: Mapping[str, Kind]
+    schema: str = JOURNAL_SCHEMA
 
     @property
     def landed(self) -> tuple[Column, ...]:
@@ -66,7 +68,7 @@ def keep(
     ``ValueError`` for a value that does not fit its column; ``WarehouseError`` of the engine.
     """
     dialect = warehouse.dialect
-    target = relation(dialect, JOURNAL_SCHEMA, table.name)
+    target = relation(dialect, table.schema, table.name)
     names = ", ".join(map(dialect.quote, table.columns))
     work = [[f"INSERT INTO {target} ({names}) VALUES {values}"] for values in _packed(dialect, table, rows)]
     # only where nothing is added may it be asked before: between question and transaction another may add its rows
@@ -95,7 +97,7 @@ def read(
         dialect.micros(dialect.quote(name)) if kind == "timestamp" else dialect.quote(name)
         for name, kind in known.items()
     ]
-    query = f"SELECT {', '.join(shown)} FROM {relation(dialect, JOURNAL_SCHEMA, table.name)}"
+    query = f"SELECT {', '.join(shown)} FROM {relation(dialect, table.schema, table.name)}"
     if where:
         query += f" WHERE {_condition(dialect, where)}"
     if order:
@@ -163,7 +165,7 @@ def _condition(dialect: Dialect, where: Where) -> str:
 
 
 def _columns(warehouse: Warehouse, table: JournalTable) -> Mapping[str, str]:
-    found = warehouse.describe(JOURNAL_SCHEMA, table.name)
+    found = warehouse.describe(table.schema, table.name)
     return dict(found[0].columns) if found else {}
 
 
@@ -172,6 +174,6 @@ def _holds(warehouse: Warehouse, table: JournalTable, where: Where) -> bool:
     held = _columns(warehouse, table)
     if any(name not in held for name in where) or not held:
         return False
-    target = relation(warehouse.dialect, JOURNAL_SCHEMA, table.name)
+    target = relation(warehouse.dialect, table.schema, table.name)
     query = f"SELECT count(*) FROM {target} WHERE {_condition(warehouse.dialect, where)}"
     return bool(warehouse.query(query).rows[0][0])

@@ -16,6 +16,7 @@ from dagster._core.storage import sql
 from data_platform.catalog import load_catalog
 from data_platform.defs import dbt_manifest, migrations
 from data_platform.defs.build import build
+from data_platform.defs.dbt_compiled import compiled_models
 from data_platform.errors import ConfigurationError
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sync import Platform, open_platform
@@ -36,6 +37,7 @@ def manifest() -> Path:
         dbt_manifest.load_manifest(REPOSITORY)
     except ConfigurationError:
         dbt_manifest.build_manifest(REPOSITORY)
+    compiled_models(REPOSITORY)  # kept beside the manifest, which tests copy
     return dbt_manifest.manifest_path(REPOSITORY)
 
 

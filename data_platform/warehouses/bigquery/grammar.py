@@ -120,6 +120,9 @@ class BigQueryGrammar(Grammar):
     def type(self, landed: str) -> str:
         return types.of_landed(landed)
 
+    def hashed(self, sql: str) -> str:
+        return f"TO_HEX(MD5({sql}))"
+
     def same_type(self, held: str, landed: str) -> bool:
         return types.same(held, landed)
 

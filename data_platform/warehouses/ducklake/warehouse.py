@@ -20,7 +20,7 @@ from data_platform.warehouses.ducklake import maintenance, records
 from data_platform.warehouses.ducklake.catalog import Catalog
 from data_platform.warehouses.ducklake.dialect import LAKE_DIALECT, lake_columns
 from data_platform.warehouses.ducklake.errors import is_conflict, is_lost, lake_errors
-from data_platform.warehouses.journal import JOURNAL_SCHEMA, JournalTable
+from data_platform.warehouses.journal import JournalTable
 from data_platform.warehouses.maintenance import Upkeep
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class DuckLakeWarehouse(DuckDBWarehouse):
             self._again(lambda: records.record_rules(self.connection, table, sequence, evaluated))
 
     def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
-        name = f"{JOURNAL_SCHEMA}.{table.name}"
+        name = f"{table.schema}.{table.name}"
         with self._readable(f"keep rows in {name}"), self._catalog.load_of(name, self._wait_seconds):
             self._again(lambda: journal.keep(self.connection, self.dialect, table, statements))
 

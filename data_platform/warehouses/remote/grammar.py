@@ -99,6 +99,9 @@ class Grammar(ABC):
     @abstractmethod
     def widens(self, held: str, landed: str) -> bool: ...
 
+    def hashed(self, sql: str) -> str:
+        return f"md5({sql})"
+
     # -- values
 
     @abstractmethod

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from data_platform.tables import Column, Slice, TableId
 from data_platform.warehouses import PLATFORM_SCHEMA, LoadableBatch, LoadedBatch, LoadResult, Look
-from data_platform.warehouses.journal import JOURNAL_SCHEMA, JournalTable
+from data_platform.warehouses.journal import JournalTable
 from data_platform.warehouses.remote.engine import RelationMissing, Session, Transaction
 from data_platform.warehouses.remote.grammar import Grammar, Placement
 
@@ -74,12 +74,12 @@ def _created(grammar: Grammar, name: str, kinds: Mapping[str, str]) -> str:
 
 def make_journal(session: Session, grammar: Grammar, table: JournalTable) -> None:
     """Make the journal's table, or give it the columns that it lacks."""
-    held = session.columns(JOURNAL_SCHEMA, table.name)
+    held = session.columns(table.schema, table.name)
     if not held:
-        made = grammar.create_table(JOURNAL_SCHEMA, table.name, table.landed, Placement())
-        session.define([grammar.create_schema(JOURNAL_SCHEMA), made])
+        made = grammar.create_table(table.schema, table.name, table.landed, Placement())
+        session.define([grammar.create_schema(table.schema), made])
     elif missing := table.missing(held):
-        session.define([grammar.add_column(JOURNAL_SCHEMA, table.name, one) for one in missing])
+        session.define([grammar.add_column(table.schema, table.name, one) for one in missing])
 
 
 def find(session: Session, grammar: Grammar, table: TableId, sequence: int) -> Found:

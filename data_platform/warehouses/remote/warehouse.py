@@ -12,7 +12,7 @@ from data_platform.errors import QueryFailed
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
 from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.dialect import Dialect
-from data_platform.warehouses.journal import JOURNAL_SCHEMA, JournalTable
+from data_platform.warehouses.journal import JournalTable
 from data_platform.warehouses.maintenance import Upkeep
 from data_platform.warehouses.placement import Wanted
 from data_platform.warehouses.remote import compare, records, shorten
@@ -37,7 +37,7 @@ class RemoteWarehouse:
         self.session, self.grammar, self.read_only = session, grammar, read_only
         self._loader = Loader(session, grammar, sleep) if sleep else Loader(session, grammar)
         self._prepared = False
-        self._journals: set[str] = set()
+        self._journals: set[TableId] = set()
         """Those whose lock is there."""
 
     @property
@@ -81,11 +81,11 @@ class RemoteWarehouse:
     def keep(self, table: JournalTable, statements: Sequence[str]) -> None:
         if self.read_only:
             raise QueryFailed("The statement did not run: this warehouse was opened to be read.")
-        lock = TableId(JOURNAL_SCHEMA, table.name)
-        if table.name not in self._journals:
+        lock = TableId(table.schema, table.name)
+        if lock not in self._journals:
             self._prepare()  # some engines keep locks among the platform's own tables
             self._loader.again(lambda: self.session.define(self.grammar.beside(lock)))
-            self._journals.add(table.name)
+            self._journals.add(lock)
         self._loader.again(lambda: records.make_journal(self.session, self.grammar, table))
         identity = f"journal_{uuid.uuid4().hex}"
         self._commit(Transaction(identity, self.grammar.lock(lock), "", tuple(statements)))

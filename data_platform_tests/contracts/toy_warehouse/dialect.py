@@ -82,6 +82,9 @@ class SQLiteDialect:
     def json_text(self, sql: str, path: Sequence[str]) -> str:
         return self.try_cast(f"json_extract({sql}, {literal(json_path(path))})", "text")
 
+    def hashed(self, sql: str) -> str:
+        return f"hash_of({sql})"
+
     def same_type(self, held: str, landed: str) -> bool:
         return held == self.type(landed)
 

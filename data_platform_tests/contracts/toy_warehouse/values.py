@@ -61,6 +61,10 @@ def token(values: Sequence[Any]) -> int:
     return int.from_bytes(hashlib.md5(text.encode()).digest()[:8], "big") >> 4
 
 
+def hash_of(value: str | None) -> str | None:
+    return None if value is None else hashlib.md5(value.encode()).hexdigest()
+
+
 def micros_of(value: Any) -> int | None:
     if isinstance(value, str):
         try:

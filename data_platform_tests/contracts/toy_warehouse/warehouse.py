@@ -55,6 +55,7 @@ class ToyWarehouse:
         connection.create_function("try_as", 2, values.try_as, deterministic=True)
         connection.create_function("micros_of", 1, values.micros_of, deterministic=True)
         connection.create_function("day_of", 2, values.day_of, deterministic=True)
+        connection.create_function("hash_of", 1, values.hash_of, deterministic=True)
         connection.create_function("as_decimal", 2, values.as_decimal, deterministic=True)
         self._schemas: set[str] = set()
         for schema in (PLATFORM_SCHEMA, *(file.stem for file in folder.glob("*.db") if file.stem != "toy")):
