@@ -25,6 +25,7 @@ from data_platform.errors import ConfigurationError
 from data_platform.iceberg.config import IcebergConfig
 from data_platform.landing.signing import SigningConfig
 from data_platform.observability.config import FigureConfig, StatusPageConfig
+from data_platform.privacy.config import Party, Processing
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.sources.kind import Capabilities, Connection, Kind, KindSettings
 from data_platform.sources.kinds import kind_of
@@ -250,6 +251,14 @@ class Privacy(Model):
         pattern=VARIABLE,
         description="Environment variable that holds the key for hashing `hash` columns, of at least"
         " 16 bytes. Keep a copy: a different key gives different hashes.",
+    )
+    controller: Party | None = Field(
+        default=None, description="The company that decides about the data, for the record of processing."
+    )
+    officer: Party | None = Field(default=None, description="Its data protection officer, if it has one.")
+    processing: Annotated[Mapping[str, Processing], Frozen] = Field(
+        default_factory=FrozenDict,
+        description="By the name of a source, why it is read and whose data it holds.",
     )
     declared_in: tuple[str, ...] = Field(
         default=("marts", "snapshots"),

@@ -48,6 +48,7 @@ GROUPS: dict[str, str] = {
     "audit": "The trail of who did what, to which data",
     "backup": "Verified second copies of the warehouse",
     "contract": "Data contracts (ODCS v3): written and read",
+    "privacy": "Papers about personal data: the record of processing",
     "quarantine": "Records that came and could not be taken",
     "recover": "Bring a database back to any second, and try what that needs",
     "restore": "Restore a backup and prove it equal",

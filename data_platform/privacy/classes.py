@@ -1,7 +1,7 @@
 """What a column holds of a person once it has landed: its class, which follows from its treatment. Pure.
 
     personal        a value in clear: `keep`, said of a column or of a value within its documents
-    pseudonymous    a keyed hash: who holds the key and an address finds the person again
+    pseudonymous    a keyed hash: the key and an address together find the person again
     sealed          encrypted under a key of the person's own
     masked          what a mask leaves of a phone number
 

@@ -127,6 +127,6 @@ def test_dbt_sources_survive_any_text(tmp_path: Path) -> None:
     columns = {column["name"]: column for column in table["columns"]}
     assert list(columns) == ["Order Date", "no", "email", "phone", "_batch_id", "_loaded_at"]
     assert columns["Order Date"]["quote"] is True
-    assert columns["email"]["config"] == {"meta": {"personal": "hash"}}
+    assert columns["email"]["config"] == {"meta": {"personal": "hash", "privacy": "pseudonymous"}}
     assert "keyed hash" in columns["email"]["description"]
     assert "description" not in columns["phone"]

@@ -68,6 +68,7 @@ def test_every_command_has_a_section_and_every_section_a_command() -> None:
         "recover",
         "subject",
         "wal",
+        "privacy",
     )
     groups = {f"data-platform {name}" for name in names}
     assert set(sections()) - groups == {path for path, _ in commands()}
