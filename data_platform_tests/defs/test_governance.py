@@ -25,6 +25,13 @@ def materialize(project: Project, *keys: dg.AssetKey) -> dg.ExecuteInProcessResu
     return subset.execute_in_process(instance=project.instance, raise_on_error=False)
 
 
+def scan(project: Project) -> dg.AssetCheckEvaluation:
+    (found,) = project.check(
+        dg.AssetCheckKey(CLASSES, "undeclared_personal_data")
+    ).get_asset_check_evaluations()
+    return found
+
+
 def tags(project: Project, key: dg.AssetKey) -> Mapping[str, Mapping[str, str]]:
     event = project.instance.get_latest_materialization_event(key)
     assert event is not None and event.asset_materialization is not None
@@ -54,6 +61,14 @@ def test_columns_carry_their_class_from_the_catalog_to_a_model_and_into_a_table(
         ("marts.user_dim.email", "pseudonymous", "", source, "model"),
         ("snapshots.users_history.phone", "masked", "", "raw_shop.users.phone", "model"),
     } <= rows
+    found = scan(project)
+    assert found.passed, found.description
+    project.execute("UPDATE users SET segment = 'ask ana@company.example' WHERE user_id = 1")
+    assert project.sync("users", checks=False).success
+    found = scan(project)
+    assert not found.passed and found.severity == dg.AssetCheckSeverity.WARN
+    assert "raw_shop.users.segment holds email addresses (1 of " in (found.description or "")
+    assert "company.example" not in str(found)
     recorded = project.rows("SELECT DISTINCT recorded_at FROM governance.columns")
     assert materialize(project, CLASSES).success
     assert project.rows("SELECT DISTINCT recorded_at FROM governance.columns") == recorded  # nothing changed
@@ -69,6 +84,7 @@ def test_a_model_that_does_not_declare_a_personal_column_is_not_built(project: P
     message = str(event.event_specific_data)
     assert "Nothing was built" in message
     assert "marts.user_dim.age <- staging.stg_shop__users.age <- raw_shop.users.age (keep)" in message
-    (check,) = materialize(changed, CLASSES).get_asset_check_evaluations()
-    assert check.check_name == "declared" and not check.passed and "user_dim.age" in (check.description or "")
+    checks = {one.check_name: one for one in materialize(changed, CLASSES).get_asset_check_evaluations()}
+    assert not checks["declared"].passed and "user_dim.age" in (checks["declared"].description or "")
+    assert checks["undeclared_personal_data"].passed  # nothing is loaded
     assert changed.rows("SELECT * FROM information_schema.tables WHERE table_schema = 'marts'") == []
