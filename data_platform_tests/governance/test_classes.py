@@ -120,7 +120,7 @@ def test_what_is_declared_goes_on_and_none_ends_it(catalog: Catalog) -> None:
     second = ("marts.second", "select a, b, c from staging.first", {"a": "masked"})
     result = found(catalog, STAGING, first, second)
     assert [one.column for one in result.faults] == ["c"]
-    assert held(result, "marts") == {"second.a": "masked", "second.c": "personal"}
+    assert held(result, "marts") == {"second.a": "masked", "second.b": "none", "second.c": "personal"}
     assert held(result, "staging")["first.b"] == "none"
 
 
