@@ -14,7 +14,7 @@ from data_platform.cli.generated import differences, write_all
 from data_platform_tests.dbt import raw_company, raw_shop
 from data_platform_tests.dbt.runner import Dbt
 from data_platform_tests.defs.parsed import copy_parsed
-from data_platform_tests.repository import ROOT
+from data_platform_tests.repository import PEOPLE, ROOT
 
 pytestmark = pytest.mark.slow
 OPTIONAL = ("stripe", "files", "zendesk", "web")
@@ -26,7 +26,7 @@ class Company:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        shutil.copytree(ROOT / "catalog", root / "catalog")
+        shutil.copytree(ROOT / "catalog", root / "catalog", ignore=shutil.ignore_patterns(PEOPLE))
         shutil.copytree(ROOT / "spark", root / "spark")
         shutil.copytree(ROOT / "dbt", root / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
         self.dbt = Dbt(root, root / "dbt")
