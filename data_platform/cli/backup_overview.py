@@ -91,6 +91,7 @@ def list_(
                     "id": row.id,
                     "made_at": row.made_at.isoformat(),
                     "stored": list(row.stored),
+                    "bytes": row.bytes,
                 }
                 for row in rows
             ]
@@ -100,17 +101,19 @@ def list_(
     else:
         now = platform.clock()
         say_table(
-            ["class", "backup", "made", "age", "stored in"],
+            ["class", "backup", "made", "age", "size", "stored in"],
             [
                 [
                     row.name,
                     row.id,
                     f"{row.made_at.strftime(_MOMENT)} UTC",
                     ago(row.made_at, now),
+                    _bytes(row.bytes, kept=True),
                     ", ".join(row.stored),
                 ]
                 for row in rows
             ],
+            right=("size",),
         )
 
 

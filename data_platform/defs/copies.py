@@ -18,12 +18,14 @@ from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
 from data_platform.landing.signing import DEMANDED_IN
 from data_platform.sync.copies import count_copies
+from data_platform.sync.healing import REPORTED_FOR, healed_since, newest_healing
 from data_platform.sync.renewal import renew_locks
 
 VERIFIED = dg.AssetCheckKey(COPIES, "verified")
 RULE = dg.AssetCheckKey(COPIES, "three_two_one")
 LOCKED = dg.AssetCheckKey(COPIES, "locked")
 HEALED = dg.AssetCheckKey(COPIES, "nothing_healed")
+HEALED_SECONDS = 60
 COLUMNS = ("class", "archive", "holds", "objects", "read again", "locked until", "problems")
 
 
@@ -98,7 +100,39 @@ def copies_definitions(config: BackupsConfig, environment: str, *, running: bool
         running=running,
     )
 
-    return dg.Definitions(assets=[copies], schedules=[daily])
+    return dg.Definitions(assets=[copies], schedules=[daily], sensors=[_healed_sensor()])
+
+
+def _healed_sensor() -> dg.SensorDefinition:
+    @dg.sensor(
+        name="report_healed",
+        minimum_interval_seconds=HEALED_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Fails `backup/copies: nothing_healed` as soon as `verify --heal` has put something back, by the names of the"
+        " objects. It starts nothing.",
+    )
+    def report_healed(
+        context: dg.SensorEvaluationContext, platform: PlatformResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        opened = platform.open()
+        newest = newest_healing(opened)
+        if newest is None or newest <= (context.cursor or ""):
+            return dg.SkipReason("nothing was put back since the last look")
+        lines = list(healed_since(opened, opened.clock() - REPORTED_FOR))
+        if not lines:
+            return dg.SensorResult(cursor=newest)
+        found = _result(HEALED, lines, "", warn=True)
+        event = dg.AssetCheckEvaluation(
+            asset_key=COPIES,
+            check_name=HEALED.name,
+            passed=False,
+            metadata=found.metadata,
+            severity=found.severity,
+            description=found.description,
+        )
+        return dg.SensorResult(asset_events=[event], cursor=newest)
+
+    return report_healed
 
 
 def _metadata(report: Report) -> dict[str, Any]:

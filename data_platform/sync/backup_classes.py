@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from math import ceil
 from statistics import fmean
@@ -62,12 +63,13 @@ class Planned:
 
 @dataclass(frozen=True)
 class Held:
-    """A backup that is there. ``stored`` are the archives that hold it."""
+    """A backup that is there. ``stored`` are the archives that hold it; ``bytes`` is None if its manifest cannot be read."""
 
     name: str
     id: str
     made_at: datetime
     stored: tuple[str, ...]
+    bytes: int | None = None
 
 
 class BackupClass(Protocol):
@@ -113,11 +115,21 @@ class Shelved:
         return rows
 
     def held(self, platform: Platform, copy: str | None) -> list[Held]:
-        found = {one.name: one.ids() for one in everywhere(platform, self.shelf) if copy in (None, one.name)}
-        ids = sorted({id_ for ids in found.values() for id_ in ids}, reverse=True)
+        stores = [one for one in everywhere(platform, self.shelf) if copy in (None, one.name)]
+        found = {one.name: set(one.ids()) for one in stores}
+        sizes: dict[str, int | None] = {}
+        for one in stores:
+            new = sorted(found[one.name] - {id_ for id_, size in sizes.items() if size is not None})
+            sizes |= zip(new, one.reader.together([partial(_bytes, one, id_) for id_ in new]), strict=True)
         return [
-            Held(self.name, id_, made_at(id_), tuple(name for name, ids in found.items() if id_ in ids))
-            for id_ in ids
+            Held(
+                self.name,
+                id_,
+                made_at(id_),
+                tuple(name for name, ids in found.items() if id_ in ids),
+                sizes[id_],
+            )
+            for id_ in sorted(sizes, reverse=True)
         ]
 
 
@@ -146,13 +158,33 @@ class Databases:
     def held(self, platform: Platform, copy: str | None) -> list[Held]:
         only = [one for one in archives(platform) if copy in (None, one.name)]
         return [
-            Held(f"{self.name} {source}", one.backup.id, one.backup.ended_at, one.stored)
+            Held(f"{self.name} {source}", one.backup.id, one.backup.ended_at, one.stored, one.backup.bytes)
             for source in backed_up(platform)
             for one in listed(platform, source, only)
         ]
 
 
-CLASSES: tuple[BackupClass, ...] = (Shelved(WAREHOUSE), Shelved(ARCHIVE), Databases())
+class Upkeep:
+    """What runs daily over all classes: it makes no backup."""
+
+    name = "all classes"
+
+    def plan(self, platform: Platform) -> list[Planned]:
+        config = settings(platform)
+        stores = tuple(one.name for one in archives(platform))
+        rows = [Planned(self.name, "copies counted", config.copies_schedule, stores)]
+        if (tiers := config.tiers) is not None:
+            act = "cheaper storage classes" if tiers.apply else "cheaper storage classes (only listed)"
+            tiered = tuple(name for name in stores if config.stores[name].tiered)
+            landing = ("landing",) if platform.environment.landing.tiered else ()
+            rows.append(Planned(self.name, act, tiers.schedule, (*landing, *tiered)))
+        return rows
+
+    def held(self, platform: Platform, copy: str | None) -> list[Held]:
+        return []
+
+
+CLASSES: tuple[BackupClass, ...] = (Shelved(WAREHOUSE), Shelved(ARCHIVE), Databases(), Upkeep())
 """A line a class."""
 
 
@@ -163,6 +195,13 @@ def plan(platform: Platform) -> list[Planned]:
 def held(platform: Platform, copy: str | None = None) -> list[Held]:
     """The newest first, class by class."""
     return [row for one in CLASSES for row in one.held(platform, copy)]
+
+
+def _bytes(one: Archive, id_: str) -> int | None:
+    try:
+        return one.manifest(id_).bytes
+    except DataPlatformError:
+        return None
 
 
 def usual_bytes(stores: Iterable[Archive]) -> int | None:

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from data_platform.backups import probes, reencrypt
 from data_platform.backups.archive import Archive
-from data_platform.errors import DataPlatformError
+from data_platform.errors import ConfigurationError, DataPlatformError
 from data_platform.landing.redaction import KEY_VARIABLE, redaction_key
 from data_platform.stores import Store
 from data_platform.sync.backup import archives, settings
+from data_platform.sync.graph_storage import graph_storage
 from data_platform.sync.platform import Platform
 from data_platform.sync.secrets import HASH, REDACTION
 from data_platform.sync.sources import looking_at
@@ -47,6 +48,7 @@ def checklist(platform: Platform) -> list[Secret]:
         _kept(platform, everywhere, REDACTION, KEY_VARIABLE, lambda: redaction_key(platform.environ)),
         *_sources(platform),
         *_warehouse(platform),
+        *_graph(platform),
     ]
 
 
@@ -182,6 +184,18 @@ def _warehouse(platform: Platform) -> Iterator[Secret]:
             return "It can be opened."
 
     yield _tried("warehouse", variables, opened)
+
+
+def _graph(platform: Platform) -> Iterator[Secret]:
+    """Dagster's own storage, where it is a database."""
+    name = "Dagster's storage"
+    try:
+        storage = graph_storage(platform)
+    except ConfigurationError as error:
+        yield Secret(name, {}, "fails", str(error))
+        return
+    if storage is not None:
+        yield _tried(name, _set(platform, storage.variables), partial(storage.answers, platform.environ))
 
 
 def _tried(name: str, variables: Mapping[str, bool], attempt: Callable[[], str]) -> Secret:

@@ -28,11 +28,10 @@ from data_platform.stores import StoreConfig
 from data_platform.stores.encrypted import EncryptedStore
 from data_platform.sync.backup import everywhere, settings
 from data_platform.sync.copied_databases import SAMPLE, Databases, Wal
-from data_platform.sync.healing import healings
+from data_platform.sync.healing import REPORTED_FOR, healed_since
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 
-HEALED_WITHIN = timedelta(days=7)
 WAITS_AT_MOST = timedelta(hours=3)
 """How long a delivery may wait before each archive must hold it: `backup/landing` runs each hour."""
 
@@ -209,11 +208,7 @@ def count_copies(platform: Platform, seed: int) -> Report:
         for one in CLASSES
         if one.made(platform)
     )
-    healed = tuple(
-        f"{name} of {one.table}, on {one.at:%Y-%m-%d %H:%M} UTC"
-        for one in healings(platform, platform.clock() - HEALED_WITHIN)
-        for name in one.named
-    )
+    healed = healed_since(platform, platform.clock() - REPORTED_FOR)
     return Report(places(platform), classes, seed, time.monotonic() - began, healed)
 
 

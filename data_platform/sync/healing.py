@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from data_platform.backups.heal import Healed, heal
 from data_platform.backups.inbox import bring_back
@@ -19,6 +19,8 @@ from data_platform.tables import TableId
 
 FOLDER = "_healed"
 NAMED_MAX = 20
+REPORTED_FOR = timedelta(days=7)
+"""How long what was put back is reported."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,20 @@ def _record(platform: Platform, what: str, found: Healed) -> None:
         "named": [f"{key} (from {archive})" for key, archive in found.objects[:NAMED_MAX]],
     }
     hint.write(platform.store, f"{FOLDER}/{id_}.json", fields, platform.signer)
+
+
+def newest_healing(platform: Platform) -> str | None:
+    """A name that grows with each time something was put back; one listing."""
+    return max(platform.store.list(FOLDER), default=None)
+
+
+def healed_since(platform: Platform, since: datetime) -> tuple[str, ...]:
+    """A line for each object that was put back at or after ``since``; no more than some of each time."""
+    return tuple(
+        f"{name} of {one.table}, on {one.at:%Y-%m-%d %H:%M} UTC"
+        for one in healings(platform, since)
+        for name in one.named
+    )
 
 
 def healings(platform: Platform, since: datetime) -> list[Healing]:

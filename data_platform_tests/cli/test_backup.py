@@ -94,7 +94,19 @@ def test_the_plan_says_what_runs_and_what_it_takes(backed: Path, cli: Cli) -> No
     after = {r["class"]: r for r in json.loads(cli("backup", "plan", "--json").out) if r["act"] == "backup"}
     assert after["warehouse"]["bytes"] == made["bytes"]
     assert after["warehouse"]["bytes_in_all"] == made["bytes"] * 30 * 2
+    listed = json.loads(cli("backup", "list", "--json").out)
+    assert [one["bytes"] for one in listed if one["class"] == "warehouse"] == [made["bytes"]]
+    assert all(one["bytes"] > 0 for one in listed) and {one["class"] for one in listed} == {
+        "warehouse",
+        "archive",
+    }
+    (broken,) = (backed / ".data").rglob("off/warehouse/manifests/*.json")
+    broken.write_text("{}")
+    assert json.loads(cli("backup", "list", "--json").out) == listed, "the other store knows its size"
+    (row,) = json.loads(cli("backup", "list", "--copy", "off", "--json").out)[:1]
+    assert row["bytes"] is None and "not known" in cli("backup", "list", "--copy", "off").out
     shown = cli("backup", "plan").out
+    assert "all classes copies counted" in shown
     assert (
         "30 2 * * *" in shown and "archive drill" in shown and "30 x 2" in shown and "not known" not in shown
     )
@@ -108,6 +120,7 @@ def test_an_environment_without_an_archive_says_so(backed: Path, cli: Cli) -> No
     assert {row["class"] for row in json.loads(cli("backup", "plan", "--json").out)} == {
         "warehouse",
         "landing store",
+        "all classes",
     }
     assert json.loads(cli("backup", "prune", "--json").out)["archives"] == {}
 

@@ -7,6 +7,8 @@ import pytest
 
 from data_platform.defs.copies import copies_definitions
 from data_platform.defs.names import BACKUP, COPIES
+from data_platform.sync.healing import heal_table
+from data_platform.tables import TableId
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_backup import TODAY, metadata
 from data_platform_tests.defs.test_runs import failures
@@ -60,3 +62,38 @@ def test_copies_are_counted_and_what_is_wrong_fails_its_check(project: Project) 
     assert not found["verified"].passed and part.name in (found["verified"].description or "")
     assert "warehouse in primary: " in (found["verified"].description or "")
     assert not found["three_two_one"].passed, "now it is demanded"
+
+
+def test_what_was_healed_fails_its_check_a_minute_later(project: Project) -> None:
+    assert project.sync("orders", "users", checks=False).success
+    assert project.run("backup", partition_key=TODAY).success
+    assert count(project).success
+    sensor = project.definitions.resolve_sensor_def("report_healed")
+    resources = {"platform": dict(project.definitions.resources or {})["platform"]}
+
+    def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+        with dg.build_sensor_context(
+            instance=project.instance, cursor=cursor, resources=resources
+        ) as context:
+            found = sensor(context)
+            assert isinstance(found, dg.SensorResult | dg.SkipReason)
+            return found
+
+    assert isinstance(tick(None), dg.SkipReason)
+    (part, *_) = (project.root / ".data/landing/shop/orders").rglob("*.parquet")
+    part.chmod(0o600)
+    part.unlink()
+    platform = project.platform()
+    assert heal_table(platform, TableId("shop", "orders"), [1]).objects
+    told = tick(None)
+    assert isinstance(told, dg.SensorResult)
+    (event,) = told.asset_events
+    assert isinstance(event, dg.AssetCheckEvaluation)
+    assert (event.asset_key, event.check_name, event.passed) == (COPIES, "nothing_healed", False)
+    assert event.severity == dg.AssetCheckSeverity.WARN and part.name in (event.description or "")
+    project.instance.report_runless_asset_event(event)
+    latest = project.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(COPIES, "nothing_healed"), limit=1
+    )
+    assert latest[0].status.value == "FAILED"
+    assert isinstance(tick(told.cursor), dg.SkipReason), "once"

@@ -31,7 +31,7 @@ from data_platform.landing.keys import part_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
 from data_platform.stores.s3.tiering import S3Tiering
-from data_platform.sync import Platform, open_platform, tiers
+from data_platform.sync import Platform, backup_classes, open_platform, tiers
 from data_platform.sync.backup import archive, make_backup, prunable
 from data_platform.sync.cold import copy_to_cold, newest_cold
 from data_platform.sync.copies import count_copies
@@ -347,6 +347,12 @@ def test_a_service_that_never_gives_it_back_is_said(
 
 
 # ---- the rule
+
+
+def test_the_plan_says_when_objects_move(platform: Platform) -> None:
+    (row,) = (one for one in backup_classes.plan(platform) if "storage classes" in one.act)
+    assert (row.act, row.stores) == ("cheaper storage classes (only listed)", ("landing", "primary"))
+    assert row.schedule == "0 9 * * *" and row.kept_until(datetime.now(UTC)) is None
 
 
 def test_objects_move_by_age_once_every_copy_is_proven(platform: Platform) -> None:
