@@ -104,6 +104,7 @@ def test_in_production_everything_runs_and_locally_only_what_starts_nothing(mani
         "alerts",
         "lapsed_checks",
         "report_batches",
+        "report_healed",
         "tidy_records",
     }
     assert set(production["sensors"].values()) == {"RUNNING"}
