@@ -230,6 +230,21 @@ class Log:
             made += 1
         return made
 
+    def wrong_packs(self, digests: Mapping[int, str]) -> list[str]:
+        """The packs that are no copies of the blocks whose ``digests`` are given: readers would take one for the other."""
+        found = []
+        for pack in sorted(self._packs()):
+            held = {
+                number: Block.from_json(line, "", self.signer)
+                for number, line in self._unpacked(pack).items()
+            }
+            if any(digests.get(number, block.digest) != block.digest for number, block in held.items()):
+                found.append(
+                    f"{self._pack_key(pack)} in {self.store.url} is no copy of its blocks of the log {self.name}: it was edited."
+                    " Delete it; the next daily run makes it again."
+                )
+        return found
+
     def _packs(self) -> set[int]:
         names = [key.rsplit("/", 1)[-1].partition(".")[0] for key in self.store.list(f"{self.folder}/packs")]
         return {int(name) for name in names if name.isdecimal()}

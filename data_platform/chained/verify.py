@@ -61,7 +61,7 @@ def verify(
     for number, data in log.fetch([*sorted(chosen), *range(start + 1, last + 1)], packed=False):
         walk.look(number, data, new=number > start)
     walk.look_at_clock()
-    problems += walk.problems
+    problems += [*walk.problems, *(log.wrong_packs(walk.digests) if whole else ())]
     newest = walk.newest if walk.newest and walk.newest.number == last else _read(log, last)
     if newest and log.signer.signs and not newest.signature and last > accepted.number:
         problems.append(
@@ -103,6 +103,7 @@ class _Walk:
         self._before: tuple[int, Block | None] = (0, None)
         self._latest: Block | None = None
         self._new: list[Block] = []
+        self.digests: dict[int, str] = {}
 
     def look(self, number: int, data: bytes | None, *, new: bool) -> None:
         self.blocks += 1
@@ -121,6 +122,7 @@ class _Walk:
                 self._add(self._log.replaced(self._known))
         self._before = (number, block)
         self.newest = block
+        self.digests[number] = block.digest
         if new:
             self._new.append(block)
             self._dates(block)

@@ -262,6 +262,22 @@ def test_what_is_not_a_block(log: Log) -> None:
     assert "000.json" in said(log) and "is no block of the log audit" in said(log)
 
 
+def test_a_pack_that_is_no_copy(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_platform.chained.log.PACK", 4)
+    assert log.pack() == 3 and not verify(log, whole=True).problems
+    pack = log.store.folder / log.folder / "packs" / "000000002.jsonl"
+    lines, before = list[bytes](), block(log, 4)
+    for number in range(5, 9):
+        bodies = ({"block": "another"},) * len(block(log, number).bodies)
+        made = replace(block(log, number), bodies=bodies, previous=before.digest).sealed(NOT_SIGNED)
+        lines, before = [*lines, made.to_json()], made
+    pack.write_bytes(b"\n".join(lines))
+    found = "".join(verify(log, whole=True).problems)
+    assert "packs/000000002.jsonl" in found and "is no copy of its blocks" in found
+    pack.unlink()
+    assert log.pack() == 1 and not verify(log, whole=True).problems
+
+
 def test_a_forged_head_is_named(log: Log, second: LocalStore) -> None:
     copies.sign_head(log, [second])
     (key,) = second.list("_audit/heads")
