@@ -119,10 +119,16 @@ def test_a_truncated_end(log: Log, gone: int, second: LocalStore) -> None:
     shutil.rmtree(log.store.folder / log.folder / "heads")
     assert said(log) == "", "by itself it looks whole"
     assert expected in said(log, second) and second.url in said(log, second)
-    with pytest.raises(LedgerBroken, match="truncated"):
-        filled_again = Log(second, log.name, log.signer, log.clock)
-        copies.copy(log, second) if filled_again.last() else copies.restore(log, second)
-        raise LedgerBroken("truncated")
+
+
+def test_a_log_that_is_shorter_than_its_copy_is_not_copied(log: Log, second: LocalStore) -> None:
+    copies.copy(log, second)
+    path(log, BLOCKS).unlink()
+    forget_hints(log)
+    expected = "was truncated: it ends at block 11, though block 12"
+    with pytest.raises(LedgerBroken, match=expected):
+        copies.copy(log, second)
+    assert expected in said(log, second)
 
 
 def test_nothing_is_appended_to_a_truncated_log(log: Log) -> None:
