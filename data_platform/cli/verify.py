@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -135,6 +136,7 @@ def verify(
             f"There is no key to sign with: set the environment variable {platform.signer.variable}"
             " (`openssl rand -hex 32`)."
         )
+    from data_platform.audit.event import Event
     from data_platform.landing import orphans, replaced
     from data_platform.landing.verify import forget
     from data_platform.landing.verify import sign as sign_table
@@ -185,7 +187,13 @@ def verify(
             days = platform.catalog.table(table).keep_replaced_days
             if collect_replaced and days is not None and not found.problems:
                 keep = timedelta(days=days)
-                expired = replaced.collect(platform.ledger, table, platform.clock(), keep, remove=yes)
+                collect = partial(replaced.collect, platform.ledger, table, platform.clock(), keep)
+                expired = collect(remove=False)
+                if yes:
+                    details = {"keep_replaced_days": days, "parts": len(expired.parts)}
+                    rule = platform.trail.audited(Event("retention", (name,), details=details))
+                    with rule if expired.parts else nullcontext():
+                        expired = collect(remove=True)
             outcomes.append(Outcome(found, collected, expired, healed))
             bars.part_done(name)
             bars.step()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from data_platform.errors import ConfigurationError, DataPlatformError
+from data_platform.sync.auditing import audited_deletion
 from data_platform.sync.backup import settings
 from data_platform.sync.platform import Platform
 from data_platform.warehouses.snapshots import (
@@ -41,11 +42,12 @@ def make_snapshot(platform: Platform) -> SnapshotReport:
     """A snapshot of every table as of one instant; then those go that are too old. ``ConfigurationError`` where none are
     configured or the engine has none, ``WarehouseError`` where it was not made: then nothing of it stays."""
     config, keep = _configured(platform)
-    with config.snapshots() as engine:
+    with config.snapshots() as engine, audited_deletion(platform, "snapshots") as going:
         made = take(engine, keep)
         removed, left = [], {}
         for one in _survey(engine, platform, keep).expired:
             try:
+                going("warehouse", [one.name])
                 engine.drop(one.name)
                 removed.append(one.name)
             except DataPlatformError as error:

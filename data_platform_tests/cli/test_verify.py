@@ -112,6 +112,12 @@ def test_replaced_parts_go_by_the_table_s_rule(cli: Cli, project: Path, ledger: 
         "bytes": done["replaced"]["bytes"],
         "deleted": True,
     }
+    for _ in (0, 1):  # nothing goes the second time
+        after, before = json.loads(cli("audit", "search", "--action", "retention", "--json").out)
+        assert (before["outcome"], after["outcome"]) == ("started", "done")
+        assert after["objects"] == ["shop/orders"]
+        assert after["details"] == {"keep_replaced_days": 10, "parts": 6}
+        assert cli("verify", "shop/orders", "--collect-replaced", "--yes").code == 0
     assert cli("verify", "--since", "0").code == 0
     assert cli("verify", "--yes").code == 2
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from data_platform.audit.trail import Filter
 from data_platform.defs import backup as defs_backup
 from data_platform.defs.backup import BACKUP, DRILL, LAST_GOOD_DRILL, NEWEST_COPY, instance_files
 from data_platform.sync import backup
@@ -125,6 +126,8 @@ def test_a_snapshot_is_made_before_the_backup_and_never_in_its_way(
     made = metadata(project, BACKUP)
     assert (made["snapshot"], made["snapshots_removed"]) == (name_of(engine.now), 1)
     assert "snapshot_problem" not in made and {name for name, _ in engine.there} == {made["snapshot"]}
+    gone, _ = project.platform().trail.search(Filter(action="backup_deletion"), [])
+    assert gone.body["objects"][0] == "snapshots" and gone.body["details"]["deleted"] == 1
 
     engine.failing, engine.now = "raw_shop.a", datetime.now(UTC)
     assert project.run("backup", partition_key=TODAY).success, "the backup is made all the same"
