@@ -33,6 +33,7 @@
     │   ├── QueryFailed             a statement that a person typed
     │   │   └── UnknownRelation         it names a table or view that is not there
     │   └── UnsupportedExpression   what the engine cannot say exactly, such as a rule's test
+    ├── KeystoreUnreachable     (retryable) the keys of sealed values cannot be read or written
     ├── ExportFailed            (retryable) a table that was not exported for other engines
     ├── MetricError             a metric's history that cannot be judged
     ├── SandboxError            the local sandbox server
@@ -196,6 +197,11 @@ class UnknownRelation(QueryFailed):
 
 class UnsupportedExpression(WarehouseError):
     """Not known to the engine's dialect."""
+
+
+class KeystoreUnreachable(DataPlatformError):
+    exit_code = 10
+    retryable = True
 
 
 class ExportFailed(DataPlatformError):

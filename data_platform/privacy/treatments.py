@@ -3,6 +3,7 @@
     hash    HMAC-SHA-256 under a key from the environment, 64 hex digits: equal
             values stay equal, so it joins; e-mail addresses are trimmed and
             lower-cased first
+    seal    a text that opens under a key of the person alone (``seal.py``)
     mask    a phone number keeps its country's calling code and last two digits,
             +44********12; whatever does not parse becomes ***
     redact  [redacted]
@@ -60,6 +61,8 @@ def expression(column: str, treatment: Treatment, column_sql: str) -> str:
         return column_sql
     if treatment == "redact":
         return f"CASE WHEN {column_sql} IS NOT NULL THEN '{REDACTED}' END"
+    if treatment == "seal":
+        raise ValueError("a value is sealed by a function, which needs the subject too")
     if treatment == "mask":
         # letters and digits of other scripts stay and fail the pattern: an extension is not a number's end
         plain = f"regexp_replace({column_sql}, '[^\\pL\\pN+]', '', 'g')"
@@ -89,7 +92,7 @@ def session_setup(key: bytes) -> list[tuple[str, list[bytes]]]:
 
 def hash_value(column: str, value: str, key: bytes) -> str:
     """The hash of one value, as stored in the warehouse: to find a person by e-mail address."""
-    text = _lower(value.strip()) if is_email(column) else value
+    text = lowered(value.strip()) if is_email(column) else value
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
@@ -100,7 +103,7 @@ def masked(value: str) -> str:
     return f"+{found[1]}********{found[2]}" if found else MASKED
 
 
-def _lower(text: str) -> str:
+def lowered(text: str) -> str:
     """Lower case one character at a time, like DuckDB. str.lower depends on the neighbours of a Greek
     sigma, and it turns a dotted I into two characters."""
     return text.lower() if text.isascii() else re.sub(r"[^\x00-\x7f]|[A-Z]", lambda c: c[0].lower()[:1], text)
