@@ -52,6 +52,7 @@ def ours(folder: Path, types: dict[str, str]) -> float:
     from data_platform.sources.reading import Ask, Opening, PlannedRead, Prior
     from data_platform.sync import open_platform
     from data_platform.sync.columns import land
+    from data_platform.sync.sealed import OnlyLooking
 
     block = {"files": "*.csv", "types": types}
     source = {
@@ -75,13 +76,13 @@ def ours(folder: Path, types: dict[str, str]) -> float:
     with open_reading("files", opening) as reading:
         now = reading.describe(table, prior)
         plan = reading.plan(table, prior, now, reading.drift(table, prior, now), Ask("whole"))
-        first = land(table, now, "2026-01-01", lambda: b"")
+        first = land(table, now, "2026-01-01", OnlyLooking())
         reading.start([PlannedRead(plan, first, folder / "parts")], None)
         rows, more = 0, True
         while more:
             found = reading.found(plan)
             assert found is not None
-            parts = reading.finish(_with(plan, found), land(table, found, "2026-01-01", lambda: b""))
+            parts = reading.finish(_with(plan, found), land(table, found, "2026-01-01", OnlyLooking()))
             rows, more = rows + parts.rows, parts.more
     seconds = time.perf_counter() - began
     assert rows > 0

@@ -36,6 +36,7 @@ SOURCE_FOLDERS = ("models/**/{}/", "tests/**/{}/", "snapshots/**/{}/")
 _LANDED_AS = {
     "hash": "Stored as a keyed hash: equal values have equal hashes.",
     "mask": "Stored masked: only a phone number's country code and last two digits.",
+    "seal": "Stored sealed under the key of the person whom the row is about: `data-platform reveal` opens it.",
     "redact": "Stored redacted.",
 }
 _ADDED = {

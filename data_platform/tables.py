@@ -20,7 +20,7 @@ RULE_PREFIX = "_rule_"
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 """What JSON can hold."""
 
-Treatment = Literal["hash", "mask", "redact", "keep"]
+Treatment = Literal["hash", "mask", "seal", "redact", "keep"]
 Strategy = Literal["merge", "append", "replace"]
 Operation = Literal["refresh", "changes", "slice"]
 """What was read: the whole table, what changed in it, or some of its slices."""

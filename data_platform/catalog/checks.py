@@ -14,6 +14,7 @@ from typing import Any
 from data_platform.backups.config import BackupsConfig
 from data_platform.catalog.cron import cron_problem
 from data_platform.catalog.files import SourceFile, TableBlock
+from data_platform.catalog.keystore_checks import check_keystore
 from data_platform.catalog.mistakes import Report, did_you_mean
 from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.rule_checks import check_rules
@@ -118,6 +119,8 @@ def check_environment(environment: EnvironmentSettings, report: Report, base: Pa
             "the landing store is not locked: erasure and rules remove objects of it. Lock the backup store or a copy of it",
         )
     _check_places(stores, report, base)
+    if environment.keystore is not None:
+        check_keystore(environment.keystore, [store for _, _, store in stores], report, (*base, "keystore"))
     check_reach(environment, stores, report, base)
 
 
@@ -245,6 +248,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
             if column in block.key[:position]:
                 add(("key", position), f"names the column `{column}` twice")
     _check_treatments(block, add)
+    _check_sealed(block, add)
     if block.schedule is not None and (problem := cron_problem(block.schedule)):
         add(("schedule",), problem)
     well_formed = {key for key in raw if right(key)}
@@ -284,7 +288,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
             report.add(
                 (*base, "personal", column),
                 f"is missing. The column `{column}` looks like {reason}, and no treatment is given."
-                f"{near} Declare it under `personal` as hash, mask or redact, or as keep if its values may land unchanged",
+                f"{near} Declare it under `personal` as hash, seal, mask or redact, or as keep if its values may land unchanged",
                 report.document.line((*base, *path)),
             )
 
@@ -329,6 +333,23 @@ def _check_treatments(block: TableBlock, add: Any) -> None:
             )
 
 
+def _check_sealed(block: TableBlock, add: Any) -> None:
+    sealed = [column for column, treatment in block.personal.items() if treatment == "seal"]
+    if sealed and block.subject is None:
+        add(
+            ("subject",),
+            f"is missing. `{sealed[0]}` is sealed under a key of the person whom a row is about: name the column that says which"
+            " person that is, such as subject: user_id",
+        )
+    for position, column in enumerate(block.key):
+        if column in sealed:
+            add(
+                ("key", position) if len(block.key) > 1 else ("key",),
+                f"the column `{column}` is sealed under `personal`, so a row that becomes another person's would get another key"
+                " value; use hash for a key",
+            )
+
+
 def _treated_within(path: str, declared: Collection[Any]) -> bool:
     """Whether a treatment is declared for the value at ``path``, or for one that holds it."""
     at = path_of(path, ())
@@ -343,6 +364,8 @@ def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[
         yield block.cursor, ("cursor",)
     if block.partition is not None:
         yield block.partition, ("partition",)
+    if block.subject is not None:
+        yield block.subject.column, ("subject",)
     for column in block.cluster:
         yield column, ("cluster",)
     for checked in block.checked_columns():

@@ -25,6 +25,7 @@ from data_platform.catalog.checks import (
     check_table,
 )
 from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head, table_block
+from data_platform.catalog.keystore_checks import check_sealed
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, find_secrets, validated
 from data_platform.catalog.model_files import read_models
 from data_platform.catalog.models import (
@@ -167,6 +168,7 @@ def _load(root: Path, whole: bool) -> Catalog:
     )
     if platform is not None and report is not None and readable and whole:
         check_synced(platform.environments, named, report)
+        check_sealed(platform.environments, sources, report)
         mistakes += report.mistakes.values()
     told = [str(mistake) for mistake in sorted(mistakes)]
     if platform is None or not readable or (told and whole):

@@ -23,6 +23,7 @@ from data_platform.catalog.ruled_models import RuledModel
 from data_platform.catalog.runs import RunsConfig
 from data_platform.errors import ConfigurationError
 from data_platform.iceberg.config import IcebergConfig
+from data_platform.keystore.kinds import KeystoreConfig
 from data_platform.landing.signing import SigningConfig
 from data_platform.observability.config import FigureConfig, StatusPageConfig
 from data_platform.privacy.config import Party, Processing
@@ -74,6 +75,51 @@ ColumnOrColumns = Annotated[
 ColumnOrPath = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
+class SubjectColumn(Model):
+    """``subject: user_id``, or ``subject: {column: user_id, as: shop_user}``."""
+
+    column: ColumnName = Field(description="The column whose value says which person a row is about.")
+    kind: str | None = Field(
+        default=None,
+        alias="as",
+        pattern=NAME,
+        max_length=NAME_LENGTH_MAX,
+        description="The kind of subject. The same value in tables of one kind is the same person, with one key. Default: a kind of the"
+        " table's own.",
+    )
+
+    def kind_of(self, table: TableId) -> str:
+        """The kind under which the keystore knows the subjects of ``table``."""
+        return self.kind or str(table)
+
+    def __str__(self) -> str:
+        return self.column if self.kind is None else f"{self.column} as {self.kind}"
+
+
+def _subject(value: Any) -> Any:
+    return {"column": value} if isinstance(value, str) else value
+
+
+SUBJECT_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["column"],
+            "properties": {
+                "column": {"type": "string", "description": SubjectColumn.model_fields["column"].description},
+                "as": {
+                    "type": "string",
+                    "pattern": NAME,
+                    "description": SubjectColumn.model_fields["kind"].description,
+                },
+            },
+        },
+    ]
+}
+
+
 class TableSettings(Ruled):
     """The parts of a table's block that have no inherited default."""
 
@@ -112,6 +158,13 @@ class TableSettings(Ruled):
         description="`merge` replaces rows by key, `append` only adds keys that are absent, `replace` reads"
         " the whole table each time.",
     )
+    subject: Annotated[SubjectColumn | None, BeforeValidator(_subject), WithJsonSchema(SUBJECT_SCHEMA)] = (
+        Field(
+            default=None,
+            description="The column that says which person a row is about, or a block of `column` and `as`, the kind of subject: tables"
+            " that name the same people alike share a kind. Needed by `seal`.",
+        )
+    )
     columns: Annotated[Mapping[ColumnName, Text], Frozen] = Field(
         default_factory=FrozenDict,
         description="The meaning of columns, by name. Columns may be omitted here; all of them are synced.",
@@ -132,7 +185,7 @@ class TableSettings(Ruled):
     ] = Field(
         default_factory=FrozenDict,
         description="How secrets and personal columns are masked before anything is written: `hash` (joins still"
-        " work), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A path"
+        " work), `seal` (opens only under the person's own key), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A path"
         " such as `payload.customer.email` names a value within a JSON column. A question mark behind a treatment"
         " (`hash?`) marks an unconfirmed guess of `discover`.",
     )
@@ -176,6 +229,11 @@ class Table(TableSettings):
     def proved(self) -> bool:
         """Whether its source proves by its own count what it gave."""
         return self.can.proof != "none"
+
+    @property
+    def seals(self) -> bool:
+        """Whether anything of it lands sealed."""
+        return "seal" in self.personal.values()
 
     @property
     def treated(self) -> tuple[str, ...]:
@@ -281,6 +339,10 @@ class EnvironmentSettings(Model):
     )
     iceberg: IcebergConfig | None = Field(
         default=None, description="Which tables are exported to Iceberg for other engines."
+    )
+    keystore: KeystoreConfig | None = Field(
+        default=None,
+        description="Where the keys are kept under which `seal` seals personal values, one for each person.",
     )
     signing: SigningConfig = Field(
         default_factory=SigningConfig,

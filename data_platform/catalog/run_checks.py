@@ -44,6 +44,8 @@ def _on_disk(
         yield ("warehouse",), "is a file of one machine", service
     elif isinstance(warehouse, OnDisk) and warehouse.on_this_machine:
         yield ("warehouse",), "has its files in a folder of one machine", bucket
+    if environment.keystore is not None and environment.keystore.files(ProjectPath()):
+        yield ("keystore",), "is a file of one machine", "use a keystore of the kind postgres"
     page = environment.status_page
     if page is not None and page.path is not None:
         yield (

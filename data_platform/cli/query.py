@@ -19,6 +19,7 @@ from data_platform.printable import printable
 
 if TYPE_CHECKING:
     from data_platform.sync import Platform
+    from data_platform.sync.reveal import Revealed
     from data_platform.warehouses import QueryResult
 
 TABLE_ROWS = 100
@@ -125,7 +126,11 @@ def _of_warehouse(platform: Platform, text: str, limit: int | None, bound: Seque
 
 
 def show(
-    result: QueryResult, rows: Sequence[Sequence[Any]], format: Format, *, formulas_as_text: bool = False
+    result: QueryResult | Revealed,
+    rows: Sequence[Sequence[Any]],
+    format: Format,
+    *,
+    formulas_as_text: bool = False,
 ) -> None:
     if format is Format.json:
         say_json([dict(zip(result.columns, map(plain, row), strict=True)) for row in rows], indent=None)

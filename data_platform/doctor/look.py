@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from data_platform.backups.config import PRIMARY
 from data_platform.catalog import Catalog, Environment, Source
 from data_platform.doctor import verdicts
+from data_platform.doctor.keystore import look_at_keystore
 from data_platform.doctor.modes import look_at_modes
 from data_platform.doctor.placement import look_at_placement
 from data_platform.doctor.publication import look_at_publication
@@ -71,6 +72,7 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
     yield from verdicts.variables(named_variables(catalog, platform.environment, environ), environ)
     yield hash_key(platform)
     yield ledger_key(platform)
+    yield from look_at_keystore(platform)
     for source in catalog.sources.values():
         yield from look_at_source(platform, source)
     for name, config in stores(platform).items():

@@ -16,11 +16,15 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
+from data_platform.privacy.seal import Place, SubjectKey
 from data_platform.privacy.treatments import REDACTED, hash_value, masked
 from data_platform.tables import Treatment
 
-Treat = Callable[[str], str]
+Treat = Callable[[str, SubjectKey | None], str]
+"""The treated value; the key is that of the person whom the document is about, where anything in it is sealed."""
+PlaceOf = Callable[[tuple[str, ...]], Place]
 
 _TOKEN = re.compile(
     r'[ \t\n\r]*+(?:(?P<string>"(?:[^"\\]++|\\.)*+")|(?P<punctuation>[{}\[\]:,])|(?P<literal>[^\s{}\[\]:,"]+))',
@@ -85,10 +89,15 @@ _NOTHING = _Node()
 
 
 class Documents:
-    """Treats documents of one column. ``treatments`` has a treatment for each path, ``key`` is the secret of hashes. What is
-    kept stays byte for byte."""
+    """Treats documents of one column. ``treatments`` has a treatment for each path, ``key`` is the secret of hashes, ``place`` gives
+    where a path's values are sealed. What is kept stays byte for byte."""
 
-    def __init__(self, treatments: Mapping[tuple[str, ...], Treatment], key: bytes | None) -> None:
+    def __init__(
+        self,
+        treatments: Mapping[tuple[str, ...], Treatment],
+        key: bytes | None,
+        place: PlaceOf | None = None,
+    ) -> None:
         self._root = _Node()
         for path, treatment in treatments.items():
             if treatment == "keep":
@@ -96,10 +105,11 @@ class Documents:
             node = self._root
             for step in path:
                 node = node.below.setdefault(step, _Node())
-            node.treat = _treat(path[-1], treatment, key)
+            node.treat = _treat(path, treatment, key, place)
 
-    def treated(self, document: str | None) -> str | None:
-        """``document`` with its personal values replaced. NotADocument where it cannot be read."""
+    def treated(self, document: str | None, subject: SubjectKey | None = None) -> str | None:
+        """``document`` with its personal values replaced; ``subject`` is the key of the person whom it is about, where something in
+        it is sealed. NotADocument where it cannot be read."""
         if document is None:
             return None
         pieces: list[str] = []
@@ -109,19 +119,29 @@ class Documents:
             if text == "null":
                 continue
             value = json.loads(text) if text.startswith('"') else text
-            pieces += document[copied:start], json.dumps(treat(value), ensure_ascii=False)
+            pieces += document[copied:start], json.dumps(treat(value, subject), ensure_ascii=False)
             copied = end
         return "".join((*pieces, document[copied:])) if pieces else document
 
 
-def _treat(key_name: str, treatment: Treatment, key: bytes | None) -> Treat:
+def _treat(path: tuple[str, ...], treatment: Treatment, key: bytes | None, place: PlaceOf | None) -> Treat:
     if treatment == "redact":
-        return lambda _: REDACTED
+        return lambda _value, _subject: REDACTED
     if treatment == "mask":
-        return masked
+        return lambda value, _subject: masked(value)
+    if treatment == "seal":
+        if place is None:
+            raise ValueError("it is not known where sealed values land")
+        return partial(_sealed, place(path))
     if key is None:
         raise ValueError("the key of the hash treatment is not set")
-    return lambda value: hash_value(key_name, value, key)
+    return lambda value, _subject: hash_value(path[-1], value, key)
+
+
+def _sealed(place: Place, value: str, subject: SubjectKey | None) -> str:
+    if subject is None:
+        raise ValueError("a value is sealed under the key of a subject, and there is none")
+    return subject.seal(place, value)
 
 
 def _check(document: str) -> None:
@@ -138,6 +158,29 @@ def _no_constant(name: str) -> None:
 
 _CHECKER = json.JSONDecoder(parse_int=str, parse_constant=_no_constant)
 """Reads every number as text or roughly: what it makes is thrown away. Some thousand levels are the most it takes."""
+
+
+def strings(document: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Where each string value of a document begins and ends, and the path to it. NotADocument where it is none."""
+    _check(document)
+    open_: list[tuple[str, tuple[str, ...]]] = []
+    path: tuple[str, ...] = ()
+    key_next = False
+    for found in _TOKEN.finditer(document):
+        kind = str(found.lastgroup)
+        token = found[kind]
+        if kind == "string" and key_next:
+            path = (*open_[-1][1], json.loads(token))
+        elif kind == "string":
+            yield found.start(kind), found.end(kind), path
+        elif token in ("{", "["):
+            open_.append((token, path))
+            key_next = token == "{"
+        elif token in ("}", "]"):
+            path = open_.pop()[1]
+            key_next = False
+        elif token in (",", ":"):
+            key_next = token == "," and open_[-1][0] == "{"
 
 
 def _closed(document: str, position: int) -> int:

@@ -232,6 +232,15 @@ class Plan:
         return self.operation == "changes" and self.now.changes == "cursor"
 
 
+class LandedFunction(NamedTuple):
+    """A function of texts that gives a text. ``call`` takes one text that is not NULL, or with ``arrays`` so many Arrow arrays of
+    one length, NULLs in them, and gives one."""
+
+    name: str
+    call: Callable[..., Any]
+    arrays: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class LandedColumns:
     """What the parts of a table hold. Made by the sync, which alone knows what becomes of personal data; every kind
@@ -239,14 +248,14 @@ class LandedColumns:
 
     ``expressions`` are DuckDB SQL over the columns that the source gives under their own names: one for each of
     ``columns``. The engine that writes is made ready by ``prepare``: ``setup`` are statements with parameters, ``functions`` are
-    functions of a text, by name, which the expressions call.
+    those that the expressions call.
     """
 
     columns: tuple[Column, ...]
     expressions: tuple[str, ...]
     treated: frozenset[str] = frozenset()
     setup: tuple[tuple[str, list[Any]], ...] = ()
-    functions: tuple[tuple[str, Callable[[str], str | None]], ...] = ()
+    functions: tuple[LandedFunction, ...] = ()
 
     def select(self, from_sql: str) -> str:
         """The landed rows of what ``from_sql`` gives, as DuckDB SQL."""
@@ -261,8 +270,9 @@ def prepare(engine: Any, landed: Sequence[LandedColumns]) -> None:
     """Make ``engine``, a DuckDB connection, ready to write parts of each of ``landed``."""
     for statement, parameters in dict(pair for one in landed for pair in one.setup).items():
         engine.execute(statement, parameters)
-    for name, function in (pair for one in landed for pair in one.functions):
-        engine.create_function(name, function, ["VARCHAR"], "VARCHAR")
+    for name, call, arrays in (function for one in landed for function in one.functions):
+        how = {"type": "arrow", "null_handling": "special"} if arrays else {}
+        engine.create_function(name, call, ["VARCHAR"] * (arrays or 1), "VARCHAR", **how)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def _compared(platform: Platform, reading: Reading, work: Work, warehouse: Wareh
     if head is None or loaded is None or loaded.digest != head.digest:
         return Agreement(table, None, "the warehouse does not hold the newest batch of its ledger")
     try:
-        decide(work, reading, platform.hash_key)
+        decide(work, reading, platform)
         assert work.plan is not None
         tallies = reading.tally(work.plan, layout(table, work.plan.now))
     except DataPlatformError as error:

@@ -46,6 +46,7 @@ def checklist(platform: Platform) -> list[Secret]:
         _signing(platform, everywhere),
         _kept(platform, everywhere, HASH, platform.catalog.privacy.hash_key_env, platform.hash_key),
         _kept(platform, everywhere, REDACTION, KEY_VARIABLE, lambda: redaction_key(platform.environ)),
+        *_keystore(platform),
         *_sources(platform),
         *_warehouse(platform),
         *_graph(platform),
@@ -160,6 +161,19 @@ def _kept(
     if any(known.values()):
         return Secret(name, variables, "works", "It is the one that the backups were made under.")
     return Secret(name, variables, "set", "No backup knows it yet; the next one will.")
+
+
+def _keystore(platform: Platform) -> Iterator[Secret]:
+    """No backup holds the keys of sealed values: they are in the keystore and its own copies."""
+    config = platform.environment.keystore
+    if config is None:
+        return
+
+    def opened() -> str:
+        found = platform.keystore().status()
+        return f"{found.place} opens under {found.master}. No backup holds its keys: keep its own copies."
+
+    yield _tried("keystore and master key", _variables(platform, config), opened)
 
 
 def _sources(platform: Platform) -> Iterator[Secret]:

@@ -6,7 +6,8 @@ into the expressions over what the source gives and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 
 from data_platform.catalog import Table
 from data_platform.duckdb_sql import DIALECT
@@ -18,11 +19,13 @@ from data_platform.errors import (
 )
 from data_platform.privacy.documents import Documents, parse_path, path_of, root_of
 from data_platform.privacy.names import is_secret, of_column
+from data_platform.privacy.seal import Place
 from data_platform.privacy.treatments import expression, session_setup
 from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule
-from data_platform.sources.reading import ClearColumn, Described, LandedColumns
+from data_platform.sources.reading import ClearColumn, Described, LandedColumns, LandedFunction
 from data_platform.sql import quoted
+from data_platform.sync.sealed import Secrets, seal_column, seal_within, sealing, subject_sql
 from data_platform.sync.shape import treated
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, Column, Layout, Treatment
 
@@ -32,11 +35,11 @@ DAYS = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
 """The types that a partition column may land as."""
 
 
-def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]) -> LandedColumns:
+def land(table: Table, now: Described, today: str, secrets: Secrets) -> LandedColumns:
     """What lands of ``table``; ``today`` is the snapshot's UTC day.
 
     Raises TableMissing for a column the catalog names and the source lacks,
-    PersonalColumnUndeclared, UnsupportedType; ConfigurationError where a column is hashed and there is no key.
+    PersonalColumnUndeclared, UnsupportedType; ConfigurationError where a column is hashed or sealed and there is no key.
     """
     check_columns(table, now)
     if now.replaces and table.strategy == "append":
@@ -48,26 +51,41 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
         raise now.refusal
     columns: list[Column] = []
     expressions: list[str] = []
-    functions: list[tuple[str, Callable[[str], str | None]]] = []
+    functions: list[LandedFunction] = []
+    keystore = sealing(table, secrets) if table.seals else None
     within: set[str] = set()
     for clear in now.columns:
         treatment, paths = personal_of(clear, table, now)
         if paths:
             if changed := {path: how for path, how in paths.items() if how != "keep"}:
                 within.add(clear.name)
-                documents = _documents(changed, hash_key)
-                functions.append((f"treated_{table.id.table}_{len(columns)}", documents.treated))
-                expressions.append(f"{functions[-1][0]}({clear.text})::{clear.type}")
+                place = partial(Place, str(table.id), clear.name)
+                hashed = "hash" in changed.values()
+                documents = Documents(changed, secrets.hash_key() if hashed else None, place)
+                name = f"treated_{table.id.table}_{len(columns)}"
+                if "seal" in changed.values() and keystore is not None:
+                    functions.append(LandedFunction(name, seal_within(table, documents, keystore), 2))
+                    expressions.append(f"{name}({clear.text}, {subject_sql(table, now)})::{clear.type}")
+                else:
+                    functions.append(LandedFunction(name, documents.treated))
+                    expressions.append(f"{name}({clear.text})::{clear.type}")
             else:  # all of it lands byte for byte
                 expressions.append(clear.value)
-            source_type = clear.source_type if clear.whole else treated(clear.source_type, _told(paths))
+            source_type = (
+                clear.source_type if clear.whole else treated(clear.source_type, _told(table, paths))
+            )
             columns.append(Column(clear.name, clear.type, source_type, clear.nullable))
         elif treatment == "keep":
             expressions.append(clear.value)
             columns.append(Column(clear.name, clear.type, clear.source_type, clear.nullable))
         else:
-            expressions.append(expression(clear.name, treatment, clear.text))
-            source_type = treated(clear.source_type, treatment)
+            if treatment == "seal" and keystore is not None:
+                name = f"sealed_{table.id.table}_{len(columns)}"
+                functions.append(LandedFunction(name, seal_column(table, clear.name, keystore), 2))
+                expressions.append(f"{name}({clear.text}, {subject_sql(table, now)})")
+            else:
+                expressions.append(expression(clear.name, treatment, clear.text))
+            source_type = treated(clear.source_type, _how(table, treatment))
             columns.append(Column(clear.name, "VARCHAR", source_type, clear.nullable))
     for rule, sql in _rules_at_the_door(table, {c.name: c for c in now.columns}, today):
         expressions.append(sql)
@@ -80,7 +98,7 @@ def land(table: Table, now: Described, today: str, hash_key: Callable[[], bytes]
         tuple(columns),
         tuple(expressions),
         frozenset(table.treated) | within,
-        tuple(session_setup(hash_key())) if hashes else (),
+        tuple(session_setup(secrets.hash_key())) if hashes else (),
         tuple(functions),
     )
 
@@ -108,12 +126,15 @@ def _place(clear: ClearColumn) -> tuple[str, ...]:
     return (clear.name,) if clear.path is None else parse_path(clear.path)
 
 
-def _documents(paths: Mapping[tuple[str, ...], Treatment], hash_key: Callable[[], bytes]) -> Documents:
-    return Documents(paths, hash_key() if "hash" in paths.values() else None)
+def _told(table: Table, paths: Mapping[tuple[str, ...], Treatment]) -> str:
+    return ", ".join(
+        f"{'.'.join(path)} {_how(table, treatment)}" for path, treatment in sorted(paths.items())
+    )
 
 
-def _told(paths: Mapping[tuple[str, ...], Treatment]) -> str:
-    return ", ".join(f"{'.'.join(path)} {treatment}" for path, treatment in sorted(paths.items()))
+def _how(table: Table, treatment: Treatment) -> str:
+    """A treatment in words. Whose key a value is sealed under is part of it: another subject makes other texts."""
+    return f"seal by {table.subject}" if treatment == "seal" else treatment
 
 
 def layout(table: Table, now: Described) -> Layout:
@@ -184,6 +205,7 @@ def _named(table: Table, now: Described, there: Collection[str]) -> Mapping[str,
         "key": table.key,
         "cursor": [table.cursor] if table.cursor else [],
         "partition": [table.partition] if table.partition else [],
+        "subject": [table.subject.column] if table.subject else [],
         "cluster": table.cluster,
         "rules": [column for rule in table.rules for column in rule.columns],
     }
@@ -246,7 +268,7 @@ def _check_declared(table: Table, now: Described, where: str) -> None:
     secrets = any(map(is_secret, undeclared.values()))
     raise PersonalColumnUndeclared(
         f"{where} has columns that look like secrets or personal data and are not declared: {listed}. Nothing was"
-        f" read. Under `personal:` of {table.id}, choose a treatment for each: hash, mask or redact, or `keep` if it"
+        f" read. Under `personal:` of {table.id}, choose a treatment for each: hash, seal, mask or redact, or `keep` if it"
         " may land unchanged" + ("; redact secrets, or omit them with `only`." if secrets else ".")
     )
 

@@ -192,7 +192,7 @@ class Finish:
                 return False
         with one.at_work():
             if (now := self.reading.found(work.plan)) is not None:
-                describe_step(work, now, self.reading.snapshot, self.platform.hash_key)
+                describe_step(work, now, self.reading.snapshot, self.platform)
             work.parts = self.reading.finish(work.plan, work.landed)
             work.seconds += work.parts.seconds
             work.notes += work.parts.notes

@@ -47,7 +47,7 @@ def _one_pass(
             scratch = stack.enter_context(platform.store.scratch())
             reading = stack.enter_context(open_reading(source.kind, opening))
             with span.piece("plan"):
-                prepare(works, reading, scratch, hash_key=platform.hash_key, progress=progress)
+                prepare(works, reading, scratch, secrets=platform, progress=progress)
             yield from Finish(platform, reading, stack.enter_context(Engine()), span).reports(works)
     except DataPlatformError as error:
         span.failed(error)

@@ -16,6 +16,8 @@ from pathlib import Path
 from data_platform.audit.trail import Trail
 from data_platform.catalog import Catalog, Environment, load_catalog, project_root
 from data_platform.errors import ConfigurationError
+from data_platform.keystore import Keystore
+from data_platform.keystore.kinds import opened
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.signing import Signer
 from data_platform.stores import Store
@@ -82,6 +84,21 @@ class Platform:
                 " never change it: the same person must hash to the same value."
             )
         return key.encode()
+
+    def keystore(self) -> Keystore:
+        """The keys of sealed values, of which this platform has one connection; ConfigurationError where the environment names none,
+        or a variable that it needs is not set."""
+        return self._keystore
+
+    @cached_property
+    def _keystore(self) -> Keystore:
+        config = self.environment.keystore
+        if config is None:
+            raise ConfigurationError(
+                f"The environment {self.environment.name} has no `keystore`, and columns with the treatment `seal` need one. Add it"
+                " to the environment in catalog/platform.yaml."
+            )
+        return opened(config, self.catalog.root, self.environ)
 
 
 def open_platform(

@@ -115,7 +115,7 @@ def _read(
     while not reading.ready(work.plan, _WAIT_SECONDS):
         pass
     if (now := reading.found(work.plan)) is not None:
-        describe_step(work, now, reading.snapshot, platform.hash_key)
+        describe_step(work, now, reading.snapshot, platform)
     work.parts = reading.finish(work.plan, work.landed)
     return before
 
@@ -125,7 +125,7 @@ def _plan(platform: Platform, work: Work, reading: Again) -> None:
     table, head = work.table, work.state.head
     prior = prior_of(head, work.state)
     now = with_landed(reading.describe(table, prior), prior.columns, table.only)
-    work.landed = land(table, now, reading.snapshot.taken_at[:10], platform.hash_key)
+    work.landed = land(table, now, reading.snapshot.taken_at[:10], platform)
     plan = reading.plan_again(table, prior, now)
     assert head is not None
     drift = reading.drift(table, prior, now)

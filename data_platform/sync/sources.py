@@ -15,6 +15,7 @@ from data_platform.sources.reading import Described, SourceTable
 from data_platform.sync.columns import land, layout
 from data_platform.sync.opening import opening_of
 from data_platform.sync.platform import Platform, utc_now
+from data_platform.sync.sealed import OnlyLooking
 from data_platform.tables import Layout
 
 
@@ -57,6 +58,11 @@ def check_sources(platform: Platform, named: Collection[str] | None = None) -> C
             platform.hash_key()
         except DataPlatformError as error:
             found.mistakes.append(str(error))
+    if any(table.seals for source in sources for table in source.tables.values()):
+        try:
+            platform.keystore().status()
+        except DataPlatformError as error:
+            found.mistakes.append(str(error))
     for source in sources:
         try:
             with looking_at(platform, source) as (looking, accept):
@@ -77,7 +83,7 @@ def looking_at(platform: Platform, source: Source) -> Iterator[tuple[Looking, Ac
 
     def accept(table: SourceTable, now: Described) -> Layout:
         assert isinstance(table, Table)
-        land(table, now, today, lambda: b"")
+        land(table, now, today, OnlyLooking())
         return layout(table, now)
 
     opening = opening_of(platform, source, tuple(source.tables.values()))

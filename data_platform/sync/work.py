@@ -7,7 +7,7 @@ all reads together. Reading is the source's, committing ``commit.py``'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from data_platform.sources.reading import (
 from data_platform.sync.columns import land
 from data_platform.sync.decide import ask_for, ask_for_slices, unless_changed
 from data_platform.sync.from_rows import with_landed
+from data_platform.sync.sealed import Secrets
 from data_platform.sync.shape import compare_shapes
 from data_platform.tables import Load, Operation, Shape, Slice, Snapshot, Tally
 
@@ -117,7 +118,7 @@ def prepare(
     reading: Reading,
     scratch: Path,
     *,
-    hash_key: Callable[[], bytes],
+    secrets: Secrets,
     progress: Progress | None,
 ) -> None:
     """Decide what to read of each table, into its ``plan``, and begin to read.
@@ -127,7 +128,7 @@ def prepare(
     """
     for work in (work for work in works if work.error is None):
         with _of_its_own(work):
-            decide(work, reading, hash_key)
+            decide(work, reading, secrets)
     reading.start(
         [
             PlannedRead(work.plan, work.landed, scratch / work.table.id.table)
@@ -149,13 +150,13 @@ def _of_its_own(work: Work) -> Iterator[None]:
     work.seconds += time.monotonic() - began
 
 
-def decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None:
+def decide(work: Work, reading: Reading, secrets: Secrets) -> None:
     """What is to be read of a table and lands of it, into its ``plan`` and ``landed``. Raises what keeps it from being read."""
     table, head, prior = work.table, work.state.head, prior_of(work.state.head, work.state)
     now = reading.describe(table, prior)
     if not work.refreshed:
         now = with_landed(now, prior.columns, table.only)
-    work.landed = land(table, now, reading.snapshot.taken_at[:10], hash_key)
+    work.landed = land(table, now, reading.snapshot.taken_at[:10], secrets)
     ask, drift = _ask(work, prior, reading), Drift()
     notes: tuple[str, ...] = ()
     if head is not None and not work.refreshed:
@@ -180,13 +181,13 @@ def decide(work: Work, reading: Reading, hash_key: Callable[[], bytes]) -> None:
     )
 
 
-def describe_step(work: Work, now: Described, snapshot: Snapshot, hash_key: Callable[[], bytes]) -> None:
+def describe_step(work: Work, now: Described, snapshot: Snapshot, secrets: Secrets) -> None:
     """Decide what lands of a step whose columns are known since it was read, into ``landed`` and ``plan``."""
     plan, head = work.plan, work.state.head if work.load != "replace" else None
     assert plan is not None
     if head is not None:
         now = with_landed(now, head.columns, work.table.only)
-    work.landed = land(work.table, now, snapshot.taken_at[:10], hash_key)
+    work.landed = land(work.table, now, snapshot.taken_at[:10], secrets)
     work.plan = replace(plan, now=now)
     if head is None:
         return

@@ -60,6 +60,7 @@ def test_every_command_has_a_section_and_every_section_a_command() -> None:
         "audit",
         "sandbox",
         "backup",
+        "keystore",
         "restore",
         "contract",
         "quarantine",

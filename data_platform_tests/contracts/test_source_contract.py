@@ -33,6 +33,7 @@ from data_platform.sources.records.looking import RecordsLooking
 from data_platform.sources.records.reading import RecordsReading
 from data_platform.sync import check_sources
 from data_platform.sync import finish as finish_module
+from data_platform.sync.reveal import Request, reveal
 from data_platform_tests.contracts.api_worlds import API_PARAMS, APIS, Analytics, serving_world
 from data_platform_tests.contracts.connector_worlds import AirbyteItems, DltItems
 from data_platform_tests.contracts.toy_source.looking import LogLooking
@@ -322,6 +323,30 @@ def test_no_clear_value_of_a_treated_column_is_in_any_byte(world: World) -> None
     assert all(len(str(email)) == 64 for email, *_ in rows)
     for email, *_, profile in rows if world.items.documents else ():
         assert json.loads(str(profile), parse_float=str) == json.loads(PROFILE % email, parse_float=str)
+
+
+def test_what_is_sealed_is_clear_in_no_byte_and_opens_under_its_persons_key(world: World) -> None:
+    paths = {"profile.contact.email": "seal", "profile.phones": "seal"} if world.items.documents else {}
+    world.catalog(subject="id", personal={"email": "seal", "phone": "seal", "iban": "seal", **paths})
+    world.items.put(1, "first", **PLANTED)
+    world.good()
+    world.items.put(2, "second", **PLANTED)
+    world.good()
+    texts = [repr(pq.read_table(part).to_pylist()) for part in (world.root / "landing").rglob("*.parquet")]
+    texts += [file.read_bytes().decode("latin-1") for file in world.root.rglob("*") if file.is_file()]
+    held = [text for text in texts if "eve.planted" in text.lower() or "5550199" in text]
+    given = [text for text in held if "sealed:1:" in text]
+    assert not given, "what lands holds no clear value; the source's own files do"
+    columns = ("email", "phone", "iban", *(("profile",) if paths else ()))
+    found = reveal(world.platform(), Request(ITEMS, columns, "a test"))
+    clear = {name: PLANTED[name] for name in columns[:3]}
+    assert [dict(zip(columns[:3], row[:3], strict=True)) for row in found.rows] == [clear, clear]
+    assert len(found.subjects) == 2 and (found.erased, found.unopened) == (0, 0)
+    for row in found.rows if paths else ():
+        assert json.loads(str(row[3])) == json.loads(PLANTED["profile"])
+    with world.platform().warehouse(read_only=True) as warehouse:
+        landed = warehouse.query("SELECT email FROM raw_shop.items").rows
+    assert len(set(landed)) == 2, "equal values of two people are not seen to be equal"
 
 
 def test_what_is_within_a_document_is_decided_too(world: World) -> None:

@@ -303,6 +303,7 @@ class World:
         local = {
             "landing": {"kind": "local", "path": "landing"},
             "warehouse": {"kind": "duckdb", "path": "warehouse.duckdb", "wait_seconds": 20},
+            "keystore": {"kind": "sqlite", "path": "keys/keystore.sqlite"},
         }
         (self.root / "catalog" / "platform.yaml").write_text(
             yaml.safe_dump({"environments": {"local": local}})
@@ -320,9 +321,8 @@ class World:
         return kind_of(self.items.kind)
 
     def platform(self) -> Platform:
-        return open_platform(
-            self.root, "local", {**os.environ, "DATA_PLATFORM_HASH_KEY": HASH_KEY, **self.items.environ}
-        )
+        own = {"DATA_PLATFORM_HASH_KEY": HASH_KEY, "DATA_PLATFORM_MASTER_KEY": HASH_KEY}
+        return open_platform(self.root, "local", {**os.environ, **own, **self.items.environ})
 
     def sync(self, **options: Any) -> TableReport:
         (report,) = sync_changes(self.platform(), "shop", **options)
