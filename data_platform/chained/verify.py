@@ -37,9 +37,14 @@ class Verification:
 
 
 def verify(
-    log: Log, stores: Sequence[Store] = (), *, whole: bool = False, sample: float = 0.05, seed: int = 0
+    log: Log,
+    stores: Sequence[Store] = (),
+    *,
+    whole: bool = False,
+    sample: float = 0.05,
+    seed: int | None = None,
 ) -> Verification:
-    """Look at every block since the last verification, or at all with ``whole``, and at ``sample`` of the others, in pairs.
+    """Look at every block since the last verification, or at all with ``whole``, and at ``sample`` of the others, in pairs: others each time, without a ``seed``.
     ``stores`` hold heads of the log, and its copies. LandingError where a store cannot be asked."""
     accepted = log.recall("accepted", "was accepted")
     known = replace(log.recall("verified", "was verified"), newest=True)
@@ -54,9 +59,7 @@ def verify(
     walk = _Walk(log, marks, accepted if not trusted else known)
     older = range(accepted.number + 1, start)
     chosen = {
-        n + step
-        for n in random.Random(f"{seed}/{last}").sample(older, math.ceil(sample * len(older)))
-        for step in (0, 1)
+        n + step for n in random.Random(seed).sample(older, math.ceil(sample * len(older))) for step in (0, 1)
     }
     for number, data in log.fetch([*sorted(chosen), *range(start + 1, last + 1)], packed=False):
         walk.look(number, data, new=number > start)

@@ -123,6 +123,11 @@ def test_a_copy_heals(cli: Cli, warehouse: Path, project: Path) -> None:
     healed = cli("audit", "verify", "--heal", "--json")
     assert healed.code == 0 and json.loads(healed.out)["restored"] == [3]
     assert len(found(cli)) == 3
+    shutil.rmtree(project / ".data" / "landing")
+    lost = cli("audit", "verify")
+    assert lost.code == 1 and "was truncated: it ends at block 0, though block 3" in lost.err
+    assert cli("audit", "verify", "--heal").code == 0
+    assert len(found(cli)) == 3 and cli("query", "from marts.people").code == 0
 
 
 def test_a_second_store_that_cannot_be_asked(
