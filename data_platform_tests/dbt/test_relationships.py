@@ -26,6 +26,10 @@ NEW_ORDER = (
 )
 
 
+OTHERS = ("path:models/**/stripe", "path:models/**/zendesk")
+"""Systems that this company has not: of their models, which are empty, a build tells that nothing dangles."""
+
+
 class Shop:
     """A shop, its platform, and dbt over its warehouse; ``dangling`` are the foreign keys that a build tells."""
 
@@ -55,7 +59,7 @@ class Shop:
 
         command = ["build", "--indirect-selection", "empty", "--select", "+test_name:relationships"]
         if not build:
-            command = ["test", "--select", "test_name:relationships"]
+            command = ["test", "--select", "test_name:relationships", "--exclude", *OTHERS]
         result = dbtRunner(manifest=self.dbt.manifest).invoke([*command, *self.dbt.options, "--quiet"])
         DuckDBConnectionManager.close_all_connections()  # which a process of its own would do by its end
         assert result.exception is None
