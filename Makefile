@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install airbyte airflow spark engines demo dev test-tools test test-airflow test-spark test-warehouse test-postgres test-fast lint format manifest charts lock bench chaos clean
+.PHONY: help install airbyte airflow spark engines demo dev test-tools test test-oldest test-airflow test-spark test-warehouse test-postgres test-fast lint format manifest charts lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -83,8 +83,12 @@ $(OTHER_POSTGRES)/node_modules/pg13: $(OTHER_POSTGRES)/package-lock.json
 	$(NPM_CI) --omit=optional && touch $@ || echo "No npm here: tests on PostgreSQL 13 will be skipped."
 
 test: $(INSTALLED) .airbyte/.installed .spark/.installed engines $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
-	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint test-oldest
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# Beside lint, most of which is one process of mypy. What is collected here is compiled once, not by each worker anew.
+test-oldest: $(INSTALLED) $(OTHER_POSTGRES)/node_modules/pg13
+	pytest --collect-only --quiet >/dev/null || { pytest --collect-only --quiet; exit 1; }
 	pytest -n $(WORKERS) --dist loadfile --postgres 13 $(addprefix data_platform_tests/,$(ON_THE_OLDEST))
 
 test-spark: .spark/.installed test-tools ## Spark over many chains of batches, and its own Spark Connect server in the place of Sail's
