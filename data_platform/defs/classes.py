@@ -24,29 +24,45 @@ from data_platform.privacy.classes import NONE
 
 VERSION = 2
 """Of what is kept: another one is computed again."""
+_newest: dict[str, Classes] = {}
 
 
 def classes_of(catalog: Catalog) -> Classes:
     """``ConfigurationError`` with dbt's words where a model does not compile."""
     digest = _digest(catalog)
-    if (known := _read(catalog.root, digest)) is not None:
-        return known
+    known = _newest.get(digest) or _read(catalog.root, digest)
+    if known is not None:
+        return _remembered(digest, known)
     compiled = compiled_models(catalog.root)
     graph = build(catalog, next(iter(catalog.environments)), compiled.manifest, compiled.sql)
     found = classes(graph, catalog)
     keep(_place(catalog.root), digest, asdict(found))
-    return found
+    return _remembered(digest, found)
 
 
 def known_classes(catalog: Catalog) -> Classes:
     """Those that were computed already for these files; nothing is compiled. Empty if they were not."""
-    return _read(catalog.root, _digest(catalog)) or Classes()
+    digest = _digest(catalog)
+    return _newest.get(digest) or _read(catalog.root, digest) or Classes()
+
+
+def _remembered(digest: str, found: Classes) -> Classes:
+    """Processes that see other sources of the catalog overwrite each other's file."""
+    _newest.clear()
+    _newest[digest] = found
+    return found
 
 
 def column_tags(found: Classes, schema: str, table: str) -> Mapping[str, dict[str, str]]:
-    """Tags of a model's columns in the graph, by name in lower case."""
+    """Tags of a model's columns in the graph, by name in lower case. Dagster's own page does not show them."""
     held = found.of(schema, table)
     return {name: {CLASS_TAG: one.class_} for name, one in held.items() if one.class_ != NONE}
+
+
+def described_as(description: str, tags: Mapping[str, str]) -> str | None:
+    """A column's description with its class, as the page of an asset shows it."""
+    words = [description, f"Class: {tags[CLASS_TAG]}." if CLASS_TAG in tags else ""]
+    return " ".join(filter(None, words)) or None
 
 
 def undeclared(found: Classes, relations: set[tuple[str, str]]) -> dg.Failure | None:

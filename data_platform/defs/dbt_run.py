@@ -20,7 +20,7 @@ import dagster as dg
 from packaging.version import Version
 
 from data_platform.defs.check_results import days_facts
-from data_platform.defs.classes import classes_of, column_tags, known_classes, undeclared
+from data_platform.defs.classes import classes_of, column_tags, described_as, known_classes, undeclared
 from data_platform.defs.dbt_days import days_of, partitioned
 from data_platform.defs.dbt_environment import only, passed_on
 from data_platform.defs.dbt_folders import folder_of, sweep
@@ -285,8 +285,9 @@ def relation_metadata(
         return {}
     tags = column_tags(classes, relation.schema, relation.name)
     columns = [
-        dg.TableColumn(name, type_, relation.descriptions.get(name) or None, tags=tags.get(name.lower(), {}))
+        dg.TableColumn(name, type_, described_as(relation.descriptions.get(name, ""), held), tags=held)
         for name, type_ in found.columns
+        for held in [tags.get(name.lower(), {})]
     ]
     metadata: dict[str, Any] = {
         "dagster/table_name": f"{relation.schema}.{relation.name}",

@@ -16,6 +16,7 @@ from dagster._core.definitions.data_version import (
 
 from data_platform.catalog import Table
 from data_platform.defs import shown
+from data_platform.defs.classes import described_as
 from data_platform.defs.names import CLASS_TAG, SEQUENCE_TAG, TREATMENT_TAG
 from data_platform.landing.manifest import Manifest
 from data_platform.privacy.classes import Classed, classed_columns, joined
@@ -48,12 +49,13 @@ def batch_metadata(manifest: Manifest, table: Table) -> dict[str, Any]:
                     name=column.name,
                     type=column.type,
                     description=shown.description(
-                        _column_description(column.name, column.source_type, table)
+                        described_as(_column_description(column.name, column.source_type, table), tags)
                     ),
                     constraints=dg.TableColumnConstraints(nullable=column.nullable),
-                    tags=_column_tags(column.name, table, classed),
+                    tags=tags,
                 )
                 for column in manifest.columns
+                for tags in [_column_tags(column.name, table, classed)]
             ]
         ),
     }

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import sqlglot
 
+from data_platform.governance.classes import Classes
+from data_platform.governance.scan import scan
 from data_platform.quality.checking import Subject
 from data_platform.quality.evaluate import evaluate
 from data_platform.quality.newest import newest_data
@@ -129,7 +131,8 @@ def test_every_statement_of_a_dialect_is_of_its_grammar(engine: Engine, tmp_path
         evaluate(watched, Ruled(tuple(map(parse_rule, texts))))
         newest_data(watched, Subject.raw(TABLE), "at", 24, datetime.now(UTC))
         watched.query(counts(warehouse.dialect, [("raw_shop", "orders")] * 2))
-    assert len(asked) > len(texts) + 3
+        scan(watched, warehouse.describe("raw_shop", "orders")[0], Classes(), names=False)
+    assert len(asked) > len(texts) + 4
     for statement in asked:
         sqlglot.parse_one(statement, dialect=config.dialect.name)
 

@@ -32,6 +32,13 @@ def scan(project: Project) -> dg.AssetCheckEvaluation:
     return found
 
 
+def described(project: Project, key: dg.AssetKey, name: str) -> str:
+    event = project.instance.get_latest_materialization_event(key)
+    assert event is not None and event.asset_materialization is not None
+    value: Any = event.asset_materialization.metadata["dagster/column_schema"]
+    return next(column.description or "" for column in value.schema.columns if column.name == name)
+
+
 def tags(project: Project, key: dg.AssetKey) -> Mapping[str, Mapping[str, str]]:
     event = project.instance.get_latest_materialization_event(key)
     assert event is not None and event.asset_materialization is not None
@@ -49,6 +56,10 @@ def test_columns_carry_their_class_from_the_catalog_to_a_model_and_into_a_table(
     assert tags(project, HISTORY) == {
         "email": {"data_platform/class": "pseudonymous"}, "phone": {"data_platform/class": "masked"},
     }  # fmt: skip
+    assert (
+        described(project, HISTORY, "email") == "The address as it landed, a keyed hash. Class: pseudonymous."
+    )
+    assert described(project, dg.AssetKey(["raw", "shop", "users"]), "phone").endswith("Class: masked.")
     assert materialize(project, CLASSES).success
     columns = (
         "schema_name || '.' || table_name || '.' || column_name, class, treatment, source_columns, said_by"
