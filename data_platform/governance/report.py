@@ -180,6 +180,7 @@ def _safeguards(catalog: Catalog, environment: Environment) -> Iterator[str]:
     yield "In what people read, columns made of personal ones declare their class, or the build stops."
     yield "A sample of each text column is searched for undeclared personal data each day."
     yield "Files of the platform can be read by its own account alone; listeners bind to the loopback address."
+    yield "Who exports a person's data, deletes backups or asks the warehouse is recorded in an append-only, chained log."
     required = environment.signing.required
     if required or (required is None and environment.name == "prod"):
         yield "Manifests of landed data and of backups are signed; nothing lands without the key."
