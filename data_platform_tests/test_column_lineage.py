@@ -124,6 +124,10 @@ def test_what_is_taken_through_steps() -> None:
     )
     assert takes(f"{steps} select c ->> 'email' as e, at from u") == {"e": ["userId.customer.email"], "at": ["at"]}  # fmt: skip
     assert takes(f"{steps} select upper(c) ->> 'email' as e from u") == {"e": ["userId.customer!"]}
+    made = (
+        "with t as (select replace(userId, 'a', 'b') as doc from s.orders) select doc ->> 'email' as e from t"
+    )
+    assert takes(made) == {"e": ["userId!"]}  # where its parts come from is not known any more
     both = "select userId as x from s.orders union all select lower(at) from s.orders"
     assert takes(both) == {"x": ["at!", "userId"]}
     assert takes("pivot s.orders on id using sum(revenue)") is None
