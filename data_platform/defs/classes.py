@@ -61,7 +61,7 @@ def column_tags(found: Classes, schema: str, table: str) -> Mapping[str, dict[st
 
 def described_as(description: str, tags: Mapping[str, str]) -> str | None:
     """A column's description with its class, as the page of an asset shows it."""
-    words = [description, f"Class: {tags[CLASS_TAG]}." if CLASS_TAG in tags else ""]
+    words = [description.strip(), f"Class: {tags[CLASS_TAG]}." if CLASS_TAG in tags else ""]
     return " ".join(filter(None, words)) or None
 
 
