@@ -82,10 +82,8 @@ def _is_due(last: Renewal, locks: Locks, at: datetime) -> bool:
 
 
 def _round(archive: Archive, locks: Locks, needed: list[Needed], at: datetime) -> Renewal:
-    covered = set(locks.hidden(""))  # a lock there would hold what somebody put over the object
-    calls = [partial(_extended, locks, one, at) for one in needed if one.key not in covered]
-    done = archive.store.together(calls)
-    unlocked = sorted({one.key for one in needed} & covered) + [one for one in done if isinstance(one, str)]
+    done = archive.store.together([partial(_extended, locks, one, at) for one in needed])
+    unlocked = [one for one in done if isinstance(one, str)]
     return Renewal(
         archive.name,
         at,
@@ -106,6 +104,12 @@ def _extended(locks: Locks, one: Needed, at: datetime) -> bool | str:
     enough = min(end, at + LEFT * days)
     try:
         until = locks.until(one.key)
+        if until is None and locks.is_hidden(
+            one.key
+        ):  # a lock there would hold what somebody put over the object
+            return (
+                f"{one.key} (it was hidden by somebody: `data-platform backup uncover --yes` brings it back)"
+            )
         return locks.extend(one.key, end) if until is None or until < enough else False
     except (KeyError, DataPlatformError) as error:
         return f"{one.key} ({'it is missing' if isinstance(error, KeyError) else error})"

@@ -43,6 +43,9 @@ class Locks(Protocol):
         """Keys under ``prefix`` whose locked object something else covers: a delete marker, or a newer object that is
         not locked. Somebody else did that: the platform itself covers nothing."""
 
+    def is_hidden(self, key: str) -> bool:
+        """Whether something covers the locked object of ``key``, as ``hidden`` says."""
+
     def unhide(self, key: str) -> None:
         """Remove what covers the locked object of ``key``."""
 

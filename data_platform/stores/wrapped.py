@@ -130,5 +130,8 @@ class _PrefixedLocks:
         below = self._store._key(prefix).rstrip("/")
         return [key.removeprefix(base) for key in self._locks.hidden(below)]
 
+    def is_hidden(self, key: str) -> bool:
+        return self._locks.is_hidden(self._store._key(key))
+
     def unhide(self, key: str) -> None:
         self._locks.unhide(self._store._key(key))

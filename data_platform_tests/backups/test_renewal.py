@@ -111,8 +111,8 @@ def test_a_round_is_held_when_it_is_due_and_no_lock_ends_between_two(tmp_path: P
             ends[key] = until
             return True
 
-        def hidden(self, prefix: str) -> list[str]:
-            return []
+        def is_hidden(self, key: str) -> bool:
+            return False
 
     class Store(LocalStore):
         locks = Locks()  # type: ignore[assignment]
@@ -164,7 +164,11 @@ def test_what_somebody_put_over_a_locked_object_is_not_locked(
     store._client.put_object(Bucket=bucket, Key=store._name("t/ours"), Body=b"theirs")
     store._client.delete_object(Bucket=bucket, Key=store._name("t/gone"))
     found = renew(one, lambda: [Needed("t/ours"), Needed("t/gone")])
-    assert found is not None and found.named == ("t/gone", "t/ours") and found.extended == 0
+    assert (
+        found is not None
+        and [name.split()[0] for name in found.named] == ["t/ours", "t/gone"]
+        and found.extended == 0
+    )
     assert left(one, "t/ours") == 0
 
 

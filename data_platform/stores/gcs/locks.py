@@ -58,6 +58,9 @@ class GCSLocks:
     def hidden(self, prefix: str) -> list[str]:
         return []
 
+    def is_hidden(self, key: str) -> bool:
+        return False
+
     def unhide(self, key: str) -> None:
         """Nothing can be hidden."""
 

@@ -76,6 +76,10 @@ class S3Locks:
             found = self._by_key(prefix, folder=True)
             return [key for key, versions in found if self._covering(versions)]
 
+    def is_hidden(self, key: str) -> bool:
+        with self._store._readable_errors("list", key):
+            return any(self._covering(versions) for _, versions in self._by_key(key))
+
     def unhide(self, key: str) -> None:
         with self._store._readable_errors("delete", key):
             for _, versions in self._by_key(key):
