@@ -107,9 +107,13 @@ class Documents:
                 node = node.below.setdefault(step, _Node())
             node.treat = _treat(path, treatment, key, place)
 
-    def treated(self, document: str | None, subject: SubjectKey | None = None) -> str | None:
-        """``document`` with its personal values replaced; ``subject`` is the key of the person whom it is about, where something in
-        it is sealed. NotADocument where it cannot be read."""
+    def treated(self, document: str | None) -> str | None:
+        """``document`` with its personal values replaced. NotADocument where it cannot be read, ValueError where something in
+        it is to be sealed. DuckDB calls it and counts its parameters."""
+        return self.treated_for(document, None)
+
+    def treated_for(self, document: str | None, subject: SubjectKey | None) -> str | None:
+        """As ``treated``; what is sealed is sealed under the key of ``subject``, the person whom the document is about."""
         if document is None:
             return None
         pieces: list[str] = []

@@ -81,7 +81,7 @@ def seal_column(table: Table, column: str, keystore: Keys) -> Callable[[Any, Any
 
 def seal_within(table: Table, documents: Documents, keystore: Keys) -> Callable[[Any, Any], Any]:
     """A function of arrays (documents, subjects): what is treated within each document."""
-    return _by_subject(table, keystore, documents.treated)
+    return _by_subject(table, keystore, documents.treated_for)
 
 
 def _by_subject(
