@@ -54,7 +54,7 @@ GROUPS: dict[str, str] = {
     "quarantine": "Records that came and could not be taken",
     "recover": "Bring a database back to any second, and try what that needs",
     "restore": "Restore a backup and prove it equal",
-    "subject": "The people that the data is about: where their rows are, and all of them as files",
+    "subject": "The people that the data is about: found, exported, erased",
     "wal": "The write-ahead log of the sources' databases",
     "sandbox": "A simulated shop: a local PostgreSQL server and the services around it",
 }

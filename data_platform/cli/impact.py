@@ -67,7 +67,7 @@ def _of(folder: Path, environment: str | None, target: str, *, json: bool, markd
     from data_platform.impact import words
     from data_platform.impact.downstream import downstream
 
-    graph = _graph(folder, environment, "compiling the models")
+    graph = graph_of(folder, environment)
     relation, column = graph.find(target)
     columns = relation.columns if column is None else (column,)
     found = downstream(graph, [ColumnOf(*relation.key, name) for name in columns])
@@ -86,9 +86,9 @@ def _between(
     from data_platform.impact.revision import checked_out
 
     with ExitStack() as stack:
-        before = _graph(stack.enter_context(checked_out(folder, since)), environment, f"compiling {since}")
+        before = graph_of(stack.enter_context(checked_out(folder, since)), environment, f"compiling {since}")
         now = stack.enter_context(checked_out(folder, until)) if until is not None else folder
-        after = _graph(now, environment, f"compiling {until or 'the files as they are'}")
+        after = graph_of(now, environment, f"compiling {until or 'the files as they are'}")
     found = difference(before, after)
     if json:
         say_json({"ok": True, "since": since, "until": until, **words.difference_fields(found)})
@@ -97,7 +97,8 @@ def _between(
         _tell(title, words.difference_sections(found), markdown, "Nothing changes.")
 
 
-def _graph(folder: Path, environment: str | None, doing: str) -> Graph:
+def graph_of(folder: Path, environment: str | None, doing: str = "compiling the models") -> Graph:
+    """Columns and what depends on them. dbt compiles the models for it."""
     import os
 
     from data_platform.catalog import load_catalog

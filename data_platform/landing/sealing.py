@@ -38,6 +38,6 @@ class Sealer:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], place.encode())
         except (InvalidTag, ValueError):
             raise ConfigurationError(
-                f"{place} does not open: it was sealed under another key than the one that hashes personal values now."
-                " Set the key that was in use when it landed."
+                f"{place} does not open: it was altered, or sealed under another key than the one that is set now."
+                " Set the key that was in use when it was written."
             ) from None

@@ -89,15 +89,26 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Rows that must not be read again: whose ``column``, or the value to which ``path`` leads in its JSON, is one of ``values`` as text."""
+
+    column: str
+    path: tuple[str, ...]
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Prior:
     """What the ledger says of a table. All empty before its first batch; ``boundary`` is the digest of the rows
-    that the next read by cursor finds again."""
+    that the next read by cursor finds again. Rows that are ``unwanted`` never land, whatever a source gives; one that counts and
+    measures what it has leaves them out of that too."""
 
     position: Position | None = None
     identity: Mapping[str, Json] | None = None
     snapshot: Snapshot | None = None
     columns: tuple[Column, ...] = ()
     boundary: str | None = None
+    unwanted: tuple[Unwanted, ...] = ()
 
 
 class ClearColumn(NamedTuple):
@@ -248,7 +259,7 @@ class LandedColumns:
 
     ``expressions`` are DuckDB SQL over the columns that the source gives under their own names: one for each of
     ``columns``. The engine that writes is made ready by ``prepare``: ``setup`` are statements with parameters, ``functions`` are
-    those that the expressions call.
+    those that the expressions call. Rows for which ``without``, a condition over the landed columns, is true are left out.
     """
 
     columns: tuple[Column, ...]
@@ -256,6 +267,7 @@ class LandedColumns:
     treated: frozenset[str] = frozenset()
     setup: tuple[tuple[str, list[Any]], ...] = ()
     functions: tuple[LandedFunction, ...] = ()
+    without: str = ""
 
     def select(self, from_sql: str) -> str:
         """The landed rows of what ``from_sql`` gives, as DuckDB SQL."""
@@ -263,7 +275,8 @@ class LandedColumns:
             f"{sql} AS {quoted(column.name)}"
             for column, sql in zip(self.columns, self.expressions, strict=True)
         )
-        return f"SELECT {listed} FROM {from_sql}"
+        rows = f"SELECT {listed} FROM {from_sql}"
+        return f"SELECT * FROM ({rows}) WHERE NOT {self.without}" if self.without else rows
 
 
 def prepare(engine: Any, landed: Sequence[LandedColumns]) -> None:

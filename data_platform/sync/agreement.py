@@ -15,6 +15,7 @@ from data_platform.quality.completeness import CompletenessReport, Evidence, com
 from data_platform.sources.kinds import open_reading
 from data_platform.sources.reading import Reading
 from data_platform.sync.columns import layout
+from data_platform.sync.erasing.door import door_of
 from data_platform.sync.opening import opening_of
 from data_platform.sync.platform import Platform
 from data_platform.sync.work import Request, Work, decide
@@ -63,7 +64,8 @@ def agreements(platform: Platform, source: str, among: Collection[TableId] | Non
         raise ConfigurationError(
             f"No table of {source} can be compared: a source of the kind {declared.kind} does not count its rows."
         )
-    works = [Work(table, platform.ledger.state(table.id), Request(verify=True)) for table in tables]
+    door, asked = door_of(platform), Request(verify=True)
+    works = [Work(table, platform.ledger.state(table.id), asked, door=door) for table in tables]
     with (
         open_reading(declared.kind, opening_of(platform, declared, tables)) as reading,
         platform.warehouse(read_only=True) as warehouse,

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 
 from data_platform.alerts.changes import Change, appeared, note
-from data_platform.errors import SourceError
+from data_platform.errors import BatchConflict, SourceError
 from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest, Part
 from data_platform.landing.part import sha256_of
@@ -156,6 +156,12 @@ def _landed(platform: Platform, proved: Manifest, work: Work) -> Manifest:
     made = replace(proved, parts=tuple(parts), quarantined=quarantined, committed_at=at)
     if new := _new_columns(work):
         note(platform.store, platform.signer, Change(made.table, made.sequence, new, now))
+    try:
+        work.door.check(made.table)
+    except BatchConflict:
+        for part in parts:  # it may hold rows of whoever is being erased
+            platform.store.delete(part.key)
+        raise
     return platform.ledger.commit(made)
 
 

@@ -12,6 +12,7 @@ from data_platform.errors import DataPlatformError
 from data_platform.landing.state import TableState
 from data_platform.sources.kinds import open_reading
 from data_platform.sources.reading import Progress
+from data_platform.sync.erasing.door import door_of
 from data_platform.sync.finish import Finish, reported
 from data_platform.sync.opening import opening_of
 from data_platform.sync.platform import Platform
@@ -58,9 +59,9 @@ def _one_pass(
 
 def _read_heads(platform: Platform, asked: Mapping[TableId, Request]) -> list[Work]:
     """Each chain's head is read before the snapshot, so that sequence order is snapshot order."""
-    works = []
+    works, door = [], door_of(platform)
     for ledger, table in platform.ledger.ahead_of(list(asked), states=True):
-        work = Work(platform.catalog.table(table), TableState(), asked[table])
+        work = Work(platform.catalog.table(table), TableState(), asked[table], door=door)
         try:
             work.state = ledger.state(table)
         except DataPlatformError as error:

@@ -21,6 +21,7 @@ from data_platform.sources.looking import LookAt, Looked, Looking
 from data_platform.sources.reading import Described, SourceTable
 from data_platform.sync.columns import check_columns, layout
 from data_platform.sync.decide import from_where
+from data_platform.sync.erasing.door import Door, door_of
 from data_platform.sync.load import remember_failure
 from data_platform.sync.opening import opening_of
 from data_platform.sync.platform import Platform
@@ -130,7 +131,8 @@ class _Probing:
         self, looking: Looking, tables: Sequence[Table], states: Mapping[TableId, TableState]
     ) -> dict[TableId, TableProbe]:
         now = looking.snapshot()
-        looks = [_look_at(table, states[table.id], now, self.measure_slices) for table in tables]
+        door = door_of(self.platform)
+        looks = [_look_at(table, states[table.id], now, self.measure_slices, door) for table in tables]
         seen = looking.look(looks, _accept)
         return {t.id: _probed(t, states[t.id], seen[t.id], self.recall) for t in tables}
 
@@ -139,9 +141,9 @@ class _Probing:
         return bool(seen.moved or seen.differing or seen.error or due)
 
 
-def _look_at(table: Table, state: TableState, now: Snapshot, measure_slices: bool) -> LookAt:
+def _look_at(table: Table, state: TableState, now: Snapshot, measure_slices: bool, door: Door) -> LookAt:
     measured = {slice_: m.fingerprint for slice_, m in state.measured.items()}
-    prior = prior_of(state.head, state)
+    prior = prior_of(state.head, state, door.unwanted(table.id))
     return LookAt(table, prior, from_where(prior, now), measured if measure_slices and table.proved else None)
 
 

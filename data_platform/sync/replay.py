@@ -28,6 +28,7 @@ from data_platform.sources.rejected import Rejected
 from data_platform.sql import literal, quoted
 from data_platform.sync.columns import land
 from data_platform.sync.commit import commit
+from data_platform.sync.erasing.door import door_of
 from data_platform.sync.from_rows import with_landed
 from data_platform.sync.load import load_pending
 from data_platform.sync.opening import opening_of
@@ -58,7 +59,9 @@ class Replayed:
 def replay(platform: Platform, table: TableId) -> Replayed:
     """Take again what waits of ``table``. Raises what a sync of the table would, and ConfigurationError where its
     records cannot be taken by themselves."""
-    work = Work(platform.catalog.table(table), platform.ledger.state(table), Request())
+    work = Work(
+        platform.catalog.table(table), platform.ledger.state(table), Request(), door=door_of(platform)
+    )
     waits = quarantine.unresolved(platform.ledger, table)[::-1]
     if not waits:
         return Replayed(0, 0, 0, None)
@@ -123,9 +126,10 @@ def _read(
 def _plan(platform: Platform, work: Work, reading: Again) -> None:
     """As a sync of changes plans; what would make it read the table whole keeps a record from being added."""
     table, head = work.table, work.state.head
-    prior = prior_of(head, work.state)
+    prior = prior_of(head, work.state, work.door.unwanted(table.id))
     now = with_landed(reading.describe(table, prior), prior.columns, table.only)
-    work.landed = land(table, now, reading.snapshot.taken_at[:10], platform)
+    lands = land(table, now, reading.snapshot.taken_at[:10], platform)
+    work.landed = work.door.without(lands, table.id)
     plan = reading.plan_again(table, prior, now)
     assert head is not None
     drift = reading.drift(table, prior, now)

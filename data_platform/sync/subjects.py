@@ -110,7 +110,7 @@ def held(warehouse: Warehouse, subject: Subject) -> Subject:
 def selection(platform: Platform, warehouse: Warehouse, subject: Subject, asked: Asked) -> Selection:
     """The rows of whom ``asked`` names, each of its values by every column of its lookup."""
     seeds = [
-        Seed(place, _as_landed(platform, place, value))
+        Seed(place, as_landed(platform, place, value))
         for lookup, values in asked.items()
         for place in subject.lookups[lookup]
         for value in values
@@ -134,7 +134,8 @@ def _count(platform: Platform, warehouse: Warehouse, subject: Subject, asked: As
     return {rows.parts[int(n)].table: int(count) for n, count in answer.rows}
 
 
-def _as_landed(platform: Platform, place: Place, value: str) -> str:
+def as_landed(platform: Platform, place: Place, value: str) -> str:
+    """A value that somebody typed, treated as the column is."""
     if _treatment(platform, place) == "hash":
         return hash_value(place.name, value, platform.hash_key())
     return value

@@ -28,14 +28,17 @@ from data_platform.sources.reading import (
     Prior,
     Progress,
     Reading,
+    Unwanted,
 )
 from data_platform.sync.columns import land
 from data_platform.sync.decide import ask_for, ask_for_slices, unless_changed
+from data_platform.sync.erasing.door import Door
 from data_platform.sync.from_rows import with_landed
 from data_platform.sync.sealed import Secrets
 from data_platform.sync.shape import compare_shapes
 from data_platform.tables import Load, Operation, Shape, Slice, Snapshot, Tally
 
+NOBODY = Door()
 NOTHING_LANDS, NO_PARTS = LandedColumns((), ()), Parts(())
 
 
@@ -78,6 +81,7 @@ class Work:
     reported: bool = False
     compare: bool = False
     settled: Settled | None = None
+    door: Door = NOBODY
     tallies: Mapping[Slice, Tally] | None = None
 
     @property
@@ -106,11 +110,11 @@ class Work:
         return Shape(self.landed.columns, self.table.key, self.table.partition, self.table.timezone)
 
 
-def prior_of(head: Manifest | None, state: TableState) -> Prior:
-    """What the source is told of what landed."""
+def prior_of(head: Manifest | None, state: TableState, unwanted: tuple[Unwanted, ...] = ()) -> Prior:
+    """What the source is told of what landed, and of what must not."""
     if head is None:
-        return Prior()
-    return Prior(state.position, head.identity, head.snapshot, head.columns, head.boundary)
+        return Prior(unwanted=unwanted)
+    return Prior(state.position, head.identity, head.snapshot, head.columns, head.boundary, unwanted)
 
 
 def prepare(
@@ -152,11 +156,15 @@ def _of_its_own(work: Work) -> Iterator[None]:
 
 def decide(work: Work, reading: Reading, secrets: Secrets) -> None:
     """What is to be read of a table and lands of it, into its ``plan`` and ``landed``. Raises what keeps it from being read."""
-    table, head, prior = work.table, work.state.head, prior_of(work.state.head, work.state)
+    table, head, prior = (
+        work.table,
+        work.state.head,
+        prior_of(work.state.head, work.state, work.door.unwanted(work.table.id)),
+    )
     now = reading.describe(table, prior)
     if not work.refreshed:
         now = with_landed(now, prior.columns, table.only)
-    work.landed = land(table, now, reading.snapshot.taken_at[:10], secrets)
+    work.landed = work.door.without(land(table, now, reading.snapshot.taken_at[:10], secrets), table.id)
     ask, drift = _ask(work, prior, reading), Drift()
     notes: tuple[str, ...] = ()
     if head is not None and not work.refreshed:
@@ -187,7 +195,8 @@ def describe_step(work: Work, now: Described, snapshot: Snapshot, secrets: Secre
     assert plan is not None
     if head is not None:
         now = with_landed(now, head.columns, work.table.only)
-    work.landed = land(work.table, now, snapshot.taken_at[:10], secrets)
+    landed = land(work.table, now, snapshot.taken_at[:10], secrets)
+    work.landed = work.door.without(landed, work.table.id)
     work.plan = replace(plan, now=now)
     if head is None:
         return

@@ -218,6 +218,10 @@ class Warehouse(Protocol):
         made or given the columns that it lacks. One transaction of a journal's table at a time: each sees what those before it
         committed. ``journal.py`` makes them."""
 
+    def remove_rows(self, schema: str, name: str, conditions: Sequence[str]) -> None:
+        """Delete the rows of the table ``schema.name`` for which one of ``conditions`` is true, in one transaction. For tables that are not raw:
+        of those a load knows each row."""
+
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         """Per slice, the sequence of the last load that touched it."""
 
@@ -297,6 +301,10 @@ class WarehouseConfig(Protocol):
     def dbt_variables(self, root: Path) -> Mapping[str, str]:
         """The environment variables that the kind's output in ``dbt/profiles.yml`` reads it from, and those that its
         driver reads itself, such as a cloud's credentials. dbt's process gets no other secret."""
+
+    def forget(self, root: Path) -> str:
+        """Make rows that were deleted unreadable, as far as the engine lets itself be told. A sentence for people says what of them is left
+        where, and until when."""
 
     def held_by(self, message: str) -> str | None:
         """Who holds it, where the engine's ``message``, as dbt passes it on, says that somebody does."""

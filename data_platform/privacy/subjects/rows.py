@@ -55,10 +55,10 @@ class Selection:
         counts = (f"SELECT {n} AS n, count(*) AS held FROM {part.name}" for n, part in enumerate(self.parts))
         return Statement(f"{_with(self.parts)}{' UNION ALL '.join(counts)}", _bound(self.parts))
 
-    def reading(self, position: int) -> Statement:
-        """For the rows of one of ``parts``, every column."""
+    def reading(self, position: int, columns: str = "*") -> Statement:
+        """For the rows of one of ``parts``, with ``columns`` of it."""
         before, part = self.parts[:position], self.parts[position]
-        rows = f"SELECT * FROM {part.relation} WHERE {part.condition}"
+        rows = f"SELECT {columns} FROM {part.relation} WHERE {part.condition}"
         return Statement(f"{_with(before)}{rows}", _bound((*before, part)))
 
 

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,7 @@ class Readers:
     def start(self, reads: Sequence[Read]) -> None:
         """Queue every unit of ``reads`` and start as many readers as there is work for."""
         units = 0
-        self._locks = tuple(dict.fromkeys(unit.relation for read in reads for unit in read.units))
+        self._locks = tuple(dict.fromkeys(unit.table for read in reads for unit in read.units))
         for read in reads:
             read.begin()
             for number in range(len(read.units)):
@@ -356,9 +356,9 @@ class Readers:
 
     def _smaller(self, engine: duckdb.DuckDBPyConnection, unit: Unit, path: Path) -> list[tuple[Unit, Path]]:
         """``unit`` in pieces of fewer rows, none where it cannot be cut."""
-        cut = pieces.predicates(partial(self._rows, engine), unit.relation, unit.predicate)
+        cut = pieces.predicates(partial(self._rows, engine), unit.table, unit.relation, unit.predicate)
         return [
-            (Unit(unit.relation, predicate), path.with_stem(f"{path.stem}-{number:05d}"))
+            (replace(unit, predicate=predicate), path.with_stem(f"{path.stem}-{number:05d}"))
             for number, predicate in enumerate(cut)
         ]
 

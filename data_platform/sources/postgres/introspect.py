@@ -68,7 +68,8 @@ class Relation:
     ``children`` are the tables that inherit from it, as (oid, schema, name): their rows are
     theirs, and it is read without them. ``references`` are the columns of foreign keys: the table
     and column that each refers to. ``readable`` are the columns, those of the system included, that this
-    user may SELECT where that is not granted on all of them; None where it is."""
+    user may SELECT where that is not granted on all of them; None where it is. Rows for which ``without``, SQL of the server, is true
+    are read, counted and measured by nobody."""
 
     oid: int
     schema: str
@@ -85,6 +86,7 @@ class Relation:
     children: tuple[tuple[int, str, str], ...] = ()
     references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     readable: frozenset[str] | None = None
+    without: str = ""
 
     @property
     def has_xmin(self) -> bool:

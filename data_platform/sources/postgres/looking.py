@@ -22,6 +22,7 @@ from data_platform.sources.postgres.readable import Trial, try_to_read
 from data_platform.sources.postgres.reading import by_clock, is_small
 from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
 from data_platform.sources.postgres.types import from_clause, quote
+from data_platform.sources.postgres.types import wanted as wanted_rows
 from data_platform.sources.reading import Opening, SourceTable
 from data_platform.tables import Fingerprint, Snapshot, TableId
 
@@ -114,7 +115,7 @@ class PostgresLooking:
         return decide_changes(one.table, relation, moment, one.prior)
 
     def _look(self, one: LookAt, relation: Relation, accept: Accept) -> Looked:
-        table, session = one.table, self.session
+        table, session, relation = one.table, self.session, wanted_rows(relation, one.prior)
         layout = accept(table, describe(table, relation, None, to_read=False))
         decision = self._decide(one, relation)
         known = identity(table.id, one.prior.identity)

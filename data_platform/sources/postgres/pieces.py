@@ -17,10 +17,12 @@ ROWS_PER_PIECE = 256
 """At first; a piece that does not fit either is cut into eighths, down to single rows."""
 
 
-def predicates(ask: Callable[[str], Sequence[tuple[Any, ...]]], relation: str, predicate: str) -> list[str]:
-    """Predicates that share the rows of ``relation`` for which ``predicate`` holds among them; none where
+def predicates(
+    ask: Callable[[str], Sequence[tuple[Any, ...]]], table: str, relation: str, predicate: str
+) -> list[str]:
+    """Predicates that share the rows of ``relation``, which reads ``table``, for which ``predicate`` holds among them; none where
     there is but one row, or no ctid to cut by. ``ask`` runs a query under the snapshot."""
-    own = literal(relation.removeprefix("only "))
+    own = literal(table.removeprefix("only "))
     # a view has no ctid, and asking it for one would abort the transaction
     if not ask(f"select 1 from pg_attribute where attrelid = {own}::regclass and attname = 'ctid'"):
         return []

@@ -29,7 +29,7 @@ from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.position import Watermark, watermark
 from data_platform.sources.postgres.queries import check_key, filled, inherited, miscounted, missing
 from data_platform.sources.postgres.session import SourceSession, changed_since
-from data_platform.sources.postgres.types import from_clause
+from data_platform.sources.postgres.types import from_clause, place_of, wanted
 from data_platform.sources.postgres.units import (
     NOTHING_KNOWN,
     Sample,
@@ -110,7 +110,7 @@ class PostgresReading:
             before = identity(table.id, prior.identity)
         if (error := self.session.errors.get(table.id.table)) is not None:
             raise missing(self.session, table, before, error)
-        return describe(table, self.session.relations[table.id.table], before)
+        return describe(table, wanted(self.session.relations[table.id.table], prior), before)
 
     def drift(self, table: SourceTable, prior: Prior, now: Described) -> Drift:
         return drift(identity(table.id, prior.identity), known(now).relation.identity)
@@ -303,7 +303,7 @@ class PostgresReading:
 
     def _units(self, plan: Plan, relation: Relation) -> list[Unit]:
         if plan.load != "replace":
-            return [Unit(from_clause(relation), plan.private.decision.predicate)]
+            return [Unit(from_clause(relation), plan.private.decision.predicate, place_of(relation))]
         server = self.session.server
         # before PostgreSQL 14 each ctid range would read the whole table
         by_ctid = server.version >= 14 and (relation.readable is None or "ctid" in relation.readable)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn
-from data_platform.sources.postgres.types import from_clause, qualified, quote
+from data_platform.sources.postgres.types import filtered, from_clause, place_of, qualified, quote
 
 PAGE_BYTES = 8192
 UNIT_BYTES = 16_384 * PAGE_BYTES
@@ -39,10 +39,11 @@ _SHORT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One part to read: the FROM clause's relation and a predicate, in server SQL."""
+    """One part to read: the FROM clause's relation and a predicate, in server SQL; and the table that ``relation`` reads."""
 
     relation: str
     predicate: str
+    table: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def sample_question(relation: Relation, columns: Sequence[SourceColumn]) -> str 
     stored = " + ".join(f"coalesce(pg_column_size({quote(c.name)}), 0)" for c in long)
     return (
         f"select count(*), coalesce(sum({text}), 0)::bigint, coalesce(sum({stored}), 0)::bigint"
-        f" from {_from(relation, leaf)} where ctid = any('{{{places}}}'::tid[])"
+        f" from {_place(relation, leaf)} where ctid = any('{{{places}}}'::tid[])"
     )
 
 
@@ -89,17 +90,18 @@ def whole_table_units(relation: Relation, *, split: bool, sample: Sample = NOTHI
     """Units that cover every row once. ``split`` allows ctid ranges (PostgreSQL 14+ scans
     just the range; before, each range would read the whole table)."""
     if not relation.leaves:
-        return [Unit(from_clause(relation), "true")]
+        return [Unit(from_clause(relation), "true", place_of(relation))]
     units: list[Unit] = []
     for leaf in relation.leaves:
         starts = _starts(leaf, sample) if split and leaf.kind == "r" else []
-        units.extend(Unit(_from(relation, leaf), predicate) for predicate in _ranges(starts))
+        place = _place(relation, leaf)
+        units.extend(Unit(filtered(relation, place), predicate, place) for predicate in _ranges(starts))
     return units
 
 
-def _from(relation: Relation, leaf: Leaf) -> str:
+def _place(relation: Relation, leaf: Leaf) -> str:
     itself = (leaf.schema, leaf.name) == (relation.schema, relation.name)
-    return from_clause(relation) if itself else qualified(leaf.schema, leaf.name)
+    return place_of(relation) if itself else qualified(leaf.schema, leaf.name)
 
 
 def _ranges(starts: Sequence[tuple[int, int]]) -> list[str]:

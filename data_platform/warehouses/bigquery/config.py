@@ -234,6 +234,12 @@ class BigQueryConfig(Maintained):
         name = "GOOGLE_APPLICATION_CREDENTIALS"
         return {name: environ[name]} if environ.get(name) else {}
 
+    def forget(self, root: Path) -> str:
+        return (
+            "BigQuery keeps deleted rows readable by time travel (2 to 7 days, 7 unless the dataset says "
+            "otherwise) and in its fail-safe for 7 days more."
+        )
+
     def held_by(self, message: str) -> str | None:
         return None
 

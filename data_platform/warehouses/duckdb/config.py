@@ -172,6 +172,18 @@ class DuckDBConfig(BaseModel):
     def dbt_variables(self, root: Path) -> Mapping[str, str]:
         return {PATH_VARIABLE: self.place(root)}
 
+    def forget(self, root: Path) -> str:
+        from data_platform.warehouses.duckdb.rewrite import rewrite
+
+        rewrite(
+            root / self.path,
+            lambda path: self.elsewhere(path).open(root),
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            wait_seconds=self.wait_seconds,
+        )
+        return "The file of the warehouse was written anew: nothing of deleted rows is left in it."
+
     def held_by(self, message: str) -> str | None:
         from data_platform.warehouses.duckdb.connect import holder
 

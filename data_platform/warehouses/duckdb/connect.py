@@ -262,3 +262,16 @@ def _readable(error: Exception, path: Path | str, act: str) -> WarehouseError:
         f"The warehouse at {path} could not {act} ({type(error).__name__}). Nothing was changed; run it"
         " again, and if the error stays, reread the table with `sync --refresh`."
     )
+
+
+def remove_rows(connection: duckdb.DuckDBPyConnection, relation: str, conditions: Sequence[str]) -> None:
+    """Delete the rows of ``relation`` that meet one of ``conditions``, in one transaction."""
+    connection.execute("BEGIN")
+    try:
+        for condition in conditions:
+            connection.execute(f"DELETE FROM {relation} WHERE {condition}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(Exception):  # the transaction may have ended with the error
+            connection.execute("ROLLBACK")
+        raise

@@ -262,6 +262,14 @@ class DuckLakeConfig(BaseModel):
             **({"PGPASSWORD": password} if password is not None else {}),
         }
 
+    def forget(self, root: Path) -> str:
+        with self.open(root) as warehouse:
+            warehouse.maintain()
+        return (
+            f"Files of the lake that hold deleted rows are removed once no snapshot needs them: {self.maintenance.keep_hours} hours after the"
+            " rows were deleted, by the next maintenance."
+        )
+
     def held_by(self, message: str) -> str | None:
         return None  # readers and writers of dbt's wait for nobody
 

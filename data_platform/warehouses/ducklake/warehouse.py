@@ -12,7 +12,9 @@ from data_platform.errors import QueryFailed
 from data_platform.tables import Column, TableId
 from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult, Look
 from data_platform.warehouses.archive import Inventory
+from data_platform.warehouses.dialect import relation
 from data_platform.warehouses.duckdb import journal, merge
+from data_platform.warehouses.duckdb.connect import remove_rows
 from data_platform.warehouses.duckdb.load import Ways, load_by
 from data_platform.warehouses.duckdb.statement import strings
 from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
@@ -112,6 +114,11 @@ class DuckLakeWarehouse(DuckDBWarehouse):
             self._sleep(pause)
             pause *= 2
         raise AssertionError("the last attempt raises or returns")
+
+    def remove_rows(self, schema: str, name: str, conditions: Sequence[str]) -> None:
+        target = relation(self.dialect, schema, name)
+        with self._readable(f"delete rows of {schema}.{name}"):
+            self._again(lambda: remove_rows(self.connection, target, conditions))
 
     def record_reads(self, looks: Sequence[Look]) -> None:
         with self._readable(f"record that {len(looks)} tables were read"):

@@ -151,6 +151,12 @@ class RedshiftConfig(Maintained):
             made |= {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         return made
 
+    def forget(self, root: Path) -> str:
+        return (
+            "Redshift removes deleted rows by its automatic VACUUM DELETE; its own snapshots keep them for "
+            "as long as the cluster or namespace says (1 to 35 days)."
+        )
+
     def held_by(self, message: str) -> str | None:
         return None
 

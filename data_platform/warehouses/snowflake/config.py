@@ -202,6 +202,12 @@ class SnowflakeConfig(Maintained):
             told[f"{VARIABLES}PROTOCOL"] = service.scheme
         return {name: value for name, value in told.items() if value}
 
+    def forget(self, root: Path) -> str:
+        return (
+            "Snowflake keeps deleted rows readable by Time Travel for DATA_RETENTION_TIME_IN_DAYS (1 day "
+            "unless set, 90 at most) and in its Fail-safe for 7 days more."
+        )
+
     def held_by(self, message: str) -> str | None:
         return "another transaction" if "has locked table" in message else None
 

@@ -79,6 +79,9 @@ class ToyConfig(BaseModel):
     def dbt_variables(self, root: Path) -> Mapping[str, str]:
         return {}
 
+    def forget(self, root: Path) -> str:
+        return "The toy keeps what it has deleted."
+
     def held_by(self, message: str) -> str | None:
         return "another process" if "database is locked" in message else None
 

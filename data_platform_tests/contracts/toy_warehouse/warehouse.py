@@ -310,6 +310,13 @@ class ToyWarehouse:
         except sqlite3.Error as error:
             raise QueryFailed(f"The query did not run: {type(error).__name__}.") from None
 
+    def remove_rows(self, schema: str, name: str, conditions: Sequence[str]) -> None:
+        with self._transaction():
+            for condition in conditions:
+                self.connection.execute(
+                    f"DELETE FROM {relation(self.dialect, schema, name)} WHERE {condition}"
+                )
+
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         found = self.connection.execute(
             f"SELECT slice, max(sequence) FROM {PLATFORM_SCHEMA}.touched_slices"

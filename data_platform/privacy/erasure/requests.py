@@ -1,0 +1,123 @@
+"""What the log of erasures says: requests with the steps that are done, and legal holds.
+
+An entry names a request by its number, never a person. The keys of the person lie sealed in an object beside the log,
+which the entry names with its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from data_platform.chained.block import Entry
+from data_platform.errors import LedgerBroken
+
+LOG = "erasures"
+STEPS = ("landing", "quarantine", "warehouse", "samples", "file", "copies", "scan")
+"""In this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The object ``key`` of the landing store, whose bytes have the SHA-256 ``sha256``."""
+
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``rows`` counts the rows that were found, by table; ``done`` has what each step says of itself. ``reason`` and ``authorised_by``
+    are for people; they name a request, never the person."""
+
+    id: str
+    subject: str
+    reason: str
+    authorised_by: str
+    sealed: Sealed
+    rows: Mapping[str, int]
+    asked_at: datetime | None = None
+    done: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def next_step(self) -> str | None:
+        return next((step for step in STEPS if step not in self.done), None)
+
+    def entry(self) -> dict[str, Any]:
+        """What the log has first of it."""
+        return {
+            "event": "asked",
+            "id": self.id,
+            "subject": self.subject,
+            "reason": self.reason,
+            "authorised_by": self.authorised_by,
+            "sealed": [self.sealed.key, self.sealed.sha256],
+            "rows": dict(self.rows),
+        }
+
+    def finished(self, step: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        return {"event": "done", "id": self.id, "step": step, "said": dict(said)}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nobody whose keys are sealed in it may be erased while it lasts."""
+
+    name: str
+    subject: str
+    reason: str
+    by: str
+    sealed: Sealed
+    since: datetime | None = None
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "event": "held",
+            "name": self.name,
+            "subject": self.subject,
+            "reason": self.reason,
+            "by": self.by,
+            "sealed": [self.sealed.key, self.sealed.sha256],
+        }
+
+    def released(self, reason: str, by: str) -> dict[str, Any]:
+        return {"event": "released", "name": self.name, "reason": reason, "by": by}
+
+
+@dataclass(frozen=True, slots=True)
+class Erasures:
+    """The log as it is now: all ``requests`` by their number, oldest first, and the ``holds`` that last by name."""
+
+    requests: Mapping[str, Request]
+    holds: Mapping[str, Hold]
+
+
+def fold(entries: Iterable[Entry]) -> Erasures:
+    """``LedgerBroken`` for an entry that this version does not know."""
+    requests: dict[str, Request] = {}
+    holds: dict[str, Hold] = {}
+    for entry in entries:
+        body = entry.body
+        try:
+            sealed = Sealed(*body["sealed"]) if "sealed" in body else None
+            if body["event"] == "asked" and sealed:
+                words = (body["id"], body["subject"], body["reason"], body["authorised_by"])
+                requests[body["id"]] = Request(*words, sealed, body["rows"], entry.at)
+            elif body["event"] == "done":
+                before = requests[body["id"]]
+                said = {**before.done, body["step"]: {**body["said"], "at": entry.at.isoformat()}}
+                requests[body["id"]] = replace(before, done=said)
+            elif body["event"] == "held" and sealed:
+                words = (body["name"], body["subject"], body["reason"], body["by"])
+                holds[body["name"]] = Hold(*words, sealed, entry.at)
+            elif body["event"] == "released":
+                holds.pop(body["name"], None)
+            else:
+                raise KeyError(body["event"])
+        except (KeyError, TypeError):
+            raise LedgerBroken(
+                f"Entry {entry.number} of the log of erasures is none that this version knows. Run the version that wrote it."
+            ) from None
+    return Erasures(requests, holds)

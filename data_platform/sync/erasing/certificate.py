@@ -1,0 +1,88 @@
+"""What is told of an erasure: what was done where, what still holds the person and until when, under the ledger's signature."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from data_platform.landing.part import canonical
+from data_platform.privacy.erasure.requests import Request
+from data_platform.sync.backup_classes import held, plan
+from data_platform.sync.platform import Platform
+
+PURPOSE = "erasure certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """A backup that was made before the rows were gone. ``until`` is when its rule removes it, None where no rule does."""
+
+    name: str
+    id: str
+    made_at: datetime
+    stored: tuple[str, ...]
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """``open``: a step is left, or something still holds the person."""
+
+    request: Request
+    remains: tuple[Remains, ...]
+    at: datetime
+    signature: str
+
+    @property
+    def open(self) -> bool:
+        return self.request.next_step is not None or bool(self.remains)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {**_fields(self.request, self.remains, self.at), "signature": self.signature}
+
+
+def certify(platform: Platform, request: Request) -> Certificate:
+    """The certificate as of now. Asked again after the last date, it is closed by itself."""
+    at = platform.clock()
+    remains = tuple(_remains(platform, request)) if platform.environment.backups is not None else ()
+    digest = hashlib.sha256(canonical(_fields(request, remains, at))).hexdigest()
+    return Certificate(request, remains, at, platform.signer.sign(PURPOSE, digest))
+
+
+def _remains(platform: Platform, request: Request) -> Iterator[Remains]:
+    gone = request.done.get("warehouse", {}).get("at")
+    kept = {one.name: one.kept_days for one in plan(platform) if one.kept_days is not None}
+    for backup in held(platform):
+        if gone is not None and backup.made_at > datetime.fromisoformat(gone):
+            continue
+        days = kept.get(backup.name)
+        until = None if days is None else backup.made_at + timedelta(days=days)
+        yield Remains(backup.name, backup.id, backup.made_at, backup.stored, until)
+
+
+def _fields(request: Request, remains: tuple[Remains, ...], at: datetime) -> dict[str, Any]:
+    return {
+        "request": request.id,
+        "subject": request.subject,
+        "reason": request.reason,
+        "authorised_by": request.authorised_by,
+        "asked_at": request.asked_at.isoformat() if request.asked_at else None,
+        "rows": dict(request.rows),
+        "steps": {step: dict(said) for step, said in request.done.items()},
+        "next_step": request.next_step,
+        "remains": [
+            {
+                "class": one.name,
+                "backup": one.id,
+                "made_at": one.made_at.isoformat(),
+                "stored": list(one.stored),
+                "until": one.until.isoformat() if one.until else None,
+            }
+            for one in remains
+        ],
+        "at": at.isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,146 @@
+"""Landed parts without a person's rows: written anew, named by a signed redaction, and the old ones deleted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_platform.duckdb_sql import DIALECT, parquet_files
+from data_platform.errors import BatchConflict, PartExpired
+from data_platform.landing.chain import with_parts
+from data_platform.landing.keys import part_key
+from data_platform.landing.manifest import Manifest
+from data_platform.landing.part import Part, sha256_of
+from data_platform.landing.redaction import Redaction, Rewritten
+from data_platform.landing.stored_parts import open_part
+from data_platform.privacy.erasure.frozen import Frozen, condition
+from data_platform.privacy.subjects.place import Place
+from data_platform.sources.parquet import PARQUET
+from data_platform.sql import literal, quoted
+from data_platform.sync.platform import Platform
+from data_platform.tables import TableId
+
+if TYPE_CHECKING:
+    import duckdb
+
+TRIES = 5
+MEMORY = "384MB"
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """``parts`` were written anew without ``rows`` of their rows."""
+
+    parts: int = 0
+    rows: int = 0
+
+
+def redact(
+    platform: Platform,
+    table: TableId,
+    matches: Sequence[tuple[Place, Place]],
+    frozen: Frozen,
+    *,
+    reason: str,
+    authorised_by: str,
+) -> Erased:
+    """Take the rows out of every landed batch of ``table``. BatchConflict where syncs were faster each time; a kill in between is
+    mended by doing it again."""
+    for attempt in range(TRIES):
+        head = platform.ledger.head(table)
+        if head is None:
+            return Erased()
+        nonce = uuid.uuid4().hex
+        parts = tuple(_rewritten(platform, head, nonce, matches, frozen))
+        at = platform.clock().isoformat(timespec="microseconds")
+        try:
+            if parts:
+                platform.ledger.redact(head, Redaction(parts, reason, authorised_by, at), nonce)
+        except BatchConflict:
+            for part in parts:
+                platform.store.delete(part.new.key)
+            if attempt == TRIES - 1:
+                raise
+            continue
+        _remove_replaced(platform, table)
+        return Erased(len(parts), sum(part.old.rows - part.new.rows for part in parts))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _rewritten(
+    platform: Platform,
+    head: Manifest,
+    nonce: str,
+    matches: Sequence[tuple[Place, Place]],
+    frozen: Frozen,
+) -> Iterator[Rewritten]:
+    """The parts that hold a row of the person, each with its new one, which is in the store already."""
+    ledger, table = platform.ledger, head.table
+    rewrites = ledger.rewrites(table)
+    with platform.store.scratch() as folder, engine(folder, frozen) as connection:
+        number = 0
+        for batch in ledger.since(table, 0):
+            standing = with_parts(batch, rewrites)
+            rows = condition(DIALECT, matches, values_of, {column.name for column in batch.columns})
+            for index, part in enumerate(standing.parts):
+                with suppress(PartExpired), open_part(ledger, batch, part) as path:
+                    new = folder / "part.parquet"
+                    left = write_without(connection, path, new, rows)
+                    if left is None:
+                        continue
+                    key = part_key(table, head.sequence + 1, nonce, number)
+                    made = Part(key, left, new.stat().st_size, sha256_of(new))
+                    platform.store.put_file(key, new, sha256=made.sha256)
+                    number += 1
+                    yield Rewritten(batch.sequence, index, part, made)
+
+
+def write_without(connection: duckdb.DuckDBPyConnection, path: Path, new: Path, rows: str) -> int | None:
+    """Write the rows of ``path`` for which ``rows`` is not true to ``new``, in their order; how many those are. None, and nothing is
+    written, where all stay."""
+    source = parquet_files([path])
+    counted = connection.execute(f"SELECT count(*), count(*) FILTER (WHERE {rows}) FROM {source}").fetchone()
+    total, gone = counted or (0, 0)
+    if not gone:
+        return None
+    connection.execute(f"COPY (SELECT * FROM {source} WHERE NOT {rows}) TO {literal(str(new))} ({PARQUET})")
+    return int(total - gone)
+
+
+@contextmanager
+def engine(folder: Path, frozen: Frozen) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB that knows the values of ``frozen``: ``values_of`` asks for them."""
+    import duckdb
+    import pyarrow as pa
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY,
+        "threads": 1,
+        "preserve_insertion_order": False,  # one thread keeps it all the same
+        "temp_directory": str(folder),
+    }
+    with duckdb.connect(":memory:", config=settings) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for place, values in frozen.values.items():
+            connection.register("given", pa.table({"value": pa.array(sorted(values), pa.string())}))
+            connection.execute(f"CREATE TABLE {_table(place)} AS SELECT value FROM given")
+        yield connection
+
+
+def values_of(place: Place) -> str:
+    return f"SELECT value FROM {_table(place)}"
+
+
+def _table(place: Place) -> str:
+    return quoted(f"erased {place}")
+
+
+def _remove_replaced(platform: Platform, table: TableId) -> None:
+    """Delete what redactions replaced, those of a run that was killed before it did so too."""
+    for manifest in platform.ledger.redactions(table):
+        for part in manifest.redaction.parts if manifest.redaction else ():
+            platform.store.delete(part.old.key)

@@ -1,0 +1,129 @@
+"""Looks for a person in what is left: every landed part decoded, every other object byte by byte, every table of the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_platform.backups.archive import Archive
+from data_platform.backups.mirror import place_in
+from data_platform.duckdb_sql import DIALECT, parquet_files
+from data_platform.errors import LandingError
+from data_platform.landing.keys import part_sequence
+from data_platform.privacy.erasure.frozen import Frozen, Keys, condition
+from data_platform.privacy.erasure.requests import LOG
+from data_platform.privacy.subjects.graph import Subject
+from data_platform.sql import literal, quoted
+from data_platform.sync.erasing.landing import engine, values_of
+from data_platform.sync.platform import Platform
+from data_platform.tables import TableId
+from data_platform.warehouses import PLATFORM_SCHEMA
+from data_platform.warehouses.dialect import relation
+
+if TYPE_CHECKING:
+    import duckdb
+
+CHUNK = 1 << 20
+SHOWN = 5
+
+
+def scan(
+    platform: Platform,
+    archives: Sequence[Archive],
+    needles: Sequence[str],
+    frozen: Frozen,
+    keys: Keys,
+    subject: Subject,
+) -> dict[str, Any]:
+    """How much was read. LandingError names what still holds the person."""
+    places = {"landing": platform.store} | {
+        f"copy {archive.name}": place_in(archive).reader for archive in archives
+    }
+    said: dict[str, Any] = {}
+    found: list[str] = []
+    with platform.store.scratch() as folder, engine(folder, frozen) as connection:
+        for name, store in places.items():
+            objects = size = 0
+            for key in store.list(""):
+                if key.startswith(f"_{LOG}/keys/"):
+                    continue
+                with store.local(key) as path:
+                    objects, size = objects + 1, size + path.stat().st_size
+                    if _holds(connection, key, path, needles, frozen, keys, subject):
+                        found.append(f"{key} in {store.url}")
+            said[name] = {"objects": objects, "bytes": size}
+    relations = list(_in_warehouse(platform, needles))
+    found += [name for name, held in relations if held]
+    said["warehouse"] = {"relations": len(relations)}
+    if found:
+        more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+        raise LandingError(
+            f"The person is still in {', '.join(found[:SHOWN])}{more}. Find out what wrote it there: a sync that began before the request, or"
+            " a table that catalog/subjects.yaml does not link. Then go on with the request."
+        )
+    return said
+
+
+def _holds(
+    connection: duckdb.DuckDBPyConnection,
+    key: str,
+    path: Path,
+    needles: Sequence[str],
+    frozen: Frozen,
+    keys: Keys,
+    subject: Subject,
+) -> bool:
+    if not key.endswith(".parquet") or "/quarantine" in key:
+        return _has_bytes(path, [needle.encode() for needle in needles])
+    source = parquet_files([path])
+    columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
+    tests = [_contains(quoted(column), needles) for column in columns] if needles else []
+    table = _table_of(key)
+    if table is not None:
+        tests.append(condition(DIALECT, frozen.matches(subject, keys, table), values_of, columns))
+    if not tests:
+        return False
+    row = connection.execute(f"SELECT count(*) FROM {source} WHERE {' OR '.join(tests)}").fetchone()
+    return bool(row and row[0])
+
+
+def _table_of(key: str) -> TableId | None:
+    source, _, rest = key.partition("/")
+    table = TableId(source, rest.partition("/")[0]) if rest else None
+    return table if table is not None and part_sequence(table, key) is not None else None
+
+
+def _contains(column: str, needles: Sequence[str]) -> str:
+    text = f"lower(CAST({column} AS VARCHAR))"
+    return f"({' OR '.join(f'coalesce(contains({text}, {literal(needle.lower())}), false)' for needle in needles)})"
+
+
+def _has_bytes(path: Path, needles: Sequence[bytes]) -> bool:
+    longest = max(map(len, needles), default=0)
+    with path.open("rb") as file:
+        before = b""
+        while chunk := file.read(CHUNK):
+            text = before + chunk
+            if any(needle in text for needle in needles):
+                return True
+            before = text[-longest:] if longest else b""
+    return False
+
+
+def _in_warehouse(platform: Platform, needles: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Each table outside the platform's own schema, and whether one of its columns holds a needle."""
+    with platform.warehouse(read_only=True) as warehouse:
+        dialect = warehouse.dialect
+        for one in warehouse.describe():
+            if one.schema == PLATFORM_SCHEMA or one.kind != "table" or not needles:
+                continue
+            tests = [
+                dialect.contains(dialect.quote(column), needle)
+                for column, _ in one.columns
+                for needle in needles
+            ]
+            count = (
+                f"SELECT count(*) FROM {relation(dialect, one.schema, one.name)} WHERE {' OR '.join(tests)}"
+            )
+            yield f"{one.schema}.{one.name}", bool(warehouse.query(count).rows[0][0])

@@ -1,0 +1,238 @@
+"""All steps of a request, in order. Each may be done again, and what is done is in the log: a request that was killed goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data_platform.backups.archive import Archive
+from data_platform.backups.mirror import mirror
+from data_platform.chained.log import groups
+from data_platform.errors import WarehouseError
+from data_platform.privacy.erasure.frozen import Frozen, condition, tables_of
+from data_platform.privacy.erasure.requests import STEPS, Request
+from data_platform.privacy.subjects.graph import Subject
+from data_platform.privacy.subjects.place import Place
+from data_platform.quality.failures import TABLE as FAILURES
+from data_platform.sync import publish as publishing
+from data_platform.sync import settle
+from data_platform.sync.backup import archives
+from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.freeze import keys_of
+from data_platform.sync.erasing.landing import redact
+from data_platform.sync.load import load_pending
+from data_platform.sync.platform import Platform
+from data_platform.tables import TableId
+from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.journal import keep, read
+
+VALUES_AT_ONCE = 500
+Said = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A column of a model, ``schema.name``, that holds the values of the key place ``key`` as they are."""
+
+    key: Place
+    schema: str
+    name: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Work:
+    platform: Platform
+    book: Book
+    request: Request
+    subject: Subject
+    frozen: Frozen
+    needles: tuple[str, ...]
+    derived: Sequence[Derived]
+
+    @property
+    def keys(self) -> Mapping[TableId, Place]:
+        return keys_of(self.platform, self.subject)
+
+    @property
+    def tables(self) -> list[TableId]:
+        return list(tables_of(self.subject, self.keys, self.frozen))
+
+
+def carry_out(
+    platform: Platform,
+    id_: str,
+    derived: Callable[[], Sequence[Derived]],
+    progress: Callable[[str], None] = lambda _: None,
+) -> Request:
+    """Do what is left of the request, and return it as it is then."""
+    book = Book(platform)
+    request = book.request(id_)
+    frozen, needles = book.opened(request.sealed)
+    subject = platform.catalog.subject(request.subject)
+    work = Work(platform, book, request, subject, frozen, needles, derived() if request.next_step else ())
+    for step in STEPS:
+        if step not in request.done:
+            progress(step)
+            book.log.append([request.finished(step, _STEPS[step](work))])
+    return book.request(id_)
+
+
+def _landing(work: Work) -> Said:
+    """Landed parts are written anew without the rows."""
+    reason = f"erasure {work.request.id}: {work.request.reason}"
+    said: Said = {}
+    for table in work.tables:
+        matches = work.frozen.matches(work.subject, work.keys, table)
+        redact(
+            work.platform,
+            table,
+            matches,
+            work.frozen,
+            reason=reason,
+            authorised_by=work.request.authorised_by,
+        )
+        parts = [
+            part
+            for manifest in work.platform.ledger.redactions(table)
+            if manifest.redaction and manifest.redaction.reason == reason
+            for part in manifest.redaction.parts
+        ]
+        if parts:
+            said[str(table)] = {"parts": len(parts), "rows": sum(p.old.rows - p.new.rows for p in parts)}
+    return said
+
+
+def _quarantine(work: Work) -> Said:
+    """Records that no table could take, and that hold what was typed."""
+    texts = [needle.encode() for needle in work.needles]
+    said: Said = {}
+    for table in work.tables:
+        if work.platform.ledger.head(table) is None:
+            continue
+        chosen = settle.holding(work.platform, table, texts)
+        if chosen.count:
+            reason = f"erasure {work.request.id}: {work.request.reason}"
+            settle.erase(work.platform, table, chosen, reason, work.request.authorised_by)
+            said[str(table)] = {"records": chosen.count}
+    return said
+
+
+def _warehouse(work: Work) -> Said:
+    """The redactions are loaded, which takes the rows out of the raw tables; then out of the models' tables that hold a key. WarehouseError
+    where a raw row is left."""
+    platform = work.platform
+    for table in work.tables:
+        if platform.ledger.head(table) is not None:
+            load_pending(platform, table)
+    said: Said = {}
+    with platform.warehouse() as warehouse:
+        known = {(one.schema, one.name): one for one in warehouse.describe()}
+        for table in work.tables:
+            if (held := known.get((table.raw_schema, table.table))) is None:
+                continue
+            matches = work.frozen.matches(work.subject, work.keys, table)
+            columns = {name for name, _ in held.columns}
+            if left := _count(work, warehouse, table.raw_schema, table.table, matches, columns):
+                raise WarehouseError(
+                    f"{table.raw_name} still holds {left:,} rows of the person after the erasure {work.request.id} was loaded. Run"
+                    f" `data-platform rebuild`, or `data-platform sync --refresh {table}`, and go on with the request."
+                )
+        for one in work.derived:
+            held = known.get((one.schema, one.name))
+            if held is None or held.kind != "table":
+                continue  # a view follows what it reads
+            matches = [(Place(one.key.table, one.column), one.key)]
+            if count := _count(work, warehouse, one.schema, one.name, matches, {one.column}):
+                warehouse.remove_rows(one.schema, one.name, _conditions(work, warehouse, matches))
+                said[f"{one.schema}.{one.name}"] = {"rows": count}
+    return said
+
+
+def _samples(work: Work) -> Said:
+    """Rows that checks showed as failing; the next evaluation finds those that still fail."""
+    with work.platform.warehouse() as warehouse:
+        tables = {str(row["table_name"]) for row in read(warehouse, FAILURES)}
+        if tables:
+            keep(warehouse, FAILURES, [], replacing={"table_name": sorted(tables)})
+    return {"tables": len(tables)}
+
+
+def _file(work: Work) -> Said:
+    """Deleted rows become unreadable; the publication is made of what is left."""
+    platform = work.platform
+    said: Said = {"warehouse": platform.environment.warehouse.forget(platform.catalog.root)}
+    if platform.environment.publish is not None and publishing.is_there(platform):
+        publishing.place(platform).unlink()  # what it holds of the last one would be copied over
+        publishing.publish(platform)
+        said["publication"] = "was made anew"
+    return said
+
+
+def _copies(work: Work) -> Said:
+    """The landing store's copies lose the parts that were replaced."""
+    said: Said = {}
+    for archive in _archives(work.platform):
+        done = mirror(work.platform.ledger, archive, work.tables)
+        said[archive.name] = {"parts": done.parts}
+    return said
+
+
+def _scan(work: Work) -> Said:
+    """Every object of the landing store and of its copies, and the warehouse's own files, are searched for what was typed and how it
+    landed. A sync that read before the request may have landed rows since: they go first."""
+    from data_platform.sync.erasing.scan import scan
+
+    for again in (_landing, _warehouse, _copies):
+        again(work)
+    return scan(work.platform, _archives(work.platform), work.needles, work.frozen, work.keys, work.subject)
+
+
+_STEPS: Mapping[str, Callable[[Work], Said]] = {
+    "landing": _landing,
+    "quarantine": _quarantine,
+    "warehouse": _warehouse,
+    "samples": _samples,
+    "file": _file,
+    "copies": _copies,
+    "scan": _scan,
+}
+
+
+def _archives(platform: Platform) -> Sequence[Archive]:
+    return archives(platform) if platform.environment.backups is not None else ()
+
+
+def _count(
+    work: Work,
+    warehouse: Any,
+    schema: str,
+    name: str,
+    matches: Sequence[tuple[Place, Place]],
+    columns: set[str],
+) -> int:
+    target = relation(warehouse.dialect, schema, name)
+    tests = _conditions(work, warehouse, [pair for pair in matches if pair[0].column in columns])
+    return sum(
+        int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {test}").rows[0][0]) for test in tests
+    )
+
+
+def _conditions(work: Work, warehouse: Any, matches: Sequence[tuple[Place, Place]]) -> list[str]:
+    """Conditions that together are true for the rows that go, each with so many values as a statement takes."""
+    dialect = warehouse.dialect
+    return [
+        condition(
+            dialect,
+            [(column, key)],
+            _listed(dialect, some),
+            {column.column},
+        )
+        for column, key in matches
+        for some in groups(sorted(work.frozen.values[key]), VALUES_AT_ONCE)
+    ]
+
+
+def _listed(dialect: Any, values: Sequence[str]) -> Callable[[Place], str]:
+    return lambda _: ", ".join(map(dialect.literal, values))
