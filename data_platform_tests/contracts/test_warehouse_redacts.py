@@ -11,7 +11,7 @@ from data_platform.landing.manifest import Manifest
 from data_platform.tables import Column
 from data_platform.warehouses import Kept, Warehouse
 from data_platform_tests.contracts.batches import COLUMNS, TABLE, Chain, write_part
-from data_platform_tests.contracts.engines import rows
+from data_platform_tests.contracts.engines import Engine, rows
 from data_platform_tests.landing.redactions import NONCE, redaction
 
 FIRST = [
@@ -102,4 +102,16 @@ def test_a_table_that_was_never_loaded_has_nothing_to_lose(
     second, parts = chain.next("replace", FIRST[:1])
     assert gone.sequence + 1 == second.sequence
     warehouse.load(second, parts)
+    assert len(rows(warehouse)) == 1
+
+
+def test_rows_of_a_model_are_removed_by_condition(
+    engine: Engine, warehouse: Warehouse, chain: Chain, tmp_path: Path
+) -> None:
+    """The raw table stands for a model's: every engine has it."""
+    warehouse.load(*chain.next("replace", FIRST))
+    id_ = warehouse.dialect.try_cast(warehouse.dialect.quote("id"), "text")
+    warehouse.remove_rows("raw_shop", "orders", [f"{id_} IN ('1', '2')", f"{id_} = '4'"])
+    assert [row[0] for row in rows(warehouse)] == [3]
+    warehouse.remove_rows("raw_shop", "orders", [])
     assert len(rows(warehouse)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 
+from data_platform.audit.event import Event
 from data_platform.chained.log import Log
 from data_platform.errors import ConfigurationError, LedgerBroken
 from data_platform.landing.redaction import redaction_key
@@ -69,6 +70,7 @@ class Book:
             raise ConfigurationError(
                 f"There is no hold {name!r}. `data-platform subject erasures` lists them."
             )
+        self.platform.trail.record(Event("hold", (name,), purpose=reason, details={"state": "released"}))
         self.log.append([hold.released(reason, by)])
 
     def _sealer(self) -> Sealer:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from data_platform.audit.event import Event, checked_text
 from data_platform.errors import ConfigurationError
 from data_platform.privacy.erasure.frozen import Frozen, wanted
 from data_platform.privacy.erasure.requests import Hold, Request
@@ -83,6 +84,7 @@ def _needles(
 def ask(platform: Platform, subject: Subject, person: Person, reason: str, authorised_by: str) -> Request:
     """Write the request into the log, which is what makes it happen: from then on no sync lands a row of the person. ConfigurationError
     where a legal hold is about them, and where the secret of redactions is missing."""
+    checked_text(reason, "The reason")
     book = Book(platform)
     for hold_ in book.read().holds.values():
         if _overlap(book.opened(hold_.sealed)[0], person.frozen):
@@ -106,6 +108,7 @@ def hold(
             f"There is a hold {name!r} already. Choose another name, or release it first."
         )
     sealed = book.seal(f"hold-{uuid.uuid4().hex}", person.frozen, ())
+    platform.trail.record(Event("hold", (name,), purpose=reason, details={"state": "set"}))
     book.hold(Hold(name, subject.name, reason, authorised_by, sealed))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_platform.audit.event import Event
 from data_platform.backups.archive import Archive
 from data_platform.backups.mirror import mirror
 from data_platform.chained.log import groups
@@ -72,10 +73,13 @@ def carry_out(
     frozen, needles = book.opened(request.sealed)
     subject = platform.catalog.subject(request.subject)
     work = Work(platform, book, request, subject, frozen, needles, derived() if request.next_step else ())
-    for step in STEPS:
-        if step not in request.done:
-            progress(step)
-            book.log.append([request.finished(step, _STEPS[step](work))])
+    with platform.trail.audited(
+        Event("erase", tuple(map(str, work.tables)), purpose=request.reason, details={"request": id_})
+    ):
+        for step in STEPS:
+            if step not in request.done:
+                progress(step)
+                book.log.append([request.finished(step, _STEPS[step](work))])
     return book.request(id_)
 
 

@@ -1,0 +1,66 @@
+"""A DuckDB file written again holds all that it held, and nothing of what was deleted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from data_platform.errors import WarehouseBusy
+from data_platform.warehouses.duckdb.config import DuckDBConfig
+
+CONFIG = DuckDBConfig(path=Path("w.duckdb"), wait_seconds=0)
+NEEDLE = b"needle-of-somebody"
+
+
+def make(folder: Path) -> Path:
+    path = folder / "w.duckdb"
+    with duckdb.connect(str(path)) as engine:
+        engine.execute("create schema marts; create table marts.people (n bigint primary key, note varchar)")
+        engine.execute("insert into marts.people select i, 'needle-of-somebody-' || i from range(3000) t(i)")
+        engine.execute("create view marts.v as select * from marts.people where n > 5")
+        engine.execute("create index by_note on marts.people (note); create sequence s start 7")
+        engine.execute("comment on table marts.people is 'who'; create type mood as enum ('a', 'b')")
+        engine.execute("create table moods as select 'a'::mood as m; checkpoint")
+        engine.execute("delete from marts.people where n > 10; checkpoint")
+        engine.execute("update marts.people set note = 'x'; checkpoint")
+    return path
+
+
+def test_nothing_is_lost_and_nothing_deleted_is_left(tmp_path: Path) -> None:
+    path = make(tmp_path)
+    assert NEEDLE in path.read_bytes()
+    assert "nothing of deleted rows" in CONFIG.forget(tmp_path)
+    assert NEEDLE not in path.read_bytes()
+    assert path.stat().st_mode & 0o077 == 0
+    with duckdb.connect(str(path)) as engine:
+        assert engine.execute("select count(*), max(note) from marts.people").fetchall() == [(11, "x")]
+        assert engine.execute("select count(*) from marts.v").fetchall() == [(5,)]
+        assert engine.execute("select m from moods").fetchall() == [("a",)]
+        assert engine.execute("select nextval('s')").fetchall() == [(7,)]
+        comment = "select comment from duckdb_tables() where table_name = 'people'"
+        assert engine.execute(comment).fetchall() == [("who",)]
+        assert engine.execute("select index_name from duckdb_indexes()").fetchall() == [("by_note",)]
+        with pytest.raises(duckdb.ConstraintException):
+            engine.execute("insert into marts.people values (1, 'y')")
+    assert [one.name for one in tmp_path.iterdir()] == ["w.duckdb"]
+
+
+def test_a_file_that_somebody_holds_stays(tmp_path: Path) -> None:
+    path = make(tmp_path)
+    before = path.read_bytes()
+    code = (
+        f"import duckdb, time; c = duckdb.connect({str(path)!r}); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline()
+        try:
+            with pytest.raises(WarehouseBusy):
+                CONFIG.forget(tmp_path)
+        finally:
+            other.kill()
+    assert path.read_bytes() == before
