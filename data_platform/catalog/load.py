@@ -165,6 +165,7 @@ def _load(root: Path, whole: bool) -> Catalog:
         lambda path, file: _report(path, file, mistakes),
         lambda: json_schemas()["subjects.schema.json"],
         mistakes,
+        questions,
     )
     if platform is not None and report is not None and readable and whole:
         check_synced(platform.environments, named, report)

@@ -23,9 +23,11 @@ def read_subjects(
     read: Callable[[Path, str], Report | None],
     schema: Callable[[], Mapping[str, object]],
     mistakes: list[Mistake],
+    questions: list[Mistake],
 ) -> dict[str, Subject]:
     """The kinds of people, by name; none where there is no such file. Mistakes are added to ``mistakes``. Of sources that are ``unread``,
-    since their files have mistakes, nothing is known."""
+    since their files have mistakes, nothing is known. What is said of sources that the catalog has not is left out, which is one of the
+    ``questions``: a company without Zendesk need not rewrite the file."""
     path = root / SUBJECTS_FILE
     report = read(path, SUBJECTS_FILE) if path.is_file() else None
     if report is None:
@@ -34,10 +36,19 @@ def read_subjects(
     tables = {table.id: table for source in sources.values() for table in source.tables.values()}
     found = {}
     for name, block in (file.subjects if file is not None else {}).items():
-        subject = _without(Subject.of(name, block), unread)
-        _check(subject, tables, report)
-        found[name] = subject
+        subject = Subject.of(name, block)
+        absent = {place.table.source for place in subject.places} - sources.keys() - set(unread)
+        if absent:
+            report.ask(
+                ("subjects", name),
+                f"names {', '.join(sorted(absent))}, of which the catalog has no file, so its lookups and links are left out",
+            )
+        subject = _without(subject, {*unread, *absent})
+        if subject.places:
+            _check(subject, tables, report)
+            found[name] = subject
     mistakes += report.mistakes.values()
+    questions += report.questions
     return {} if report.mistakes else found
 
 

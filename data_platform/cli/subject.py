@@ -241,7 +241,7 @@ def erase(
         remark(
             f"The request is {id_}. If this is interrupted: `data-platform subject erase --continue {id_}`."
         )
-    request = steps.carry_out(platform, id_, lambda: _derived(platform), lambda step: remark(f"  {step}"))
+    request = steps.carry_out(platform, id_, lambda: derived(platform), lambda step: remark(f"  {step}"))
     _show_certificate(certificate.certify(platform, request), json)
 
 
@@ -352,7 +352,7 @@ def release(
     say(f"The hold {name} is released.")
 
 
-def _derived(platform: Platform) -> list[Derived]:
+def derived(platform: Platform) -> list[Derived]:
     """The columns of models that hold keys of people."""
     from data_platform.cli.impact import graph_of
     from data_platform.column_lineage import ColumnOf

@@ -61,11 +61,12 @@ def main() -> int:
         recovered = []
         if backed_up is not None and backed_up.success:
             recovered = [run(job, **given) for job, given in recoveries(definitions, platform)]
+        erased = erase_somebody(platform) if all(one.success for one in [result, *recovered]) else []
         page = None
         if platform.environment.status_page is not None:  # the backup came after the page of the run
             _, page = refresh(instance, platform, [definitions])
     told = backup_lines(platform) if backed_up is not None and backed_up.success else []
-    told += [line for one in recovered for line in recovery_lines(one)]
+    told += [line for one in recovered for line in recovery_lines(one)] + erased
     ran = [result, *([backed_up] if backed_up is not None else []), *recovered]
     green = show(platform, checks(result), told) and all(one.success for one in ran)
     print(f"\n{'Green' if green else 'Not green'} after {time.monotonic() - started:.0f} s.")
@@ -93,6 +94,43 @@ def recoveries(definitions: Any, platform: Any) -> Iterator[tuple[Any, dict[str,
         yield whole.get_subset(asset_selection={wal_key(source)}), {}
     print("Recovering one second of everything from the backup store, and comparing every table.", flush=True)
     yield whole.get_subset(asset_selection={WHOLE_DRILL}), {}
+
+
+def erase_somebody(platform: Any) -> list[str]:
+    """One customer is exported and erased, as a request of access and one of erasure ask; what the summary says of it."""
+    from data_platform.cli.subject import derived
+    from data_platform.sync.erasing import certificate, freeze, steps
+    from data_platform.sync.subject_export import export
+
+    if "customer" not in platform.catalog.subjects:
+        return []
+    customer = platform.catalog.subject("customer")
+    with platform.warehouse(read_only=True) as warehouse:
+        rows = warehouse.query(
+            "SELECT user_id FROM raw_shop.orders GROUP BY user_id HAVING count(*) BETWEEN 2 AND 5 ORDER BY user_id DESC LIMIT 1"
+        ).rows
+    if not rows:
+        return []
+    asked = {"user_id": [str(rows[0][0])]}
+    print(
+        "Exporting one customer's data, then erasing it everywhere, and searching for what is left.",
+        flush=True,
+    )
+    into = platform.catalog.root / ".data" / f"customer-{rows[0][0]}"
+    written = None if into.exists() else export(platform, customer, asked, into)
+    request = freeze.ask(
+        platform, customer, freeze.found(platform, customer, asked), "demo request", "make demo"
+    )
+    done = steps.carry_out(platform, request.id, lambda: derived(platform))
+    told = certificate.certify(platform, done)
+    until = max((one.until for one in told.remains if one.until), default=None)
+    lines = [f"one customer exported: {written.rows:,} rows, in {into}"] if written else []
+    ends = f"; backups hold them until {until:%Y-%m-%d}" if until else ""
+    return [
+        *lines,
+        f"and erased: {sum(request.rows.values()):,} rows of {len(request.rows)} tables{ends}"
+        f" (data-platform subject certificate {request.id})",
+    ]
 
 
 def recovery_lines(result: Any) -> list[str]:

@@ -13,11 +13,11 @@ from data_platform.local_postgres import HOST, SUPERUSER
 
 DATABASE = "shop"
 URL_VARIABLE = "SHOP_DATABASE_URL"
-KEY_VARIABLE = "DATA_PLATFORM_HASH_KEY"
+KEY_VARIABLES = ("DATA_PLATFORM_HASH_KEY", "DATA_PLATFORM_REDACTION_KEY")
 
 
 def write_environment(root: Path, url: str, services: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Put the shop's URL, a key for hashing and the services' variables into ``.env``, mode 0600.
+    """Put the shop's URL, keys for hashing and for redactions, and the services' variables into ``.env``, mode 0600.
 
     ``services`` maps the variable that holds a service's URL to all its variables. Other lines stay,
     and so does what is the owner's own: another database's URL, a key, and all of a service
@@ -33,8 +33,7 @@ def write_environment(root: Path, url: str, services: Mapping[str, Mapping[str, 
             wanted[URL_VARIABLE] = url
         else:
             notes.append(f"{URL_VARIABLE} in {path} names another database and was not changed.")
-        if not held.get(KEY_VARIABLE):
-            wanted[KEY_VARIABLE] = secrets.token_hex(32)
+        wanted |= {name: secrets.token_hex(32) for name in KEY_VARIABLES if not held.get(name)}
         for base, variables in services.items():
             own = [name for name in variables if held.get(name)]
             if own and not held.get(base, "").startswith(f"http://{HOST}:"):

@@ -78,4 +78,15 @@ def test_a_source_file_with_a_mistake_makes_no_mistake_here(tmp_path: Path) -> N
     with pytest.raises(CatalogError) as raised:
         load_catalog(root)
     assert not [line for line in raised.value.mistakes if "subjects" in line]
-    assert load_catalog(root, whole=False).subject("customer").tables == ()
+    assert load_catalog(root, whole=False).subjects == {}
+
+
+def test_a_source_that_the_company_has_not_is_left_out_with_a_question(tmp_path: Path) -> None:
+    block = (
+        "{lookups: {email: [shop/users.email, crm/people.mail]}, links: {crm/notes.person: crm/people.id}}"
+    )
+    catalog = load_catalog(project(tmp_path, block))
+    assert [str(table) for table in catalog.subject("customer").tables] == ["shop/users"]
+    assert any("names crm, of which the catalog has no file" in question for question in catalog.questions)
+    project(tmp_path, "{lookups: {email: crm/people.mail}}")
+    assert load_catalog(tmp_path).subjects == {}

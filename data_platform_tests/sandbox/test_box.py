@@ -51,7 +51,9 @@ def test_up_down_up(root: Path) -> None:
         written["STRIPE_API_KEY"], base_addresses={"api": written["STRIPE_API_BASE"]}
     )
     assert client.v1.charges.list({"limit": 1}).data
-    assert len(bytes.fromhex(written["DATA_PLATFORM_HASH_KEY"])) == 32
+    keys = [written[name] for name in ("DATA_PLATFORM_HASH_KEY", "DATA_PLATFORM_REDACTION_KEY")]
+    assert [len(bytes.fromhex(key)) for key in keys] == [32, 32]
+    assert keys[0] != keys[1]
     assert (root / ".env").stat().st_mode & 0o777 == 0o600
     with psycopg.connect(first.url) as connection:
         assert connection.execute("SHOW wal_level").fetchone() == ("logical",)
