@@ -347,3 +347,23 @@ def test_a_table_without_a_key_in_clear_is_refused(shop: Project) -> None:
                 shop.root, "local", {**os.environ, "SHOP_URL": shop.url, "DATA_PLATFORM_HASH_KEY": HASH_KEY}
             )
         )
+
+
+def test_what_was_sealed_can_be_read_nowhere_any_more(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_PLATFORM_MASTER_KEY", "ab" * 32)
+    settings, source = shop.root / "catalog/platform.yaml", shop.root / "catalog/sources/shop.yaml"
+    platform_file, shop_file = yaml.safe_load(settings.read_text()), yaml.safe_load(source.read_text())
+    platform_file["environments"]["local"]["keystore"] = {"kind": "sqlite", "path": "keys/keystore.sqlite"}
+    shop_file["tables"]["users"] |= {"subject": "user_id", "personal": {"email": "hash", "name": "seal"}}
+    settings.write_text(yaml.safe_dump(platform_file))
+    source.write_text(yaml.safe_dump(shop_file))
+    shop.good(refresh=["users"])
+    keystore = shop.platform().keystore()
+    id_ = keystore.find("shop/users", "7")
+    assert id_ is not None
+    assert erase(shop).done["keys"]["destroyed"] == 1
+    shop.good(refresh=["users"])
+    keystore = shop.platform().keystore()
+    assert keystore.opened([id_]) == {id_: None}
+    assert keystore.find("shop/users", "7") is None, "what comes again makes no new key"
+    assert keystore.find("shop/users", "8") is not None

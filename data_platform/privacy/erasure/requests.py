@@ -15,7 +15,7 @@ from data_platform.chained.block import Entry
 from data_platform.errors import LedgerBroken
 
 LOG = "erasures"
-STEPS = ("landing", "quarantine", "warehouse", "samples", "file", "copies", "scan")
+STEPS = ("keys", "landing", "quarantine", "warehouse", "samples", "file", "copies", "scan")
 """In this order."""
 
 

@@ -13,6 +13,7 @@ from data_platform.chained.log import groups
 from data_platform.errors import WarehouseError
 from data_platform.privacy.erasure.frozen import Frozen, condition, tables_of
 from data_platform.privacy.erasure.requests import STEPS, Request
+from data_platform.privacy.seal import subject_text
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.privacy.subjects.place import Place
 from data_platform.quality.failures import TABLE as FAILURES
@@ -81,6 +82,21 @@ def carry_out(
                 progress(step)
                 book.log.append([request.finished(step, _STEPS[step](work))])
     return book.request(id_)
+
+
+def _keys(work: Work) -> Said:
+    """What is sealed under the person's keys can be read nowhere any more, in old backups neither."""
+    ids: set[str] = set()
+    for table in work.tables:
+        about = work.platform.catalog.table(table).subject
+        if about is None:
+            continue
+        keystore, kind = work.platform.keystore(), about.kind_of(table)
+        for column, key in work.frozen.matches(work.subject, work.keys, table):
+            if column == Place(table, about.column):
+                texts = {subject_text(about.column, value) for value in work.frozen.values[key]}
+                ids.update(id_ for text in texts if (id_ := keystore.find(kind, text)) is not None)
+    return {"destroyed": work.platform.keystore().destroy(ids)} if ids else {}
 
 
 def _landing(work: Work) -> Said:
@@ -194,6 +210,7 @@ def _scan(work: Work) -> Said:
 
 
 _STEPS: Mapping[str, Callable[[Work], Said]] = {
+    "keys": _keys,
     "landing": _landing,
     "quarantine": _quarantine,
     "warehouse": _warehouse,
