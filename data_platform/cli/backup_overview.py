@@ -38,6 +38,7 @@ def plan(json: JsonOption = False, environment: EnvironmentOption = None, root: 
                     "count": row.count(now),
                     "bytes": row.bytes,
                     "bytes_in_all": row.bytes_in_all(now),
+                    "note": row.note or None,
                 }
                 for row in rows
             ]
@@ -60,6 +61,9 @@ def plan(json: JsonOption = False, environment: EnvironmentOption = None, root: 
         ],
         right=("each", "in all"),
     )
+    for row in rows:
+        if row.note:
+            remark(row.note)
     if any(row.bytes is None and row.kept_days is not None for row in rows):
         remark(
             "Of what was never made, the size is not known yet. The others are the mean of the last three."

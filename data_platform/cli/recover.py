@@ -197,7 +197,7 @@ def _described(report: RecoveryReport) -> dict[str, object]:
 
 
 def _say(report: RecoveryReport) -> None:
-    from data_platform.backups.database.window import shown
+    from data_platform.backups.database.shown import shown
 
     say(
         f"The database of {report.source} as of {shown(report.at)} is in {report.folder}: {plural(len(report.rows), 'table')},"
@@ -215,7 +215,7 @@ def _say(report: RecoveryReport) -> None:
         if report.beat
         else "there is no heartbeat in it"
     )
-    say(f"Proven: every file by PostgreSQL's manifest, every table was read, {pages}; {beat}.")
+    say(f"Proven: {report.files}, every table was read, {pages}; {beat}.")
     for note in report.notes:
         remark(f"{note}.")
     say(f"It runs: {report.url}" if report.url else f"It is stopped. Start it with: {report.start_command}")

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.backups.database.config import DatabaseBackups
-from data_platform.backups.database.window import shown as instant
+from data_platform.backups.database.shown import shown as instant
 from data_platform.catalog import Source
 from data_platform.defs import shown
 from data_platform.defs.backup import GROUP, began, drill_check, first_due, refuse_unpruned

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from data_platform.backups.config import PRIMARY
 from data_platform.catalog import Catalog, Environment, Source
 from data_platform.doctor import verdicts
+from data_platform.doctor.databases import look_at_databases
 from data_platform.doctor.keystore import look_at_keystore
 from data_platform.doctor.modes import look_at_modes
 from data_platform.doctor.placement import look_at_placement
@@ -84,6 +85,7 @@ def examine(root: Path, environment: str | None, environ: Mapping[str, str]) -> 
     warehouse = platform.environment.warehouse
     if platform.environment.backups is not None and not warehouse.traits.archive:
         yield Finding("backups", "warn", no_archive(warehouse), INSTEAD)
+    yield from look_at_databases(platform)
     yield look_at_modes(platform, environ)
     yield from look_at_dagster(environ, running)
 

@@ -21,7 +21,7 @@ from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
 from data_platform.catalog.cron import upcoming
 from data_platform.errors import DataPlatformError
 from data_platform.sync.backup import archives, everywhere, keep_days, settings
-from data_platform.sync.database_backup import backed_up, block, listed
+from data_platform.sync.database_backup import backed_up, block, external, listed, own_repository
 from data_platform.sync.platform import Platform
 
 LAST = 3
@@ -40,6 +40,8 @@ class Planned:
     stores: tuple[str, ...]
     kept_days: int | None = None
     bytes: int | None = None
+    note: str = ""
+    """What does not hold for it, though it does for the others."""
 
     def next(self, now: datetime) -> datetime:
         return next(upcoming(self.schedule, now))
@@ -148,8 +150,11 @@ class Databases:
             except DataPlatformError:
                 sizes = []
             usual = round(fmean(sizes)) if sizes else None
-            rows.append(Planned(name, "backup", config.cron, stores, ceil(config.keep_days), usual))
-            rows.append(Planned(name, "drill", config.drill_schedule, stores))
+            outside = external(platform, source)
+            where = stores if outside is None else (outside.title,)
+            note = own_repository(platform, source)
+            rows.append(Planned(name, "backup", config.cron, where, ceil(config.keep_days), usual, note))
+            rows.append(Planned(name, "drill", config.drill_schedule, where))
         if rows:
             whole = settings(platform).everything
             rows.append(Planned("everything", "drill", whole.drill_schedule, stores))

@@ -14,6 +14,7 @@ from data_platform.backups.database.wal import WalArchive, wal_archives
 from data_platform.backups.shelf import WAREHOUSE
 from data_platform.errors import DataPlatformError
 from data_platform.sync import wal
+from data_platform.sync.database_backup import external
 from data_platform.sync.platform import Platform
 
 SAMPLE = 12
@@ -37,6 +38,10 @@ class Databases:
         ends = list[datetime]()
         missing = False
         for source in _sources(platform):
+            if (elsewhere := external(platform, source)) is not None:
+                newest.append(f"{source} only in {elsewhere.place}")
+                missing = True
+                continue
             there = Repository(one, source)
             ids = there.ids()
             if not ids:

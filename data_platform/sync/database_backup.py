@@ -11,6 +11,7 @@ from functools import partial
 from data_platform.backups.archive import Archive
 from data_platform.backups.database.config import DatabaseBackups
 from data_platform.backups.database.engine import Job
+from data_platform.backups.database.external import External
 from data_platform.backups.database.kinds import engine_of
 from data_platform.backups.database.lsn import Lsn
 from data_platform.backups.database.manifest import DatabaseBackup, objects_of
@@ -94,10 +95,47 @@ def access_to(platform: Platform, source: str) -> ServerAccess:
     )
 
 
+def external(platform: Platform, source: str) -> External | None:
+    """The repository of the program that backs the source up, if its engine has one of its own. Connects to nothing."""
+    _, config = block(platform, source)
+    return engine_of(config.engine).opened(config, platform.environ, platform.catalog.root)
+
+
+def repository(platform: Platform, source: str, one: Archive) -> Repository:
+    """The source's backups in one archive."""
+    return Repository(one, source, external(platform, source))
+
+
+def own_repository(platform: Platform, source: str) -> str:
+    """What of the environment's `backups` does not hold for the source, since another program keeps its backups; empty if
+    all of it does."""
+    found = external(platform, source)
+    if found is None:
+        return ""
+    how = "encrypted by that program" if found.encrypted else "not encrypted by this platform"
+    return (
+        f"{found.title} keeps the backups of {source} in {found.place} and nowhere else: {how}, and in none of the copies. Only"
+        " their signed records are in the backup stores."
+    )
+
+
+def not_encrypted(platform: Platform, source: str) -> str:
+    """Why the source may not be backed up as its block says, where the environment encrypts its backups; empty if it may."""
+    found, backups = external(platform, source), platform.environment.backups
+    if found is None or found.encrypted or backups is None or backups.encryption is None:
+        return ""
+    return (
+        f"`backups.encryption` of the environment encrypts every backup, but not those that {found.title} keeps in {found.place}."
+        f" Let {found.title} encrypt them, and say so in the block (docs/backups-database.md), or choose `engine: native`."
+    )
+
+
 def back_up_database(platform: Platform, source: str, *, full: bool = False) -> DatabaseReport:
     """Make one backup of the source's database, in every archive. An archive that fails is in the report; the error is
     raised only if all fail. First, what an earlier run could not bring to a store is brought there."""
     _, config = block(platform, source)
+    if refused := not_encrypted(platform, source):
+        raise ConfigurationError(refused)
     everywhere = archives(platform)
     platform.signer.ready()
     began = platform.clock()
@@ -117,9 +155,9 @@ def back_up_database(platform: Platform, source: str, *, full: bool = False) -> 
             remarks += said
     remarks += second_attempt(stored, failed, everywhere, backup)
     gone = prune_database(platform, source) if config.apply else prunable_databases(platform, source)
-    repository = Repository(next(one for one in everywhere if one.name == stored[0]), source)
+    first = Repository(next(one for one in everywhere if one.name == stored[0]), source)
     seconds = (platform.clock() - began).total_seconds()
-    chain = len(repository.chain(backup))
+    chain = len(first.chain(backup))
     return DatabaseReport(
         backup, tuple(stored), chain, seconds, failed, gone.gone, gone.failed, tuple(remarks)
     )
@@ -137,7 +175,9 @@ def _made(
     _, config = block(platform, source)
     now = platform.clock()
     engine = engine_of(config.engine)
-    chain = caught_up(everywhere, source, config.engine if engine.continuous and not full else None)
+    program = external(platform, source)
+    built_on = config.engine if engine.continuous and not full else None
+    chain = caught_up(everywhere, source, built_on, program)
     id_ = chain.next_id(now, uuid.uuid4().hex)
     with scratch(into) as folder, Sender(into, objects_of(source, id_)) as sender:
         job = Job(
@@ -150,6 +190,7 @@ def _made(
             folder=folder,
             now=now,
             previous=chain.newest,
+            external=program,
             full=full,
             must_be_full=chain.why,
         )
@@ -187,7 +228,7 @@ def _prune(platform: Platform, source: str, *, remove: bool) -> Pruned:
         for archive in archives(platform):
             gone: list[str] = []
             try:
-                for name, act in _removals(Repository(archive, source), config, now):
+                for name, act in _removals(repository(platform, source, archive), config, now):
                     if remove:
                         going(archive.name, [name.replace("wal ", "wal/")])
                         act()
@@ -200,19 +241,19 @@ def _prune(platform: Platform, source: str, *, remove: bool) -> Pruned:
 
 
 def _removals(
-    repository: Repository, config: DatabaseBackups, now: datetime
+    there: Repository, config: DatabaseBackups, now: datetime
 ) -> list[tuple[str, Callable[[], object]]]:
     """What is to go, each with what removes it, in the order in which it goes."""
-    archive, source = repository.archive, repository.source
-    readable = repository.readable()
-    old = expired(readable, now, config.keep_days, repository.is_good)
-    ids = repository.unlocked(old + repository.abandoned(now - CUT_SHORT))
-    whole = len(readable) == len(repository.ids())
+    archive, source = there.archive, there.source
+    readable = there.readable()
+    old = expired(readable, now, config.keep_days, there.is_good)
+    ids = there.unlocked(old + there.abandoned(now - CUT_SHORT))
+    whole = len(readable) == len(there.ids())
     kept = [one for one in readable if one.id not in ids]
     # the WAL of a backup whose manifest cannot be read now may be needed once it can
     wal = retention.removable(archive, source, needed_wal(kept)) if whole else []
     return [
-        *((id_, partial(repository.remove, id_)) for id_ in reversed(ids)),
+        *((id_, partial(there.remove, id_)) for id_ in reversed(ids)),
         *((f"wal {one.segment.name}", partial(retention.remove, archive, one)) for one in wal),
     ]
 
@@ -230,9 +271,9 @@ def newest_backups(platform: Platform, source: str) -> list[DatabaseAge]:
     """For every archive, the newest backup whose whole chain is there."""
     found = []
     for archive in archives(platform):
-        repository = Repository(archive, source)
+        there = repository(platform, source, archive)
         try:
-            newest, ids = repository.newest_good(), repository.ids()
+            newest, ids = there.newest_good(), there.ids()
         except DataPlatformError as error:
             found.append(DatabaseAge(archive.name, None, str(error)))
             continue

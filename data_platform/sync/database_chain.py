@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.database.carry import carry, carry_chain
+from data_platform.backups.database.external import External
 from data_platform.backups.database.manifest import DatabaseBackup
 from data_platform.backups.database.repository import Failures, Repository
 from data_platform.backups.database.wal import WalArchive
@@ -37,13 +38,15 @@ class Chain:
         return backup_id(made_at(self.last) + timedelta(milliseconds=1), nonce)
 
 
-def caught_up(everywhere: Sequence[Archive], source: str, engine: str | None) -> Chain:
+def caught_up(
+    everywhere: Sequence[Archive], source: str, engine: str | None, external: External | None = None
+) -> Chain:
     """Find the newest backup, and bring it with all that it is built on to every archive that lacks it or a part of it. One that
     cannot be asked is in the remarks, and keeps the others from nothing. Without ``engine``, the next backup is built on none."""
     found = Chain()
     there: list[tuple[Repository, list[str]]] = []
     for archive in everywhere:
-        repository = Repository(archive, source)
+        repository = Repository(archive, source, external)
         try:
             there.append((repository, repository.ids()))
         except DataPlatformError as error:

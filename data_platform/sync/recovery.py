@@ -22,7 +22,7 @@ from data_platform.local_postgres import can_walk_to, make_reachable
 from data_platform.sources.kinds import server_access
 from data_platform.stores.kinds import in_folder
 from data_platform.sync.backup import archive, archives
-from data_platform.sync.database_backup import access_to, block
+from data_platform.sync.database_backup import access_to, block, external, repository
 from data_platform.sync.platform import Platform
 
 DRILLS = Path(".data/drills")
@@ -78,8 +78,8 @@ def paused_database(
     platform.signer.ready()
     own = server_access(found.kind, found.connection, platform.environ, source=source, url_env=None)
     role = own.parameters.get("user", "postgres")
-    repository = Repository(archive(platform, copy), source)
-    wanted = Wanted(repository, at, into.absolute(), platform.clock(), role, config.programs, keep=keep)
+    there = repository(platform, source, archive(platform, copy))
+    wanted = Wanted(there, at, into.absolute(), platform.clock(), role, config.programs, keep=keep)
     with recovering.paused(wanted) as server:
         yield server
 
@@ -89,7 +89,7 @@ def windows(platform: Platform, source: str) -> list[Window]:
     found = []
     for one in archives(platform):
         try:
-            stretches = merged(reachable(Repository(one, source)))
+            stretches = merged(reachable(repository(platform, source, one)))
         except DataPlatformError:
             continue
         found += [Window(one.name, first, last, text) for first, last, text in stretches]
@@ -97,14 +97,14 @@ def windows(platform: Platform, source: str) -> list[Window]:
 
 
 def drill_database(platform: Platform, source: str, seed: int) -> list[Drill]:
-    """Recover the source's database from every archive to a random second of the newest window, and remove the result.
-    Failures are in the drills and not raised."""
+    """Recover the source's database from every archive to a random second of the newest window, and remove the result; once
+    only if another program keeps the backups. Failures are in the drills and not raised."""
     found = []
-    for one in archives(platform):
+    for one in archives(platform)[: 1 if external(platform, source) else None]:
         began = platform.clock()
         at: datetime | None = None
         try:
-            reach = _reach(Repository(one, source))
+            reach = _reach(repository(platform, source, one))
             at = _random_instant(reach, seed)
             with room(platform.catalog.root / DRILLS) as folder:
                 report = _recover(platform, source, one, at, folder / "drill", keep=False)
@@ -132,7 +132,7 @@ def _recover(
     platform.signer.ready()
     access = access_to(platform, source)
     return recovering.recover(
-        Repository(one, source),
+        repository(platform, source, one),
         at,
         into,
         now=platform.clock(),
@@ -160,13 +160,11 @@ def room(wanted: Path) -> Iterator[Path]:
         yield folder
 
 
-def _reach(repository: Repository) -> list[Reachable]:
+def _reach(there: Repository) -> list[Reachable]:
     """What the kept backups reach. BackupMissing if there is none."""
-    all_ = reachable(repository)
+    all_ = reachable(there)
     if not all_:
-        raise BackupMissing(
-            f"There is no backup of the database {repository.source} in {repository.archive}."
-        )
+        raise BackupMissing(f"There is no backup of the database {there.source} in {there.archive}.")
     return all_
 
 
@@ -183,7 +181,7 @@ def _gap(newest: Reachable, one: Archive) -> str:
 def _unread(repository: Repository, id_: str) -> str:
     """What is wrong with the server's own manifests, as objects: a recovery needs none of them, the next backup does."""
     backup = repository.backup(id_)
-    for link in repository.chain(backup) if backup.start is not None else ():
+    for link in repository.chain(backup) if backup.start is not None and backup.outside is None else ():
         object_ = link.object(MANIFEST_OF_SERVER)
         try:
             if object_ is None:

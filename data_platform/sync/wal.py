@@ -71,8 +71,8 @@ def settings(platform: Platform, source: str) -> DatabaseBackups:
         )
     if found.database.engine != "native":
         raise ConfigurationError(
-            f"The database of {source!r} is backed up by the engine {found.database.engine}, which uses no WAL. Only `native`"
-            " does."
+            f"The database of {source!r} is backed up by the engine {found.database.engine}, for which this platform receives no"
+            " WAL. Only for `native` it does."
         )
     return found.database
 

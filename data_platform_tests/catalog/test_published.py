@@ -79,9 +79,11 @@ def test_every_key_has_a_description_for_editors(name: str) -> None:
 
 
 STORES = r"\.(backups\.(store|copies\.<name>|archive\.cold\.store)|audit\.(store|second))\."
+BUCKET = ".barman_cloud.store."
 
 
 def test_every_key_is_documented_and_nothing_else() -> None:
+    own: set[str] = set()
     sections = re.split(r"^## ", (ROOT / "docs/catalog.md").read_text(), flags=re.M)
     for title, schema in (
         ("catalog/platform.yaml", "platform.schema.json"),
@@ -94,10 +96,15 @@ def test_every_key_is_documented_and_nothing_else() -> None:
         backups = {path for path in paths if re.search(STORES, path)}
         stores = {re.sub(STORES, ".landing.", path) for path in backups}
         assert stores <= paths, "a store's keys are the same everywhere, and documented once"
+        buckets = {path for path in paths if BUCKET in path}
+        own |= {path.split(".landing.")[1] for path in paths if ".landing." in path}
+        assert {path.split(BUCKET)[1] for path in buckets} <= own, (
+            "a program's bucket is a store like the others"
+        )
         endpoints = {path for path in paths if ".endpoint.paginator." in path}
         paginators = {path.replace("tables.<name>.endpoint.", "connection.") for path in endpoints}
         assert paginators <= paths, "a paginator's keys are the same everywhere, and documented once"
-        assert sorted(documented) == sorted(paths - backups - endpoints)
+        assert sorted(documented) == sorted(paths - backups - endpoints - buckets)
 
 
 def test_the_dbt_sources_are_current(catalog: Catalog) -> None:

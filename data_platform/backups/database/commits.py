@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from data_platform.backups.database.lsn import Lsn, Segment
+from data_platform.backups.database.shown import shown
 from data_platform.backups.database.tools import Programs
 from data_platform.backups.database.wal import Coverage
-from data_platform.backups.database.window import shown
 from data_platform.errors import BackupDamaged
 
 _COMMIT = re.compile(
@@ -53,10 +53,28 @@ def commits(programs: Programs, folder: Path, start: Lsn, coverage: Coverage) ->
                     f"The WAL cannot be read behind {at}, in the segment {Segment.at(timeline, at, size).name}, though it should reach {coverage.heartbeat.lsn}, of"
                     f" {shown(coverage.heartbeat.at)}. Restore from another copy, or to an earlier instant."
                 )
-        for line in said.splitlines():
-            if one := _COMMIT.search(line):
-                found.append(Commit(one[2] or one[1], datetime.fromisoformat(f"{one[3]}+00:00")))
+        found += _in(said)
     return found
+
+
+def newest_commit(programs: Programs, folder: Path, segments: Sequence[Segment]) -> datetime | None:
+    """When the newest transaction in the files of ``segments``, of one timeline or several, was committed; None if none was."""
+    newest = None
+    for one in segments:
+        said = programs.run(
+            "pg_waldump", "--path", str(folder), "--timeline", str(one.timeline), "--start", str(one.start),
+            "--end", str(one.end), "--rmgr=Transaction", allowed=_ALLOWED,
+        )  # fmt: skip
+        newest = max((commit.at for commit in _in(said)), default=newest)
+    return newest
+
+
+def _in(said: str) -> list[Commit]:
+    return [
+        Commit(one[2] or one[1], datetime.fromisoformat(f"{one[3]}+00:00"))
+        for line in said.splitlines()
+        if (one := _COMMIT.search(line))
+    ]
 
 
 def _stretches(folder: Path, start: Lsn, coverage: Coverage) -> Iterator[tuple[int, Lsn, Lsn]]:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from data_platform.backups.database.external.config import BarmanCloud, PgBackRest
 from data_platform.yaml_fields import VARIABLE, Model
 
 
 class DatabaseBackups(Model):
     """``{engine: native, url_env: SHOP_BACKUP_URL}``."""
 
-    engine: Literal["native", "logical"] = Field(
+    engine: Literal["native", "logical", "barman_cloud", "pgbackrest"] = Field(
         default="native",
         description="`native`: base backups by pg_basebackup, hourly incremental ones and the WAL between them; it needs a role"
-        " with REPLICATION. `logical`: pg_dump of the source's one database, for servers that give nobody that right.",
+        " with REPLICATION. `logical`: pg_dump of the source's one database, for servers that give nobody that right. `barman_cloud` and"
+        " `pgbackrest`: programs that are installed where the server runs, each with a repository of its own.",
+    )
+    barman_cloud: BarmanCloud | None = Field(
+        default=None,
+        description="Where Barman keeps its backups and the server's WAL. Only for `engine: barman_cloud`.",
+    )
+    pgbackrest: PgBackRest | None = Field(
+        default=None, description="Which stanza of pgBackRest is used. Only for `engine: pgbackrest`."
     )
     url_env: str | None = Field(
         default=None,
@@ -82,6 +91,20 @@ class DatabaseBackups(Model):
         default=None,
         description="The folder with PostgreSQL's programs, of the server's major version. Default: they are looked for.",
     )
+
+    @model_validator(mode="after")
+    def _of_the_engine(self) -> Self:
+        for name in ("barman_cloud", "pgbackrest"):
+            if (self.engine == name) != (getattr(self, name) is not None):
+                raise ValueError(
+                    f"`engine: {name}` and the block `{name}` belong together; give both or neither"
+                )
+        return self
+
+    @property
+    def external(self) -> BarmanCloud | PgBackRest | None:
+        """The block of a program that keeps a repository of its own."""
+        return self.barman_cloud or self.pgbackrest
 
     @property
     def cron(self) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from data_platform.backups.database.config import DatabaseBackups
+from data_platform.backups.database.external import External
 from data_platform.backups.database.manifest import DatabaseBackup
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.stream import Sender
@@ -31,6 +32,8 @@ class Job:
     now: datetime
     previous: tuple[Repository, DatabaseBackup] | None = None
     full: bool = False
+    external: External | None = None
+    """The repository of the program that makes it, for an engine that has one of its own."""
     must_be_full: str = ""
     """Why the next backup cannot be built on an earlier one; empty if it can."""
 
@@ -38,6 +41,13 @@ class Job:
 class Engine(Protocol):
     continuous: bool
     """Whether the WAL between its backups leads to any second; otherwise only the backups' own instants can be had."""
+
+    proof: str
+    """What a restore has proven of its bytes, for people: "every file by PostgreSQL's manifest"."""
+
+    def opened(self, config: DatabaseBackups, environ: Mapping[str, str], root: Path) -> External | None:
+        """The repository of a program that keeps one of its own; None for an engine whose objects go into our archives.
+        Connects to nothing. ``root`` is the project's folder."""
 
     def back_up(self, job: Job) -> DatabaseBackup:
         """Send everything, and say what it is. The caller commits it. BackupError if the server refuses."""

@@ -11,6 +11,8 @@ from data_platform.errors import BackupDamaged
 ENGINES: Mapping[str, str] = {
     "native": "data_platform.backups.database.native:Native",
     "logical": "data_platform.backups.database.logical:Logical",
+    "barman_cloud": "data_platform.backups.database.external.barman_cloud:BarmanCloud",
+    "pgbackrest": "data_platform.backups.database.external.pgbackrest:PgBackRest",
 }
 
 

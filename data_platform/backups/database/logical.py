@@ -6,13 +6,14 @@ A dump is of one instant. Between two of them nothing can be had: the RPO is the
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_platform.backups.database.config import DatabaseBackups
 from data_platform.backups.database.engine import Job, Step
 from data_platform.backups.database.manifest import DatabaseBackup
 from data_platform.backups.database.repository import Repository
@@ -50,12 +51,16 @@ class _Snapshot:
 
 class Logical:
     continuous = False
+    proof = "every object by its SHA-256"
+
+    def opened(self, config: DatabaseBackups, environ: Mapping[str, str], root: Path) -> None:
+        return None
 
     def back_up(self, job: Job) -> DatabaseBackup:
         with _snapshot(job.access) as snapshot:
             programs = Programs.find(snapshot.version // 10_000, job.config.programs)
             writer = ChunkWriter(job.sender, DUMP, job.folder)
-            arguments = ("--format=custom", "--compress=none", f"--snapshot={snapshot.name}", "--no-sync")
+            arguments = ("--format=custom", "--compress=0", f"--snapshot={snapshot.name}", "--no-sync")
             with programs.started("pg_dump", *arguments, access=job.access) as running:
                 while block := running.output.read(BLOCK):
                     writer.write(block)

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from data_platform.backups.database.lsn import Lsn
-from data_platform.backups.database.wal.records import opened, sealed
+from data_platform.backups.database.lsn import SEGMENT_BYTES, Lsn
+from data_platform.backups.database.wal.records import Heartbeat, opened, sealed
 from data_platform.backups.manifest import BackupObject, is_id
 from data_platform.landing.grammar import NAME, is_digest, is_instant, is_number, must
 from data_platform.landing.signing import Signer
@@ -26,8 +26,44 @@ MANIFEST_OF_SERVER = "backup_manifest.zst"
 _WHAT = re.compile(r"[a-z0-9_.-]{1,80}")
 _SYSTEM = re.compile(r"[0-9]{1,20}")
 _ENGINE = re.compile(r"[a-z_]{1,32}")
+_OUTSIDE = re.compile(r"[0-9A-Z][0-9A-Z_T-]{0,79}")
+_LEADS_OUT = re.compile(r"^/|(?:^|/)\.\.(?:/|$)")
 
 Way = Literal["full", "incremental"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A backup that another program keeps in a repository of its own, ``place``, where it is called ``id``. ``objects`` are
+    those of it that were read back, by their keys there. ``beat`` is a heartbeat whose WAL was seen to be archived."""
+
+    id: str
+    place: str
+    bytes: int
+    segment_bytes: int
+    objects: tuple[BackupObject, ...] = ()
+    beat: Heartbeat | None = None
+
+    def fields(self) -> dict[str, Any]:
+        beat = self.beat.fields() if self.beat else None
+        return {**asdict(self), "beat": beat, "objects": [asdict(one) for one in self.objects]}
+
+    @classmethod
+    def of(cls, raw: Any) -> Outside:
+        must(
+            isinstance(raw["id"], str) and _OUTSIDE.fullmatch(raw["id"]),
+            "its id in the repository is invalid",
+        )
+        must(isinstance(raw["place"], str) and len(raw["place"]) <= 1024, "its repository is invalid")
+        must(is_number(raw["bytes"]) and raw["segment_bytes"] in SEGMENT_BYTES, "a size is invalid")
+        for one in raw["objects"]:
+            must(
+                isinstance(one["key"], str) and not _LEADS_OUT.search(one["key"]), "an object lies elsewhere"
+            )
+            must(is_number(one["bytes"]) and is_digest(one["sha256"]), "an object is invalid")
+        beat = None if raw["beat"] is None else Heartbeat.of(raw["beat"])
+        objects = tuple(BackupObject(**one) for one in raw["objects"])
+        return cls(raw["id"], raw["place"], raw["bytes"], raw["segment_bytes"], objects, beat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +71,8 @@ class DatabaseBackup:
     """``began_at`` and ``ended_at`` are by the server's clock. An incremental backup holds what changed since its
     ``parent``. ``start`` and ``end`` are the WAL that makes it consistent, on ``timeline``; a logical backup has neither
     and is of the one instant ``ended_at``. ``rows`` are those of each table (``database.schema.table``), where they were
-    counted under the backup's own snapshot. ``plain_bytes`` are those before compression."""
+    counted under the backup's own snapshot. ``plain_bytes`` are those before compression. Where ``outside`` is, the objects
+    only say what the program said of its backup."""
 
     id: str
     source: str
@@ -55,6 +92,7 @@ class DatabaseBackup:
     end: Lsn | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outside: Outside | None = None
 
     @property
     def major(self) -> int:
@@ -62,7 +100,7 @@ class DatabaseBackup:
 
     @property
     def bytes(self) -> int:
-        return sum(one.bytes for one in self.objects)
+        return sum(one.bytes for one in self.objects) + (self.outside.bytes if self.outside else 0)
 
     def object(self, what: str) -> BackupObject | None:
         return next((one for one in self.objects if one.key.rsplit("/", 1)[-1] == what), None)
@@ -77,6 +115,7 @@ class DatabaseBackup:
             "objects": [asdict(one) for one in self.objects],
             "rows": dict(self.rows),
             "notes": list(self.notes),
+            **({"outside": self.outside.fields()} if self.outside else {}),
         }
         return sealed(KIND, fields, signer)
 
@@ -139,4 +178,5 @@ def _parsed(raw: Mapping[str, Any]) -> DatabaseBackup:
         objects=tuple(BackupObject(**one) for one in raw["objects"]),
         rows=dict(raw["rows"]),
         notes=tuple(raw["notes"]),
+        outside=Outside.of(raw["outside"]) if raw.get("outside") else None,
     )

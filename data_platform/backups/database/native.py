@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from data_platform.backups.database.config import DatabaseBackups
 from data_platform.backups.database.engine import Job, Step
 from data_platform.backups.database.lsn import Lsn
 from data_platform.backups.database.manifest import MANIFEST_OF_SERVER, DatabaseBackup, Way
@@ -42,6 +43,10 @@ class _Streamed:
 
 class Native:
     continuous = True
+    proof = "every file by PostgreSQL's manifest"
+
+    def opened(self, config: DatabaseBackups, environ: Mapping[str, str], root: Path) -> None:
+        return None
 
     def back_up(self, job: Job) -> DatabaseBackup:
         with asked(job.access) as server:
@@ -51,11 +56,15 @@ class Native:
                     " which would have to be restored to the same paths. Move their tables to pg_default, or choose"
                     " `engine: logical`."
                 )
-            programs = Programs.find(server.major, job.config.programs)
+            programs = Programs.find(server.major, job.config.programs, or_newer=True)
             way, why = _way(job, server)
             began = server.now()
             streamed: _Streamed | None = None
             notes = [why] if why else []
+            if programs.major != server.major:
+                notes.append(
+                    f"made by pg_basebackup {programs.major}; a recovery needs the programs of PostgreSQL {server.major}"
+                )
             if way == "incremental":
                 try:
                     streamed = self._stream(job, programs, incremental=True)

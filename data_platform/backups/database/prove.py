@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from data_platform.backups.database.running import RecoveredServer
-from data_platform.backups.database.window import shown
+from data_platform.backups.database.shown import shown
 from data_platform.errors import BackupDamaged, BackupError
 
 if TYPE_CHECKING:

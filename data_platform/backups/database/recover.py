@@ -17,13 +17,12 @@ from pathlib import Path
 
 from data_platform.backups.database.commits import Commit, commits
 from data_platform.backups.database.kinds import engine_of
-from data_platform.backups.database.lsn import Segment
 from data_platform.backups.database.prove import Proof, check_beat, proven
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.running import NOT_SYNCED, PASSWORD, SUPERUSER, RecoveredServer
+from data_platform.backups.database.shown import shown
 from data_platform.backups.database.tools import Programs, readable_disk_errors
-from data_platform.backups.database.wal import WalArchive
-from data_platform.backups.database.window import Reachable, choose, shown
+from data_platform.backups.database.window import Reachable, choose, wal_of
 from data_platform.errors import BackupDamaged, BackupError
 from data_platform.private_files import make_private
 
@@ -53,6 +52,8 @@ class RecoveryReport:
     rows: dict[str, int] = field(default_factory=dict)
     beat: datetime | None = None
     checksums: bool = False
+    files: str = ""
+    """What proved the restored bytes."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -174,6 +175,7 @@ def _started(
         repository.source, repository.archive.name, chosen.backup.id, len(chain), at, folder=into
     )
     report.bytes = sum(link.bytes for link in chain)
+    report.files = engine_of(chosen.backup.engine).proof
     steps = Steps(report, progress)
     make_private(into)
     server = RecoveredServer(into, found, asked_as=wanted.user)
@@ -211,12 +213,12 @@ def _physical(
     assert backup.start is not None and backup.end is not None
     engine_of(backup.engine).restore(repository, backup, server.home, server.programs, steps)
     steps("wal")
-    wal = WalArchive(repository.archive, repository.source, backup.system)
+    wal = wal_of(repository, backup)
     folder = server.home / WAL
     coverage = wal.fetch(backup.timeline, backup.start, folder, at)
     report.bytes += sum(path.stat().st_size for path in folder.iterdir())
     known = commits(server.programs, folder, backup.end, coverage)
-    expected = _newest_row(wal, folder, at)
+    expected = wal.newest_row(folder, at)
     settings = {
         "restore_command": RESTORE,
         "recovery_target_timeline": str(coverage.timeline),
@@ -264,23 +266,6 @@ def _logical(
     engine_of(backup.engine).restore(repository, backup, server.home, server.programs, steps)
     steps("start")
     server.start()
-
-
-def _newest_row(wal: WalArchive, folder: Path, at: datetime) -> datetime | None:
-    """The newest heartbeat row that the WAL in ``folder`` is known to hold and that was committed by ``at``: the last but one
-    until then, since the last one may have been committed a moment later than the time it holds."""
-    found = []
-    for path in folder.iterdir():
-        if path.suffix:
-            continue
-        segment = Segment.parse(path.name, path.stat().st_size)
-        if wal.has(segment):
-            records = [wal.record(segment)]
-        else:
-            pieces = wal.tails(segment.timeline).get(segment.number, [])
-            records = [wal.record(segment, piece) for piece in pieces]
-        found += [one.heartbeat.at for one in records if one.heartbeat and one.heartbeat.row]
-    return next(iter(sorted((beat for beat in set(found) if beat <= at), reverse=True)[1:]), None)
 
 
 def _compare(chosen: Reachable, proof: Proof) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from data_platform.backups.archive import CANNOT_BE_ASKED, Archive
+from data_platform.backups.database.external import External
 from data_platform.backups.database.manifest import DatabaseBackup, is_safe_id, objects_of
 from data_platform.backups.manifest import BackupObject, made_at
 from data_platform.errors import BackupDamaged, BackupError, BackupMissing, DataPlatformError, LandingError
@@ -22,6 +23,8 @@ from data_platform.errors import BackupDamaged, BackupError, BackupMissing, Data
 class Repository:
     archive: Archive
     source: str
+    external: External | None = None
+    """The repository of the program that backs the source up, if it keeps one of its own."""
 
     def ids(self) -> list[str]:
         """Every backup's id, the oldest first."""
@@ -91,9 +94,11 @@ class Repository:
         return f"the backup {backup.id} of the database {self.source}"
 
     def damage(self, backup: DatabaseBackup, *, deep: bool) -> list[str]:
-        """A line for each damaged object of this backup alone. Only sizes are checked, unless ``deep`` reads and
+        """A line for each damaged object of this backup alone; without ``external``, of what this archive holds of it. Only sizes are checked, unless ``deep`` reads and
         hashes; where only sizes are, a store that cannot be asked is an error."""
         problems = []
+        if backup.outside is not None and self.external is not None:
+            problems += self.program(backup).problems(backup.outside, deep=deep)
         for one in backup.objects:
             try:
                 if deep:
@@ -112,6 +117,22 @@ class Repository:
                     raise
                 problems.append(str(error))
         return problems
+
+    def program(self, backup: DatabaseBackup) -> External:
+        """The program that made ``backup``, by its repository. BackupError if the source's block names another one."""
+        place = backup.outside.place if backup.outside else ""
+        if self.external is None or not self.reaches(backup):
+            named = f"names {self.external.place}" if self.external else "names none"
+            raise BackupError(
+                f"{self.owner(backup)[:1].upper()}{self.owner(backup)[1:]} is in the repository {place} of {backup.engine}, and"
+                f" `backups.database` of the source {named}. Name that repository there to use this backup."
+            )
+        return self.external
+
+    def reaches(self, backup: DatabaseBackup) -> bool:
+        """Whether the source's block names the repository in which another program keeps ``backup``."""
+        outside = backup.outside
+        return bool(self.external and outside and self.external.place == outside.place)
 
     def is_good(self, id_: str) -> bool:
         """Whether the backup and its whole chain are there, by their sizes. LandingError if the store cannot be asked."""
@@ -152,12 +173,20 @@ class Repository:
 
     def remove(self, id_: str) -> int:
         """Remove a backup, its manifest first, so that an interrupted removal leaves no usable backup. Returns the
-        number of objects removed."""
+        number of objects removed. What another program keeps goes before that: its record is how it is found again."""
+        if self.external is not None:
+            self._remove_outside(id_, self.external)
         self.archive.store.delete(self.manifest_key(id_))
         keys = self.archive.store.list(objects_of(self.source, id_))
         for key in keys:
             self.archive.store.delete(key)
         return len(keys)
+
+    def _remove_outside(self, id_: str, external: External) -> None:
+        with suppress(BackupMissing, BackupDamaged):
+            outside = self.backup(id_).outside
+            if outside is not None and outside.place == external.place:
+                external.remove(outside.id)
 
     @property
     def _manifests(self) -> str:

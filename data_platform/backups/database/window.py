@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from data_platform.backups.database.external.wal import ExternalWal
 from data_platform.backups.database.kinds import engine_of
 from data_platform.backups.database.manifest import DatabaseBackup
 from data_platform.backups.database.repository import Repository
+from data_platform.backups.database.shown import shown
 from data_platform.backups.database.wal import Coverage, WalArchive
 from data_platform.errors import BackupError, BackupMissing
 
@@ -34,17 +36,39 @@ class Reachable:
 def reachable(repository: Repository) -> list[Reachable]:
     """What each readable backup of the source reaches, the oldest first."""
     found = []
-    for backup in repository.readable():
+    backups = repository.readable()
+    wals: dict[tuple[str, int, str], WalArchive | ExternalWal] = {}
+    for backup in backups:
         if not engine_of(backup.engine).continuous or backup.start is None:
             found.append(Reachable(backup, backup.ended_at, backup.ended_at))
             continue
-        wal = WalArchive(repository.archive, repository.source, backup.system)
+        place = backup.outside.place if backup.outside else ""
+        if backup.outside is not None and not repository.reaches(backup):
+            continue  # the block does not name the repository of that program any more
+        wal = wals.setdefault((backup.system, backup.timeline, place), wal_of(repository, backup, backups))
         coverage = wal.coverage(backup.timeline, backup.start)
         beat = coverage.heartbeat
         reaches = backup.end is not None and coverage.end >= backup.end
         last = max(beat.at, backup.ended_at) if beat is not None and reaches else backup.ended_at
         found.append(Reachable(backup, backup.ended_at, last, coverage))
     return found
+
+
+def wal_of(
+    repository: Repository, backup: DatabaseBackup, backups: Sequence[DatabaseBackup] | None = None
+) -> WalArchive | ExternalWal:
+    """The WAL that follows ``backup``: this platform's, or what the server archives for the program that made it.
+    ``backups`` are all there are, if they were read already."""
+    if backup.outside is None:
+        return WalArchive(repository.archive, repository.source, backup.system)
+    marks = [
+        one.outside.beat
+        for one in (repository.readable() if backups is None else backups)
+        if one.outside and one.outside.beat
+        if (one.system, one.timeline) == (backup.system, backup.timeline)
+    ]
+    size = backup.outside.segment_bytes
+    return ExternalWal(repository.program(backup), backup.system, backup.major, size, marks)
 
 
 def merged(all_: Sequence[Reachable]) -> list[tuple[datetime, datetime, str]]:
@@ -95,7 +119,3 @@ def choose(repository: Repository, at: datetime, now: datetime, backup_id: str |
         why = "cannot be reached: WAL is missing"
     whose = f" from the backup {backup_id}" if backup_id else ""
     raise BackupError(f"{shown(at)} {why}{whose}. What can be recovered from {repository.archive}: {window}.")
-
-
-def shown(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", " UTC")

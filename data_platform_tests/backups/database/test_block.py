@@ -36,7 +36,12 @@ def test_the_block_is_read_with_its_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        ("backups: {database: {engine: tape}}\n", "must be one of native, logical"),
+        ("backups: {database: {engine: tape}}\n", "must be one of native, logical, barman_cloud, pgbackrest"),
+        ("backups: {database: {engine: pgbackrest}}\n", "belong together"),
+        (
+            "backups: {database: {barman_cloud: {store: {kind: s3, bucket: acme-x}, server: shop}}}\n",
+            "belong together",
+        ),
         ("backups: {database: {every_hours: 0}}\n", "must be greater than 0"),
         ("backups: {database: {drill_schedule: daily}}\n", "drill_schedule"),
         ("backups: {database: {url_env: 'postgres://x'}}\n", "url_env"),

@@ -84,6 +84,22 @@ class WalArchive:
             fetch.tail(self.archive, reached.tail_of, records, folder)
         return coverage
 
+    def newest_row(self, folder: Path, at: datetime) -> datetime | None:
+        """The newest heartbeat row that the WAL in ``folder`` is known to hold and that was committed by ``at``: the last but one
+        until then, since the last one may have been committed a moment later than the time it holds."""
+        found = []
+        for path in folder.iterdir():
+            if path.suffix:
+                continue
+            segment = Segment.parse(path.name, path.stat().st_size)
+            if self.has(segment):
+                records = [self.record(segment)]
+            else:
+                pieces = self.tails(segment.timeline).get(segment.number, [])
+                records = [self.record(segment, piece) for piece in pieces]
+            found += [one.heartbeat.at for one in records if one.heartbeat and one.heartbeat.row]
+        return next(iter(sorted((beat for beat in set(found) if beat <= at), reverse=True)[1:]), None)
+
     def heartbeats(self) -> Heartbeat | None:
         """The newest heartbeat in this store. ``coverage`` says whether it can be reached from a backup."""
         newest = self.newest()

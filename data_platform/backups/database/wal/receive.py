@@ -145,7 +145,7 @@ class _Session:
         self._identity = server.identity
         self._spool = Spool(folder, self._identity.segment_bytes)
         source = server.access.source
-        self._programs = Programs.find(self._identity.major, config.programs)
+        self._programs = Programs.find(self._identity.major, config.programs, or_newer=True)
         self._senders = [Sender(archive, source, self._identity.system, beats, say) for archive in archives]
         for sender in self._senders:
             sender.others = [other for other in self._senders if other is not sender]
