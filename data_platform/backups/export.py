@@ -64,6 +64,7 @@ class BackupReport:
     stored: tuple[str, ...]
     failed: dict[str, DataPlatformError]
     mirrored: Mirrored = field(default_factory=lambda: Mirrored(()))
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from data_platform.backups.shelf import WAREHOUSE, Shelf
@@ -154,6 +154,22 @@ class BackupManifest:
 def backup_id(at: datetime, nonce: str) -> str:
     """Ids sort by time: ``20261122T023000.000000Z-1f2e3d4c``."""
     return f"{at.astimezone(UTC).strftime(_ID)}-{nonce[:8]}"
+
+
+def next_id(now: datetime, nonce: str, last: str) -> str:
+    """An id after ``last``, the newest there is (empty if there is none), though this machine's clock may have been set back: the
+    newest backup is the last by its id."""
+    return backup_id(max(now, made_at(last) + timedelta(milliseconds=1)) if last else now, nonce)
+
+
+def clock_behind(now: datetime, last: str) -> str:
+    """A remark where the clock was set back since the backup ``last``; empty otherwise."""
+    if not last or now >= made_at(last):
+        return ""
+    return (
+        f"this machine's clock ({now.isoformat(timespec='seconds')}) is behind the newest backup, {last}: set it. The id of this"
+        " backup comes after that one's all the same"
+    )
 
 
 def made_at(id_: str) -> datetime:

@@ -87,6 +87,7 @@ def _report(platform: Platform, report: BackupReport, json: bool) -> None:
                 "bytes": manifest.bytes,
                 "landing": {"parts": report.mirrored.parts, "bytes": report.mirrored.bytes},
                 "damaged": list(report.mirrored.damaged),
+                "remarks": list(report.remarks),
                 "stored": list(report.stored),
                 "failed": {name: error_fields(error) for name, error in report.failed.items()},
             }
@@ -100,6 +101,8 @@ def _report(platform: Platform, report: BackupReport, json: bool) -> None:
             )
         mirrored = report.mirrored
         say(f"{plural(mirrored.parts, 'new part')} of the landing store copied, {size(mirrored.bytes)}")
+        for line in report.remarks:
+            remark(line[:1].upper() + line[1:] + ".")
         for line in mirrored.damaged:
             say_error(f"Not copied: {line}")
         for name, error in report.failed.items():

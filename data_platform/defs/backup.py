@@ -132,6 +132,7 @@ def _backup_asset(
                 "landing_bytes": report.mirrored.bytes,
                 "stored": shown.lines("archive", where),
                 "removed" if config.retention.apply else "would_be_removed": dg.MetadataValue.json(expired),
+                **({"remarks": shown.lines("remark", list(report.remarks))} if report.remarks else {}),
                 **taken,
             }
         )

@@ -17,7 +17,7 @@ from data_platform.backups.config import COLD, PRIMARY, BackupsConfig
 from data_platform.backups.export import BackupReport, FileToKeep, Progress, export, store
 from data_platform.backups.inbox import BroughtBack, bring_back, copy_waiting, settle
 from data_platform.backups.landing import RestoredLedger, restore_ledger
-from data_platform.backups.manifest import backup_id, made_at
+from data_platform.backups.manifest import clock_behind, made_at, next_id
 from data_platform.backups.mirror import Mirrored, mirror
 from data_platform.backups.reencrypt import opened_by_previous
 from data_platform.backups.restore import RestoreReport
@@ -127,7 +127,7 @@ def make_backup(
     archives_, warehouse_ = archives(platform), bounded(platform)  # refused before anything is written
     platform.signer.ready()
     now = platform.clock()
-    id_ = backup_id(now, uuid.uuid4().hex)
+    id_, remarks = named(archives_, now)
     mirrored = _mirrored(platform, archives_[0])
     _, failed = _mirrored_each(platform, archives_[1:])
     with archives_[0].store.scratch() as folder:
@@ -149,7 +149,19 @@ def make_backup(
                 probes.remember(one, secrets_of(platform))
         except DataPlatformError as error:  # the backup is there all the same
             failed[one.name] = error
-    return replace(report, failed={**failed, **report.failed}, mirrored=mirrored)
+    return replace(report, failed={**failed, **report.failed}, mirrored=mirrored, remarks=remarks)
+
+
+def named(stores: Sequence[Archive], now: datetime) -> tuple[str, tuple[str, ...]]:
+    """The next backup's id, and remarks: a clock that was set back since the newest one, a store that cannot be asked for its own."""
+    last, remarks = "", []
+    for one in stores:
+        try:
+            last = max([last, *one.ids()[-1:]])
+        except DataPlatformError as error:
+            remarks.append(f"what {one.name} holds could not be looked at: {error}")
+    remarks += filter(None, [clock_behind(now, last)])
+    return next_id(now, uuid.uuid4().hex, last), tuple(remarks)
 
 
 def copy_landing(platform: Platform) -> tuple[dict[str, Mirrored], dict[str, DataPlatformError]]:

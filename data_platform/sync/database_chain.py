@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.database.carry import carry, carry_chain
@@ -12,7 +12,7 @@ from data_platform.backups.database.external import External
 from data_platform.backups.database.manifest import DatabaseBackup
 from data_platform.backups.database.repository import Failures, Repository
 from data_platform.backups.database.wal import WalArchive
-from data_platform.backups.manifest import backup_id, made_at
+from data_platform.backups.manifest import clock_behind, next_id
 from data_platform.errors import DataPlatformError
 
 
@@ -28,14 +28,8 @@ class Chain:
     """The id of the newest backup there is, good or not."""
 
     def next_id(self, now: datetime, nonce: str) -> str:
-        """An id after all there are, though this machine's clock may have been set back: the newest backup is the last by its id."""
-        if not self.last or now > made_at(self.last):
-            return backup_id(now, nonce)
-        self.remarks.append(
-            f"this machine's clock ({now.isoformat(timespec='seconds')}) is behind the newest backup, {self.last}: set it. The id of"
-            " this backup comes after that one's all the same"
-        )
-        return backup_id(made_at(self.last) + timedelta(milliseconds=1), nonce)
+        self.remarks += filter(None, [clock_behind(now, self.last)])
+        return next_id(now, nonce, self.last)
 
 
 def caught_up(

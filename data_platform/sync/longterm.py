@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import time
-import uuid
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +14,7 @@ from data_platform.backups import stranger
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import COLD, PRIMARY, ArchiveSettings
 from data_platform.backups.export import BackupReport, Progress, export, store
-from data_platform.backups.manifest import BackupManifest, backup_id
+from data_platform.backups.manifest import BackupManifest
 from data_platform.backups.open_format import describe
 from data_platform.backups.reencrypt import opened_by_previous
 from data_platform.backups.restore import RestoreReport, new_folder
@@ -23,7 +22,7 @@ from data_platform.backups.shelf import ARCHIVE
 from data_platform.backups.thaw import frozen
 from data_platform.errors import ConfigurationError, DataPlatformError
 from data_platform.private_files import make_private
-from data_platform.sync.backup import archive, archives, bounded, everywhere, keys_of, settings
+from data_platform.sync.backup import archive, archives, bounded, everywhere, keys_of, named, settings
 from data_platform.sync.platform import Platform
 
 COLD_TABLES = 12
@@ -47,12 +46,13 @@ def make_archive(platform: Platform, progress: Progress | None = None) -> Backup
     stores, warehouse_ = archives(platform, ARCHIVE), bounded(platform)
     platform.signer.ready()
     now = platform.clock()
-    id_, environment = backup_id(now, uuid.uuid4().hex), platform.environment.name
+    (id_, remarks), environment = named(stores, now), platform.environment.name
     with stores[0].store.scratch() as folder:
         with warehouse_.open(platform.catalog.root, read_only=True) as warehouse:
             exported = export(warehouse, folder, id_, progress, keys=keys_of(platform), shelf=ARCHIVE)
         files = describe(exported, folder, id_, environment)
-        return store(exported, files, stores, id_=id_, environment=environment, created_at=now)
+        report = store(exported, files, stores, id_=id_, environment=environment, created_at=now)
+    return replace(report, remarks=remarks)
 
 
 def hold_archive_drills(platform: Platform, seed: int = 0) -> list[RestoreReport]:

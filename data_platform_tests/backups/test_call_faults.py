@@ -35,7 +35,7 @@ Act = Callable[[Platform], Sequence[str]]
 
 def back_up(platform: Platform) -> Sequence[str]:
     report = backup.make_backup(platform)
-    return [*map(str, report.failed.values()), *report.mirrored.damaged]
+    return [*map(str, report.failed.values()), *report.mirrored.damaged, *report.remarks]
 
 
 def verify_all(platform: Platform) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,16 @@ def test_copies_are_counted_where_they_are(platform: Platform) -> None:
     assert [copy.read for one in count_copies(platform, 7).classes for copy in one.copies] == [
         copy.read for one in report.classes for copy in one.copies
     ], "the same seed reads the same sample"
+
+
+def test_a_clock_that_was_set_back_is_said_and_the_next_backup_is_the_newest(platform: Platform) -> None:
+    first = backup.make_backup(platform)
+    set_back = replace(platform, clock=lambda: NOW - timedelta(hours=3))
+    second = backup.make_backup(set_back)
+    assert not first.remarks and len(second.remarks) == 1
+    assert "is behind the newest backup" in second.remarks[0] and first.manifest.id in second.remarks[0]
+    assert [one.id for one in backup.newest(platform)] == [second.manifest.id] * 2
+    assert backup.archive(platform).chosen("latest").id == second.manifest.id
 
 
 def test_what_is_read_does_not_grow(platform: Platform) -> None:
