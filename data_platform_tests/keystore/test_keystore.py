@@ -225,11 +225,14 @@ def test_a_changed_row_does_not_open(tmp_path: Path) -> None:
 def test_the_file_is_closed_to_others_and_forgets_what_was_destroyed(tmp_path: Path) -> None:
     os.umask(0o022)
     store = opened(config(kind="sqlite", path="new/k.sqlite"), tmp_path, MASTER)
-    key = store.keys("k", ["ada@example.com"])["ada@example.com"]
+    found = store.keys("k", ["ada@example.com", *(str(n) for n in range(500))])
+    key = found["ada@example.com"]
     file = tmp_path / "new/k.sqlite"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    token, wrapped = store._rows.read("SELECT token, wrapped FROM subjects")[0]
+    token, wrapped = store._rows.read("SELECT token, wrapped FROM subjects WHERE subject_id = ?", (key.id,))[
+        0
+    ]
     assert wrapped in file.read_bytes() and token.encode() in file.read_bytes()
     assert b"ada@" not in file.read_bytes()
     store.destroy([key.id])
