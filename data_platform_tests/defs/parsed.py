@@ -52,12 +52,19 @@ def known(repository: Path) -> bool:
 
 def copy_dbt(repository: Path, root: Path) -> None:
     """The project in ``root``: links to the repository's files, and a target folder of its own."""
-    there, target, made = dbt_folder(root), manifest_path(root).parent, manifest_path(repository).parent
-    target.mkdir(parents=True)
+    there = dbt_folder(root)
+    there.mkdir()
     for entry in dbt_folder(repository).iterdir():
         if entry.name not in ("target", "logs"):
             (there / entry.name).symlink_to(entry)
-    for file in made.glob("manifest.*"):
+    copy_target(repository, root)
+
+
+def copy_target(repository: Path, root: Path) -> None:
+    """The manifest, and what the project was parsed into for the warehouse of ``root``, as after `make manifest` there."""
+    target = manifest_path(root).parent
+    target.mkdir()
+    for file in manifest_path(repository).parent.glob("manifest.*"):
         shutil.copy2(file, target)
     copy_parsed(repository, target, root / ".data" / "warehouse.duckdb")
 

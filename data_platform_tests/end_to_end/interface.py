@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from data_platform_tests.defs.parsed import copy_target
 from data_platform_tests.end_to_end.foreign import Site
 from data_platform_tests.repository import copy_catalog
 
@@ -120,6 +121,7 @@ def started(root: Path, url: str, slack: Site) -> Iterator[Interface]:
 
     copy_catalog(root)
     shutil.copytree(ROOT / "dbt", root / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
+    copy_target(ROOT, root)
     write_comments(root / "catalog" / "sources" / "shop.yaml")
     home = root / ".dagster"
     home.mkdir()
