@@ -104,7 +104,7 @@ def _wal_complete(name: str, config: DatabaseBackups) -> dg.AssetChecksDefinitio
     @dg.asset_check(
         asset=wal_key(name),
         name="wal_complete",
-        description="In every store no segment of WAL is missing, and the newest heartbeat in it is at most"
+        description="In every store no segment of WAL is missing, and what it recovers is at most"
         f" {config.rpo_max_minutes:g} minutes old.",
     )
     def wal_complete(platform: PlatformResource) -> dg.AssetCheckResult:
@@ -160,6 +160,6 @@ def _line(state: WalState, now: datetime) -> str:
     age = state.rpo_seconds(now)
     words = (
         f"{state.archive}: complete up to {state.coverage.end} on timeline {state.coverage.timeline}, "
-        + (f"newest heartbeat {age:,.1f} s old" if age is not None else "no heartbeat yet")
+        + (f"every commit until {age:,.1f} s ago" if age is not None else "no heartbeat yet")
     )
     return words + (f"; the segment {state.coverage.gap} is missing" if state.coverage.gap else "")

@@ -37,7 +37,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "checks": "Checks of a table or model, by their last result.",
     "backup_timestamp_seconds": "When the newest good backup in a copy was made.",
     "backup_problem": "1 if a copy holds no good backup or could not be read.",
-    "wal_heartbeat_timestamp_seconds": "The newest heartbeat of a source that a store's WAL recovers: now minus it is the RPO.",
+    "wal_heartbeat_timestamp_seconds": "Every commit of a source until then is in a store's WAL: now minus it is the RPO.",
     "wal_problem": "1 if a store holds no WAL of a source, lacks a segment of it or could not be read.",
     "incidents": "Open incidents.",
     "figure": "The newest value of a business figure.",

@@ -46,7 +46,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Wal:
-    """A source's WAL in one store: the newest heartbeat that can be recovered from it."""
+    """A source's WAL in one store: until when every commit can be recovered from it."""
 
     source: str
     store: str

@@ -336,7 +336,7 @@ def _backups(platform: Platform, record: GraphRecord | None) -> Backups:
 
 def _wal(platform: Platform) -> tuple[Wal, ...]:
     return tuple(
-        Wal(source, state.archive, state.heartbeat.at if state.heartbeat else None, state.trouble)
+        Wal(source, state.archive, state.recoverable_until, state.trouble)
         for source in wal.received(platform)
         for state in wal.states(platform, source)
     )

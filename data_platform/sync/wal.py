@@ -48,9 +48,16 @@ class WalState:
             return "no WAL yet"
         return f"the segment {self.coverage.gap} is missing" if self.coverage.gap else ""
 
+    @property
+    def recoverable_until(self) -> datetime | None:
+        """Every commit until then, by the server's clock, can be recovered; None if nothing says it."""
+        newest = self.coverage.newest if self.coverage else None
+        return newest.at if newest else None
+
     def rpo_seconds(self, now: datetime) -> float | None:
-        """What would be lost if the server were lost now: ``now`` minus the newest heartbeat that can be recovered."""
-        return (now - self.heartbeat.at).total_seconds() if self.heartbeat else None
+        """What would be lost if the server were lost now."""
+        until = self.recoverable_until
+        return (now - until).total_seconds() if until else None
 
 
 def received(platform: Platform) -> list[str]:

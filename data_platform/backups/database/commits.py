@@ -36,7 +36,7 @@ class Commit:
 def commits(programs: Programs, folder: Path, start: Lsn, coverage: Coverage) -> list[Commit]:
     """Those from ``start`` on in the files of ``folder``, in their order, through every timeline of ``coverage``.
 
-    BackupDamaged if the WAL cannot be read as far as its newest heartbeat: what was committed behind that place would be
+    BackupDamaged if the WAL cannot be read as far as the newest position of the server that it holds: what was committed behind that place would be
     missing.
     """
     found: list[Commit] = []
@@ -45,13 +45,14 @@ def commits(programs: Programs, folder: Path, start: Lsn, coverage: Coverage) ->
             "pg_waldump", "--path", str(folder), "--timeline", str(timeline), "--start", str(begin), "--end", str(end),
             "--rmgr=Transaction", allowed=_ALLOWED,
         )  # fmt: skip
-        if (broken := _END.search(said)) and coverage.heartbeat is not None and timeline == coverage.timeline:
+        newest = coverage.newest
+        if (broken := _END.search(said)) and newest is not None and timeline == coverage.timeline:
             at = Lsn.parse(broken[1])
-            if at < coverage.heartbeat.lsn:
+            if at < newest.lsn:
                 size = next(path.stat().st_size for path in folder.iterdir() if _SEGMENT.fullmatch(path.name))
                 raise BackupDamaged(
-                    f"The WAL cannot be read behind {at}, in the segment {Segment.at(timeline, at, size).name}, though it should reach {coverage.heartbeat.lsn}, of"
-                    f" {shown(coverage.heartbeat.at)}. Restore from another copy, or to an earlier instant."
+                    f"The WAL cannot be read behind {at}, in the segment {Segment.at(timeline, at, size).name}, though it should reach {newest.lsn}, of"
+                    f" {shown(newest.at)}. Restore from another copy, or to an earlier instant."
                 )
         found += _in(said)
     return found

@@ -80,7 +80,7 @@ class DatabaseBackups(Model):
     rpo_max_minutes: float = Field(
         default=30,
         gt=0,
-        description="How old the newest heartbeat in the stores may be before the check `wal_complete` fails.",
+        description="How old the newest commit that every store recovers may be before the check `wal_complete` fails.",
     )
     spool: Path | None = Field(
         default=None,

@@ -47,7 +47,7 @@ def reachable(repository: Repository) -> list[Reachable]:
             continue  # the block does not name the repository of that program any more
         wal = wals.setdefault((backup.system, backup.timeline, place), wal_of(repository, backup, backups))
         coverage = wal.coverage(backup.timeline, backup.start)
-        beat = coverage.heartbeat
+        beat = coverage.newest
         reaches = backup.end is not None and coverage.end >= backup.end
         last = max(beat.at, backup.ended_at) if beat is not None and reaches else backup.ended_at
         found.append(Reachable(backup, backup.ended_at, last, coverage))

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ from data_platform.sync import Platform
 from data_platform.sync.backup import archives
 from data_platform.sync.database_backup import back_up_database, prune_database
 from data_platform.sync.recovery import drill_database, paused_database, recover_database, windows
-from data_platform.sync.wal import receiver
+from data_platform.sync.wal import receiver, states
 from data_platform_tests.backups.database.conftest import Company
 from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
 
@@ -356,6 +357,35 @@ def test_without_commits_since_the_backup_the_backup_itself_comes_back(shop: Sho
     made = back_up_database(shop.platform, "shop").backup
     found = shop.recover(made.ended_at)
     assert found.rows[shop.orders] == 20_000 and found.target == "recovery_target = immediate"
+
+
+def test_a_commit_between_two_heartbeats_can_be_asked_for(shop: Shop) -> None:
+    shop.ship()
+    back_up_database(shop.platform, "shop")
+    seldom = shop.company.platform("{engine: native, heartbeat_seconds: 3600, ship_seconds: 0.3}")
+    stop = threading.Event()
+    worker = threading.Thread(target=receiver(seldom, "shop", lambda _: None).run, args=(stop,))
+    worker.start()
+    try:
+        deadline = time.monotonic() + 60
+        (state,) = states(seldom, "shop")
+        first = state.heartbeat
+        while state.heartbeat == first:  # until the one heartbeat there is has come
+            (state,) = states(seldom, "shop")
+            assert time.monotonic() < deadline
+        shop.company.execute("delete from orders where id > 9")
+        at = shop.now()
+        while state.recoverable_until is None or state.recoverable_until < at:
+            shop.company.execute(
+                "insert into orders values (90000, 'later')", "delete from orders where id = 90000"
+            )
+            (state,) = states(seldom, "shop")
+            assert time.monotonic() < deadline
+    finally:
+        stop.set()
+        worker.join()
+    assert state.heartbeat is not None and state.heartbeat.at < at
+    assert shop.recover(at).rows[shop.orders] == 9
 
 
 def test_a_role_that_writes_no_heartbeat_still_reaches_its_last_commit(shop: Shop) -> None:

@@ -30,6 +30,7 @@ def add(
     *,
     now: datetime,
     heartbeat: Heartbeat | None = None,
+    mark: Heartbeat | None = None,
     previous: str = "",
 ) -> WalRecord:
     """Ship the bytes ``piece`` of ``segment``, which are the whole file ``path``.
@@ -53,6 +54,7 @@ def add(
             heartbeat,
             now,
             previous,
+            mark=mark,
         )
         record = replace(record, object=replace(record.object, key=wal.keys.object(record)))
         archive.add(packed, record.object)

@@ -240,9 +240,17 @@ class WalArchive:
             newest = self.record(reached.tail_of, reached.tail[-1])
         elif reached.whole:
             newest = self.record(reached.whole[-1])
-        beat = newest.heartbeat if newest else None
         way = tuple(branch.timeline for branch in branches if branch.timeline <= reached.timeline)
-        coverage = Coverage(start, reached.end, reached.timeline, reached.gap, beat, len(reached.whole), way)
+        coverage = Coverage(
+            start,
+            reached.end,
+            reached.timeline,
+            reached.gap,
+            newest.heartbeat if newest else None,
+            len(reached.whole),
+            way,
+            newest.mark if newest else None,
+        )
         return coverage, reached, histories
 
     def _size(self, timeline: int) -> int:

@@ -95,5 +95,6 @@ def cut(coverage: Coverage, reached: Reach, at: WalRecord) -> Coverage:
         timeline=at.segment.timeline,
         gap="",
         heartbeat=at.heartbeat,
+        mark=at.mark,
         segments=reached.whole.index(at.segment) + 1,
     )

@@ -15,8 +15,8 @@ _SWITCH = re.compile(r"\s*(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)")
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """WAL from ``start`` up to ``end``, which is on ``timeline``, is complete. ``gap`` names the first missing segment
-    if there is more WAL behind it; empty otherwise. ``heartbeat`` is the newest one that this WAL recovers, ``history``
-    the timelines on the way, the oldest first."""
+    if there is more WAL behind it; empty otherwise. ``heartbeat`` is the newest one that this WAL recovers, ``mark`` the
+    newest position of the server that it reaches, ``history`` the timelines on the way, the oldest first."""
 
     start: Lsn
     end: Lsn
@@ -25,10 +25,17 @@ class Coverage:
     heartbeat: Heartbeat | None = None
     segments: int = 0
     history: tuple[int, ...] = ()
+    mark: Heartbeat | None = None
 
     @property
     def bytes(self) -> int:
         return self.end - self.start
+
+    @property
+    def newest(self) -> Heartbeat | None:
+        """The later of ``heartbeat`` and ``mark``: what was committed until then, by the server's clock, is in this WAL. None
+        if nothing says it."""
+        return max(filter(None, (self.heartbeat, self.mark)), key=lambda one: one.at, default=None)
 
 
 @dataclass(frozen=True)

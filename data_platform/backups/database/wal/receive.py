@@ -36,6 +36,8 @@ ONCE_WITHIN_SECONDS = 600.0
 GOOD_AFTER_SECONDS = 60.0
 """A session that lasted so long ends the growing of the pauses."""
 TICK_SECONDS = 0.25
+TICKS_MIN = 8
+"""In the time between two shipments."""
 _REMOVED = re.compile(r"requested WAL segment \S+ has already been removed")
 _MB = 1 << 20
 
@@ -230,16 +232,19 @@ class _Session:
                 self._shipping(self._config.ship_seconds),
                 self._programs.started("pg_receivewal", *self._arguments(), access=named) as running,
             ):
+                tick = min(TICK_SECONDS, self._config.ship_seconds / TICKS_MIN)
                 beat_at = kept_at = time.monotonic()
                 while running.process.poll() is None:
-                    if stop.wait(TICK_SECONDS):
+                    if stop.wait(tick):
                         raise _Stopped
                     now = time.monotonic()
                     if now >= beat_at:
                         self._beat()
                         beat_at = now + self._config.heartbeat_seconds
-                    if received := self._server.received():
-                        self._spool.wrote(received)
+                    position = self._server.position()
+                    self._beats.mark(position.mark)
+                    if position.received:
+                        self._spool.wrote(position.received)
                     if now >= kept_at:
                         self._let_go()
                         self._check_slot()

@@ -54,7 +54,9 @@ class WalRecord:
     """The bytes ``[start, start + plain_bytes)`` of ``segment`` are in ``object``, compressed.
 
     ``start`` is an offset within the segment. ``sha256`` is of the plain bytes, ``previous`` the digest of the record
-    of the segment before, empty where there is none. ``digest`` is known once the record is stored.
+    of the segment before, empty where there is none. ``mark`` is the newest position that was read from the server and that
+    WAL up to ``end`` reaches: of ``heartbeat``, or of a later reading, which wrote no row. ``digest`` is known once the
+    record is stored.
     """
 
     source: str
@@ -68,6 +70,7 @@ class WalRecord:
     shipped_at: datetime
     previous: str = ""
     digest: str = ""
+    mark: Heartbeat | None = None
 
     @property
     def to(self) -> int:
@@ -100,6 +103,7 @@ class WalRecord:
                 "heartbeat": self.heartbeat.fields() if self.heartbeat else None,
                 "shipped_at": self.shipped_at.isoformat(),
                 "previous": self.previous,
+                **({"mark": self.mark.fields()} if self.mark else {}),
             },
             signer,
         )
@@ -132,6 +136,7 @@ class WalRecord:
             datetime.fromisoformat(raw["shipped_at"]),
             raw["previous"],
             raw["digest"],
+            Heartbeat.of(raw["mark"]) if "mark" in raw else None,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from data_platform.errors import DataPlatformError
 Say = Callable[[str], None]
 """Called with a sentence for people."""
 PAUSE_MAX_SECONDS = 60.0
+PAUSE_MIN_SHARE = 0.1
+"""Of the time between two shipments, where one takes nearly all of it."""
 
 
 class Sender:
@@ -56,10 +59,12 @@ class Sender:
         return self._tried(lambda: self._ship(spool))
 
     def keep_shipping(self, spool: Spool, seconds: float, closing: threading.Event) -> None:
-        """Ship every so many ``seconds`` until ``closing``; longer after each failure in a row."""
-        pause = seconds
-        while not closing.wait(pause):
+        """Begin to ship every so many ``seconds`` until ``closing``; later after each failure in a row."""
+        pause = wait = seconds
+        while not closing.wait(wait):
+            began = time.monotonic()
             pause = seconds if self.ship(spool) else min(max(pause, 1) * 2, max(PAUSE_MAX_SECONDS, seconds))
+            wait = max(pause - (time.monotonic() - began), pause * PAUSE_MIN_SHARE)
 
     def has(self, received: Received) -> bool:
         return self._begun and self.shipper.has(received)

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from data_platform.backups.database.lsn import Lsn
+from data_platform.backups.database.wal.records import Heartbeat
 from data_platform.errors import BackupError
 from data_platform.sources.server_access import ServerAccess
 
@@ -44,6 +46,15 @@ class Slot:
     restart: Lsn | None
     holds_bytes: int
     lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """``mark`` is the server's clock and position. ``received`` is what ``pg_receivewal`` said last, once a second: None while
+    it says nothing."""
+
+    mark: Heartbeat
+    received: Lsn | None
 
 
 def slot_name(source: str) -> str:
@@ -156,12 +167,17 @@ class Server:
             self.slot,
         )
 
-    def received(self) -> Lsn | None:
-        """How far ``pg_receivewal`` has written; None while it says nothing."""
-        found = self._one(
-            "select max(write_lsn) from pg_stat_replication where application_name = %s", self.application
-        )
-        return Lsn.parse(found) if found else None
+    def position(self) -> Position:
+        """Where the server is now, and how far ``pg_receivewal`` says that it is."""
+        row = self.connection.execute(
+            # the statement's time is older than the position, so what was committed by then is before it
+            b"select statement_timestamp(), pg_current_wal_insert_lsn(),"
+            b" (select max(write_lsn) from pg_stat_replication where application_name = %s)",
+            (self.application,),
+        ).fetchone()
+        assert row is not None
+        mark = Heartbeat(row[0].astimezone(UTC), Lsn.parse(row[1]), row=False)
+        return Position(mark, Lsn.parse(row[2]) if row[2] else None)
 
     def flushed(self) -> Lsn:
         """The end of what the server would stream now."""

@@ -28,17 +28,31 @@ End = tuple[int, Lsn]
 
 
 class Beats:
-    """The newest heartbeats, by position. Written by one thread, read by others."""
+    """The newest heartbeats, and the newest positions that were read between them, which write nothing. Written by one
+    thread, read by others."""
 
     def __init__(self) -> None:
         self._beats: deque[Heartbeat] = deque(maxlen=BEATS_KEPT)
+        self._marks: deque[Heartbeat] = deque(maxlen=BEATS_KEPT)
 
     def add(self, beat: Heartbeat) -> None:
         self._beats.append(beat)
+        self.mark(beat)
+
+    def mark(self, read: Heartbeat) -> None:
+        self._marks.append(read)
 
     def reached(self, end: Lsn) -> Heartbeat | None:
-        """The newest one that WAL up to ``end`` recovers."""
-        return next((beat for beat in reversed(tuple(self._beats)) if beat.lsn <= end), None)
+        """The newest heartbeat that WAL up to ``end`` recovers."""
+        return _reached(self._beats, end)
+
+    def marked(self, end: Lsn) -> Heartbeat | None:
+        """The newest position that WAL up to ``end`` reaches."""
+        return _reached(self._marks, end)
+
+
+def _reached(read: deque[Heartbeat], end: Lsn) -> Heartbeat | None:
+    return next((one for one in reversed(tuple(read)) if one.lsn <= end), None)
 
 
 class Shipper:
@@ -73,7 +87,7 @@ class Shipper:
             self.add_history(timeline, content)
         for received in spool.files():
             try:
-                sent += self._ship(received)
+                sent += self._ship(received if received.whole else spool.settled(received))
             except FileNotFoundError:
                 continue  # it was completed meanwhile and has another name: the next time
         return sent
@@ -102,7 +116,7 @@ class Shipper:
             for number in sorted(theirs.whole - ours.whole):
                 record = other.record(Segment(timeline, number, theirs.size))
                 with other.plain(record) as path:
-                    self._whole(path, record.segment, record.heartbeat)
+                    self._moved(self._add(path, record.segment, (0, record.segment.size), of=record))
                 copied += 1
         for timeline, content in other.histories().items():
             self.add_history(timeline, content)
@@ -114,7 +128,7 @@ class Shipper:
             return 0
         if received.whole:
             if not self.wal.has(segment):
-                self._whole(received.path, segment, self._reached(segment.end))
+                self._moved(self._add(received.path, segment, (0, segment.size)))
             else:
                 self._moved(self.wal.record(segment))
             remove_tail(self.wal, segment)
@@ -131,10 +145,7 @@ class Shipper:
         with self.wal.archive.store.scratch() as folder:
             cut = folder / "piece"
             _cut(received.path, piece, cut)
-            record = add(
-                self.wal, cut, segment, piece, now=self._clock(), heartbeat=self._reached(received.end),
-                previous=self._previous(segment),
-            )  # fmt: skip
+            record = self._add(cut, segment, piece)
         pieces.append(piece)
         if len(pieces) > PIECES_MAX:
             remove_tail(self.wal, segment, keep=piece)
@@ -142,12 +153,13 @@ class Shipper:
         self._moved(record)
         return piece[1] - piece[0]
 
-    def _whole(self, path: Path, segment: Segment, beat: Heartbeat | None) -> None:
-        previous = self._previous(segment)
-        record = add(
-            self.wal, path, segment, (0, segment.size), now=self._clock(), heartbeat=beat, previous=previous
-        )
-        self._moved(record)
+    def _add(self, path: Path, segment: Segment, piece: Piece, of: WalRecord | None = None) -> WalRecord:
+        """Add the bytes ``piece`` of ``segment``, with what ``of``, another store's record, says of them, if there is one."""
+        end = segment.start + piece[1]
+        return add(
+            self.wal, path, segment, piece, now=self._clock(), previous=self._previous(segment),
+            heartbeat=of.heartbeat if of else self._reached(end), mark=of.mark if of else self._beats.marked(end),
+        )  # fmt: skip
 
     def _pieces(self, segment: Segment) -> list[Piece]:
         if self._tail is None or self._tail[0] != segment:

@@ -6,8 +6,10 @@ It is needed by nobody once a store has its content: the server keeps what no st
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 
 from data_platform.backups.database.lsn import Lsn, Segment
 
@@ -31,11 +33,12 @@ class Received:
 
 @dataclass
 class Spool:
-    """``segment_bytes`` is the server's. Read by many threads, changed by one."""
+    """``segment_bytes`` is the server's. Used by many threads."""
 
     folder: Path
     segment_bytes: int
     _written: dict[Segment, int] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def files(self) -> list[Received]:
         """The oldest first."""
@@ -58,17 +61,25 @@ class Spool:
         """``pg_receivewal`` has written up to ``to``, on the newest timeline there is."""
         growing = [one for one in self.files() if not one.whole]
         for one in growing[:-1]:  # left at a change of timeline
-            self._settle(one)
+            with suppress(FileNotFoundError):
+                self.settled(one)
         if growing:
             newest = growing[-1].segment
-            length = min(max(to - newest.start, 0), newest.size)
-            self._written[newest] = max(length, self._written.get(newest, 0))
+            self._wrote(newest, min(max(to - newest.start, 0), newest.size))
 
     def settle(self) -> None:
-        """Take what is in the files as received, though the server cannot be asked: all but the zeros that fill them up."""
+        """Take what is in the files as received, though the server cannot be asked."""
         for one in self.files():
             if not one.whole:
-                self._settle(one)
+                with suppress(FileNotFoundError):  # it was completed meanwhile and has another name
+                    self.settled(one)
+
+    def settled(self, received: Received) -> Received:
+        """What is in the file now: all but the zeros that fill it up. ``pg_receivewal`` writes it from the front to the back,
+        and tells the server only once a second how far it is. FileNotFoundError if it was completed meanwhile."""
+        length = max(received.length, _without_zeros(received.path, received.length))
+        self._wrote(received.segment, length)
+        return replace(received, length=length)
 
     def begin_at(self, segment: Segment) -> None:
         """Empty the folder, and let ``pg_receivewal`` start with ``segment``."""
@@ -80,23 +91,23 @@ class Spool:
     def remove(self, received: Received) -> None:
         received.path.unlink(missing_ok=True)
 
-    def _settle(self, received: Received) -> None:
-        length = _without_zeros(received.path)
-        self._written[received.segment] = max(length, self._written.get(received.segment, 0))
+    def _wrote(self, segment: Segment, length: int) -> None:
+        with self._lock:
+            self._written[segment] = max(length, self._written.get(segment, 0))
 
 
-def _without_zeros(path: Path) -> int:
-    """The length of a file without the zeros at its end."""
-    for start, block in _backwards(path):
+def _without_zeros(path: Path, known: int) -> int:
+    """The length of a file without the zeros at its end; 0 if that is less than ``known``."""
+    for start, block in _backwards(path, known):
         if kept := block.rstrip(b"\0"):
             return start + len(kept)
     return 0
 
 
-def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:
+def _backwards(path: Path, known: int) -> Iterator[tuple[int, bytes]]:
     with path.open("rb") as file:
         start = file.seek(0, 2)
-        while start > 0:
+        while start > known:
             length = min(BLOCK, start)
             start -= length
             file.seek(start)

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from data_platform.backups.database.lsn import Lsn
+from data_platform.backups.database.wal.records import WalRecord
 from data_platform.errors import BackupError, StoreUnreachable
 from data_platform.sandbox.server import PostgresServer
 from data_platform.stores.local import LocalStore
@@ -51,6 +52,26 @@ def test_what_is_written_is_shipped_while_it_runs(box: Box) -> None:
         box.until(lambda: Lsn.parse((box.slot() or ("0/0",))[0] or "0/0") >= end)
     box.assert_same_as_the_server()
     assert not box.said
+
+
+def test_what_can_be_recovered_is_known_between_two_heartbeats(box: Box) -> None:
+    def newest() -> WalRecord:
+        found = box.wal().newest()
+        assert found is not None
+        return found
+
+    with box.receiving(heartbeat_seconds=3600):
+        box.until(box.shipped(box.write(1)))
+        with box.running.connect() as connection:
+            (written,) = connection.execute("select clock_timestamp()").fetchone() or ()
+        end = box.write(1)
+        box.until(box.shipped(end))
+        box.until(lambda: (mark := newest().mark) is not None and mark.at > written)
+    found = newest()
+    assert found.heartbeat is not None and found.heartbeat.row and found.heartbeat.at < written
+    assert found.mark is not None and not found.mark.row and found.mark.lsn <= found.end
+    covered = box.wal().coverage(1, box.first())
+    assert covered.newest == found.mark and covered.heartbeat == found.heartbeat
 
 
 @pytest.mark.parametrize("kind", ["s3", "gcs"])

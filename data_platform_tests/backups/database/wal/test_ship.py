@@ -147,6 +147,30 @@ def test_a_record_holds_the_newest_heartbeat_that_it_reaches(world: World) -> No
     assert world.shelf.wal().heartbeats() == found
 
 
+def test_what_is_in_the_folder_is_shipped_before_the_server_knows_of_it(world: World) -> None:
+    segment = Segment(1, 1, SIZE)
+    one = world.shipper()
+    one.begin()
+    for length in (1000, 5000):
+        content = world.shelf.content(segment)[:length]
+        (world.folder / f"{segment.name}{PARTIAL}").write_bytes(content + bytes(SIZE - length))
+        one.ship(world.spool)
+    world.assert_whole(1, 5000)
+    assert world.shelf.wal().tails(1) == {1: [(0, 1000), (1000, 5000)]}
+
+
+def test_a_record_holds_the_newest_position_that_it_reaches(world: World) -> None:
+    one = world.shipper()
+    one.begin()
+    for seconds, lsn in ((1, SIZE + 100), (2, SIZE + 200), (3, SIZE + 9000)):
+        one._beats.mark(Heartbeat(NOW + timedelta(seconds=seconds), Lsn(lsn), row=False))
+    world.stage(1, 5000)
+    one.ship(world.spool)
+    found = world.shelf.wal().coverage(1, Lsn(SIZE))
+    assert found.mark == found.newest == Heartbeat(NOW + timedelta(seconds=2), Lsn(SIZE + 200), row=False)
+    assert found.heartbeat is not None and found.heartbeat.at == NOW
+
+
 def test_records_are_chained(world: World) -> None:
     world.run()
     wal = world.shelf.wal()
