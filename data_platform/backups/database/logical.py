@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from data_platform.backups.database.config import DatabaseBackups
 from data_platform.backups.database.engine import Job, Step
 from data_platform.backups.database.manifest import DatabaseBackup
+from data_platform.backups.database.packing import BLOCK
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.running import NOT_SYNCED, SUPERUSER, RecoveredServer
-from data_platform.backups.database.stream import BLOCK, ChunkWriter, chunks
+from data_platform.backups.database.stream import ChunkWriter, chunks
 from data_platform.backups.database.tools import Programs, without_secrets
 from data_platform.errors import BackupDamaged, BackupError
 from data_platform.private_files import make_private

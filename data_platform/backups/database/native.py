@@ -139,7 +139,7 @@ class Native:
             parent = job.folder / SERVERS_MANIFEST
             parent.write_bytes(unpacked(*job.previous, MANIFEST_OF_SERVER))
             arguments.append(f"--incremental={parent}")
-        writer = ChunkWriter(job.sender, BASE, job.folder)
+        writer = ChunkWriter(job.sender, BASE, job.folder, dense=incremental)
         with programs.started("pg_basebackup", *arguments, access=job.access) as running:
             written = _servers_manifest(running.output, writer)
         writer.close()

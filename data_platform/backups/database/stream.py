@@ -1,7 +1,7 @@
 """A stream of any length as objects of bounded size in several archives, and back.
 
-Each object is a whole zstd frame, so that ``cat * | zstd -d`` gives the stream without this code. What waits to be sent
-is bounded, and so are the memory and the scratch space that a backup takes, whatever the database's size is.
+Each object is compressed by itself (``packing.py``), so that ``cat * | zstd -d`` gives the stream without this code. What waits
+to be sent is bounded, and so are the memory and the scratch space that a backup takes, whatever the database's size is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import IO, Any, Self
 from data_platform.backups.archive import Archive
 from data_platform.backups.database.carry import patiently
 from data_platform.backups.database.manifest import DatabaseBackup
+from data_platform.backups.database.packing import BLOCK, DENSE, FAST, plain, writing
 from data_platform.backups.database.repository import Failures, Repository
 from data_platform.backups.manifest import BackupObject
 from data_platform.errors import BackupDamaged, DataPlatformError
@@ -29,7 +30,6 @@ CHUNK_BYTES = 64 << 20
 """Before compression: no object is larger."""
 WAITING_MAX = 2
 """Chunks that wait to be sent."""
-BLOCK = 1 << 20
 AHEAD = 8
 """Blocks that are unpacked before they are asked for."""
 
@@ -100,10 +100,14 @@ class Sender:
 
 
 class ChunkWriter:
-    """Cuts what is written into objects ``<name>-00000.zst``, ``<name>-00001.zst``, ... of ``sender``."""
+    """Cuts what is written into objects ``<name>-00000.zst``, ``<name>-00001.zst``, ... of ``sender``. With ``dense`` the first is
+    made as small as it can be: what fits into it is sent whole, and what is larger is not held up."""
 
-    def __init__(self, sender: Sender, name: str, folder: Path, chunk_bytes: int | None = None) -> None:
+    def __init__(
+        self, sender: Sender, name: str, folder: Path, chunk_bytes: int | None = None, *, dense: bool = False
+    ) -> None:
         self.plain_bytes = 0
+        self._dense = dense
         self._chunk = chunk_bytes or CHUNK_BYTES
         self._sender, self._name, self._folder = sender, name, folder
         self._number, self._here = 0, 0
@@ -129,10 +133,9 @@ class ChunkWriter:
             self._end()
 
     def _begin(self) -> None:
-        import pyarrow as pa
-
-        self._path = self._folder / f"{self._name}-{self._number:05d}.zst"
-        self._target = pa.CompressedOutputStream(str(self._path), "zstd")
+        ending = DENSE if self._dense and self._number == 0 else FAST
+        self._path = self._folder / f"{self._name}-{self._number:05d}{ending}"
+        self._target = writing(self._path)
         self._here = 0
 
     def _end(self) -> None:
@@ -145,10 +148,8 @@ class ChunkWriter:
 
 def packed(sender: Sender, data: bytes, what: str, folder: Path) -> None:
     """``data`` as one object."""
-    import pyarrow as pa
-
     path = folder / what
-    with pa.CompressedOutputStream(str(path), "zstd") as target:
+    with writing(path) as target:
         target.write(data)
     sender.send(path, what)
 
@@ -277,20 +278,13 @@ class Tee(io.RawIOBase):
 
 def _plain(repository: Repository, object_: BackupObject, path: Path) -> Iterator[bytes]:
     """What ``path``, a copy of the object, holds."""
-    import pyarrow as pa
-
-    with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as plain:
-        while True:
-            try:
-                block = plain.read(BLOCK)
-            except (OSError, pa.ArrowException) as error:
-                raise BackupDamaged(
-                    f"The object {object_.key} in {repository.archive} is not compressed as it should be. Restore from"
-                    " another copy, or from an older backup."
-                ) from error
-            if not block:
-                return
-            yield block
+    try:
+        yield from plain(path, object_.key)
+    except ValueError as error:
+        raise BackupDamaged(
+            f"The object {object_.key} in {repository.archive} is not compressed as it should be. Restore from"
+            " another copy, or from an older backup."
+        ) from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from data_platform.backups.database.manifest import DatabaseBackup, objects_of
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.stream import AHEAD, ChunkWriter, Sender, ahead, chunks, scratch
 from data_platform.backups.database.unpack import SMALL_BYTES, WAITING_MAX, Unwanted, write_files
+from data_platform.backups.manifest import BackupObject
 from data_platform.errors import BackupDamaged
+from data_platform.landing.part import sha256_of
 from data_platform.stores.local import LocalStore
 
 ID = "20261130T000000Z-" + "a" * 8
@@ -136,13 +139,13 @@ def test_a_reader_that_leaves_early_ends_what_makes_the_blocks() -> None:
     assert "ahead" not in {one.name for one in threading.enumerate()}
 
 
-@pytest.fixture
-def cut(tmp_path: Path) -> tuple[Repository, DatabaseBackup, bytes]:
+@pytest.fixture(params=[False, True], ids=["fast", "dense"])
+def cut(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Repository, DatabaseBackup, bytes]:
     """A stream that was cut into ten objects."""
     archive_ = Archive("primary", lambda: LocalStore(tmp_path / "store"))
     content = b"".join(bytes([n]) * 1000 for n in range(10))
     with scratch([archive_]) as folder, Sender([archive_], objects_of("shop", ID)) as sender:
-        writer = ChunkWriter(sender, "base", folder, 1000)
+        writer = ChunkWriter(sender, "base", folder, 1000, dense=request.param)
         writer.write(content)
         writer.close()
         objects = sender.sent()
@@ -156,9 +159,29 @@ def cut(tmp_path: Path) -> tuple[Repository, DatabaseBackup, bytes]:
 
 def test_objects_are_one_stream(cut: tuple[Repository, DatabaseBackup, bytes]) -> None:
     repository, backup, content = cut
-    assert len(backup.objects) == 10
+    names = [one.key.rsplit("/", 1)[-1] for one in backup.objects]
+    first = names[0].removeprefix("base-00000")
+    assert first in (".zst", ".xz") and names[1:] == [f"base-{n:05d}.zst" for n in range(1, 10)]
     with chunks(repository, backup, "base") as stream:
         assert stream.read() == content
+
+
+def test_what_is_not_compressed_as_its_name_says_is_damage(
+    cut: tuple[Repository, DatabaseBackup, bytes],
+) -> None:
+    """Whose hash is right: it was written so."""
+    repository, backup, _ = cut
+    first = backup.objects[0]
+    path = repository.archive.store.folder / first.key  # type: ignore[attr-defined]
+    data = b"no such bytes" * 5
+    path.write_bytes(data)
+    written = BackupObject(first.key, len(data), sha256_of(path))
+    backup = replace(backup, objects=(written, *backup.objects[1:]))
+    with (
+        chunks(repository, backup, "base") as stream,
+        pytest.raises(BackupDamaged, match=r"base-00000\.(xz|zst) .* not compressed"),
+    ):
+        stream.read(1000)
 
 
 def test_nothing_behind_a_damaged_object_is_given(cut: tuple[Repository, DatabaseBackup, bytes]) -> None:
