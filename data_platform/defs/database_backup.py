@@ -170,6 +170,7 @@ def _drill_asset(source: Source, config: DatabaseBackups) -> dg.AssetsDefinition
         drills = recovery.drill_database(opened, name, seed)
         problems = [f"{one.archive}: {one.problem}" for one in drills if one.problem]
         good = [one.report for one in drills if one.report]
+        notes = [f"{one.archive}: {line}" for one in drills for line in one.notes]
         yield dg.MaterializeResult(
             metadata={
                 "mismatches": len(problems),
@@ -178,12 +179,14 @@ def _drill_asset(source: Source, config: DatabaseBackups) -> dg.AssetsDefinition
                 "rto_seconds": max((round(one.total_seconds, 3) for one in good), default="not known"),
                 "bytes": sum(one.bytes for one in good),
                 "rows": sum(sum(one.rows.values()) for one in good),
+                "rows_compared": sum(one.rows_compared for one in drills),
                 "rpo_seconds": _rpo(opened, name),
                 "recovered_to": dg.MetadataValue.json(
                     {one.archive: instant(one.at) if one.at else None for one in drills}
                 ),
                 "evidence_sha256": evidence(drills),
                 **({"damage": shown.lines("damage", problems)} if problems else {}),
+                **({"not_compared": shown.lines("table", notes)} if notes else {}),
             }
         )
         if problems:
@@ -207,6 +210,7 @@ def evidence(drills: Sequence[Drill]) -> str:
             "backup": one.report.backup if one.report else None,
             "target": one.report.target if one.report else None,
             "rows": dict(sorted(one.report.rows.items())) if one.report else {},
+            "compared": {str(each.table): [each.rows, dict(each.differing)] for each in one.witnessed},
         }
         for one in drills
     ]

@@ -150,9 +150,13 @@ def compare_tallies(evidence: Evidence, actual: Mapping[Slice, Tally]) -> Comple
 
 def due(table: TableId, slices: Iterable[Slice], day: date) -> tuple[Slice, ...]:
     """The slices whose whole rows are compared on ``day``: each slice on one day of seven."""
-    readable = [s for s in slices if is_day(s) or s in (NULL_SLICE, WHOLE_TABLE)]
     turn = day.toordinal() % ROTATION_DAYS
-    return tuple(sorted(s for s in readable if zlib.crc32(f"{table}/{s}".encode()) % ROTATION_DAYS == turn))
+    return tuple(s for s in readable(slices) if zlib.crc32(f"{table}/{s}".encode()) % ROTATION_DAYS == turn)
+
+
+def readable(slices: Iterable[Slice]) -> tuple[Slice, ...]:
+    """Those whose rows a source can be asked for, in order."""
+    return tuple(sorted(s for s in slices if is_day(s) or s in (NULL_SLICE, WHOLE_TABLE)))
 
 
 def compare(

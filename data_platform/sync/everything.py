@@ -34,7 +34,6 @@ from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest
 from data_platform.local_postgres import make_reachable
 from data_platform.private_files import make_private
-from data_platform.sources.kinds import server_access
 from data_platform.stores.kinds import in_folder
 from data_platform.sync.agreement import agreements
 from data_platform.sync.backup import archive, archives, waiting_back
@@ -45,6 +44,7 @@ from data_platform.sync.platform import Platform
 from data_platform.sync.recovered import Recovered
 from data_platform.sync.recovery import DRILLS, paused_database, recover_database, room, windows
 from data_platform.sync.run import sync_changes
+from data_platform.sync.witness import led_to
 from data_platform.tables import TableId
 from data_platform.warehouses.kinds import in_file
 
@@ -248,11 +248,7 @@ def refuse(platform: Platform, at: datetime, into: Path) -> None:
 def rebased(platform: Platform, into: Path, urls: Mapping[str, str]) -> Platform:
     """``platform`` over what is in the folder ``into``: its landing store, its warehouse, and of ``urls`` the sources'
     servers."""
-    environ = dict(platform.environ)
-    for name, url in urls.items():
-        source = platform.catalog.source(name)
-        access = server_access(source.kind, source.connection, platform.environ, source=name, url_env=None)
-        environ[access.variable] = url
+    environ = led_to(platform, urls)
     store = in_folder(into / LANDING)
     return replace(
         platform,

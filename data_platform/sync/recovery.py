@@ -6,16 +6,19 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import PRIMARY
 from data_platform.backups.database import recover as recovering
-from data_platform.backups.database.manifest import MANIFEST_OF_SERVER
+from data_platform.backups.database.kinds import engine_of
+from data_platform.backups.database.manifest import MANIFEST_OF_SERVER, DatabaseBackup
 from data_platform.backups.database.recover import Paused, RecoveryReport, Wanted
 from data_platform.backups.database.repository import Repository
+from data_platform.backups.database.running import RecoveredServer
 from data_platform.backups.database.window import Reachable, merged, reachable
 from data_platform.errors import BackupDamaged, BackupMissing, DataPlatformError
 from data_platform.local_postgres import can_walk_to, make_reachable
@@ -24,15 +27,17 @@ from data_platform.stores.kinds import in_folder
 from data_platform.sync.backup import archive, archives
 from data_platform.sync.database_backup import access_to, block, external, repository
 from data_platform.sync.platform import Platform
+from data_platform.sync.witness import Witnessed, led_to, witnessed
 
 DRILLS = Path(".data/drills")
 """Below the project's folder: where a drill recovers to, and what it removes."""
+ALTERED_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Drill:
     """One archive's drill. ``report`` is None if it failed: ``problem`` says why and names what, or what WAL is
-    missing behind the newest backup. ``seed`` chose ``at``."""
+    missing behind the newest backup, or which rows have other values than the warehouse. ``seed`` chose ``at``."""
 
     archive: str
     seed: int
@@ -40,6 +45,16 @@ class Drill:
     report: RecoveryReport | None = None
     problem: str = ""
     seconds: float = 0.0
+    witnessed: tuple[Witnessed, ...] = ()
+
+    @property
+    def rows_compared(self) -> int:
+        return sum(one.rows for one in self.witnessed)
+
+    @property
+    def notes(self) -> list[str]:
+        """Tables whose rows were compared with nothing, and why."""
+        return [f"{one.table}: {one.why_not}" for one in self.witnessed if one.why_not]
 
 
 @dataclass(frozen=True)
@@ -97,23 +112,49 @@ def windows(platform: Platform, source: str) -> list[Window]:
 
 
 def drill_database(platform: Platform, source: str, seed: int) -> list[Drill]:
-    """Recover the source's database from every archive to a random second of the newest window, and remove the result; once
-    only if another program keeps the backups. Failures are in the drills and not raised."""
+    """Recover the source's database from every archive to a random second of the newest window, compare its rows with the
+    warehouse's, and remove the result; once only if another program keeps the backups. Failures are in the drills and not
+    raised."""
     found = []
     for one in archives(platform)[: 1 if external(platform, source) else None]:
         began = platform.clock()
         at: datetime | None = None
+        rows: list[Witnessed] = []
         try:
             reach = _reach(repository(platform, source, one))
             at = _random_instant(reach, seed)
             with room(platform.catalog.root / DRILLS) as folder:
-                report = _recover(platform, source, one, at, folder / "drill", keep=False)
-            problem = _gap(reach[-1], one) or _unread(Repository(one, source), report.backup)
+                report = _recover(
+                    platform,
+                    source,
+                    one,
+                    at,
+                    folder / "drill",
+                    keep=False,
+                    examine=partial(_witness, platform, source, rows),
+                )
+            altered = [line for each in rows for line in each.problems]
+            damaged = _gap(reach[-1], one) or _unread(Repository(one, source), report.backup)
+            problem = " ".join(filter(None, (damaged, *altered[:ALTERED_SHOWN])))
         except DataPlatformError as error:
             report, problem = None, str(error)
         seconds = (platform.clock() - began).total_seconds()
-        found.append(Drill(one.name, seed, at, report, problem, seconds))
+        found.append(Drill(one.name, seed, at, report, problem, seconds, tuple(rows)))
     return found
+
+
+def _witness(
+    platform: Platform, source: str, rows: list[Witnessed], server: RecoveredServer, backup: DatabaseBackup
+) -> None:
+    """What the warehouse says of the rows of the recovered server, into ``rows``."""
+    if not engine_of(backup.engine).continuous:
+        return  # the rows of a dump have other versions
+    found, _ = block(platform, source)
+    own = server_access(
+        found.kind, found.connection, platform.environ, source=source, url_env=None
+    ).parameters
+    url = server.url(own.get("user", "postgres"), own.get("dbname") or backup.database)
+    rows += witnessed(platform, replace(platform, environ=led_to(platform, {source: url})), source)
 
 
 def _recover(
@@ -126,6 +167,7 @@ def _recover(
     backup: str | None = None,
     serve: bool = False,
     keep: bool = True,
+    examine: recovering.Examine | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> RecoveryReport:
     _, config = block(platform, source)
@@ -141,6 +183,7 @@ def _recover(
         backup_id=backup,
         serve=serve,
         keep=keep,
+        examine=examine,
         progress=progress,
     )
 

@@ -29,6 +29,9 @@ from data_platform.private_files import make_private
 BASE = "base"
 DATA = "data"
 SERVERS_MANIFEST = "backup_manifest"
+CHAIN_MAX = 8
+"""Backups that a recovery reads. Each is a thousand files whatever it holds, so 24 would take eight times as long as 6. The next
+incremental one is built on the full backup again, and holds all changes since that."""
 _NOT_INCREMENTAL = ("summar", "incremental", "manifest")
 """In the words of a server that cannot make an incremental backup now, though a full one."""
 
@@ -58,6 +61,7 @@ class Native:
                 )
             programs = Programs.find(server.major, job.config.programs, or_newer=True)
             way, why = _way(job, server)
+            parent = _parent(job)
             began = server.now()
             streamed: _Streamed | None = None
             notes = [why] if why else []
@@ -67,7 +71,7 @@ class Native:
                 )
             if way == "incremental":
                 try:
-                    streamed = self._stream(job, programs, incremental=True)
+                    streamed = self._stream(job, programs, parent)
                 except BackupError as error:
                     if job.sender.begun or not any(word in str(error) for word in _NOT_INCREMENTAL):
                         raise
@@ -76,7 +80,7 @@ class Native:
                         f"a full backup, since the server could not make an incremental one: {error}"
                     )
             if streamed is None:
-                streamed = self._stream(job, programs, incremental=False)
+                streamed = self._stream(job, programs)
             ended = server.now()
         (ranges,) = streamed.described["WAL-Ranges"]
         objects = job.sender.sent()
@@ -86,7 +90,7 @@ class Native:
             environment=job.environment,
             engine="native",
             way=way,
-            parent=job.previous[1].id if way == "incremental" and job.previous else "",
+            parent=parent.id if way == "incremental" and parent else "",
             system=str(streamed.described.get("System-Identifier", server.system)),
             version=server.version,
             began_at=began,
@@ -130,16 +134,17 @@ class Native:
                 f"pg_verifybackup did not say that {repository.owner(backup)} is whole; it said: {said.strip()[:200]!r}."
             )
 
-    def _stream(self, job: Job, programs: Programs, *, incremental: bool) -> _Streamed:
+    def _stream(self, job: Job, programs: Programs, parent: DatabaseBackup | None = None) -> _Streamed:
+        """A full backup, or an incremental one on ``parent``."""
         arguments = [
             *("--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast"),
             *("--manifest-checksums=CRC32C", f"--label=data_platform {job.id}"),
         ]
-        if incremental and job.previous is not None:
-            parent = job.folder / SERVERS_MANIFEST
-            parent.write_bytes(unpacked(*job.previous, MANIFEST_OF_SERVER))
-            arguments.append(f"--incremental={parent}")
-        writer = ChunkWriter(job.sender, BASE, job.folder, dense=incremental)
+        if parent is not None and job.previous is not None:
+            described = job.folder / SERVERS_MANIFEST
+            described.write_bytes(unpacked(job.previous[0], parent, MANIFEST_OF_SERVER))
+            arguments.append(f"--incremental={described}")
+        writer = ChunkWriter(job.sender, BASE, job.folder, dense=parent is not None)
         with programs.started("pg_basebackup", *arguments, access=job.access) as running:
             written = _servers_manifest(running.output, writer)
         writer.close()
@@ -163,6 +168,15 @@ def _servers_manifest(output: IO[bytes], writer: ChunkWriter) -> bytes:
     if not found:
         raise EndedEarly
     return found
+
+
+def _parent(job: Job) -> DatabaseBackup | None:
+    """What an incremental backup is built on: the newest one, or the full one behind it where the chain is as long as it may be."""
+    if job.previous is None:
+        return None
+    repository, previous = job.previous
+    chain = repository.chain(previous)
+    return previous if len(chain) < CHAIN_MAX else chain[0]
 
 
 def _way(job: Job, server: Server) -> tuple[Way, str]:

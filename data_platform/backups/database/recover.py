@@ -17,6 +17,7 @@ from pathlib import Path
 
 from data_platform.backups.database.commits import Commit, commits
 from data_platform.backups.database.kinds import engine_of
+from data_platform.backups.database.manifest import DatabaseBackup
 from data_platform.backups.database.prove import Proof, check_beat, proven
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.running import NOT_SYNCED, PASSWORD, SUPERUSER, RecoveredServer
@@ -30,6 +31,7 @@ WAL = "wal"
 RESTORE = f'if test -e "../{WAL}/%f"; then cp "../{WAL}/%f" "%p" || exit 200; else exit 1; fi'
 """A code above 125 ends the server: WAL that is there and cannot be copied would be taken for the end of all WAL."""
 HEARTBEAT = "_data_platform.heartbeat"
+Examine = Callable[[RecoveredServer, DatabaseBackup], None]
 
 
 @dataclass
@@ -96,16 +98,21 @@ def recover(
     backup_id: str | None = None,
     serve: bool = False,
     keep: bool = True,
+    examine: Examine | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> RecoveryReport:
     """Recover the source of ``repository`` as of ``at`` into the new or empty folder ``into``.
 
     BackupError, before anything is written, for an instant that cannot be had (with those that can) and for a folder that is not
     empty; BackupDamaged for what is not as it was backed up. What was written of a failed recovery is removed. ``user`` is a role of the server, by which a superuser's name is found. With ``serve`` the server is left
-    running on loopback. Without ``keep`` the result is not synced to disk: it is a drill's.
+    running on loopback. Without ``keep`` the result is not synced to disk: it is a drill's. ``examine`` is called while
+    the server runs, with the backup that it came from.
     """
     wanted = Wanted(repository, at, into.absolute(), now, user, programs, backup_id)
     with _started(wanted, progress, paused=False) as (server, report, chosen, steps):
+        if examine is not None:
+            steps("compare")
+            examine(server, chosen.backup)
         steps("checksums")
         server.stop()
         report.checksums = _checksums(server)

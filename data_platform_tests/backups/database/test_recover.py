@@ -20,6 +20,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from data_platform.backups.database import native
 from data_platform.backups.database.recover import RESTORE, RecoveryReport
 from data_platform.backups.database.repository import Repository
 from data_platform.backups.database.tools import Programs
@@ -111,6 +112,21 @@ def test_an_incremental_chain_comes_back_and_runs(shop: Shop) -> None:
         deadline = time.monotonic() + 30
         while (found.folder / "data/postmaster.pid").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
+
+
+def test_a_chain_is_bounded_and_its_second_branch_comes_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "CHAIN_MAX", 3)
+    made = []
+    for n in range(5):
+        shop.company.execute(f"insert into orders values ({50_000 + n}, 'later')")
+        made.append(back_up_database(shop.platform, "shop"))
+    shop.ship()
+    assert [one.chain for one in made] == [1, 2, 3, 2, 3]
+    assert [one.backup.parent for one in made[1:]] == [made[n].backup.id for n in (0, 1, 0, 3)]
+    found = shop.recover(windows(shop.platform, "shop")[-1].last, "both")
+    assert found.chain == 3 and found.rows[shop.orders] == 20_005
 
 
 def test_a_server_that_is_paused_at_the_instant_is_read_only_and_on_its_timeline(shop: Shop) -> None:
