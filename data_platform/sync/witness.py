@@ -95,7 +95,7 @@ def _read(
         return
     opening = opening_of(at_server, source, [work.table for work in works])
     reading = stack.enter_context(open_reading(source.kind, opening))
-    prepare(works, reading, scratch, hash_key=at_server.hash_key, progress=None)
+    prepare(works, reading, scratch, secrets=at_server, progress=None)
     for work in works:
         if work.error is None and work.plan is not None:
             try:
