@@ -26,6 +26,7 @@ ROWS_WHOLE = 1_000_000
 """A table of more rows is compared in a seventh of its slices each day, as `complete` compares it with the source."""
 LOOK_SECONDS = 0.2
 KEYLESS = "without a key its rows cannot be told apart"
+SEALED = "its rows are of persons, and reading one who was erased since would make a key again"
 NOTHING = "the warehouse holds nothing of it to compare today"
 
 
@@ -75,7 +76,7 @@ def witnessed(platform: Platform, at_server: Platform, source: str) -> list[Witn
             ]
         for table in tables:
             if table not in [work.table for work in works]:
-                found[table.id] = Witnessed(table.id, why_not=NOTHING if table.key else KEYLESS)
+                found[table.id] = Witnessed(table.id, why_not=_why_not(table))
         with ExitStack() as stack:  # nobody who loads waits while the server is read
             scratch = stack.enter_context(platform.store.scratch())
             _read(at_server, declared, works, scratch, stack)
@@ -106,9 +107,15 @@ def _read(
                 work.error = error
 
 
+def _why_not(table: Table) -> str:
+    if table.subject is not None:
+        return SEALED
+    return NOTHING if table.key else KEYLESS
+
+
 def _slices(platform: Platform, table: Table, warehouse: Warehouse) -> tuple[Slice, ...]:
     """Those that the warehouse holds and that are compared today."""
-    loaded = warehouse.loaded(table.id) if table.key else None
+    loaded = warehouse.loaded(table.id) if table.key and table.subject is None else None
     if loaded is None:
         return ()
     head = platform.ledger.read(table.id, loaded.sequence)
