@@ -25,6 +25,8 @@ from data_platform.tables import TableId
 
 STATE, PROGRESS = "encryption/state.json", "encryption/progress.json"
 """Hints: what the last run left, and how far one that rewrites everything has come."""
+FOLDERS = frozenset({"archive", "database", "encryption", "keys", PREFIX, "locks", "warehouse"})
+"""Of an archive: what lies there is encrypted, though it was not when it was put."""
 AT_ONCE = 64
 NAMED_MAX = 20
 
@@ -69,7 +71,7 @@ Progress = Callable[[str], None]
 def due(archive: Archive) -> Reencrypted:
     """What a run would rewrite. One listing, and a request for the header of each object."""
     store = _encrypted(archive)
-    keys = store.list("")
+    keys = _ours(store)
     found = [key for some in _groups(keys) for key in _needing(store, some)]
     return Reencrypted(archive.name, len(keys), tuple(found))
 
@@ -84,7 +86,7 @@ def reencrypt(
     """Rewrite what today's identities do not open, or with ``every`` all objects: those too that one of them opens, but
     which are not for each of today's recipients."""
     store = _encrypted(archive)
-    keys = [key for key in store.list("") if key not in (STATE, PROGRESS)]
+    keys = [key for key in _ours(store) if key not in (STATE, PROGRESS)]
     looked_at = len(keys)
     if every:
         after = _reached(archive, store)
@@ -152,6 +154,24 @@ def _encrypted(archive: Archive) -> EncryptedStore:
 
 def _recipients(store: EncryptedStore) -> str:
     return hashlib.sha256(" ".join(sorted(store.recipients)).encode()).hexdigest()
+
+
+def _ours(store: EncryptedStore) -> list[str]:
+    """All keys but those that somebody else keeps in the same bucket: outside of the platform's folders, and not encrypted."""
+    mine, others = list[str](), list[str]()
+    for key in store.list(""):
+        (mine if key.split("/")[0] in FOLDERS else others).append(key)
+    for some in _groups(others):
+        sealed = store.together([partial(_is_encrypted, store, key) for key in some])
+        mine += [key for key, is_sealed in zip(some, sealed, strict=True) if is_sealed]
+    return sorted(mine)
+
+
+def _is_encrypted(store: EncryptedStore, key: str) -> bool:
+    try:
+        return store.is_encrypted(key)
+    except KeyError:
+        return False
 
 
 def _needing(store: EncryptedStore, keys: Sequence[str]) -> list[str]:

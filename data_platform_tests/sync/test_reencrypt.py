@@ -102,8 +102,12 @@ def test_what_was_not_encrypted_at_all_is_encrypted(root: Path) -> None:
     with pytest.raises(ConfigurationError, match="Backups are not encrypted"):
         rotating.reencrypt(opened(root))
     configure(root, f"encryption: {encryption(MINE)}")
+    foreign = root / "primary/of-others/notes.txt"
+    foreign.parent.mkdir()
+    foreign.write_text("kept by somebody else in the same place")
+    assert all("of-others" not in key for one in rotating.due(opened(root)) for key in one.due)
     rotating.reencrypt(opened(root))
-    assert needing(root, MINE) == []
+    assert needing(root, MINE) == [foreign], "what is not the platform's is left alone"
     assert [report.mismatches for report in backup.hold_drills(opened(root))] == [(), ()]
 
 
