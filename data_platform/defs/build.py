@@ -17,6 +17,7 @@ from data_platform.defs.cold import cold_definitions
 from data_platform.defs.copies import copies_definitions
 from data_platform.defs.database_backup import database_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
+from data_platform.defs.erasures import erasure_definitions
 from data_platform.defs.everything import everything_definitions
 from data_platform.defs.freshness import with_freshness
 from data_platform.defs.governance import governance_definitions
@@ -103,6 +104,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         if warehouse.traits.archive:
             parts.append(everything_definitions(sources, chosen.backups.everything, running=running))
     parts.append(audit_definitions(chosen.audit, running=running))
+    parts.append(erasure_definitions(catalog, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:

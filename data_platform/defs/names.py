@@ -44,6 +44,7 @@ TIERS = AssetKey(["backup", "storage_classes"])
 COPIES = AssetKey(["backup", "copies"])
 LANDING_COPIES = AssetKey(["backup", "landing"])
 AUDIT_HEAD = AssetKey(["audit", "head"])
+ERASURES = AssetKey(["privacy", "erasures"])
 ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"

@@ -9,9 +9,8 @@ from typing import Any
 from data_platform.audit.event import Event
 from data_platform.backups.archive import Archive
 from data_platform.backups.mirror import mirror
-from data_platform.chained.log import groups
 from data_platform.errors import WarehouseError
-from data_platform.privacy.erasure.frozen import Frozen, condition, tables_of
+from data_platform.privacy.erasure.frozen import Frozen, tables_of
 from data_platform.privacy.erasure.requests import STEPS, Request
 from data_platform.privacy.seal import subject_text
 from data_platform.privacy.subjects.graph import Subject
@@ -23,13 +22,12 @@ from data_platform.sync.backup import archives
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.landing import redact
+from data_platform.sync.erasing.rows import conditions, count
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
-from data_platform.warehouses.dialect import relation
 from data_platform.warehouses.journal import keep, read
 
-VALUES_AT_ONCE = 500
 Said = dict[str, Any]
 
 
@@ -153,8 +151,7 @@ def _warehouse(work: Work) -> Said:
             if (held := known.get((table.raw_schema, table.table))) is None:
                 continue
             matches = work.frozen.matches(work.subject, work.keys, table)
-            columns = {name for name, _ in held.columns}
-            if left := _count(work, warehouse, table.raw_schema, table.table, matches, columns):
+            if left := count(warehouse, held, matches, work.frozen.values):
                 raise WarehouseError(
                     f"{table.raw_name} still holds {left:,} rows of the person after the erasure {work.request.id} was loaded. Run"
                     f" `data-platform rebuild`, or `data-platform sync --refresh {table}`, and go on with the request."
@@ -164,9 +161,11 @@ def _warehouse(work: Work) -> Said:
             if held is None or held.kind != "table":
                 continue  # a view follows what it reads
             matches = [(Place(one.key.table, one.column), one.key)]
-            if count := _count(work, warehouse, one.schema, one.name, matches, {one.column}):
-                warehouse.remove_rows(one.schema, one.name, _conditions(work, warehouse, matches))
-                said[f"{one.schema}.{one.name}"] = {"rows": count}
+            if rows := count(warehouse, held, matches, work.frozen.values):
+                warehouse.remove_rows(
+                    one.schema, one.name, conditions(warehouse.dialect, matches, work.frozen.values)
+                )
+                said[f"{one.schema}.{one.name}"] = {"rows": rows}
     return said
 
 
@@ -223,37 +222,3 @@ _STEPS: Mapping[str, Callable[[Work], Said]] = {
 
 def _archives(platform: Platform) -> Sequence[Archive]:
     return archives(platform) if platform.environment.backups is not None else ()
-
-
-def _count(
-    work: Work,
-    warehouse: Any,
-    schema: str,
-    name: str,
-    matches: Sequence[tuple[Place, Place]],
-    columns: set[str],
-) -> int:
-    target = relation(warehouse.dialect, schema, name)
-    tests = _conditions(work, warehouse, [pair for pair in matches if pair[0].column in columns])
-    return sum(
-        int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {test}").rows[0][0]) for test in tests
-    )
-
-
-def _conditions(work: Work, warehouse: Any, matches: Sequence[tuple[Place, Place]]) -> list[str]:
-    """Conditions that together are true for the rows that go, each with so many values as a statement takes."""
-    dialect = warehouse.dialect
-    return [
-        condition(
-            dialect,
-            [(column, key)],
-            _listed(dialect, some),
-            {column.column},
-        )
-        for column, key in matches
-        for some in groups(sorted(work.frozen.values[key]), VALUES_AT_ONCE)
-    ]
-
-
-def _listed(dialect: Any, values: Sequence[str]) -> Callable[[Place], str]:
-    return lambda _: ", ".join(map(dialect.literal, values))

@@ -1,0 +1,39 @@
+"""A person's rows in a table of the warehouse, by frozen keys: counted, and as conditions of so many values as a statement takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from data_platform.chained.log import groups
+from data_platform.privacy.erasure.frozen import condition
+from data_platform.privacy.subjects.place import Place
+from data_platform.warehouses import Relation, Warehouse
+from data_platform.warehouses.dialect import Dialect, relation
+
+VALUES_AT_ONCE = 500
+Matches = Sequence[tuple[Place, Place]]
+"""(column, key place): the column holds one of the key place's values."""
+Values = Mapping[Place, Collection[str]]
+
+
+def count(warehouse: Warehouse, held: Relation, matches: Matches, values: Values) -> int:
+    """How many rows of ``held`` match; a row that does so twice counts twice."""
+    target = relation(warehouse.dialect, held.schema, held.name)
+    there = {name for name, _ in held.columns}
+    tests = conditions(warehouse.dialect, [pair for pair in matches if pair[0].column in there], values)
+    return sum(
+        int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {test}").rows[0][0]) for test in tests
+    )
+
+
+def conditions(dialect: Dialect, matches: Matches, values: Values) -> list[str]:
+    """Conditions that together are true for all rows that match."""
+    return [
+        condition(dialect, [(column, key)], _listed(dialect, some), {column.column})
+        for column, key in matches
+        for some in groups(sorted(values[key]), VALUES_AT_ONCE)
+    ]
+
+
+def _listed(dialect: Dialect, values: Sequence[str]) -> Callable[[Place], str]:
+    return lambda _: ", ".join(map(dialect.literal, values))

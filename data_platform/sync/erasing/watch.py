@@ -1,0 +1,46 @@
+"""Whether whoever was erased has stayed erased, and whether a request stopped on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from data_platform.privacy.erasure.requests import Request
+from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.door import door_of
+from data_platform.sync.erasing.rows import count
+from data_platform.sync.platform import Platform
+from data_platform.tables import TableId
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """``back`` counts raw rows, by table, of people who were erased. ``searched`` tables were asked."""
+
+    requests: tuple[Request, ...]
+    holds: tuple[str, ...]
+    searched: int
+    back: Mapping[TableId, int]
+
+    @property
+    def stopped(self) -> list[Request]:
+        return [request for request in self.requests if request.next_step is not None]
+
+
+def watch(platform: Platform) -> Watched:
+    """Ask the raw tables for the keys of everybody in the log of erasures."""
+    book = Book(platform).read()
+    door = door_of(platform)
+    back: dict[TableId, int] = {}
+    searched = 0
+    if door.matches and platform.environment.warehouse.exists(platform.catalog.root):
+        with platform.warehouse(read_only=True) as warehouse:
+            known = {(one.schema, one.name): one for one in warehouse.describe()}
+            for table, matches in door.matches.items():
+                held = known.get((table.raw_schema, table.table))
+                if held is None:
+                    continue
+                searched += 1
+                if rows := count(warehouse, held, matches, door.values):
+                    back[table] = rows
+    return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back)
