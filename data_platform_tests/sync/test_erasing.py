@@ -291,7 +291,10 @@ def test_models_samples_and_quarantine_lose_the_person(shop: Project) -> None:
             "create schema marts; create table marts.people as select user_id as person, count(*) n from raw_shop.orders group by 1"
         )
         keep(warehouse, FAILURES, [{"table_name": "shop/users", "rule": "r", "row_values": "Needle7"}])
-    derived = [steps.Derived(Place(USERS, "user_id"), "marts", "people", "person")]
+    derived = [
+        steps.Derived(Place(USERS, "user_id"), "marts", "people", "person"),
+        steps.Derived(Place(VISITS, "visit_id"), "marts", "people", "n"),  # nobody's key is one of these
+    ]
     done = steps.carry_out(platform, ask(platform).id, lambda: derived)
     assert done.done["warehouse"]["marts.people"] == {"rows": 1}
     assert shop.rows("select count(*) from marts.people") == [(39,)]

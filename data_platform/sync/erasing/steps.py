@@ -158,7 +158,7 @@ def _warehouse(work: Work) -> Said:
                 )
         for one in work.derived:
             held = known.get((one.schema, one.name))
-            if held is None or held.kind != "table":
+            if one.key not in work.frozen.values or held is None or held.kind != "table":
                 continue  # a view follows what it reads
             matches = [(Place(one.key.table, one.column), one.key)]
             if rows := count(warehouse, held, matches, work.frozen.values):
