@@ -98,7 +98,7 @@ def recoveries(definitions: Any, platform: Any) -> Iterator[tuple[Any, dict[str,
 
 def erase_somebody(platform: Any) -> list[str]:
     """One customer is exported and erased, as a request of access and one of erasure ask; what the summary says of it."""
-    from data_platform.cli.subject import derived
+    from data_platform.cli.subject_erase import derived
     from data_platform.sync.erasing import certificate, freeze, steps
     from data_platform.sync.subject_export import export
 

@@ -81,6 +81,19 @@ def reveal(platform: Platform, request: Request) -> Revealed:
     return result
 
 
+def in_clear(
+    platform: Platform, id_: TableId, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> Sequence[Sequence[Any]]:
+    """Rows of a raw table with what is sealed in them opened; None where the key was destroyed. Whoever calls this records who reads
+    it."""
+    table = platform.catalog.table(id_)
+    if not table.seals or not rows:
+        return rows
+    return _Opener(table, platform.keystore(), frozenset(_sealed_columns(platform, table))).opened(
+        columns, rows
+    )
+
+
 def record(platform: Platform, request: Request, result: Revealed) -> None:
     """Record who read what, before anybody sees a value of it. An error where that fails: then nothing is shown."""
     objects = [str(request.table), *(f"{request.table}.{name}" for name in request.columns)]

@@ -22,6 +22,7 @@ from data_platform.plain_values import cell, no_formula, plain
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.private_files import make_private
 from data_platform.sync.platform import Platform
+from data_platform.sync.reveal import in_clear
 from data_platform.sync.subjects import Asked, held, selection
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
@@ -93,7 +94,7 @@ def _tables(
         answer = warehouse.query(reading.sql, reading.bound)
         shown = [n for n, name in enumerate(answer.columns) if not name.startswith(OWN)]
         names = [answer.columns[n] for n in shown]
-        values = [[row[n] for n in shown] for row in answer.rows]
+        values = in_clear(platform, part.table, names, [[row[n] for n in shown] for row in answer.rows])
         files = _write(folder, part.table, names, values) if values else ()
         found.append(ExportedTable(part.table, len(values), files))
     return found

@@ -23,6 +23,7 @@ from data_platform.sync.erasing import certificate, door, freeze, steps
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
+from data_platform.sync.subject_export import export
 from data_platform.sync.subjects import find
 from data_platform.tables import TableId
 from data_platform.warehouses.journal import keep
@@ -364,6 +365,12 @@ def test_what_was_sealed_can_be_read_nowhere_any_more(shop: Project, monkeypatch
     keystore = shop.platform().keystore()
     id_ = keystore.find("shop/users", "7")
     assert id_ is not None
+    assert shop.rows("select count(*) from raw_shop.users where name like 'Needle%'") == [(0,)]
+    customer = shop.platform().catalog.subject("customer")
+    export(shop.platform(), customer, {"user_id": ["7"]}, shop.root / "out")
+    assert '"name": "Needle7"' in (shop.root / "out/data/shop/users.json").read_text(), (
+        "it is the person's own"
+    )
     assert erase(shop).done["keys"]["destroyed"] == 1
     shop.good(refresh=["users"])
     keystore = shop.platform().keystore()

@@ -1,0 +1,231 @@
+"""``subject erase`` and what belongs to it: requests, certificates, legal holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.output import remark, say, say_json, say_table
+from data_platform.cli.subject_options import ByOption, EmailOption, KindOption, whom
+
+if TYPE_CHECKING:
+    from data_platform.sync import Platform
+    from data_platform.sync.erasing.certificate import Certificate
+    from data_platform.sync.erasing.steps import Derived
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("erase")(erase)
+    app.command("erasures")(erasures)
+    app.command("certificate")(certificate)
+    app.command("hold")(hold)
+    app.command("release")(release)
+
+
+def erase(
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="The request, without the name of the person.")
+    ] = "",
+    authorised_by: Annotated[
+        str, typer.Option("--authorised-by", metavar="NAME", help="Who authorised it.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Erase. Without it the rows are only counted.")] = False,
+    go_on: Annotated[
+        str | None,
+        typer.Option(
+            "--continue", metavar="ID", help="Go on with a request that was interrupted.", show_default=False
+        ),
+    ] = None,
+    email: EmailOption = None,
+    by: ByOption = None,
+    kind: KindOption = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Take a person out of landing, warehouse, models and copies, and keep them out. It cannot be undone.
+
+    Backups that were made before keep the rows until their rule removes them; the certificate says until when.
+    """
+    from data_platform.sync.erasing import certificate, steps
+
+    if go_on is not None:
+        platform = open_project(root, environment)
+        id_ = go_on
+    else:
+        platform, subject, asked = whom(root, environment, kind, email, by)
+        from data_platform.sync.erasing import freeze
+
+        found = freeze.found(platform, subject, asked)
+        if not yes:
+            _show_counts({str(table): rows for table, rows in found.rows.items()}, json)
+            remark("Nothing was erased. Add --yes, --reason and --authorised-by to erase them for good.")
+            return
+        if not reason.strip() or not authorised_by.strip():
+            raise typer.BadParameter("--yes needs --reason and --authorised-by.")
+        id_ = freeze.ask(platform, subject, found, reason, authorised_by).id
+        remark(
+            f"The request is {id_}. If this is interrupted: `data-platform subject erase --continue {id_}`."
+        )
+    request = steps.carry_out(platform, id_, lambda: derived(platform), lambda step: remark(f"  {step}"))
+    _show_certificate(certificate.certify(platform, request), json)
+
+
+def erasures(
+    json: JsonOption = False, environment: EnvironmentOption = None, root: RootOption = None
+) -> None:
+    """List all requests to erase somebody, and the legal holds that last."""
+    platform = open_project(root, environment, whole=False)
+    from data_platform.sync.erasing.book import Book
+
+    found = Book(platform).read()
+    if json:
+        say_json(
+            {
+                "requests": [
+                    {
+                        "id": one.id,
+                        "kind": one.subject,
+                        "reason": one.reason,
+                        "authorised_by": one.authorised_by,
+                        "asked_at": one.asked_at.isoformat() if one.asked_at else None,
+                        "rows": dict(one.rows),
+                        "next_step": one.next_step,
+                    }
+                    for one in found.requests.values()
+                ],
+                "holds": [
+                    {"name": one.name, "kind": one.subject, "reason": one.reason, "by": one.by}
+                    for one in found.holds.values()
+                ],
+            }
+        )
+        return
+    if not found.requests and not found.holds:
+        say("Nobody was erased, and nobody is on hold.")
+        return
+    say_table(
+        ["request", "asked", "kind", "rows", "reason", "state"],
+        [
+            [
+                one.id,
+                f"{one.asked_at:%Y-%m-%d %H:%M UTC}",
+                one.subject,
+                f"{sum(one.rows.values()):,}",
+                one.reason,
+                f"stopped before {one.next_step}" if one.next_step else "done",
+            ]
+            for one in found.requests.values()
+        ],
+        right=["rows"],
+    )
+    for hold in found.holds.values():
+        say(f"hold {hold.name}: a {hold.subject}, since {hold.since:%Y-%m-%d} by {hold.by}: {hold.reason}")
+
+
+def certificate(
+    request: Annotated[
+        str, typer.Argument(metavar="ID", help="The request, as `subject erasures` lists it.")
+    ],
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Show what was erased where, and which backups still hold the person and until when."""
+    platform = open_project(root, environment, whole=False)
+    from data_platform.sync.erasing.book import Book
+    from data_platform.sync.erasing.certificate import certify
+
+    _show_certificate(certify(platform, Book(platform).request(request)), json)
+
+
+def hold(
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the hold, such as case-77.")],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, without the name of the person.")
+    ],
+    by_whom: Annotated[str, typer.Option("--authorised-by", metavar="NAME", help="Who ordered it.")],
+    email: EmailOption = None,
+    by: ByOption = None,
+    kind: KindOption = None,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Keep a person from being erased until the hold is released."""
+    platform, subject, asked = whom(root, environment, kind, email, by)
+    from data_platform.sync.erasing import freeze
+
+    freeze.hold(platform, subject, freeze.found(platform, subject, asked), name, reason, by_whom)
+    say(f"The hold {name} lasts until `data-platform subject release {name}`.")
+
+
+def release(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The hold, as `subject erasures` lists it.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it ends.")],
+    by_whom: Annotated[str, typer.Option("--authorised-by", metavar="NAME", help="Who released it.")],
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """End a legal hold."""
+    platform = open_project(root, environment, whole=False)
+    from data_platform.sync.erasing.book import Book
+
+    Book(platform).release(name, reason, by_whom)
+    say(f"The hold {name} is released.")
+
+
+def derived(platform: Platform) -> list[Derived]:
+    """The columns of models that hold keys of people."""
+    from data_platform.cli.impact import graph_of
+    from data_platform.column_lineage import ColumnOf
+    from data_platform.impact.carried import carried
+    from data_platform.sync.erasing.freeze import keys_of
+    from data_platform.sync.erasing.steps import Derived
+
+    if not (platform.catalog.root / "dbt" / "dbt_project.yml").is_file():
+        return []
+    places = {
+        ColumnOf(place.table.raw_schema, place.table.table, place.column.lower()): place
+        for subject in platform.catalog.subjects.values()
+        for place in keys_of(platform, subject).values()
+    }
+    found = carried(graph_of(platform.catalog.root, platform.environment.name), places)
+    return [Derived(places[origin], one.schema, one.table, one.column) for one, origin in found.items()]
+
+
+def _show_counts(rows: dict[str, int], json: bool) -> None:
+    if json:
+        say_json({"rows": sum(rows.values()), "tables": rows})
+        return
+    say_table(
+        ["table", "rows"], [[table, f"{count:,}"] for table, count in rows.items() if count], right=["rows"]
+    )
+
+
+def _show_certificate(one: Certificate, json: bool) -> None:
+    if json:
+        say_json({**one.fields, "open": one.open})
+        return
+    request = one.request
+    say(f"Erasure {request.id} of a {request.subject}: {request.reason}", style="bold")
+    say(f"  authorised by {request.authorised_by}, asked at {request.asked_at:%Y-%m-%d %H:%M:%S UTC}")
+    say(
+        f"  {sum(request.rows.values()):,} rows in {sum(1 for n in request.rows.values() if n)} raw tables were found"
+    )
+    for step, said in request.done.items():
+        told = ", ".join(f"{what}: {_told(one)}" for what, one in said.items() if what != "at")
+        say(f"  {step} done at {said['at'][:19]}{f': {told}' if told else ''}")
+    if request.next_step:
+        say(f"  stopped before {request.next_step}: go on with --continue {request.id}", style="yellow")
+    for left in one.remains:
+        until = f"until {left.until:%Y-%m-%d}" if left.until else "until somebody removes it"
+        say(f"  still in the backup {left.name} {left.id} ({', '.join(left.stored)}) {until}")
+    say("  open" if one.open else "  closed: nothing that the platform keeps holds the person")
+
+
+def _told(said: object) -> str:
+    return (
+        " ".join(f"{value} {what}" for what, value in said.items()) if isinstance(said, dict) else str(said)
+    )
