@@ -131,4 +131,4 @@ def test_a_source_without_the_block_is_refused_with_what_to_do(company: Company)
     assert done.returncode == 2 and "backups: {database: {engine: native}}" in done.stderr
     path.write_text(SOURCE.replace("{database: {", "{database: {engine: logical, "))
     done = company.run("receive", "shop", "--once")
-    assert done.returncode == 2 and "uses no WAL" in done.stderr
+    assert done.returncode == 2 and "receives no WAL" in done.stderr

@@ -215,10 +215,10 @@ def test_what_breaks_the_engine_in_a_group_is_its_table_s_alone(
     names = many(project, 4)
     load = warehouse_module.load
 
-    def broken(connection: Any, manifest: Any, parts: Any) -> Any:
+    def broken(connection: Any, manifest: Any, *rest: Any) -> Any:
         if manifest.table.table == "t1":
             raise duckdb.InternalException("Failure while replaying")
-        return load(connection, manifest, parts)
+        return load(connection, manifest, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(warehouse_module, "load", broken)

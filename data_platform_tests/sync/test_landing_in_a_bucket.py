@@ -86,11 +86,17 @@ def told_addresses(patch: pytest.MonkeyPatch) -> list[str]:
     load = DuckDBWarehouse.load
 
     def noting(
-        self: DuckDBWarehouse, made: LoadableBatch, parts: Any, *, addresses: Any = (), cluster: Any = ()
+        self: DuckDBWarehouse,
+        made: LoadableBatch,
+        parts: Any,
+        *,
+        addresses: Any = (),
+        cluster: Any = (),
+        **kept: Any,
     ) -> LoadResult:
         assert len(parts) == len(addresses) and cluster == ("status",)
         told.extend(addresses)
-        return load(self, made, parts, addresses=addresses)
+        return load(self, made, parts, addresses=addresses, **kept)
 
     patch.setattr(DuckDBWarehouse, "load", noting)
     return told

@@ -97,5 +97,5 @@ def test_only_the_sources_whose_backups_use_wal_are_received(platform: Platform,
     path.write_text(SOURCE.replace("{database: {", "{database: {engine: logical, "))
     other = open_platform(tmp_path, "local", {})
     assert wal.received(other) == []
-    with pytest.raises(ConfigurationError, match="uses no WAL"):
+    with pytest.raises(ConfigurationError, match="receives no WAL"):
         wal.settings(other, "shop")
