@@ -18,7 +18,7 @@ from data_platform.backups.export import BackupReport, FileToKeep, Progress, exp
 from data_platform.backups.inbox import BroughtBack, bring_back, copy_waiting, settle
 from data_platform.backups.landing import RestoredLedger, restore_ledger
 from data_platform.backups.manifest import clock_behind, made_at, next_id
-from data_platform.backups.mirror import Mirrored, mirror
+from data_platform.backups.mirror import Mirrored, mirror, place_in
 from data_platform.backups.reencrypt import opened_by_previous
 from data_platform.backups.restore import RestoreReport
 from data_platform.backups.retention import expired
@@ -28,6 +28,7 @@ from data_platform.landing.ledger import Ledger
 from data_platform.stores import Store
 from data_platform.stores.encrypted import opener
 from data_platform.sync.auditing import audited_deletion
+from data_platform.sync.erasing.copying import copy_erasures, erasures_back
 from data_platform.sync.platform import Platform
 from data_platform.sync.secrets import secrets_of
 from data_platform.warehouses.archive import ArchivableConfig, archivable
@@ -176,6 +177,8 @@ def _mirrored(platform: Platform, one: Archive) -> Mirrored:
         parts = settings(platform).landing
         waiting = copy_waiting(platform.store, one) if parts else None
         done = mirror(platform.ledger, one, tables, parts=parts, going=partial(going, one.name))
+        if platform.catalog.subjects:
+            copy_erasures(platform, place_in(one))
     if waiting is None:
         return done
     lost = settle(waiting, one, platform.ledger, tables)
@@ -280,6 +283,7 @@ def restore_beside(
     files = restoring.restore_files(chosen, manifest, into)
     store_ = in_folder(into / "ledger")
     restored = restore_ledger(chosen, manifest.ledger, store_, platform.environ)
+    erasures_back(platform, place_in(chosen), store_)
     back = waiting_back(platform, chosen, store_)
     return files, replace(restored, deliveries=len(back.objects), damaged=(*restored.damaged, *back.damaged))
 

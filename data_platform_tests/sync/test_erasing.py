@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from data_platform.privacy.erasure.requests import STEPS, Request
 from data_platform.privacy.subjects.place import Place
 from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync import Platform, open_platform, sync_changes
-from data_platform.sync.backup import archives, make_backup
+from data_platform.sync.backup import archives, copy_landing, make_backup, restore_beside
 from data_platform.sync.erasing import certificate, door, freeze, steps
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.load import check_completeness
@@ -187,6 +188,23 @@ def test_a_warehouse_that_is_rebuilt_or_restored_lacks_the_person(shop: Project)
     (shop.root / "warehouse.duckdb").write_bytes(kept)  # a backup of before
     assert counts(shop.platform()) == HIS
     shop.good()
+    assert totals(shop) == WITHOUT
+
+
+def test_the_log_outlives_the_landing_store(shop: Project) -> None:
+    """Restored from an archive alone, the platform still knows whom to keep out."""
+    make_backup(shop.platform())
+    request = erase(shop)
+    platform = shop.platform()
+    copy_landing(platform)
+    shutil.rmtree(shop.root / "landing")
+    restore_beside(platform, "latest", shop.root / "back")
+    (shop.root / "back/ledger").rename(shop.root / "landing")
+    (shop.root / "warehouse.duckdb").unlink()
+    platform = shop.platform()
+    assert Book(platform).request(request.id).done["landing"] == request.done["landing"]
+    shop.good()
+    shop.good(refresh=["users", "orders", "visits"])
     assert totals(shop) == WITHOUT
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_platform.audit.event import Event
 from data_platform.backups.archive import Archive
-from data_platform.backups.mirror import mirror
+from data_platform.backups.mirror import mirror, place_in
 from data_platform.errors import WarehouseError
 from data_platform.privacy.erasure.frozen import Frozen, tables_of
 from data_platform.privacy.erasure.requests import STEPS, Request
@@ -20,6 +20,7 @@ from data_platform.sync import publish as publishing
 from data_platform.sync import settle
 from data_platform.sync.backup import archives
 from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.copying import copy_erasures
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.landing import redact
 from data_platform.sync.erasing.rows import conditions, count
@@ -194,6 +195,7 @@ def _copies(work: Work) -> Said:
     said: Said = {}
     for archive in _archives(work.platform):
         done = mirror(work.platform.ledger, archive, work.tables)
+        copy_erasures(work.platform, place_in(archive))
         said[archive.name] = {"parts": done.parts}
     return said
 
