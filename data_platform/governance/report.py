@@ -181,6 +181,10 @@ def _safeguards(catalog: Catalog, environment: Environment) -> Iterator[str]:
     yield "A sample of each text column is searched for undeclared personal data each day."
     yield "Files of the platform can be read by its own account alone; listeners bind to the loopback address."
     yield "Who exports a person's data, deletes backups or asks the warehouse is recorded in an append-only, chained log."
+    if counts.get("seal") and environment.keystore is not None:
+        yield "Sealed values open under a key of each person, in a keystore apart from all data; reading them in clear is recorded."
+    if catalog.subjects:
+        yield "A person is found over all sources, exported and erased; who was erased is kept out, and each erasure has a certificate."
     required = environment.signing.required
     if required or (required is None and environment.name == "prod"):
         yield "Manifests of landed data and of backups are signed; nothing lands without the key."
@@ -212,6 +216,8 @@ def _gaps(
             yield f"{place['what']}: the region of {place['place']} is not said, so whether data leaves for another country is not known."
     for question in catalog.questions:
         yield f"A guess about personal data is not confirmed: {question}"
+    for table in catalog.without_subject() if catalog.subjects else ():
+        yield f"{table}: no link of catalog/subjects.yaml says whose rows these are, so they are not found, exported or erased."
     for fault in classes.faults:
         yield fault.text
 

@@ -100,6 +100,21 @@ def test_what_nobody_said_is_a_gap(catalog: Catalog) -> None:
     assert "controller" in gaps[0] and "purpose, people, basis are not said" in gaps[1]
 
 
+def test_people_are_a_safeguard_and_rows_of_nobody_a_gap(tmp_path: Path, catalog: Catalog) -> None:
+    assert not any(
+        "certificate" in one
+        for one in record(catalog, catalog.environment("prod"), CLASSES, NOW)["safeguards"]
+    )
+    for lookup, gaps in (("things.id", 1), ("users.id", 0)):
+        (tmp_path / "catalog/subjects.yaml").write_text(
+            f"subjects: {{customer: {{lookups: {{id: shop/{lookup}}}}}}}"
+        )
+        named = load_catalog(tmp_path)
+        made = record(named, named.environment("prod"), CLASSES, NOW)
+        assert any("certificate" in one for one in made["safeguards"])
+        assert sum("shop/users: no link" in one for one in made["gaps"]) == gaps
+
+
 def test_its_markdown_renders_no_markup_of_the_catalog(catalog: Catalog) -> None:
     text = markdown(record(catalog, catalog.environment("prod"), CLASSES, NOW))
     for heading in "abcdefg":
