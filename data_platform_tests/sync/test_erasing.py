@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from data_platform.backups.mirror import place_in
-from data_platform.errors import ConfigurationError, LandingError, LedgerBroken
+from data_platform.errors import BatchConflict, ConfigurationError, LandingError, LedgerBroken
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.landing.verify import verify
 from data_platform.privacy.erasure.requests import STEPS, Request
@@ -301,6 +301,17 @@ def test_a_sync_that_began_before_the_request_lands_nothing_of_it(
     assert report.error is None, "it was tried again"
     assert steps.carry_out(shop.platform(), ids[0], list).next_step is None
     assert totals(shop) == WITHOUT
+
+
+def test_steps_of_a_request_that_was_known_refuse_no_sync(shop: Project) -> None:
+    platform = shop.platform()
+    request = ask(platform)
+    known = door.door_of(platform)
+    steps.carry_out(platform, request.id, list)
+    known.check(USERS)
+    ask(platform, 8)
+    with pytest.raises(BatchConflict, match="is being erased"):
+        known.check(USERS)
 
 
 def test_models_samples_and_quarantine_lose_the_person(shop: Project) -> None:

@@ -24,10 +24,11 @@ from data_platform.tables import TableId
 
 @dataclass(frozen=True)
 class Door:
-    """``values`` are the keys of everybody who was erased. ``reached`` is how far the log was read."""
+    """``values`` are the keys of everybody who was erased. ``blocks`` and ``entries`` say how far the log was read."""
 
     log: Log | None = None
-    reached: int = 0
+    blocks: int = 0
+    entries: int = 0
     values: dict[Place, frozenset[str]] = field(default_factory=dict)
     matches: dict[TableId, tuple[tuple[Place, Place], ...]] = field(default_factory=dict)
 
@@ -55,7 +56,9 @@ class Door:
 
     def check(self, table: TableId) -> None:
         """BatchConflict where somebody was erased since the reading began: its rows may be among those that were read."""
-        if self.log is not None and self.log.last() != self.reached:
+        if self.log is None or self.log.last() == self.blocks:
+            return
+        if any(entry.body["event"] == "asked" for entry in self.log.entries(after=self.entries)):
             raise BatchConflict(
                 f"Somebody is being erased since {table} was read. This batch is dropped, for it may hold rows that must not come"
                 " again; run the sync again."
@@ -67,21 +70,23 @@ def door_of(platform: Platform) -> Door:
     if not platform.catalog.subjects:
         return Door()
     book = Book(platform)
-    reached = book.log.last()
-    requests = fold(book.log.entries()).requests.values() if reached else ()
+    blocks = book.log.last()
+    entries = list(book.log.entries()) if blocks else []
+    keys_by_subject = {name: keys_of(platform, one) for name, one in platform.catalog.subjects.items()}
     values: dict[Place, set[str]] = {}
     matches: dict[TableId, dict[tuple[Place, Place], None]] = {}
-    for request in requests:
+    for request in fold(entries).requests.values():
         frozen, _ = book.opened(request.sealed)
         for place, keys in frozen.values.items():
             values.setdefault(place, set()).update(keys)
             matches.setdefault(place.table, {})[place, place] = None
         subject = platform.catalog.subjects.get(request.subject)
         for table in subject.tables if subject else ():
-            found = frozen.matches(subject, keys_of(platform, subject), table) if subject else ()
+            found = frozen.matches(subject, keys_by_subject[subject.name], table) if subject else ()
             matches.setdefault(table, {}).update(dict.fromkeys(found))
     frozen_values = {place: frozenset(keys) for place, keys in values.items()}
-    return Door(book.log, reached, frozen_values, {table: tuple(found) for table, found in matches.items()})
+    by_table = {table: tuple(found) for table, found in matches.items()}
+    return Door(book.log, blocks, entries[-1].number if entries else 0, frozen_values, by_table)
 
 
 def _variable(place: Place) -> str:

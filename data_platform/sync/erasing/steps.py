@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from data_platform.audit.event import Event
@@ -52,11 +53,11 @@ class Work:
     needles: tuple[str, ...]
     derived: Sequence[Derived]
 
-    @property
+    @cached_property
     def keys(self) -> Mapping[TableId, Place]:
         return keys_of(self.platform, self.subject)
 
-    @property
+    @cached_property
     def tables(self) -> list[TableId]:
         return list(tables_of(self.subject, self.keys, self.frozen))
 

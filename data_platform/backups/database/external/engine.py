@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,15 +44,15 @@ _ARCHIVER = (
 )
 
 
-class ExternalEngine:
+class ExternalEngine(ABC):
     """``name`` is what the engine is called. A kind of it says how its program is opened."""
 
     continuous = True
     name: ClassVar[str]
     proof = "every object by its SHA-256"
 
-    def opened(self, config: DatabaseBackups, environ: Mapping[str, str], root: Path) -> External:
-        raise NotImplementedError
+    @abstractmethod
+    def opened(self, config: DatabaseBackups, environ: Mapping[str, str], root: Path) -> External: ...
 
     def back_up(self, job: Job) -> DatabaseBackup:
         program = job.external
