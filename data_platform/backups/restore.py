@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_platform.backups import names, parquet
@@ -25,7 +26,8 @@ _FILES_AT_ONCE = 32
 @dataclass(frozen=True)
 class RestoreReport:
     """``mismatches`` are lines about tables whose rows differ from the backup's. If it is empty, the restore is proven.
-    ``old_identity`` are objects that only a previous identity opens; ``note`` says what was not read, and why."""
+    ``old_identity`` are objects that only a previous identity opens; ``note`` says what was not read, and why. ``removed`` counts the rows
+    that were taken out after the proof, by relation."""
 
     id: str
     archive: str
@@ -36,6 +38,7 @@ class RestoreReport:
     mismatches: tuple[str, ...] = ()
     old_identity: tuple[str, ...] = ()
     note: str = ""
+    removed: Mapping[str, int] = field(default_factory=dict)
 
 
 def restore(
@@ -46,11 +49,12 @@ def restore(
     *,
     replace: bool = False,
     progress: Progress | None = None,
+    then: Callable[[Archivable], Mapping[str, int]] | None = None,
 ) -> RestoreReport:
     """Restore into ``into``, which reaches no file but its own and what ``archive`` gives, and appears only once every table was proven equal.
 
     Every object is hashed before it is read and every table's fingerprint compared
-    with the manifest's. Raises BackupDamaged, naming what, and BackupError when
+    with the manifest's. ``then`` takes out what must not come back, before the warehouse appears. Raises BackupDamaged, naming what, and BackupError when
     ``into`` exists and ``replace`` is not said; then nothing was changed.
     """
     if into.exists(root) and not replace:
@@ -66,6 +70,8 @@ def restore(
                 f"The warehouse restored from {manifest.id} in {archive} differs from the one that was backed up:"
                 f" {'; '.join(report.mismatches)}. Nothing was changed; restore from another copy or another day."
             )
+        if then is not None:
+            report = dataclasses.replace(report, removed=then(warehouse))
     return report
 
 

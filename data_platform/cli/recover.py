@@ -10,13 +10,15 @@ import typer
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
 from data_platform.cli.output import plural, progress, remark, say, say_error, say_json, size
 from data_platform.cli.rebuild import parse_instant
-from data_platform.errors import BackupDamaged
+from data_platform.errors import BackupDamaged, DataPlatformError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from data_platform.audit.event import Event
     from data_platform.backups.database.recover import RecoveryReport
+    from data_platform.sync import Platform
     from data_platform.sync.recovered import Recovered
 
 app = typer.Typer(
@@ -101,6 +103,7 @@ def database(
     event = _event(f"database/{source}", instant, copy)
     with progress(f"recovering the database of {source}"), audited_if_possible(platform, event, remark):
         report = recover_database(platform, source, instant, into, copy=copy, backup=backup, serve=serve)
+    _remark_erased(_erased_since(platform, instant))
     if json:
         say_json(_described(report))
     else:
@@ -123,18 +126,38 @@ def everything(
     instant = parse_instant(at)
     output(into, "--into", folder=True)
     platform = open_project(root, environment)
+    from data_platform.cli.subject_erase import derived
     from data_platform.sync.auditing import audited_if_possible
     from data_platform.sync.everything import recover_everything
 
     event = _event("everything", instant, copy)
     with progress("recovering everything"), audited_if_possible(platform, event, remark):
-        found = recover_everything(platform, instant, into, copy=copy)
+        found = recover_everything(platform, instant, into, copy=copy, derived=lambda: derived(platform))
+    _remark_erased(found.erased_since)
     if json:
         say_json({"ok": found.proven, **found.evidence()})
     else:
         _say_everything(found, into)
     if not found.proven:
         raise typer.Exit(BackupDamaged.exit_code)
+
+
+def _erased_since(platform: Platform, instant: datetime) -> Sequence[str]:
+    from data_platform.sync.erasing.restored import asked_after
+
+    try:
+        return asked_after(platform, instant)
+    except DataPlatformError as error:  # the landing store may be what was lost
+        remark(f"Nobody knows who was erased since {instant.isoformat()}: {error}")
+        return ()
+
+
+def _remark_erased(requests: Sequence[str]) -> None:
+    if requests:
+        remark(
+            f"The recovered database has people who were erased after this instant: {', '.join(requests)} (`data-platform subject certificate"
+            " ID`). Erase them there before it serves anyone."
+        )
 
 
 def _event(what: str, instant: datetime, copy: str) -> Event:

@@ -56,22 +56,36 @@ def warehouse(
         bool,
         typer.Option("--replace", help="Replace an existing warehouse, once the new one is proven equal."),
     ] = False,
+    as_backed_up: Annotated[
+        bool,
+        typer.Option(
+            "--as-backed-up",
+            help="Leave people in it who were erased since the backup. Treat it like the backup that it is from.",
+        ),
+    ] = False,
     speed: SpeedOption = None,
     yes: PayOption = False,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,
 ) -> None:
-    """Restore a warehouse from a backup. It appears only when the fingerprint of every table matches."""
+    """Restore a warehouse from a backup. It appears only when the fingerprint of every table matches, and without the people who were
+    erased since.
+    """
     platform = open_project(root, environment)
+    from data_platform.cli.subject_erase import derived
     from data_platform.sync.backup import archive, restorable, restore_warehouse
+    from data_platform.sync.erasing.restored import forgetting
 
     if restorable(platform, into).traits.in_files:
         output(Path(into), "--into")
     chosen = archive(platform, copy)
     wait_until_readable(chosen, chosen.chosen(from_), speed, yes)
 
-    with progress("restoring") as bars, _audited(platform, "warehouse", from_, copy):
+    then = None if as_backed_up else forgetting(platform, lambda: derived(platform), chosen)
+    said = {"as_backed_up": True} if as_backed_up else {}
+
+    with progress("restoring") as bars, _audited(platform, "warehouse", from_, copy, **said):
         report = restore_warehouse(
             platform,
             from_,
@@ -79,6 +93,7 @@ def warehouse(
             copy=copy,
             replace=replace,
             progress=lambda table, rows: bars.part(table, rows, rows),
+            then=then,
         )
     if json:
         say_json({"ok": True, **asdict(report), "into": into})
@@ -88,6 +103,10 @@ def warehouse(
             f" {report.rows:,} rows, each table's fingerprint as it was backed up; {size(report.bytes)} read in"
             f" {report.seconds:.1f} s."
         )
+        if report.removed:
+            say(
+                f"{sum(report.removed.values()):,} rows of people who were erased since then were taken out of {', '.join(report.removed)}."
+            )
 
 
 @app.command("files")
@@ -179,11 +198,13 @@ def archive(
         )
 
 
-def _audited(platform: Platform, what: str, from_: str, copy: str) -> AbstractContextManager[None]:
+def _audited(
+    platform: Platform, what: str, from_: str, copy: str, **said: bool
+) -> AbstractContextManager[None]:
     """Record the restore. What is no name is left out: it is whatever somebody typed."""
     from data_platform.audit.event import Event, is_name
     from data_platform.sync.auditing import audited_if_possible
 
     typed = {"copy": copy, "backup": from_}
-    details = {name: value for name, value in typed.items() if is_name(value)}
+    details = said | {name: value for name, value in typed.items() if is_name(value)}
     return audited_if_possible(platform, Event("restore", (what,), details=details), remark)

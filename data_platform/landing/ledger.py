@@ -6,7 +6,7 @@ objects durable.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from data_platform.errors import BatchConflict, ConfigurationError, LedgerBroken, PartDamaged
@@ -19,7 +19,7 @@ from data_platform.landing.redaction import QUARANTINE, Redaction, redaction_key
 from data_platform.landing.settled import Settled
 from data_platform.landing.state import CHECKPOINT_EVERY, fold
 from data_platform.landing.stored_parts import damage_of
-from data_platform.tables import TableId
+from data_platform.tables import Slice, TableId
 
 
 class Ledger(Chain):
@@ -50,10 +50,16 @@ class Ledger(Chain):
         )
 
     def redact(
-        self, head: Manifest, redaction: Redaction, nonce: str, settled: Settled | None = None
+        self,
+        head: Manifest,
+        redaction: Redaction,
+        nonce: str,
+        settled: Settled | None = None,
+        touched: Mapping[Slice, int] | None = None,
     ) -> Manifest:
         """Sign ``redaction`` and commit it after ``head``. Its new parts are in the store already, as
-        a batch's are; the old ones are removed after it. Records that it took out of quarantine wait no more (``settled``).
+        a batch's are; the old ones are removed after it. Records that it took out of quarantine wait no more (``settled``). What was counted
+        before in the slices of ``touched``, from which it took so many rows, holds no more.
         ``BatchConflict`` as in ``commit``."""
         table = head.table
         if mistakes := redaction.mistakes():
@@ -78,7 +84,7 @@ class Ledger(Chain):
                 raise PartDamaged(damage)
         key = redaction_key(self.environ)
         signed = redaction.signed(table, head.sequence + 1, head.digest, key)
-        return self.commit(head.redacting(signed, nonce, settled))
+        return self.commit(head.redacting(signed, nonce, settled, touched))
 
     def looked(self, tables: Collection[TableId], at: str) -> None:
         """Record that a sync checked ``tables`` at ``at`` (ISO, UTC) and found no change: a hint, not state."""

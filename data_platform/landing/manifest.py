@@ -173,13 +173,25 @@ class Manifest:
             return None
         return self.settled_before if self.settled is None else self.sequence
 
-    def redacting(self, redaction: Redaction, nonce: str, settled: Settled | None = None) -> Manifest:
-        """The batch after this one that holds ``redaction`` and no rows; records that it took out of quarantine are
-        ``settled``."""
+    def redacting(
+        self,
+        redaction: Redaction,
+        nonce: str,
+        settled: Settled | None = None,
+        touched: Mapping[Slice, int] | None = None,
+    ) -> Manifest:
+        """The batch after this one that holds ``redaction`` and no rows, and took those of ``touched`` out; records that it took out
+        of quarantine are ``settled``."""
         made = self._without_rows("redact", nonce)
         taken_out = tuple(sorted({part.sequence for part in redaction.parts}))
         return replace(
-            made, supersedes=taken_out, redaction=redaction, settled=settled, content=None, boundary=None
+            made,
+            supersedes=taken_out,
+            touched=dict(touched or {}),
+            redaction=redaction,
+            settled=settled,
+            content=None,
+            boundary=None,
         )
 
     def settling(self, settled: Settled, nonce: str) -> Manifest:

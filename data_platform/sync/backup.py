@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,6 +31,7 @@ from data_platform.sync.auditing import audited_deletion
 from data_platform.sync.erasing.copying import copy_erasures, erasures_back
 from data_platform.sync.platform import Platform
 from data_platform.sync.secrets import secrets_of
+from data_platform.warehouses import Warehouse
 from data_platform.warehouses.archive import ArchivableConfig, archivable
 from data_platform.warehouses.kinds import FILE_SUFFIX, in_file
 
@@ -261,13 +262,14 @@ def restore_warehouse(
     copy: str = PRIMARY,
     replace: bool = False,
     progress: restoring.Progress | None = None,
+    then: Callable[[Warehouse], Mapping[str, int]] | None = None,
 ) -> RestoreReport:
     """``which`` is ``latest``, a day or an id; ``into`` a file, or the engine's name of a warehouse (``restorable``);
-    ``copy`` the archive. See ``backups.restore.restore``."""
+    ``copy`` the archive; ``then`` takes out what must not come back. See ``backups.restore.restore``."""
     chosen = archive(platform, copy)
-    target = restorable(platform, into)
+    target, root = restorable(platform, into), platform.catalog.root
     return restoring.restore(
-        chosen, chosen.chosen(which), target, platform.catalog.root, replace=replace, progress=progress
+        chosen, chosen.chosen(which), target, root, replace=replace, progress=progress, then=then
     )
 
 

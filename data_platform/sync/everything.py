@@ -39,6 +39,8 @@ from data_platform.sync.agreement import agreements
 from data_platform.sync.backup import archive, archives, waiting_back
 from data_platform.sync.database_backup import backed_up, is_continuous
 from data_platform.sync.erasing.copying import erasures_back
+from data_platform.sync.erasing.restored import Forgetting, asked_after, forgetting
+from data_platform.sync.erasing.steps import Derived
 from data_platform.sync.figures import compute
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
@@ -57,9 +59,16 @@ Step = Callable[[str], None]
 
 
 def recover_everything(
-    platform: Platform, at: datetime, into: Path, *, copy: str = PRIMARY, step: Step | None = None
+    platform: Platform,
+    at: datetime,
+    into: Path,
+    *,
+    copy: str = PRIMARY,
+    step: Step | None = None,
+    derived: Callable[[], Sequence[Derived]] = list,
 ) -> Recovered:
-    """Recover the state of ``at`` (with its zone) into the folder ``into``, from the archive ``copy`` alone.
+    """Recover the state of ``at`` (with its zone) into the folder ``into``, from the archive ``copy`` alone. Raw tables and the models of
+    ``derived`` come without the people who were erased.
 
     The folder must be new or empty. Raises ConfigurationError for an instant in the future, BackupError for one that a
     database's backups do not reach (the window is in the message), and BackupDamaged for an object that is not as it
@@ -98,7 +107,7 @@ def recover_everything(
                 landing, deliveries=len(back.objects), damaged=(*landing.damaged, *back.damaged)
             )
         with timed("warehouse"):
-            backup = _restore_backup(platform, chosen, cut, into)
+            backup = _restore_backup(platform, chosen, cut, into, forgetting(recovered, derived))
             _replay(recovered, cut)
             (into / WAREHOUSE).chmod(0o600)
         with timed("comparison"):
@@ -116,6 +125,7 @@ def recover_everything(
         read=read,
         agreed=tuple(agreed),
         apart=(*cut.apart, *dumps, *failed),
+        erased_since=tuple(asked_after(recovered, at)),
         seconds=timed.seconds,
     )
     (into / EVIDENCE).write_text(json.dumps(found.evidence(), indent=2, ensure_ascii=False) + "\n")
@@ -262,7 +272,9 @@ def rebased(platform: Platform, into: Path, urls: Mapping[str, str]) -> Platform
     )
 
 
-def _restore_backup(platform: Platform, chosen: Archive, cut: Cut, into: Path) -> str | None:
+def _restore_backup(
+    platform: Platform, chosen: Archive, cut: Cut, into: Path, then: Forgetting | None
+) -> str | None:
     """The newest backup that holds nothing later than the cut: its warehouse where that is a file, and Dagster's records.
     None if there is none: then the ledger alone makes the warehouse."""
     ends = {head.table: head.sequence for head in cut.heads}
@@ -274,7 +286,7 @@ def _restore_backup(platform: Platform, chosen: Archive, cut: Cut, into: Path) -
             continue
         if platform.environment.warehouse.traits.in_files:
             target = in_file(into / WAREHOUSE)
-            restoring.restore(chosen, manifest, target, platform.catalog.root)
+            restoring.restore(chosen, manifest, target, platform.catalog.root, then=then)
         restoring.restore_files(chosen, manifest, into / RECORDS)
         return id_
     return None

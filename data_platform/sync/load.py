@@ -112,12 +112,12 @@ def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
     landed = {c.name: c for c in state.head.columns}
     key = [k for k in state.head.key if k in landed and comparable(table, landed[k])]
     with platform.warehouse(read_only=True) as warehouse:
-        return compare(
-            state.measured,
-            warehouse.fingerprints(table.id, replace(state.head.layout, key=tuple(key))),
-            warehouse.changed_since(table.id),
-            state.measured_whole_at,
-        )
+        held = warehouse.fingerprints(table.id, replace(state.head.layout, key=tuple(key)))
+        changed = dict(warehouse.changed_since(table.id))
+    for redacted in platform.ledger.redactions(table.id):
+        for slice_ in redacted.touched:  # a warehouse that was rebuilt or restored never held what is gone
+            changed[slice_] = max(changed.get(slice_, 0), redacted.sequence)
+    return compare(state.measured, held, changed, state.measured_whole_at)
 
 
 def comparable(table: Table, column: Column) -> bool:

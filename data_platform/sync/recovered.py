@@ -16,7 +16,8 @@ from data_platform.sync.agreement import Agreement, disagreements
 @dataclass(frozen=True)
 class Recovered:
     """``databases`` has, by source, the command that starts its recovered server. ``read`` are the rows that each source held beyond its last batch. ``agreed`` compares every table of a recovered
-    database with the warehouse. ``apart`` says of what could not be brought to the instant, why."""
+    database with the warehouse. ``apart`` says of what could not be brought to the instant, why. ``erased_since`` are the requests to erase somebody that were made
+    after the instant: the recovered databases have these people."""
 
     at: datetime
     archive: str
@@ -26,6 +27,7 @@ class Recovered:
     read: Mapping[str, int]
     agreed: tuple[Agreement, ...]
     apart: tuple[str, ...]
+    erased_since: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -64,6 +66,7 @@ class Recovered:
             "deliveries": self.landing.deliveries,
             "bytes": self.landing.bytes,
             "read": dict(self.read),
+            "erased_since": list(self.erased_since),
             "compared": {str(one.table.id): one.rows for one in self.agreed if one.compared},
             "problems": self.problems,
             "seconds": {step: round(took, 3) for step, took in self.seconds.items()},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_platform.duckdb_sql import DIALECT, parquet_files
+from data_platform.duckdb_sql import DIALECT, duckdb_day, parquet_files, slice_of_day
 from data_platform.errors import BatchConflict, PartExpired
 from data_platform.landing.chain import with_parts
 from data_platform.landing.keys import part_key
@@ -22,7 +23,7 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.sources.parquet import PARQUET
 from data_platform.sql import literal, quoted
 from data_platform.sync.platform import Platform
-from data_platform.tables import TableId
+from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Layout, Slice, TableId
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,12 +55,13 @@ def redact(
         head = platform.ledger.head(table)
         if head is None:
             return Erased()
-        nonce = uuid.uuid4().hex
-        parts = tuple(_rewritten(platform, head, nonce, matches, frozen))
+        nonce, gone = uuid.uuid4().hex, Counter[Slice]()
+        parts = tuple(_rewritten(platform, head, nonce, matches, frozen, gone))
         at = platform.clock().isoformat(timespec="microseconds")
         try:
             if parts:
-                platform.ledger.redact(head, Redaction(parts, reason, authorised_by, at), nonce)
+                redaction = Redaction(parts, reason, authorised_by, at)
+                platform.ledger.redact(head, redaction, nonce, touched=gone)
         except BatchConflict:
             for part in parts:
                 platform.store.delete(part.new.key)
@@ -77,8 +79,9 @@ def _rewritten(
     nonce: str,
     matches: Sequence[tuple[Place, Place]],
     frozen: Frozen,
+    gone: Counter[Slice],
 ) -> Iterator[Rewritten]:
-    """The parts that hold a row of the person, each with its new one, which is in the store already."""
+    """The parts that hold a row of the person, each with its new one, which is in the store already. The rows are counted in ``gone``."""
     ledger, table = platform.ledger, head.table
     rewrites = ledger.rewrites(table)
     with platform.store.scratch() as folder, engine(folder, frozen) as connection:
@@ -92,6 +95,7 @@ def _rewritten(
                     left = write_without(connection, path, new, rows)
                     if left is None:
                         continue
+                    gone.update(_slices(connection, path, rows, batch.columns, head.layout))
                     key = part_key(table, head.sequence + 1, nonce, number)
                     made = Part(key, left, new.stat().st_size, sha256_of(new))
                     platform.store.put_file(key, new, sha256=made.sha256)
@@ -109,6 +113,19 @@ def write_without(connection: duckdb.DuckDBPyConnection, path: Path, new: Path, 
         return None
     connection.execute(f"COPY (SELECT * FROM {source} WHERE NOT {rows}) TO {literal(str(new))} ({PARQUET})")
     return int(total - gone)
+
+
+def _slices(
+    connection: duckdb.DuckDBPyConnection, path: Path, rows: str, columns: Sequence[Column], layout: Layout
+) -> dict[Slice, int]:
+    """How many of ``rows`` lie in each slice of the table as it is laid out now."""
+    partition = next((column for column in columns if column.name == layout.partition), None)
+    day = "NULL" if partition is None else slice_of_day(duckdb_day(partition, layout.timezone))
+    counted = f"SELECT {day}, count(*) FROM {parquet_files([path])} WHERE {rows} GROUP BY 1"
+    nowhere = NULL_SLICE if layout.partition else WHOLE_TABLE
+    return {
+        nowhere if name is None else Slice(name): int(n) for name, n in connection.execute(counted).fetchall()
+    }
 
 
 @contextmanager

@@ -101,14 +101,15 @@ class DuckDBConfig(BaseModel):
     ) -> Iterator[DuckDBWarehouse]:
         from data_platform.warehouses.duckdb.atomic_file import replace_atomically
 
-        with (
-            replace_atomically(
-                root / self.path, doing, lambda path: self.elsewhere(path).open(root)
-            ) as unfinished,
-            self.elsewhere(unfinished).open(root, files=files) as warehouse,
-        ):
-            yield warehouse
-            warehouse.write_to_disk()
+        with replace_atomically(
+            root / self.path, doing, lambda path: self.elsewhere(path).open(root)
+        ) as unfinished:
+            new = self.elsewhere(unfinished)
+            with new.open(root, files=files) as warehouse:
+                yield warehouse
+                warehouse.write_to_disk()
+            if warehouse.removed:
+                new.forget(root)
 
     def elsewhere(self, name: str | os.PathLike[str]) -> DuckDBConfig:
         """``name`` is a file."""

@@ -38,6 +38,8 @@ class DuckDBWarehouse:
         self.connection = connection
         self.path = path
         self.read_only = read_only
+        self.removed = False
+        """Whether rows were deleted by ``remove_rows``, which stay in the file until it is written anew."""
         self._prepared = self._newest_known = self._evaluated_known = False
 
     def _readable(self, act: str) -> AbstractContextManager[None]:
@@ -94,6 +96,7 @@ class DuckDBWarehouse:
 
     def remove_rows(self, schema: str, name: str, conditions: Sequence[str]) -> None:
         with self._readable(f"delete rows of {schema}.{name}"), records.WRITING:
+            self.removed = True
             remove_rows(self.connection, relation(self.dialect, schema, name), conditions)
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:

@@ -1,0 +1,121 @@
+"""A warehouse that was restored from a backup loses everybody in the log of erasures before anyone can read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from data_platform.backups.archive import Archive
+from data_platform.backups.mirror import place_in
+from data_platform.chained.log import Log, groups
+from data_platform.privacy.erasure.requests import LOG
+from data_platform.privacy.subjects.place import Place
+from data_platform.quality.failures import TABLE as FAILURES
+from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.door import Door, door_of
+from data_platform.sync.erasing.rows import Matches, conditions
+from data_platform.sync.erasing.steps import Derived
+from data_platform.sync.platform import Platform
+from data_platform.warehouses import PLATFORM_SCHEMA, Relation, Warehouse
+from data_platform.warehouses.dialect import Dialect, relation
+from data_platform.warehouses.journal import keep, read
+
+TEXTS_AT_ONCE = 50
+Forgetting = Callable[[Warehouse], Mapping[str, int]]
+"""Deletes what must not come back of a warehouse that nobody else has opened yet; how many rows, by relation."""
+
+
+def forgetting(
+    platform: Platform, derived: Callable[[], Sequence[Derived]], archive: Archive | None = None
+) -> Forgetting | None:
+    """What takes everybody who was erased out of a warehouse that is restored, such as from ``archive``; None where nobody was.
+
+    Raw tables and the models of ``derived`` lose the rows with a key. Other tables lose the rows that hold what was typed to name the
+    person, for the next build makes them again. The log is read at once: LedgerBroken, ConfigurationError where it cannot be.
+    """
+    if archive is not None:
+        platform = _knowing(platform, archive)
+    door = door_of(platform)
+    if not door.values:
+        return None
+    needles, models = _needles(platform), [one for one in derived() if one.key in door.values]
+    own = {PLATFORM_SCHEMA, *(table.raw_schema for table in platform.catalog.table_ids())}
+    return lambda warehouse: _forget(warehouse, door, models, needles, own)
+
+
+def _knowing(platform: Platform, archive: Archive) -> Platform:
+    """The platform with the log that knows more: its own, or that of the archive, where the landing store is what was lost."""
+    there = place_in(archive).reader
+    logs = {store.url: Log(store, LOG, platform.signer).last() for store in (platform.store, there)}
+    return replace(platform, store=there) if logs[there.url] > logs[platform.store.url] else platform
+
+
+def asked_after(platform: Platform, at: datetime) -> list[str]:
+    """The requests to erase somebody that were written after ``at``: what is recovered of a source as of then has these people again."""
+    if not platform.catalog.subjects:
+        return []
+    found = Book(platform).read().requests.values()
+    return [one.id for one in found if one.asked_at is not None and one.asked_at > at]
+
+
+def _forget(
+    warehouse: Warehouse, door: Door, models: Sequence[Derived], needles: Sequence[str], own: Collection[str]
+) -> Mapping[str, int]:
+    tables = {(one.schema, one.name): one for one in warehouse.describe() if one.kind == "table"}
+    removed: dict[str, int] = {}
+
+    def lose(schema: str, name: str, matches: Matches) -> None:
+        if (held := tables.get((schema, name))) is not None:
+            there = {column for column, _ in held.columns}
+            pairs = [pair for pair in matches if pair[0].column in there]
+            _delete(warehouse, held, conditions(warehouse.dialect, pairs, door.values), removed)
+
+    for table, matches in door.matches.items():
+        lose(table.raw_schema, table.table, matches)
+    for one in models:
+        lose(one.schema, one.name, [(Place(one.key.table, one.column), one.key)])
+    if (FAILURES.schema, FAILURES.name) in tables:
+        _forget_samples(warehouse, removed)
+    for held in tables.values():
+        if held.schema not in own:
+            _delete(warehouse, held, _holding(warehouse.dialect, held, needles), removed)
+    return removed
+
+
+def _needles(platform: Platform) -> list[str]:
+    book = Book(platform)
+    return sorted({text for one in book.read().requests.values() for text in book.opened(one.sealed)[1]})
+
+
+def _holding(dialect: Dialect, held: Relation, needles: Sequence[str]) -> list[str]:
+    """Conditions for the rows in which a column's text holds one of ``needles``."""
+    return [
+        f"coalesce({' OR '.join(dialect.contains(dialect.quote(column), one) for one in some)}, false)"
+        for column, _ in held.columns
+        for some in groups(needles, TEXTS_AT_ONCE)
+    ]
+
+
+def _delete(warehouse: Warehouse, held: Relation, tests: Sequence[str], removed: dict[str, int]) -> None:
+    target = relation(warehouse.dialect, held.schema, held.name)
+    rows = sum(
+        int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {test}").rows[0][0]) for test in tests
+    )
+    if rows:
+        warehouse.remove_rows(held.schema, held.name, tests)
+        name = f"{held.schema}.{held.name}"
+        removed[name] = removed.get(name, 0) + rows
+
+
+def _forget_samples(warehouse: Warehouse, removed: dict[str, int]) -> None:
+    """Rows that checks showed as failing go; the next evaluation finds those that still fail."""
+    rows = read(warehouse, FAILURES)
+    if rows:
+        keep(
+            warehouse,
+            FAILURES,
+            [],
+            replacing={"table_name": sorted({str(row["table_name"]) for row in rows})},
+        )
+        removed[f"{FAILURES.schema}.{FAILURES.name}"] = len(rows)
