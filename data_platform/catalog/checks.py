@@ -249,6 +249,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
                 add(("key", position), f"names the column `{column}` twice")
     _check_treatments(block, add)
     _check_sealed(block, add)
+    _check_retention(block, add)
     if block.schedule is not None and (problem := cron_problem(block.schedule)):
         add(("schedule",), problem)
     well_formed = {key for key in raw if right(key)}
@@ -350,6 +351,23 @@ def _check_sealed(block: TableBlock, add: Any) -> None:
             )
 
 
+def _check_retention(block: TableBlock, add: Any) -> None:
+    rule = block.retention
+    if rule is None:
+        return
+    if block.personal.get(rule.by, "keep") != "keep":
+        add(
+            ("retention", "by"),
+            f"names `{rule.by}`, which does not land in clear, so it does not say how old a row is",
+        )
+    for position, column in enumerate(rule.columns):
+        if column in block.key:
+            add(
+                ("retention", "columns", position),
+                f"names `{column}`, a column of the key: a row without it is another row. Use then: delete",
+            )
+
+
 def _treated_within(path: str, declared: Collection[Any]) -> bool:
     """Whether a treatment is declared for the value at ``path``, or for one that holds it."""
     at = path_of(path, ())
@@ -368,6 +386,9 @@ def _named_columns(block: TableBlock, raw: Mapping[str, Any]) -> Iterator[tuple[
         yield block.subject.column, ("subject",)
     for column in block.cluster:
         yield column, ("cluster",)
+    if block.retention is not None:
+        for column in (block.retention.by, *block.retention.columns):
+            yield column, ("retention",)
     for checked in block.checked_columns():
         yield checked.column, checked.key
     for key, named in {"columns": block.columns, **block.named_columns(), "personal": block.personal}.items():

@@ -27,6 +27,7 @@ from data_platform.keystore.kinds import KeystoreConfig
 from data_platform.landing.signing import SigningConfig
 from data_platform.observability.config import FigureConfig, StatusPageConfig
 from data_platform.privacy.config import Party, Processing
+from data_platform.privacy.retention.rule import RetentionConfig, RetentionRule
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.sources.kind import Capabilities, Connection, Kind, KindSettings
 from data_platform.sources.kinds import kind_of
@@ -164,6 +165,9 @@ class TableSettings(Ruled):
             description="The column that says which person a row is about, or a block of `column` and `as`, the kind of subject: tables"
             " that name the same people alike share a kind. Needed by `seal`.",
         )
+    )
+    retention: RetentionRule | None = Field(
+        default=None, description="How long rows are kept, and what becomes of them after that."
     )
     columns: Annotated[Mapping[ColumnName, Text], Frozen] = Field(
         default_factory=FrozenDict,
@@ -344,6 +348,10 @@ class EnvironmentSettings(Model):
         default=None,
         description="Where the keys are kept under which `seal` seals personal values, one for each person.",
     )
+    retention: RetentionConfig = Field(
+        default_factory=RetentionConfig,
+        description="Whether the tables' own `retention` is enforced or only shown.",
+    )
     signing: SigningConfig = Field(
         default_factory=SigningConfig,
         description="The key that signs manifests of the ledger and of backups.",
@@ -425,6 +433,15 @@ class Catalog(Model):
             for source in self.sources.values()
             for table in source.tables.values()
             if table.personal and table.id not in reached
+        ]
+
+    def ruled_by_retention(self) -> list[Table]:
+        """The tables that say how long their rows are kept."""
+        return [
+            table
+            for source in self.sources.values()
+            for table in source.tables.values()
+            if table.retention is not None
         ]
 
     def absences(self) -> list[str]:

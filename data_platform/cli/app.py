@@ -54,6 +54,7 @@ GROUPS: dict[str, str] = {
     "quarantine": "Records that came and could not be taken",
     "recover": "Bring a database back to any second, and try what that needs",
     "restore": "Restore a backup and prove it equal",
+    "retention": "What is older than its table's rule, and its removal",
     "subject": "The people that the data is about: found, exported, erased",
     "wal": "The write-ahead log of the sources' databases",
     "sandbox": "A simulated shop: a local PostgreSQL server and the services around it",

@@ -73,6 +73,7 @@ def warehouse(
     erased since.
     """
     platform = open_project(root, environment)
+    from data_platform.cli.retention import models_of
     from data_platform.cli.subject_erase import derived
     from data_platform.sync.backup import archive, restorable, restore_warehouse
     from data_platform.sync.erasing.restored import forgetting
@@ -82,7 +83,11 @@ def warehouse(
     chosen = archive(platform, copy)
     wait_until_readable(chosen, chosen.chosen(from_), speed, yes)
 
-    then = None if as_backed_up else forgetting(platform, lambda: derived(platform), chosen)
+    then = (
+        None
+        if as_backed_up
+        else forgetting(platform, lambda: derived(platform), lambda: models_of(platform), chosen)
+    )
     said = {"as_backed_up": True} if as_backed_up else {}
 
     with progress("restoring") as bars, _audited(platform, "warehouse", from_, copy, **said):

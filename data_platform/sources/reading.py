@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -98,6 +99,16 @@ class Unwanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """Rows that must not be read again: whose day of ``column`` in ``timezone`` is before ``before``, except the ``spared``."""
+
+    column: str
+    before: date
+    timezone: str
+    spared: tuple[Unwanted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prior:
     """What the ledger says of a table. All empty before its first batch; ``boundary`` is the digest of the rows
     that the next read by cursor finds again. Rows that are ``unwanted`` never land, whatever a source gives; one that counts and
@@ -108,7 +119,7 @@ class Prior:
     snapshot: Snapshot | None = None
     columns: tuple[Column, ...] = ()
     boundary: str | None = None
-    unwanted: tuple[Unwanted, ...] = ()
+    unwanted: tuple[Unwanted | Outdated, ...] = ()
 
 
 class ClearColumn(NamedTuple):
@@ -259,7 +270,8 @@ class LandedColumns:
 
     ``expressions`` are DuckDB SQL over the columns that the source gives under their own names: one for each of
     ``columns``. The engine that writes is made ready by ``prepare``: ``setup`` are statements with parameters, ``functions`` are
-    those that the expressions call. Rows for which ``without``, a condition over the landed columns, is true are left out.
+    those that the expressions call. Rows for which ``without``, a condition over the landed columns, is true are left out;
+    ``blank`` are such a condition and the columns that are NULL where it is true.
     """
 
     columns: tuple[Column, ...]
@@ -268,6 +280,7 @@ class LandedColumns:
     setup: tuple[tuple[str, list[Any]], ...] = ()
     functions: tuple[LandedFunction, ...] = ()
     without: str = ""
+    blank: tuple[str, tuple[str, ...]] | None = None
 
     def select(self, from_sql: str) -> str:
         """The landed rows of what ``from_sql`` gives, as DuckDB SQL."""
@@ -276,7 +289,17 @@ class LandedColumns:
             for column, sql in zip(self.columns, self.expressions, strict=True)
         )
         rows = f"SELECT {listed} FROM {from_sql}"
-        return f"SELECT * FROM ({rows}) WHERE NOT {self.without}" if self.without else rows
+        if self.without:
+            rows = f"SELECT * FROM ({rows}) WHERE NOT {self.without}"
+        return blanking(rows, *self.blank) if self.blank else rows
+
+
+def blanking(rows: str, condition: str, columns: Sequence[str]) -> str:
+    """DuckDB SQL for the result of ``rows``, with ``columns`` NULL where ``condition`` is true."""
+    instead = ", ".join(
+        f"CASE WHEN {condition} THEN NULL ELSE {name} END AS {name}" for name in map(quoted, columns)
+    )
+    return f"SELECT * REPLACE ({instead}) FROM ({rows})"
 
 
 def prepare(engine: Any, landed: Sequence[LandedColumns]) -> None:

@@ -28,7 +28,7 @@ from data_platform.landing.ledger import Ledger
 from data_platform.stores import Store
 from data_platform.stores.encrypted import opener
 from data_platform.sync.auditing import audited_deletion
-from data_platform.sync.erasing.copying import copy_erasures, erasures_back
+from data_platform.sync.erasing.copying import copy_decisions, decisions_back
 from data_platform.sync.platform import Platform
 from data_platform.sync.secrets import secrets_of
 from data_platform.warehouses import Warehouse
@@ -179,7 +179,7 @@ def _mirrored(platform: Platform, one: Archive) -> Mirrored:
         waiting = copy_waiting(platform.store, one) if parts else None
         done = mirror(platform.ledger, one, tables, parts=parts, going=partial(going, one.name))
         if platform.catalog.subjects:
-            copy_erasures(platform, place_in(one))
+            copy_decisions(platform, place_in(one))
     if waiting is None:
         return done
     lost = settle(waiting, one, platform.ledger, tables)
@@ -285,7 +285,7 @@ def restore_beside(
     files = restoring.restore_files(chosen, manifest, into)
     store_ = in_folder(into / "ledger")
     restored = restore_ledger(chosen, manifest.ledger, store_, platform.environ)
-    erasures_back(platform, place_in(chosen), store_)
+    decisions_back(platform, place_in(chosen), store_)
     back = waiting_back(platform, chosen, store_)
     return files, replace(restored, deliveries=len(back.objects), damaged=(*restored.damaged, *back.damaged))
 

@@ -38,7 +38,7 @@ from data_platform.stores.kinds import in_folder
 from data_platform.sync.agreement import agreements
 from data_platform.sync.backup import archive, archives, waiting_back
 from data_platform.sync.database_backup import backed_up, is_continuous
-from data_platform.sync.erasing.copying import erasures_back
+from data_platform.sync.erasing.copying import decisions_back
 from data_platform.sync.erasing.restored import Forgetting, asked_after, forgetting
 from data_platform.sync.erasing.steps import Derived
 from data_platform.sync.figures import compute
@@ -101,7 +101,7 @@ def recover_everything(
         with timed("landing store"):
             cut = cut_at(chosen, platform, at)
             landing = restore_ledger(chosen, cut.heads, recovered.store, platform.environ)
-            erasures_back(platform, place_in(chosen), recovered.store)  # before anything is read
+            decisions_back(platform, place_in(chosen), recovered.store)  # before anything is read
             back = waiting_back(platform, chosen, recovered.store, at)
             landing = replace(
                 landing, deliveries=len(back.objects), damaged=(*landing.damaged, *back.damaged)

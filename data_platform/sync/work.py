@@ -22,6 +22,7 @@ from data_platform.sources.reading import (
     Described,
     Drift,
     LandedColumns,
+    Outdated,
     Parts,
     Plan,
     PlannedRead,
@@ -110,7 +111,9 @@ class Work:
         return Shape(self.landed.columns, self.table.key, self.table.partition, self.table.timezone)
 
 
-def prior_of(head: Manifest | None, state: TableState, unwanted: tuple[Unwanted, ...] = ()) -> Prior:
+def prior_of(
+    head: Manifest | None, state: TableState, unwanted: tuple[Unwanted | Outdated, ...] = ()
+) -> Prior:
     """What the source is told of what landed, and of what must not."""
     if head is None:
         return Prior(unwanted=unwanted)

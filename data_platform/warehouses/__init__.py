@@ -222,6 +222,9 @@ class Warehouse(Protocol):
         """Delete the rows of the table ``schema.name`` for which one of ``conditions`` is true, in one transaction. For tables that are not raw:
         of those a load knows each row."""
 
+    def blank_rows(self, schema: str, name: str, columns: Sequence[str], conditions: Sequence[str]) -> None:
+        """Make ``columns`` NULL in the rows of the table ``schema.name`` for which one of ``conditions`` is true, in one transaction."""
+
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         """Per slice, the sequence of the last load that touched it."""
 

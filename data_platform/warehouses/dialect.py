@@ -7,7 +7,7 @@ from typing import Protocol
 
 from data_platform.expressions import Expressions, Plain, relation
 
-__all__ = ("Dialect", "Plain", "counts", "relation")
+__all__ = ("Dialect", "Plain", "blanks", "counts", "deletes", "relation")
 
 
 class Dialect(Expressions, Protocol):
@@ -33,3 +33,17 @@ def counts(dialect: Dialect, relations: Sequence[tuple[str, str]]) -> str:
         f"SELECT {position}, count(*) FROM {relation(dialect, schema, name)}"
         for position, (schema, name) in enumerate(relations)
     )
+
+
+def deletes(dialect: Expressions, schema: str, name: str, conditions: Sequence[str]) -> list[str]:
+    """A statement for each of ``conditions`` that deletes the rows for which it is true."""
+    return [f"DELETE FROM {relation(dialect, schema, name)} WHERE {condition}" for condition in conditions]
+
+
+def blanks(
+    dialect: Expressions, schema: str, name: str, columns: Sequence[str], conditions: Sequence[str]
+) -> list[str]:
+    """A statement for each of ``conditions`` that makes ``columns`` NULL in the rows for which it is true."""
+    empty = ", ".join(f"{dialect.quote(column)} = NULL" for column in columns)
+    target = relation(dialect, schema, name)
+    return [f"UPDATE {target} SET {empty} WHERE {condition}" for condition in conditions]

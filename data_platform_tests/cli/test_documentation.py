@@ -62,6 +62,7 @@ def test_every_command_has_a_section_and_every_section_a_command() -> None:
         "backup",
         "keystore",
         "restore",
+        "retention",
         "contract",
         "quarantine",
         "alerts",

@@ -115,3 +115,17 @@ def test_rows_of_a_model_are_removed_by_condition(
     assert [row[0] for row in rows(warehouse)] == [3]
     warehouse.remove_rows("raw_shop", "orders", [])
     assert len(rows(warehouse)) == 1
+
+
+def test_columns_of_chosen_rows_are_emptied(warehouse: Warehouse, chain: Chain) -> None:
+    warehouse.load(*chain.next("replace", FIRST))
+    id_ = warehouse.dialect.try_cast(warehouse.dialect.quote("id"), "text")
+    warehouse.blank_rows("raw_shop", "orders", ["note"], [f"{id_} = '1'", f"{id_} = '4'"])
+    assert rows(warehouse) == [
+        (1, "2026-01-01", None),
+        (2, "2026-01-01", None),
+        (3, "2026-01-02", "c"),
+        (4, None, None),
+    ]
+    warehouse.blank_rows("raw_shop", "orders", ["note"], [])
+    assert len(rows(warehouse)) == 4

@@ -120,7 +120,7 @@ def test_the_command_says_what_it_took_out_or_left(
 def test_the_archive_knows_whom_where_the_landing_store_is_lost(backed_up: Project) -> None:
     shutil.rmtree(backed_up.root / "landing")
     platform, into = backed_up.platform(), backed_up.root / "restored.duckdb"
-    then = restored.forgetting(platform, list, archives(platform)[0])
+    then = restored.forgetting(platform, list, archive=archives(platform)[0])
     assert restore_warehouse(platform, "latest", into, then=then).removed["raw_shop.users"] == 1
 
 

@@ -6,12 +6,12 @@ The twin of ``data_platform/duckdb_sql.py``; a property test holds the two toget
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from data_platform.duckdb_sql import keeps_text
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
-from data_platform.sources.postgres.types import from_clause, literal, plan_column, quote
+from data_platform.sources.postgres.types import bound, from_clause, literal, plan_column, quote
 from data_platform.tables import (
     NULL_SLICE,
     VERSIONS_MODULUS,
@@ -91,18 +91,10 @@ def slice_predicate(relation: Relation, partition: str | None, timezone: str, sl
     terms = [f"{name} is null"] if NULL_SLICE in slices else []
     for first, last in day_runs(list(slices)):
         terms.append(
-            f"({name} >= {_bound(column, first, timezone)}"
-            f" and {name} < {_bound(column, last + timedelta(days=1), timezone)})"
+            f"({name} >= {bound(column, first, timezone)}"
+            f" and {name} < {bound(column, last + timedelta(days=1), timezone)})"
         )
     return "(" + " or ".join(terms) + ")" if terms else "false"
-
-
-def _bound(column: SourceColumn, day: date, timezone: str) -> str:
-    if column.base == "date":
-        return f"date {literal(day.isoformat())}"
-    if column.base == "timestamptz":
-        return f"(timestamp {literal(day.isoformat())} at time zone {literal(timezone)})"
-    return f"timestamp {literal(day.isoformat())}"
 
 
 def measure(

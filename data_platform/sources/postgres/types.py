@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from data_platform import sql
 from data_platform.errors import UnsupportedType
 from data_platform.printable import yaml_scalar
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
-from data_platform.sources.reading import Prior, Unwanted, without_modifier
+from data_platform.sources.reading import Outdated, Prior, Unwanted, without_modifier
 
 _EXACT = {
     "bool": "BOOLEAN",
@@ -123,18 +124,34 @@ def wanted(relation: Relation, prior: Prior) -> Relation:
     return replace(relation, without=_condition(relation, prior.unwanted)) if prior.unwanted else relation
 
 
-def _condition(relation: Relation, unwanted: Sequence[Unwanted]) -> str:
+def _condition(relation: Relation, unwanted: Sequence[Unwanted | Outdated]) -> str:
     """True for rows that must not be read, and never NULL."""
-    tests = []
-    for one in unwanted:
-        if relation.column(one.column) is None:
-            continue
-        value = f"{quote(one.column)}::text"
-        if one.path:
-            keys = ", ".join(literal(key) for key in one.path)
-            value = f"{quote(one.column)}::jsonb #>> array[{keys}]"
-        tests.append(f"coalesce({value} = any(array[{', '.join(map(literal, sorted(one.values)))}]), false)")
+    tests = [test for one in unwanted if (test := _test(relation, one))]
     return f"({' or '.join(tests)})" if tests else ""
+
+
+def _test(relation: Relation, one: Unwanted | Outdated) -> str:
+    column = relation.column(one.column)
+    if column is None:
+        return ""
+    if isinstance(one, Outdated):
+        spared = _condition(relation, one.spared)
+        test = f"coalesce({quote(one.column)} < {bound(column, one.before, one.timezone)}, false)"
+        return f"({test} and not {spared})" if spared else test
+    value = f"{quote(one.column)}::text"
+    if one.path:
+        keys = ", ".join(literal(key) for key in one.path)
+        value = f"{quote(one.column)}::jsonb #>> array[{keys}]"
+    return f"coalesce({value} = any(array[{', '.join(map(literal, sorted(one.values)))}]), false)"
+
+
+def bound(column: SourceColumn, day: date, timezone: str) -> str:
+    """The first value of ``column`` on ``day`` in ``timezone``."""
+    if column.base == "date":
+        return f"date {literal(day.isoformat())}"
+    if column.base == "timestamptz":
+        return f"(timestamp {literal(day.isoformat())} at time zone {literal(timezone)})"
+    return f"timestamp {literal(day.isoformat())}"
 
 
 def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[ColumnPlan]:

@@ -1,5 +1,5 @@
-"""The log of erasures and the sealed keys beside it, in every archive and back: a landing store that is restored without them would let in
-whoever was erased."""
+"""What was decided about people and rows, in every archive and back: a landing store that is restored without these logs would let in
+whoever was erased. Sealed objects lie beside a log, in its folder ``keys``."""
 
 from __future__ import annotations
 
@@ -7,32 +7,38 @@ from data_platform.backups.mirror import Place
 from data_platform.chained import copies
 from data_platform.chained.log import Log
 from data_platform.errors import BackupDamaged
-from data_platform.privacy.erasure.requests import LOG
+from data_platform.privacy.erasure.requests import LOG as ERASURES
+from data_platform.privacy.retention.requests import LOG as RETENTION
 from data_platform.stores import Store
 from data_platform.sync.platform import Platform
 
-KEYS = f"_{LOG}/keys"
+LOGS = (ERASURES, RETENTION)
 
 
-def copy_erasures(platform: Platform, place: Place) -> int:
+def copy_decisions(platform: Platform, place: Place) -> int:
     """Add to ``place`` what it lacks; how many objects that was. LedgerBroken where the landing store has lost entries that are there."""
-    log = Log(platform.store, LOG, platform.signer, platform.clock)
-    blocks = copies.copy(log, place.store)
-    return blocks + _keys(platform.store, place.store, place.reader)  # after the entries that name them
+    done = 0
+    for name in LOGS:
+        done += copies.copy(Log(platform.store, name, platform.signer, platform.clock), place.store)
+        done += _sealed(name, platform.store, place.store, place.reader)  # after the entries that name them
+    return done
 
 
-def erasures_back(platform: Platform, place: Place, store: Store) -> int:
+def decisions_back(platform: Platform, place: Place, store: Store) -> int:
     """Put what ``place`` has into the landing store ``store``; how many objects that was. BackupDamaged, LedgerBroken where it was
     altered there."""
-    other = Log(place.reader, LOG, platform.signer, platform.clock)
-    if not other.last():
-        return 0
-    done = _keys(place.reader, store, store)
-    return done + len(copies.restore(Log(store, LOG, platform.signer, platform.clock), place.reader))
+    done = 0
+    for name in LOGS:
+        if Log(place.reader, name, platform.signer, platform.clock).last():
+            done += _sealed(name, place.reader, store, store)
+            log = Log(store, name, platform.signer, platform.clock)
+            done += len(copies.restore(log, place.reader))
+    return done
 
 
-def _keys(source: Store, target: Store, reader: Store) -> int:
-    missing = sorted(set(source.list(KEYS)) - set(reader.list(KEYS)))
+def _sealed(log: str, source: Store, target: Store, reader: Store) -> int:
+    folder = f"_{log}/keys"
+    missing = sorted(set(source.list(folder)) - set(reader.list(folder)))
     for key in missing:
         data = source.read(key)
         target.put_new(key, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,12 @@ from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part, sha256_of
 from data_platform.landing.redaction import Redaction, Rewritten
 from data_platform.landing.stored_parts import open_part
-from data_platform.privacy.erasure.frozen import Frozen, condition
+from data_platform.privacy.erasure.frozen import condition
 from data_platform.privacy.subjects.place import Place
 from data_platform.sources.parquet import PARQUET
+from data_platform.sources.reading import blanking
 from data_platform.sql import literal, quoted
+from data_platform.sync.erasing.rows import Matches, Values
 from data_platform.sync.platform import Platform
 from data_platform.tables import NULL_SLICE, WHOLE_TABLE, Column, Layout, Slice, TableId
 
@@ -40,28 +42,40 @@ class Erased:
     rows: int = 0
 
 
-def redact(
-    platform: Platform,
-    table: TableId,
-    matches: Sequence[tuple[Place, Place]],
-    frozen: Frozen,
-    *,
-    reason: str,
-    authorised_by: str,
-) -> Erased:
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Which rows of a table's parts go. ``rows`` is a condition over the columns that a part has, in DuckDB's SQL and never NULL; it may
+    ask for ``values_of`` the places of ``values``. Rows with columns to ``blank`` stay, without these. Batches that are ``passed`` have none
+    of the rows."""
+
+    values: Values
+    rows: Callable[[Sequence[Column]], str]
+    blank: tuple[str, ...] = ()
+    passed: Callable[[Manifest], bool] = lambda _: False
+
+
+def of_person(matches: Matches, values: Values) -> Gone:
+    """The rows that hold one of a person's keys."""
+    return Gone(
+        values,
+        lambda columns: condition(DIALECT, matches, values_of, {column.name for column in columns}),
+    )
+
+
+def redact(platform: Platform, table: TableId, gone: Gone, *, reason: str, authorised_by: str) -> Erased:
     """Take the rows out of every landed batch of ``table``. BatchConflict where syncs were faster each time; a kill in between is
     mended by doing it again."""
     for attempt in range(TRIES):
         head = platform.ledger.head(table)
         if head is None:
             return Erased()
-        nonce, gone = uuid.uuid4().hex, Counter[Slice]()
-        parts = tuple(_rewritten(platform, head, nonce, matches, frozen, gone))
+        nonce, touched = uuid.uuid4().hex, Counter[Slice]()
+        parts = tuple(_rewritten(platform, head, nonce, gone, touched))
         at = platform.clock().isoformat(timespec="microseconds")
         try:
             if parts:
                 redaction = Redaction(parts, reason, authorised_by, at)
-                platform.ledger.redact(head, redaction, nonce, touched=gone)
+                platform.ledger.redact(head, redaction, nonce, touched=touched)
         except BatchConflict:
             for part in parts:
                 platform.store.delete(part.new.key)
@@ -69,33 +83,31 @@ def redact(
                 raise
             continue
         _remove_replaced(platform, table)
-        return Erased(len(parts), sum(part.old.rows - part.new.rows for part in parts))
+        return Erased(len(parts), sum(touched.values()))
     raise AssertionError("the last attempt returns or raises")
 
 
 def _rewritten(
-    platform: Platform,
-    head: Manifest,
-    nonce: str,
-    matches: Sequence[tuple[Place, Place]],
-    frozen: Frozen,
-    gone: Counter[Slice],
+    platform: Platform, head: Manifest, nonce: str, gone: Gone, touched: Counter[Slice]
 ) -> Iterator[Rewritten]:
-    """The parts that hold a row of the person, each with its new one, which is in the store already. The rows are counted in ``gone``."""
+    """The parts that hold such a row, each with its new one, which is in the store already. The rows are counted in ``touched``."""
     ledger, table = platform.ledger, head.table
     rewrites = ledger.rewrites(table)
-    with platform.store.scratch() as folder, engine(folder, frozen) as connection:
+    with platform.store.scratch() as folder, engine(folder, gone.values) as connection:
         number = 0
         for batch in ledger.since(table, 0):
+            if gone.passed(batch):
+                continue
             standing = with_parts(batch, rewrites)
-            rows = condition(DIALECT, matches, values_of, {column.name for column in batch.columns})
+            rows = gone.rows(batch.columns)
             for index, part in enumerate(standing.parts):
                 with suppress(PartExpired), open_part(ledger, batch, part) as path:
                     new = folder / "part.parquet"
-                    left = write_without(connection, path, new, rows)
+                    there = [column.name for column in batch.columns if column.name in gone.blank]
+                    left = write_without(connection, path, new, rows, there)
                     if left is None:
                         continue
-                    gone.update(_slices(connection, path, rows, batch.columns, head.layout))
+                    touched.update(_slices(connection, path, rows, batch.columns, head.layout))
                     key = part_key(table, head.sequence + 1, nonce, number)
                     made = Part(key, left, new.stat().st_size, sha256_of(new))
                     platform.store.put_file(key, new, sha256=made.sha256)
@@ -103,16 +115,23 @@ def _rewritten(
                     yield Rewritten(batch.sequence, index, part, made)
 
 
-def write_without(connection: duckdb.DuckDBPyConnection, path: Path, new: Path, rows: str) -> int | None:
-    """Write the rows of ``path`` for which ``rows`` is not true to ``new``, in their order; how many those are. None, and nothing is
-    written, where all stay."""
+def write_without(
+    connection: duckdb.DuckDBPyConnection, path: Path, new: Path, rows: str, blank: Sequence[str] = ()
+) -> int | None:
+    """Write the rows of ``path`` for which ``rows`` is not true to ``new``, in their order, or all of them without what the columns
+    ``blank`` hold in those rows; how many are written. None, and nothing is written, where all stay as they are."""
     source = parquet_files([path])
     counted = connection.execute(f"SELECT count(*), count(*) FILTER (WHERE {rows}) FROM {source}").fetchone()
     total, gone = counted or (0, 0)
     if not gone:
         return None
-    connection.execute(f"COPY (SELECT * FROM {source} WHERE NOT {rows}) TO {literal(str(new))} ({PARQUET})")
-    return int(total - gone)
+    select = (
+        blanking(f"SELECT * FROM {source}", rows, blank)
+        if blank
+        else f"SELECT * FROM {source} WHERE NOT {rows}"
+    )
+    connection.execute(f"COPY ({select}) TO {literal(str(new))} ({PARQUET})")
+    return int(total if blank else total - gone)
 
 
 def _slices(
@@ -129,8 +148,8 @@ def _slices(
 
 
 @contextmanager
-def engine(folder: Path, frozen: Frozen) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB that knows the values of ``frozen``: ``values_of`` asks for them."""
+def engine(folder: Path, known: Values) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB that knows the values ``known``: ``values_of`` asks for them."""
     import duckdb
     import pyarrow as pa
 
@@ -142,7 +161,7 @@ def engine(folder: Path, frozen: Frozen) -> Iterator[duckdb.DuckDBPyConnection]:
     }
     with duckdb.connect(":memory:", config=settings) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for place, values in frozen.values.items():
+        for place, values in known.items():
             connection.register("given", pa.table({"value": pa.array(sorted(values), pa.string())}))
             connection.execute(f"CREATE TABLE {_table(place)} AS SELECT value FROM given")
         yield connection

@@ -10,16 +10,19 @@ from data_platform.backups.archive import Archive
 from data_platform.backups.mirror import place_in
 from data_platform.chained.log import Log, groups
 from data_platform.privacy.erasure.requests import LOG
+from data_platform.privacy.retention.requests import LOG as RETENTION
+from data_platform.privacy.retention.rule import AgedModel
 from data_platform.privacy.subjects.place import Place
 from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.door import Door, door_of
 from data_platform.sync.erasing.rows import Matches, conditions
 from data_platform.sync.erasing.steps import Derived
+from data_platform.sync.erasing.traces import forget_samples
 from data_platform.sync.platform import Platform
+from data_platform.sync.retention.apply import apply_to
 from data_platform.warehouses import PLATFORM_SCHEMA, Relation, Warehouse
 from data_platform.warehouses.dialect import Dialect, relation
-from data_platform.warehouses.journal import keep, read
 
 TEXTS_AT_ONCE = 50
 Forgetting = Callable[[Warehouse], Mapping[str, int]]
@@ -27,9 +30,13 @@ Forgetting = Callable[[Warehouse], Mapping[str, int]]
 
 
 def forgetting(
-    platform: Platform, derived: Callable[[], Sequence[Derived]], archive: Archive | None = None
+    platform: Platform,
+    derived: Callable[[], Sequence[Derived]],
+    aged: Callable[[], Sequence[AgedModel]] = list,
+    archive: Archive | None = None,
 ) -> Forgetting | None:
-    """What takes everybody who was erased out of a warehouse that is restored, such as from ``archive``; None where nobody was.
+    """What takes everybody who was erased, and rows beyond the limits of retention, out of a warehouse that is restored, such as from
+    ``archive``; None where there is nothing to take out.
 
     Raw tables and the models of ``derived`` lose the rows with a key. Other tables lose the rows that hold what was typed to name the
     person, for the next build makes them again. The log is read at once: LedgerBroken, ConfigurationError where it cannot be.
@@ -37,18 +44,30 @@ def forgetting(
     if archive is not None:
         platform = _knowing(platform, archive)
     door = door_of(platform)
-    if not door.values:
+    if not door.values and not door.limits:
         return None
-    needles, models = _needles(platform), [one for one in derived() if one.key in door.values]
+    needles = _needles(platform) if door.values else []
+    models = [one for one in derived() if one.key in door.values] if door.values else []
+    old = aged() if door.limits else []
     own = {PLATFORM_SCHEMA, *(table.raw_schema for table in platform.catalog.table_ids())}
-    return lambda warehouse: _forget(warehouse, door, models, needles, own)
+
+    def forget(warehouse: Warehouse) -> Mapping[str, int]:
+        removed = _forget(warehouse, door, models, needles, own)
+        for name, rows in apply_to(warehouse, door.limits, door.spared, old).items():
+            removed[name] = removed.get(name, 0) + rows
+        return removed
+
+    return forget
 
 
 def _knowing(platform: Platform, archive: Archive) -> Platform:
     """The platform with the log that knows more: its own, or that of the archive, where the landing store is what was lost."""
     there = place_in(archive).reader
-    logs = {store.url: Log(store, LOG, platform.signer).last() for store in (platform.store, there)}
-    return replace(platform, store=there) if logs[there.url] > logs[platform.store.url] else platform
+    ends = [
+        [Log(store, name, platform.signer).last() for name in (LOG, RETENTION)]
+        for store in (platform.store, there)
+    ]
+    return replace(platform, store=there) if ends[1] > ends[0] else platform
 
 
 def asked_after(platform: Platform, at: datetime) -> list[str]:
@@ -61,7 +80,7 @@ def asked_after(platform: Platform, at: datetime) -> list[str]:
 
 def _forget(
     warehouse: Warehouse, door: Door, models: Sequence[Derived], needles: Sequence[str], own: Collection[str]
-) -> Mapping[str, int]:
+) -> dict[str, int]:
     tables = {(one.schema, one.name): one for one in warehouse.describe() if one.kind == "table"}
     removed: dict[str, int] = {}
 
@@ -75,8 +94,8 @@ def _forget(
         lose(table.raw_schema, table.table, matches)
     for one in models:
         lose(one.schema, one.name, [(Place(one.key.table, one.column), one.key)])
-    if (FAILURES.schema, FAILURES.name) in tables:
-        _forget_samples(warehouse, removed)
+    if (FAILURES.schema, FAILURES.name) in tables and (rows := forget_samples(warehouse)):
+        removed[f"{FAILURES.schema}.{FAILURES.name}"] = rows
     for held in tables.values():
         if held.schema not in own:
             _delete(warehouse, held, _holding(warehouse.dialect, held, needles), removed)
@@ -106,16 +125,3 @@ def _delete(warehouse: Warehouse, held: Relation, tests: Sequence[str], removed:
         warehouse.remove_rows(held.schema, held.name, tests)
         name = f"{held.schema}.{held.name}"
         removed[name] = removed.get(name, 0) + rows
-
-
-def _forget_samples(warehouse: Warehouse, removed: dict[str, int]) -> None:
-    """Rows that checks showed as failing go; the next evaluation finds those that still fail."""
-    rows = read(warehouse, FAILURES)
-    if rows:
-        keep(
-            warehouse,
-            FAILURES,
-            [],
-            replacing={"table_name": sorted({str(row["table_name"]) for row in rows})},
-        )
-        removed[f"{FAILURES.schema}.{FAILURES.name}"] = len(rows)

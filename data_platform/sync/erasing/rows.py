@@ -29,11 +29,16 @@ def count(warehouse: Warehouse, held: Relation, matches: Matches, values: Values
 def conditions(dialect: Dialect, matches: Matches, values: Values) -> list[str]:
     """Conditions that together are true for all rows that match."""
     return [
-        condition(dialect, [(column, key)], _listed(dialect, some), {column.column})
+        condition(dialect, [(column, key)], _given(listed(dialect, some)), {column.column})
         for column, key in matches
         for some in groups(sorted(values[key]), VALUES_AT_ONCE)
     ]
 
 
-def _listed(dialect: Dialect, values: Sequence[str]) -> Callable[[Place], str]:
-    return lambda _: ", ".join(map(dialect.literal, values))
+def _given(text: str) -> Callable[[Place], str]:
+    return lambda _: text
+
+
+def listed(dialect: Dialect, values: Collection[str]) -> str:
+    """The values as they stand in an IN."""
+    return ", ".join(map(dialect.literal, sorted(values)))

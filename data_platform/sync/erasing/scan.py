@@ -42,7 +42,7 @@ def scan(
     }
     said: dict[str, Any] = {}
     found: list[str] = []
-    with platform.store.scratch() as folder, engine(folder, frozen) as connection:
+    with platform.store.scratch() as folder, engine(folder, frozen.values) as connection:
         for name, store in places.items():
             objects = size = 0
             for key in store.list(""):

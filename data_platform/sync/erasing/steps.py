@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from data_platform.audit.event import Event
-from data_platform.backups.archive import Archive
 from data_platform.backups.mirror import mirror, place_in
 from data_platform.errors import WarehouseError
 from data_platform.privacy.erasure.frozen import Frozen, tables_of
@@ -16,21 +14,16 @@ from data_platform.privacy.erasure.requests import STEPS, Request
 from data_platform.privacy.seal import subject_text
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.privacy.subjects.place import Place
-from data_platform.quality.failures import TABLE as FAILURES
-from data_platform.sync import publish as publishing
 from data_platform.sync import settle
-from data_platform.sync.backup import archives
 from data_platform.sync.erasing.book import Book
-from data_platform.sync.erasing.copying import copy_erasures
+from data_platform.sync.erasing.copying import copy_decisions
 from data_platform.sync.erasing.freeze import keys_of
-from data_platform.sync.erasing.landing import redact
+from data_platform.sync.erasing.landing import of_person, redact
 from data_platform.sync.erasing.rows import conditions, count
+from data_platform.sync.erasing.traces import Said, archives_of, forget_samples, write_again
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
-from data_platform.warehouses.journal import keep, read
-
-Said = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +98,8 @@ def _landing(work: Work) -> Said:
     said: Said = {}
     for table in work.tables:
         matches = work.frozen.matches(work.subject, work.keys, table)
-        redact(
-            work.platform,
-            table,
-            matches,
-            work.frozen,
-            reason=reason,
-            authorised_by=work.request.authorised_by,
-        )
+        gone = of_person(matches, work.frozen.values)
+        redact(work.platform, table, gone, reason=reason, authorised_by=work.request.authorised_by)
         parts = [
             part
             for manifest in work.platform.ledger.redactions(table)
@@ -172,31 +159,20 @@ def _warehouse(work: Work) -> Said:
 
 
 def _samples(work: Work) -> Said:
-    """Rows that checks showed as failing; the next evaluation finds those that still fail."""
     with work.platform.warehouse() as warehouse:
-        tables = {str(row["table_name"]) for row in read(warehouse, FAILURES)}
-        if tables:
-            keep(warehouse, FAILURES, [], replacing={"table_name": sorted(tables)})
-    return {"tables": len(tables)}
+        return {"rows": forget_samples(warehouse)}
 
 
 def _file(work: Work) -> Said:
-    """Deleted rows become unreadable; the publication is made of what is left."""
-    platform = work.platform
-    said: Said = {"warehouse": platform.environment.warehouse.forget(platform.catalog.root)}
-    if platform.environment.publish is not None and publishing.is_there(platform):
-        publishing.place(platform).unlink()  # what it holds of the last one would be copied over
-        publishing.publish(platform)
-        said["publication"] = "was made anew"
-    return said
+    return write_again(work.platform)
 
 
 def _copies(work: Work) -> Said:
     """The landing store's copies lose the parts that were replaced."""
     said: Said = {}
-    for archive in _archives(work.platform):
+    for archive in archives_of(work.platform):
         done = mirror(work.platform.ledger, archive, work.tables)
-        copy_erasures(work.platform, place_in(archive))
+        copy_decisions(work.platform, place_in(archive))
         said[archive.name] = {"parts": done.parts}
     return said
 
@@ -208,7 +184,7 @@ def _scan(work: Work) -> Said:
 
     for again in (_landing, _warehouse, _copies):
         again(work)
-    return scan(work.platform, _archives(work.platform), work.needles, work.frozen, work.keys, work.subject)
+    return scan(work.platform, archives_of(work.platform), work.needles, work.frozen, work.keys, work.subject)
 
 
 _STEPS: Mapping[str, Callable[[Work], Said]] = {
@@ -221,7 +197,3 @@ _STEPS: Mapping[str, Callable[[Work], Said]] = {
     "copies": _copies,
     "scan": _scan,
 }
-
-
-def _archives(platform: Platform) -> Sequence[Archive]:
-    return archives(platform) if platform.environment.backups is not None else ()

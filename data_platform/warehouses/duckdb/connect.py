@@ -264,12 +264,12 @@ def _readable(error: Exception, path: Path | str, act: str) -> WarehouseError:
     )
 
 
-def remove_rows(connection: duckdb.DuckDBPyConnection, relation: str, conditions: Sequence[str]) -> None:
-    """Delete the rows of ``relation`` that meet one of ``conditions``, in one transaction."""
+def in_one(connection: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
+    """Run ``statements`` in one transaction."""
     connection.execute("BEGIN")
     try:
-        for condition in conditions:
-            connection.execute(f"DELETE FROM {relation} WHERE {condition}")
+        for statement in statements:
+            connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(Exception):  # the transaction may have ended with the error

@@ -15,10 +15,10 @@ from data_platform.sql import literal
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
 from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
 from data_platform.warehouses.archive import Inventory, StoredTable
-from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.dialect import blanks, deletes
 from data_platform.warehouses.duckdb import backup, compare, infinity, journal, records
 from data_platform.warehouses.duckdb import restore as restoring
-from data_platform.warehouses.duckdb.connect import readable_errors, remove_rows
+from data_platform.warehouses.duckdb.connect import in_one, readable_errors
 from data_platform.warehouses.duckdb.describe import describe_one
 from data_platform.warehouses.duckdb.load import load
 from data_platform.warehouses.duckdb.statement import check_question, not_run
@@ -97,7 +97,12 @@ class DuckDBWarehouse:
     def remove_rows(self, schema: str, name: str, conditions: Sequence[str]) -> None:
         with self._readable(f"delete rows of {schema}.{name}"), records.WRITING:
             self.removed = True
-            remove_rows(self.connection, relation(self.dialect, schema, name), conditions)
+            in_one(self.connection, deletes(self.dialect, schema, name, conditions))
+
+    def blank_rows(self, schema: str, name: str, columns: Sequence[str], conditions: Sequence[str]) -> None:
+        with self._readable(f"empty columns of {schema}.{name}"), records.WRITING:
+            self.removed = True
+            in_one(self.connection, blanks(self.dialect, schema, name, columns, conditions))
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         return records.changed_since(self.connection, table)

@@ -12,9 +12,9 @@ from data_platform.errors import QueryFailed
 from data_platform.tables import Column, TableId
 from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult, Look
 from data_platform.warehouses.archive import Inventory
-from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.dialect import blanks, deletes
 from data_platform.warehouses.duckdb import journal, merge
-from data_platform.warehouses.duckdb.connect import remove_rows
+from data_platform.warehouses.duckdb.connect import in_one
 from data_platform.warehouses.duckdb.load import Ways, load_by
 from data_platform.warehouses.duckdb.statement import strings
 from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
@@ -116,9 +116,14 @@ class DuckLakeWarehouse(DuckDBWarehouse):
         raise AssertionError("the last attempt raises or returns")
 
     def remove_rows(self, schema: str, name: str, conditions: Sequence[str]) -> None:
-        target = relation(self.dialect, schema, name)
+        statements = deletes(self.dialect, schema, name, conditions)
         with self._readable(f"delete rows of {schema}.{name}"):
-            self._again(lambda: remove_rows(self.connection, target, conditions))
+            self._again(lambda: in_one(self.connection, statements))
+
+    def blank_rows(self, schema: str, name: str, columns: Sequence[str], conditions: Sequence[str]) -> None:
+        statements = blanks(self.dialect, schema, name, columns, conditions)
+        with self._readable(f"empty columns of {schema}.{name}"):
+            self._again(lambda: in_one(self.connection, statements))
 
     def record_reads(self, looks: Sequence[Look]) -> None:
         with self._readable(f"record that {len(looks)} tables were read"):

@@ -11,7 +11,7 @@ from typing import Any
 from data_platform.errors import QueryFailed
 from data_platform.tables import Column, Fingerprint, Layout, Slice, TableId, Tally
 from data_platform.warehouses import Kept, LoadableBatch, LoadedBatch, LoadResult, Look, QueryResult, Relation
-from data_platform.warehouses.dialect import Dialect, relation
+from data_platform.warehouses.dialect import Dialect, blanks, deletes
 from data_platform.warehouses.journal import JournalTable
 from data_platform.warehouses.maintenance import Upkeep
 from data_platform.warehouses.placement import Wanted
@@ -91,10 +91,14 @@ class RemoteWarehouse:
         self._commit(Transaction(identity, self.grammar.lock(lock), "", tuple(statements)))
 
     def remove_rows(self, schema: str, name: str, conditions: Sequence[str]) -> None:
-        target = relation(self.grammar, schema, name)
-        deletes = tuple(f"DELETE FROM {target} WHERE {condition}" for condition in conditions)
-        if deletes:
-            self._commit(Transaction(f"removed_{uuid.uuid4().hex}", (), "", deletes))
+        self._change("removed", deletes(self.grammar, schema, name, conditions))
+
+    def blank_rows(self, schema: str, name: str, columns: Sequence[str], conditions: Sequence[str]) -> None:
+        self._change("blanked", blanks(self.grammar, schema, name, columns, conditions))
+
+    def _change(self, what: str, statements: Sequence[str]) -> None:
+        if statements:
+            self._commit(Transaction(f"{what}_{uuid.uuid4().hex}", (), "", tuple(statements)))
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         return records.changed_since(self.session, self.grammar, table)

@@ -22,7 +22,7 @@ from data_platform.warehouses import (
     Relation,
     batch,
 )
-from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.dialect import blanks, deletes, relation
 from data_platform.warehouses.journal import JOURNAL_SCHEMA, JournalTable
 from data_platform_tests.contracts.toy_warehouse import values
 from data_platform_tests.contracts.toy_warehouse.dialect import SQLiteDialect
@@ -312,10 +312,13 @@ class ToyWarehouse:
 
     def remove_rows(self, schema: str, name: str, conditions: Sequence[str]) -> None:
         with self._transaction():
-            for condition in conditions:
-                self.connection.execute(
-                    f"DELETE FROM {relation(self.dialect, schema, name)} WHERE {condition}"
-                )
+            for statement in deletes(self.dialect, schema, name, conditions):
+                self.connection.execute(statement)
+
+    def blank_rows(self, schema: str, name: str, columns: Sequence[str], conditions: Sequence[str]) -> None:
+        with self._transaction():
+            for statement in blanks(self.dialect, schema, name, columns, conditions):
+                self.connection.execute(statement)
 
     def changed_since(self, table: TableId) -> Mapping[Slice, int]:
         found = self.connection.execute(

@@ -1,0 +1,155 @@
+"""``retention``: what is older than its rule, and its removal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.output import plural, remark, say, say_json, say_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from data_platform.privacy.retention.requests import Application
+    from data_platform.privacy.retention.rule import AgedModel
+    from data_platform.sync import Platform
+    from data_platform.sync.retention.apply import Beyond
+    from data_platform.tables import TableId
+
+app = typer.Typer(
+    name="retention", help="What is older than its table's rule, and its removal.", no_args_is_help=True
+)
+
+TablesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table", metavar="SOURCE.TABLE", help="Only this table. Repeat it for more. Default: all with a rule.", show_default=False
+    ),
+]  # fmt: skip
+
+
+@app.command("show")
+def show(
+    table: TablesOption = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Count the rows that are older than their table's rule. Nothing is changed."""
+    platform = open_project(root, environment)
+    from data_platform.sync.retention.apply import plan, unfinished
+
+    found, stopped = plan(platform, _chosen(platform, table)), unfinished(platform)
+    if json:
+        say_json({"tables": [_described(one) for one in found], "stopped": [one.id for one in stopped]})
+        return
+    _show(found)
+    for one in stopped:
+        say(f"{one.id} stopped before {one.next_step}: `data-platform retention apply --continue {one.id}`")
+
+
+@app.command("apply")
+def apply(
+    table: TablesOption = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove them. Without it the rows are only counted.")
+    ] = False,
+    authorised_by: Annotated[
+        str, typer.Option("--authorised-by", metavar="NAME", help="Who authorised it.")
+    ] = "",
+    go_on: Annotated[
+        str | None,
+        typer.Option("--continue", metavar="ID", help="Go on with what was interrupted.", show_default=False),
+    ] = None,
+    json: JsonOption = False,
+    environment: EnvironmentOption = None,
+    root: RootOption = None,
+) -> None:
+    """Delete or anonymise the rows that are older than their table's rule, everywhere but in backups. It cannot be undone."""
+    platform = open_project(root, environment)
+    from data_platform.sync.retention import apply as applying
+
+    if go_on is None:
+        found = applying.plan(platform, _chosen(platform, table))
+        if not yes:
+            _show(found)
+            remark("Nothing was changed. Add --yes and --authorised-by to remove them for good.")
+            return
+        if not authorised_by.strip():
+            raise typer.BadParameter("--yes needs --authorised-by.")
+        asked = applying.ask(platform, found, authorised_by)
+        if asked is None:
+            say("No row is older than its table's rule.")
+            return
+        go_on = asked.id
+        remark(f"If this is interrupted: `data-platform retention apply --continue {go_on}`.")
+    done = applying.carry_out(platform, go_on, lambda: models_of(platform), lambda step: remark(f"  {step}"))
+    _tell(done, json)
+
+
+def models_of(platform: Platform) -> Sequence[AgedModel]:
+    """The models that hand on the columns by which rows grow old."""
+    from data_platform.cli.impact import graph_of
+    from data_platform.impact.aged import aged
+    from data_platform.sync.retention.limits import rules_of
+
+    if not (platform.catalog.root / "dbt" / "dbt_project.yml").is_file():
+        return []
+    return aged(graph_of(platform.catalog.root, platform.environment.name), rules_of(platform.catalog))
+
+
+def _chosen(platform: Platform, names: list[str] | None) -> list[TableId]:
+    from data_platform.errors import ConfigurationError
+    from data_platform.tables import TableId
+
+    chosen = [TableId.parse(name.replace(".", "/")) for name in names or ()]
+    for one in chosen:
+        if platform.catalog.table(one).retention is None:
+            raise ConfigurationError(f"{one} has no `retention` in the catalog.")
+    return chosen
+
+
+def _show(found: Sequence[Beyond]) -> None:
+    if not found:
+        say("No table of the catalog has a `retention`.")
+        return
+    say_table(
+        ["table", "kept from", "by", "then", "rows older"],
+        [
+            [
+                str(one.limit.table),
+                one.limit.before.isoformat(),
+                one.limit.by,
+                f"anonymise {', '.join(one.limit.blank)}" if one.limit.blank else "delete",
+                f"{one.rows:,}",
+            ]
+            for one in found
+        ],
+        right=["rows older"],
+    )
+
+
+def _described(one: Beyond) -> dict[str, object]:
+    limit = one.limit
+    return {
+        "table": str(limit.table),
+        "before": limit.before.isoformat(),
+        "by": limit.by,
+        "anonymise": list(limit.blank),
+        "rows": one.rows,
+    }
+
+
+def _tell(done: Application, json: bool) -> None:
+    if json:
+        steps = {step: dict(said) for step, said in done.done.items()}
+        say_json({"ok": True, "id": done.id, "rows": dict(done.rows), "steps": steps})
+        return
+    for table, rows in done.rows.items():
+        limit = next(one for one in done.limits.values() if str(one.table) == table)
+        act = "were anonymised" if limit.blank else "were deleted"
+        say(f"{table}: {plural(rows, 'row')} from before {limit.before} {act}")
+    if held := done.done["warehouse"].get("holds"):
+        say(f"Rows of people on hold stayed: {', '.join(held)}")

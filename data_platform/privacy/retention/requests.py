@@ -1,0 +1,90 @@
+"""What the log of retention says: which limits were applied when, and which steps of it are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+
+from data_platform.chained.block import Entry
+from data_platform.errors import LedgerBroken
+from data_platform.privacy.retention.rule import Limit
+from data_platform.tables import TableId
+
+LOG = "retention"
+STEPS = ("landing", "warehouse", "samples", "file", "copies")
+"""In this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """``limits`` are applied together. ``rows`` counts the raw rows that were found, ``done`` has what each step says of itself."""
+
+    id: str
+    limits: Mapping[TableId, Limit]
+    rows: Mapping[str, int]
+    authorised_by: str
+    asked_at: datetime | None = None
+    done: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def next_step(self) -> str | None:
+        return next((step for step in STEPS if step not in self.done), None)
+
+    @property
+    def reason(self) -> str:
+        """What a redaction and the audit trail name it by."""
+        return f"retention {self.id}"
+
+    def entry(self) -> dict[str, Any]:
+        limits = {
+            str(one.table): [one.by, one.before.isoformat(), one.timezone, list(one.blank)]
+            for one in self.limits.values()
+        }
+        return {
+            "event": "asked",
+            "id": self.id,
+            "limits": limits,
+            "rows": dict(self.rows),
+            "authorised_by": self.authorised_by,
+        }
+
+    def finished(self, step: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        return {"event": "done", "id": self.id, "step": step, "said": dict(said)}
+
+
+def fold(entries: Iterable[Entry]) -> dict[str, Application]:
+    """All applications by their number, oldest first. ``LedgerBroken`` for an entry that this version does not know."""
+    found: dict[str, Application] = {}
+    for entry in entries:
+        body = entry.body
+        try:
+            if body["event"] == "asked":
+                found[body["id"]] = Application(
+                    body["id"], _limits(body["limits"]), body["rows"], body["authorised_by"], entry.at
+                )
+            elif body["event"] == "done":
+                before = found[body["id"]]
+                said = {**before.done, body["step"]: {**body["said"], "at": entry.at.isoformat()}}
+                found[body["id"]] = replace(before, done=said)
+            else:
+                raise KeyError(body["event"])
+        except (KeyError, TypeError, ValueError):
+            raise LedgerBroken(
+                f"Entry {entry.number} of the log of retention is none that this version knows. Run the version that wrote it."
+            ) from None
+    return found
+
+
+def applied(found: Mapping[str, Application]) -> dict[TableId, Limit]:
+    """The limit of each table that was asked for last."""
+    return {table: limit for one in found.values() for table, limit in one.limits.items()}
+
+
+def _limits(raw: Mapping[str, Any]) -> dict[TableId, Limit]:
+    found = {}
+    for name, (by, before, timezone, blank) in raw.items():
+        table = TableId.parse(name)
+        found[table] = Limit(table, by, date.fromisoformat(before), timezone, tuple(blank))
+    return found

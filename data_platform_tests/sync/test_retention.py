@@ -1,0 +1,245 @@
+"""Rows that are older than their rule leave landing, warehouse, models and copies, and stay out; whom a hold names keeps theirs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+
+from data_platform.backups.mirror import place_in
+from data_platform.errors import ConfigurationError
+from data_platform.landing.redaction import KEY_VARIABLE
+from data_platform.landing.verify import verify
+from data_platform.privacy.retention.requests import STEPS, Application
+from data_platform.privacy.retention.rule import AgedModel
+from data_platform.sync import Platform
+from data_platform.sync.backup import archives, make_backup, restore_warehouse
+from data_platform.sync.erasing import freeze, restored
+from data_platform.sync.erasing.book import Book
+from data_platform.sync.load import check_completeness
+from data_platform.sync.rebuild import rebuild
+from data_platform.sync.retention.apply import ask, carry_out, plan, unfinished
+from data_platform.tables import TableId
+from data_platform_tests.sync.conftest import Project
+
+KEY = "a key that only these tests use, long enough"
+TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EVENTS, VISITS = TableId("shop", "events"), TableId("shop", "visits")
+SQL = """
+create table users (user_id bigint primary key, email text, updated_at timestamptz not null default clock_timestamp());
+create table events (event_id bigint primary key, user_id bigint, what text, occurred_at timestamptz,
+    updated_at timestamptz not null default clock_timestamp());
+create table visits (visit_id bigint primary key, user_id bigint, address text, page text, day date,
+    updated_at timestamptz not null default clock_timestamp());
+insert into users select n, 'person' || n || '@company.example' from generate_series(1, 10) n;
+insert into events select n, 1 + n % 10, 'Event' || n, timestamptz '2026-03-01 00:30+00' - n * interval '1 day' from generate_series(1, 100) n;
+insert into events values (1000, 1, 'undated', null, clock_timestamp());
+insert into visits select n, 1 + n % 10, 'Street' || n, 'page' || n, date '2026-03-01' - n from generate_series(1, 100) n;
+"""
+TABLES: dict[str, Any] = {
+    "users": {"key": "user_id", "cursor": "updated_at", "personal": {"email": "hash"}},
+    "events": {
+        "key": "event_id",
+        "cursor": "updated_at",
+        "partition": "occurred_at",
+        "retention": {"days": 40, "by": "occurred_at", "purpose": "Fraud is looked for in 40 days."},
+    },
+    "visits": {
+        "key": "visit_id",
+        "cursor": "updated_at",
+        "personal": {"address": "keep"},
+        "retention": {"days": 40, "by": "day", "then": "anonymise"},
+    },
+}
+SUBJECTS = {
+    "subjects": {
+        "customer": {
+            "lookups": {"user_id": "shop/users.user_id"},
+            "links": {
+                "shop/events.user_id": "shop/users.user_id",
+                "shop/visits.user_id": "shop/users.user_id",
+            },
+        }
+    }
+}
+
+
+@pytest.fixture
+def shop(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A hundred days of events and visits, loaded; the catalog has a copy of the landing store."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    project.execute(SQL)
+    project.catalog(TABLES)
+    settings = project.root / "catalog/platform.yaml"
+    platform = yaml.safe_load(settings.read_text())
+    platform["environments"]["local"]["backups"] = {
+        "store": {"kind": "local", "path": "backups"},
+        "start": "2026-01-01",
+    }
+    settings.write_text(yaml.safe_dump(platform))
+    (project.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(SUBJECTS))
+    project.good()
+    return project
+
+
+def on(shop: Project, day: datetime = TODAY) -> Platform:
+    return replace(shop.platform(), clock=lambda: day)
+
+
+def apply(shop: Project, day: datetime = TODAY, models: list[AgedModel] | None = None) -> Application:
+    platform = on(shop, day)
+    asked = ask(platform, plan(platform), "the DPO")
+    assert asked is not None
+    return carry_out(platform, asked.id, lambda: models or [])
+
+
+def events(shop: Project) -> int:
+    return int(shop.rows("select count(*) from raw_shop.events")[0][0])
+
+
+def named(shop: Project) -> int:
+    return int(
+        shop.rows("select count(*) from raw_shop.visits where user_id is not null or address is not null")[0][
+            0
+        ]
+    )
+
+
+def test_old_rows_leave_and_what_is_read_again_does_not_bring_them(shop: Project) -> None:
+    """The source still has all of them, and both sides are counted."""
+    platform = on(shop)
+    found = {one.limit.table: one for one in plan(platform)}
+    assert found[EVENTS].limit.before == date(2026, 1, 20)
+    assert (found[EVENTS].rows, found[VISITS].rows) == (60, 60)
+    assert (events(shop), named(shop)) == (101, 100), "a plan changes nothing"
+    done = apply(shop)
+    assert done.next_step is None
+    assert dict(done.rows) == {"shop/events": 60, "shop/visits": 60}
+    assert (events(shop), named(shop)) == (41, 40)
+    assert shop.rows("select count(*), count(page) from raw_shop.visits") == [(100, 100)]
+    for table in (EVENTS, VISITS):
+        assert verify(platform.ledger, table, platform.clock(), sample=1).problems == ()
+        assert check_completeness(platform, platform.catalog.table(table)).passed
+    shop.execute(
+        "update events set what = what || '!'",
+        "update visits set page = page || '!'",
+        "insert into events values (2000, 3, 'late', '2025-12-24', clock_timestamp())",
+    )
+    shop.good()
+    shop.good(refresh=["events", "visits"])
+    reports = shop.good(verify=True)
+    assert all(report.completeness is not None and report.completeness.passed for report in reports.values())
+    assert (events(shop), named(shop)) == (41, 40)
+    assert shop.rows("select count(*) from raw_shop.visits where page like '%!'") == [(100,)]
+    assert plan(platform)[0].rows == 0
+    assert ask(platform, plan(platform), "the DPO") is None
+
+
+def test_no_byte_of_them_is_left_where_the_platform_writes(shop: Project) -> None:
+    make_backup(shop.platform())
+    apply(shop)
+    platform = on(shop)
+    copied = place_in(archives(platform)[0]).reader
+    landed = {key for key in platform.store.list("shop") if key.endswith(".parquet")}
+    assert {key for key in copied.list("shop") if key.endswith(".parquet")} == landed
+    data = (shop.root / "warehouse.duckdb").read_bytes()
+    assert b"Event30" in data
+    assert b"Event77" not in data
+    assert b"Street77" not in data
+
+
+def test_the_day_after_one_more_goes(shop: Project) -> None:
+    apply(shop)
+    done = apply(shop, TODAY + timedelta(days=1))
+    assert dict(done.rows) == {"shop/events": 1, "shop/visits": 1}
+    assert events(shop) == 40
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_one_that_is_killed_goes_on(shop: Project, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = on(shop)
+    asked = ask(platform, plan(platform), "the DPO")
+    assert asked is not None
+
+    def killed(name: str) -> None:
+        if name == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(platform, asked.id, list, killed)
+    assert [one.next_step for one in unfinished(platform)] == [step]
+    shop.good()
+    assert carry_out(on(shop), asked.id, list).next_step is None
+    assert (events(shop), named(shop)) == (41, 40)
+    assert not unfinished(platform)
+
+
+def test_a_hold_keeps_a_person_s_rows_until_it_is_released(shop: Project) -> None:
+    platform = on(shop)
+    customer = platform.catalog.subject("customer")
+    who = freeze.found(platform, customer, {"user_id": ["3"]})
+    freeze.hold(platform, customer, who, "case-77", "a lawsuit", "counsel")
+    done = apply(shop)
+    assert dict(done.rows) == {"shop/events": 54, "shop/visits": 54}
+    assert done.done["warehouse"]["holds"] == ["case-77"]
+    shop.good(refresh=["events", "visits"])
+    assert (events(shop), named(shop)) == (47, 46)
+    assert all(check_completeness(platform, platform.catalog.table(one)).passed for one in (EVENTS, VISITS))
+    Book(platform).release("case-77", "it ended", "counsel")
+    assert dict(apply(shop).rows) == {"shop/events": 6, "shop/visits": 6}
+    assert (events(shop), named(shop)) == (41, 40)
+
+
+def test_models_that_hand_on_the_column_lose_the_rows(shop: Project) -> None:
+    platform = on(shop)
+    with platform.warehouse() as warehouse:
+        for statement in (
+            "create schema marts",
+            "create table marts.clicks as select event_id as id, occurred_at as at from raw_shop.events",
+            "create table marts.pages as select day, address as street, page from raw_shop.visits",
+        ):
+            warehouse.connection.execute(statement)  # type: ignore[attr-defined]
+    models = [
+        AgedModel(EVENTS, "marts", "clicks", "at", {}),
+        AgedModel(VISITS, "marts", "pages", "day", {"address": "street"}),
+        AgedModel(VISITS, "marts", "gone", "day", {}),
+    ]
+    done = apply(shop, models=models)
+    assert {name: done.done["warehouse"][name] for name in ("marts.clicks", "marts.pages")} == {
+        "marts.clicks": 60,
+        "marts.pages": 60,
+    }
+    assert shop.rows("select count(*) from marts.clicks") == [(41,)]
+    assert shop.rows("select count(*), count(street) from marts.pages") == [(100, 40)]
+
+
+def test_what_is_rebuilt_or_restored_lacks_them(shop: Project) -> None:
+    make_backup(shop.platform())
+    apply(shop)
+    platform = on(shop)
+    rebuild(platform, shop.root / "rebuilt.duckdb")
+    then = restored.forgetting(platform, list)
+    report = restore_warehouse(platform, "latest", shop.root / "restored.duckdb", then=then)
+    assert report.removed == {"raw_shop.events": 60, "raw_shop.visits": 60}
+    for name in ("rebuilt", "restored"):
+        config = platform.environment.warehouse.elsewhere(shop.root / f"{name}.duckdb")
+        with config.open(shop.root, read_only=True) as warehouse:
+            assert warehouse.query("select count(*) from raw_shop.events").rows == [(41,)]
+            assert warehouse.query("select count(address) from raw_shop.visits").rows == [(40,)]
+
+
+def test_a_rule_that_was_taken_away_lets_rows_land_again(shop: Project) -> None:
+    apply(shop)
+    without = {name: {k: v for k, v in block.items() if k != "retention"} for name, block in TABLES.items()}
+    shop.catalog(without)
+    shop.good(refresh=["events"])
+    assert events(shop) == 101
+
+
+def test_a_column_that_holds_no_day_is_refused(shop: Project) -> None:
+    shop.catalog({**TABLES, "events": {**TABLES["events"], "retention": {"days": 40, "by": "what"}}})
+    with pytest.raises(ConfigurationError, match=r"counts from what, which holds no day"):
+        plan(on(shop))
