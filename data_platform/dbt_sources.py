@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from data_platform.printable import yaml_quoted, yaml_scalar
-from data_platform.privacy.classes import META, classed_columns, joined
+from data_platform.privacy.classes import META, class_of, classed_columns, joined
+from data_platform.privacy.consent.mart import render_properties, render_view
 from data_platform.privacy.documents import root_of
 from data_platform.tables import BATCH_ID, LOADED_AT
 
@@ -29,6 +30,11 @@ STAGING = "dbt/models/staging"
 PREFIX = "{{ env_var('DATA_PLATFORM_SCHEMA_PREFIX', '') }}"
 """Before a schema's name, where another warehouse is the same one with other names (``macros/generate_schema_name.sql``)."""
 CATALOG_TABLES = "dbt/macros/catalog_tables.sql"
+CONSENT_PURPOSES = "dbt/macros/consent_purposes.sql"
+CONSENTS = ("dbt/models/marts/consents.sql", "dbt/models/marts/consents.yml")
+PEOPLE_MARK = (
+    "Generated from catalog/subjects.yaml by `data-platform validate --write`: change the catalog instead."
+)
 IGNORED = "dbt/.dbtignore"
 SOURCE_FOLDERS = ("models/**/{}/", "tests/**/{}/", "snapshots/**/{}/")
 """Below ``dbt/``, the folders of what needs a source, as patterns that dbt and git read alike."""
@@ -66,6 +72,36 @@ def render_catalog_tables(catalog: Catalog) -> str:
         names = ", ".join(f"'{name}'" for name in source.tables)
         lines.append(f"        '{source.name}': [{names}],")
     return "\n".join([*lines, "    }) }}", "{%- endmacro %}"]) + "\n"
+
+
+def render_consents(catalog: Catalog) -> dict[str, str]:
+    """The view of consents, where the catalog has purposes, and the macro that tells dbt these: path relative to the project root ->
+    text."""
+    blocks = {name: one.consent for name, one in catalog.subjects.items() if one.consent is not None}
+    known = {purpose: one.otherwise for block in blocks.values() for purpose, one in block.purposes.items()}
+    lines = [
+        f"{{# {PEOPLE_MARK}",
+        "   What holds for a person who never answered, by purpose: what `consented` asks. #}",
+        "{% macro consent_purposes() -%}",
+        "    {{ return({",
+        *(f"        '{purpose}': '{otherwise}'," for purpose, otherwise in sorted(known.items())),
+    ]
+    macro = "\n".join([*lines, "    }) }}", "{%- endmacro %}"]) + "\n"
+    if not blocks:
+        return {CONSENT_PURPOSES: macro}
+    tables = {table.id: table for source in catalog.sources.values() for table in source.tables.values()}
+    said = [
+        class_of(tables[block.place.table].treatment(block.place.column))
+        for block in blocks.values()
+        if block.place.column in tables[block.place.table].personal
+    ]
+    class_ = joined(one for one in said if one is not None)
+    view, properties = CONSENTS
+    return {
+        CONSENT_PURPOSES: macro,
+        view: render_view(blocks, PEOPLE_MARK),
+        properties: render_properties(blocks, class_, PEOPLE_MARK),
+    }
 
 
 def render_ignored(absent: Iterable[str]) -> str:

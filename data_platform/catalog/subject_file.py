@@ -34,10 +34,10 @@ def read_subjects(
         return {}
     file = validated(SubjectsFile, report.document.data, schema, report)
     tables = {table.id: table for source in sources.values() for table in source.tables.values()}
-    found = {}
+    found: dict[str, Subject] = {}
     for name, block in (file.subjects if file is not None else {}).items():
         subject = Subject.of(name, block)
-        absent = {place.table.source for place in subject.places} - sources.keys() - set(unread)
+        absent = {place.table.source for place in _named(subject)} - sources.keys() - set(unread)
         if absent:
             report.ask(
                 ("subjects", name),
@@ -46,6 +46,16 @@ def read_subjects(
         subject = _without(subject, {*unread, *absent})
         if subject.places:
             _check(subject, tables, report)
+            _check_consent(subject, tables, report)
+            for purpose in subject.consent.purposes if subject.consent is not None else ():
+                if other := next(
+                    (one.name for one in found.values() if one.consent and purpose in one.consent.purposes),
+                    None,
+                ):
+                    report.add(
+                        ("subjects", name, "consent", "purposes", purpose),
+                        f"is a purpose of {other} too. A model names its purpose alone, so give each kind of people its own",
+                    )
             found[name] = subject
     mistakes += report.mistakes.values()
     questions += report.questions
@@ -53,7 +63,11 @@ def read_subjects(
 
 
 def _without(subject: Subject, sources: Collection[str]) -> Subject:
-    return subject.within({place.table for place in subject.places if place.table.source not in sources})
+    return subject.within({place.table for place in _named(subject) if place.table.source not in sources})
+
+
+def _named(subject: Subject) -> frozenset[Place]:
+    return subject.places | subject.consent_places
 
 
 def treatment_of(place: Place, table: Table) -> str:
@@ -88,6 +102,28 @@ def _check(subject: Subject, tables: Mapping[TableId, Table], report: Report) ->
             (*base, "links"),
             f"lead to {', '.join(map(str, unreached))}, and no lookup leads to what they follow from. Add a lookup, or a link to it",
         )
+
+
+def _check_consent(subject: Subject, tables: Mapping[TableId, Table], report: Report) -> None:
+    """The key and the tables with answers: each must be there, and lead to the key."""
+    consent = subject.consent
+    if consent is None:
+        return
+    base = ("subjects", subject.name, "consent")
+    if problem := _unusable(consent.place, tables):
+        report.add((*base, "key"), problem)
+    elif consent.place.path:
+        report.add((*base, "key"), "names a value within JSON; choose a column")
+    linked = {link.child for link in subject.links if link.parent == consent.place}
+    for number, one in enumerate(consent.from_):
+        where = (*base, "from", number)
+        if problem := _unusable(one.place, tables):
+            report.add(where, problem)
+        elif one.place != consent.place and one.place not in linked:
+            report.add(
+                where,
+                f"says whose answers they are by {one.place}, which is not linked to the key {consent.place}. Add a link",
+            )
 
 
 def _written(link: Link, report: Report, base: tuple[str, ...]) -> str:

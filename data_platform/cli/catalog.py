@@ -52,7 +52,7 @@ def validate(
         typer.Option(
             "--models",
             help="Also compile the dbt models, which takes seconds, and report each column that is made of personal columns and does"
-            " not declare its class.",
+            " not declare its class, and each model that declares a purpose and does not ask for consent.",
         ),
     ] = False,
     strict: Annotated[
@@ -100,9 +100,10 @@ def validate(
             mistakes += outdated
         if models:
             from data_platform.defs.classes import classes_of
+            from data_platform.defs.purposes import misdeclared
 
             with progress("compiling the models"):
-                mistakes += [fault.text for fault in classes_of(catalog).faults]
+                mistakes += [fault.text for fault in (*classes_of(catalog).faults, *misdeclared(catalog))]
         if connect:
             from data_platform.sync.sources import check_sources
 

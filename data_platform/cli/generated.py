@@ -13,11 +13,14 @@ from data_platform.catalog import Catalog
 from data_platform.catalog.schema import render_json_schemas
 from data_platform.dbt_sources import (
     CATALOG_TABLES,
+    CONSENTS,
     IGNORED,
     MARK,
+    PEOPLE_MARK,
     STAGING,
     absent_sources,
     render_catalog_tables,
+    render_consents,
     render_dbt_sources,
     render_ignored,
 )
@@ -28,6 +31,7 @@ def rendered(catalog: Catalog) -> dict[str, str]:
     return {
         **render_json_schemas(),
         **render_dbt_sources(catalog),
+        **render_consents(catalog),
         CATALOG_TABLES: render_catalog_tables(catalog),
         IGNORED: render_ignored(absent_sources(catalog)),
     }
@@ -46,7 +50,7 @@ def differences(catalog: Catalog) -> list[str]:
             )
     for file in leftovers(catalog):
         found.append(
-            f"{file.relative_to(catalog.root).as_posix()}: its source is no longer in the catalog;"
+            f"{file.relative_to(catalog.root).as_posix()}: what it was made of is no longer in the catalog;"
             " `data-platform validate --write` removes it"
         )
     return found
@@ -69,12 +73,13 @@ def write_all(catalog: Catalog) -> list[str]:
 
 
 def leftovers(catalog: Catalog) -> list[Path]:
-    """Generated dbt sources whose source is no longer in the catalog. A file without our mark was written by
-    somebody else and is kept."""
+    """Generated dbt sources whose source is no longer in the catalog, and the view of consents where it has no purposes. A file without our
+    mark was written by somebody else and is kept."""
     wanted = rendered(catalog)
+    consents = [file for path in CONSENTS if (file := catalog.root / path).is_file()]
     return [
         file
-        for file in sorted((catalog.root / STAGING).glob("*/_*__sources.yml"))
+        for file in [*sorted((catalog.root / STAGING).glob("*/_*__sources.yml")), *consents]
         if file.relative_to(catalog.root).as_posix() not in wanted
-        and file.read_text(encoding="utf-8").startswith(MARK)
+        and any(mark in file.read_text(encoding="utf-8").partition("\n")[0] for mark in (MARK, PEOPLE_MARK))
     ]

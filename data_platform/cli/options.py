@@ -11,6 +11,8 @@ import typer
 from data_platform.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from data_platform.catalog import Catalog
+    from data_platform.privacy.purposes import Exportable
     from data_platform.sync import Platform
 
 NAME_BYTES_MAX = 255
@@ -118,7 +120,13 @@ def open_project(root: Path | None, environment: str | None, *, whole: bool = Tr
     from data_platform.cli.output import remark
     from data_platform.sync import open_platform
 
-    platform = open_platform(found, environment, os.environ, whole=whole)
+    platform = open_platform(found, environment, os.environ, whole=whole, exportable=_exportable)
     for mistake in platform.catalog.left_out:
         remark(f"This source is left out until its file is corrected: {mistake}", style="yellow")
     return platform
+
+
+def _exportable(catalog: Catalog) -> Exportable:
+    from data_platform.defs.purposes import exportable
+
+    return exportable(catalog)

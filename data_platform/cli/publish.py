@@ -25,8 +25,9 @@ def publish(json: JsonOption = False, environment: EnvironmentOption = None, roo
     where = publishing.place(platform)
     with progress("publishing"):
         made = publishing.publish(platform)
+    apart = publishing.withheld(platform)
     if json:
-        say_json(fields(made, where))
+        say_json({**fields(made, where), "withheld": apart})
         return
     say(f"{content(made)}, in {where}")
     say(f"{made.copied} copied, {len(made.relations) - made.copied} as they were in the last publication.")
@@ -35,6 +36,8 @@ def publish(json: JsonOption = False, environment: EnvironmentOption = None, roo
             f"Left out, since they may hold personal values in clear: {', '.join(made.left_out)}. `publish: personal:` publishes"
             " a column all the same."
         )
+    if apart:
+        remark(f"Not published, since they are made for another purpose: {', '.join(apart)}.")
 
 
 def content(one: Publication) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,9 +65,9 @@ def described_as(description: str, tags: Mapping[str, str]) -> str | None:
     return " ".join(filter(None, words)) or None
 
 
-def undeclared(found: Classes, relations: set[tuple[str, str]]) -> dg.Failure | None:
-    """The failure of a run that would build models whose columns do not declare their class."""
-    faults = [one.text for one in found.faults if (one.schema, one.table) in relations]
+def undeclared(found: Iterable[Fault], relations: set[tuple[str, str]]) -> dg.Failure | None:
+    """The failure of a run that would build models whose columns do not declare their class, or which declare a purpose wrongly."""
+    faults = [one.text for one in found if (one.schema, one.table) in relations]
     if not faults:
         return None
     return dg.Failure(

@@ -15,6 +15,7 @@ import dagster as dg
 from data_platform.catalog import Catalog
 from data_platform.defs import dbt_absent, dbt_manifest, dbt_run
 from data_platform.defs.automation import follow_raw_changes
+from data_platform.defs.consented import consent_checks
 from data_platform.defs.dbt_library import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
@@ -146,7 +147,10 @@ def dbt_definitions(catalog: Catalog, environment: str, gates: frozenset[dg.Asse
     def dbt_build(context: dg.AssetExecutionContext, platform: PlatformResource) -> Iterator[Any]:
         yield from dbt_run.build(context, cli, platform.open(), models, excluded)
 
-    checks = model_checks(catalog, models, warehouse, runs)
+    checks = [
+        *model_checks(catalog, models, warehouse, runs),
+        *consent_checks(models, warehouse, runs),
+    ]
     return dg.Definitions(assets=[dbt_build], asset_checks=checks)
 
 

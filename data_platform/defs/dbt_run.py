@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -34,6 +34,8 @@ from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
 from data_platform.defs.dbt_words import Engine, error_sentence, output
+from data_platform.defs.purposes import misdeclared, take_out_after
+from data_platform.errors import DataPlatformError
 from data_platform.governance.classes import Classes
 from data_platform.quality.evaluated import days_named
 from data_platform.sync import Platform
@@ -145,10 +147,13 @@ def build(
     leave out models that are in the project and not in the graph."""
     variables = platform.environment.warehouse.dbt_variables(platform.catalog.root)
     wanted = {one for key in context.selected_asset_keys if (one := models.place(key)) is not None}
-    if (stopped := undeclared(classes_of(platform.catalog), wanted)) is not None:
+    if (stopped := undeclared(classes_of(platform.catalog).faults, wanted)) is not None:
         raise stopped
     sweep(context.instance, Path(dbt.project_dir) / "target")
     missing = not_there(platform, models, models.above(context.selected_asset_keys))
+    wanted |= {one for key in missing if (one := models.place(key)) is not None}
+    if (stopped := undeclared(misdeclared(platform.catalog), wanted)) is not None:
+        raise stopped
     if missing:
         names = [models.nodes[key]["name"] for key in missing]
         context.log.info(f"building first the upstream models that do not exist yet: {', '.join(names)}")
@@ -194,7 +199,7 @@ def described(
     platform: Platform,
     models: Models,
 ) -> Iterator[Any]:
-    """dbt's events, after dbt has ended and closed the file, with added rows, columns, column lineage, and our
+    """dbt's events, after dbt has ended and closed the file and people without consent were taken out, with added rows, columns, column lineage, and our
     own sentence about each failing test. If dbt failed, its events are reported before the failure is
     raised. The failure does not contain dbt's output, which may quote rows."""
     done: list[Any] = []
@@ -204,6 +209,10 @@ def described(
             done.extend(invocation.stream())
     except DagsterDbtCliRuntimeError:
         failed = True
+    built = {one for key in context.selected_asset_keys if (one := models.place(key)) is not None}
+    gone: Mapping[tuple[str, str], int] = {}
+    with suppress(*[DataPlatformError] * failed):  # what dbt says is the reason then
+        gone = take_out_after(platform, models.manifest, built)
     lineage = ColumnLineage(models, invocation.target_path)
     engine, classes = platform.environment.warehouse, known_classes(platform.catalog)
     results = read_results(invocation.target_path, models.manifest, engine)
@@ -225,6 +234,8 @@ def described(
                     key = context.asset_key_for_output(event.output_name)
                     metadata = relation_metadata(warehouse, models.relation(key), there, classes)
                     metadata |= lineage.metadata(warehouse, key)
+                    if rows := gone.get(models.place(key) or ("", "")):
+                        metadata["rows_without_consent_removed"] = rows
                 yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
     else:
         for event in done:

@@ -26,6 +26,7 @@ def main() -> int:
     from data_platform.defs.backup import JOB as BACKUP
     from data_platform.defs.build import build
     from data_platform.defs.jobs import EVERYTHING
+    from data_platform.defs.purposes import exportable
     from data_platform.defs.status_page import refresh
     from data_platform.private_files import keep_private
     from data_platform.sync import open_platform
@@ -35,7 +36,7 @@ def main() -> int:
     load_dotenv(root / ".env", override=False)
     os.environ.setdefault("DAGSTER_HOME", str(root / ".dagster"))
     (root / ".dagster").mkdir(exist_ok=True)
-    platform = open_platform(root)
+    platform = open_platform(root, exportable=exportable)
     started = time.monotonic()
     print("Syncing every table, building and testing every model, evaluating every check.", flush=True)
     definitions = build(platform.catalog, platform.environment.name)

@@ -13,7 +13,7 @@ from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
 from data_platform.errors import ExportFailed
 from data_platform.iceberg.config import IcebergConfig
-from data_platform.sync.iceberg import export
+from data_platform.sync.iceberg import export, withheld
 from data_platform.warehouses import WarehouseConfig
 
 TABLES = dg.AssetKey(["iceberg", "tables"])
@@ -37,12 +37,14 @@ def iceberg_definitions(
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=FRESH),
     )
     def tables(platform: PlatformResource) -> Iterator[Any]:
-        found = list(export(platform.open()))
+        opened = platform.open()
+        found = list(export(opened))
         done = [one for one in found if not isinstance(one, ExportFailed)]
         failed = [one for one in found if isinstance(one, ExportFailed)]
         yield dg.MaterializeResult(
             metadata={
                 "tables": len(done),
+                "withheld": ", ".join(withheld(opened)) or "nothing",
                 "changed": sum(one.changed for one in done),
                 "rows": sum(one.rows for one in done),
                 "seconds": round(sum(one.seconds for one in done), 3),

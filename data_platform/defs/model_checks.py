@@ -85,7 +85,7 @@ def ruled_models(catalog: Catalog, models: Models) -> Mapping[dg.AssetKey, tuple
 
 def checked_models(catalog: Catalog, checks: Iterable[dg.AssetsDefinition]) -> dict[dg.AssetKey, RuledModel]:
     """The models that ``checks`` are about. Each model has a name of its own within the project."""
-    keys = {key.asset_key for one in checks for key in one.check_keys}
+    keys = {key.asset_key for one in checks if one.node_def.name == STEP for key in one.check_keys}
     return {key: catalog.models[key.path[-1]] for key in sorted(keys)}
 
 

@@ -47,6 +47,7 @@ def published_definitions(
             metadata={
                 **publication_metadata(made),
                 "path": str(publishing.place(opened)),
+                "withheld": ", ".join(publishing.withheld(opened)) or "nothing",
                 "seconds": round((datetime.now(UTC) - began).total_seconds(), 3),
             }
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from data_platform.defs.purposes import exportable
 from data_platform.defs.surroundings import variables
 from data_platform.sync import Platform, open_platform
 
@@ -25,7 +26,9 @@ class PlatformHandle:
     def open(self, *, whole: bool = False) -> Platform:
         """The catalog as it is now, its store and its ledger; connects to nothing. A source whose file
         has a mistake stops no other, unless the ``whole`` catalog is asked for."""
-        return open_platform(self.root, self.environment, variables(self.root), whole=whole)
+        return open_platform(
+            self.root, self.environment, variables(self.root), whole=whole, exportable=exportable
+        )
 
 
 PlatformResource = dg.ResourceParam[PlatformHandle]

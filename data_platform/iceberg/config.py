@@ -76,6 +76,12 @@ class IcebergConfig(Model):
     tables: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="What is exported: schemas and tables such as marts.daily_revenue, raw_shop.* or marts.*."
     )
+    purpose: str | None = Field(
+        default=None,
+        pattern=r"^[a-z][a-z0-9_]{0,62}$",
+        description="The purpose for which tables are exported, of those in catalog/subjects.yaml: every exported table that holds personal"
+        " columns must be a model under this purpose. Models under other purposes are left out unless `tables` names them in full.",
+    )
     keep_days: float = Field(
         default=7, ge=0, description="Days for which earlier states of a table can be read."
     )

@@ -9,6 +9,7 @@ from data_platform.errors import ConfigurationError, ExportFailed
 from data_platform.iceberg.catalog import open_catalog
 from data_platform.iceberg.config import IcebergConfig
 from data_platform.iceberg.export import Exported, export_table
+from data_platform.privacy.purposes import NOT_UNDER, Exportable, Name
 from data_platform.sync.platform import Platform
 from data_platform.warehouses.archive import Archivable, StoredTable, archivable
 
@@ -34,7 +35,7 @@ def export(platform: Platform) -> Iterator[Exported | ExportFailed]:
     with _reading(platform) as warehouse:
         keys = _keys(platform)
         with warehouse.snapshot():
-            chosen = _chosen(warehouse, config)
+            chosen = _chosen(warehouse, config, platform.exportable(platform.catalog))
             for table in chosen:
                 key = keys.get((table.schema, table.name), ())
                 try:
@@ -50,8 +51,34 @@ def _reading(platform: Platform) -> Iterator[Archivable]:
         yield warehouse
 
 
-def _chosen(warehouse: Archivable, config: IcebergConfig) -> list[StoredTable]:
-    tables = [table for table in warehouse.inventory().tables if config.exports(table.schema, table.name)]
+def withheld(platform: Platform) -> list[str]:
+    """The models among the chosen tables that are not exported, since they are made for a purpose that is not the export's."""
+    config, known = settings(platform), platform.exportable(platform.catalog)
+    places = [one for one in known.models if config.exports(*one)]
+    return sorted(map(".".join, known.withheld(config.purpose, places, _named(config, known))))
+
+
+def _named(config: IcebergConfig, known: Exportable) -> list[Name]:
+    """The models that it names one by one."""
+    return [place for place in known.models if ".".join(place) in config.tables]
+
+
+def _chosen(warehouse: Archivable, config: IcebergConfig, known: Exportable) -> list[StoredTable]:
+    """``ExportFailed`` where the export has a purpose and another table than a model under it holds something of a person."""
+    left_out = known.withheld(config.purpose, list(known.models), _named(config, known))
+    tables = [
+        table
+        for table in warehouse.inventory().tables
+        if config.exports(table.schema, table.name)
+        and (table.schema.lower(), table.name.lower()) not in left_out
+    ]
+    columns = {
+        (one.schema.lower(), one.name.lower()): [column.name for column in one.columns] for one in tables
+    }
+    if refused := known.refused(config.purpose, columns):
+        raise ExportFailed(
+            NOT_UNDER.format(where="iceberg", purpose=config.purpose, tables="; ".join(refused))
+        )
     if not tables:
         raise ExportFailed(
             f"No table of the warehouse is among {', '.join(config.tables)}, so nothing was exported to Iceberg. Views are not"

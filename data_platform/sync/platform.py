@@ -20,6 +20,7 @@ from data_platform.keystore import Keystore
 from data_platform.keystore.kinds import opened
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.signing import Signer
+from data_platform.privacy.purposes import Exportable
 from data_platform.stores import Store
 from data_platform.sync.auditing import open_trail
 from data_platform.sync.configured import configured
@@ -48,6 +49,8 @@ class Platform:
     run of the graph evaluates them itself."""
     for_jobs: Callable[[], Mapping[str, str]] = dict
     """More variables for a process that a source starts; a run of the graph gives it a way to report by."""
+    exportable: Callable[[Catalog], Exportable] = lambda _: Exportable()
+    """What exports must know of the dbt project's models, which is found out above this package."""
 
     def warehouse(
         self, *, read_only: bool = False, landed: bool = False
@@ -107,6 +110,7 @@ def open_platform(
     environ: Mapping[str, str] | None = None,
     *,
     whole: bool = True,
+    exportable: Callable[[Catalog], Exportable] = lambda _: Exportable(),
 ) -> Platform:
     """Read the catalog at ``root`` and choose ``environment`` (default: DATA_PLATFORM_ENV, or local).
     Without ``whole``, sources whose file has a mistake are left out. So is an optional source that is not
@@ -123,4 +127,5 @@ def open_platform(
     store = chosen.landing.open(catalog.root, environ)
     catalog = configured(catalog, environ, lambda: store)
     signer = Signer.of(chosen.signing, name, environ)
-    return Platform(catalog, chosen, environ, store, Ledger(store, environ, signer))
+    ledger = Ledger(store, environ, signer)
+    return Platform(catalog, chosen, environ, store, ledger, exportable=exportable)

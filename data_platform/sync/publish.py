@@ -2,7 +2,7 @@
 
 Personal values in clear stay out unless they are named. What a model makes is known by its columns' names alone: one that the
 catalog hashes, masks or redacts somewhere holds what became of it, one that it keeps in clear, or that looks personal
-and is nowhere treated, is left out.
+and is nowhere treated, is left out. A model under a purpose (``privacy/purposes.py``) is published for that purpose alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from data_platform.catalog import Catalog
 from data_platform.errors import ConfigurationError
 from data_platform.privacy.documents import parse_path
 from data_platform.privacy.names import of_name
+from data_platform.privacy.purposes import NOT_UNDER, Exportable, Name
 from data_platform.sync.platform import Platform
 from data_platform.warehouses import PLATFORM_SCHEMA, Relation, Warehouse
 from data_platform.warehouses.dialect import counts
@@ -43,9 +44,15 @@ def publish(platform: Platform) -> Publication:
     """Copy what the catalog names, and put it in the place of the last publication."""
     config, catalog = settings(platform), platform.catalog
     warehouse = publishable(platform.environment.warehouse)
-    return warehouse.publish(
-        catalog.root, place(platform), chooser(config, catalog), platform.clock, group=config.group
-    )
+    choose = chooser(config, catalog, platform.exportable(catalog))
+    return warehouse.publish(catalog.root, place(platform), choose, platform.clock, group=config.group)
+
+
+def withheld(platform: Platform) -> list[str]:
+    """The models of the published schemas that are left out, since they are made for a purpose that is not the publication's."""
+    config, known = settings(platform), platform.exportable(platform.catalog)
+    places = [one for one in known.models if {one[0], ".".join(one)} & set(config.schemas)]
+    return sorted(map(".".join, known.withheld(config.purpose, places, _named(config))))
 
 
 def published(platform: Platform) -> AbstractContextManager[tuple[Warehouse, Publication]]:
@@ -85,9 +92,12 @@ def is_there(platform: Platform) -> bool:
     return platform.environment.publish is not None and place(platform).is_file()
 
 
-def chooser(config: PublishConfig, catalog: Catalog) -> Callable[[Sequence[Relation]], list[Chosen]]:
-    """Of a warehouse's relations, those that ``config`` names, without the personal columns that it does not name."""
-    names = Names.of(catalog)
+def chooser(
+    config: PublishConfig, catalog: Catalog, known: Exportable | None = None
+) -> Callable[[Sequence[Relation]], list[Chosen]]:
+    """Of a warehouse's relations, those that ``config`` names, without the personal columns that it does not name and without models of
+    other purposes. ConfigurationError where it has a purpose and another relation than one under it holds something of a person."""
+    names, known = Names.of(catalog), known or Exportable()
 
     def choose(relations: Sequence[Relation]) -> list[Chosen]:
         for wanted in config.schemas:
@@ -97,13 +107,40 @@ def chooser(config: PublishConfig, catalog: Catalog) -> Callable[[Sequence[Relat
                     " Build the models first, or take it out."
                 )
         wanted_labels = set(config.schemas)
-        return [
+        left_out = known.withheld(config.purpose, list(known.models), _named(config))
+        chosen = [
             _chosen(relation, config, names)
             for relation in relations
-            if relation.schema != PLATFORM_SCHEMA and wanted_labels & _labels(relation)
+            if relation.schema != PLATFORM_SCHEMA
+            and wanted_labels & _labels(relation)
+            and _place(relation) not in left_out
         ]
+        if not chosen and left_out:
+            raise ConfigurationError(
+                f"All that `publish: schemas:` names is made for other purposes than {config.purpose or 'none'}, so nothing is published."
+                " Name a purpose with `publish: purpose:` in catalog/platform.yaml."
+            )
+        refused = known.refused(config.purpose, {_place(one.relation): one.columns for one in chosen})
+        if refused:
+            raise ConfigurationError(
+                NOT_UNDER.format(where="publish", purpose=config.purpose, tables="; ".join(refused))
+            )
+        return chosen
 
     return choose
+
+
+def _named(config: PublishConfig) -> list[Name]:
+    """The relations that it names one by one."""
+    return [
+        (schema.lower(), name.lower())
+        for schema, dot, name in (one.partition(".") for one in config.schemas)
+        if dot
+    ]
+
+
+def _place(relation: Relation) -> Name:
+    return relation.schema.lower(), relation.name.lower()
 
 
 def _ends(key: str) -> set[str]:

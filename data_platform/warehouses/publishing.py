@@ -53,6 +53,12 @@ class PublishConfig(BaseModel):
         description="Columns with personal values in clear that are published all the same, as `schema.relation.column`. All others"
         " are left out.",
     )
+    purpose: str | None = Field(
+        default=None,
+        pattern=r"^[a-z][a-z0-9_]{0,62}$",
+        description="The purpose for which the publication is made, of those in catalog/subjects.yaml: every relation in it that holds personal"
+        " columns must be a model under this purpose. Models under other purposes are left out unless `schemas` names them.",
+    )
     group: str | None = Field(
         default=None,
         min_length=1,

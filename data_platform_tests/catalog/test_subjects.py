@@ -90,3 +90,56 @@ def test_a_source_that_the_company_has_not_is_left_out_with_a_question(tmp_path:
     assert any("names crm, of which the catalog has no file" in question for question in catalog.questions)
     project(tmp_path, "{lookups: {email: crm/people.mail}}")
     assert load_catalog(tmp_path).subjects == {}
+
+
+CONSENT = (
+    "{{lookups: {{id: shop/users.id}}, links: {{shop/orders.user_id: shop/users.id}}, consent: {{key: {key}, purposes: {purposes}, from: [{{"
+    "table: {table}, subject: {subject}, purpose: {purpose}, state: state, granted: {granted}, at: at}}]}}}}"
+)
+RIGHT = {
+    "key": "shop/users.id",
+    "purposes": "{letters: {versions: ['2']}, figures: {otherwise: granted}}",
+    "table": "shop/orders",
+    "subject": "user_id",
+    "purpose": "about",
+    "granted": "['yes']",
+}
+
+
+def test_answers_of_people_are_read(tmp_path: Path) -> None:
+    consent = load_catalog(project(tmp_path, CONSENT.format(**RIGHT))).subject("customer").consent
+    assert consent is not None
+    assert {name: one.otherwise for name, one in consent.purposes.items()} == {
+        "letters": "denied",
+        "figures": "granted",
+    }
+    assert [str(one.place) for one in consent.from_] == ["shop/orders.user_id"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "words"),
+    [
+        ({"key": "shop/users.phone"}, "key", "lands under `mask`"),
+        ({"table": "shop/order"}, "from[0]", "Did you mean `shop/orders`?"),
+        ({"subject": "id"}, "from[0]", "which is not linked to the key shop/users.id. Add a link"),
+        ({"purpose": "{value: leters}"}, "", "about the purpose leters"),
+        ({"purposes": "{none: {}}"}, "", "no name of a purpose"),
+        ({"granted": "false"}, "from[0]", "means nothing"),
+        ({"granted": '["it\'s"]'}, "from[0].granted", ""),
+    ],
+)
+def test_mistakes_about_consent(tmp_path: Path, changed: dict[str, str], path: str, words: str) -> None:
+    with pytest.raises(CatalogError) as raised:
+        load_catalog(project(tmp_path, CONSENT.format(**{**RIGHT, **changed})))
+    assert any(
+        f"subjects.customer.consent.{path}".rstrip(".") in line and words in line
+        for line in raised.value.mistakes
+    )
+
+
+def test_a_purpose_is_of_one_kind_of_people(tmp_path: Path) -> None:
+    root = project(tmp_path, CONSENT.format(**RIGHT))
+    file = root / "catalog/subjects.yaml"
+    file.write_text(file.read_text() + f"  lead: {CONSENT.format(**RIGHT)}\n")
+    with pytest.raises(CatalogError, match="is a purpose of customer too"):
+        load_catalog(root)

@@ -10,7 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).parents[2] / "dbt"
-MODELS = sorted((PROJECT / "models").rglob("*.sql"))
+GENERATED = {"consents"}
+"""What `validate --write` makes of the catalog, where it is."""
+MODELS = [path for path in sorted((PROJECT / "models").rglob("*.sql")) if path.stem not in GENERATED]
 MARTS = {
     "order_facts",
     "order_totals",
@@ -24,6 +26,7 @@ MARTS = {
     "support_tickets_fact",
     "web_traffic_daily",
     "marketing_funnel_daily",
+    "marketing_audience",
 }
 PATHS = {path.stem: path for path in MODELS}
 THE_COLUMNS_THAT_EVERYBODY_ASKS_FOR = {

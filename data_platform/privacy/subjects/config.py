@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
-from data_platform.privacy.subjects.place import FORM, Place
+from data_platform.privacy.consent.config import ConsentBlock
+from data_platform.privacy.subjects.texts import Places, PlaceText
 from data_platform.yaml_fields import Frozen, Model
 
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
-_PLACE = r"^[^/\s]+/[^/.\s]+\..+$"
-
-
-def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-def _place(text: Any) -> Any:
-    if not isinstance(text, str):
-        raise ValueError(f"must be of the form {FORM}")
-    Place.parse(text)
-    return text
-
-
-PlaceText = Annotated[str, BeforeValidator(_place), WithJsonSchema({"type": "string", "pattern": _PLACE})]
-Places = Annotated[
-    tuple[PlaceText, ...],
-    BeforeValidator(_one_or_more),
-    Field(min_length=1),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": _PLACE},
-                {"type": "array", "items": {"type": "string", "pattern": _PLACE}, "minItems": 1},
-            ]
-        }
-    ),
-]
 
 
 class SubjectBlock(Model):
@@ -54,6 +27,9 @@ class SubjectBlock(Model):
         default_factory=dict,
         validate_default=True,
         description="Which rows belong to a person: a column, and the column or columns of a person's rows whose values it holds.",
+    )
+    consent: ConsentBlock | None = Field(
+        default=None, description="To what these people agree, and where their answers are."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+from data_platform.privacy.consent.config import ConsentBlock
 from data_platform.privacy.subjects.config import SubjectBlock
 from data_platform.privacy.subjects.place import Place
 from data_platform.tables import TableId
@@ -30,6 +31,7 @@ class Subject:
     description: str
     lookups: Mapping[str, tuple[Place, ...]]
     links: tuple[Link, ...]
+    consent: ConsentBlock | None = None
 
     @classmethod
     def of(cls, name: str, block: SubjectBlock) -> Subject:
@@ -39,13 +41,19 @@ class Subject:
             for child, parents in block.links.items()
             for parent in parents
         ]
-        return cls(name, block.description, lookups, tuple(links))
+        return cls(name, block.description, lookups, tuple(links), block.consent)
 
     @property
     def places(self) -> frozenset[Place]:
         """Every column that it names."""
         found = {place for places in self.lookups.values() for place in places}
         return frozenset(found | {place for link in self.links for place in (link.child, link.parent)})
+
+    @property
+    def consent_places(self) -> frozenset[Place]:
+        """The columns that tell people apart in their answers, and the key of these."""
+        block = self.consent
+        return frozenset() if block is None else frozenset({block.place, *(one.place for one in block.from_)})
 
     @property
     def tables(self) -> tuple[TableId, ...]:
@@ -82,4 +90,5 @@ class Subject:
             for name, places in self.lookups.items()
         }
         links = tuple(link for link in self.links if link.child.table in known and link.parent.table in known)
-        return Subject(self.name, self.description, lookups, links)
+        consent = self.consent.within(frozenset(known)) if self.consent is not None else None
+        return Subject(self.name, self.description, lookups, links, consent)

@@ -1,0 +1,70 @@
+"""Rows of models under a purpose whose person does not agree to it: counted, and taken out of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from data_platform.errors import WarehouseError
+from data_platform.privacy.consent.config import Otherwise
+from data_platform.privacy.purposes import Name, Purposed, without_consent
+from data_platform.warehouses import Relation, Warehouse
+from data_platform.warehouses.dialect import relation
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Rows of ``model`` whose person does not agree to ``purpose``; ``conditions`` together select them in ``held``."""
+
+    model: Purposed
+    purpose: str
+    held: Relation
+    conditions: tuple[str, ...]
+    rows: int
+
+
+def lacking(
+    warehouse: Warehouse, models: Iterable[Purposed], consents: Name, known: Mapping[str, Otherwise]
+) -> Iterator[Lacking]:
+    """One for each purpose of each of ``models`` that is in the warehouse and has a column of consent keys, also where no row lacks consent.
+    WarehouseError where the mart of consents or such a column is not there."""
+    there = {(one.schema.lower(), one.name.lower()): one for one in warehouse.describe()}
+    for model in models:
+        held = there.get(model.place)
+        if held is None:
+            continue
+        spelled = {name.lower(): name for name, _ in held.columns}
+        for purpose, column in model.checked.items():
+            mart = there.get(consents)
+            if mart is None or purpose not in known or column.lower() not in spelled:
+                what = ".".join(consents) if mart is None else f"{model.label}.{column}"
+                raise WarehouseError(
+                    f"Whether the people in {model.label} agree to {purpose} cannot be found out: {what} is not there. Build the models,"
+                    " and run `data-platform validate --models`."
+                )
+            tests = without_consent(
+                warehouse.dialect,
+                (mart.schema, mart.name),
+                purpose,
+                known[purpose],
+                spelled[column.lower()],
+            )
+            target = relation(warehouse.dialect, held.schema, held.name)
+            count = sum(
+                int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {test}").rows[0][0])
+                for test in tests
+            )
+            yield Lacking(model, purpose, held, tuple(tests), count)
+
+
+def take_out(
+    warehouse: Warehouse, models: Iterable[Purposed], consents: Name, known: Mapping[str, Otherwise]
+) -> Mapping[Name, int]:
+    """Delete the rows of tables whose person does not agree to the model's purpose; how many, by the model's place. A view follows what it
+    reads."""
+    gone: dict[Name, int] = {}
+    for one in list(lacking(warehouse, models, consents, known)):
+        if one.rows and one.held.kind == "table":
+            warehouse.remove_rows(one.held.schema, one.held.name, one.conditions)
+            gone[one.model.place] = gone.get(one.model.place, 0) + one.rows
+    return gone

@@ -1,0 +1,45 @@
+{# Generated from catalog/subjects.yaml by `data-platform validate --write`: change the catalog instead. #}
+{{ config(materialized='view') }}
+
+with answers as (
+
+    select
+        cast('customer' as {{ column_type('varchar') }}) as subject_kind,
+        subject_key,
+        cast('marketing' as {{ column_type('varchar') }}) as purpose,
+        case when answer then 1 else 0 end as agreed,
+        cast(null as {{ column_type('varchar') }}) as policy_version,
+        decided_at,
+        cast('shop/users' as {{ column_type('varchar') }}) as said_by
+    from {{ landed('shop', 'users', {'subject_key': ['user_id', 'varchar'], 'answer': ['marketing_opt_in', 'boolean'], 'decided_at': ['updated_at', 'timestamptz']}) }} as answered
+
+),
+
+ranked as (
+
+    select
+        answers.*,
+        row_number() over (
+            partition by subject_kind, subject_key, purpose
+            order by decided_at desc nulls last, agreed, policy_version desc nulls last, said_by
+        ) as newest
+    from answers
+    where subject_key is not null and purpose in ('marketing')
+
+)
+
+select
+    subject_kind,
+    subject_key,
+    purpose,
+    cast(case when agreed = 1 then 'granted' else 'withdrawn' end as {{ column_type('varchar') }}) as state,
+    policy_version,
+    decided_at,
+    said_by,
+    coalesce(
+        agreed = 1 and (
+            (purpose = 'marketing')
+        ), false
+    ) as counts
+from ranked
+where newest = 1
