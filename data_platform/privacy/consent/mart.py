@@ -72,14 +72,18 @@ def render_properties(blocks: Blocks, class_: str | None, mark: str) -> str:
 
 def _answers(kind: str, one: Answers) -> str:
     taken = {"subject_key": (one.subject, "varchar")}
-    taken["answer"] = (one.state, "boolean" if one.granted is True else "varchar")
+    taken["answer"] = (one.state, "boolean" if isinstance(one.granted, bool) else "varchar")
     taken["decided_at"] = (one.at, "timestamptz")
     purpose = _text(one.purpose.value) if isinstance(one.purpose, FixedPurpose) else "purpose"
     if not isinstance(one.purpose, FixedPurpose):
         taken["purpose"] = (one.purpose, "varchar")
     if one.version is not None:
         taken["policy_version"] = (one.version, "varchar")
-    yes = "answer" if one.granted is True else f"lower(trim(answer)) in ({', '.join(_yes(one.granted))})"
+    yes = (
+        "answer"
+        if isinstance(one.granted, bool)
+        else f"lower(trim(answer)) in ({', '.join(_yes(one.granted))})"
+    )
     columns = ", ".join(f"{name!r}: [{_jinja(column)}, '{type_}']" for name, (column, type_) in taken.items())
     version = "policy_version" if one.version is not None else "null"
     return f"""
