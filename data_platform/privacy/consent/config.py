@@ -21,7 +21,7 @@ Otherwise = Literal["denied", "granted"]
 class Purpose(Model):
     """What data is used for."""
 
-    description: str = Field(default="", description="What the data is used for, as people are told.")
+    description: str = Field(default="", description="What the data is used for, in words for people.")
     versions: tuple[Annotated[str, Field(pattern=TEXT)], ...] = Field(
         default=(),
         description="Versions of the policy to which consent counts. Default: consent to any version does.",
