@@ -360,7 +360,18 @@ def _check_retention(block: TableBlock, add: Any) -> None:
             ("retention", "by"),
             f"names `{rule.by}`, which does not land in clear, so it does not say how old a row is",
         )
+    if rule.then == "anonymise" and not (block.key or block.default_key({})):
+        add(
+            ("retention", "then"),
+            "is anonymise, and the table has no key: rows without a key are told apart by all that they hold, so one that is emptied is"
+            " another row. Give the table a key, or use then: delete",
+        )
     for position, column in enumerate(rule.columns):
+        if column in (block.partition, block.cursor):
+            add(
+                ("retention", "columns", position),
+                f"names `{column}`, by which the table is read and compared with its source. Leave it out, or use then: delete",
+            )
         if column in block.key:
             add(
                 ("retention", "columns", position),

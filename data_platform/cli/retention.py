@@ -41,7 +41,7 @@ def show(
     platform = open_project(root, environment)
     from data_platform.sync.retention.apply import plan, unfinished
 
-    found, stopped = plan(platform, _chosen(platform, table)), unfinished(platform)
+    found, stopped = plan(platform, _chosen(platform, table), thorough=True), unfinished(platform)
     if json:
         say_json({"tables": [_described(one) for one in found], "stopped": [one.id for one in stopped]})
         return
@@ -72,7 +72,7 @@ def apply(
     from data_platform.sync.retention import apply as applying
 
     if go_on is None:
-        found = applying.plan(platform, _chosen(platform, table))
+        found = applying.plan(platform, _chosen(platform, table), thorough=True)
         if not yes:
             _show(found)
             remark("Nothing was changed. Add --yes and --authorised-by to remove them for good.")
@@ -91,13 +91,11 @@ def apply(
 
 def models_of(platform: Platform) -> Sequence[AgedModel]:
     """The models that hand on the columns by which rows grow old."""
-    from data_platform.cli.impact import graph_of
-    from data_platform.impact.aged import aged
-    from data_platform.sync.retention.limits import rules_of
+    from data_platform.cli.output import progress
+    from data_platform.defs.aged_models import aged_models
 
-    if not (platform.catalog.root / "dbt" / "dbt_project.yml").is_file():
-        return []
-    return aged(graph_of(platform.catalog.root, platform.environment.name), rules_of(platform.catalog))
+    with progress("compiling the models"):
+        return aged_models(platform)
 
 
 def _chosen(platform: Platform, names: list[str] | None) -> list[TableId]:
@@ -116,18 +114,19 @@ def _show(found: Sequence[Beyond]) -> None:
         say("No table of the catalog has a `retention`.")
         return
     say_table(
-        ["table", "kept from", "by", "then", "rows older"],
+        ["table", "kept from", "by", "then", "oldest", "rows older", "landed", "on hold", "no date"],
         [
             [
                 str(one.limit.table),
                 one.limit.before.isoformat(),
                 one.limit.by,
                 f"anonymise {', '.join(one.limit.blank)}" if one.limit.blank else "delete",
-                f"{one.rows:,}",
+                one.oldest or "",
+                *(f"{rows:,}" for rows in (one.rows, one.landed, one.spared, one.undated)),
             ]
             for one in found
         ],
-        right=["rows older"],
+        right=["rows older", "landed", "on hold", "no date"],
     )
 
 
@@ -138,7 +137,11 @@ def _described(one: Beyond) -> dict[str, object]:
         "before": limit.before.isoformat(),
         "by": limit.by,
         "anonymise": list(limit.blank),
+        "oldest": one.oldest,
         "rows": one.rows,
+        "landed": one.landed,
+        "on_hold": one.spared,
+        "undated": one.undated,
     }
 
 
@@ -151,5 +154,10 @@ def _tell(done: Application, json: bool) -> None:
         limit = next(one for one in done.limits.values() if str(one.table) == table)
         act = "were anonymised" if limit.blank else "were deleted"
         say(f"{table}: {plural(rows, 'row')} from before {limit.before} {act}")
-    if held := done.done["warehouse"].get("holds"):
+    said = done.done["warehouse"]
+    if held := said.get("holds"):
         say(f"Rows of people on hold stayed: {', '.join(held)}")
+    if untold := said.get("full_refresh"):
+        say(
+            f"Build these again with --full-refresh, for they do not hand on the column in `by`: {', '.join(untold)}"
+        )

@@ -15,6 +15,7 @@ from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
 from data_platform.defs.cold import cold_definitions
 from data_platform.defs.copies import copies_definitions
+from data_platform.defs.data_retention import data_retention_definitions
 from data_platform.defs.database_backup import database_definitions
 from data_platform.defs.dbt import dbt_definitions, model_keys
 from data_platform.defs.erasures import erasure_definitions
@@ -105,6 +106,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
             parts.append(everything_definitions(sources, chosen.backups.everything, running=running))
     parts.append(audit_definitions(chosen.audit, running=running))
     parts.append(erasure_definitions(catalog, running=running))
+    applies = chosen.retention.apply
+    parts.append(data_retention_definitions(catalog, warehouse, apply=applies, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:

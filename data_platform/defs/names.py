@@ -45,6 +45,7 @@ COPIES = AssetKey(["backup", "copies"])
 LANDING_COPIES = AssetKey(["backup", "landing"])
 AUDIT_HEAD = AssetKey(["audit", "head"])
 ERASURES = AssetKey(["privacy", "erasures"])
+RETENTION = AssetKey(["privacy", "retention"])
 ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"

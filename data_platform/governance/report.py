@@ -38,7 +38,7 @@ def record(catalog: Catalog, environment: Environment, classes: Classes, now: da
         "read_by_people": _marts(catalog, classes),
         "recipients": list(_recipients(environment)),
         "places": places,
-        "retention": list(_retention(environment)),
+        "retention": list(_retention(catalog, environment)),
         "safeguards": list(_safeguards(catalog, environment)),
     }
     made["gaps"] = list(_gaps(catalog, activities, places, classes))
@@ -151,10 +151,17 @@ def _place(config: Any) -> Record:
     }
 
 
-def _retention(environment: Environment) -> Iterator[Record]:
-    yield {"what": "raw tables", "kept": "as long as the row is at its source, or the table in the catalog"}
+def _retention(catalog: Catalog, environment: Environment) -> Iterator[Record]:
+    ruled = catalog.ruled_by_retention()
+    others = "other " if ruled else ""
+    for table in ruled:
+        yield {"what": str(table.id), "kept": _kept(table, environment)}
     yield {
-        "what": "landing store",
+        "what": f"{others}raw tables",
+        "kept": "as long as the row is at its source, or the table in the catalog",
+    }
+    yield {
+        "what": "landing store" + (", of the other tables" if ruled else ""),
         "kept": "for ever, apart from parts that a table's `keep_replaced_days` ends",
     }
     if (backups := environment.backups) is None:
@@ -166,6 +173,15 @@ def _retention(environment: Environment) -> Iterator[Record]:
         yield {"what": "archives", "kept": f"{backups.archive.keep_years} years"}
     if backups.snapshots is not None:
         yield {"what": "the engine's snapshots", "kept": f"{backups.snapshots.keep_days} days"}
+
+
+def _kept(table: Table, environment: Environment) -> str:
+    rule = table.retention
+    assert rule is not None
+    then = "deleted" if rule.then == "delete" else "anonymised"
+    how = "each day" if environment.retention.apply else "by hand, with `data-platform retention apply`"
+    why = f" Why: {rule.purpose}" if rule.purpose else ""
+    return f"{rule.days} days from `{rule.by}`, then {then} {how}, in the landing store too.{why}"
 
 
 def _safeguards(catalog: Catalog, environment: Environment) -> Iterator[str]:
@@ -185,6 +201,8 @@ def _safeguards(catalog: Catalog, environment: Environment) -> Iterator[str]:
         yield "Sealed values open under a key of each person, in a keystore apart from all data; reading them in clear is recorded."
     if catalog.subjects:
         yield "A person is found over all sources, exported and erased; who was erased is kept out, and each erasure has a certificate."
+    if environment.retention.apply and catalog.ruled_by_retention():
+        yield "Rows that are older than their table's rule leave the landing store, the warehouse and the copies each day."
     required = environment.signing.required
     if required or (required is None and environment.name == "prod"):
         yield "Manifests of landed data and of backups are signed; nothing lands without the key."

@@ -271,7 +271,7 @@ class LandedColumns:
     ``expressions`` are DuckDB SQL over the columns that the source gives under their own names: one for each of
     ``columns``. The engine that writes is made ready by ``prepare``: ``setup`` are statements with parameters, ``functions`` are
     those that the expressions call. Rows for which ``without``, a condition over the landed columns, is true are left out;
-    ``blank`` are such a condition and the columns that are NULL where it is true.
+    ``blank`` are such conditions, each with the columns that are NULL where it is true.
     """
 
     columns: tuple[Column, ...]
@@ -280,7 +280,7 @@ class LandedColumns:
     setup: tuple[tuple[str, list[Any]], ...] = ()
     functions: tuple[LandedFunction, ...] = ()
     without: str = ""
-    blank: tuple[str, tuple[str, ...]] | None = None
+    blank: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def select(self, from_sql: str) -> str:
         """The landed rows of what ``from_sql`` gives, as DuckDB SQL."""
@@ -291,7 +291,9 @@ class LandedColumns:
         rows = f"SELECT {listed} FROM {from_sql}"
         if self.without:
             rows = f"SELECT * FROM ({rows}) WHERE NOT {self.without}"
-        return blanking(rows, *self.blank) if self.blank else rows
+        for condition, columns in self.blank:
+            rows = blanking(rows, condition, columns)
+        return rows
 
 
 def blanking(rows: str, condition: str, columns: Sequence[str]) -> str:

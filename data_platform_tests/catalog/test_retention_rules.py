@@ -63,9 +63,20 @@ def test_a_rule_that_cannot_be_followed_is_refused(fields: dict[str, object], me
             "retention: {days: 3, by: at, then: anonymise, columns: [id]}",
             "retention.columns[0]: names `id`, a column of the key",
         ),
+        (
+            "partition: day, retention: {days: 3, by: at, then: anonymise, columns: [day]}",
+            "retention.columns[0]: names `day`, by which the table is read",
+        ),
         ("only: [id], retention: {days: 3, by: at}", "names `at`, which is not read"),
         ("retention: {by: at}", "retention.days"),
     ],
 )
 def test_a_rule_that_does_not_fit_its_table_is_a_mistake(tmp_path: Path, block: str, said: str) -> None:
     assert said in "\n".join(mistakes(write(tmp_path, f"  visits: {{key: id, {block}}}\n")))
+
+
+def test_a_row_without_a_key_cannot_be_anonymised(tmp_path: Path) -> None:
+    block = "{strategy: replace, retention: {days: 3, by: at, then: anonymise}}"
+    assert "retention.then: is anonymise, and the table has no key" in "\n".join(
+        mistakes(write(tmp_path, f"  visits: {block}\n"))
+    )

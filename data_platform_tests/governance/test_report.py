@@ -46,6 +46,7 @@ tables:
     columns: {email: Their address.}
     personal: {email: hash, phone: "mask?", name: redact, note: keep, doc.customer.email: hash}
   things: {key: id}
+  visits: {key: id, retention: {days: 40, by: at, then: anonymise, columns: [page], purpose: Fraud is looked for.}}
 """
 
 
@@ -86,6 +87,17 @@ def test_what_the_catalog_says_stands_in_the_record(catalog: Catalog) -> None:
         "ops (slack)", "primary: company-backups", "elsewhere: company-copies",
     ]  # fmt: skip
     assert {"what": "backups", "kept": "35 days, then removed by the daily backup"} in made["retention"]
+    assert made["retention"][:2] == [
+        {
+            "what": "shop/visits",
+            "kept": "40 days from `at`, then anonymised by hand, with `data-platform retention apply`, in the landing store too."
+            " Why: Fraud is looked for.",
+        },
+        {
+            "what": "other raw tables",
+            "kept": "as long as the row is at its source, or the table in the catalog",
+        },
+    ]
     assert any("signed" in one for one in made["safeguards"])
     assert not any("encrypted" in one for one in made["safeguards"])
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import psycopg
@@ -13,18 +15,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_platform.duckdb_sql import duckdb_token, keeps_text
+from data_platform.duckdb_sql import DIALECT, duckdb_token, keeps_text
+from data_platform.privacy.retention.rule import Limit
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sources.postgres import fingerprint as postgres_fingerprint
 from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.connection import connect, target
 from data_platform.sources.postgres.extract import extension_path
 from data_platform.sources.postgres.introspect import Relation, read_relations
-from data_platform.sources.postgres.types import plan_columns, quote
-from data_platform.tables import SOURCE_XMIN, Column
+from data_platform.sources.postgres.types import plan_columns, quote, wanted
+from data_platform.sources.reading import Outdated, Prior
+from data_platform.tables import SOURCE_XMIN, Column, Slice, TableId
 from data_platform_tests.slices import duckdb_slice
 
 pytestmark = pytest.mark.slow
+TABLE = TableId("shop", "keys")
 
 DAY_FIRST, DAY_LAST = (
     -2451545,
@@ -195,6 +200,56 @@ def test_slices_agree(twins: Twins, rows: list[dict[str, str]], timezone: str) -
         ]
     )
     assert theirs == ours
+
+
+MIDNIGHTS = {
+    "Atlantic/Azores": [
+        date(2026, 10, 25),
+        date(2026, 3, 29),
+    ],  # clocks go back over midnight, and forward from it
+    "America/Havana": [date(2026, 11, 1), date(2026, 3, 8)],
+    "Asia/Beirut": [date(2026, 3, 29), date(2026, 10, 25)],  # the day has no midnight
+    "Africa/Cairo": [date(2026, 4, 24), date(2026, 10, 30)],
+    "Australia/Lord_Howe": [date(2026, 4, 5)],  # by half an hour
+    "Europe/Berlin": [date(2026, 3, 29), date(2026, 10, 25)],
+    "Pacific/Apia": [date(2011, 12, 30), date(2011, 12, 31)],  # the day that was left out
+}
+
+
+@given(data=st.data(), zone=st.sampled_from([*MIDNIGHTS, "UTC", "Asia/Kathmandu", "Pacific/Kiritimati"]))
+@examples
+def test_both_begin_a_day_at_the_same_instant(twins: Twins, data: st.DataObject, zone: str) -> None:
+    """What is older than a day, and what lies in it, is the same to the server that counts and to the engine that lands."""
+    days = st.dates(date(2012, 1, 1), date(2040, 1, 1))
+    day = data.draw(st.sampled_from(MIDNIGHTS[zone]) | days if zone in MIDNIGHTS else days)
+    first = datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
+    steps = [timedelta(minutes=15 * n) for n in range(-16, 17)] + [timedelta(microseconds=-1)]
+    null = dict.fromkeys(COLUMNS, "null")
+    twins.fill(
+        [
+            null
+            | {
+                "tz": f"'{first + step}'",
+                "at": f"'{datetime.combine(day, time.min) + step}'",
+                "d": f"'{day + timedelta(days=n - 16)}'",
+            }
+            for n, step in enumerate(steps)
+        ]
+        + [null | {"tz": "'-infinity'", "at": "'infinity'", "d": "'-infinity'"}, null]
+    )
+    compared = []
+    for name in ("tz", "at", "d"):
+        column = twins.landed[name]
+        older = wanted(twins.relation, Prior(unwanted=(Outdated(name, day, zone),))).without
+        compared.append((older, Limit(TABLE, name, day, zone).condition(DIALECT, column.type)))
+        within = postgres_fingerprint.slice_predicate(twins.relation, name, zone, [Slice(day.isoformat())])
+        compared.append(
+            (f"coalesce({within}, false)", f"coalesce({duckdb_slice(column, zone)} = '{day}', false)")
+        )
+    theirs, ours = twins.both(compared)
+    assert theirs == ours
+    for (tz_old, _, *_), step in zip((row[1:] for row in ours), steps, strict=False):
+        assert tz_old == (step < timedelta()), "an instant decides, and that is the first of the day"
 
 
 def test_only_what_has_two_texts_is_left_out(twins: Twins) -> None:

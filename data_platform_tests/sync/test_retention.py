@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from data_platform.backups.mirror import place_in
-from data_platform.errors import ConfigurationError
+from data_platform.errors import BatchConflict, ConfigurationError
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.landing.verify import verify
 from data_platform.privacy.retention.requests import STEPS, Application
 from data_platform.privacy.retention.rule import AgedModel
 from data_platform.sync import Platform
 from data_platform.sync.backup import archives, make_backup, restore_warehouse
-from data_platform.sync.erasing import freeze, restored
+from data_platform.sync.erasing import door, freeze, restored
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
@@ -189,8 +189,93 @@ def test_a_hold_keeps_a_person_s_rows_until_it_is_released(shop: Project) -> Non
     assert (events(shop), named(shop)) == (47, 46)
     assert all(check_completeness(platform, platform.catalog.table(one)).passed for one in (EVENTS, VISITS))
     Book(platform).release("case-77", "it ended", "counsel")
+    shop.good(refresh=["events"])
+    reports = shop.good(verify=True)
+    assert all(one.completeness is not None and one.completeness.passed for one in reports.values())
+    assert (events(shop), named(shop)) == (47, 46), "until the next application both sides have them"
     assert dict(apply(shop).rows) == {"shop/events": 6, "shop/visits": 6}
     assert (events(shop), named(shop)) == (41, 40)
+
+
+def test_a_hold_of_later_brings_nothing_back(shop: Project) -> None:
+    platform = on(shop)
+    apply(shop)
+    customer = platform.catalog.subject("customer")
+    who = freeze.found(platform, customer, {"user_id": ["3"]})
+    freeze.hold(platform, customer, who, "case-78", "a lawsuit", "counsel")
+    assert dict(apply(shop, TODAY + timedelta(days=30)).rows) == {"shop/events": 27, "shop/visits": 27}
+    shop.good(refresh=["events", "visits"])
+    reports = shop.good(verify=True)
+    assert all(one.completeness is not None and one.completeness.passed for one in reports.values())
+    assert (events(shop), named(shop)) == (14, 13), "10 days, 3 of the person's, and one without a date"
+
+
+def test_rows_that_the_source_deleted_leave_what_landed(shop: Project) -> None:
+    """The raw table has none of them any more."""
+    shop.execute("delete from events where occurred_at < '2026-01-20'")
+    shop.good(verify=True)
+    assert events(shop) == 41
+    (found, _) = plan(on(shop))
+    assert (found.rows, found.landed) == (0, 60)
+    done = apply(shop)
+    assert done.done["landing"]["shop/events"] == {"parts": 1}
+    assert plan(on(shop))[0].landed == 0
+
+
+def test_a_column_that_is_no_partition_is_searched_in_what_landed_when_asked_for(shop: Project) -> None:
+    shop.execute("delete from visits where day < '2026-01-20'")
+    shop.good(verify=True)
+    assert [one.landed for one in plan(on(shop))] == [60, 0]
+    assert [one.landed for one in plan(on(shop), thorough=True)] == [60, 60]
+
+
+def test_a_limit_only_moves_forward(shop: Project) -> None:
+    """Days that are raised, and another column to count from, take nothing back; the other column counts beside it."""
+    apply(shop)
+    longer = {"days": 90, "by": "occurred_at"}
+    shop.catalog({**TABLES, "events": {**TABLES["events"], "retention": longer}})
+    shop.good(refresh=["events"])
+    assert events(shop) == 41
+    assert plan(on(shop), [EVENTS])[0].rows == 0
+    other = {"days": 40, "by": "updated_at"}
+    shop.catalog({**TABLES, "events": {**TABLES["events"], "retention": other}})
+    shop.execute("update events set updated_at = '2026-01-01' where event_id <= 5")
+    shop.good(refresh=["events"])
+    assert dict(apply(shop).rows)["shop/events"] == 5
+    shop.good(refresh=["events"])
+    reports = shop.good(verify=True)
+    assert all(one.completeness is not None and one.completeness.passed for one in reports.values())
+    assert events(shop) == 36
+
+
+def test_a_sync_that_began_before_lands_nothing_of_it(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.execute("update events set what = what || '!'")
+    checked = door.Door.check
+
+    def applied_meanwhile(self: door.Door, table: TableId) -> None:
+        monkeypatch.setattr(door.Door, "check", checked)
+        apply(shop)
+        checked(self, table)
+
+    monkeypatch.setattr(door.Door, "check", applied_meanwhile)
+    assert shop.good()["events"].error is None, "it was tried again"
+    assert events(shop) == 41
+    known = door.door_of(on(shop))
+    apply(shop, TODAY + timedelta(days=1))
+    with pytest.raises(BatchConflict, match="leave by its `retention`"):
+        known.check(EVENTS)
+    known.check(TableId("shop", "users"))
+
+
+def test_what_a_plan_shows(shop: Project) -> None:
+    platform = on(shop)
+    customer = platform.catalog.subject("customer")
+    who = freeze.found(platform, customer, {"user_id": ["3"]})
+    freeze.hold(platform, customer, who, "case-77", "a lawsuit", "counsel")
+    found = plan(platform, [EVENTS])[0]
+    assert (found.rows, found.spared, found.undated, found.landed) == (54, 6, 1, 54)
+    assert found.late == 54 - len([n for n in (41, 42) if 1 + n % 10 != 3])
+    assert str(found.oldest).startswith("2025-11-21")
 
 
 def test_models_that_hand_on_the_column_lose_the_rows(shop: Project) -> None:
@@ -199,6 +284,7 @@ def test_models_that_hand_on_the_column_lose_the_rows(shop: Project) -> None:
         for statement in (
             "create schema marts",
             "create table marts.clicks as select event_id as id, occurred_at as at from raw_shop.events",
+            "create table marts.clicked as select user_id, count(*) n from raw_shop.events group by 1",
             "create table marts.pages as select day, address as street, page from raw_shop.visits",
         ):
             warehouse.connection.execute(statement)  # type: ignore[attr-defined]
@@ -206,14 +292,38 @@ def test_models_that_hand_on_the_column_lose_the_rows(shop: Project) -> None:
         AgedModel(EVENTS, "marts", "clicks", "at", {}),
         AgedModel(VISITS, "marts", "pages", "day", {"address": "street"}),
         AgedModel(VISITS, "marts", "gone", "day", {}),
+        AgedModel(EVENTS, "marts", "clicked", None, {}),
     ]
     done = apply(shop, models=models)
     assert {name: done.done["warehouse"][name] for name in ("marts.clicks", "marts.pages")} == {
         "marts.clicks": 60,
         "marts.pages": 60,
     }
+    assert done.done["warehouse"]["full_refresh"] == ["marts.clicked"]
     assert shop.rows("select count(*) from marts.clicks") == [(41,)]
     assert shop.rows("select count(*), count(street) from marts.pages") == [(100, 40)]
+
+
+def test_models_that_say_whose_rows_they_are_keep_those_of_people_on_hold(shop: Project) -> None:
+    platform = on(shop)
+    customer = platform.catalog.subject("customer")
+    who = freeze.found(platform, customer, {"user_id": ["3"]})
+    freeze.hold(platform, customer, who, "case-77", "a lawsuit", "counsel")
+    with platform.warehouse() as warehouse:
+        for statement in (
+            "create schema marts",
+            "create table marts.clicks as select user_id as person, occurred_at as at from raw_shop.events",
+            "create table marts.nobodys as select occurred_at as at from raw_shop.events",
+        ):
+            warehouse.connection.execute(statement)  # type: ignore[attr-defined]
+    models = [
+        AgedModel(EVENTS, "marts", "clicks", "at", {"user_id": "person"}),
+        AgedModel(EVENTS, "marts", "nobodys", "at", {}),
+    ]
+    done = apply(shop, models=models)
+    assert done.done["warehouse"]["full_refresh"] == ["marts.nobodys"]
+    assert shop.rows("select count(*) from marts.clicks") == [(47,)]
+    assert shop.rows("select count(*) from marts.nobodys") == [(101,)]
 
 
 def test_what_is_rebuilt_or_restored_lacks_them(shop: Project) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from data_platform.chained.block import Entry
 from data_platform.errors import LedgerBroken
+from data_platform.privacy.erasure.requests import Sealed
 from data_platform.privacy.retention.rule import Limit
 from data_platform.tables import TableId
 
@@ -18,13 +19,25 @@ STEPS = ("landing", "warehouse", "samples", "file", "copies")
 
 
 @dataclass(frozen=True, slots=True)
+class HoldThen:
+    """A legal hold that lasted when limits were applied. The log of erasures forgets it at its release; the rows that it kept then are
+    still there until the next application."""
+
+    name: str
+    subject: str
+    sealed: Sealed
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
-    """``limits`` are applied together. ``rows`` counts the raw rows that were found, ``done`` has what each step says of itself."""
+    """``limits`` are applied together, to all rows but those of people in ``holds``. ``rows`` counts the rows that were found, ``done`` has
+    what each step says of itself."""
 
     id: str
     limits: Mapping[TableId, Limit]
     rows: Mapping[str, int]
     authorised_by: str
+    holds: tuple[HoldThen, ...] = ()
     asked_at: datetime | None = None
     done: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -48,10 +61,15 @@ class Application:
             "limits": limits,
             "rows": dict(self.rows),
             "authorised_by": self.authorised_by,
+            "holds": [[one.name, one.subject, one.sealed.key, one.sealed.sha256] for one in self.holds],
         }
 
     def finished(self, step: str, said: Mapping[str, Any]) -> dict[str, Any]:
         return {"event": "done", "id": self.id, "step": step, "said": dict(said)}
+
+
+Term = tuple[Limit, tuple[HoldThen, ...]]
+"""A limit as it was applied, and the holds of then."""
 
 
 def fold(entries: Iterable[Entry]) -> dict[str, Application]:
@@ -61,8 +79,11 @@ def fold(entries: Iterable[Entry]) -> dict[str, Application]:
         body = entry.body
         try:
             if body["event"] == "asked":
+                holds = tuple(
+                    HoldThen(name, kind, Sealed(key, sha256)) for name, kind, key, sha256 in body["holds"]
+                )
                 found[body["id"]] = Application(
-                    body["id"], _limits(body["limits"]), body["rows"], body["authorised_by"], entry.at
+                    body["id"], _limits(body["limits"]), body["rows"], body["authorised_by"], holds, entry.at
                 )
             elif body["event"] == "done":
                 before = found[body["id"]]
@@ -77,9 +98,20 @@ def fold(entries: Iterable[Entry]) -> dict[str, Application]:
     return found
 
 
-def applied(found: Mapping[str, Application]) -> dict[TableId, Limit]:
-    """The limit of each table that was asked for last."""
-    return {table: limit for one in found.values() for table, limit in one.limits.items()}
+def applied(found: Mapping[str, Application]) -> dict[TableId, list[Term]]:
+    """By table, the limits that were applied, each with the holds of then. A limit only moves forward: of those that differ in their day
+    alone the last day counts, and a rule that was changed takes nothing back."""
+    newest: dict[tuple[Any, ...], Term] = {}
+    for one in found.values():
+        for limit in one.limits.values():
+            kind = (limit.table, limit.by, limit.timezone, limit.blank, one.holds)
+            before = newest.get(kind)
+            if before is None or before[0].before < limit.before:
+                newest[kind] = (limit, one.holds)
+    by_table: dict[TableId, list[Term]] = {}
+    for term in newest.values():
+        by_table.setdefault(term[0].table, []).append(term)
+    return by_table
 
 
 def _limits(raw: Mapping[str, Any]) -> dict[TableId, Limit]:

@@ -92,10 +92,15 @@ class Limit:
 @dataclass(frozen=True, slots=True)
 class AgedModel:
     """A table of a model, ``schema.name``, that hands on the column by which rows of ``table`` grow old, as ``by``. ``columns`` are its
-    own, by those of the table that it hands on."""
+    own, by those of the table that it hands on. ``by`` is None where it hands none on, and its rows last from build to build all the
+    same: a full refresh makes them again."""
 
     table: TableId
     schema: str
     name: str
-    by: str
+    by: str | None
     columns: Mapping[str, str]
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"

@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
 
 from data_platform import sql
 from data_platform.errors import UnsupportedType
@@ -150,8 +151,16 @@ def bound(column: SourceColumn, day: date, timezone: str) -> str:
     if column.base == "date":
         return f"date {literal(day.isoformat())}"
     if column.base == "timestamptz":
-        return f"(timestamp {literal(day.isoformat())} at time zone {literal(timezone)})"
+        return _first_instant(day, timezone)
     return f"timestamp {literal(day.isoformat())}"
+
+
+def _first_instant(day: date, timezone: str) -> str:
+    """Of a midnight that comes twice, since clocks go back over it, PostgreSQL takes the second; the day begins with the first."""
+    if not 1 < day.year < 9999:
+        return f"(timestamp {literal(day.isoformat())} at time zone {literal(timezone)})"
+    first = datetime.combine(day, time.min, ZoneInfo(timezone)).astimezone(UTC)
+    return f"timestamptz {literal(first.isoformat())}"
 
 
 def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[ColumnPlan]:

@@ -1,94 +1,122 @@
-"""Keeps out what was erased and comes again: a source that still has the row, a late delivery, a log that is read again.
+"""Keeps out what was erased, or is older than its table's rule, and comes again: a source that still has the row, a late delivery, a log that is read again.
 
 Every kind of source writes its parts through ``LandedColumns.select``; there the rows of whom the log of erasures names are
-left out. A sync whose reading began before a request was written is refused at its commit.
+left out, and those that are beyond the limits in the log of retention. A sync whose reading began before a request was written is refused at its commit.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from data_platform.chained.block import Entry
 from data_platform.chained.log import Log
 from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import BatchConflict
 from data_platform.privacy.erasure.frozen import condition
 from data_platform.privacy.erasure.requests import fold
-from data_platform.privacy.retention.rule import Limit
+from data_platform.privacy.retention.requests import fold as applications
 from data_platform.privacy.subjects.place import Place
 from data_platform.sources.reading import LandedColumns, Outdated, Unwanted
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.rows import Matches, Values
 from data_platform.sync.platform import Platform
-from data_platform.sync.retention.book import limits_in_force
-from data_platform.sync.retention.limits import Spared, spared
+from data_platform.sync.retention.book import Book as RetentionBook
+from data_platform.sync.retention.limits import Expired, in_force
 from data_platform.tables import TableId
 
 
 @dataclass(frozen=True)
-class Door:
-    """``values`` are the keys of everybody who was erased. ``blocks`` and ``entries`` say how far the log was read. ``limits`` are those
-    of retention, which rows of ``spared`` people pass."""
+class Seen:
+    """How far a log was read: so many blocks and entries."""
 
-    log: Log | None = None
-    blocks: int = 0
-    entries: int = 0
+    log: Log
+    blocks: int
+    entries: int
+
+    def asked_since(self, about: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> bool:
+        """Whether a request was written since, one that is ``about`` something."""
+        if self.log.last() == self.blocks:
+            return False
+        later = self.log.entries(after=self.entries)
+        return any(entry.body["event"] == "asked" and about(entry.body) for entry in later)
+
+
+def _read(log: Log) -> tuple[list[Entry], Seen]:
+    blocks = log.last()
+    entries = list(log.entries()) if blocks else []
+    return entries, Seen(log, blocks, entries[-1].number if entries else 0)
+
+
+@dataclass(frozen=True)
+class Door:
+    """``values`` are the keys of everybody who was erased, ``expired`` what is beyond the limits that were applied. ``erasures`` and
+    ``retention`` say how far the logs were read."""
+
+    erasures: Seen | None = None
     values: dict[Place, frozenset[str]] = field(default_factory=dict)
     matches: dict[TableId, tuple[tuple[Place, Place], ...]] = field(default_factory=dict)
-    limits: Mapping[TableId, Limit] = field(default_factory=dict)
-    spared: Spared = field(default_factory=Spared)
+    retention: Seen | None = None
+    expired: Mapping[TableId, Sequence[Expired]] = field(default_factory=dict)
 
     def without(self, landed: LandedColumns, table: TableId) -> LandedColumns:
         """``landed`` without the rows of whom was erased and those that are older than is kept."""
-        columns = {column.name: column.type for column in landed.columns}
-        matches, limit = self.matches.get(table, ()), self.limits.get(table)
-        tests = [condition(DIALECT, matches, _values_of("erased"), columns)] if matches else []
-        setup = _variables("erased", matches, self.values)
-        blank = None
-        if limit is not None and limit.by in columns:
-            there, kept = limit.only(tuple(columns)), self.spared.matches.get(table, ())
-            stay = condition(DIALECT, kept, _values_of("spared"), columns) if kept else ""
-            setup += _variables("spared", kept, self.spared.values)
-            old = there.condition(DIALECT, columns[limit.by], stay)
-            if not limit.blank:
-                tests.append(old)
-            elif there.blank:
-                blank = (old, there.blank)
+        types = {column.name: column.type for column in landed.columns}
+        matches = self.matches.get(table, ())
+        tests = [condition(DIALECT, matches, _values_of, types)] if matches else []
+        blank = []
+        for one in self.expired.get(table, ()):
+            rows = one.rows(DIALECT, types)
+            if rows is not None and one.limit.blank:
+                blank.append((rows, one.limit.only(tuple(types)).blank))
+            elif rows is not None:
+                tests.append(rows)
         without = f"({' OR '.join(tests)})" if tests else ""
-        return replace(landed, setup=(*landed.setup, *setup), without=without, blank=blank)
+        setup = (*landed.setup, *_variables(matches, self.values))
+        return replace(landed, setup=setup, without=without, blank=tuple(blank))
 
     def unwanted(self, table: TableId) -> tuple[Unwanted | Outdated, ...]:
         """The same for the source, which counts and measures without them."""
         found: list[Unwanted | Outdated] = list(_unwanted(self.matches.get(table, ()), self.values))
-        limit = self.limits.get(table)
-        if limit is not None and not limit.blank:
-            kept = _unwanted(self.spared.matches.get(table, ()), self.spared.values)
-            found.append(Outdated(limit.by, limit.before, limit.timezone, tuple(kept)))
+        for one in self.expired.get(table, ()):
+            limit = one.limit
+            if not limit.blank:
+                kept = _unwanted(one.spared.matches.get(table, ()), one.spared.values)
+                found.append(Outdated(limit.by, limit.before, limit.timezone, tuple(kept)))
         return tuple(found)
 
     def check(self, table: TableId) -> None:
-        """BatchConflict where somebody was erased since the reading began: its rows may be among those that were read."""
-        if self.log is None or self.log.last() == self.blocks:
-            return
-        if any(entry.body["event"] == "asked" for entry in self.log.entries(after=self.entries)):
+        """BatchConflict where somebody was erased, or a limit of the table was applied, since the reading began: such rows may be among those
+        that were read."""
+        if self.erasures is not None and self.erasures.asked_since():
             raise BatchConflict(
                 f"Somebody is being erased since {table} was read. This batch is dropped, for it may hold rows that must not come"
                 " again; run the sync again."
+            )
+        if self.retention is not None and self.retention.asked_since(
+            lambda body: str(table) in body["limits"]
+        ):
+            raise BatchConflict(
+                f"Older rows of {table} leave by its `retention` since it was read. This batch is dropped, for it may hold some of them; run"
+                " the sync again."
             )
 
 
 def door_of(platform: Platform) -> Door:
     """What must not come in. Without kinds of people and rules of retention in the catalog nothing is asked."""
-    limits = limits_in_force(platform)
-    kept = spared(platform) if limits else Spared()
-    if not platform.catalog.subjects:
-        return Door(limits=limits)
+    door = _erased(platform) if platform.catalog.subjects else Door()
+    if not platform.catalog.ruled_by_retention():
+        return door
+    entries, seen = _read(RetentionBook(platform).log)
+    return replace(door, retention=seen, expired=in_force(platform, applications(entries)))
+
+
+def _erased(platform: Platform) -> Door:
     book = Book(platform)
-    blocks = book.log.last()
-    entries = list(book.log.entries()) if blocks else []
+    entries, seen = _read(book.log)
     keys_by_subject = {name: keys_of(platform, one) for name, one in platform.catalog.subjects.items()}
     values: dict[Place, set[str]] = {}
     matches: dict[TableId, dict[tuple[Place, Place], None]] = {}
@@ -103,25 +131,24 @@ def door_of(platform: Platform) -> Door:
             matches.setdefault(table, {}).update(dict.fromkeys(found))
     frozen_values = {place: frozenset(keys) for place, keys in values.items()}
     by_table = {table: tuple(found) for table, found in matches.items()}
-    read = entries[-1].number if entries else 0
-    return Door(book.log, blocks, read, frozen_values, by_table, limits, kept)
+    return Door(seen, frozen_values, by_table)
 
 
 def _unwanted(matches: Matches, values: Values) -> list[Unwanted]:
     return [Unwanted(column.column, column.path, frozenset(values[key])) for column, key in matches]
 
 
-def _variables(prefix: str, matches: Matches, values: Values) -> tuple[tuple[str, list[Any]], ...]:
+def _variables(matches: Matches, values: Values) -> tuple[tuple[str, list[Any]], ...]:
     return tuple(
-        (f"SET VARIABLE {_variable(prefix, key)} = ?::VARCHAR[]", [sorted(values[key])])
+        (f"SET VARIABLE {_variable(key)} = ?::VARCHAR[]", [sorted(values[key])])
         for key in dict.fromkeys(key for _, key in matches)
     )
 
 
-def _values_of(prefix: str) -> Callable[[Place], str]:
-    return lambda key: f"SELECT unnest(getvariable('{_variable(prefix, key)}'))"
+def _values_of(key: Place) -> str:
+    return f"SELECT unnest(getvariable('{_variable(key)}'))"
 
 
-def _variable(prefix: str, place: Place) -> str:
+def _variable(place: Place) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", str(place).lower())
-    return f"{prefix}_{name}"
+    return f"erased_{name}"

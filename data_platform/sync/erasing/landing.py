@@ -115,6 +115,21 @@ def _rewritten(
                     yield Rewritten(batch.sequence, index, part, made)
 
 
+def count_landed(platform: Platform, table: TableId, gone: Gone) -> int:
+    """In how many landed rows, all versions of a row among them, ``redact`` would take something out. Each batch that is not ``passed`` is
+    read."""
+    ledger, found = platform.ledger, 0
+    rewrites = ledger.rewrites(table)
+    with platform.store.scratch() as folder, engine(folder, gone.values) as connection:
+        for batch in ledger.since(table, 0):
+            for part in () if gone.passed(batch) else with_parts(batch, rewrites).parts:
+                with suppress(PartExpired), open_part(ledger, batch, part) as path:
+                    rows = gone.rows(batch.columns)
+                    counted = f"SELECT count(*) FROM {parquet_files([path])} WHERE {rows}"
+                    found += int((connection.execute(counted).fetchone() or (0,))[0])
+    return found
+
+
 def write_without(
     connection: duckdb.DuckDBPyConnection, path: Path, new: Path, rows: str, blank: Sequence[str] = ()
 ) -> int | None:

@@ -44,16 +44,16 @@ def forgetting(
     if archive is not None:
         platform = _knowing(platform, archive)
     door = door_of(platform)
-    if not door.values and not door.limits:
+    if not door.values and not door.expired:
         return None
     needles = _needles(platform) if door.values else []
     models = [one for one in derived() if one.key in door.values] if door.values else []
-    old = aged() if door.limits else []
+    old = aged() if door.expired else []
     own = {PLATFORM_SCHEMA, *(table.raw_schema for table in platform.catalog.table_ids())}
 
     def forget(warehouse: Warehouse) -> Mapping[str, int]:
         removed = _forget(warehouse, door, models, needles, own)
-        for name, rows in apply_to(warehouse, door.limits, door.spared, old).items():
+        for name, rows in apply_to(warehouse, door.expired, old).items():
             removed[name] = removed.get(name, 0) + rows
         return removed
 

@@ -1,2 +1,2 @@
 """Rows that are older than their table's rule leave, by the machinery of erasure: which are beyond it (``limits.py``), the log
-(``book.py``), the steps (``apply.py``) and what the graph watches (``watch.py``)."""
+(``book.py``), and what is done, step by step (``apply.py``)."""

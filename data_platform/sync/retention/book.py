@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from data_platform.chained.log import Log
 from data_platform.errors import ConfigurationError
-from data_platform.privacy.retention.requests import LOG, Application, applied, fold
-from data_platform.privacy.retention.rule import Limit
+from data_platform.privacy.retention.requests import LOG, Application, fold
 from data_platform.sync.platform import Platform
-from data_platform.tables import TableId
 
 
 class Book:
@@ -30,13 +26,3 @@ class Book:
                 f"Retention was never applied under {id_!r}. `data-platform retention show` lists what was."
             )
         return found
-
-
-def limits_in_force(platform: Platform) -> Mapping[TableId, Limit]:
-    """The limits before which no row lands any more: those that were applied last to tables that still have a rule. Without such a table
-    nothing is asked."""
-    ruled = [table.id for table in platform.catalog.ruled_by_retention()]
-    if not ruled:
-        return {}
-    last = applied(Book(platform).read())
-    return {table: last[table] for table in ruled if table in last}

@@ -1,0 +1,153 @@
+"""How long rows of the tables are kept, as an asset: what is beyond its table's rule, and its removal where the environment says so.
+
+``retention.py`` is about Dagster's own records.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from data_platform.catalog import Catalog
+from data_platform.defs import shown
+from data_platform.defs.aged_models import aged_models
+from data_platform.defs.names import RETENTION, pool, raw_key
+from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
+from data_platform.privacy.retention.requests import Application
+from data_platform.sync.platform import Platform
+from data_platform.sync.retention.apply import Beyond, ask, carry_out, plan, unfinished
+from data_platform.warehouses import WarehouseConfig
+from data_platform.words import plural
+
+DAILY = "20 5 * * *"
+AUTHORISED_BY = "the catalog"
+"""Who is said to have authorised what the asset does: the rules, and ``retention: {apply: true}``."""
+KEPT = dg.AssetCheckKey(RETENTION, "kept_no_longer")
+FINISHED = dg.AssetCheckKey(RETENTION, "applications_are_finished")
+
+
+def data_retention_definitions(
+    catalog: Catalog, warehouse: WarehouseConfig, *, apply: bool, running: bool
+) -> dg.Definitions:
+    """The asset `privacy/retention`, its checks and its schedule, where a table has a rule."""
+    ruled = [raw_key(table.id) for table in catalog.ruled_by_retention()]
+    if not ruled:
+        return dg.Definitions()
+    does = "They are removed each day." if apply else "Nothing is removed: `retention: apply` is false here."
+
+    @dg.asset(
+        key=RETENTION,
+        group_name="privacy",
+        pool=pool(warehouse),
+        deps=ruled,
+        description=f"How many rows are older than the `retention` of their table allows, and how old the oldest is. {does}",
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2)),
+        check_specs=[
+            dg.AssetCheckSpec(
+                KEPT.name,
+                asset=RETENTION,
+                description="No raw row is more than two days older than its table's `retention` allows, but for people on hold.",
+            ),
+            dg.AssetCheckSpec(
+                FINISHED.name,
+                asset=RETENTION,
+                description="No application of the rules stopped on the way.",
+            ),
+        ],
+    )
+    def retention(platform: PlatformResource) -> Iterator[Any]:
+        opened = platform.open()
+        applies = opened.environment.retention.apply
+        done = _applied(opened) if applies else []
+        found = plan(opened)
+        yield dg.MaterializeResult(metadata=_metadata(found, done))
+        yield from _results(found, unfinished(opened), applies)
+
+    daily = scheduled(
+        "retention",
+        dg.AssetSelection.assets(RETENTION),
+        DAILY,
+        "Counts rows that are older than their table's rule, and removes them where the environment says so.",
+        running=running,
+    )
+    return dg.Definitions(assets=[retention], schedules=[daily])
+
+
+def _applied(platform: Platform) -> list[Application]:
+    """What stopped goes on first; then what is beyond the rules today leaves."""
+    done = [carry_out(platform, one.id, lambda: aged_models(platform)) for one in unfinished(platform)]
+    asked = ask(platform, plan(platform), AUTHORISED_BY)
+    if asked is not None:
+        done.append(carry_out(platform, asked.id, lambda: aged_models(platform)))
+    return done
+
+
+def _metadata(found: Sequence[Beyond], done: Sequence[Application]) -> dict[str, Any]:
+    columns = ["table", "kept from", "by", "then", "oldest", "rows older", "landed", "on hold", "no date"]
+    rows = [
+        [
+            one.limit.table,
+            one.limit.before,
+            one.limit.by,
+            f"anonymise {', '.join(one.limit.blank)}" if one.limit.blank else "delete",
+            one.oldest,
+            *(f"{number:,}" for number in (one.rows, one.landed, one.spared, one.undated)),
+        ]
+        for one in found
+    ]
+    refresh = {name for one in done for name in one.done["warehouse"].get("full_refresh", ())}
+    return {
+        "rules": shown.table(columns, rows),
+        "rows_older": sum(one.rows for one in found),
+        "rows_removed": sum(rows for one in done for rows in one.rows.values()),
+        "rows_on_hold": sum(one.spared for one in found),
+        "rows_without_date": sum(one.undated for one in found),
+        **({"need_a_full_refresh": shown.lines("model", sorted(refresh))} if refresh else {}),
+    }
+
+
+def _results(
+    found: Sequence[Beyond], stopped: Sequence[Application], applies: bool
+) -> Iterator[dg.AssetCheckResult]:
+    late = [one for one in found if one.late]
+    words = ", ".join(f"{plural(one.late, 'row')} of {one.limit.table.raw_name}" for one in late)
+    way = (
+        "Run `data-platform retention apply`, which says what is in the way."
+        if applies
+        else "Nothing is removed while `retention: apply` is false: `data-platform retention apply` does it by hand."
+    )
+    yield _result(
+        KEPT,
+        sum(one.late for one in late),
+        f"More than two days older than their rule: {words}. {way}"
+        if late
+        else f"No row of {plural(len(found), 'table')} is more than two days older than its rule allows.",
+        dg.AssetCheckSeverity.ERROR if applies else dg.AssetCheckSeverity.WARN,
+    )
+    names = ", ".join(f"{one.id} before {one.next_step}" for one in stopped)
+    yield _result(
+        FINISHED,
+        len(stopped),
+        f"Stopped: {names}. Go on with `data-platform retention apply --continue ID`."
+        if stopped
+        else "No application of the rules stopped on the way.",
+    )
+
+
+def _result(
+    check: dg.AssetCheckKey,
+    count: int,
+    text: str,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=RETENTION,
+        check_name=check.name,
+        passed=not count,
+        severity=severity,
+        description=shown.description(text),
+        metadata={"count": count},
+    )

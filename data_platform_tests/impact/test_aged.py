@@ -1,0 +1,44 @@
+"""Which models lose rows by a rule of their raw table, and which last without telling how old a row is."""
+
+from __future__ import annotations
+
+from data_platform.column_lineage import ColumnOf
+from data_platform.impact.aged import aged
+from data_platform.impact.graph import Graph, Relation
+from data_platform.privacy.retention.rule import AgedModel
+from data_platform.tables import TableId
+
+EVENTS = TableId("shop", "events")
+RAW = ("raw_shop", "events")
+
+
+def model(name: str, how: str, columns: dict[str, str], reads: tuple[str, str] = RAW) -> Relation:
+    """``columns`` by name: the column of ``reads`` that each is, as it is."""
+    return Relation(
+        "marts",
+        name,
+        "model",
+        f"marts/{name}",
+        tuple(columns),
+        values={mine: (ColumnOf(*reads, theirs),) for mine, theirs in columns.items()},
+        reads=frozenset({reads}),
+        definitions={"": f"{how} 0123"}
+        | {mine: f"text {'.'.join(reads)} AS e\ne.{theirs} AS {mine}" for mine, theirs in columns.items()},
+    )
+
+
+def test_models_that_hand_on_the_day_and_those_that_last_without_it() -> None:
+    relations = (
+        Relation(*RAW, "raw", "raw/shop/events", ("occurred_at", "user_id")),
+        model("clicks", "incremental", {"at": "occurred_at", "person": "user_id"}),
+        model("people", "table", {"person": "user_id"}),
+        model("counts", "incremental", {"person": "person"}, ("marts", "people")),
+        model("history", "snapshot", {"who": "person", "day": "at"}, ("marts", "clicks")),
+        model("elsewhere", "incremental", {"x": "y"}, ("raw_shop", "orders")),
+    )
+    graph = Graph({each.key: each for each in relations})
+    assert aged(graph, {EVENTS: ("occurred_at", ("user_id",))}) == [
+        AgedModel(EVENTS, "marts", "clicks", "at", {"user_id": "person"}),
+        AgedModel(EVENTS, "marts", "history", "day", {"user_id": "who"}),
+        AgedModel(EVENTS, "marts", "counts", None, {}),
+    ]
