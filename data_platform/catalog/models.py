@@ -435,6 +435,10 @@ class Catalog(Model):
             if table.personal and table.id not in reached
         ]
 
+    def asks_consent(self) -> bool:
+        """Whether a kind of people is asked for what their data may be used."""
+        return any(subject.consent is not None for subject in self.subjects.values())
+
     def ruled_by_retention(self) -> list[Table]:
         """The tables that say how long their rows are kept."""
         return [

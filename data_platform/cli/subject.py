@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from data_platform.cli import subject_erase
+from data_platform.cli import subject_consent, subject_erase
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project, output
 from data_platform.cli.output import plural, remark, say, say_json, say_table
 from data_platform.cli.subject_options import ByOption, EmailOption, KindOption, whom
@@ -138,4 +138,5 @@ def export(
     remark(f"{plural(done.rows, 'row')} written into {done.into}. Delete the folder once it was handed over.")
 
 
+subject_consent.add_to(app)
 subject_erase.add_to(app)

@@ -14,6 +14,7 @@ from data_platform.defs.audit import audit_definitions
 from data_platform.defs.automation import automation_sensor
 from data_platform.defs.backup import backup_definitions
 from data_platform.defs.cold import cold_definitions
+from data_platform.defs.consents import consent_definitions
 from data_platform.defs.copies import copies_definitions
 from data_platform.defs.data_retention import data_retention_definitions
 from data_platform.defs.database_backup import database_definitions
@@ -108,6 +109,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     parts.append(erasure_definitions(catalog, running=running))
     applies = chosen.retention.apply
     parts.append(data_retention_definitions(catalog, warehouse, apply=applies, running=running))
+    parts.append(consent_definitions(catalog, warehouse, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:

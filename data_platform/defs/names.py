@@ -46,6 +46,7 @@ LANDING_COPIES = AssetKey(["backup", "landing"])
 AUDIT_HEAD = AssetKey(["audit", "head"])
 ERASURES = AssetKey(["privacy", "erasures"])
 RETENTION = AssetKey(["privacy", "retention"])
+CONSENT_DECISIONS = AssetKey(["privacy", "consent_decisions"])
 ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"

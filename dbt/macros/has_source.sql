@@ -2,7 +2,7 @@
    catalog_tables.sql, which `data-platform validate --write` writes, so dbt knows it when it parses. The platform's
    own records are always a source. #}
 {% macro has_source(source_name, table_name=none) -%}
-    {%- if source_name == 'data_platform' -%} {{ return(true) }} {%- endif -%}
+    {%- if source_name in ('data_platform', 'privacy') -%} {{ return(true) }} {%- endif -%}
     {%- set tables = catalog_tables().get(source_name, []) -%}
     {{ return(tables | length > 0 if table_name is none else table_name in tables) }}
 {%- endmacro %}

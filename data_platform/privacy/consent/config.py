@@ -15,6 +15,8 @@ from data_platform.yaml_fields import ColumnName, Frozen, Model
 PURPOSE = r"^[a-z][a-z0-9_]{0,62}$"
 TEXT = r"^[^'\\{}\x00-\x1f]+$"
 """What every engine and dbt take as a text within quotes."""
+BY_HAND = "by hand"
+"""What an answer that is in no table was said by."""
 Otherwise = Literal["denied", "granted"]
 
 

@@ -1,4 +1,4 @@
-"""Renders the dbt view ``consents``: the newest answer of each person to each purpose, over all tables with answers. Pure.
+"""Renders the dbt view ``consents``: the newest answer of each person to each purpose, over all tables with answers and those by hand. Pure.
 
 It is a view, so that who withdrew is withdrawn as soon as the answer has landed. An answer that is neither yes nor no is no; of two at
 the same instant a no holds.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from data_platform.printable import yaml_quoted
-from data_platform.privacy.consent.config import Answers, ConsentBlock, FixedPurpose
+from data_platform.privacy.consent.config import BY_HAND, Answers, ConsentBlock, FixedPurpose
 
 PURPOSES = "purposes"
 """The key of the view's `meta` under which are the purposes, with what holds for a person who never answered."""
@@ -20,7 +20,7 @@ COLUMNS = {
     "state": ("varchar", "The person's newest answer: `granted` or `withdrawn`."),
     "policy_version": ("varchar", "The version of the policy that the person answered to, if it is known."),
     "decided_at": ("timestamptz", "When the person answered."),
-    "said_by": ("varchar", "The table with the answer."),
+    "said_by": ("varchar", "The table with the answer, or `by hand`."),
     "counts": ("boolean", "Whether the person agreed, to a version of the policy that counts."),
 }
 Blocks = Mapping[str, ConsentBlock]
@@ -29,13 +29,11 @@ Blocks = Mapping[str, ConsentBlock]
 
 def render_view(blocks: Blocks, mark: str) -> str:
     """The model's SQL. ``mark`` is its first line, as a comment."""
-    answers = [_answers(kind, one) for kind, block in sorted(blocks.items()) for one in block.from_] or [
-        _NOBODY
-    ]
+    answers = [_answers(kind, one) for kind, block in sorted(blocks.items()) for one in block.from_]
     purposes = sorted(purpose for block in blocks.values() for purpose in block.purposes)
     return _VIEW.format(
         mark=mark,
-        answers="\n\n    union all\n".join(answers),
+        answers="\n\n    union all\n".join([*answers, _DECISIONS]),
         purposes=", ".join(map(_text, purposes)),
         counting="\n            or ".join(_counting(blocks)),
     )
@@ -67,7 +65,19 @@ def render_properties(blocks: Blocks, class_: str | None, mark: str) -> str:
         ]
         if name == "subject_key" and class_ is not None:
             lines.append(f"        config: {{meta: {{privacy: {class_}}}}}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _SOURCE
+
+
+_SOURCE = """
+sources:
+  - name: privacy
+    schema: "{{ env_var('DATA_PLATFORM_SCHEMA_PREFIX', '') }}privacy"
+    description: What the platform keeps in the warehouse of people's decisions.
+    tables:
+      - name: consent_decisions
+        description: Answers that were written down by hand, from the log of consents in the landing store.
+        config: {meta: {dagster: {asset_key: [privacy, consent_decisions]}}}
+"""
 
 
 def _answers(kind: str, one: Answers) -> str:
@@ -125,16 +135,17 @@ def _jinja(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-_NOBODY = (
-    """
+_DECISIONS = """
     select
-        {nothing} as subject_kind, {nothing} as subject_key, {nothing} as purpose, 0 as agreed, {nothing} as policy_version,
-        cast(null as {{{{ column_type('timestamptz') }}}}) as decided_at, {nothing} as said_by
-    from (select 1 as nothing) as nothing
-    where 1 = 0""".replace("{{{{", "{{")
-    .replace("}}}}", "}}")
-    .replace("{nothing}", _cast("null"))
-)
+        subject_kind,
+        subject_key,
+        purpose,
+        case when answer = 'granted' then 1 else 0 end as agreed,
+        policy_version,
+        decided_at,
+        {by_hand} as said_by
+    from {{ landed('privacy', 'consent_decisions', {'subject_kind': ['subject_kind', 'varchar'], 'subject_key': ['subject_key', 'varchar'], 'purpose': ['purpose', 'varchar'], 'answer': ['state', 'varchar'], 'policy_version': ['policy_version', 'varchar'], 'decided_at': ['decided_at', 'timestamptz']}) }} as decided
+    where subject_key is not null""".replace("{by_hand}", _cast(_text(BY_HAND)))
 
 _VIEW = """{{# {mark} #}}
 {{{{ config(materialized='view') }}}}

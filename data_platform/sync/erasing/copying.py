@@ -7,12 +7,13 @@ from data_platform.backups.mirror import Place
 from data_platform.chained import copies
 from data_platform.chained.log import Log
 from data_platform.errors import BackupDamaged
+from data_platform.privacy.consent.answers import LOG as CONSENTS
 from data_platform.privacy.erasure.requests import LOG as ERASURES
 from data_platform.privacy.retention.requests import LOG as RETENTION
 from data_platform.stores import Store
 from data_platform.sync.platform import Platform
 
-LOGS = (ERASURES, RETENTION)
+LOGS = (ERASURES, RETENTION, CONSENTS)
 
 
 def copy_decisions(platform: Platform, place: Place) -> int:
@@ -40,7 +41,10 @@ def _sealed(log: str, source: Store, target: Store, reader: Store) -> int:
     folder = f"_{log}/keys"
     missing = sorted(set(source.list(folder)) - set(reader.list(folder)))
     for key in missing:
-        data = source.read(key)
+        try:
+            data = source.read(key)
+        except KeyError:  # it was forgotten meanwhile
+            continue
         target.put_new(key, data)
         if reader.read(key) != data:
             raise BackupDamaged(f"{key} in {target.url} holds other bytes than were put there. Try again.")

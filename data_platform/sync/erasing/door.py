@@ -120,8 +120,9 @@ def _erased(platform: Platform) -> Door:
     keys_by_subject = {name: keys_of(platform, one) for name, one in platform.catalog.subjects.items()}
     values: dict[Place, set[str]] = {}
     matches: dict[TableId, dict[tuple[Place, Place], None]] = {}
-    for request in fold(entries).requests.values():
-        frozen, _ = book.opened(request.sealed)
+    requests = fold(entries).requests.values()
+    opened = book.all_opened([one.sealed for one in requests])
+    for request, (frozen, _) in zip(requests, opened, strict=True):
         for place, keys in frozen.values.items():
             values.setdefault(place, set()).update(keys)
             matches.setdefault(place.table, {})[place, place] = None

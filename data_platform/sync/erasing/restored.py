@@ -14,6 +14,7 @@ from data_platform.privacy.retention.requests import LOG as RETENTION
 from data_platform.privacy.retention.rule import AgedModel
 from data_platform.privacy.subjects.place import Place
 from data_platform.quality.failures import TABLE as FAILURES
+from data_platform.sync.consent.table import TABLE as DECISIONS
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.door import Door, door_of
 from data_platform.sync.erasing.rows import Matches, conditions
@@ -48,6 +49,11 @@ def forgetting(
         return None
     needles = _needles(platform) if door.values else []
     models = [one for one in derived() if one.key in door.values] if door.values else []
+    models += [
+        Derived(subject.consent.place, DECISIONS.schema, DECISIONS.name, "subject_key")
+        for subject in platform.catalog.subjects.values()
+        if subject.consent is not None and subject.consent.place in door.values
+    ]
     old = aged() if door.expired else []
     own = {PLATFORM_SCHEMA, *(table.raw_schema for table in platform.catalog.table_ids())}
 
@@ -104,7 +110,8 @@ def _forget(
 
 def _needles(platform: Platform) -> list[str]:
     book = Book(platform)
-    return sorted({text for one in book.read().requests.values() for text in book.opened(one.sealed)[1]})
+    opened = book.all_opened([one.sealed for one in book.read().requests.values()])
+    return sorted({text for _, needles in opened for text in needles})
 
 
 def _holding(dialect: Dialect, held: Relation, needles: Sequence[str]) -> list[str]:

@@ -15,6 +15,8 @@ from data_platform.privacy.seal import subject_text
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.privacy.subjects.place import Place
 from data_platform.sync import settle
+from data_platform.sync.consent.book import Book as Consents
+from data_platform.sync.consent.table import write_decisions
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.copying import copy_decisions
 from data_platform.sync.erasing.freeze import keys_of
@@ -112,7 +114,7 @@ def _landing(work: Work) -> Said:
 
 
 def _quarantine(work: Work) -> Said:
-    """Records that no table could take, and that hold what was typed."""
+    """Records that no table could take, and that hold what was typed; and whom answers by hand are about."""
     texts = [needle.encode() for needle in work.needles]
     said: Said = {}
     for table in work.tables:
@@ -123,6 +125,9 @@ def _quarantine(work: Work) -> Said:
             reason = f"erasure {work.request.id}: {work.request.reason}"
             settle.erase(work.platform, table, chosen, reason, work.request.authorised_by)
             said[str(table)] = {"records": chosen.count}
+    copies = [place_in(archive).store for archive in archives_of(work.platform)]
+    if answers := Consents(work.platform).forget(work.frozen, work.needles, copies):
+        said["consents"] = {"answers": answers}
     return said
 
 
@@ -134,6 +139,8 @@ def _warehouse(work: Work) -> Said:
         if platform.ledger.head(table) is not None:
             load_pending(platform, table)
     said: Said = {}
+    if platform.catalog.asks_consent():
+        write_decisions(platform)
     with platform.warehouse() as warehouse:
         known = {(one.schema, one.name): one for one in warehouse.describe()}
         for table in work.tables:

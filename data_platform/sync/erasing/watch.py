@@ -29,7 +29,9 @@ class Watched:
 
 def watch(platform: Platform) -> Watched:
     """Ask the raw tables for the keys of everybody in the log of erasures."""
-    book = Book(platform).read()
+    log = Book(platform)
+    log.log.pack()  # so that each sync reads the log in few requests
+    book = log.read()
     door = door_of(platform)
     back: dict[TableId, int] = {}
     searched = 0

@@ -81,9 +81,9 @@ def spared(platform: Platform, holds: Sequence[HoldThen]) -> Spared:
     book = Book(platform)
     values: dict[Place, set[str]] = {}
     matches: dict[TableId, dict[tuple[Place, Place], None]] = {}
-    for hold in holds:
+    opened = book.all_opened([one.sealed for one in holds])
+    for hold, (frozen, _) in zip(holds, opened, strict=True):
         subject = platform.catalog.subjects.get(hold.subject)
-        frozen = book.opened(hold.sealed)[0]
         for place, some in frozen.values.items():
             values.setdefault(place, set()).update(some)
         for table in subject.tables if subject else ():

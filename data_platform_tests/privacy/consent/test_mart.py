@@ -36,7 +36,10 @@ def landed(source: str, table: str, columns: Mapping[str, list[str]]) -> str:
 
 
 def built(
-    block: ConsentBlock, answers: list[Answer], flags: list[tuple[int, bool | None, datetime]]
+    block: ConsentBlock,
+    answers: list[Answer],
+    flags: list[tuple[int, bool | None, datetime]],
+    by_hand: list[Answer] | None = None,
 ) -> list[Any]:
     sql = jinja2.Template(render_view({"customer": block}, "made")).render(
         config=lambda **_: "", column_type=lambda name: name, landed=landed
@@ -46,6 +49,15 @@ def built(
         connection.execute(
             'CREATE TABLE "shop/answers" ("user" VARCHAR, about VARCHAR, said VARCHAR, policy VARCHAR, "at" TIMESTAMPTZ)'
         )
+        connection.execute(
+            'CREATE TABLE "privacy/consent_decisions" (subject_kind VARCHAR, subject_key VARCHAR, purpose VARCHAR, state VARCHAR,'
+            " policy_version VARCHAR, decided_at TIMESTAMPTZ)"
+        )
+        connection.execute("INSERT INTO \"privacy/consent_decisions\" (subject_kind) VALUES ('nobody')")
+        if by_hand:
+            connection.executemany(
+                "INSERT INTO \"privacy/consent_decisions\" VALUES ('customer', ?, ?, ?, ?, ?)", by_hand
+            )
         connection.execute('CREATE TABLE "shop/users" (id BIGINT, "opted in" BOOLEAN, "at" TIMESTAMPTZ)')
         if answers:
             connection.executemany('INSERT INTO "shop/answers" VALUES (?, ?, ?, ?, ?)', answers)
@@ -54,7 +66,9 @@ def built(
         return connection.execute(f"SELECT subject_key, purpose, state, counts FROM ({sql})").fetchall()
 
 
-def expected(answers: list[Answer], flags: list[tuple[int, bool | None, datetime]]) -> set[Any]:
+def expected(
+    answers: list[Answer], flags: list[tuple[int, bool | None, datetime]], by_hand: list[Answer]
+) -> set[Any]:
     """The newest answer of each person; at the same instant a no, and else the largest version."""
     newest: dict[tuple[str, str], tuple[Any, ...]] = {}
     every = [
@@ -62,6 +76,7 @@ def expected(answers: list[Answer], flags: list[tuple[int, bool | None, datetime
         for key, about, said, policy, at in answers
     ]
     every += [(str(id_), "letters", bool(flag), None, at) for id_, flag, at in flags]
+    every += [(key, about, said == "granted", policy, at) for key, about, said, policy, at in by_hand]
     for key, about, agreed, policy, at in every:
         if key is not None and about in ("letters", "figures"):
             rank = (at or datetime.min.replace(tzinfo=UTC), not agreed, policy or "")
@@ -96,8 +111,18 @@ def test_the_newest_answer_of_each_person_holds(seed: int) -> None:
         for _ in range(chance.randrange(40))
     ]
     flags = [(id_, chance.choice([True, False, None]), at()) for id_ in range(1, chance.randrange(1, 5))]
-    found = built(BLOCK, answers, flags)
-    assert set(found) == expected(answers, flags)
+    by_hand: list[Answer] = [
+        (
+            chance.choice(["1", "2", "4"]),
+            chance.choice(["letters", "figures"]),
+            chance.choice(["granted", "withdrawn"]),
+            chance.choice(["1", "2", None]),
+            at(),
+        )
+        for _ in range(chance.randrange(6))
+    ]
+    found = built(BLOCK, answers, flags, by_hand)
+    assert set(found) == expected(answers, flags, by_hand)
     assert len(found) == len(set(found))
 
 

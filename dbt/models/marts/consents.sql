@@ -13,6 +13,19 @@ with answers as (
         cast('shop/users' as {{ column_type('varchar') }}) as said_by
     from {{ landed('shop', 'users', {'subject_key': ['user_id', 'varchar'], 'answer': ['marketing_opt_in', 'boolean'], 'decided_at': ['updated_at', 'timestamptz']}) }} as answered
 
+    union all
+
+    select
+        subject_kind,
+        subject_key,
+        purpose,
+        case when answer = 'granted' then 1 else 0 end as agreed,
+        policy_version,
+        decided_at,
+        cast('by hand' as {{ column_type('varchar') }}) as said_by
+    from {{ landed('privacy', 'consent_decisions', {'subject_kind': ['subject_kind', 'varchar'], 'subject_key': ['subject_key', 'varchar'], 'purpose': ['purpose', 'varchar'], 'answer': ['state', 'varchar'], 'policy_version': ['policy_version', 'varchar'], 'decided_at': ['decided_at', 'timestamptz']}) }} as decided
+    where subject_key is not null
+
 ),
 
 ranked as (

@@ -1,0 +1,53 @@
+"""Sealed objects beside a log of decisions about people: an entry names one by its digest, and never the person."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property, partial
+
+from data_platform.chained.log import Log
+from data_platform.errors import LedgerBroken
+from data_platform.landing.redaction import redaction_key
+from data_platform.landing.sealing import Sealer
+from data_platform.privacy.erasure.requests import Sealed
+from data_platform.sync.platform import Platform
+
+
+class Beside:
+    """The folder ``keys`` of ``log``. What lies there is readable with the secret of redactions alone, which is asked for when it is needed."""
+
+    def __init__(self, platform: Platform, log: Log) -> None:
+        self.platform = platform
+        self.log = log
+
+    def seal(self, name: str, data: bytes) -> Sealed:
+        """Put ``data`` there. LedgerBroken where something has that name."""
+        key = f"_{self.log.name}/keys/{name}.sealed"
+        sealed = self._sealer.seal(data, key)
+        if not self.platform.store.put_new(key, sealed):
+            raise LedgerBroken(f"{key} in {self.platform.store.url} exists already. Nothing was changed.")
+        return Sealed(key, hashlib.sha256(sealed).hexdigest())
+
+    def opened(self, *sealed: Sealed) -> list[bytes]:
+        """What was sealed, of many with as many requests at once as the store takes. LedgerBroken where an object is not the one that the
+        log names."""
+        data = self.platform.store.together([partial(self._read, one.key) for one in sealed])
+        return [self._open(one, held) for one, held in zip(sealed, data, strict=True)]
+
+    def _read(self, key: str) -> bytes:
+        try:
+            return self.platform.store.read(key)
+        except KeyError:
+            return b""
+
+    def _open(self, sealed: Sealed, data: bytes) -> bytes:
+        if hashlib.sha256(data).hexdigest() != sealed.sha256:
+            raise LedgerBroken(
+                f"{sealed.key} in {self.platform.store.url} is missing or altered, and the log of {self.log.name} relies on it. Restore it"
+                " from a copy of the landing store."
+            )
+        return self._sealer.open(data, sealed.key)
+
+    @cached_property
+    def _sealer(self) -> Sealer:
+        return Sealer(redaction_key(self.platform.environ), f"data_platform {self.log.name}".encode())

@@ -1,0 +1,50 @@
+"""Answers by hand as rows of the warehouse, which the mart of consents reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from data_platform.sync.consent.book import Book
+from data_platform.sync.platform import Platform
+from data_platform.warehouses.journal import JournalTable, keep
+
+SCHEMA, NAME = "privacy", "consent_decisions"
+TABLE = JournalTable(
+    NAME,
+    {
+        "subject_kind": "text",
+        "subject_key": "text",
+        "purpose": "text",
+        "state": "text",
+        "policy_version": "text",
+        "decided_at": "timestamp",
+        "decision": "text",
+    },
+    schema=SCHEMA,
+)
+
+
+def write_decisions(platform: Platform) -> int:
+    """Make the table what the log says; how many rows. It begins with a row of nobody, so that it is there before the first answer."""
+    rows = [_NOBODY, *_rows(platform)]
+    kinds = sorted({str(row["subject_kind"]) for row in rows} | set(platform.catalog.subjects))
+    with platform.warehouse() as warehouse:
+        keep(warehouse, TABLE, rows, replacing={"subject_kind": kinds})
+    return len(rows) - 1
+
+
+def _rows(platform: Platform) -> Iterator[dict[str, Any]]:
+    for decision, key in Book(platform).known():
+        yield {
+            "subject_kind": decision.subject,
+            "subject_key": key,
+            "purpose": decision.purpose,
+            "state": decision.state,
+            "policy_version": decision.version,
+            "decided_at": decision.at,
+            "decision": decision.id,
+        }
+
+
+_NOBODY = {"subject_kind": "nobody", "decision": "none"}

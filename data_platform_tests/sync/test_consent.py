@@ -1,0 +1,234 @@
+"""Answers in a table and answers by hand: the newest one holds, whoever erases a person erases theirs, and the mart says the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_platform.backups.mirror import place_in
+from data_platform.cli.app import run
+from data_platform.errors import ConfigurationError, LedgerBroken
+from data_platform.landing.redaction import KEY_VARIABLE
+from data_platform.privacy.consent.answers import Answer, newest
+from data_platform.privacy.consent.config import Purpose
+from data_platform.sync import Platform
+from data_platform.sync.backup import archives, copy_landing, make_backup, restore_warehouse
+from data_platform.sync.consent.book import Book
+from data_platform.sync.consent.read import Consents, consents
+from data_platform.sync.consent.table import write_decisions
+from data_platform.sync.erasing import freeze, restored, steps
+from data_platform_tests.sync.conftest import HASH_KEY, Project
+
+KEY = "a key that only these tests use, long enough"
+SQL = """
+create table users (user_id bigint primary key, email text, updated_at timestamptz not null default clock_timestamp());
+create table answers (id bigint primary key, user_id bigint, purpose text, state text, version text, said_at timestamptz,
+    updated_at timestamptz not null default clock_timestamp());
+insert into users select n, 'person' || n || '@company.example' from generate_series(1, 9) n;
+insert into answers values
+    (1, 1, 'letters', 'Granted', '1', '2026-01-01', now()), (2, 1, 'letters', 'no', '1', '2026-01-02', now()),
+    (3, 2, 'letters', ' granted', '2', '2026-01-01', now()), (4, 2, 'tracking', 'granted', null, '2026-01-05', now()),
+    (5, 3, 'letters', 'granted', '1', '2026-01-01', now()), (6, 4, 'letters', null, '2', '2026-01-01', now()),
+    (7, 5, 'letters', 'granted', '2', '2026-01-01', now()), (8, 5, 'letters', 'withdrawn', '2', '2026-01-01', now()),
+    (9, 6, 'unheard of', 'granted', '2', '2026-01-01', now());
+"""
+TABLES: dict[str, Any] = {
+    "users": {"key": "user_id", "cursor": "updated_at", "personal": {"email": "hash"}},
+    "answers": {"key": "id", "cursor": "updated_at"},
+}
+SUBJECTS: dict[str, Any] = {
+    "subjects": {
+        "customer": {
+            "lookups": {"email": "shop/users.email", "user_id": "shop/users.user_id"},
+            "links": {"shop/answers.user_id": "shop/users.user_id"},
+            "consent": {
+                "key": "shop/users.user_id",
+                "purposes": {
+                    "letters": {"description": "Letters and offers.", "versions": ["2"]},
+                    "tracking": {"otherwise": "granted"},
+                },
+                "from": [
+                    {
+                        "table": "shop/answers",
+                        "subject": "user_id",
+                        "purpose": "purpose",
+                        "state": "state",
+                        "version": "version",
+                        "at": "said_at",
+                    }
+                ],
+            },
+        }
+    }
+}
+
+
+@pytest.fixture
+def shop(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", HASH_KEY)
+    project.execute(SQL)
+    project.catalog(TABLES)
+    settings = project.root / "catalog/platform.yaml"
+    platform = yaml.safe_load(settings.read_text())
+    platform["environments"]["local"]["backups"] = {
+        "store": {"kind": "local", "path": "backups"},
+        "start": "2026-01-01",
+    }
+    settings.write_text(yaml.safe_dump(platform))
+    (project.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(SUBJECTS))
+    project.good()
+    yield project
+
+
+def of(platform: Platform, n: int) -> Consents:
+    return consents(platform, platform.catalog.subject("customer"), {"user_id": [str(n)]})
+
+
+def decide(
+    platform: Platform, n: int, state: Any, purpose: str = "letters", version: str | None = "2"
+) -> None:
+    subject = platform.catalog.subject("customer")
+    Book(platform).decide(subject, of(platform, n).keys, purpose, state, version, "the DPO")
+    write_decisions(platform)
+
+
+@pytest.mark.parametrize(
+    ("person", "agrees", "state"),
+    [
+        (1, False, "withdrawn"),  # the later answer
+        (2, True, "granted"),
+        (3, False, "granted"),  # to a version that does not count
+        (4, False, "withdrawn"),  # no answer that is known is a no
+        (5, False, "withdrawn"),  # of two at once a no holds
+        (6, False, None),  # to another purpose alone
+        (7, False, None),
+    ],
+)
+def test_the_answer_that_holds(shop: Project, person: int, agrees: bool, state: str | None) -> None:
+    found = of(shop.platform(), person)
+    assert found.agrees("letters") is agrees
+    assert (found.answers["letters"].state if found.answers["letters"] else None) == state  # type: ignore[union-attr]
+    assert found.agrees("tracking") is True, "nobody objected"
+
+
+def test_an_answer_by_hand_holds_until_a_later_one(shop: Project) -> None:
+    platform = shop.platform()
+    decide(platform, 2, "withdrawn")
+    assert not of(platform, 2).agrees("letters")
+    decide(platform, 2, "withdrawn", "tracking", None)
+    assert not of(platform, 2).agrees("tracking")
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    shop.execute(
+        f"insert into answers values (20, 2, 'letters', 'granted', '2', '{later}', clock_timestamp())"
+    )
+    shop.good()
+    assert of(platform, 2).agrees("letters")
+    held = shop.rows(
+        "select subject_key, purpose, state from privacy.consent_decisions where subject_kind <> 'nobody' order by 2"
+    )
+    assert held == [("2", "letters", "withdrawn"), ("2", "tracking", "withdrawn")]
+
+
+def test_the_command_reads_and_writes(shop: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["subject", "consent", "--email", "Person3@company.example", "--root", str(shop.root), "--json"]
+    capsys.readouterr()
+    assert run(words) == 0
+    first = json.loads(capsys.readouterr().out)["purposes"]["letters"]
+    assert (first["agrees"], first["state"], first["said_by"]) == (False, "granted", "shop/answers")
+    more = [
+        "--set",
+        "granted",
+        "--purpose",
+        "letters",
+        "--policy-version",
+        "2",
+        "--authorised-by",
+        "A. Officer",
+    ]
+    assert run([*words, *more]) == 0
+    then = json.loads(capsys.readouterr().out)["purposes"]["letters"]
+    assert (then["agrees"], then["said_by"], then["policy_version"]) == (True, "by hand", "2")
+    assert run(["audit", "search", "--action", "consent", "--root", str(shop.root), "--json"]) == 0
+    trail = capsys.readouterr().out
+    assert "letters" in trail and "person3" not in trail
+    assert run([*words, "--set", "granted", "--purpose", "unheard", "--authorised-by", "A"]) == 2
+    assert run([*words, "--set", "maybe", "--purpose", "letters", "--authorised-by", "A"]) == 2
+    assert run([*words, "--set", "granted"]) == 2
+    nobody = ["subject", "consent", "--by", "user_id=77", "--root", str(shop.root)]
+    assert run(nobody) == 2
+    assert "No customer was found" in capsys.readouterr().err
+
+
+def test_an_erased_person_has_no_answer_left(shop: Project) -> None:
+    platform = shop.platform()
+    decide(platform, 2, "withdrawn")
+    decide(platform, 3, "granted")
+    make_backup(platform)
+    copied = place_in(archives(platform)[0]).reader
+    assert len(copied.list("_consents/keys")) == 2
+    customer = platform.catalog.subject("customer")
+    who = freeze.found(platform, customer, {"user_id": ["2"]})
+    done = steps.carry_out(platform, freeze.ask(platform, customer, who, "request 1", "the DPO").id, list)
+    assert done.done["quarantine"]["consents"] == {"answers": 1}
+    assert shop.rows("select subject_key from privacy.consent_decisions where subject_key is not null") == [
+        ("3",)
+    ]
+    for store in (platform.store, copied):
+        assert len(store.list("_consents/keys")) == 1
+    assert [key for _, key in Book(platform).known()] == ["3"]
+    then = restored.forgetting(platform, list)
+    report = restore_warehouse(platform, "latest", shop.root / "restored.duckdb", then=then)
+    assert report.removed["privacy.consent_decisions"] == 1
+
+
+def test_the_log_outlives_the_landing_store_and_what_is_altered_is_named(shop: Project) -> None:
+    platform = shop.platform()
+    decide(platform, 2, "withdrawn")
+    copy_landing(platform)
+    key = platform.store.list("_consents/keys")[0]
+    assert place_in(archives(platform)[0]).reader.read(key)[12:] != b"2"
+    platform.store.delete(key)
+    with pytest.raises(LedgerBroken, match="log of consents"):
+        Book(platform).known()
+
+
+def test_without_consent_in_the_catalog_there_is_nothing_to_agree_to(shop: Project) -> None:
+    without = {
+        "subjects": {
+            "customer": {k: v for k, v in SUBJECTS["subjects"]["customer"].items() if k != "consent"}
+        }
+    }
+    (shop.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(without))
+    with pytest.raises(ConfigurationError, match="no `consent`"):
+        of(shop.platform(), 2)
+
+
+INSTANTS = [None, *(datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3))]
+ANSWERS = st.builds(
+    Answer,
+    purpose=st.sampled_from(["letters", "tracking"]),
+    state=st.sampled_from(["granted", "withdrawn"]),
+    version=st.sampled_from([None, "1", "2"]),
+    at=st.sampled_from(INSTANTS),
+    said_by=st.just("shop/answers"),
+)
+
+
+@given(answers=st.lists(ANSWERS, max_size=8), order=st.randoms())
+def test_the_order_of_answers_decides_nothing(answers: list[Answer], order: Any) -> None:
+    mixed = list(answers)
+    order.shuffle(mixed)
+    for purpose in ("letters", "tracking"):
+        one, other = newest(answers).get(purpose), newest(mixed).get(purpose)
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            assert (one.state, one.at) == (other.state, other.at)
+            assert one.counts(Purpose()) == (one.state == "granted")
