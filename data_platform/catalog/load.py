@@ -50,7 +50,7 @@ from data_platform.catalog.reads import (
 from data_platform.catalog.rule_checks import check_references, check_rules_fit, check_source_rules
 from data_platform.catalog.run_checks import check_synced
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
-from data_platform.catalog.subject_file import read_subjects
+from data_platform.catalog.subject_file import SUBJECTS_FILE, check_exports, read_subjects
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
 from data_platform.sources.kinds import MODULES, kind_of, rewritten
@@ -170,6 +170,8 @@ def _load(root: Path, whole: bool) -> Catalog:
     if platform is not None and report is not None and readable and whole:
         check_synced(platform.environments, named, report)
         check_sealed(platform.environments, sources, report)
+        if subjects or not (root / SUBJECTS_FILE).is_file():  # one with a mistake says so itself
+            check_exports(platform.environments, subjects, report)
         mistakes += report.mistakes.values()
     told = [str(mistake) for mistake in sorted(mistakes)]
     if platform is None or not readable or (told and whole):

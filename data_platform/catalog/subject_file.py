@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, validated
-from data_platform.catalog.models import Source, Table
+from data_platform.catalog.models import EnvironmentSettings, Source, Table
 from data_platform.privacy.documents import path_of
 from data_platform.privacy.subjects.config import SubjectsFile
 from data_platform.privacy.subjects.graph import Link, Subject
@@ -60,6 +60,22 @@ def read_subjects(
     mistakes += report.mistakes.values()
     questions += report.questions
     return {} if report.mistakes else found
+
+
+def check_exports(
+    environments: Mapping[str, EnvironmentSettings], subjects: Mapping[str, Subject], report: Report
+) -> None:
+    """Report each export of an environment whose purpose no kind of people has."""
+    known = {
+        purpose for one in subjects.values() if one.consent is not None for purpose in one.consent.purposes
+    }
+    for name, environment in environments.items():
+        for key, export in (("publish", environment.publish), ("iceberg", environment.iceberg)):
+            if export is not None and export.purpose is not None and export.purpose not in known:
+                report.add(
+                    ("environments", name, key, "purpose"),
+                    f"is {export.purpose}, which {SUBJECTS_FILE} does not have.{did_you_mean(export.purpose, known)}",
+                )
 
 
 def _without(subject: Subject, sources: Collection[str]) -> Subject:

@@ -11,6 +11,7 @@ import dagster as dg
 from data_platform.defs import shown
 from data_platform.defs.classes import classes_of
 from data_platform.defs.names import CLASSES, pool
+from data_platform.defs.purposes import misdeclared
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
 from data_platform.governance.columns import keep_columns
@@ -61,13 +62,18 @@ def governance_definitions(
     @dg.asset_check(
         asset=CLASSES,
         name=DECLARED,
-        description="Each column that people can read and that is made of personal columns declares its class in its model's YAML.",
+        description="Each column that people can read and that is made of personal columns declares its class in its model's YAML, and each"
+        " model under a purpose asks for consent.",
     )
     def declared(platform: PlatformResource) -> dg.AssetCheckResult:
-        faults = [fault.text for fault in classes_of(platform.open().catalog).faults]
+        catalog = platform.open().catalog
+        faults = [fault.text for fault in (*classes_of(catalog).faults, *misdeclared(catalog))]
         return dg.AssetCheckResult(
             passed=not faults,
-            description=shown.description(" ".join(faults) or "Every column declares its class."),
+            description=shown.description(
+                " ".join(faults)
+                or "Every column declares its class, and every model under a purpose asks for consent."
+            ),
             metadata={"faults": shown.lines("fault", faults)} if faults else {},
         )
 

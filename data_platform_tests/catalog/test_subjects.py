@@ -143,3 +143,17 @@ def test_a_purpose_is_of_one_kind_of_people(tmp_path: Path) -> None:
     file.write_text(file.read_text() + f"  lead: {CONSENT.format(**RIGHT)}\n")
     with pytest.raises(CatalogError, match="is a purpose of customer too"):
         load_catalog(root)
+
+
+def test_an_export_has_a_purpose_that_people_know(tmp_path: Path) -> None:
+    root = project(tmp_path, CONSENT.format(**RIGHT))
+    file = root / "catalog/platform.yaml"
+    text = file.read_text()
+    assert "\n    warehouse:" in text
+    for purpose in ("letters", "leters"):
+        more = f"\n    publish: {{path: p.duckdb, purpose: {purpose}}}\n    warehouse:"
+        file.write_text(text.replace("\n    warehouse:", more, 1))
+        if purpose == "letters":
+            load_catalog(root)
+    with pytest.raises(CatalogError, match=r"publish\.purpose: is leters, .*Did you mean `letters`"):
+        load_catalog(root)

@@ -220,6 +220,7 @@ def test_who_withdraws_is_gone_after_the_next_build(made: Project) -> None:
         assert published(made, relation) == {2}
     exports(platform, {2})
     not_under_the_purpose(made, platform)
+    what_does_not_ask_is_not_built(made)
 
 
 def exports(platform: Platform, expected: set[int]) -> None:
@@ -230,6 +231,21 @@ def exports(platform: Platform, expected: set[int]) -> None:
     for relation in MARKETING:
         rows = catalog.load_table(tuple(relation.split("."))).scan().to_arrow().to_pylist()
         assert {row["user_id"] for row in rows} == expected
+
+
+def what_does_not_ask_is_not_built(made: Project) -> None:
+    model = made.root / "dbt/models/marts/audience.sql"
+    model.write_text(model.read_text().replace("'marketing'", "'analytics'"))
+    dbt_manifest.build_manifest(made.root)
+    job = build(load_catalog(made.root), "local").resolve_implicit_global_asset_job_def()
+    subset = job.get_subset(asset_selection={KEYS[1]}, asset_check_selection=set())
+    result = subset.execute_in_process(instance=made.instance, raise_on_error=False)
+    (event,) = result.get_step_failure_events()
+    assert (
+        "Nothing was built: marts.audience is for the purpose marketing and does not ask for consent"
+        in str(event.event_specific_data)
+    )
+    assert users(made, "marts.audience") == {2}
 
 
 def not_under_the_purpose(made: Project, platform: Platform) -> None:
