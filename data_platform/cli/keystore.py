@@ -57,20 +57,12 @@ def status(json: JsonOption = False, environment: EnvironmentOption = None, root
 def backup(environment: EnvironmentOption = None, root: RootOption = None) -> None:
     """Copy the keystore, and remove copies older than `keep_days`. The keys in a copy stay wrapped by the master."""
     platform = open_project(root, environment, whole=False)
-    from data_platform.errors import ConfigurationError
-    from data_platform.keystore.copies import make
+    from data_platform.sync.keys_kept import copy
 
-    keystore, rule = platform.keystore(), _rule(platform)
-    if rule is None:
-        raise ConfigurationError(
-            f"The keystore of the environment {platform.environment.name} has no `backups`. Name a folder under `keystore: {{backups:"
-            " {path: ...}}` in catalog/platform.yaml."
-        )
     with progress("copying the keystore"):
-        made = make(keystore, rule, platform.catalog.root, platform.clock())
-    _record(platform, "copied", made.subjects)
+        made = copy(platform)
     say(f"{made.copy.path}: {plural(made.subjects, 'key')}.")
-    if made.removed:
+    if made.removed and (rule := _rule(platform)):
         say(f"{plural(len(made.removed), 'copy')} older than {plural(rule.keep_days, 'day')} removed.")
 
 
@@ -83,9 +75,10 @@ def restore(
     """Add the keys of a copy that the keystore lacks. A key that was destroyed in the keystore stays destroyed."""
     platform = open_project(root, environment, whole=False)
     from data_platform.keystore.copies import restore as restored
+    from data_platform.sync.keys_kept import record
 
     count = restored(platform.keystore(), file)
-    _record(platform, "restored", count)
+    record(platform, "restored", count)
     say(f"{plural(count, 'key')} added to {platform.keystore().place}.")
 
 
@@ -97,19 +90,13 @@ def rotate(environment: EnvironmentOption = None, root: RootOption = None) -> No
     open under the master of then only.
     """
     platform = open_project(root, environment, whole=False)
+    from data_platform.sync.keys_kept import record
+
     with progress("wrapping keys"):
         count = platform.keystore().rotate()
-    _record(platform, "rotated", count)
+    record(platform, "rotated", count)
     say(f"{plural(count, 'key')} wrapped by {platform.keystore().status().master}.")
     remark("Make a copy now: `data-platform keystore backup`. Copies made before need the master of then.")
-
-
-def _record(platform: Platform, what: str, keys: int) -> None:
-    from data_platform.audit.event import Event
-
-    platform.trail.record(
-        Event("keystore", (platform.environment.name,), details={"what": what, "keys": keys})
-    )
 
 
 def _rule(platform: Platform) -> KeystoreBackups | None:

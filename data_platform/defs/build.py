@@ -25,6 +25,7 @@ from data_platform.defs.freshness import with_freshness
 from data_platform.defs.governance import governance_definitions
 from data_platform.defs.iceberg import iceberg_definitions
 from data_platform.defs.jobs import IN_PROCESS, jobs, tables_target, whole_jobs
+from data_platform.defs.keystore import keystore_definitions
 from data_platform.defs.landing_copies import landing_definitions
 from data_platform.defs.lapses import lapses_sensor
 from data_platform.defs.maintenance import maintenance_definitions
@@ -110,6 +111,8 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
     applies = chosen.retention.apply
     parts.append(data_retention_definitions(catalog, warehouse, apply=applies, running=running))
     parts.append(consent_definitions(catalog, warehouse, running=running))
+    if chosen.keystore is not None:
+        parts.append(keystore_definitions(catalog, chosen.keystore, running=running))
     if chosen.iceberg is not None and warehouse.traits.archive:
         parts.append(iceberg_definitions(chosen.iceberg, warehouse, held, running=running))
     if warehouse.traits.maintained:

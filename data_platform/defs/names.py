@@ -47,6 +47,7 @@ AUDIT_HEAD = AssetKey(["audit", "head"])
 ERASURES = AssetKey(["privacy", "erasures"])
 RETENTION = AssetKey(["privacy", "retention"])
 CONSENT_DECISIONS = AssetKey(["privacy", "consent_decisions"])
+KEYSTORE = AssetKey(["privacy", "keystore"])
 ARCHIVE_DRILL = AssetKey(["restore_drill", "archive"])
 
 TOLD_BY_CHECKS = "told_by_checks"

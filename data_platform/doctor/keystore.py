@@ -7,11 +7,9 @@ from datetime import timedelta
 
 from data_platform.errors import DataPlatformError
 from data_platform.findings import Finding, failed
-from data_platform.keystore.copies import copies
+from data_platform.keystore.copies import YOUNG, copies
 from data_platform.sync import Platform
 from data_platform.words import plural
-
-COPY_WARN_DAYS = 2
 
 
 def look_at_keystore(platform: Platform) -> Iterator[Finding]:
@@ -40,13 +38,13 @@ def look_at_keystore(platform: Platform) -> Iterator[Finding]:
         return
     now, rule = platform.clock(), config.backups
     there = copies(platform.catalog.root / rule.path) if rule else []
-    if rule is None or not there or now - there[-1].made_at > timedelta(days=COPY_WARN_DAYS):
+    if rule is None or not there or now - there[-1].made_at > YOUNG:
         yield Finding(
             "keystore copies",
             "warn",
             "There is no copy of the keystore."
             if not there
-            else f"The newest copy is older than {COPY_WARN_DAYS} days.",
+            else f"The newest copy is older than {plural(YOUNG.days, 'day')}.",
             "If the keystore is lost, nothing that is sealed can be read. Run `data-platform keystore backup` each day.",
         )
     elif now - there[0].made_at > timedelta(days=rule.keep_days):

@@ -19,11 +19,15 @@ from data_platform.errors import KeystoreUnreachable
 from data_platform.keystore.config import KeystoreBackups
 from data_platform.keystore.keys import Keystore
 from data_platform.keystore.rows import TABLES, schema
-from data_platform.keystore.sqlite import pages
+from data_platform.keystore.sqlite import CopiedRows, pages
 from data_platform.private_files import make_private
 
 _NAME = re.compile(r"keystore-(\d{8}T\d{12})Z\.sqlite")
 _FORMAT = "%Y%m%dT%H%M%S%f"
+_TRIED = 10_000
+"""Keys of a copy that are opened to see that it opens."""
+YOUNG = timedelta(days=2)
+"""The newest copy is at most so old, where one is made each day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,16 @@ def restore(keystore: Keystore, path: Path) -> int:
             return keystore.take_back(pages(connection))
     except sqlite3.Error as error:
         raise KeystoreUnreachable(f"The copy {path} cannot be read ({error}). Take another one.") from None
+
+
+def opens(keystore: Keystore, path: Path) -> int:
+    """Open up to 10,000 keys of the copy at ``path``, chosen at random, under the masters of ``keystore``; returns how many.
+    ConfigurationError where the copy or one of them does not open, KeystoreUnreachable where the file cannot be read."""
+    copy = keystore.beside(CopiedRows(path))
+    try:
+        return copy.tried(_TRIED)
+    finally:
+        copy.close()
 
 
 def _written(keystore: Keystore, path: Path) -> int:

@@ -204,6 +204,21 @@ class Keystore:
             self.ready()
         return count
 
+    def beside(self, rows: Rows) -> Keystore:
+        """Another place with keys under the same masters."""
+        return Keystore(rows, self._masters, self._clock)
+
+    def tried(self, most: int) -> int:
+        """Open keys of at most ``most`` subjects, chosen at random; returns how many. ConfigurationError where one does not open."""
+        self.ready()
+        found = self._rows.read(
+            "SELECT subject_id, number, wrapped FROM subjects WHERE wrapped IS NOT NULL ORDER BY random() LIMIT ?",
+            (most,),
+        )
+        for id, number, wrapped in found:
+            self._unwrapped(id, number, wrapped)
+        return len(found)
+
     def close(self) -> None:
         self._rows.close()
 

@@ -120,6 +120,19 @@ class SqliteRows:
             ) from None
 
 
+class CopiedRows(SqliteRows):
+    """A copy of a keystore, which is only read."""
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None or self._process != os.getpid():
+            address = f"{self._path.absolute().as_uri()}?mode=ro"
+            self._connection = sqlite3.connect(
+                address, uri=True, isolation_level=None, check_same_thread=False
+            )
+            self._process = os.getpid()
+        return self._connection
+
+
 class _Known(Exception):
     """The tables are there."""
 

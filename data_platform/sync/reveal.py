@@ -58,7 +58,7 @@ def reveal(platform: Platform, request: Request) -> Revealed:
     keystore.ready()
     with platform.warehouse(read_only=True) as warehouse:
         quote = warehouse.dialect.quote
-        sealed = _sealed_columns(platform, table)
+        sealed = sealed_columns(platform, table)
         listed = ", ".join(map(quote, request.columns))
         conditions = [f"({request.where}\n)"] if request.where else []
         if request.subject is not None:
@@ -89,7 +89,7 @@ def in_clear(
     table = platform.catalog.table(id_)
     if not table.seals or not rows:
         return rows
-    return _Opener(table, platform.keystore(), frozenset(_sealed_columns(platform, table))).opened(
+    return _Opener(table, platform.keystore(), frozenset(sealed_columns(platform, table))).opened(
         columns, rows
     )
 
@@ -122,7 +122,7 @@ def _needle(keystore: Keystore, table: Table, subject: str) -> str:
     return f"{PREFIX}{id}:"
 
 
-def _sealed_columns(platform: Platform, table: Table) -> list[str]:
+def sealed_columns(platform: Platform, table: Table) -> list[str]:
     """The landed columns in which something may be sealed: those declared, and documents."""
     head = platform.ledger.state(table.id).head
     landed = head.columns if head is not None else ()
