@@ -12,13 +12,16 @@ import pytest
 
 from data_platform.catalog import load_catalog
 from data_platform.cli.generated import write_all
+from data_platform.cli.subject_erase import derived
 from data_platform.defs import dbt_manifest
 from data_platform.defs.build import build
 from data_platform.defs.consented import CHECK
 from data_platform.defs.purposes import exportable
 from data_platform.errors import ConfigurationError, ExportFailed
 from data_platform.iceberg.catalog import open_catalog
+from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.sync import Platform, iceberg, open_platform, publish
+from data_platform.sync.erasing import freeze, steps
 from data_platform_tests.defs.conftest import REPOSITORY, Project, copy_catalog
 
 pytestmark = pytest.mark.slow
@@ -113,6 +116,7 @@ def made(tmp_path: Path, home: Path, shop_copy: str, monkeypatch: pytest.MonkeyP
     root.mkdir()
     monkeypatch.setenv("SHOP_DATABASE_URL", shop_copy)
     monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", "a key that only tests use")
+    monkeypatch.setenv(KEY_VARIABLE, "a key that only these tests use, long enough")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     small_project(root)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -220,6 +224,8 @@ def test_who_withdraws_is_gone_after_the_next_build(made: Project) -> None:
         assert published(made, relation) == {2}
     exports(platform, {2})
     not_under_the_purpose(made, platform)
+    publish.publish(platform)
+    who_is_erased_is_nowhere_though_objection_went_too(made, platform, everybody)
     what_does_not_ask_is_not_built(made)
 
 
@@ -231,6 +237,24 @@ def exports(platform: Platform, expected: set[int]) -> None:
     for relation in MARKETING:
         rows = catalog.load_table(tuple(relation.split("."))).scan().to_arrow().to_pylist()
         assert {row["user_id"] for row in rows} == expected
+
+
+def who_is_erased_is_nowhere_though_objection_went_too(
+    made: Project, platform: Platform, everybody: set[int]
+) -> None:
+    """User 6 objected to a purpose that is granted to who never answered, user 2 agreed to marketing."""
+    customer = platform.catalog.subject("customer")
+    person = freeze.found(platform, customer, {"user_id": ["2", "6"]})
+    request = freeze.ask(platform, customer, person, "request 12", "the DPO")
+    assert steps.carry_out(platform, request.id, lambda: derived(platform)).next_step is None
+    for relation in MARKETING:
+        assert users(made, relation) == published(made, relation) == set()
+    assert made.sync("users", "consents", checks=False, raise_on_error=True).success
+    assert users(made, "raw_shop.consents") == {1, 3, 4, 5}
+    assert all(built(made).values())
+    assert users(made, "marts.measured") == everybody - {2, 4, 6}
+    assert users(made, "marts.audience") == set()
+    exports(platform, set())
 
 
 def what_does_not_ask_is_not_built(made: Project) -> None:
@@ -245,7 +269,7 @@ def what_does_not_ask_is_not_built(made: Project) -> None:
         "Nothing was built: marts.audience is for the purpose marketing and does not ask for consent"
         in str(event.event_specific_data)
     )
-    assert users(made, "marts.audience") == {2}
+    assert users(made, "marts.audience") == set()
 
 
 def not_under_the_purpose(made: Project, platform: Platform) -> None:
