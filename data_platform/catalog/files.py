@@ -77,7 +77,8 @@ class TableBlock(CheckedBlock, TableSettings, TableKeys):
     def times(self) -> tuple[str, ...]:
         """The columns whose values must land as times."""
         checked = [one.column for one in self.checked_columns() if one.time]
-        return tuple(column for column in (self.partition, *checked) if column)
+        aged = self.retention.by if self.retention is not None else None
+        return tuple(dict.fromkeys(column for column in (self.partition, aged, *checked) if column))
 
 
 class SourceFile(SourceSettings, SourceKeys):

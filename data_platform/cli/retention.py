@@ -43,7 +43,9 @@ def show(
 
     found, stopped = plan(platform, _chosen(platform, table), thorough=True), unfinished(platform)
     if json:
-        say_json({"tables": [_described(one) for one in found], "stopped": [one.id for one in stopped]})
+        say_json(
+            {"ok": True, "tables": [_described(one) for one in found], "stopped": [one.id for one in stopped]}
+        )
         return
     _show(found)
     for one in stopped:
@@ -74,14 +76,20 @@ def apply(
     if go_on is None:
         found = applying.plan(platform, _chosen(platform, table), thorough=True)
         if not yes:
-            _show(found)
+            if json:
+                say_json({"ok": True, "tables": [_described(one) for one in found]})
+            else:
+                _show(found)
             remark("Nothing was changed. Add --yes and --authorised-by to remove them for good.")
             return
         if not authorised_by.strip():
             raise typer.BadParameter("--yes needs --authorised-by.")
         asked = applying.ask(platform, found, authorised_by)
         if asked is None:
-            say("No row is older than its table's rule.")
+            if json:
+                say_json({"ok": True, "id": None, "rows": {}, "steps": {}})
+            else:
+                say("No row is older than its table's rule.")
             return
         go_on = asked.id
         remark(f"If this is interrupted: `data-platform retention apply --continue {go_on}`.")

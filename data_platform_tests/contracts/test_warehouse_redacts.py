@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from data_platform.landing.manifest import Manifest
+from data_platform.privacy.retention.rule import Limit
 from data_platform.tables import Column
 from data_platform.warehouses import Kept, Warehouse
 from data_platform_tests.contracts.batches import COLUMNS, TABLE, Chain, write_part
@@ -129,3 +131,26 @@ def test_columns_of_chosen_rows_are_emptied(warehouse: Warehouse, chain: Chain) 
     ]
     warehouse.blank_rows("raw_shop", "orders", ["note"], [])
     assert len(rows(warehouse)) == 4
+
+
+@pytest.mark.parametrize(
+    ("zone", "old"),
+    [
+        ("UTC", [1, 2]),
+        ("Europe/Berlin", [1]),
+        ("America/Havana", [1, 2, 3]),
+    ],  # 23:00 of the day before, 04:00 of the day
+)
+def test_what_is_older_than_a_day_is_the_same_to_every_engine(
+    warehouse: Warehouse, chain: Chain, zone: str, old: list[int]
+) -> None:
+    instants = ["2025-12-30", "2025-12-31 23:00:00+00", "2026-01-01 04:00:00+00", "2026-01-02", None]
+    warehouse.load(*chain.next("replace", [(n, at, "x", 1) for n, at in enumerate(instants, start=1)]))
+    (held,) = [one for one in warehouse.describe("raw_shop") if one.name == "orders"]
+    limit = Limit(TABLE, "at", date(2026, 1, 1), zone, ("note",))
+    rows_ = limit.condition(warehouse.dialect, dict(held.columns)["at"])
+    warehouse.blank_rows("raw_shop", "orders", ["note"], [rows_])
+    assert [row[0] for row in rows(warehouse) if row[2] is None] == old
+    gone = limit.only(()).condition(warehouse.dialect, dict(held.columns)["at"], "id = 1")
+    warehouse.remove_rows("raw_shop", "orders", [gone])
+    assert [row[0] for row in rows(warehouse)] == [1, *(n for n in (2, 3, 4, 5) if n not in old)]

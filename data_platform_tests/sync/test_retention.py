@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from data_platform.backups.mirror import place_in
+from data_platform.cli.app import run
 from data_platform.errors import BatchConflict, ConfigurationError
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.landing.verify import verify
@@ -21,9 +23,10 @@ from data_platform.sync.erasing import door, freeze, restored
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
+from data_platform.sync.retention import apply as applying
 from data_platform.sync.retention.apply import ask, carry_out, plan, unfinished
 from data_platform.tables import TableId
-from data_platform_tests.sync.conftest import Project
+from data_platform_tests.sync.conftest import HASH_KEY, Project
 
 KEY = "a key that only these tests use, long enough"
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -175,6 +178,72 @@ def test_one_that_is_killed_goes_on(shop: Project, step: str, monkeypatch: pytes
     assert carry_out(on(shop), asked.id, list).next_step is None
     assert (events(shop), named(shop)) == (41, 40)
     assert not unfinished(platform)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_was_done_and_not_written_down_is_done_again(
+    shop: Project, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = on(shop)
+    asked = ask(platform, plan(platform), "the DPO")
+    assert asked is not None
+    act = applying._STEPS[step]
+
+    def killed(work: Any) -> Any:
+        act(work)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(applying._STEPS, step, killed)  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(platform, asked.id, list)
+    monkeypatch.setitem(applying._STEPS, step, act)  # type: ignore[arg-type]
+    shop.execute("update events set what = what || '!' where event_id % 3 = 0")
+    shop.good()
+    done = carry_out(on(shop), asked.id, list)
+    assert done.next_step is None
+    assert done.done["landing"]["shop/events"]["parts"] == 1
+    assert (events(shop), named(shop)) == (41, 40)
+    assert b"Event77" not in (shop.root / "warehouse.duckdb").read_bytes()
+
+
+def test_the_command_counts_first_and_says_what_it_did(
+    shop: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the real clock, all of the rows are older than forty days."""
+    monkeypatch.chdir(shop.root)
+    monkeypatch.setenv("SHOP_URL", shop.url)
+    monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", HASH_KEY)
+    days = (datetime.now(UTC).date() - TODAY.date()).days + 40
+    longer = {
+        name: {**block, "retention": {**block["retention"], "days": days}} if "retention" in block else block
+        for name, block in TABLES.items()
+    }
+    shop.catalog(longer)
+
+    def said(*words: str) -> Any:
+        capsys.readouterr()
+        assert run(("retention", *words, "--json")) == 0
+        return json.loads(capsys.readouterr().out)
+
+    shown = said("show")
+    assert {one["table"]: (one["rows"], one["landed"]) for one in shown["tables"]} == {
+        "shop/events": (60, 60),
+        "shop/visits": (60, 60),
+    }
+    assert said("apply", "--table", "shop.events")["tables"][0]["rows"] == 60
+    assert events(shop) == 101
+    done = said("apply", "--table", "shop.events", "--yes", "--authorised-by", "the DPO")
+    assert done["rows"] == {"shop/events": 60}
+    assert (events(shop), named(shop)) == (41, 100)
+    assert said("apply", "--table", "shop.events", "--yes", "--authorised-by", "the DPO")["id"] is None
+    assert run(("retention", "apply", "--table", "shop.users")) == 2
+    capsys.readouterr()
+    assert run(("retention", "apply", "--yes", "--authorised-by", "the DPO")) == 0
+    assert "shop/visits: 60 rows from before 2026-01-20 were anonymised" in capsys.readouterr().out
+    assert run(("retention", "show")) == 0
+    assert "2026-01-20" in capsys.readouterr().out
+    recorded = [one.body for one in shop.platform().trail.log.entries() if one.body["action"] == "retention"]
+    assert {tuple(one["objects"]) for one in recorded} == {("shop/events",), ("shop/visits",)}
 
 
 def test_a_hold_keeps_a_person_s_rows_until_it_is_released(shop: Project) -> None:

@@ -104,7 +104,7 @@ class RecordTableKeys(TableKeys):
             if self.types.get(column, "text" if column in self.types else TIMES[0]) not in TIMES:
                 yield (
                     ("types", column),
-                    f"must be one of {', '.join(TIMES)}: it is the column of `partition` or `newest_data`",
+                    f"must be one of {', '.join(TIMES)}: it is the column of `partition`, `retention` or `newest_data`",
                 )
 
     def default_key(self, blocks: Mapping[str, Any]) -> tuple[str, ...]:

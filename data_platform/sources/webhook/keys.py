@@ -68,7 +68,7 @@ class WebhookTableKeys(RecordTableKeys):
             if column not in KNOWN and column not in self.types:
                 yield (
                     ("types", column),
-                    "is missing: declare the type of the column of `partition` or `newest_data`",
+                    "is missing: declare the type of the column of `partition`, `retention` or `newest_data`",
                 )
 
     def default_key(self, blocks: Mapping[str, Any]) -> tuple[str, ...]:
