@@ -148,19 +148,23 @@ class Log:
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """The entries with a number above ``after``, oldest first, every link checked. ``LedgerBroken`` at the first damage,
         and where a newer end was known than the store has."""
+        for block in self.blocks(self._block_before(after) if after else 0):
+            yield from (entry for entry in block.entries if entry.number > after)
+
+    def blocks(self, after: int = 0) -> Iterator[Block]:
+        """The blocks with a number above ``after``, oldest first. ``LedgerBroken`` as ``entries``."""
         known = self.recall("tail", "was appended")
         last = self.last()
         if known.number > last:
             raise LedgerBroken(self.lost(last, known))
-        start = self._block_of(after + 1, last) if after else 1
-        before: Block | None = None
-        for number, data in self.fetch(range(start, last + 1)):
+        if after >= last:
+            return
+        before = self.read(after) if after else None
+        for number, data in self.fetch(range(after + 1, last + 1)):
             block = self.checked(number, data)
-            if number == start and before is None and number > 1:
-                before = self.read(number - 1)
             if problem := self.link_problem(before, block):
                 raise LedgerBroken(problem)
-            yield from (entry for entry in block.entries if entry.number > after)
+            yield block
             before = block
 
     def fetch(self, numbers: Iterable[int], *, packed: bool = True) -> Iterator[tuple[int, bytes | None]]:
@@ -276,12 +280,12 @@ class Log:
         except KeyError:
             return None
 
-    def _block_of(self, entry: int, last: int) -> int:
-        """The block that holds ``entry``, or the one after the last, by halving."""
-        low, high = 1, last + 1
+    def _block_before(self, entry: int) -> int:
+        """The last block that has no entry above number ``entry``, by halving."""
+        low, high = 0, self.last()
         while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if self.read(middle).last < entry else (low, middle)
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.read(middle).last <= entry else (low, middle - 1)
         return low
 
     # ---------------------------------------------------------------- what is known of the log

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import cached_property, partial
 
 from data_platform.chained.log import Log
-from data_platform.errors import LedgerBroken
+from data_platform.errors import ConfigurationError, LandingError, LedgerBroken
 from data_platform.landing.redaction import redaction_key
 from data_platform.landing.sealing import Sealer
 from data_platform.privacy.erasure.requests import Sealed
@@ -33,6 +34,23 @@ class Beside:
         log names."""
         data = self.platform.store.together([partial(self._read, one.key) for one in sealed])
         return [self._open(one, held) for one, held in zip(sealed, data, strict=True)]
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Write or overwrite ``data``, which is made again where it is lost: nothing is said where the store does not take it."""
+        key = self._kept(name)
+        with suppress(ConfigurationError, LandingError):
+            self.platform.store.put_hint(key, self._sealer.seal(data, key))
+
+    def kept(self, name: str) -> bytes | None:
+        """What ``keep`` wrote last; None where that is missing or altered, or was sealed under another key."""
+        key = self._kept(name)
+        try:
+            return self._sealer.open(self.platform.store.read(key), key)
+        except (KeyError, ConfigurationError):
+            return None
+
+    def _kept(self, name: str) -> str:
+        return f"_{self.log.name}/{name}.sealed"
 
     def _read(self, key: str) -> bytes:
         try:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from data_platform.audit.event import Event
+from data_platform.chained.block import Block
 from data_platform.chained.log import Log
 from data_platform.errors import ConfigurationError
 from data_platform.privacy.erasure.frozen import Frozen, from_json, to_json
+from data_platform.privacy.erasure.known import Known, joined
+from data_platform.privacy.erasure.known import from_json as known_from_json
 from data_platform.privacy.erasure.requests import LOG, Erasures, Hold, Request, Sealed, fold
 from data_platform.sync.beside import Beside
 from data_platform.sync.platform import Platform
+
+KNOWN = "known"
+BLOCKS_UNTIL_KEPT = 200
+"""So many blocks without a new request are read again each time before what is known is written down again."""
 
 
 class Book:
@@ -23,6 +30,38 @@ class Book:
 
     def read(self) -> Erasures:
         return fold(self.log.entries())
+
+    def known(self, *, whole: bool = False) -> Known:
+        """Whom the log names. What was known at an earlier time is read from one sealed object, and only the blocks since then from the
+        log; ``whole`` reads and checks all of it, and writes nothing. LedgerBroken as ``opened`` and where the log is damaged."""
+        before = Known() if whole else self._kept()
+        blocks = list(self.log.blocks(before.block))
+        if not blocks:
+            return before
+        now, news = self._advanced(before, blocks)
+        if not whole and (news or len(blocks) > BLOCKS_UNTIL_KEPT):
+            self.beside.keep(KNOWN, now.to_json())
+        return now
+
+    def _kept(self) -> Known:
+        """What ``known`` wrote last, if the log still has the block that it ends at."""
+        data = self.beside.kept(KNOWN)
+        kept = known_from_json(data) if data is not None else Known()
+        there = 0 < kept.block <= self.log.last() and self.log.read(kept.block).digest == kept.digest
+        return kept if there else Known()
+
+    def _advanced(self, before: Known, blocks: Sequence[Block]) -> tuple[Known, int]:
+        """What is known after ``blocks``, and how many requests are new."""
+        asked = fold(
+            entry
+            for block in blocks
+            for entry in block.entries
+            if entry.body.get("event") != "done"  # of requests that are known, too
+        ).requests.values()
+        opened = self.all_opened([one.sealed for one in asked])
+        people = [(one.subject, frozen) for one, (frozen, _) in zip(asked, opened, strict=True)]
+        end = blocks[-1]
+        return Known(end.number, end.digest, joined([*before.erased.items(), *people])), len(people)
 
     def request(self, id_: str) -> Request:
         """ConfigurationError where there is none."""

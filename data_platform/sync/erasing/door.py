@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from data_platform.chained.block import Entry
 from data_platform.chained.log import Log
 from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import BatchConflict
 from data_platform.privacy.erasure.frozen import condition
-from data_platform.privacy.erasure.requests import fold
 from data_platform.privacy.retention.requests import fold as applications
 from data_platform.privacy.subjects.place import Place
 from data_platform.sources.reading import LandedColumns, Outdated, Unwanted
@@ -31,24 +29,17 @@ from data_platform.tables import TableId
 
 @dataclass(frozen=True)
 class Seen:
-    """How far a log was read: so many blocks and entries."""
+    """How far a log was read: so many blocks."""
 
     log: Log
     blocks: int
-    entries: int
 
     def asked_since(self, about: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> bool:
         """Whether a request was written since, one that is ``about`` something."""
         if self.log.last() == self.blocks:
             return False
-        later = self.log.entries(after=self.entries)
+        later = (entry for block in self.log.blocks(self.blocks) for entry in block.entries)
         return any(entry.body["event"] == "asked" and about(entry.body) for entry in later)
-
-
-def _read(log: Log) -> tuple[list[Entry], Seen]:
-    blocks = log.last()
-    entries = list(log.entries()) if blocks else []
-    return entries, Seen(log, blocks, entries[-1].number if entries else 0)
 
 
 @dataclass(frozen=True)
@@ -105,34 +96,37 @@ class Door:
             )
 
 
-def door_of(platform: Platform) -> Door:
-    """What must not come in. Without kinds of people and rules of retention in the catalog nothing is asked."""
-    door = _erased(platform) if platform.catalog.subjects else Door()
+def door_of(platform: Platform, *, whole: bool = False) -> Door:
+    """What must not come in. Without kinds of people and rules of retention in the catalog nothing is asked. ``whole`` reads and checks all
+    of the log of erasures, not only what came since it was read last."""
+    door = _erased(platform, whole) if platform.catalog.subjects else Door()
     if not platform.catalog.ruled_by_retention():
         return door
-    entries, seen = _read(RetentionBook(platform).log)
+    log = RetentionBook(platform).log
+    blocks = list(log.blocks())
+    entries = [entry for block in blocks for entry in block.entries]
+    seen = Seen(log, len(blocks))
     return replace(door, retention=seen, expired=in_force(platform, applications(entries)))
 
 
-def _erased(platform: Platform) -> Door:
+def _erased(platform: Platform, whole: bool) -> Door:
     book = Book(platform)
-    entries, seen = _read(book.log)
-    keys_by_subject = {name: keys_of(platform, one) for name, one in platform.catalog.subjects.items()}
+    known = book.known(whole=whole)
     values: dict[Place, set[str]] = {}
     matches: dict[TableId, dict[tuple[Place, Place], None]] = {}
-    requests = fold(entries).requests.values()
-    opened = book.all_opened([one.sealed for one in requests])
-    for request, (frozen, _) in zip(requests, opened, strict=True):
+    for kind, frozen in known.erased.items():
         for place, keys in frozen.values.items():
             values.setdefault(place, set()).update(keys)
             matches.setdefault(place.table, {})[place, place] = None
-        subject = platform.catalog.subjects.get(request.subject)
-        for table in subject.tables if subject else ():
-            found = frozen.matches(subject, keys_by_subject[subject.name], table) if subject else ()
-            matches.setdefault(table, {}).update(dict.fromkeys(found))
+        subject = platform.catalog.subjects.get(kind)
+        if subject is not None:
+            keyed = keys_of(platform, subject)
+            for table in subject.tables:
+                found = frozen.matches(subject, keyed, table)
+                matches.setdefault(table, {}).update(dict.fromkeys(found))
     frozen_values = {place: frozenset(keys) for place, keys in values.items()}
     by_table = {table: tuple(found) for table, found in matches.items()}
-    return Door(seen, frozen_values, by_table)
+    return Door(Seen(book.log, known.block), frozen_values, by_table)
 
 
 def _unwanted(matches: Matches, values: Values) -> list[Unwanted]:

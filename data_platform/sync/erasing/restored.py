@@ -44,7 +44,7 @@ def forgetting(
     """
     if archive is not None:
         platform = _knowing(platform, archive)
-    door = door_of(platform)
+    door = door_of(platform, whole=True)
     if not door.values and not door.expired:
         return None
     needles = _needles(platform) if door.values else []

@@ -28,11 +28,11 @@ class Watched:
 
 
 def watch(platform: Platform) -> Watched:
-    """Ask the raw tables for the keys of everybody in the log of erasures."""
+    """Ask the raw tables for the keys of everybody in the log of erasures, all of which is read and checked."""
     log = Book(platform)
-    log.log.pack()  # so that each sync reads the log in few requests
+    log.log.pack()  # so that all of it is read in few requests
     book = log.read()
-    door = door_of(platform)
+    door = door_of(platform, whole=True)
     back: dict[TableId, int] = {}
     searched = 0
     if door.matches and platform.environment.warehouse.exists(platform.catalog.root):
