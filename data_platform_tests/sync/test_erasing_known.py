@@ -8,19 +8,24 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_platform.errors import LedgerBroken
+from data_platform.errors import LandingError, LedgerBroken
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.privacy.erasure.frozen import Frozen
 from data_platform.privacy.erasure.requests import Request
 from data_platform.privacy.subjects.place import Place
 from data_platform.sync import Platform, open_platform
+from data_platform.sync.erasing import freeze, steps
 from data_platform.sync.erasing.book import BLOCKS_UNTIL_KEPT, Book
 from data_platform.sync.erasing.door import door_of
+from data_platform.sync.erasing.scan import scan
+from data_platform.tables import TableId
 from data_platform_tests.chained.logs import CountingStore
+from data_platform_tests.sources.files.company import Company
 from data_platform_tests.sync.conftest import HASH_KEY
 from data_platform_tests.sync.test_erasing import KEY, ORDERS, SUBJECTS, TABLES, USERS, VISITS
 
 KNOWN = "_erasures/known.sealed"
+PEOPLE = TableId("office", "t")
 USER = Place(USERS, "user_id")
 
 
@@ -137,3 +142,55 @@ def test_all_of_it_is_checked_where_all_of_it_is_read(counting: Platform) -> Non
     assert erased(counting) == {100, 101}
     with pytest.raises(LedgerBroken, match="missing or altered"):
         door_of(counting, whole=True)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Company:
+    """Three people in a folder of files, who are in a model too."""
+    company = Company(tmp_path, environ={"DATA_PLATFORM_HASH_KEY": HASH_KEY, KEY_VARIABLE: KEY})
+    company.put("people.csv", "id,name\n1,Needle1\n2,Needle2\n3,Needle3\n")
+    company.catalog(key="id", personal={"name": "keep"})
+    subjects = {"subjects": {"customer": {"lookups": {"id": "office/t.id"}}}}
+    (tmp_path / "catalog/subjects.yaml").write_text(yaml.safe_dump(subjects))
+    company.good()
+    with company.platform().warehouse() as warehouse:
+        statement = "create schema marts; create table marts.people as select id as person from raw_office.t"
+        warehouse.connection.execute(statement)  # type: ignore[attr-defined]
+    return company
+
+
+def asked_by_key(platform: Platform, key: str) -> Request:
+    customer = platform.catalog.subject("customer")
+    person = freeze.found(platform, customer, {"id": [key]})
+    assert not person.needles
+    return freeze.ask(platform, customer, person, "a request", "the DPO")
+
+
+def test_a_sync_leaves_out_whom_it_knows_by_what_is_kept(office: Company) -> None:
+    asked_by_key(office.platform(), "2")
+    assert door_of(office.platform()).values and office.platform().store.read(KNOWN)
+    office.put("later.csv", "id,name\n2,Needle2 again\n4,Needle4\n")
+    office.good()
+    assert [row[0] for row in office.rows("name")] == ["Needle4", "Needle1", "Needle2", "Needle3"]
+
+
+def test_a_person_who_is_asked_by_key_alone_is_searched_by_key(office: Company) -> None:
+    """Raw tables and models are searched in the columns that hold keys; a model that kept the person is named."""
+    platform = office.platform()
+    derived = [steps.Derived(Place(PEOPLE, "id"), "marts", "people", "person")]
+    done = steps.carry_out(platform, asked_by_key(platform, "2").id, lambda: derived)
+    assert done.done["scan"]["warehouse"] == {"relations": 2}
+    assert done.done["warehouse"]["marts.people"] == {"rows": 1}
+    work = steps.Work(
+        platform,
+        Book(platform),
+        done,
+        platform.catalog.subject("customer"),
+        *Book(platform).opened(done.sealed),
+        derived,
+    )
+    with platform.warehouse() as warehouse:
+        warehouse.connection.execute("insert into marts.people values (2)")  # type: ignore[attr-defined]
+    models = {("marts", "people"): [(Place(PEOPLE, "person"), Place(PEOPLE, "id"))]}
+    with pytest.raises(LandingError, match=r"marts\.people"):
+        scan(platform, (), work.needles, work.frozen, work.keys, work.subject, models)

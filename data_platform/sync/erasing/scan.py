@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from data_platform.privacy.erasure.requests import LOG
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.sql import literal, quoted
 from data_platform.sync.erasing.landing import engine, values_of
+from data_platform.sync.erasing.rows import Matches, count
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 from data_platform.warehouses import PLATFORM_SCHEMA
@@ -35,8 +36,10 @@ def scan(
     frozen: Frozen,
     keys: Keys,
     subject: Subject,
+    models: Mapping[tuple[str, str], Matches],
 ) -> dict[str, Any]:
-    """How much was read. LandingError names what still holds the person."""
+    """How much was read. LandingError names what still holds the person. ``models`` are the columns that hold keys, by the schema and
+    the name of a model's table."""
     places = {"landing": platform.store} | {
         f"copy {archive.name}": place_in(archive).reader for archive in archives
     }
@@ -53,7 +56,8 @@ def scan(
                     if _holds(connection, key, path, needles, frozen, keys, subject):
                         found.append(f"{key} in {store.url}")
             said[name] = {"objects": objects, "bytes": size}
-    relations = list(_in_warehouse(platform, needles))
+    raw = {(table.raw_schema, table.table): frozen.matches(subject, keys, table) for table in subject.tables}
+    relations = list(_in_warehouse(platform, needles, frozen, {**models, **raw}))
     found += [name for name, held in relations if held]
     said["warehouse"] = {"relations": len(relations)}
     if found:
@@ -111,19 +115,28 @@ def _has_bytes(path: Path, needles: Sequence[bytes]) -> bool:
     return False
 
 
-def _in_warehouse(platform: Platform, needles: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """Each table outside the platform's own schema, and whether one of its columns holds a needle."""
+def _in_warehouse(
+    platform: Platform,
+    needles: Sequence[str],
+    frozen: Frozen,
+    columns: Mapping[tuple[str, str], Matches],
+) -> Iterator[tuple[str, bool]]:
+    """Each table outside the platform's own schema that was searched, and whether one of its columns holds a needle, or one of those
+    that hold keys a key of the person."""
     with platform.warehouse(read_only=True) as warehouse:
         dialect = warehouse.dialect
         for one in warehouse.describe():
-            if one.schema == PLATFORM_SCHEMA or one.kind != "table" or not needles:
+            matches = [pair for pair in columns.get((one.schema, one.name), ()) if pair[1] in frozen.values]
+            if one.schema == PLATFORM_SCHEMA or one.kind != "table" or not (needles or matches):
                 continue
-            tests = [
-                dialect.contains(dialect.quote(column), needle)
-                for column, _ in one.columns
-                for needle in needles
-            ]
-            count = (
-                f"SELECT count(*) FROM {relation(dialect, one.schema, one.name)} WHERE {' OR '.join(tests)}"
-            )
-            yield f"{one.schema}.{one.name}", bool(warehouse.query(count).rows[0][0])
+            held = bool(count(warehouse, one, matches, frozen.values))
+            if needles and not held:
+                tests = [
+                    dialect.contains(dialect.quote(column), needle)
+                    for column, _ in one.columns
+                    for needle in needles
+                ]
+                target = relation(dialect, one.schema, one.name)
+                answer = warehouse.query(f"SELECT count(*) FROM {target} WHERE {' OR '.join(tests)}").rows
+                held = bool(answer[0][0])
+            yield f"{one.schema}.{one.name}", held

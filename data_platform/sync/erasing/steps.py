@@ -191,7 +191,11 @@ def _scan(work: Work) -> Said:
 
     for again in (_landing, _warehouse, _copies):
         again(work)
-    return scan(work.platform, archives_of(work.platform), work.needles, work.frozen, work.keys, work.subject)
+    models: dict[tuple[str, str], list[tuple[Place, Place]]] = {}
+    for one in work.derived:
+        models.setdefault((one.schema, one.name), []).append((Place(one.key.table, one.column), one.key))
+    archives = archives_of(work.platform)
+    return scan(work.platform, archives, work.needles, work.frozen, work.keys, work.subject, models)
 
 
 _STEPS: Mapping[str, Callable[[Work], Said]] = {
