@@ -20,6 +20,8 @@ MARTS = {
     "support_tickets_fact": "ticket_id",
     "web_traffic_daily": "date, channel, source, medium, campaign",
     "marketing_funnel_daily": "date",
+    "consents": "subject_kind, subject_key, purpose",
+    "marketing_audience": "user_id",
 }
 """Each with its key."""
 BOOKKEEPING = ("_orders_sequence", "_payments_sequence")
