@@ -48,10 +48,11 @@ class Filter:
 
 @dataclass
 class Act:
-    """What is being done; ``details`` and ``objects`` are those of its outcome."""
+    """What is being done; ``details``, ``objects`` and ``subjects`` are those of its outcome."""
 
     details: dict[str, Detail] = field(default_factory=dict)
     objects: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
 
 
 class Trail:
@@ -69,7 +70,7 @@ class Trail:
         """Record that ``event`` is begun, let it be done, and record its outcome. If the first cannot be recorded, nothing is
         done; if the last cannot, that is raised: the event stays as begun."""
         id_ = secrets.token_hex(8)
-        act = Act(objects=event.objects)
+        act = Act(objects=event.objects, subjects=event.subjects)
         self._outcome(event, id_, "started", act)
         try:
             yield act
@@ -108,7 +109,7 @@ class Trail:
 
     def _outcome(self, event: Event, id_: str, outcome: Outcome, act: Act) -> None:
         details: Mapping[str, Detail] = {**event.details, **act.details}
-        made = replace(event, outcome=outcome, objects=act.objects, details=details)
+        made = replace(event, outcome=outcome, objects=act.objects, subjects=act.subjects, details=details)
         self.log.append([made.body(self.who, id_)])
 
 

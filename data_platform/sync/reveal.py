@@ -83,15 +83,14 @@ def reveal(platform: Platform, request: Request) -> Revealed:
 
 def in_clear(
     platform: Platform, id_: TableId, columns: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> Sequence[Sequence[Any]]:
-    """Rows of a raw table with what is sealed in them opened; None where the key was destroyed. Whoever calls this records who reads
-    it."""
+) -> tuple[Sequence[Sequence[Any]], frozenset[str]]:
+    """Rows of a raw table with what is sealed in them opened, None where the key was destroyed; and the ids of the people whose values
+    were opened. Whoever calls this records who reads it."""
     table = platform.catalog.table(id_)
     if not table.seals or not rows:
-        return rows
-    return _Opener(table, platform.keystore(), frozenset(sealed_columns(platform, table))).opened(
-        columns, rows
-    )
+        return rows, frozenset()
+    opener = _Opener(table, platform.keystore(), frozenset(sealed_columns(platform, table)))
+    return opener.opened(columns, rows), frozenset(opener.subjects)
 
 
 def record(platform: Platform, request: Request, result: Revealed) -> None:

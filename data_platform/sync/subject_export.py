@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_platform.audit.event import Event
+from data_platform.audit.event import OBJECTS_MAX, Event
 from data_platform.errors import ConfigurationError
 from data_platform.plain_values import cell, no_formula, plain
 from data_platform.privacy.subjects.graph import Subject
@@ -43,6 +43,8 @@ class ExportedTable:
     table: TableId
     rows: int
     files: tuple[str, ...]
+    subject_ids: frozenset[str]
+    """The keystore's ids of the people whose sealed values are in the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class Exported:
     def rows(self) -> int:
         return sum(table.rows for table in self.tables)
 
+    @property
+    def subject_ids(self) -> tuple[str, ...]:
+        return _ids(self.tables)
+
 
 def export(platform: Platform, subject: Subject, asked: Asked, into: Path) -> Exported:
     """Write the rows of whom ``asked`` names into the folder ``into``, which must not be there. ConfigurationError where it is, or
@@ -63,6 +69,7 @@ def export(platform: Platform, subject: Subject, asked: Asked, into: Path) -> Ex
     with platform.trail.audited(Event("subject_export", (subject.name,))) as act:
         done = _export(platform, subject, asked, into)
         act.objects = (subject.name, *(str(one.table) for one in done.tables if one.rows))
+        act.subjects = done.subject_ids[:OBJECTS_MAX]
         act.details["rows"] = done.rows
     return done
 
@@ -94,9 +101,10 @@ def _tables(
         answer = warehouse.query(reading.sql, reading.bound)
         shown = [n for n, name in enumerate(answer.columns) if not name.startswith(OWN)]
         names = [answer.columns[n] for n in shown]
-        values = in_clear(platform, part.table, names, [[row[n] for n in shown] for row in answer.rows])
+        given = [[row[n] for n in shown] for row in answer.rows]
+        values, ids = in_clear(platform, part.table, names, given)
         files = _write(folder, part.table, names, values) if values else ()
-        found.append(ExportedTable(part.table, len(values), files))
+        found.append(ExportedTable(part.table, len(values), files, ids))
     return found
 
 
@@ -137,6 +145,7 @@ def _describe(platform: Platform, subject: Subject, tables: Sequence[ExportedTab
     manifest = {
         "subject": subject.name,
         "made_at": made,
+        "subject_ids": list(_ids(tables)),
         "tables": {str(table.table): table.rows for table in tables},
         "files": files,
     }
@@ -158,6 +167,10 @@ def _table_lines(platform: Platform, table: ExportedTable) -> list[str]:
         if treatment in _TREATED
     ]
     return [*lines, ""]
+
+
+def _ids(tables: Sequence[ExportedTable]) -> tuple[str, ...]:
+    return tuple(sorted({id for table in tables for id in table.subject_ids}))
 
 
 def _digest(path: Path) -> str:

@@ -21,6 +21,7 @@ from data_platform.privacy.seal import NOBODY, SEALED, subject_of
 from data_platform.sync import Platform, check_sources, open_platform
 from data_platform.sync.rebuild import rebuild
 from data_platform.sync.reveal import Request, Revealed, reveal
+from data_platform.sync.subject_export import export
 from data_platform.tables import TableId
 from data_platform_tests.sync.conftest import HASH_KEY, Project
 
@@ -100,6 +101,20 @@ def test_one_person_is_found_by_the_value_in_clear(users: Sealed) -> None:
     with pytest.raises(ConfigurationError, match="no key is kept for this id") as caught:
         users.reveal("id", "email", subject="ada@example.com")
     assert "ada" not in str(caught.value)
+
+
+def test_an_export_names_the_keystores_ids_of_whom_it_opened(users: Sealed) -> None:
+    (users.root / "catalog/subjects.yaml").write_text(
+        "subjects: {customer: {lookups: {id: shop/users.id}}}\n"
+    )
+    platform = users.platform()
+    into = users.root / "out"
+    done = export(platform, platform.catalog.subject("customer"), {"id": ["1"]}, into)
+    id_ = platform.keystore().find("shop/users", "1")
+    assert json.loads((into / "data/shop/users.json").read_text())[0]["email"] == "ada@example.com"
+    assert json.loads((into / "manifest.json").read_text())["subject_ids"] == [id_] == [*done.subject_ids]
+    done_, begun = platform.trail.search(Filter(action="subject_export"), [])
+    assert done_.body["subjects"] == [id_] and "subjects" not in begun.body
 
 
 def test_what_is_read_again_is_as_it_landed(users: Sealed) -> None:
