@@ -12,7 +12,6 @@ from __future__ import annotations
 import hmac
 import os
 import threading
-import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,7 +58,7 @@ class Keystore:
         self._rows, self._masters, self._clock = rows, masters, clock
         self._wrapping: dict[int, Any] = {}
         self._lookup: bytes | None = None
-        self._known: dict[tuple[str, str | None], SubjectKey] = {}
+        self._known: dict[str, dict[str | None, SubjectKey]] = {}
         self._turn = threading.RLock()
 
     @property
@@ -76,16 +75,17 @@ class Keystore:
         """The key of each of ``subjects`` of ``kind``, made where there is none; None stands for rows that name nobody. They are
         committed when this returns."""
         with self._turn:
-            found = {one: key for one in subjects if (key := self._known.get((kind, one))) is not None}
+            known = self._known.get(kind, {})
+            found = {one: key for one in subjects if (key := known.get(one)) is not None}
             absent = [one for one in dict.fromkeys(subjects) if one not in found]
             if absent:
                 self.ready()
                 made: dict[str | None, SubjectKey] = {}
                 for start in range(0, len(absent), _ASKED):
                     made |= self._found_or_made(kind, absent[start : start + _ASKED])
-                if len(self._known) + len(made) > _KNOWN_MAX:
+                if sum(map(len, self._known.values())) + len(made) > _KNOWN_MAX:
                     self._known.clear()
-                self._known |= {(kind, one): key for one, key in made.items()}
+                self._known.setdefault(kind, {}).update(made)
                 found |= made
             return found
 
@@ -101,6 +101,7 @@ class Keystore:
         """The keys with these ids; None for one that was destroyed. An id that the keystore never had is absent."""
         self.ready()
         found: dict[str, SubjectKey | None] = {}
+        unwrapped = self._unwrapping()
         listed = list(dict.fromkeys(ids))
         for start in range(0, len(listed), _ASKED):
             asked = self._rows.listed(listed[start : start + _ASKED])
@@ -109,7 +110,7 @@ class Keystore:
                 (asked,),
             )
             for id, number, wrapped in rows:
-                found[id] = None if wrapped is None else self._unwrapped(id, number, wrapped)
+                found[id] = None if wrapped is None else unwrapped(id, number, wrapped)
         return found
 
     def destroy(self, ids: Collection[str]) -> int:
@@ -215,8 +216,9 @@ class Keystore:
             "SELECT subject_id, number, wrapped FROM subjects WHERE wrapped IS NOT NULL ORDER BY random() LIMIT ?",
             (most,),
         )
+        opened = self._unwrapping()
         for id, number, wrapped in found:
-            self._unwrapped(id, number, wrapped)
+            opened(id, number, wrapped)
         return len(found)
 
     def close(self) -> None:
@@ -248,7 +250,8 @@ class Keystore:
     # -- subjects
 
     def _found_or_made(self, kind: str, subjects: Sequence[str | None]) -> dict[str | None, SubjectKey]:
-        by_token = {self._token(kind, one): one for one in subjects}
+        tokens = self._tokens(kind)
+        by_token = {tokens(one): one for one in subjects}
         found = self._by_tokens(kind, by_token)
         absent = [token for token in by_token if by_token[token] not in found]
         if not absent:
@@ -259,7 +262,7 @@ class Keystore:
             for token in absent:
                 if (subject := by_token[token]) in found:
                     continue
-                id, key = uuid.uuid4().hex, os.urandom(KEY_BYTES)
+                id, key = os.urandom(16).hex(), os.urandom(KEY_BYTES)
                 id = NOBODY + id if subject is None else id
                 rows.append((id, kind, token, number, self._wrapped(id, number, key), now))
                 found[subject] = SubjectKey(id, key)
@@ -274,14 +277,25 @@ class Keystore:
             f"SELECT token, subject_id, number, wrapped FROM subjects WHERE kind = ? AND {self._rows.among('token')}",
             (kind, self._rows.listed(list(by_token))),
         )
-        return {by_token[token]: self._unwrapped(id, number, wrapped) for token, id, number, wrapped in rows}
+        opened = self._unwrapping()
+        return {by_token[token]: opened(id, number, wrapped) for token, id, number, wrapped in rows}
 
     def _token(self, kind: str, subject: str | None) -> str:
-        if subject is None:
-            return _NOBODY
+        return self._tokens(kind)(subject)
+
+    def _tokens(self, kind: str) -> Callable[[str | None], str]:
+        """A function from subjects of ``kind`` to their tokens."""
         assert self._lookup is not None
-        key = hmac.digest(self._lookup, kind.encode(), "sha256")
-        return hmac.digest(key, subject.encode("utf-8", "surrogatepass"), "sha256").hex()
+        keyed = hmac.new(hmac.digest(self._lookup, kind.encode(), "sha256"), digestmod="sha256")
+
+        def token(subject: str | None) -> str:
+            if subject is None:
+                return _NOBODY
+            made = keyed.copy()
+            made.update(subject.encode("utf-8", "surrogatepass"))
+            return made.hexdigest()
+
+        return token
 
     def _rewrap(self, ids: Sequence[str], number: int, *, within: bool = False) -> int:
         if not ids:
@@ -360,19 +374,27 @@ class Keystore:
         nonce = os.urandom(_NONCE)
         return nonce + bytes(self._cipher_of(number).encrypt(nonce, key, id.encode()))
 
-    def _unwrapped(self, id: str, number: int, wrapped: bytes) -> SubjectKey:
-        return SubjectKey(id, self._decrypted(id, number, bytes(wrapped)))
+    def _unwrapping(self) -> Callable[[str, int, bytes], SubjectKey]:
+        """A function from what the database keeps of a subject to its key."""
+        decrypted = self._decrypting()
+        return lambda id, number, wrapped: SubjectKey(id, decrypted(id, number, bytes(wrapped)))
 
     def _decrypted(self, id: str, number: int, wrapped: bytes) -> bytes:
+        return self._decrypting()(id, number, wrapped)
+
+    def _decrypting(self) -> Callable[[str, int, bytes], bytes]:
         from cryptography.exceptions import InvalidTag
 
-        try:
-            return bytes(self._cipher_of(number).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], id.encode()))
-        except (InvalidTag, ValueError):
-            raise ConfigurationError(
-                f"A key of the keystore {self.place} was changed and does not open (its id is {id}). Restore the keystore from its"
-                " newest copy: `data-platform keystore restore`."
-            ) from None
+        def decrypted(id: str, number: int, wrapped: bytes) -> bytes:
+            try:
+                return bytes(self._cipher_of(number).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], id.encode()))
+            except (InvalidTag, ValueError):
+                raise ConfigurationError(
+                    f"A key of the keystore {self.place} was changed and does not open (its id is {id}). Restore the keystore from its"
+                    " newest copy: `data-platform keystore restore`."
+                ) from None
+
+        return decrypted
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")

@@ -24,6 +24,9 @@ from data_platform.private_files import make_private
 
 _BUSY_SECONDS = 30
 _FETCHED = 10_000
+_PAGE = 16_384
+"""Keys lie at random places: with pages of 4 KB a transaction writes a third more often."""
+_CACHE_KB = 65_536
 
 
 class SqliteKeystoreConfig(KeystoreSettings):
@@ -150,6 +153,8 @@ def _make(connection: sqlite3.Connection) -> None:
 
 def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute("PRAGMA synchronous = EXTRA")  # the journal's end too survives a loss of power

@@ -12,17 +12,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 from data_platform.privacy.names import is_email
 from data_platform.privacy.treatments import lowered
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 PREFIX = "sealed:1:"
 KEY_BYTES = 32
 NOBODY = "nobody-"
 """How the id of the key begins under which values are sealed whose row names no subject."""
 SEALED = re.compile(rf"{PREFIX}((?:{NOBODY})?[0-9a-f]{{32}}):([A-Za-z0-9_-]{{22,}})")
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class NotOpened(ValueError):
@@ -40,16 +49,22 @@ class Place:
         self.nonce = hashlib.sha256(self.data).digest()[:12]
 
 
+@cache
+def _siv() -> type[AESGCMSIV]:
+    """Imported when a key is first used, and looked up once: an import statement a key would cost as much as the key."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+
+    return AESGCMSIV
+
+
 class SubjectKey:
     """The key of one subject, of ``KEY_BYTES`` random bytes."""
 
     __slots__ = ("_associated", "_cipher", "_start", "id")
 
     def __init__(self, id: str, key: bytes) -> None:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
-
         self.id = id
-        self._cipher = AESGCMSIV(key)
+        self._cipher = _siv()(key)
         self._associated = id.encode()
         self._start = f"{PREFIX}{id}:"
 
@@ -57,7 +72,7 @@ class SubjectKey:
         # a byte in front, for the library refuses to encrypt nothing; lone surrogates come from JSON
         clear = b"\1" + value.encode("utf-8", "surrogatepass")
         sealed = self._cipher.encrypt(place.nonce, clear, place.data + self._associated)
-        return self._start + urlsafe_b64encode(sealed).decode("ascii").rstrip("=")
+        return f"{self._start}{b2a_base64(sealed, newline=False).translate(_URL_SAFE, b'=').decode()}"
 
     def open(self, place: Place, text: str) -> str:
         """The clear value. NotOpened where ``text`` was not sealed by this key at this place."""
@@ -86,4 +101,9 @@ def subject_of(text: str) -> str | None:
 
 def subject_text(column: str, value: str) -> str:
     """How a subject is looked up: an e-mail address trimmed and in lower case, any other value as it is."""
-    return lowered(value.strip()) if is_email(column) else value
+    return subject_texts(column)(value)
+
+
+def subject_texts(column: str) -> Callable[[str], str]:
+    """``subject_text`` for many values of one column."""
+    return (lambda value: lowered(value.strip())) if is_email(column) else (lambda value: value)

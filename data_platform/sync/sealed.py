@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from data_platform.catalog import Table
 from data_platform.errors import ConfigurationError, UnsupportedType
 from data_platform.privacy.documents import Documents
-from data_platform.privacy.seal import Place, SubjectKey, subject_text
+from data_platform.privacy.seal import Place, SubjectKey, subject_texts
 from data_platform.sources.reading import Described
 
 _NO_SUBJECT = ("DOUBLE", "FLOAT", "JSON", "BLOB")
@@ -87,14 +87,14 @@ def seal_within(table: Table, documents: Documents, keystore: Keys) -> Callable[
 def _by_subject(
     table: Table, keystore: Keys, treat: Callable[[str, SubjectKey], str | None]
 ) -> Callable[[Any, Any], Any]:
+    import pyarrow as pa
+
     assert table.subject is not None
-    kind, named = table.subject.kind_of(table.id), table.subject.column
+    kind, looked_up = table.subject.kind_of(table.id), subject_texts(table.subject.column)
 
     def treated(values: Any, subjects: Any) -> Any:
-        import pyarrow as pa
-
         texts, ids = values.to_pylist(), subjects.to_pylist()
-        about = [None if id is None else subject_text(named, id) for id in ids]
+        about = [None if id is None else looked_up(id) for id in ids]
         keys = keystore.keys(kind, {id for text, id in zip(texts, about, strict=True) if text is not None})
         made = [
             None if text is None else treat(text, keys[id]) for text, id in zip(texts, about, strict=True)
