@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from contextlib import suppress
 from functools import cached_property, partial
+from pathlib import PurePosixPath
 
 from data_platform.chained.log import Log
 from data_platform.errors import ConfigurationError, LandingError, LedgerBroken
@@ -23,11 +25,22 @@ class Beside:
 
     def seal(self, name: str, data: bytes) -> Sealed:
         """Put ``data`` there. LedgerBroken where something has that name."""
-        key = f"_{self.log.name}/keys/{name}.sealed"
+        key = f"{self._folder}/{name}.sealed"
         sealed = self._sealer.seal(data, key)
         if not self.platform.store.put_new(key, sealed):
             raise LedgerBroken(f"{key} in {self.platform.store.url} exists already. Nothing was changed.")
         return Sealed(key, hashlib.sha256(sealed).hexdigest())
+
+    def others(self, known: Collection[Sealed]) -> dict[str, tuple[str, bytes]]:
+        """What lies there beside ``known``, by name, with its key and what was sealed: left by somebody who was killed, or not in the log
+        yet."""
+        keys = sorted(set(self.platform.store.list(self._folder)) - {one.key for one in known})
+        read = self.platform.store.together([partial(self._read, key) for key in keys])
+        return {
+            PurePosixPath(key).stem: (key, self._sealer.open(data, key))
+            for key, data in zip(keys, read, strict=True)
+            if data
+        }
 
     def opened(self, *sealed: Sealed) -> list[bytes]:
         """What was sealed, of many with as many requests at once as the store takes. LedgerBroken where an object is not the one that the
@@ -65,6 +78,10 @@ class Beside:
                 " from a copy of the landing store."
             )
         return self._sealer.open(data, sealed.key)
+
+    @property
+    def _folder(self) -> str:
+        return f"_{self.log.name}/keys"
 
     @cached_property
     def _sealer(self) -> Sealer:

@@ -16,7 +16,7 @@ from data_platform.backups.mirror import place_in
 from data_platform.cli.app import run
 from data_platform.errors import ConfigurationError, LedgerBroken
 from data_platform.landing.redaction import KEY_VARIABLE
-from data_platform.privacy.consent.answers import Answer, newest
+from data_platform.privacy.consent.answers import Answer, Decision, newest
 from data_platform.privacy.consent.config import Purpose
 from data_platform.sync import Platform
 from data_platform.sync.backup import archives, copy_landing, make_backup, restore_warehouse
@@ -187,6 +187,36 @@ def test_an_erased_person_has_no_answer_left(shop: Project) -> None:
     then = restored.forgetting(platform, list)
     report = restore_warehouse(platform, "latest", shop.root / "restored.duckdb", then=then)
     assert report.removed["privacy.consent_decisions"] == 1
+
+
+def test_a_decision_of_a_process_that_was_killed_is_forgotten_too(shop: Project) -> None:
+    """It sealed the person's key, and did not come to write the decision down; or it does so after the erasure."""
+    platform = shop.platform()
+    decide(platform, 3, "granted")
+    book = Book(platform)
+    orphan = book.beside.seal("0" * 32, b"2")
+    customer = platform.catalog.subject("customer")
+    who = freeze.found(platform, customer, {"user_id": ["2"]})
+    steps.carry_out(platform, freeze.ask(platform, customer, who, "request 1", "the DPO").id, list)
+    assert orphan.key not in platform.store.list("_consents/keys")
+    late = Decision("0" * 32, "customer", "letters", "granted", "2", "the DPO", orphan)
+    book.log.append([late.entry()])
+    assert [key for _, key in book.known()] == ["3"]
+    assert write_decisions(platform) == 1
+
+
+def test_decisions_of_a_kind_that_left_the_catalog_leave_the_warehouse_with_the_person(shop: Project) -> None:
+    platform = shop.platform()
+    decide(platform, 2, "granted")
+    renamed = {"subjects": {"member": SUBJECTS["subjects"]["customer"]}}
+    (shop.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(renamed))
+    platform = shop.platform()
+    assert write_decisions(platform) == 1
+    member = platform.catalog.subject("member")
+    who = freeze.found(platform, member, {"user_id": ["2"]})
+    steps.carry_out(platform, freeze.ask(platform, member, who, "request 1", "the DPO").id, list)
+    assert shop.rows("select subject_key from privacy.consent_decisions where subject_key is not null") == []
+    assert platform.store.list("_consents/keys") == []
 
 
 def test_the_log_outlives_the_landing_store_and_what_is_altered_is_named(shop: Project) -> None:

@@ -72,7 +72,8 @@ def forgotten(ids: Iterable[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The log as it is now: the decisions that are somebody's, by their number, oldest first, and those of people who were erased."""
+    """The log as it is now: the decisions that are somebody's, by their number, oldest first, and those of people who were erased. One that
+    was forgotten before it was written is forgotten."""
 
     standing: Mapping[str, Decision]
     forgotten: Mapping[str, Decision]
@@ -81,7 +82,7 @@ class Decided:
 def fold(entries: Iterable[Entry]) -> Decided:
     """``LedgerBroken`` for an entry that this version does not know."""
     found: dict[str, Decision] = {}
-    gone: dict[str, Decision] = {}
+    gone: set[str] = set()
     for entry in entries:
         body = entry.body
         try:
@@ -91,14 +92,17 @@ def fold(entries: Iterable[Entry]) -> Decided:
                 words = (body["id"], body["subject"], body["purpose"], body["state"], body["version"])
                 found[body["id"]] = Decision(*words, body["authorised_by"], Sealed(*body["sealed"]), entry.at)
             elif body["event"] == "forgotten":
-                gone |= {id_: found.pop(id_) for id_ in body["ids"] if id_ in found}
+                gone.update(body["ids"])
             else:
                 raise KeyError(body["event"])
         except (KeyError, TypeError):
             raise LedgerBroken(
                 f"Entry {entry.number} of the log of consents is none that this version knows. Run the version that wrote it."
             ) from None
-    return Decided(found, gone)
+    return Decided(
+        {id_: one for id_, one in found.items() if id_ not in gone},
+        {id_: one for id_, one in found.items() if id_ in gone},
+    )
 
 
 def said(value: object, granted: Answers) -> State:

@@ -30,11 +30,11 @@ Blocks = Mapping[str, ConsentBlock]
 def render_view(blocks: Blocks, mark: str) -> str:
     """The model's SQL. ``mark`` is its first line, as a comment."""
     answers = [_answers(kind, one) for kind, block in sorted(blocks.items()) for one in block.from_]
-    purposes = sorted(purpose for block in blocks.values() for purpose in block.purposes)
+    asked = [f"(subject_kind = {_text(kind)} and {_asked(block)})" for kind, block in sorted(blocks.items())]
     return _VIEW.format(
         mark=mark,
         answers="\n\n    union all\n".join([*answers, _DECISIONS]),
-        purposes=", ".join(map(_text, purposes)),
+        asked="\n            or ".join(asked),
         counting="\n            or ".join(_counting(blocks)),
     )
 
@@ -108,6 +108,11 @@ def _answers(kind: str, one: Answers) -> str:
     from {{{{ landed({_jinja(one.id.source)}, {_jinja(one.id.table)}, {{{columns}}}) }}}} as answered"""
 
 
+def _asked(block: ConsentBlock) -> str:
+    """Whether these people are asked for the purpose: a key of theirs may be another person's among people of another kind."""
+    return f"purpose in ({', '.join(map(_text, sorted(block.purposes)))})"
+
+
 def _counting(blocks: Blocks) -> Iterator[str]:
     """Conditions, of which one holds where an answer is to a version that counts."""
     for block in blocks.values():
@@ -119,7 +124,7 @@ def _counting(blocks: Blocks) -> Iterator[str]:
 
 
 def _yes(values: Collection[str]) -> list[str]:
-    return sorted({_text(value.strip().lower()) for value in values})
+    return sorted({_text(value.strip(" ").lower()) for value in values})
 
 
 def _cast(sql: str) -> str:
@@ -164,7 +169,10 @@ ranked as (
             order by decided_at desc nulls last, agreed, policy_version desc nulls last, said_by
         ) as newest
     from answers
-    where subject_key is not null and purpose in ({purposes})
+    where
+        subject_key is not null and (
+            {asked}
+        )
 
 )
 

@@ -27,6 +27,11 @@ class Book:
     def read(self) -> Decided:
         return fold(self.log.entries()) if self.log.last() else Decided({}, {})
 
+    def kinds(self) -> frozenset[str]:
+        """The kinds of people that decisions are of, or were before these people were erased."""
+        decided = self.read()
+        return frozenset(one.subject for one in (*decided.standing.values(), *decided.forgotten.values()))
+
     def known(self) -> list[tuple[Decision, str]]:
         """Each decision that is somebody's, with their consent key as text."""
         standing = self.read().standing.values()
@@ -59,18 +64,30 @@ class Book:
 
     def forget(self, frozen: Frozen, needles: Collection[str], copies: Collection[Store]) -> int:
         """Delete whom the decisions of an erased person are about, here and in ``copies``; how many these were. Done again, it deletes what
-        is left of all that were forgotten."""
-        gone = [one.id for one, key in self.known() if self._about(one, key, frozen, needles)]
-        if gone:
-            self.log.append([forgotten(gone)])
-        for one in self.read().forgotten.values():
-            for store in (*copies, self.platform.store):
-                store.delete(one.sealed.key)
+        is left of all that were forgotten. A person whose decision is not in the log, or not yet, is forgotten too."""
+        gone = [one.id for one, key in self.known() if self._about(one.subject, key, frozen, needles)]
+        decided = self.read()
+        named = [one.sealed for one in (*decided.standing.values(), *decided.forgotten.values())]
+        unnamed = {
+            id_: place
+            for id_, (place, key) in self.beside.others(named).items()
+            if any(
+                self._about(kind, key.decode(), frozen, needles) for kind in self.platform.catalog.subjects
+            )
+        }
+        if gone or unnamed:
+            self.log.append([forgotten([*gone, *unnamed])])
+        places = [*(one.sealed.key for one in self.read().forgotten.values()), *unnamed.values()]
+        for place in dict.fromkeys(places):
+            for store in (self.platform.store, *copies):  # this one first: what copies it finds no more
+                store.delete(place)
         return len(gone)
 
-    def _about(self, one: Decision, key: str, frozen: Frozen, needles: Collection[str]) -> bool:
-        subject = self.platform.catalog.subjects.get(one.subject)
+    def _about(self, kind: str, key: str, frozen: Frozen, needles: Collection[str]) -> bool:
+        subject = self.platform.catalog.subjects.get(kind)
         consent = subject.consent if subject is not None else None
-        if consent is not None and consent.place in frozen.values:
+        if consent is None:  # nobody asks these people any more: what they decided counts for nothing
+            return key in needles or any(key in values for values in frozen.values.values())
+        if consent.place in frozen.values:
             return key in frozen.values[consent.place]
         return key in needles

@@ -27,15 +27,16 @@ TABLE = JournalTable(
 
 def write_decisions(platform: Platform) -> int:
     """Make the table what the log says; how many rows. It begins with a row of nobody, so that it is there before the first answer."""
-    rows = [_NOBODY, *_rows(platform)]
-    kinds = sorted({str(row["subject_kind"]) for row in rows} | set(platform.catalog.subjects))
+    book = Book(platform)
+    rows = [_NOBODY, *_rows(book)]
+    kinds = sorted({str(_NOBODY["subject_kind"]), *book.kinds(), *platform.catalog.subjects})
     with platform.warehouse() as warehouse:
         keep(warehouse, TABLE, rows, replacing={"subject_kind": kinds})
     return len(rows) - 1
 
 
-def _rows(platform: Platform) -> Iterator[dict[str, Any]]:
-    for decision, key in Book(platform).known():
+def _rows(book: Book) -> Iterator[dict[str, Any]]:
+    for decision, key in book.known():
         yield {
             "subject_kind": decision.subject,
             "subject_key": key,

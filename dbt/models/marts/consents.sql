@@ -37,7 +37,10 @@ ranked as (
             order by decided_at desc nulls last, agreed, policy_version desc nulls last, said_by
         ) as newest
     from answers
-    where subject_key is not null and purpose in ('marketing')
+    where
+        subject_key is not null and (
+            (subject_kind = 'customer' and purpose in ('marketing'))
+        )
 
 )
 
