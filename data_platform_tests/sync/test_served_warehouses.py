@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import pytest
 
 from data_platform.sync import Platform
+from data_platform.sync.keys_kept import of_nobody
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
+from data_platform.sync.reveal import Request, reveal
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse, WarehouseConfig
 from data_platform.warehouses.dialect import relation
 from data_platform_tests.contracts.conftest import served
 from data_platform_tests.contracts.engines import ENGINES
 from data_platform_tests.sync.conftest import ORDERS, ORDERS_SQL, Project
+from data_platform_tests.sync.test_sealed import BLOCK, USERS, Sealed
 
 pytestmark = pytest.mark.slow
 SERVED = ("redshift", "bigquery")
@@ -78,3 +82,30 @@ def test_changes_are_followed_and_proven_and_the_warehouse_is_made_anew(
         assert extremes(anew) == [found]
     if engine.emptied is not None:
         engine.emptied(tmp_path)
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_sealed_values_come_back_in_clear(
+    kind: str, database: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind in ON_DEMAND and request.config.getoption("--warehouse") != kind:
+        pytest.skip(f"on demand: --warehouse {kind}")
+    engine = served(ENGINES[kind], request, monkeypatch)
+    project = Sealed(tmp_path, database)
+    project.execute(
+        "create table users (id int primary key, email text, phone text, profile jsonb, updated_at timestamptz default now(), household int)",
+        "insert into users values (1, 'ada@example.com', null, '{\"name\": \"Lovelace\"}', now(), 1), (2, 'bob@example.com', null, '{}', now(), null)",
+    )
+    project.catalog({"users": {**BLOCK, "subject": "household"}})
+    opened = project.platform()
+    environment = opened.environment.model_copy(update={"warehouse": engine.config(tmp_path)})
+    platform = replace(opened, environment=environment, rules_with_load=True)
+    monkeypatch.setattr(Sealed, "platform", lambda self: platform)
+    project.good()
+    found = reveal(platform, Request(USERS, ("id", "email", "profile"), "a test", subject="1"))
+    ((id_, email, profile),) = found.rows
+    assert (id_, email, json.loads(profile)) == (1, "ada@example.com", {"name": "Lovelace"})
+    assert found.subjects == (platform.keystore().find("shop/users", "1"),)
+    everybody = reveal(platform, Request(USERS, ("email",), "a test", where="id <= 2"))
+    assert {row[0] for row in everybody.rows} == {"ada@example.com", "bob@example.com"}
+    assert of_nobody(platform) == {USERS: 1}
