@@ -50,7 +50,6 @@ def known(repository: Path) -> bool:
     return parsed["state_check"]["profile_hash"]["checksum"] in mine
 
 
-<<<<<<< ours
 def copy_dbt(repository: Path, root: Path, warehouse: Path | None = None) -> None:
     """The project in ``root``: links to the repository's files, and a target folder of its own: see ``copy_target``."""
     there = dbt_folder(root)
