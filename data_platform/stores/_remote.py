@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.errors import ConfigurationError, LandingError, ObjectDamaged, StoreFull
 from data_platform.private_files import is_own, make_private
-from data_platform.stores._keys import pieces
+from data_platform.stores._keys import pieces, visible
 from data_platform.stores._scratch import locked_folder, sweep
 
 if TYPE_CHECKING:
@@ -66,9 +67,14 @@ def scratch_base(root: Path, cache: Path | None, environ: Mapping[str, str] = os
     return Path(tempfile.gettempdir()) / f"data-platform-{os.geteuid()}"
 
 
+class OddListing(Exception):
+    """The answer to a listing cannot be what the service sent; its text goes on after "the answer"."""
+
+
 class RemoteStore(ABC):
     """The part of a ``stores.Store`` that is the same for every bucket."""
 
+    transfer: Transfer
     requests_at_once = 10  # as many connections as either client keeps
 
     def __init__(self, url: str, prefix: str, base: Path, environ: Mapping[str, str] | None) -> None:
@@ -103,6 +109,34 @@ class RemoteStore(ABC):
             descriptor, kept = tempfile.mkstemp(prefix=".kept-", dir=home)
             os.close(descriptor)
             self._kept[key] = path.rename(kept)
+
+    def list(self, prefix: str, limit: int | None = None) -> list[str]:
+        """No service sends a checksum with a listing, so one that contradicts itself or its question is asked for again.
+        A name that was altered and could be one is seen by who reads it."""
+        start = self._folder(prefix)
+        page = 1000 if limit is None else max(1, min(limit, 1000))
+        odd = ""
+        with self._readable_errors("list", prefix):
+            for _ in range(self.transfer.attempts):
+                try:
+                    keys = (self._key(name, start) for name in self._names(start, page))
+                    # The order is asked of the server; SeaweedFS puts m/1 before m-1, which sorting mends.
+                    return sorted(islice(filter(visible, keys), limit))
+                except OddListing as error:
+                    odd = str(error)
+        raise ObjectDamaged(
+            f"{self._could_not('list', prefix)}: the answer {odd}, each of {self.transfer.attempts} times. Run again; if it"
+            " repeats, the service or the network alters data."
+        )
+
+    @abstractmethod
+    def _names(self, start: str, page: int) -> Iterator[str]:
+        """The names that begin with ``start``, asked for in pages of so many. OddListing where an answer is none."""
+
+    def _key(self, name: str, start: str) -> str:
+        if not name.startswith(start):
+            raise OddListing(f"names {name!r}, which is not below it")
+        return name[len(self._prefix) :]
 
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:

@@ -19,7 +19,8 @@ from data_platform.local_postgres import HOST
 Break = str
 """What happens to a request: ``503`` or ``400 ExpiredToken`` (refused with a status, and with S3's
 code, or with a body of JSON); ``reset`` (before it is passed on); ``slow`` (passed on after a second); ``time-out`` (no answer at all); ``short`` (half the answer's
-body); ``flip answer`` and ``flip`` (one byte of the answer, or of the request, altered);
+body); ``flip answer`` and ``flip`` (one byte of the answer, or of the request, altered: the middle one, or the one whose
+number follows ``flip answer``);
 ``lose answer`` (passed on and done, and the answer lost); ``meet`` (held until another meets it)."""
 
 
@@ -38,6 +39,8 @@ class FaultyProxy:
     faults: list[Fault] = field(default_factory=list)
     seen: list[tuple[str, str, Break | None]] = field(default_factory=list)
     """Method, path and fault of each request so far."""
+    flipped_bytes: int = 0
+    """The length of the newest answer of which a byte was altered."""
     strips: str = ""
     """A header that is left out of every answer, but of those to the parts of a large file."""
     url: str = ""
@@ -125,8 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
         answered, headers, answer = self._ask(body)
         if fault == "lose answer":
             return self._reset()
-        if fault == "flip answer":
-            answer = _flipped(answer)
+        if fault and fault.startswith("flip answer"):
+            where = fault.removeprefix("flip answer")
+            answer = _flipped(answer, int(where) if where else None)
+            self.proxy.flipped_bytes = len(answer)
         self._answer(answered, headers, answer, cut=fault == "short")
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = _pass_on
@@ -175,6 +180,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
 
-def _flipped(body: bytes) -> bytes:
-    middle = len(body) // 2
-    return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :] if body else body
+def _flipped(body: bytes, number: int | None = None) -> bytes:
+    at = len(body) // 2 if number is None else number
+    return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :] if body else body

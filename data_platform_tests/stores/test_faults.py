@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -134,6 +134,36 @@ def test_listing_size_and_delete_get_over_a_fault(behind: Behind, fault: Break) 
     assert behind.store.size("t/a") == 3
     behind.store.delete("t/a")
     assert behind.direct.list("") == []
+
+
+@pytest.mark.parametrize("behind", ["s3"], indirect=True)
+def test_a_listing_that_was_altered_on_its_way_is_asked_for_again(behind: Behind) -> None:
+    """The middle of the answer lies in the folder's long name."""
+    folder = "/".join(["wal"] * 100)
+    behind.direct.put_new(f"{folder}/a", b"abc")
+    behind.proxy.breaks("flip answer", "GET")
+    assert behind.store.list(folder) == [f"{folder}/a"]
+    assert behind.proxy.broken() == ["flip answer"]
+    behind.proxy.breaks("flip answer", "GET", times=1_000)
+    with pytest.raises(ObjectDamaged, match="each of 3 times") as caught:
+        behind.store.list(folder)
+    said(caught.value, behind, folder)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("behind", ["s3"], indirect=True)
+def test_a_listing_broken_anywhere_names_nothing_that_could_not_be(
+    behind: Behind, seeds: Callable[[int], Sequence[int]]
+) -> None:
+    """Each byte of the answer in turn (a sample of them unless `--seeds N`): no name is lost, and none is elsewhere."""
+    step = 1 if len(seeds(1)) > 1 else 53
+    behind.direct.put_new("folder/a", b"abc")
+    behind.proxy.breaks("flip answer 0", "GET")
+    behind.store.list("folder")
+    for number in range(0, behind.proxy.flipped_bytes, step):
+        behind.proxy.breaks(f"flip answer {number}", "GET")
+        found = behind.store.list("folder")
+        assert all(name.startswith("folder/") for name in found) and len(found) == 1, (number, found)
 
 
 @pytest.mark.parametrize("fault", [*BEFORE, "lose answer"])

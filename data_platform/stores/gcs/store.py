@@ -13,12 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from data_platform.errors import ObjectDamaged, StoreRefused, StoreUnreachable
-from data_platform.stores._keys import visible
 from data_platform.stores._remote import MB, RemoteStore, Transfer
 from data_platform.stores.gcs.checksums import checksums, crc32c_of
 from data_platform.stores.gcs.client import open_bucket
@@ -127,18 +125,16 @@ class GCSStore(RemoteStore):
             at: datetime = self._known(name).updated
             return at
 
-    def list(self, prefix: str, limit: int | None = None) -> list[str]:
-        start = self._folder(prefix)
-        with self._readable_errors("list", prefix):
-            found = self._bucket.list_blobs(
-                prefix=start,
-                page_size=1000 if limit is None else max(1, min(limit, 1000)),
-                fields="items(name),nextPageToken",
-                timeout=self._timeout,
-                retry=self._retry(),
-            )
-            keys = (blob.name[len(self._prefix) :] for blob in found)
-            return sorted(islice(filter(visible, keys), limit))
+    def _names(self, start: str, page: int) -> Iterator[str]:
+        found = self._bucket.list_blobs(
+            prefix=start,
+            page_size=page,
+            fields="items(name),nextPageToken",
+            timeout=self._timeout,
+            retry=self._retry(),
+        )
+        for blob in found:
+            yield blob.name or ""
 
     def delete(self, key: str) -> None:
         name = self._name(key)

@@ -13,13 +13,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from data_platform.errors import LandingError, ObjectDamaged, StoreUnreachable
-from data_platform.stores._keys import visible
-from data_platform.stores._remote import MB, RemoteStore, Transfer
+from data_platform.stores._remote import MB, OddListing, RemoteStore, Transfer
 from data_platform.stores.s3.checksums import base64_of, base64_sha256, digests
 from data_platform.stores.s3.client import open_client, transfer_manager
 from data_platform.stores.s3.config import S3StoreConfig
@@ -147,17 +145,20 @@ class S3Store(RemoteStore):
                     raise KeyError(key) from None
                 raise
 
-    def list(self, prefix: str, limit: int | None = None) -> list[str]:
-        start = self._folder(prefix)
-        with self._readable_errors("list", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.config.bucket,
-                Prefix=start,
-                PaginationConfig={"PageSize": 1000 if limit is None else max(1, min(limit, 1000))},
-            )
-            keys = (entry["Key"][len(self._prefix) :] for page in pages for entry in page.get("Contents", ()))
-            # The order is asked of the server; SeaweedFS puts m/1 before m-1, which sorting mends.
-            return sorted(islice(filter(visible, keys), limit))
+    def _names(self, start: str, page: int) -> Iterator[str]:
+        from botocore.parsers import ResponseParserError
+
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.config.bucket, Prefix=start, PaginationConfig={"PageSize": page}
+        )
+        try:
+            for answer in pages:
+                for entry in answer.get("Contents", ()):
+                    yield entry["Key"]
+                if answer.get("NextContinuationToken") and not answer.get("IsTruncated"):
+                    raise OddListing("says both that it ends and where it goes on")
+        except (ResponseParserError, ValueError):
+            raise OddListing("cannot be parsed") from None
 
     def delete(self, key: str) -> None:
         name = self._name(key)

@@ -230,11 +230,14 @@ class WalArchive:
     def _covered(self, timeline: int, start: Lsn) -> tuple[Coverage, Reach, Mapping[int, str]]:
         histories = self.histories()
         branches = gaps.way(timeline, start, histories)
-        stored = {branch.timeline: self.stored(branch.timeline) for branch in branches}
-        size = next((there.size for there in stored.values() if there.size), 0)
-        if not size:
-            return Coverage(start, start, timeline), Reach(start, timeline), histories
-        reached = gaps.reach(start, branches, stored, size)
+        for _ in range(2):  # a listing has no checksum: one with a gap is asked for again
+            stored = {branch.timeline: self.stored(branch.timeline) for branch in branches}
+            size = next((there.size for there in stored.values() if there.size), 0)
+            if not size:
+                return Coverage(start, start, timeline), Reach(start, timeline), histories
+            reached = gaps.reach(start, branches, stored, size)
+            if not reached.gap:
+                break
         newest = None
         if reached.tail and reached.tail_of:
             newest = self.record(reached.tail_of, reached.tail[-1])
@@ -259,9 +262,15 @@ class WalArchive:
             return self._sizes[timeline]
         for folder in (self.keys.records(timeline), self.keys.tails(timeline)):
             for key in self._list(folder):
-                if key.endswith(RECORD):
+                if not key.endswith(RECORD):
+                    continue
+                try:
                     self._sizes[timeline] = self._parsed(key).segment.size
-                    return self._sizes[timeline]
+                except BackupDamaged:
+                    if key in self._list(folder):
+                        raise
+                    continue  # the first listing was altered on its way, or the record was pruned meanwhile
+                return self._sizes[timeline]
         return 0
 
     def _parsed(self, key: str) -> WalRecord:
