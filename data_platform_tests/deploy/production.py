@@ -22,7 +22,6 @@ import psutil
 import psycopg
 import yaml
 
-from data_platform_tests.defs.parsed import copy_dbt
 from data_platform_tests.repository import copy_catalog
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -81,7 +80,7 @@ def write_project(root: Path, data: Path) -> Path:
     shop = root / "catalog" / "sources" / "shop.yaml"
     # a test that holds a lock lets nobody give up on it
     shop.write_text(shop.read_text().replace("lock_timeout_seconds: 30", "lock_timeout_seconds: 900"))
-    copy_dbt(REPOSITORY, root, data / "warehouse.duckdb")
+    (root / "dbt").symlink_to(REPOSITORY / "dbt")
     return root
 
 
