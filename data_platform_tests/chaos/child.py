@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,9 @@ def _operation(job: dict[str, Any]) -> Callable[[], dict[str, str | None]]:
         from data_platform_tests.chaos.dagster_run import run_job
 
         return lambda: run_job(Path(job["root"]))
+    if ":" in job["operation"]:  # a function of a module of tests
+        module, _, name = job["operation"].partition(":")
+        return partial(getattr(import_module(module), name), job)
     return lambda: _reports(_sync(_open(job), job))
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from data_platform.backups.mirror import place_in
 from data_platform.errors import BatchConflict, ConfigurationError, LandingError, LedgerBroken
+from data_platform.landing.keys import part_key
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.landing.verify import verify
 from data_platform.privacy.erasure.requests import STEPS, Request
@@ -20,7 +21,7 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync import Platform, open_platform, sync_changes
 from data_platform.sync.backup import archives, copy_landing, make_backup, restore_beside
-from data_platform.sync.erasing import certificate, door, freeze, steps
+from data_platform.sync.erasing import certificate, door, freeze, landing, steps
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
@@ -315,6 +316,40 @@ def test_steps_of_a_request_that_was_known_refuse_no_sync(shop: Project) -> None
     ask(platform, 8)
     with pytest.raises(BatchConflict, match="is being erased"):
         known.check(USERS)
+
+
+def test_two_people_are_erased_at_once(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts that one request rewrites are no longer those that stand, for another request was faster."""
+    platform = shop.platform()
+    first, second = ask(platform, 7), ask(platform, 8)
+    rewritten = landing._rewritten
+
+    def meanwhile(*args: Any) -> Iterator[Any]:
+        monkeypatch.setattr(landing, "_rewritten", rewritten)
+        made = list(rewritten(*args))
+        assert steps.carry_out(shop.platform(), second.id, list).next_step is None
+        yield from made
+
+    monkeypatch.setattr(landing, "_rewritten", meanwhile)
+    assert steps.carry_out(platform, first.id, list).next_step is None
+    assert totals(shop) == {"users": 38, "orders": 380, "visits": 190}
+
+
+def test_parts_that_a_killed_sync_left_go(shop: Project) -> None:
+    """Nobody names them: those of a batch that is taken already, and those of the next one, which a living sync might still name."""
+    platform = shop.platform()
+    make_backup(platform)
+    head = platform.ledger.head(USERS)
+    assert head is not None
+    strays = [part_key(USERS, head.sequence + ahead, "0123456789abcdef", 0) for ahead in (1, 2)]
+    for stray in strays:
+        platform.store.put_new(stray, platform.store.read(head.parts[0].key))
+    assert erase(shop).next_step is None
+    assert not set(strays) & set(platform.store.list("shop"))
+    for table in (USERS, ORDERS, VISITS):
+        assert verify(platform.ledger, table, platform.clock(), sample=1).problems == ()
+    shop.good(verify=True)
+    assert totals(shop) == WITHOUT
 
 
 def test_models_samples_and_quarantine_lose_the_person(shop: Project) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_platform.duckdb_sql import DIALECT, duckdb_day, parquet_files, slice_of_day
-from data_platform.errors import BatchConflict, PartExpired
+from data_platform.errors import BatchConflict, LedgerBroken, PartDamaged, PartExpired
 from data_platform.landing.chain import with_parts
 from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest
@@ -65,23 +66,24 @@ def of_person(matches: Matches, values: Values) -> Gone:
 def redact(platform: Platform, table: TableId, gone: Gone, *, reason: str, authorised_by: str) -> Erased:
     """Take the rows out of every landed batch of ``table``. BatchConflict where syncs were faster each time; a kill in between is
     mended by doing it again."""
+    import duckdb
+
     for attempt in range(TRIES):
         head = platform.ledger.head(table)
         if head is None:
             return Erased()
-        nonce, touched = uuid.uuid4().hex, Counter[Slice]()
-        parts = tuple(_rewritten(platform, head, nonce, gone, touched))
-        at = platform.clock().isoformat(timespec="microseconds")
+        nonce, touched, parts = uuid.uuid4().hex, Counter[Slice](), list[Rewritten]()
         try:
+            parts.extend(_rewritten(platform, head, nonce, gone, touched))  # keeps those before an error
             if parts:
-                redaction = Redaction(parts, reason, authorised_by, at)
+                redaction = Redaction(tuple(parts), reason, authorised_by, _now(platform))
                 platform.ledger.redact(head, redaction, nonce, touched=touched)
-        except BatchConflict:
+        except (BatchConflict, LedgerBroken, PartDamaged, duckdb.IOException):
             for part in parts:
                 platform.store.delete(part.new.key)
-            if attempt == TRIES - 1:
+            if attempt == TRIES - 1 or platform.ledger.last(table) == head.sequence:
                 raise
-            continue
+            continue  # a sync or another redaction was faster: what stands now is not what was read
         _remove_replaced(platform, table)
         return Erased(len(parts), sum(touched.values()))
     raise AssertionError("the last attempt returns or raises")
@@ -128,6 +130,35 @@ def count_landed(platform: Platform, table: TableId, gone: Gone) -> int:
                     counted = f"SELECT count(*) FROM {parquet_files([path])} WHERE {rows}"
                     found += int((connection.execute(counted).fetchone() or (0,))[0])
     return found
+
+
+def fence(platform: Platform, table: TableId, *, reason: str, authorised_by: str) -> None:
+    """Move the head on without a change, so that nobody can commit the parts that were written for the batch after it. The smallest part
+    is written again as it is. BatchConflict where somebody was faster, which did the same."""
+    ledger = platform.ledger
+    if (head := ledger.head(table)) is None:
+        return
+    rewrites, nonce = ledger.rewrites(table), uuid.uuid4().hex
+    standing = [
+        (batch, index, part)
+        for batch in ledger.since(table, 0)
+        for index, part in enumerate(with_parts(batch, rewrites).parts)
+    ]
+    for batch, index, part in sorted(standing, key=lambda one: one[2].bytes):
+        with suppress(PartExpired), open_part(ledger, batch, part) as path:
+            new = replace(part, key=part_key(table, head.sequence + 1, nonce, 0))
+            with platform.store.scratch() as folder:
+                copied = Path(shutil.copyfile(path, folder / "part.parquet"))
+                platform.store.put_file(new.key, copied, sha256=new.sha256)
+            redaction = Redaction(
+                (Rewritten(batch.sequence, index, part, new),), reason, authorised_by, _now(platform)
+            )
+            ledger.redact(head, redaction, nonce, touched={})
+            return _remove_replaced(platform, table)
+
+
+def _now(platform: Platform) -> str:
+    return platform.clock().isoformat(timespec="microseconds")
 
 
 def write_without(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from data_platform.privacy.erasure.frozen import Frozen, Keys, condition
 from data_platform.privacy.erasure.requests import LOG
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.sql import literal, quoted
+from data_platform.stores import Store
 from data_platform.sync.erasing.landing import engine, values_of
 from data_platform.sync.erasing.rows import Matches, count
 from data_platform.sync.platform import Platform
@@ -51,7 +53,7 @@ def scan(
             for key in store.list(""):
                 if key.startswith(f"_{LOG}/keys/"):
                     continue
-                with store.local(key) as path:
+                with _unless_gone(store, key), store.local(key) as path:
                     objects, size = objects + 1, size + path.stat().st_size
                     if _holds(connection, key, path, needles, frozen, keys, subject):
                         found.append(f"{key} in {store.url}")
@@ -67,6 +69,37 @@ def scan(
             " a table that catalog/subjects.yaml does not link. Then go on with the request."
         )
     return said
+
+
+@contextmanager
+def _unless_gone(store: Store, key: str) -> Iterator[None]:
+    """What is deleted while it is read is passed over."""
+    import duckdb
+
+    try:
+        yield
+    except (KeyError, FileNotFoundError, duckdb.IOException):
+        with suppress(KeyError):
+            store.size(key)
+            raise
+
+
+def holding(
+    platform: Platform,
+    objects: Sequence[str],
+    needles: Sequence[str],
+    frozen: Frozen,
+    keys: Keys,
+    subject: Subject,
+) -> list[str]:
+    """Which of the landing store's ``objects`` hold the person."""
+    found = []
+    with platform.store.scratch() as folder, engine(folder, frozen.values) as connection:
+        for key in objects:
+            with _unless_gone(platform.store, key), platform.store.local(key) as path:
+                if _holds(connection, key, path, needles, frozen, keys, subject):
+                    found.append(key)
+    return found
 
 
 def _holds(

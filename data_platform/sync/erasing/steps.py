@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from data_platform.audit.event import Event
 from data_platform.backups.mirror import mirror, place_in
-from data_platform.errors import WarehouseError
+from data_platform.errors import BatchConflict, WarehouseError
+from data_platform.landing import orphans
 from data_platform.privacy.erasure.frozen import Frozen, tables_of
 from data_platform.privacy.erasure.requests import STEPS, Request
 from data_platform.privacy.seal import subject_text
@@ -20,7 +23,7 @@ from data_platform.sync.consent.table import write_decisions
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.copying import copy_decisions
 from data_platform.sync.erasing.freeze import keys_of
-from data_platform.sync.erasing.landing import of_person, redact
+from data_platform.sync.erasing.landing import fence, of_person, redact
 from data_platform.sync.erasing.rows import conditions, count
 from data_platform.sync.erasing.traces import Said, archives_of, forget_samples, write_again
 from data_platform.sync.load import load_pending
@@ -189,13 +192,30 @@ def _scan(work: Work) -> Said:
     landed. A sync that read before the request may have landed rows since: they go first."""
     from data_platform.sync.erasing.scan import scan
 
-    for again in (_landing, _warehouse, _copies):
+    models_may_be_new = [_file] if "file" in work.request.done else []
+    for again in (_landing, _strays, _warehouse, *models_may_be_new, _copies):
         again(work)
     models: dict[tuple[str, str], list[tuple[Place, Place]]] = {}
     for one in work.derived:
         models.setdefault((one.schema, one.name), []).append((Place(one.key.table, one.column), one.key))
     archives = archives_of(work.platform)
     return scan(work.platform, archives, work.needles, work.frozen, work.keys, work.subject, models)
+
+
+def _strays(work: Work) -> Said:
+    """Parts that no batch names go at once: syncs that were killed left them. Those that hold the person and were written for the
+    batch after the head go too, after a batch took that place, so that no sync that still lives can name them."""
+    from data_platform.sync.erasing.scan import holding
+
+    platform, at_once = work.platform, timedelta(0)
+    for table in work.tables:
+        left = orphans.collect(platform.ledger, table, platform.clock(), at_once, remove=True).unlanded
+        if left and holding(platform, left, work.needles, work.frozen, work.keys, work.subject):
+            with suppress(BatchConflict):  # somebody else took the place
+                reason = f"erasure {work.request.id}: what an interrupted sync left"
+                fence(platform, table, reason=reason, authorised_by=work.request.authorised_by)
+            orphans.collect(platform.ledger, table, platform.clock(), at_once, remove=True)
+    return {}
 
 
 _STEPS: Mapping[str, Callable[[Work], Said]] = {
