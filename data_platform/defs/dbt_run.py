@@ -39,6 +39,7 @@ from data_platform.errors import DataPlatformError
 from data_platform.governance.classes import Classes
 from data_platform.quality.evaluated import days_named
 from data_platform.sync import Platform
+from data_platform.sync.consent.table import write_decisions
 from data_platform.warehouses import Relation, Warehouse
 from data_platform.warehouses.dialect import relation as named
 
@@ -146,6 +147,8 @@ def build(
     model only follows its own tables, and a new warehouse does not have all of them. ``excluded`` are arguments that
     leave out models that are in the project and not in the graph."""
     variables = platform.environment.warehouse.dbt_variables(platform.catalog.root)
+    if platform.catalog.asks_consent():
+        write_decisions(platform)  # a new warehouse, or one from a backup, has not all of them
     wanted = {one for key in context.selected_asset_keys if (one := models.place(key)) is not None}
     if (stopped := undeclared(classes_of(platform.catalog).faults, wanted)) is not None:
         raise stopped

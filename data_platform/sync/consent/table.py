@@ -7,7 +7,7 @@ from typing import Any
 
 from data_platform.sync.consent.book import Book
 from data_platform.sync.platform import Platform
-from data_platform.warehouses.journal import JournalTable, keep
+from data_platform.warehouses.journal import JournalTable, keep, read
 
 SCHEMA, NAME = "privacy", "consent_decisions"
 TABLE = JournalTable(
@@ -26,12 +26,15 @@ TABLE = JournalTable(
 
 
 def write_decisions(platform: Platform) -> int:
-    """Make the table what the log says; how many rows. It begins with a row of nobody, so that it is there before the first answer."""
+    """Make the table what the log says, if it is not; how many rows. It begins with a row of nobody, so that it is there before the first
+    answer."""
     book = Book(platform)
     rows = [_NOBODY, *_rows(book)]
     kinds = sorted({str(_NOBODY["subject_kind"]), *book.kinds(), *platform.catalog.subjects})
+    wanted = {str(row["decision"]) for row in rows}
     with platform.warehouse() as warehouse:
-        keep(warehouse, TABLE, rows, replacing={"subject_kind": kinds})
+        if {row["decision"] for row in read(warehouse, TABLE)} != wanted:
+            keep(warehouse, TABLE, rows, replacing={"subject_kind": kinds})
     return len(rows) - 1
 
 
