@@ -38,6 +38,13 @@ def erase(
             "--continue", metavar="ID", help="Go on with a request that was interrupted.", show_default=False
         ),
     ] = None,
+    models_built: Annotated[
+        bool,
+        typer.Option(
+            "--models-built",
+            help="With --continue: say that the models that the certificate names were built again in full.",
+        ),
+    ] = False,
     email: EmailOption = None,
     by: ByOption = None,
     kind: KindOption = None,
@@ -49,8 +56,11 @@ def erase(
 
     Backups that were made before keep the rows until their rule removes them; the certificate says until when.
     """
-    from data_platform.sync.erasing import certificate, steps
+    from data_platform.sync.erasing import certificate, models, steps
+    from data_platform.sync.erasing.book import Book
 
+    if models_built and go_on is None:
+        raise typer.BadParameter("--models-built goes with --continue ID.")
     if go_on is not None:
         platform = open_project(root, environment)
         id_ = go_on
@@ -70,6 +80,9 @@ def erase(
             f"The request is {id_}. If this is interrupted: `data-platform subject erase --continue {id_}`."
         )
     request = steps.carry_out(platform, id_, lambda: derived(platform), lambda step: remark(f"  {step}"))
+    if models_built:
+        models.settle(platform, [request], "subject erase --models-built")
+        request = Book(platform).request(id_)
     _show_certificate(certificate.certify(platform, request), json)
 
 
@@ -177,22 +190,19 @@ def release(
 
 
 def derived(platform: Platform) -> list[Derived]:
-    """The columns of models that hold keys of people."""
+    """The columns of models that hold keys of people, and the models that are made of people's rows and hold none."""
     from data_platform.cli.impact import graph_of
-    from data_platform.column_lineage import ColumnOf
-    from data_platform.impact.carried import carried
+    from data_platform.impact.people import derived_from
     from data_platform.sync.erasing.freeze import keys_of
-    from data_platform.sync.erasing.steps import Derived
 
     if not (platform.catalog.root / "dbt" / "dbt_project.yml").is_file():
         return []
-    places = {
-        ColumnOf(place.table.raw_schema, place.table.table, place.column.lower()): place
+    places = [
+        place
         for subject in platform.catalog.subjects.values()
         for place in keys_of(platform, subject).values()
-    }
-    found = carried(graph_of(platform.catalog.root, platform.environment.name), places)
-    return [Derived(places[origin], one.schema, one.table, one.column) for one, origin in found.items()]
+    ]
+    return derived_from(graph_of(platform.catalog.root, platform.environment.name), places)
 
 
 def _show_counts(rows: dict[str, int], json: bool) -> None:
@@ -208,17 +218,29 @@ def _show_certificate(one: Certificate, json: bool) -> None:
     if json:
         say_json({**one.fields, "open": one.open})
         return
+    from data_platform.privacy.erasure.requests import UNTIL_BUILT, UNTIL_REFRESHED
+
     request = one.request
     say(f"Erasure {request.id} of a {request.subject}: {request.reason}", style="bold")
     say(f"  authorised by {request.authorised_by}, asked at {request.asked_at:%Y-%m-%d %H:%M:%S UTC}")
     say(
         f"  {sum(request.rows.values()):,} rows in {sum(1 for n in request.rows.values() if n)} raw tables were found"
     )
+    aside = ("at", UNTIL_BUILT, UNTIL_REFRESHED)
     for step, said in request.done.items():
-        told = ", ".join(f"{what}: {_told(one)}" for what, one in said.items() if what != "at")
+        told = ", ".join(f"{what}: {_told(one)}" for what, one in said.items() if what not in aside)
         say(f"  {step} done at {said['at'][:19]}{f': {told}' if told else ''}")
     if request.next_step:
         say(f"  stopped before {request.next_step}: go on with --continue {request.id}", style="yellow")
+    built, refreshed = request.unbuilt
+    if built:
+        say(f"  until they are built again: {', '.join(built)}", style="yellow")
+    if refreshed:
+        say(
+            f"  until they are built again in full (dbt build --full-refresh): {', '.join(refreshed)}. Then say so with --continue"
+            f" {request.id} --models-built",
+            style="yellow",
+        )
     for left in one.remains:
         until = f"until {left.until:%Y-%m-%d}" if left.until else "until somebody removes it"
         say(f"  still in the backup {left.name} {left.id} ({', '.join(left.stored)}) {until}")

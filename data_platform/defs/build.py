@@ -107,7 +107,7 @@ def build(catalog: Catalog, environment: str) -> dg.Definitions:
         if warehouse.traits.archive:
             parts.append(everything_definitions(sources, chosen.backups.everything, running=running))
     parts.append(audit_definitions(chosen.audit, running=running))
-    parts.append(erasure_definitions(catalog, running=running))
+    parts.append(erasure_definitions(catalog, warehouse, running=running))
     applies = chosen.retention.apply
     parts.append(data_retention_definitions(catalog, warehouse, apply=applies, running=running))
     parts.append(consent_definitions(catalog, warehouse, running=running))

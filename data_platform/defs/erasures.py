@@ -9,10 +9,13 @@ import dagster as dg
 
 from data_platform.catalog import Catalog
 from data_platform.defs import shown
-from data_platform.defs.names import ERASURES, raw_key
+from data_platform.defs.names import ERASURES, pool, raw_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
+from data_platform.sync.erasing.models import settle_built
 from data_platform.sync.erasing.watch import Watched, watch
+from data_platform.sync.health import recorded
+from data_platform.warehouses import WarehouseConfig
 from data_platform.words import plural
 
 DAILY = "40 4 * * *"
@@ -20,7 +23,7 @@ GONE = dg.AssetCheckKey(ERASURES, "erased_stay_erased")
 FINISHED = dg.AssetCheckKey(ERASURES, "requests_are_finished")
 
 
-def erasure_definitions(catalog: Catalog, *, running: bool) -> dg.Definitions:
+def erasure_definitions(catalog: Catalog, warehouse: WarehouseConfig, *, running: bool) -> dg.Definitions:
     """The asset `privacy/erasures`, its checks and its schedule, where the catalog says who its people are."""
     tables = {table: None for subject in catalog.subjects.values() for table in subject.tables}
     known = [raw_key(table) for table in tables if table in set(catalog.table_ids())]
@@ -30,6 +33,7 @@ def erasure_definitions(catalog: Catalog, *, running: bool) -> dg.Definitions:
     @dg.asset(
         key=ERASURES,
         group_name="privacy",
+        pool=pool(warehouse),  # it writes the file again once models were built
         deps=known,
         description="The log of erasures: who was taken out of all data, by the number of the request. Raw tables are asked each day for the"
         " keys of everybody in it.",
@@ -48,9 +52,14 @@ def erasure_definitions(catalog: Catalog, *, running: bool) -> dg.Definitions:
         ],
     )
     def erasures(platform: PlatformResource) -> Iterator[Any]:
-        found = watch(platform.open())
+        opened = platform.open()
+        record = recorded(opened)
+        settled = settle_built(opened, {name: one.at for name, one in record.built.items()} if record else {})
+        found = watch(opened)
         yield dg.MaterializeResult(
             metadata={
+                "finished_by_builds": len(settled),
+                "wait_for_builds": sum(any(one.unbuilt) for one in found.requests),
                 "requests": len(found.requests),
                 "stopped": len(found.stopped),
                 "holds": len(found.holds),

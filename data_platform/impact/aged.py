@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from data_platform.column_lineage import ColumnOf
 from data_platform.impact.carried import carried
-from data_platform.impact.graph import Graph, Name, Relation
+from data_platform.impact.graph import Graph
+from data_platform.impact.made_of import made_of
 from data_platform.privacy.retention.rule import AgedModel
 from data_platform.tables import TableId
-
-LASTING = ("incremental", "snapshot")
-"""How dbt builds models whose rows stay from build to build."""
 
 
 def aged(graph: Graph, rules: Mapping[TableId, tuple[str, Sequence[str]]]) -> list[AgedModel]:
@@ -35,16 +33,6 @@ def aged(graph: Graph, rules: Mapping[TableId, tuple[str, Sequence[str]]]) -> li
     return models + [
         AgedModel(table, *relation.key, None, {})
         for table in rules
-        for relation in _lasting(graph, (table.raw_schema, table.table))
-        if (*relation.key, table) not in known
+        for relation in made_of(graph, (table.raw_schema, table.table))
+        if relation.lasting and (*relation.key, table) not in known
     ]
-
-
-def _lasting(graph: Graph, start: Name) -> Iterator[Relation]:
-    """What is made of ``start``, at whatever distance, and keeps its rows from build to build."""
-    reached = {start}
-    for relation in graph.relations.values():  # after those that it reads
-        if relation.reads & reached:
-            reached.add(relation.key)
-            if relation.definitions.get("", "").partition(" ")[0] in LASTING:
-                yield relation

@@ -9,6 +9,7 @@ from typing import Literal
 
 from data_platform.column_lineage import ColumnOf, Taken
 from data_platform.errors import ConfigurationError
+from data_platform.privacy.purposes import LASTING
 
 RelationKind = Literal["raw", "model", "snapshot", "seed", "records"]
 Name = tuple[str, str]
@@ -42,6 +43,21 @@ class Relation:
     @property
     def key(self) -> Name:
         return self.schema, self.name
+
+    @property
+    def made_as(self) -> str:
+        """How dbt makes a model: `table`, `view`, `incremental`, `snapshot` and the like."""
+        return self.definitions.get("", "").partition(" ")[0]
+
+    @property
+    def lasting(self) -> bool:
+        """Whether rows of a model stay from build to build."""
+        return self.made_as in LASTING
+
+    @property
+    def stored(self) -> bool:
+        """Whether a model keeps rows of its own."""
+        return self.lasting or self.made_as in ("table", "materialized_view")
 
     @property
     def label(self) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from data_platform.column_lineage import ColumnOf
 from data_platform.impact.aged import aged
 from data_platform.impact.graph import Graph, Relation
+from data_platform.impact.people import derived_from
 from data_platform.privacy.retention.rule import AgedModel
+from data_platform.privacy.subjects.place import Place
+from data_platform.sync.erasing.steps import Derived
 from data_platform.tables import TableId
 
 EVENTS = TableId("shop", "events")
@@ -41,4 +44,22 @@ def test_models_that_hand_on_the_day_and_those_that_last_without_it() -> None:
         AgedModel(EVENTS, "marts", "clicks", "at", {"user_id": "person"}),
         AgedModel(EVENTS, "marts", "history", "day", {"user_id": "who"}),
         AgedModel(EVENTS, "marts", "counts", None, {}),
+    ]
+
+
+def test_models_that_hand_on_a_person_s_key_and_those_that_are_made_of_their_rows_without_it() -> None:
+    relations = (
+        Relation(*RAW, "raw", "raw/shop/events", ("event_id", "user_id")),
+        model("staged", "view", {"user_id": "user_id"}),
+        model("clicks", "incremental", {"id": "event_id"}),
+        model("days", "table", {"n": "occurred_at"}, ("marts", "staged")),
+        model("history", "snapshot", {"n": "n"}, ("marts", "days")),
+        model("shown", "view", {"n": "n"}, ("marts", "days")),
+        model("elsewhere", "table", {"x": "y"}, ("raw_shop", "orders")),
+    )
+    key = Place(EVENTS, "event_id")
+    assert derived_from(Graph({each.key: each for each in relations}), [key]) == [
+        Derived(key, "marts", "clicks", "id"),
+        Derived(key, "marts", "days", None),
+        Derived(key, "marts", "history", None, lasting=True),
     ]

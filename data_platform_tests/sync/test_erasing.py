@@ -6,12 +6,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 import yaml
 
 from data_platform.backups.mirror import place_in
+from data_platform.cli.app import run
 from data_platform.errors import BatchConflict, ConfigurationError, LandingError, LedgerBroken
 from data_platform.landing.keys import part_key
 from data_platform.landing.redaction import KEY_VARIABLE
@@ -21,7 +23,7 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync import Platform, open_platform, sync_changes
 from data_platform.sync.backup import archives, copy_landing, make_backup, restore_beside
-from data_platform.sync.erasing import certificate, door, freeze, landing, steps
+from data_platform.sync.erasing import certificate, door, freeze, landing, models, steps
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
@@ -365,6 +367,71 @@ def test_models_samples_and_quarantine_lose_the_person(shop: Project) -> None:
     assert done.done["warehouse"]["marts.people"] == {"rows": 1}
     assert shop.rows("select count(*) from marts.people") == [(39,)]
     assert shop.rows("select count(*) from quality.failures") == [(0,)]
+
+
+def test_a_model_that_hands_on_no_key_is_clean_once_it_was_built_again(shop: Project) -> None:
+    """Until then the certificate names it, and the backups that hold it; after it the file is written again."""
+    platform = shop.platform()
+    greet = "create or replace table marts.greetings as select 'Dear ' || name as text from raw_shop.users"
+
+    def build() -> None:
+        with platform.warehouse() as warehouse:
+            warehouse.connection.execute("create schema if not exists marts")  # type: ignore[attr-defined]
+            warehouse.connection.execute(greet)  # type: ignore[attr-defined]
+
+    build()
+    place = Place(USERS, "user_id")
+    derived = [
+        steps.Derived(place, "marts", "greetings", None),
+        steps.Derived(place, "marts", "absent", None),
+    ]
+    done = steps.carry_out(platform, ask(platform).id, lambda: derived)
+    assert done.unbuilt == (["marts.greetings"], [])
+    make_backup(platform)
+    told = certificate.certify(platform, done)
+    assert told.open
+    assert len(told.remains) == 1, "the backup was made with the model in it"
+    file = shop.root / "warehouse.duckdb"
+    assert b"Dear Needle7" in file.read_bytes()
+    before = datetime.fromisoformat(done.done["warehouse"]["at"])
+    assert not models.settle_built(platform, {}) and not models.settle_built(
+        platform, {"marts.greetings": before}
+    )
+    build()
+    after = platform.clock()
+    (settled,) = models.settle_built(platform, {"marts.greetings": after})
+    assert settled.id == done.id
+    assert b"Dear Needle7" not in file.read_bytes()
+    done = Book(platform).request(done.id)
+    assert done.unbuilt == ([], [])
+    assert not models.settle_built(platform, {"marts.greetings": after})
+    later = replace(platform, clock=lambda: told.remains[0].until)  # type: ignore[arg-type, return-value]
+    assert certificate.certify(platform, done).open
+    assert certificate.certify(later, done).remains[0].until is not None
+    make_backup(platform)
+    assert len(certificate.certify(platform, done).remains) == 1, "a backup of after holds nothing"
+
+
+def test_a_model_that_lasts_waits_until_somebody_says_that_it_was_built_in_full(
+    shop: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform = shop.platform()
+    with platform.warehouse() as warehouse:
+        warehouse.connection.execute("create schema marts")  # type: ignore[attr-defined]
+        warehouse.connection.execute("create table marts.sums as select 1 as n")  # type: ignore[attr-defined]
+    derived = [steps.Derived(Place(USERS, "user_id"), "marts", "sums", None, lasting=True)]
+    done = steps.carry_out(platform, ask(platform).id, lambda: derived)
+    assert done.unbuilt == ([], ["marts.sums"])
+    assert not models.settle_built(platform, {"marts.sums": platform.clock()})
+    words = ["subject", "erase", "--continue", done.id, "--root", str(shop.root)]
+    assert run(words) == 0
+    assert "marts.sums" in capsys.readouterr().out
+    assert run([*words, "--models-built"]) == 0
+    assert "marts.sums" not in capsys.readouterr().out
+    assert Book(platform).request(done.id).unbuilt == ([], [])
+    assert (
+        run(["subject", "erase", "--email", "a@b.example", "--models-built", "--root", str(shop.root)]) == 2
+    )
 
 
 def test_what_is_left_somewhere_is_named(shop: Project) -> None:

@@ -17,6 +17,10 @@ from data_platform.errors import LedgerBroken
 LOG = "erasures"
 STEPS = ("keys", "landing", "quarantine", "warehouse", "samples", "file", "copies", "scan")
 """In this order."""
+MODELS = "models"
+"""What is done once the models that are made of a person's rows and hand on no key were built again. It waits for others, so it is no step."""
+UNTIL_BUILT, UNTIL_REFRESHED = "until_built", "until_refreshed"
+"""Under which the step ``warehouse`` names these models: those that any build makes again, and those that only a full one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,18 @@ class Request:
     @property
     def next_step(self) -> str | None:
         return next((step for step in STEPS if step not in self.done), None)
+
+    @property
+    def unbuilt(self) -> tuple[list[str], list[str]]:
+        """The models that may still say something of the person: those that any build makes again, and those that only a full one does."""
+        said = {} if MODELS in self.done else self.done.get("warehouse", {})
+        return list(said.get(UNTIL_BUILT, ())), list(said.get(UNTIL_REFRESHED, ()))
+
+    @property
+    def gone_at(self) -> datetime | None:
+        """When the last of the person left the warehouse; None while something may be left."""
+        last = self.done.get(MODELS) or self.done.get("warehouse")
+        return None if last is None or any(self.unbuilt) else datetime.fromisoformat(last["at"])
 
     def entry(self) -> dict[str, Any]:
         """What the log has first of it."""

@@ -29,7 +29,7 @@ class Remains:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """``open``: a step is left, or something still holds the person."""
+    """``open``: a step is left, a model was not built since, or something still holds the person."""
 
     request: Request
     remains: tuple[Remains, ...]
@@ -38,7 +38,7 @@ class Certificate:
 
     @property
     def open(self) -> bool:
-        return self.request.next_step is not None or bool(self.remains)
+        return self.request.next_step is not None or any(self.request.unbuilt) or bool(self.remains)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -54,10 +54,10 @@ def certify(platform: Platform, request: Request) -> Certificate:
 
 
 def _remains(platform: Platform, request: Request) -> Iterator[Remains]:
-    gone = request.done.get("warehouse", {}).get("at")
+    gone = request.gone_at
     kept = {one.name: one.kept_days for one in plan(platform) if one.kept_days is not None}
     for backup in held(platform):
-        if gone is not None and backup.made_at > datetime.fromisoformat(gone):
+        if gone is not None and backup.made_at > gone:
             continue
         days = kept.get(backup.name)
         until = None if days is None else backup.made_at + timedelta(days=days)
@@ -74,6 +74,8 @@ def _fields(request: Request, remains: tuple[Remains, ...], at: datetime) -> dic
         "rows": dict(request.rows),
         "steps": {step: dict(said) for step, said in request.done.items()},
         "next_step": request.next_step,
+        "until_built": request.unbuilt[0],
+        "until_refreshed": request.unbuilt[1],
         "remains": [
             {
                 "class": one.name,

@@ -13,7 +13,7 @@ from data_platform.backups.mirror import mirror, place_in
 from data_platform.errors import BatchConflict, WarehouseError
 from data_platform.landing import orphans
 from data_platform.privacy.erasure.frozen import Frozen, tables_of
-from data_platform.privacy.erasure.requests import STEPS, Request
+from data_platform.privacy.erasure.requests import STEPS, UNTIL_BUILT, UNTIL_REFRESHED, Request
 from data_platform.privacy.seal import subject_text
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.privacy.subjects.place import Place
@@ -33,12 +33,15 @@ from data_platform.tables import TableId
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A column of a model, ``schema.name``, that holds the values of the key place ``key`` as they are."""
+    """A column of a model, ``schema.name``, that holds the values of the key place ``key`` as they are. Without a column, the model is made
+    of that table and hands on no key: only a build takes somebody out of it, of one that is ``lasting`` (incremental, a snapshot) a
+    full one."""
 
     key: Place
     schema: str
     name: str
-    column: str
+    column: str | None
+    lasting: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def _warehouse(work: Work) -> Said:
         if platform.ledger.head(table) is not None:
             load_pending(platform, table)
     said: Said = {}
+    unbuilt: dict[bool, set[str]] = {False: set(), True: set()}
     if platform.catalog.asks_consent():
         write_decisions(platform)
     with platform.warehouse() as warehouse:
@@ -159,12 +163,18 @@ def _warehouse(work: Work) -> Said:
             held = known.get((one.schema, one.name))
             if one.key not in work.frozen.values or held is None or held.kind != "table":
                 continue  # a view follows what it reads
+            if one.column is None:
+                unbuilt[one.lasting].add(f"{one.schema}.{one.name}")
+                continue
             matches = [(Place(one.key.table, one.column), one.key)]
             if rows := count(warehouse, held, matches, work.frozen.values):
                 warehouse.remove_rows(
                     one.schema, one.name, conditions(warehouse.dialect, matches, work.frozen.values)
                 )
                 said[f"{one.schema}.{one.name}"] = {"rows": rows}
+    for lasting, key in ((False, UNTIL_BUILT), (True, UNTIL_REFRESHED)):
+        if unbuilt[lasting]:
+            said[key] = sorted(unbuilt[lasting])
     return said
 
 
@@ -197,7 +207,8 @@ def _scan(work: Work) -> Said:
         again(work)
     models: dict[tuple[str, str], list[tuple[Place, Place]]] = {}
     for one in work.derived:
-        models.setdefault((one.schema, one.name), []).append((Place(one.key.table, one.column), one.key))
+        if one.column is not None:
+            models.setdefault((one.schema, one.name), []).append((Place(one.key.table, one.column), one.key))
     archives = archives_of(work.platform)
     return scan(work.platform, archives, work.needles, work.frozen, work.keys, work.subject, models)
 
