@@ -192,7 +192,9 @@ def release(
 def derived(platform: Platform) -> list[Derived]:
     """The columns of models that hold keys of people, and the models that are made of people's rows and hold none."""
     from data_platform.cli.impact import graph_of
+    from data_platform.defs.classes import classes_of
     from data_platform.impact.people import derived_from
+    from data_platform.privacy.classes import NONE
     from data_platform.sync.erasing.freeze import keys_of
 
     if not (platform.catalog.root / "dbt" / "dbt_project.yml").is_file():
@@ -202,7 +204,9 @@ def derived(platform: Platform) -> list[Derived]:
         for subject in platform.catalog.subjects.values()
         for place in keys_of(platform, subject).values()
     ]
-    return derived_from(graph_of(platform.catalog.root, platform.environment.name), places)
+    graph = graph_of(platform.catalog.root, platform.environment.name)
+    classed = classes_of(platform.catalog).columns
+    return derived_from(graph, places, {(one.schema, one.table) for one in classed if one.class_ != NONE})
 
 
 def _show_counts(rows: dict[str, int], json: bool) -> None:

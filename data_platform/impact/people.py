@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from data_platform.column_lineage import ColumnOf
 from data_platform.impact.carried import carried
-from data_platform.impact.graph import Graph
+from data_platform.impact.graph import Graph, Name
 from data_platform.impact.made_of import made_of
 from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.steps import Derived
 
 
-def derived_from(graph: Graph, places: Iterable[Place]) -> list[Derived]:
+def derived_from(graph: Graph, places: Iterable[Place], personal: Collection[Name] = ()) -> list[Derived]:
     """The columns of models that hold the values of ``places``, the keys of raw tables, as they are; then the models with rows of their own
-    that are made of these tables and have no such column."""
+    that are made of these tables and have no such column. ``personal`` are the relations that hold something of a person."""
     keys = {
         ColumnOf(place.table.raw_schema, place.table.table, place.column.lower()): place for place in places
     }
@@ -23,7 +23,7 @@ def derived_from(graph: Graph, places: Iterable[Place]) -> list[Derived]:
     return [
         *(Derived(keys[origin], one.schema, one.table, one.column) for one, origin in found.items()),
         *(
-            Derived(place, made.schema, made.name, None, made.lasting)
+            Derived(place, made.schema, made.name, None, made.lasting, made.key in personal)
             for column, place in keys.items()
             for made in made_of(graph, (column.schema, column.table))
             if made.stored and made.key not in carrying

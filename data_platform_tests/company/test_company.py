@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from data_platform.backups.mirror import place_in
 from data_platform.errors import ConfigurationError
+from data_platform.privacy.subjects.place import Place
+from data_platform.sync import backup
 from data_platform.sync.erasing import freeze, steps
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.certificate import certify
+from data_platform.sync.erasing.restored import forgetting
+from data_platform.sync.erasing.steps import Derived
 from data_platform_tests.chaos.conftest import forks
 from data_platform_tests.chaos.forks import ForkServer
 from data_platform_tests.company import acts
 from data_platform_tests.company.oracle import Person, people
-from data_platform_tests.company.search import Found
+from data_platform_tests.company.search import Found, Wanted, search
 from data_platform_tests.company.turmoil import Turmoil
-from data_platform_tests.company.world import DERIVED, World, build
+from data_platform_tests.company.world import DERIVED, USERS, World, build
+from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
 
 __all__ = ["forks"]
 
@@ -73,6 +81,74 @@ def test_one_after_the_other(
         world.good(verify=True)
         assert world.wrong(erased) == []
         assert world.left(erased, hashes=hashes).where == {}
+
+
+def copied(world: World, name: str) -> Iterator[tuple[str, bytes]]:
+    """Every object of the landing store's copy in the archive ``name``."""
+    store = place_in(backup.archive(world.platform(), name)).reader
+    for key in store.list(""):
+        yield f"{name} {key}", store.read(key)
+
+
+def locked(world: World, name: str, key: str) -> bool:
+    locks = place_in(backup.archive(world.platform(), name)).reader.locks
+    return locks is not None and locks.until(key) is not None
+
+
+def restored(world: World, name: str) -> Iterator[tuple[str, bytes]]:
+    """Every backup in the archive ``name``, as the file that a restore makes of it."""
+    platform = world.platform()
+    archive = backup.archive(platform, name)
+    made_again = [*DERIVED, Derived(Place(USERS, "user_id"), "marts", "greetings", None, personal=True)]
+    for id_ in archive.ids():
+        into = world.root.with_name(f"{name}-{id_}.duckdb")
+        then = forgetting(platform, lambda: made_again, archive=archive)
+        backup.restore_warehouse(platform, id_, into, copy=name, then=then)
+        yield f"restored from {name} {id_}", into.read_bytes()
+        into.unlink()
+
+
+def test_what_is_restored_from_any_store_has_nobody_in_it(
+    tmp_path: Path,
+    database: str,
+    size: tuple[int, int],
+    s3_server: ObjectServer,
+    gcs_server: ObjectServer,
+    locked_bucket: str,
+) -> None:
+    """Backups of before lie in a folder, in a bucket that locks them, and at another provider; the landing store has a copy beside each."""
+    who = people(1, *size)
+    cache = str(tmp_path / "cache")
+    copies = {
+        "locked": s3_server.config(new_prefix(), bucket=locked_bucket, lock_days=1, cache=cache),
+        "elsewhere": gcs_server.config(new_prefix(), cache=cache),
+    }
+    world = World(tmp_path / "company", database, who, copies=copies, secrets=ENVIRON).make()
+    build(world.platform())
+    erased, names = who.erased(), ("primary", "locked", "elsewhere")
+    hashes = world.hashes(erased)
+    backup.make_backup(world.platform())
+    everybody = search(Wanted(erased, hashes), copied(world, "elsewhere"))
+    assert len(everybody.where) > 2, "the search would find them"
+    first, *others = who.asking
+    erase(world, first)
+    backup.make_backup(world.platform())
+    for person in others:
+        erase(world, person)
+    for name in names:
+        assert len(backup.archive(world.platform(), name).ids()) == 2
+        here = search(Wanted(erased, hashes), copied(world, name)).where
+        assert {key for key in here if not locked(world, name, key.removeprefix(f"{name} "))} == set()
+        assert bool(here) is (name == "locked"), "nobody can remove a locked object before its time"
+        found = search(Wanted(erased, hashes), restored(world, name))
+        assert found.where == {}
+        assert found.objects == 2
+    platform = world.platform()
+    for request in Book(platform).read().requests.values():
+        told = certify(platform, request)
+        assert {one.id for one in told.remains if one.name == "landing"} == {"copy locked"}
+        later = replace(platform, clock=lambda: datetime.now(UTC) + timedelta(days=2))
+        assert not [one for one in certify(later, request).remains if one.name == "landing"]
 
 
 def unnamed(world: World, found: Found) -> dict[str, set[int]]:

@@ -58,8 +58,8 @@ def test_models_that_hand_on_a_person_s_key_and_those_that_are_made_of_their_row
         model("elsewhere", "table", {"x": "y"}, ("raw_shop", "orders")),
     )
     key = Place(EVENTS, "event_id")
-    assert derived_from(Graph({each.key: each for each in relations}), [key]) == [
+    assert derived_from(Graph({each.key: each for each in relations}), [key], {("marts", "days")}) == [
         Derived(key, "marts", "clicks", "id"),
-        Derived(key, "marts", "days", None),
+        Derived(key, "marts", "days", None, personal=True),
         Derived(key, "marts", "history", None, lasting=True),
     ]

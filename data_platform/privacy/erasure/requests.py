@@ -17,6 +17,8 @@ from data_platform.errors import LedgerBroken
 LOG = "erasures"
 STEPS = ("keys", "landing", "quarantine", "warehouse", "samples", "file", "copies", "scan")
 """In this order."""
+LOCKED, UNTIL = "locked", "until"
+"""What the step ``scan`` says of a copy in which so many objects hold the person and are locked: until when the last of them is."""
 MODELS = "models"
 """What is done once the models that are made of a person's rows and hand on no key were built again. It waits for others, so it is no step."""
 UNTIL_BUILT, UNTIL_REFRESHED = "until_built", "until_refreshed"
@@ -54,6 +56,15 @@ class Request:
         """The models that may still say something of the person: those that any build makes again, and those that only a full one does."""
         said = {} if MODELS in self.done else self.done.get("warehouse", {})
         return list(said.get(UNTIL_BUILT, ())), list(said.get(UNTIL_REFRESHED, ()))
+
+    @property
+    def locked(self) -> dict[str, datetime]:
+        """Until when a copy of the landing store has locked objects that hold the person, by its name."""
+        return {
+            place: datetime.fromisoformat(said[UNTIL])
+            for place, said in self.done.get("scan", {}).items()
+            if isinstance(said, Mapping) and UNTIL in said
+        }
 
     @property
     def gone_at(self) -> datetime | None:

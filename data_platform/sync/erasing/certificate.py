@@ -18,7 +18,8 @@ PURPOSE = "erasure certificate"
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """A backup that was made before the rows were gone. ``until`` is when its rule removes it, None where no rule does."""
+    """A backup that was made before the rows were gone, or locked objects of a copy of the landing store. ``until`` is when its rule removes
+    it, None where no rule does."""
 
     name: str
     id: str
@@ -54,6 +55,10 @@ def certify(platform: Platform, request: Request) -> Certificate:
 
 
 def _remains(platform: Platform, request: Request) -> Iterator[Remains]:
+    now = platform.clock()
+    for place, end in request.locked.items():
+        if end > now and request.asked_at is not None:
+            yield Remains("landing", place, request.asked_at, (place.removeprefix("copy "),), end)
     gone = request.gone_at
     kept = {one.name: one.kept_days for one in plan(platform) if one.kept_days is not None}
     for backup in held(platform):

@@ -48,8 +48,7 @@ def forgetting(
     if not door.values and not door.expired:
         return None
     needles = _needles(platform) if door.values else []
-    carrying = [one for one in derived() if one.column is not None] if door.values else []
-    models = [one for one in carrying if one.key in door.values]
+    models = [one for one in derived() if one.key in door.values] if door.values else []
     models += [
         Derived(subject.consent.place, DECISIONS.schema, DECISIONS.name, "subject_key")
         for subject in platform.catalog.subjects.values()
@@ -100,7 +99,12 @@ def _forget(
     for table, matches in door.matches.items():
         lose(table.raw_schema, table.table, matches)
     for one in models:
-        lose(one.schema, one.name, [(Place(one.key.table, one.column or ""), one.key)])
+        if one.column is not None:
+            lose(one.schema, one.name, [(Place(one.key.table, one.column), one.key)])
+        elif one.personal and not one.lasting and (held := tables.get((one.schema, one.name))) is not None:
+            _delete(
+                warehouse, held, ["1 = 1"], removed
+            )  # nobody can tell whose rows they are, and a build makes them again
     if (FAILURES.schema, FAILURES.name) in tables and (rows := forget_samples(warehouse)):
         removed[f"{FAILURES.schema}.{FAILURES.name}"] = rows
     for held in tables.values():

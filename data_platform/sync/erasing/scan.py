@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from data_platform.duckdb_sql import DIALECT, parquet_files
 from data_platform.errors import LandingError
 from data_platform.landing.keys import part_sequence
 from data_platform.privacy.erasure.frozen import Frozen, Keys, condition
-from data_platform.privacy.erasure.requests import LOG
+from data_platform.privacy.erasure.requests import LOCKED, LOG, UNTIL
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.sql import literal, quoted
 from data_platform.stores import Store
@@ -40,8 +41,9 @@ def scan(
     subject: Subject,
     models: Mapping[tuple[str, str], Matches],
 ) -> dict[str, Any]:
-    """How much was read. LandingError names what still holds the person. ``models`` are the columns that hold keys, by the schema and
-    the name of a model's table."""
+    """How much was read, and how many objects of a copy hold the person and are locked until when: nobody can remove those before.
+    LandingError names what holds the person otherwise. ``models`` are the columns that hold keys, by the schema and the name of a
+    model's table."""
     places = {"landing": platform.store} | {
         f"copy {archive.name}": place_in(archive).reader for archive in archives
     }
@@ -50,14 +52,21 @@ def scan(
     with platform.store.scratch() as folder, engine(folder, frozen.values) as connection:
         for name, store in places.items():
             objects = size = 0
+            locked: list[datetime] = []
             for key in store.list(""):
                 if key.startswith(f"_{LOG}/keys/"):
                     continue
                 with _unless_gone(store, key), store.local(key) as path:
                     objects, size = objects + 1, size + path.stat().st_size
                     if _holds(connection, key, path, needles, frozen, keys, subject):
-                        found.append(f"{key} in {store.url}")
+                        until = store.locks.until(key) if store.locks is not None else None
+                        if until is None:
+                            found.append(f"{key} in {store.url}")
+                        else:
+                            locked.append(until)
             said[name] = {"objects": objects, "bytes": size}
+            if locked:
+                said[name] |= {LOCKED: len(locked), UNTIL: max(locked).isoformat()}
     raw = {(table.raw_schema, table.table): frozen.matches(subject, keys, table) for table in subject.tables}
     relations = list(_in_warehouse(platform, needles, frozen, {**models, **raw}))
     found += [name for name, held in relations if held]

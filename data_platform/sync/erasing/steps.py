@@ -35,13 +35,14 @@ from data_platform.tables import TableId
 class Derived:
     """A column of a model, ``schema.name``, that holds the values of the key place ``key`` as they are. Without a column, the model is made
     of that table and hands on no key: only a build takes somebody out of it, of one that is ``lasting`` (incremental, a snapshot) a
-    full one."""
+    full one. ``personal``: it has columns with a class of personal data."""
 
     key: Place
     schema: str
     name: str
     column: str | None
     lasting: bool = False
+    personal: bool = False
 
 
 @dataclass(frozen=True)
