@@ -35,6 +35,7 @@ def record(catalog: Catalog, environment: Environment, classes: Classes, now: da
         "controller": _dump(catalog.privacy.controller),
         "officer": _dump(catalog.privacy.officer),
         "activities": activities,
+        "consents": list(_consents(catalog)),
         "read_by_people": _marts(catalog, classes),
         "recipients": list(_recipients(environment)),
         "places": places,
@@ -75,6 +76,21 @@ def _table(table: Table) -> Record:
         for key, how in table.personal.items()
     ]
     return {"table": table.id.table, "description": table.description, "data": data}
+
+
+def _consents(catalog: Catalog) -> Iterator[Record]:
+    """What people are asked to agree to."""
+    for subject in catalog.subjects.values():
+        consent = subject.consent
+        for name, purpose in consent.purposes.items() if consent is not None else ():
+            yield {
+                "people": subject.name,
+                "purpose": name,
+                "description": purpose.description,
+                "versions": list(purpose.versions),
+                "otherwise": purpose.otherwise,
+                "answers": [one.table for one in consent.from_] if consent is not None else [],
+            }
 
 
 def _marts(catalog: Catalog, classes: Classes) -> list[Record]:
@@ -201,6 +217,8 @@ def _safeguards(catalog: Catalog, environment: Environment) -> Iterator[str]:
         yield "Sealed values open under a key of each person, in a keystore apart from all data; reading them in clear is recorded."
     if catalog.subjects:
         yield "A person is found over all sources, exported and erased; who was erased is kept out, and each erasure has a certificate."
+    if catalog.asks_consent():
+        yield "Models and exports for a purpose hold nobody who does not agree to it; each build proves it."
     if environment.retention.apply and catalog.ruled_by_retention():
         yield "Rows that are older than their table's rule leave the landing store, the warehouse and the copies each day."
     required = environment.signing.required

@@ -29,6 +29,10 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield from _heading("Purposes, people and data (b, c)")
     for one in record["activities"]:
         yield from _activity(one)
+    yield from _heading("What people are asked to agree to")
+    yield from _table(
+        record["consents"], ("people", "purpose", "description", "versions", "otherwise", "answers")
+    )
     yield from _heading("Personal columns that people read")
     yield from _table(record["read_by_people"], ("table", "column", "class", "sources"))
     yield from _heading("Recipients (d)")

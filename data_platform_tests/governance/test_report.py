@@ -127,6 +127,24 @@ def test_people_are_a_safeguard_and_rows_of_nobody_a_gap(tmp_path: Path, catalog
         assert sum("shop/users: no link" in one for one in made["gaps"]) == gaps
 
 
+def test_what_people_are_asked_to_agree_to_stands_in_the_record(tmp_path: Path, catalog: Catalog) -> None:
+    assert record(catalog, catalog.environment("prod"), CLASSES, NOW)["consents"] == []
+    (tmp_path / "catalog/subjects.yaml").write_text(
+        "subjects: {customer: {lookups: {id: shop/users.id}, consent: {key: shop/users.id, purposes: {letters: {versions: ['2']}},"
+        " from: [{table: shop/users, subject: id, purpose: {value: letters}, state: yes_or_no, at: at}]}}}"
+    )
+    named = load_catalog(tmp_path)
+    made = record(named, named.environment("prod"), CLASSES, NOW)
+    assert made["consents"] == [
+        {
+            "people": "customer", "purpose": "letters", "description": "", "versions": ["2"], "otherwise": "denied",
+            "answers": ["shop/users"],
+        }
+    ]  # fmt: skip
+    assert "| customer | letters |" in markdown(made)
+    assert any("each build proves it" in one for one in made["safeguards"])
+
+
 def test_its_markdown_renders_no_markup_of_the_catalog(catalog: Catalog) -> None:
     text = markdown(record(catalog, catalog.environment("prod"), CLASSES, NOW))
     for heading in "abcdefg":
