@@ -190,7 +190,7 @@ def release(
 
 
 def derived(platform: Platform) -> list[Derived]:
-    """The columns of models that hold keys of people, and the models that are made of people's rows and hold none."""
+    """The columns of models that hold keys of people, and the models that say something of people and hold none."""
     from data_platform.cli.impact import graph_of
     from data_platform.defs.classes import classes_of
     from data_platform.impact.people import derived_from

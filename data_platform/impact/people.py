@@ -1,4 +1,4 @@
-"""Which models hand on the key of a person, and which are made of a person's rows and hand on none."""
+"""Which models hand on the key of a person, and which say something of a person and hand on none."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.steps import Derived
 
 
-def derived_from(graph: Graph, places: Iterable[Place], personal: Collection[Name] = ()) -> list[Derived]:
+def derived_from(graph: Graph, places: Iterable[Place], personal: Collection[Name]) -> list[Derived]:
     """The columns of models that hold the values of ``places``, the keys of raw tables, as they are; then the models with rows of their own
-    that are made of these tables and have no such column. ``personal`` are the relations that hold something of a person."""
+    that are made of these tables, hold something of a person (``personal``) and have no such column."""
     keys = {
         ColumnOf(place.table.raw_schema, place.table.table, place.column.lower()): place for place in places
     }
@@ -23,9 +23,9 @@ def derived_from(graph: Graph, places: Iterable[Place], personal: Collection[Nam
     return [
         *(Derived(keys[origin], one.schema, one.table, one.column) for one, origin in found.items()),
         *(
-            Derived(place, made.schema, made.name, None, made.lasting, made.key in personal)
+            Derived(place, made.schema, made.name, None, made.lasting)
             for column, place in keys.items()
             for made in made_of(graph, (column.schema, column.table))
-            if made.stored and made.key not in carrying
+            if made.stored and made.key in personal and made.key not in carrying
         ),
     ]

@@ -99,7 +99,7 @@ def restored(world: World, name: str) -> Iterator[tuple[str, bytes]]:
     """Every backup in the archive ``name``, as the file that a restore makes of it."""
     platform = world.platform()
     archive = backup.archive(platform, name)
-    made_again = [*DERIVED, Derived(Place(USERS, "user_id"), "marts", "greetings", None, personal=True)]
+    made_again = [*DERIVED, Derived(Place(USERS, "user_id"), "marts", "greetings", None)]
     for id_ in archive.ids():
         into = world.root.with_name(f"{name}-{id_}.duckdb")
         then = forgetting(platform, lambda: made_again, archive=archive)

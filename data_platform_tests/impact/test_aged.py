@@ -47,7 +47,8 @@ def test_models_that_hand_on_the_day_and_those_that_last_without_it() -> None:
     ]
 
 
-def test_models_that_hand_on_a_person_s_key_and_those_that_are_made_of_their_rows_without_it() -> None:
+def test_models_that_hand_on_a_person_s_key_and_those_that_say_something_of_them_without_it() -> None:
+    """A sum is nobody's: its columns have no class."""
     relations = (
         Relation(*RAW, "raw", "raw/shop/events", ("event_id", "user_id")),
         model("staged", "view", {"user_id": "user_id"}),
@@ -55,11 +56,16 @@ def test_models_that_hand_on_a_person_s_key_and_those_that_are_made_of_their_row
         model("days", "table", {"n": "occurred_at"}, ("marts", "staged")),
         model("history", "snapshot", {"n": "n"}, ("marts", "days")),
         model("shown", "view", {"n": "n"}, ("marts", "days")),
+        model("sums", "table", {"n": "n"}, ("marts", "days")),
         model("elsewhere", "table", {"x": "y"}, ("raw_shop", "orders")),
     )
     key = Place(EVENTS, "event_id")
-    assert derived_from(Graph({each.key: each for each in relations}), [key], {("marts", "days")}) == [
+    assert derived_from(
+        Graph({each.key: each for each in relations}),
+        [key],
+        {("marts", "days"), ("marts", "history"), ("marts", "shown")},
+    ) == [
         Derived(key, "marts", "clicks", "id"),
-        Derived(key, "marts", "days", None, personal=True),
+        Derived(key, "marts", "days", None),
         Derived(key, "marts", "history", None, lasting=True),
     ]

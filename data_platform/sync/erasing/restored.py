@@ -101,7 +101,7 @@ def _forget(
     for one in models:
         if one.column is not None:
             lose(one.schema, one.name, [(Place(one.key.table, one.column), one.key)])
-        elif one.personal and not one.lasting and (held := tables.get((one.schema, one.name))) is not None:
+        elif not one.lasting and (held := tables.get((one.schema, one.name))) is not None:
             _delete(
                 warehouse, held, ["1 = 1"], removed
             )  # nobody can tell whose rows they are, and a build makes them again

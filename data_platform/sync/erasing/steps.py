@@ -33,16 +33,15 @@ from data_platform.tables import TableId
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A column of a model, ``schema.name``, that holds the values of the key place ``key`` as they are. Without a column, the model is made
-    of that table and hands on no key: only a build takes somebody out of it, of one that is ``lasting`` (incremental, a snapshot) a
-    full one. ``personal``: it has columns with a class of personal data."""
+    """A column of a model, ``schema.name``, that holds the values of the key place ``key`` as they are. Without a column, the model says
+    something of people in that table and hands on no key: only a build takes somebody out of it, of one that is ``lasting``
+    (incremental, a snapshot) a full one."""
 
     key: Place
     schema: str
     name: str
     column: str | None
     lasting: bool = False
-    personal: bool = False
 
 
 @dataclass(frozen=True)
