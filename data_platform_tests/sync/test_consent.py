@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from data_platform.backups.mirror import place_in
 from data_platform.cli.app import run
-from data_platform.errors import ConfigurationError, LedgerBroken
+from data_platform.errors import ConfigurationError, LedgerBroken, ObjectLocked
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.privacy.consent.answers import Answer, Decision, newest
 from data_platform.privacy.consent.config import Purpose
+from data_platform.stores.local import LocalStore
 from data_platform.sync import Platform
 from data_platform.sync.backup import archives, copy_landing, make_backup, restore_warehouse
 from data_platform.sync.consent.book import Book
@@ -217,6 +218,33 @@ def test_decisions_of_a_kind_that_left_the_catalog_leave_the_warehouse_with_the_
     steps.carry_out(platform, freeze.ask(platform, member, who, "request 1", "the DPO").id, list)
     assert shop.rows("select subject_key from privacy.consent_decisions where subject_key is not null") == []
     assert platform.store.list("_consents/keys") == []
+
+
+def test_a_copy_that_is_locked_keeps_nobody_from_being_erased(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sealed there goes with a later request."""
+    platform = shop.platform()
+    decide(platform, 2, "withdrawn")
+    make_backup(platform)
+    delete = LocalStore.delete
+
+    def locked(self: LocalStore, key: str) -> None:
+        if "backups" in self.url and "_consents/keys" in key:
+            raise ObjectLocked("it is locked")
+        delete(self, key)
+
+    customer = platform.catalog.subject("customer")
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "delete", locked)
+        who = freeze.found(platform, customer, {"user_id": ["2"]})
+        steps.carry_out(platform, freeze.ask(platform, customer, who, "request 1", "the DPO").id, list)
+    copied = place_in(archives(platform)[0]).reader
+    assert len(copied.list("_consents/keys")) == 1
+    assert platform.store.list("_consents/keys") == []
+    who = freeze.found(platform, customer, {"user_id": ["3"]})
+    steps.carry_out(platform, freeze.ask(platform, customer, who, "request 2", "the DPO").id, list)
+    assert copied.list("_consents/keys") == []
 
 
 def test_the_log_outlives_the_landing_store_and_what_is_altered_is_named(shop: Project) -> None:

@@ -26,6 +26,7 @@ from data_platform.warehouses import PLATFORM_SCHEMA, Relation, Warehouse
 from data_platform.warehouses.dialect import Dialect, relation
 
 TEXTS_AT_ONCE = 50
+ALL = "1 = 1"
 Forgetting = Callable[[Warehouse], Mapping[str, int]]
 """Deletes what must not come back of a warehouse that nobody else has opened yet; how many rows, by relation."""
 
@@ -102,9 +103,8 @@ def _forget(
         if one.column is not None:
             lose(one.schema, one.name, [(Place(one.key.table, one.column), one.key)])
         elif not one.lasting and (held := tables.get((one.schema, one.name))) is not None:
-            _delete(
-                warehouse, held, ["1 = 1"], removed
-            )  # nobody can tell whose rows they are, and a build makes them again
+            # nobody can tell whose rows they are, and a build makes them again
+            _delete(warehouse, held, [ALL], removed)
     if (FAILURES.schema, FAILURES.name) in tables and (rows := forget_samples(warehouse)):
         removed[f"{FAILURES.schema}.{FAILURES.name}"] = rows
     for held in tables.values():
