@@ -103,11 +103,12 @@ def locked(production: Production, table: str) -> Iterator[None]:
 
 
 def is_at_the_source(production: Production) -> bool:
-    """Whether a sync has a session at the source. Where a table is locked, none comes further than that: what it asked last differs
-    by how it looks at the tables."""
+    """Whether a sync has a session at the source, beside that of ``locked``. Where a table is locked, none comes further than that; it
+    has its name within a transaction alone, and what it asked last differs by how it looks at the tables."""
     with psycopg.connect(production.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
         found = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'data_platform'"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+            " AND pid <> pg_backend_pid() AND query NOT LIKE '%IN ACCESS EXCLUSIVE MODE'"
         ).fetchone()
     return bool(found and found[0])
 

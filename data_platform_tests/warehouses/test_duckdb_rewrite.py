@@ -66,3 +66,22 @@ def test_a_file_that_somebody_holds_stays(tmp_path: Path) -> None:
         finally:
             other.kill()
     assert path.read_bytes() == before
+
+
+AGAIN = """
+import sys
+from pathlib import Path
+from data_platform.warehouses.duckdb.config import DuckDBConfig
+for _ in range(5):
+    DuckDBConfig(path=Path("w.duckdb"), wait_seconds=60).forget(Path(sys.argv[1]))
+"""
+
+
+def test_processes_that_write_it_again_at_once_take_turns(tmp_path: Path) -> None:
+    """Each would take away the new file of another one, and put its own half of it in its place."""
+    path = make(tmp_path)
+    some = [subprocess.Popen([sys.executable, "-c", AGAIN, str(tmp_path)]) for _ in range(3)]
+    assert [one.wait(120) for one in some] == [0, 0, 0]
+    assert [one.name for one in tmp_path.iterdir()] == ["w.duckdb"]
+    with duckdb.connect(str(path)) as engine:
+        assert engine.execute("select count(*) from marts.people").fetchone() == (1500,)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_platform.engine_errors import first_line
@@ -28,7 +31,7 @@ def rewrite(
     }
     if threads:
         settings["threads"] = threads
-    with replace_atomically(path, "rewriting", open_at) as new:
+    with _alone(path), replace_atomically(path, "rewriting", open_at) as new:
         connection = patiently(
             path, lambda: duckdb.connect(str(path), config=settings), wait_seconds=wait_seconds
         )
@@ -48,3 +51,17 @@ def rewrite(
             ) from None
         finally:
             connection.close()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One at a time: the new file has one name, and a second process would take away what the first one writes. Who waited on a file
+    that was replaced meanwhile waits again, on the new one."""
+    import fcntl
+
+    while True:
+        with path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if os.fstat(held.fileno()).st_ino == path.stat().st_ino:
+                yield
+                return
