@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from data_platform.audit.event import Event
-from data_platform.backups.mirror import mirror, place_in
+from data_platform.backups.mirror import place_in
 from data_platform.errors import BatchConflict, WarehouseError
 from data_platform.landing import orphans
 from data_platform.privacy.erasure.frozen import Frozen, tables_of
@@ -21,11 +21,10 @@ from data_platform.sync import settle
 from data_platform.sync.consent.book import Book as Consents
 from data_platform.sync.consent.table import write_decisions
 from data_platform.sync.erasing.book import Book
-from data_platform.sync.erasing.copying import copy_decisions
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.landing import fence, of_person, redact
 from data_platform.sync.erasing.rows import conditions, count
-from data_platform.sync.erasing.traces import Said, archives_of, forget_samples, write_again
+from data_platform.sync.erasing.traces import Said, archives_of, forget_samples, to_copies, write_again
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
@@ -188,13 +187,7 @@ def _file(work: Work) -> Said:
 
 
 def _copies(work: Work) -> Said:
-    """The landing store's copies lose the parts that were replaced."""
-    said: Said = {}
-    for archive in archives_of(work.platform):
-        done = mirror(work.platform.ledger, archive, work.tables)
-        copy_decisions(work.platform, place_in(archive))
-        said[archive.name] = {"parts": done.parts}
-    return said
+    return to_copies(work.platform, work.tables)
 
 
 def _scan(work: Work) -> Said:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_platform.backups.archive import Archive
+from data_platform.backups.mirror import mirror, place_in
 from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync import publish as publishing
 from data_platform.sync.backup import archives
+from data_platform.sync.erasing.copying import copy_decisions
 from data_platform.sync.platform import Platform
+from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.journal import keep, read
 
@@ -36,6 +39,16 @@ def write_again(platform: Platform) -> Said:
         publishing.place(platform).unlink()  # what it holds of the last one would be copied over
         publishing.publish(platform)
         said["publication"] = "was made anew"
+    return said
+
+
+def to_copies(platform: Platform, tables: Sequence[TableId]) -> Said:
+    """The landing store's copies lose the parts that were replaced, and get what was decided about people and rows."""
+    said: Said = {}
+    for archive in archives_of(platform):
+        done = mirror(platform.ledger, archive, tables)
+        copy_decisions(platform, place_in(archive))
+        said[archive.name] = {"parts": done.parts}
     return said
 
 

@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from data_platform.audit.event import Event
-from data_platform.backups.mirror import mirror, place_in
 from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import ConfigurationError, WarehouseError
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.redaction import redaction_key
 from data_platform.privacy.retention.requests import STEPS, Application
 from data_platform.privacy.retention.rule import AgedModel, Limit
-from data_platform.sync.erasing.copying import copy_decisions
 from data_platform.sync.erasing.landing import Gone, count_landed, redact
-from data_platform.sync.erasing.traces import Said, archives_of, forget_samples, write_again
+from data_platform.sync.erasing.traces import Said, forget_samples, to_copies, write_again
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.retention.book import Book
@@ -232,12 +230,7 @@ def _file(work: Work) -> Said:
 
 
 def _copies(work: Work) -> Said:
-    said: Said = {}
-    for archive in archives_of(work.platform):
-        done = mirror(work.platform.ledger, archive, list(work.application.limits))
-        copy_decisions(work.platform, place_in(archive))
-        said[archive.name] = {"parts": done.parts}
-    return said
+    return to_copies(work.platform, list(work.application.limits))
 
 
 _STEPS: Mapping[str, Callable[[Work], Said]] = {
