@@ -91,7 +91,7 @@ def render_consents(catalog: Catalog) -> dict[str, str]:
         return {CONSENT_PURPOSES: macro}
     tables = {table.id: table for source in catalog.sources.values() for table in source.tables.values()}
     said = [
-        class_of(tables[block.place.table].treatment(block.place.column))
+        class_of(tables[block.place.table].personal[block.place.column])
         for block in blocks.values()
         if block.place.column in tables[block.place.table].personal
     ]

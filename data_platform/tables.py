@@ -21,6 +21,16 @@ Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 """What JSON can hold."""
 
 Treatment = Literal["hash", "mask", "seal", "redact", "keep"]
+"""How a value lands."""
+Declared = Literal["hash", "mask", "seal", "redact", "keep", "not_personal"]
+"""What the catalog says of a value: how it lands, or that only its name looks personal. Then it lands as it is."""
+NOT_PERSONAL: Literal["not_personal"] = "not_personal"
+
+
+def landed_as(declared: Declared) -> Treatment:
+    return "keep" if declared == "not_personal" else declared
+
+
 Strategy = Literal["merge", "append", "replace"]
 Operation = Literal["refresh", "changes", "slice"]
 """What was read: the whole table, what changed in it, or some of its slices."""

@@ -289,7 +289,7 @@ def check_table(block: TableBlock, raw: Mapping[str, Any], report: Report, base:
             report.add(
                 (*base, "personal", column),
                 f"is missing. The column `{column}` looks like {reason}, and no treatment is given."
-                f"{near} Declare it under `personal` as hash, seal, mask or redact, or as keep if its values may land unchanged",
+                f"{near} Declare it under `personal` as hash, seal, mask or redact, as keep if its values may land unchanged, or as not_personal if only its name looks so",
                 report.document.line((*base, *path)),
             )
 
@@ -313,7 +313,7 @@ def _misspelled_key(raw: Mapping[str, Any], report: Report, base: Path) -> bool:
 
 
 def _check_treatments(block: TableBlock, add: Any) -> None:
-    treated = {column: t for column, t in block.personal.items() if t != "keep"}
+    treated = {column: t for column, t in block.treatments.items() if t != "keep"}
     places: list[tuple[Path, str | None, str]] = [
         (("partition",), block.partition, "its day must be readable to cut the table into partitions"),
         (("cursor",), block.cursor, "its greatest value is kept as the watermark"),
@@ -355,7 +355,7 @@ def _check_retention(block: TableBlock, add: Any) -> None:
     rule = block.retention
     if rule is None:
         return
-    if block.personal.get(rule.by, "keep") != "keep":
+    if block.treatment(rule.by) != "keep":
         add(
             ("retention", "by"),
             f"names `{rule.by}`, which does not land in clear, so it does not say how old a row is",

@@ -32,7 +32,7 @@ from data_platform.privacy.subjects.graph import Subject
 from data_platform.sources.kind import Capabilities, Connection, Kind, KindSettings
 from data_platform.sources.kinds import kind_of
 from data_platform.stores.kinds import StoreConfig
-from data_platform.tables import Strategy, TableId, Treatment
+from data_platform.tables import NOT_PERSONAL, Declared, Strategy, TableId, Treatment, landed_as
 from data_platform.warehouses.kinds import WarehouseConfig
 from data_platform.warehouses.publishing import PublishConfig
 from data_platform.yaml_fields import VARIABLE, ColumnName, Frozen, FrozenDict, Model
@@ -174,14 +174,14 @@ class TableSettings(Ruled):
         description="The meaning of columns, by name. Columns may be omitted here; all of them are synced.",
     )
     personal: Annotated[
-        Mapping[ColumnOrPath, Treatment],
+        Mapping[ColumnOrPath, Declared],
         BeforeValidator(_without_marks),
         Frozen,
         WithJsonSchema(
             {
                 "type": "object",
                 "additionalProperties": {
-                    "enum": [*get_args(Treatment), *(f"{t}?" for t in get_args(Treatment))],
+                    "enum": [*get_args(Declared), *(f"{t}?" for t in get_args(Declared))],
                     "type": "string",
                 },
             }
@@ -189,10 +189,19 @@ class TableSettings(Ruled):
     ] = Field(
         default_factory=FrozenDict,
         description="How secrets and personal columns are masked before anything is written: `hash` (joins still"
-        " work), `seal` (opens only under the person's own key), `mask` (a phone number's country and last two digits), `redact`, or `keep`, an explicit choice. A path"
+        " work), `seal` (opens only under the person's own key), `mask` (a phone number's country and last two digits), `redact`, `keep`, an explicit choice, or `not_personal`, where only the name looks personal: it lands unchanged and has no class. A path"
         " such as `payload.customer.email` names a value within a JSON column. A question mark behind a treatment"
         " (`hash?`) marks an unconfirmed guess of `discover`.",
     )
+
+    @property
+    def treatments(self) -> Mapping[str, Treatment]:
+        """How what ``personal`` names lands."""
+        return {key: landed_as(said) for key, said in self.personal.items()}
+
+    def treatment(self, column: str) -> Treatment:
+        """How a column lands as a whole."""
+        return landed_as(self.personal.get(column, "keep"))
 
 
 class Table(TableSettings):
@@ -221,9 +230,6 @@ class Table(TableSettings):
     start: date
     """Its first daily partition; earlier rows are synced and counted."""
 
-    def treatment(self, column: str) -> Treatment:
-        return self.personal.get(column, "keep")
-
     @property
     def daily(self) -> bool:
         """Whether a day of it can be read by itself."""
@@ -237,12 +243,12 @@ class Table(TableSettings):
     @property
     def seals(self) -> bool:
         """Whether anything of it lands sealed."""
-        return "seal" in self.personal.values()
+        return "seal" in self.treatments.values()
 
     @property
     def treated(self) -> tuple[str, ...]:
         """The columns whose clear values stay in the source."""
-        return tuple(column for column, treatment in self.personal.items() if treatment != "keep")
+        return tuple(column for column, treatment in self.treatments.items() if treatment != "keep")
 
 
 class SourceSettings(Model):
@@ -432,7 +438,7 @@ class Catalog(Model):
             table.id
             for source in self.sources.values()
             for table in source.tables.values()
-            if table.personal and table.id not in reached
+            if set(table.personal.values()) - {NOT_PERSONAL} and table.id not in reached
         ]
 
     def asks_consent(self) -> bool:

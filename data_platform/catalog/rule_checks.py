@@ -31,10 +31,10 @@ def check_rules(block: TableBlock, report: Report, base: Path) -> None:
     check_names(placed, report, base)
     for rule, position in placed:
         path = (*base, "rules", position)
-        if (column := rule.unclear(block.personal)) is not None:
+        if (column := rule.unclear(block.treatments)) is not None:
             report.add(
                 path,
-                f"tests `{column}`, which is treated as {block.personal[column]} under `personal`. Only its treated values are"
+                f"tests `{column}`, which is treated as {block.treatments[column]} under `personal`. Only its treated values are"
                 " in the warehouse, and they cannot answer this rule; test a column that lands in clear",
             )
         if rule.per_day and block.partition is None:
@@ -65,7 +65,7 @@ def check_rules_fit(
     """Check that the warehouse of each environment, by name, can test every rule that is tested there."""
     for table, block in blocks.items():
         tested = [
-            one for one in _placed(block, report, ("tables", table)) if not one[0].lands(block.personal)
+            one for one in _placed(block, report, ("tables", table)) if not one[0].lands(block.treatments)
         ]
         check_fits(tested, warehouses, report, ("tables", table))
         check_kinds_fit(block, warehouses, report, ("tables", table))
@@ -162,7 +162,7 @@ def check_references(
     wrong: set[str] = set()
     for id_, (table, report) in ruled.items():
         for position, rule in enumerate(table.rules):
-            problem = reference_problem(rule, id_, table.personal, sources)
+            problem = reference_problem(rule, id_, table.treatments, sources)
             if problem is not None and not sources[id_.source].optional:
                 base = ("tables", id_.table, "rules", position)
                 at = report.document.line(base), path_text(report.document.written(base))

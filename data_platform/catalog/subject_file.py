@@ -89,7 +89,7 @@ def _named(subject: Subject) -> frozenset[Place]:
 def treatment_of(place: Place, table: Table) -> str:
     """How what is at ``place`` landed: by its own treatment, or that of what is around it."""
     at = (place.column, *place.path)
-    for key, treatment in table.personal.items():
+    for key, treatment in table.treatments.items():
         path = path_of(key, {place.column})
         if path == at[: len(path)] and treatment != "keep":
             return treatment

@@ -20,7 +20,7 @@ from data_platform.defs.classes import described_as
 from data_platform.defs.names import CLASS_TAG, SEQUENCE_TAG, TREATMENT_TAG
 from data_platform.landing.manifest import Manifest
 from data_platform.privacy.classes import Classed, classed_columns, joined
-from data_platform.tables import BATCH_ID, Position, TableId
+from data_platform.tables import BATCH_ID, NOT_PERSONAL, Position, TableId
 from data_platform.warehouses import Warehouse
 from data_platform.warehouses.dialect import relation
 
@@ -105,7 +105,9 @@ def _column_tags(name: str, table: Table, classed: Mapping[str, Classed]) -> dic
 def _column_description(name: str, source_type: str, table: Table) -> str:
     treatment = table.personal.get(name)
     origin = f"At the source: {source_type}"
-    if treatment and treatment != "keep":
+    if treatment == NOT_PERSONAL:
+        origin += "; not personal, though its name looks so"
+    elif treatment and treatment != "keep":
         origin += f"; personal: {treatment}"
     described = table.columns.get(name, "").strip()
     if described and described[-1] not in ".!?":

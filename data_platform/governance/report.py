@@ -15,6 +15,8 @@ from data_platform.catalog import Catalog
 from data_platform.catalog.models import Environment, Source, Table
 from data_platform.governance.classes import Classes
 from data_platform.privacy.classes import NONE, class_of
+from data_platform.tables import NOT_PERSONAL
+from data_platform.words import plural
 
 Record = dict[str, Any]
 PLACES = (
@@ -74,6 +76,7 @@ def _table(table: Table) -> Record:
             "class": class_of(how) or "nothing left",
         }
         for key, how in table.personal.items()
+        if how != NOT_PERSONAL
     ]
     return {"table": table.id.table, "description": table.description, "data": data}
 
@@ -206,9 +209,12 @@ def _safeguards(catalog: Catalog, environment: Environment) -> Iterator[str]:
         for table in source.tables.values():
             for how in table.personal.values():
                 counts[how] = counts.get(how, 0) + 1
+    only_named = counts.pop(NOT_PERSONAL, 0)
     said = ", ".join(f"{how}: {number}" for how, number in sorted(counts.items()))
     yield f"Declared columns and values are treated before anything is written outside their source ({said or 'none declared'})."
     yield "A column that looks personal by its name and is not declared stops the sync of its table."
+    if only_named:
+        yield f"{plural(only_named, 'column')} {'is' if only_named == 1 else 'are'} declared not to be personal, though the name looks so."
     yield "In what people read, columns made of personal ones declare their class, or the build stops."
     yield "A sample of each text column is searched for undeclared personal data each day."
     yield "Files of the platform can be read by its own account alone; listeners bind to the loopback address."

@@ -5,7 +5,7 @@
     sealed          encrypted under a key of the person's own
     masked          what a mask leaves of a phone number
 
-What is redacted has no class: nothing of it is left. A value within JSON documents has a class of its own, by path.
+What is redacted has no class, for nothing of it is left; `not_personal` has none, for nothing was there. A value within JSON documents has a class of its own, by path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, get_args
 
 from data_platform.privacy.documents import path_of
-from data_platform.tables import Treatment
+from data_platform.tables import Declared
 
 Class = Literal["personal", "pseudonymous", "sealed", "masked"]
 """The strongest first: what is made of values of several classes is of the first of them."""
@@ -32,15 +32,16 @@ LEAVES: Mapping[str, Class | None] = {
     "seal": "sealed",
     "mask": "masked",
     "redact": None,
+    "not_personal": None,
 }
-"""By treatment, the class of what it leaves."""
+"""By what the catalog says of a value, the class of what lands."""
 
 Path = tuple[str, ...]
 Classed = Mapping[Path, Class]
 """The classes of a column's values: ``()`` is the whole value, a path one within its JSON documents."""
 
 
-def class_of(treatment: Treatment) -> Class | None:
+def class_of(treatment: Declared) -> Class | None:
     return LEAVES[treatment]
 
 
@@ -49,7 +50,7 @@ def joined(classes: Iterable[Class]) -> Class | None:
     return min(classes, key=CLASSES.index, default=None)
 
 
-def classed_columns(personal: Mapping[str, Treatment], columns: Collection[str]) -> dict[str, Classed]:
+def classed_columns(personal: Mapping[str, Declared], columns: Collection[str]) -> dict[str, Classed]:
     """By column, what a table's block `personal` leaves in it. ``columns`` are the names that are known, so that a dot within
     one is no path."""
     found: dict[str, dict[Path, Class]] = {}

@@ -36,7 +36,7 @@ class RuledTable(Protocol):
     @property
     def rules(self) -> tuple[Rule, ...]: ...
     @property
-    def personal(self) -> Mapping[str, Treatment]: ...
+    def treatments(self) -> Mapping[str, Treatment]: ...
     @property
     def partition(self) -> str | None: ...
     @property
@@ -51,7 +51,7 @@ class RuledRelation:
     name: str
     key: tuple[str, ...]
     rules: tuple[Rule, ...]
-    personal: Mapping[str, Treatment] = field(default_factory=dict)
+    treatments: Mapping[str, Treatment] = field(default_factory=dict)
     partition: str | None = None
     timezone: str = "UTC"
     loads: TableId | None = None
@@ -66,7 +66,7 @@ class RuledRelation:
 
 def raw_relation(table: RuledTable) -> RuledRelation:
     return RuledRelation(
-        *(table.id.raw_schema, table.id.table, table.key, table.rules, table.personal),
+        *(table.id.raw_schema, table.id.table, table.key, table.rules, table.treatments),
         *(table.partition, table.timezone, table.id),
     )
 
@@ -205,7 +205,7 @@ class _Evaluation:
             return None  # the rule itself was answered
 
     def _prepare(self, rule: Rule, scanned: dict[str, _Scanned], grouped: dict[str, Groups]) -> None:
-        lands, columns = rule.lands(self.table.personal), self.held.columns
+        lands, columns = rule.lands(self.table.treatments), self.held.columns
         needed = [rule.landed_column] if lands else [*rule.columns]
         if rule.per_day and self.table.partition:
             needed.append(self.table.partition)

@@ -93,7 +93,7 @@ def land(table: Table, now: Described, today: str, secrets: Secrets) -> LandedCo
     for own in now.own:
         expressions.append(quoted(own.name))
         columns.append(own)
-    hashes = "hash" in table.personal.values()
+    hashes = "hash" in table.treatments.values()
     return LandedColumns(
         tuple(columns),
         tuple(expressions),
@@ -110,7 +110,7 @@ def personal_of(
     at = _place(clear)
     whole: Treatment = "keep"
     within: dict[tuple[str, ...], Treatment] = {}
-    for key, treatment in table.personal.items():
+    for key, treatment in table.treatments.items():
         path = path_of(key, now.column_names)
         if at and path == at[: len(path)]:
             whole = treatment if whole == "keep" else whole
@@ -144,14 +144,14 @@ def layout(table: Table, now: Described) -> Layout:
     key = tuple(
         name
         for name in table.key
-        if table.personal.get(name, "keep") == "keep" and name in known and known[name].one_text
+        if table.treatment(name) == "keep" and name in known and known[name].one_text
     )
     return Layout(key, table.partition, table.timezone, now.version)
 
 
 def key_enforced(table: Table, now: Described) -> bool:
     """Whether the source itself keeps the landed key unique and not null in every snapshot."""
-    clear = all(table.personal.get(column, "keep") == "keep" for column in table.key)
+    clear = all(table.treatment(column) == "keep" for column in table.key)
     return clear and any(unique <= set(table.key) for unique in now.enforced_keys)
 
 
@@ -268,8 +268,9 @@ def _check_declared(table: Table, now: Described, where: str) -> None:
     secrets = any(map(is_secret, undeclared.values()))
     raise PersonalColumnUndeclared(
         f"{where} has columns that look like secrets or personal data and are not declared: {listed}. Nothing was"
-        f" read. Under `personal:` of {table.id}, choose a treatment for each: hash, seal, mask or redact, or `keep` if it"
-        " may land unchanged" + ("; redact secrets, or omit them with `only`." if secrets else ".")
+        f" read. Under `personal:` of {table.id}, choose a treatment for each: hash, seal, mask or redact, `keep` if it"
+        " may land unchanged, or `not_personal` if only its name looks so"
+        + ("; redact secrets, or omit them with `only`." if secrets else ".")
     )
 
 
@@ -296,10 +297,10 @@ def _rules_at_the_door(
     """Row rules on treated columns, which only the clear value can answer, as boolean columns."""
 
     def column_sql(name: str) -> str:
-        if table.personal.get(name, "keep") == "keep":
+        if table.treatment(name) == "keep":
             return f"({columns[name].value})"
         return f"CAST({columns[name].text} AS {columns[name].type})"
 
     for rule in table.rules:
-        if rule.lands(table.personal):
+        if rule.lands(table.treatments):
             yield rule, condition(rule, DIALECT, column_sql, today=DIALECT.date(today))

@@ -190,7 +190,7 @@ def _refuse_too_many_days(work: Work, landed: Mapping[Slice, Fingerprint], *, wh
 def _landed_cursor(work: Work, plan: Plan) -> str | None:
     """The cursor whose greatest value must be kept: only where changes are found by nothing else."""
     cursor = work.table.cursor
-    if plan.now.changes != "cursor" or cursor is None or work.table.personal.get(cursor, "keep") != "keep":
+    if plan.now.changes != "cursor" or cursor is None or work.table.treatment(cursor) != "keep":
         return None
     return cursor
 

@@ -123,7 +123,7 @@ def check_completeness(platform: Platform, table: Table) -> CompletenessReport:
 def comparable(table: Table, column: Column) -> bool:
     """Whether a landed key column is in clear and of one text form, as ``columns.layout`` asks
     of the source's column."""
-    clear = table.personal.get(column.name, "keep") == "keep" and column.name not in table.settings.as_text
+    clear = table.treatment(column.name) == "keep" and column.name not in table.settings.as_text
     return clear and keeps_text(column)
 
 

@@ -174,24 +174,25 @@ def _chosen(relation: Relation, config: PublishConfig, names: Names) -> Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names of columns in the catalog: ``treated`` somewhere, ``kept`` in clear somewhere."""
+    """Names of columns in the catalog: ``known`` to hold nothing in clear somewhere, treated or not personal, and ``kept`` in clear
+    somewhere."""
 
-    treated: frozenset[str]
+    known: frozenset[str]
     kept: frozenset[str]
 
     @classmethod
     def of(cls, catalog: Catalog) -> Names:
-        treated, kept = set(), set()
+        known, kept = set(), set()
         for source in catalog.sources.values():
             for table in source.tables.values():
                 for key, treatment in table.personal.items():
                     if treatment == "keep":
                         kept |= _ends(key)
                     else:
-                        treated.add(key.lower())
-        return cls(frozenset(treated), frozenset(kept))
+                        known.add(key.lower())
+        return cls(frozenset(known), frozenset(kept))
 
     def in_clear(self, column: str, relation: str) -> bool:
         """Whether a column of this name may hold personal values as they are."""
         name = column.lower()
-        return name in self.kept or (of_name(column, relation) is not None and name not in self.treated)
+        return name in self.kept or (of_name(column, relation) is not None and name not in self.known)

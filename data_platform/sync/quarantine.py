@@ -60,7 +60,7 @@ def put_rejected(platform: Platform, proved: Manifest, work: Work) -> Part | Non
 
 def is_sealed(table: Table) -> bool:
     """Whether records of ``table`` are kept under a key only: some of what is in them never lands in clear."""
-    return any(treatment != "keep" for treatment in table.personal.values())
+    return any(treatment != "keep" for treatment in table.treatments.values())
 
 
 def waiting(platform: Platform, tables: Sequence[TableId]) -> list[Kept]:

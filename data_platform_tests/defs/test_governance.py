@@ -80,8 +80,21 @@ def test_columns_carry_their_class_from_the_catalog_to_a_model_and_into_a_table(
     assert not found.passed and found.severity == dg.AssetCheckSeverity.WARN
     assert "raw_shop.users.segment holds email addresses (1 of " in (found.description or "")
     assert "company.example" not in str(found)
+    shop = project.root / "catalog/sources/shop.yaml"
+    shop.write_text(
+        shop.read_text().replace("      ssn: redact\n", "      ssn: redact\n      segment: not_personal\n")
+    )
+    changed = Project(project.root, project.url, project.instance, build(load_catalog(project.root), "local"))
+    assert scan(changed).passed
+    assert materialize(changed, CLASSES).success
+    of_segment = f"SELECT {columns} FROM governance.columns WHERE column_name = 'segment' AND table_name IN ('users', 'stg_shop__users')"
+    segment = "raw_shop.users.segment"
+    assert set(project.rows(of_segment)) == {
+        (segment, "none", "not_personal", segment, "catalog"),
+        ("staging.stg_shop__users.segment", "none", "", segment, "lineage"),
+    }
     recorded = project.rows("SELECT DISTINCT recorded_at FROM governance.columns")
-    assert materialize(project, CLASSES).success
+    assert materialize(changed, CLASSES).success
     assert project.rows("SELECT DISTINCT recorded_at FROM governance.columns") == recorded  # nothing changed
 
 

@@ -40,9 +40,10 @@ def found(catalog: Catalog, *models: tuple[str, str, dict[str, str]]) -> Classes
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
     return catalog_with(
-        columns=["id", "email", "phone", "ssn", "note", "payload", "country"],
+        columns=["id", "email", "phone", "ssn", "note", "payload", "country", "reason"],
         personal={
             "email": "hash", "phone": "mask", "ssn": "redact", "note": "keep", "payload.customer.email": "hash",
+            "reason": "not_personal", "payload.reason": "not_personal",
         },
     )  # fmt: skip
 
@@ -57,11 +58,11 @@ def held(result: Classes, schema: str) -> dict[str, str]:
 def test_the_declared_classes_of_a_raw_table_and_what_staging_makes_of_them(catalog: Catalog) -> None:
     result = found(catalog, STAGING)
     expected = {"email": "pseudonymous", "phone": "masked", "note": "personal", "payload.customer.email": "pseudonymous"}  # fmt: skip
-    expected["ssn"] = "none"
+    expected |= dict.fromkeys(("ssn", "reason", "payload.reason"), "none")
     assert held(result, "raw_shop") == {f"users.{name}": one for name, one in expected.items()}
-    assert held(result, "staging") == held(
-        result, "raw_shop"
-    )  # not of status, which is another part of the document
+    del expected["payload.reason"]  # of a part of a document, what is left is carried on
+    # not of status, which is another part of the document
+    assert held(result, "staging") == {f"users.{name}": one for name, one in expected.items()}
     assert result.faults == ()
     (email,) = (one for one in result.columns if one.schema == "raw_shop" and one.column == "email")
     assert (email.treatment, email.sources) == ("hash", ("raw_shop.users.email",))
@@ -103,6 +104,10 @@ def test_a_mart_that_declares_nothing_is_named_with_the_path_it_came_by(catalog:
         ("email || note", "", "carries personal values"),
         ("email || note", "pseudonymous", None),
         ("ssn", "", None),
+        ("reason", "", None),
+        ("reason", "none", None),
+        ("payload ->> 'reason'", "", None),
+        ("reason || note", "", "carries personal values"),
     ],
 )
 def test_what_a_mart_has_to_declare(
@@ -131,6 +136,16 @@ def test_what_was_redacted_is_known_to_be_so_downstream_unless_something_else_is
     result = found(catalog, STAGING, mart)
     assert held(result, "marts") == {"m.a": "none", "m.b": "none"}
     assert result.declared_at("marts", "m") == {"a": frozenset({()}), "b": frozenset({()})}
+
+
+def test_what_only_looks_personal_is_shown_as_such_and_known_downstream(catalog: Catalog) -> None:
+    result = found(catalog, STAGING, ("marts.m", "select reason as why, payload ->> 'reason' as because from staging.users", {}))  # fmt: skip
+    assert {(one.label, one.class_) for one in result.columns if one.treatment == "not_personal"} == {
+        ("reason", "none"), ("payload.reason", "none"),
+    }  # fmt: skip
+    assert result.declared_at("raw_shop", "users")["reason"] == {()}
+    assert result.declared_at("marts", "m")["why"] == {()}
+    assert result.faults == ()
 
 
 def test_sql_that_cannot_be_followed_beside_classed_columns_needs_a_declaration(catalog: Catalog) -> None:

@@ -44,7 +44,7 @@ tables:
   users:
     key: id
     columns: {email: Their address.}
-    personal: {email: hash, phone: "mask?", name: redact, note: keep, doc.customer.email: hash}
+    personal: {email: hash, phone: "mask?", name: redact, note: keep, reason: not_personal, doc.customer.email: hash}
   things: {key: id}
   visits: {key: id, retention: {days: 40, by: at, then: anonymise, columns: [page], purpose: Fraud is looked for.}}
 """

@@ -7,13 +7,13 @@ from typing import get_args
 import pytest
 
 from data_platform.privacy.classes import CLASSES, LEAVES, classed_columns, joined, within
-from data_platform.tables import Treatment
+from data_platform.tables import Declared
 
 
 def test_each_treatment_says_what_it_leaves() -> None:
-    assert set(get_args(Treatment)) <= LEAVES.keys()
+    assert set(get_args(Declared)) == LEAVES.keys()
     assert {one for one in LEAVES.values() if one is not None} == set(CLASSES)
-    assert LEAVES["redact"] is None
+    assert LEAVES["redact"] is None and LEAVES["not_personal"] is None
 
 
 def test_values_in_clear_outweigh_what_became_of_others() -> None:
@@ -23,11 +23,11 @@ def test_values_in_clear_outweigh_what_became_of_others() -> None:
 
 
 def test_columns_and_values_within_documents() -> None:
-    personal: dict[str, Treatment] = {
-        "email": "hash", "name": "redact", "a.dotted": "keep", "payload.customer.email": "hash", "payload.note": "redact",
+    personal: dict[str, Declared] = {
+        "email": "hash", "name": "redact", "a.dotted": "keep", "payload.customer.email": "hash", "payload.note": "redact", "reason": "not_personal",
         'payload."a.b"': "mask",
     }  # fmt: skip
-    assert classed_columns(personal, ["email", "name", "a.dotted", "payload"]) == {
+    assert classed_columns(personal, ["email", "name", "a.dotted", "payload", "reason"]) == {
         "email": {(): "pseudonymous"},
         "a.dotted": {(): "personal"},
         "payload": {("customer", "email"): "pseudonymous", ("a.b",): "masked"},

@@ -40,7 +40,7 @@ class Ruled:
     rules: tuple[Rule, ...]
     id: TableId = USERS
     key: tuple[str, ...] = ("user_id",)
-    personal: Mapping[str, Treatment] = field(default_factory=lambda: {"email": "hash", "age": "keep"})
+    treatments: Mapping[str, Treatment] = field(default_factory=lambda: {"email": "hash", "age": "keep"})
     partition: str | None = None
     timezone: str = "UTC"
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_evaluated_does_not_pass_and_says_why(warehouse: Counting
 
 
 def test_a_rule_that_cannot_run_leaves_the_others_theirs(warehouse: Counting) -> None:
-    text, fine, bad = run(warehouse, "email >= age", "user_id not null", "age >= 0", personal={})
+    text, fine, bad = run(warehouse, "email >= age", "user_id not null", "age >= 0", treatments={})
     assert (fine.passed, bad.passed, bad.failing, bad.problem) == (True, False, 1, None)
     assert not text.passed
     assert text.problem is not None

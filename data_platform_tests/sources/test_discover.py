@@ -264,7 +264,7 @@ def test_guesses_about_people_are_questions_and_types_and_keys_are_heard(db: Dat
     }  # fmt: skip
     assert blocks["lines"]["personal"] == {"owner": "hash?"}
     # a number is no token, whatever it is called; without the type's word the name would be asked about
-    assert blocks["tokens"]["personal"] == {"token": "keep"}
+    assert blocks["tokens"]["personal"] == {"token": "not_personal"}
     platform = db.adopt()
     assert len(platform.catalog.questions) == 9
     assert "tables.users.personal.passwordhash" in " ".join(platform.catalog.questions)

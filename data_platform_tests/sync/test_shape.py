@@ -20,6 +20,7 @@ from data_platform.errors import (
 )
 from data_platform.privacy.treatments import hash_value
 from data_platform.sources.postgres.types import quote
+from data_platform.tables import TableId
 from data_platform_tests.sync.conftest import COLUMNS, HASH_KEY, ORDERS, ORDERS_SQL, Project
 from data_platform_tests.sync.type_cases import NAMES
 
@@ -279,6 +280,38 @@ def test_an_undeclared_personal_column_stops_its_table(project: Project) -> None
     assert isinstance(error, PersonalColumnUndeclared)
     assert "email (looks like an email address)" in str(error)
     assert not list((project.root / "landing").rglob("*.parquet"))
+
+
+def test_what_is_declared_not_personal_lands_as_what_is_kept_does(project: Project) -> None:
+    """And calling it so later reads nothing again."""
+    project.execute(
+        "create table refunds (reason text primary key, born_on timestamptz, phone bigint, profile jsonb)",
+        "insert into refunds select 'r' || n, timestamptz '2026-01-01' + n * interval '1 hour', n,"
+        """ '{"address": {"city": "B"},  "n": 1e2}' from generate_series(1, 40) n""",
+    )
+    names = ("reason", "born_on", "phone", "profile.address.city")
+
+    def declared(word: str) -> dict[str, object]:
+        said = dict.fromkeys(names, word)
+        return {
+            "key": "reason",
+            "partition": "born_on",
+            "cursor": "born_on",
+            "personal": said,
+            "rules": ["sum(phone) > 0"],
+        }
+
+    project.catalog({"refunds": declared("keep")}).good()
+    landed = project.platform().ledger.since(TableId("shop", "refunds"), 0)[-1].columns
+    rows = project.rows("select * exclude (_batch_id, _loaded_at) from raw_shop.refunds")
+    project.catalog({"refunds": declared("not_personal")})
+    assert project.good()["refunds"].operation != "refresh"
+    project.execute("update refunds set phone = phone + 1 where phone = 7")
+    result = project.good(verify=True)["refunds"]
+    assert result.completeness is not None and result.completeness.passed
+    assert project.platform().ledger.since(TableId("shop", "refunds"), 0)[-1].columns == landed
+    now = project.rows("select * exclude (_batch_id, _loaded_at) from raw_shop.refunds")
+    assert len(now) == 40 and len(set(now) - set(rows)) == 1
 
 
 def test_a_changed_treatment_reads_the_table_anew(project: Project) -> None:

@@ -108,18 +108,18 @@ class Rule:
         """The boolean column with the result, if ``lands`` is true."""
         return RULE_PREFIX + self.name
 
-    def lands(self, personal: Mapping[str, Treatment]) -> bool:
+    def lands(self, treatments: Mapping[str, Treatment]) -> bool:
         """Whether it is evaluated during extraction, because it needs a clear value that must
         not leave the source. Every treatment preserves NULLs, so a rate rule never needs this."""
-        return self.kind == "row" and any(personal.get(c, "keep") != "keep" for c in self.columns)
+        return self.kind == "row" and any(treatments.get(c, "keep") != "keep" for c in self.columns)
 
-    def unclear(self, personal: Mapping[str, Treatment]) -> str | None:
+    def unclear(self, treatments: Mapping[str, Treatment]) -> str | None:
         """A treated column whose landed values cannot answer this rule, which is not evaluated during extraction."""
         if self.kind == "row" or self.form == "query":
             return None
         hashed_will_do = self.form in ("unique", "references") or self.measure == "distinct"
         for column in self.columns:
-            treatment = personal.get(column, "keep")
+            treatment = treatments.get(column, "keep")
             counts_nulls = (self.form == "null_rate" or self.measure == "null_rate") and not self.where
             if treatment == "keep" or (counts_nulls and column not in self.per):
                 continue

@@ -16,7 +16,7 @@ from data_platform.sources.looking import Privacy
 from data_platform.sources.postgres.introspect import KINDS, ROW_VERSIONS, Relation
 from data_platform.sources.postgres.types import plan_columns
 from data_platform.sql import quoted
-from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, SOURCE_XMIN
+from data_platform.tables import BATCH_ID, LOADED_AT, NOT_PERSONAL, RULE_PREFIX, SOURCE_XMIN
 
 _CURSORS = (
     "updated_at",
@@ -119,12 +119,12 @@ def table_block(
     for column in (*key, cursor, partition, *text):
         if column and column not in personal and privacy.by_name(column, relation.name):
             personal[column] = (
-                "keep",
+                NOT_PERSONAL,
                 "only its name looks personal; its type or a foreign key says otherwise",
             )
     if personal:
         lines.append(
-            "    personal:  # remove the question mark once you have decided; `keep` lands it unchanged"
+            "    personal:  # remove the question mark once you have decided; `keep` lands it unchanged, `not_personal` says that nothing of a person is in it"
         )
         lines += [
             f"      {yaml_scalar(c)}: {treatment}  # {reason}" for c, (treatment, reason) in personal.items()

@@ -13,6 +13,7 @@ from typing import Any
 from data_platform.sources.kind import Rewritten
 from data_platform.sources.rest.dlt_words import resource_block
 from data_platform.sources.rest.secrets import credentials
+from data_platform.tables import NOT_PERSONAL
 
 Path = tuple[str | int, ...]
 _REFERENCE = re.compile(r"\{resources\.([^{}.]+)")
@@ -274,7 +275,7 @@ def _is_below(name: str, parent: str, parents: Mapping[str, Mapping[str, str]]) 
 def _treated(block: Any, field: str) -> bool:
     personal = block.get("personal") if isinstance(block, Mapping) else None
     treatment = personal.get(field) if isinstance(personal, Mapping) else None
-    return treatment is not None and str(treatment).rstrip("?") != "keep"
+    return treatment is not None and str(treatment).rstrip("?") not in ("keep", NOT_PERSONAL)
 
 
 def _incremental(block: Any) -> bool:

@@ -16,7 +16,7 @@ from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.rows import Matches, Values, listed
 from data_platform.sync.platform import Platform
-from data_platform.tables import TableId
+from data_platform.tables import NOT_PERSONAL, TableId
 from data_platform.warehouses import Relation, Warehouse
 from data_platform.warehouses.dialect import Dialect, relation
 
@@ -110,7 +110,8 @@ def blanked(catalog: Catalog, table: Table) -> tuple[str, ...]:
     rule = table.retention
     if rule is not None and rule.columns:
         return rule.columns
-    found = {path.split(".")[0] if path not in table.columns else path: None for path in table.personal}
+    personal = (path for path, said in table.personal.items() if said != NOT_PERSONAL)
+    found = {path.split(".")[0] if path not in table.columns else path: None for path in personal}
     if table.subject is not None:
         found[table.subject.column] = None
     for subject in catalog.subjects.values():
