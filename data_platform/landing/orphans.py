@@ -6,12 +6,12 @@ replaced. They do no harm but cost space, and redacted data should not be kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from data_platform.errors import LedgerBroken
-from data_platform.landing import hint
+from data_platform.landing import hint, replaced
 from data_platform.landing.keys import part_sequence
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.redaction import Rewrites
@@ -41,11 +41,12 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The content of the hint: the batch up to which parts were checked, and since when each orphan is
-    known, because a store does not report the age of an object."""
+    """The content of the hint: the batch up to which parts were checked, since when each orphan is
+    known, because a store does not report the age of an object, and which of the batches had no part of their own then."""
 
     reached: int
     seen: Mapping[str, str]
+    bare: frozenset[int] = frozenset()
 
 
 def collect(ledger: Ledger, table: TableId, now: datetime, grace: timedelta, *, remove: bool) -> Collection:
@@ -60,7 +61,7 @@ def collect(ledger: Ledger, table: TableId, now: datetime, grace: timedelta, *, 
     head = ledger.last(table)
     rewrites = ledger.rewrites(table)
     before = _recall(ledger, table)
-    dead, unlanded = _find(ledger, table, head, rewrites, before)
+    dead, unlanded, bare = _find(ledger, table, head, rewrites, before)
     at = now.isoformat(timespec="seconds")
     ripe: list[Orphan] = []
     waiting: list[Orphan] = []
@@ -71,31 +72,37 @@ def collect(ledger: Ledger, table: TableId, now: datetime, grace: timedelta, *, 
         for orphan in ripe:
             ledger.store.delete(orphan.key)
     kept = waiting if remove else [*ripe, *waiting]
-    _remember(ledger, table, _Look(head, {orphan.key: orphan.first_seen for orphan in kept}), before)
+    seen = {orphan.key: orphan.first_seen for orphan in kept}
+    _remember(ledger, table, _Look(head, seen, before.bare | bare), before)
     return Collection(tuple(ripe), tuple(waiting), tuple(unlanded))
 
 
 def _find(
     ledger: Ledger, table: TableId, head: int, rewrites: Rewrites, before: _Look
-) -> tuple[list[str], list[str]]:
-    """Orphans, and parts of batches after the head. Reads the manifests after ``before.reached``, and
-    of older ones only where more than one folder or a known orphan claims the same batch."""
+) -> tuple[list[str], list[str], set[int]]:
+    """Orphans, parts of batches after the head, and the batches after ``before.reached`` that have no part of their own. Reads the
+    manifests of those, and of older ones only where what is there may be another writer's: a slow one may leave parts for a batch long
+    after that was checked."""
     by_sequence: dict[int, list[str]] = {}
     for key in ledger.store.list(f"{table}/batches"):
         sequence = part_sequence(table, key)
         if sequence is not None:  # a stranger's object is not ours to remove
             by_sequence.setdefault(sequence, []).append(key)
     new = {part.new.key for part in rewrites.by_old_key.values()}
+    own = _folders(table, {*new, *rewrites.by_old_key})
+    kept_from = replaced.kept_from(ledger.store, table, ledger.signer)
     dead: list[str] = []
     unlanded: list[str] = []
+    bare = set(range(before.reached + 1, head + 1)) - by_sequence.keys()
     for sequence, keys in sorted(by_sequence.items()):
         if sequence > head:
             unlanded += keys
             continue
         gone = [key for key in keys if key in rewrites.by_old_key]
-        contested = len({key.rsplit("/", 1)[0] for key in keys}) > 1
+        contested = len(own.get(sequence, set()) | {_folder(key) for key in keys}) > 1
         known = any(key in before.seen for key in keys)
-        if sequence > before.reached or contested or known:
+        left = sequence in before.bare or sequence < kept_from
+        if sequence > before.reached or contested or known or left:
             try:
                 manifest = ledger.read(table, sequence)
                 named = {part.key for part in manifest.parts} | new
@@ -103,8 +110,22 @@ def _find(
             except LedgerBroken:
                 continue  # `verify` names it; nothing goes that a lost manifest may have named
             gone += [key for key in keys if key not in named]
+            if sequence > before.reached and named.isdisjoint(keys):
+                bare.add(sequence)
         dead += dict.fromkeys(gone)
-    return dead, unlanded
+    return dead, unlanded, bare
+
+
+def _folders(table: TableId, keys: Iterable[str]) -> Mapping[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for key in keys:
+        if (sequence := part_sequence(table, key)) is not None:
+            found.setdefault(sequence, set()).add(_folder(key))
+    return found
+
+
+def _folder(key: str) -> str:
+    return key.rsplit("/", 1)[0]
 
 
 def _sized(ledger: Ledger, orphan: Orphan) -> Orphan:
@@ -116,14 +137,14 @@ def _sized(ledger: Ledger, orphan: Orphan) -> Orphan:
 
 def _recall(ledger: Ledger, table: TableId) -> _Look:
     raw = hint.read(ledger.store, _key(table), ledger.signer)
-    return _Look(raw["reached"], raw["seen"]) if raw else _Look(0, {})
+    known = {"reached", "seen", "bare"} <= raw.keys()
+    return _Look(raw["reached"], raw["seen"], frozenset(raw["bare"])) if known else _Look(0, {})
 
 
 def _remember(ledger: Ledger, table: TableId, look: _Look, before: _Look) -> None:
     if look != before:
-        hint.write(
-            ledger.store, _key(table), {"reached": look.reached, "seen": dict(look.seen)}, ledger.signer
-        )
+        fields = {"reached": look.reached, "seen": dict(look.seen), "bare": sorted(look.bare)}
+        hint.write(ledger.store, _key(table), fields, ledger.signer)
 
 
 def _key(table: TableId) -> str:

@@ -173,6 +173,20 @@ def test_a_tampered_hint_removes_nothing_that_is_named(ledger: Ledger, store: Lo
     assert problems_of(ledger, TABLE) == []
 
 
+def test_a_slow_writer_s_part_is_found_however_late_it_comes(ledger: Ledger, store: LocalStore) -> None:
+    """Batch 1 has no part, the part of batch 2 is replaced: nothing but the writer's own folder is there."""
+    land(ledger, 0)
+    land(ledger, 1)
+    collect(ledger, NOW)
+    redact(ledger, 2)
+    for rewritten in ledger.rewrites(TABLE).by_old_key.values():
+        store.delete(rewritten.old.key)
+    collect(ledger, NOW)
+    late = [leave(ledger, 1), leave(ledger, 2), leave(ledger, 3)]
+    assert keys(collect(ledger, NOW, grace=timedelta()).ripe) == late
+    assert unnamed_parts(ledger, TABLE) == []
+
+
 def test_writers_that_race_with_a_collector_lose_no_part(store: LocalStore) -> None:
     """Writers leave orphans behind by losing, while a collector without any grace goes round."""
     ended = threading.Event()
@@ -210,13 +224,13 @@ def test_writers_that_race_with_a_collector_lose_no_part(store: LocalStore) -> N
     assert failures == []
     ledger = Ledger(store, ENVIRON)
     assert problems_of(ledger, TABLE) == []
-    store.delete(f"{TABLE}/orphans.json")
     collect(ledger, NOW, grace=timedelta())
     assert unnamed_parts(ledger, TABLE) == []
 
 
 steps = st.lists(
-    st.sampled_from(["land", "land empty", "lose", "crash", "redact", "collect", "look"]), max_size=14
+    st.sampled_from(["land", "land empty", "lose", "late", "crash", "redact", "sweep", "collect", "look"]),
+    max_size=14,
 )
 
 
@@ -239,17 +253,21 @@ def test_whatever_happens_nothing_named_goes_and_no_orphan_stays(
             land(ledger, 0)
         elif step == "lose" and last:
             leave(ledger, last, f"lost{n:04d}")
+        elif step == "late" and last:
+            leave(ledger, 1 + n * 7 % last, f"late{n:04d}")
         elif step == "crash":
             leave(ledger, last + 1, f"dead{n:04d}")
         elif step == "redact" and standing:
             head, part = ledger.head(TABLE), rewrite(ledger, standing.pop())
             assert head is not None
             ledger.redact(head, redaction(part), f"{n:032d}")
+        elif step == "sweep":
+            for rewritten in ledger.rewrites(TABLE).by_old_key.values():
+                store.delete(rewritten.old.key)
         elif step in ("collect", "look"):
             collect(ledger, now, remove=step == "collect")
         assert problems_of(ledger, TABLE) == []
     land(ledger, 1)
-    store.delete(f"{TABLE}/orphans.json")
     collect(ledger, now)
     collect(ledger, now + DAY)
     assert unnamed_parts(ledger, TABLE) == []
