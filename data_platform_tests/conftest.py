@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.local_postgres import alive
 from data_platform.sandbox.generate import generate
 from data_platform.sandbox.server import PostgresServer
@@ -55,6 +56,7 @@ FOLDER_PREFIX = "data-platform-tests-"
 SHOP_ORDERS = 2_000
 SHOP_TODAY = date(2026, 11, 20)
 """History of the ``shop`` fixture ends as this day begins (UTC)."""
+REDACTION_KEY = "a key that only these tests use, long enough"
 
 
 IN_MEMORY = Path("/dev/shm")
@@ -249,6 +251,13 @@ def _umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def redaction_key(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment has the key without which no row is taken out of what landed."""
+    monkeypatch.setenv(KEY_VARIABLE, REDACTION_KEY)
+    return REDACTION_KEY
 
 
 @pytest.fixture(autouse=True)

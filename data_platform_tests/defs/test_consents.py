@@ -11,7 +11,6 @@ import yaml
 from data_platform.defs.build import build
 from data_platform.defs.consents import UNDERSTOOD
 from data_platform.defs.names import CONSENT_DECISIONS
-from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.sync.consent.book import Book
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_backup import metadata
@@ -35,11 +34,8 @@ SUBJECTS = {
 }
 
 
-def test_answers_by_hand_are_written_and_odd_ones_warned_of(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_by_hand_are_written_and_odd_ones_warned_of(project: Project, redaction_key: str) -> None:
     """The states of orders stand for answers to purposes that nobody knows."""
-    monkeypatch.setenv(KEY_VARIABLE, "a key that only these tests use, long enough")
     (project.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(SUBJECTS))
     project = replace(project, definitions=build(project.platform().catalog, "local"))
     assert project.sync("users", "orders", checks=False).success

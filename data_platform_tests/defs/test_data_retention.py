@@ -11,7 +11,6 @@ import pytest
 from data_platform.defs.build import build
 from data_platform.defs.data_retention import FINISHED, KEPT
 from data_platform.defs.names import RETENTION
-from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.sync.retention.apply import ask, plan
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_backup import metadata
@@ -48,9 +47,8 @@ def days_to_the_middle(project: Project) -> int:
 
 
 def test_what_is_too_old_is_shown_and_leaves_only_where_that_is_said(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, redaction_key: str
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "a key that only these tests use, long enough")
     assert project.sync("events", checks=False).success
     before = rows(project)
     assert judged(project)[KEPT.name][0], "the rule of the catalog keeps all of them"

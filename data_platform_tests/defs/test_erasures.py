@@ -11,8 +11,8 @@ import yaml
 from data_platform.defs.build import build
 from data_platform.defs.erasures import FINISHED, GONE
 from data_platform.defs.names import ERASURES
-from data_platform.landing.redaction import KEY_VARIABLE
-from data_platform.sync.erasing import freeze, steps
+from data_platform.sync.erasing import steps
+from data_platform_tests import people
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_backup import metadata
 
@@ -35,20 +35,15 @@ def judged(project: Project) -> dict[str, bool]:
     return {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
 
 
-def test_what_stopped_and_what_came_back_fails_its_check(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "a key that only these tests use, long enough")
+def test_what_stopped_and_what_came_back_fails_its_check(project: Project, redaction_key: str) -> None:
     (project.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(SUBJECTS))
     project = replace(project, definitions=build(project.platform().catalog, "local"))
     assert project.sync("users", "orders", checks=False).success
     assert judged(project) == {GONE.name: True, FINISHED.name: True}
     platform = project.platform()
-    customer = platform.catalog.subject("customer")
     with platform.warehouse(read_only=True) as warehouse:
         ((user,),) = warehouse.query("select min(user_id) from raw_shop.orders").rows
-    person = freeze.found(platform, customer, {"user_id": [str(user)]})
-    request = freeze.ask(platform, customer, person, "request 12", "the DPO")
+    request = people.requested(platform, user_id=str(user))
     assert judged(project) == {GONE.name: False, FINISHED.name: False}
     assert metadata(project, ERASURES)["rows_back"] >= 2
     steps.carry_out(platform, request.id, list)

@@ -19,7 +19,6 @@ from data_platform.defs.consented import CHECK
 from data_platform.defs.purposes import exportable
 from data_platform.errors import ConfigurationError, ExportFailed
 from data_platform.iceberg.catalog import open_catalog
-from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.sync import Platform, iceberg, open_platform, publish
 from data_platform.sync.erasing import freeze, steps
 from data_platform_tests.defs.conftest import REPOSITORY, Project, copy_catalog
@@ -111,12 +110,13 @@ def small_project(root: Path) -> None:
 
 
 @pytest.fixture
-def made(tmp_path: Path, home: Path, shop_copy: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def made(
+    tmp_path: Path, home: Path, shop_copy: str, redaction_key: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Project]:
     root = tmp_path / "project"
     root.mkdir()
     monkeypatch.setenv("SHOP_DATABASE_URL", shop_copy)
     monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", "a key that only tests use")
-    monkeypatch.setenv(KEY_VARIABLE, "a key that only these tests use, long enough")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     small_project(root)
     with dg.DagsterInstance.ephemeral() as instance:

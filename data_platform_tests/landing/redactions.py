@@ -13,9 +13,9 @@ from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part
 from data_platform.landing.redaction import KEY_VARIABLE, Redaction, Rewritten
 from data_platform.stores.local import LocalStore
+from data_platform_tests.conftest import REDACTION_KEY as KEY
 from data_platform_tests.contracts.batches import TABLE, manifest, part_of
 
-KEY = "a key that only these tests use, long enough"
 ENVIRON = {KEY_VARIABLE: KEY}
 AT = "2026-02-01T00:00:00+00:00"
 NONCE = "rrrrrrrr" * 4

@@ -10,11 +10,11 @@ import pytest
 
 from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest
-from data_platform.landing.redaction import KEY_VARIABLE, Rewritten
+from data_platform.landing.redaction import Rewritten
 from data_platform.landing.verify import verify
 from data_platform.sync import Platform
 from data_platform_tests.contracts.batches import TABLE, part_of
-from data_platform_tests.landing.redactions import KEY, NONCE, redaction
+from data_platform_tests.landing.redactions import NONCE, redaction
 from data_platform_tests.sync.conftest import Project, orders, project
 
 pytestmark = pytest.mark.slow
@@ -39,9 +39,8 @@ def erase(platform: Platform, order: int, folder: Path) -> Manifest:
 
 
 def test_syncs_go_on_and_a_rebuild_lacks_what_was_erased(
-    orders: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    orders: Project, tmp_path: Path, redaction_key: str
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
     platform = orders.platform()
     before = platform.ledger.state(TABLE)
     assert erase(platform, 7, tmp_path).sequence == 2

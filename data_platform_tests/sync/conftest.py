@@ -16,6 +16,8 @@ from data_platform.sync import Platform, TableReport, open_platform, sync_change
 from data_platform.tables import Slice, TableId
 
 HASH_KEY = "a test's key, long enough to be taken"
+BACKUPS = {"store": {"kind": "local", "path": "backups"}, "start": "2026-01-01"}
+KEYSTORE = {"kind": "sqlite", "path": "keys/keystore.sqlite"}
 
 
 @dataclass
@@ -46,6 +48,26 @@ class Project:
         (folder / "shop.yaml").write_text(yaml.safe_dump({**document, **source, "tables": tables}))
         return self
 
+    def environment(self, **blocks: Any) -> Project:
+        """Puts blocks into the environment, each in the place of what the catalog has of it."""
+        file = self.root / "catalog/platform.yaml"
+        document = yaml.safe_load(file.read_text())
+        document["environments"]["local"].update(blocks)
+        file.write_text(yaml.safe_dump(document))
+        return self
+
+    def subjects(self, kinds: dict[str, Any]) -> Project:
+        """The kinds of people in ``catalog/subjects.yaml``."""
+        (self.root / "catalog/subjects.yaml").write_text(yaml.safe_dump({"subjects": kinds}))
+        return self
+
+    def people(self, sql: str, tables: dict[str, Any], kinds: dict[str, Any]) -> Project:
+        """A source with people in it, loaded; what landed and the warehouse are backed up."""
+        self.execute(sql)
+        self.catalog(tables).environment(backups=BACKUPS).subjects(kinds)
+        self.good()
+        return self
+
     def platform(self) -> Platform:
         own = {"SHOP_URL": self.url, "DATA_PLATFORM_HASH_KEY": HASH_KEY}
         return open_platform(self.root, "local", {**os.environ, **own})
@@ -59,6 +81,11 @@ class Project:
             assert report.error is None, report.error
         return reports
 
+    def verified(self) -> None:
+        """Syncs all tables and counts both sides of each."""
+        for report in self.good(verify=True).values():
+            assert report.completeness is not None and report.completeness.passed, report
+
     def slices(self, tables: Sequence[str], *slices: str) -> dict[str, TableReport]:
         wanted = [Slice(s) for s in slices]
         return {r.table.table: r for r in sync_slices(self.platform(), "shop", tables, wanted)}
@@ -71,6 +98,12 @@ class Project:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.platform().warehouse(read_only=True) as warehouse:
             return warehouse.query(sql).rows
+
+    def build(self, *statements: str) -> None:
+        """Runs statements in the warehouse, as a build of models does."""
+        with self.platform().warehouse() as warehouse:
+            for statement in statements:
+                warehouse.connection.execute(statement)  # type: ignore[attr-defined]
 
     def source_rows(self, sql: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_platform.backups.mirror import place_in
 from data_platform.cli.app import run
 from data_platform.errors import ConfigurationError, LedgerBroken, ObjectLocked
-from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.privacy.consent.answers import Answer, Decision, newest
 from data_platform.privacy.consent.config import Purpose
 from data_platform.stores.local import LocalStore
@@ -24,10 +21,10 @@ from data_platform.sync.backup import archives, copy_landing, make_backup, resto
 from data_platform.sync.consent.book import Book
 from data_platform.sync.consent.read import Consents, consents
 from data_platform.sync.consent.table import write_decisions
-from data_platform.sync.erasing import freeze, restored, steps
+from data_platform.sync.erasing import restored
+from data_platform_tests import people
 from data_platform_tests.sync.conftest import HASH_KEY, Project
 
-KEY = "a key that only these tests use, long enough"
 SQL = """
 create table users (user_id bigint primary key, email text, updated_at timestamptz not null default clock_timestamp());
 create table answers (id bigint primary key, user_id bigint, purpose text, state text, version text, said_at timestamptz,
@@ -45,48 +42,34 @@ TABLES: dict[str, Any] = {
     "answers": {"key": "id", "cursor": "updated_at"},
 }
 SUBJECTS: dict[str, Any] = {
-    "subjects": {
-        "customer": {
-            "lookups": {"email": "shop/users.email", "user_id": "shop/users.user_id"},
-            "links": {"shop/answers.user_id": "shop/users.user_id"},
-            "consent": {
-                "key": "shop/users.user_id",
-                "purposes": {
-                    "letters": {"description": "Letters and offers.", "versions": ["2"]},
-                    "tracking": {"otherwise": "granted"},
-                },
-                "from": [
-                    {
-                        "table": "shop/answers",
-                        "subject": "user_id",
-                        "purpose": "purpose",
-                        "state": "state",
-                        "version": "version",
-                        "at": "said_at",
-                    }
-                ],
+    "customer": {
+        "lookups": {"email": "shop/users.email", "user_id": "shop/users.user_id"},
+        "links": {"shop/answers.user_id": "shop/users.user_id"},
+        "consent": {
+            "key": "shop/users.user_id",
+            "purposes": {
+                "letters": {"description": "Letters and offers.", "versions": ["2"]},
+                "tracking": {"otherwise": "granted"},
             },
-        }
+            "from": [
+                {
+                    "table": "shop/answers",
+                    "subject": "user_id",
+                    "purpose": "purpose",
+                    "state": "state",
+                    "version": "version",
+                    "at": "said_at",
+                }
+            ],
+        },
     }
 }
 
 
 @pytest.fixture
-def shop(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
+def shop(project: Project, redaction_key: str, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", HASH_KEY)
-    project.execute(SQL)
-    project.catalog(TABLES)
-    settings = project.root / "catalog/platform.yaml"
-    platform = yaml.safe_load(settings.read_text())
-    platform["environments"]["local"]["backups"] = {
-        "store": {"kind": "local", "path": "backups"},
-        "start": "2026-01-01",
-    }
-    settings.write_text(yaml.safe_dump(platform))
-    (project.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(SUBJECTS))
-    project.good()
-    yield project
+    return project.people(SQL, TABLES, SUBJECTS)
 
 
 def of(platform: Platform, n: int) -> Consents:
@@ -175,9 +158,7 @@ def test_an_erased_person_has_no_answer_left(shop: Project) -> None:
     make_backup(platform)
     copied = place_in(archives(platform)[0]).reader
     assert len(copied.list("_consents/keys")) == 2
-    customer = platform.catalog.subject("customer")
-    who = freeze.found(platform, customer, {"user_id": ["2"]})
-    done = steps.carry_out(platform, freeze.ask(platform, customer, who, "request 1", "the DPO").id, list)
+    done = people.erased(platform, user_id="2")
     assert done.done["quarantine"]["consents"] == {"answers": 1}
     assert shop.rows("select subject_key from privacy.consent_decisions where subject_key is not null") == [
         ("3",)
@@ -196,9 +177,7 @@ def test_a_decision_of_a_process_that_was_killed_is_forgotten_too(shop: Project)
     decide(platform, 3, "granted")
     book = Book(platform)
     orphan = book.beside.seal("0" * 32, b"2")
-    customer = platform.catalog.subject("customer")
-    who = freeze.found(platform, customer, {"user_id": ["2"]})
-    steps.carry_out(platform, freeze.ask(platform, customer, who, "request 1", "the DPO").id, list)
+    people.erased(platform, user_id="2")
     assert orphan.key not in platform.store.list("_consents/keys")
     late = Decision("0" * 32, "customer", "letters", "granted", "2", "the DPO", orphan)
     book.log.append([late.entry()])
@@ -209,13 +188,9 @@ def test_a_decision_of_a_process_that_was_killed_is_forgotten_too(shop: Project)
 def test_decisions_of_a_kind_that_left_the_catalog_leave_the_warehouse_with_the_person(shop: Project) -> None:
     platform = shop.platform()
     decide(platform, 2, "granted")
-    renamed = {"subjects": {"member": SUBJECTS["subjects"]["customer"]}}
-    (shop.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(renamed))
-    platform = shop.platform()
+    platform = shop.subjects({"member": SUBJECTS["customer"]}).platform()
     assert write_decisions(platform) == 1
-    member = platform.catalog.subject("member")
-    who = freeze.found(platform, member, {"user_id": ["2"]})
-    steps.carry_out(platform, freeze.ask(platform, member, who, "request 1", "the DPO").id, list)
+    people.erased(platform, kind="member", user_id="2")
     assert shop.rows("select subject_key from privacy.consent_decisions where subject_key is not null") == []
     assert platform.store.list("_consents/keys") == []
 
@@ -234,16 +209,13 @@ def test_a_copy_that_is_locked_keeps_nobody_from_being_erased(
             raise ObjectLocked("it is locked")
         delete(self, key)
 
-    customer = platform.catalog.subject("customer")
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, "delete", locked)
-        who = freeze.found(platform, customer, {"user_id": ["2"]})
-        steps.carry_out(platform, freeze.ask(platform, customer, who, "request 1", "the DPO").id, list)
+        people.erased(platform, user_id="2")
     copied = place_in(archives(platform)[0]).reader
     assert len(copied.list("_consents/keys")) == 1
     assert platform.store.list("_consents/keys") == []
-    who = freeze.found(platform, customer, {"user_id": ["3"]})
-    steps.carry_out(platform, freeze.ask(platform, customer, who, "request 2", "the DPO").id, list)
+    people.erased(platform, user_id="3")
     assert copied.list("_consents/keys") == []
 
 
@@ -259,12 +231,7 @@ def test_the_log_outlives_the_landing_store_and_what_is_altered_is_named(shop: P
 
 
 def test_without_consent_in_the_catalog_there_is_nothing_to_agree_to(shop: Project) -> None:
-    without = {
-        "subjects": {
-            "customer": {k: v for k, v in SUBJECTS["subjects"]["customer"].items() if k != "consent"}
-        }
-    }
-    (shop.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(without))
+    shop.subjects({"customer": {k: v for k, v in SUBJECTS["customer"].items() if k != "consent"}})
     with pytest.raises(ConfigurationError, match="no `consent`"):
         of(shop.platform(), 2)
 

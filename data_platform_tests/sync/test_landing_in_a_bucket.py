@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from data_platform.landing.manifest import Manifest
 from data_platform.stores.s3.store import S3Store
@@ -32,11 +31,7 @@ def project(
     project = Project(tmp_path, database)
     project.execute(ORDERS_SQL)
     project.catalog({"orders": {**ORDERS, "cluster": "status"}})
-    file = tmp_path / "catalog" / "platform.yaml"
-    document = yaml.safe_load(file.read_text())
-    document["environments"]["local"]["landing"] = s3_server.config(new_prefix(), cache="cache")
-    file.write_text(yaml.safe_dump(document))
-    return project
+    return project.environment(landing=s3_server.config(new_prefix(), cache="cache"))
 
 
 def test_a_warehouse_is_synced_through_a_bucket_and_rebuilt_from_it(project: Project) -> None:

@@ -29,7 +29,6 @@ from data_platform.sandbox.server import PostgresServer
 from data_platform.sync import Platform, TableReport, open_platform
 from data_platform.sync.rebuild import rebuild
 from data_platform.tables import TableId
-from data_platform_tests.landing.redactions import KEY
 from data_platform_tests.landing.test_redaction_in_a_sync import erase
 from data_platform_tests.sync.conftest import COLUMNS, ORDERS_SQL, Project
 from data_platform_tests.sync.conftest import ORDERS as ORDERS_YAML
@@ -260,14 +259,11 @@ def test_a_sync_gives_no_lost_number_away(shop: Project) -> None:
     assert shop.ledger_sequences("orders") == [1, 2, 3, 4]
 
 
-def test_what_was_erased_is_gone_from_the_past_too(
-    shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
+def test_what_was_erased_is_gone_from_the_past_too(shop: Project, tmp_path: Path, redaction_key: str) -> None:
     erase(shop.platform(), 9, tmp_path)
     for at, order in ((landed_at(shop, 1), ["new"]), (None, [])):
         file = tmp_path / "erased.duckdb"
-        platform = open_platform(shop.root, "local", {KEY_VARIABLE: KEY})
+        platform = open_platform(shop.root, "local", {KEY_VARIABLE: redaction_key})
         rebuild(platform, file, at=at, tables=[ORDERS], replace=True)
         assert (statuses(file, 9), statuses(file, 7)) == ([], order)
     with pytest.raises(ConfigurationError, match=KEY_VARIABLE):

@@ -8,27 +8,25 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-import yaml
 
 from data_platform.backups.mirror import place_in
 from data_platform.cli.app import run
 from data_platform.errors import BatchConflict, ConfigurationError
-from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.landing.verify import verify
 from data_platform.privacy.retention.requests import STEPS, Application
 from data_platform.privacy.retention.rule import AgedModel
 from data_platform.sync import Platform
 from data_platform.sync.backup import archives, make_backup, restore_warehouse
-from data_platform.sync.erasing import door, freeze, restored
+from data_platform.sync.erasing import door, restored
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
 from data_platform.sync.retention import apply as applying
 from data_platform.sync.retention.apply import ask, carry_out, plan, unfinished
 from data_platform.tables import TableId
+from data_platform_tests import people
 from data_platform_tests.sync.conftest import HASH_KEY, Project
 
-KEY = "a key that only these tests use, long enough"
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENTS, VISITS = TableId("shop", "events"), TableId("shop", "visits")
 SQL = """
@@ -57,35 +55,21 @@ TABLES: dict[str, Any] = {
         "retention": {"days": 40, "by": "day", "then": "anonymise"},
     },
 }
-SUBJECTS = {
-    "subjects": {
-        "customer": {
-            "lookups": {"user_id": "shop/users.user_id"},
-            "links": {
-                "shop/events.user_id": "shop/users.user_id",
-                "shop/visits.user_id": "shop/users.user_id",
-            },
-        }
+SUBJECTS: dict[str, Any] = {
+    "customer": {
+        "lookups": {"user_id": "shop/users.user_id"},
+        "links": {
+            "shop/events.user_id": "shop/users.user_id",
+            "shop/visits.user_id": "shop/users.user_id",
+        },
     }
 }
 
 
 @pytest.fixture
-def shop(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def shop(project: Project, redaction_key: str) -> Project:
     """A hundred days of events and visits, loaded; the catalog has a copy of the landing store."""
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
-    project.execute(SQL)
-    project.catalog(TABLES)
-    settings = project.root / "catalog/platform.yaml"
-    platform = yaml.safe_load(settings.read_text())
-    platform["environments"]["local"]["backups"] = {
-        "store": {"kind": "local", "path": "backups"},
-        "start": "2026-01-01",
-    }
-    settings.write_text(yaml.safe_dump(platform))
-    (project.root / "catalog/subjects.yaml").write_text(yaml.safe_dump(SUBJECTS))
-    project.good()
-    return project
+    return project.people(SQL, TABLES, SUBJECTS)
 
 
 def on(shop: Project, day: datetime = TODAY) -> Platform:
@@ -133,8 +117,7 @@ def test_old_rows_leave_and_what_is_read_again_does_not_bring_them(shop: Project
     )
     shop.good()
     shop.good(refresh=["events", "visits"])
-    reports = shop.good(verify=True)
-    assert all(report.completeness is not None and report.completeness.passed for report in reports.values())
+    shop.verified()
     assert (events(shop), named(shop)) == (41, 40)
     assert shop.rows("select count(*) from raw_shop.visits where page like '%!'") == [(100,)]
     assert plan(platform)[0].rows == 0
@@ -248,9 +231,7 @@ def test_the_command_counts_first_and_says_what_it_did(
 
 def test_a_hold_keeps_a_person_s_rows_until_it_is_released(shop: Project) -> None:
     platform = on(shop)
-    customer = platform.catalog.subject("customer")
-    who = freeze.found(platform, customer, {"user_id": ["3"]})
-    freeze.hold(platform, customer, who, "case-77", "a lawsuit", "counsel")
+    people.held(platform, user_id="3")
     done = apply(shop)
     assert dict(done.rows) == {"shop/events": 54, "shop/visits": 54}
     assert done.done["warehouse"]["holds"] == ["case-77"]
@@ -259,8 +240,7 @@ def test_a_hold_keeps_a_person_s_rows_until_it_is_released(shop: Project) -> Non
     assert all(check_completeness(platform, platform.catalog.table(one)).passed for one in (EVENTS, VISITS))
     Book(platform).release("case-77", "it ended", "counsel")
     shop.good(refresh=["events"])
-    reports = shop.good(verify=True)
-    assert all(one.completeness is not None and one.completeness.passed for one in reports.values())
+    shop.verified()
     assert (events(shop), named(shop)) == (47, 46), "until the next application both sides have them"
     assert dict(apply(shop).rows) == {"shop/events": 6, "shop/visits": 6}
     assert (events(shop), named(shop)) == (41, 40)
@@ -269,13 +249,10 @@ def test_a_hold_keeps_a_person_s_rows_until_it_is_released(shop: Project) -> Non
 def test_a_hold_of_later_brings_nothing_back(shop: Project) -> None:
     platform = on(shop)
     apply(shop)
-    customer = platform.catalog.subject("customer")
-    who = freeze.found(platform, customer, {"user_id": ["3"]})
-    freeze.hold(platform, customer, who, "case-78", "a lawsuit", "counsel")
+    people.held(platform, "case-78", user_id="3")
     assert dict(apply(shop, TODAY + timedelta(days=30)).rows) == {"shop/events": 27, "shop/visits": 27}
     shop.good(refresh=["events", "visits"])
-    reports = shop.good(verify=True)
-    assert all(one.completeness is not None and one.completeness.passed for one in reports.values())
+    shop.verified()
     assert (events(shop), named(shop)) == (14, 13), "10 days, 3 of the person's, and one without a date"
 
 
@@ -312,8 +289,7 @@ def test_a_limit_only_moves_forward(shop: Project) -> None:
     shop.good(refresh=["events"])
     assert dict(apply(shop).rows)["shop/events"] == 5
     shop.good(refresh=["events"])
-    reports = shop.good(verify=True)
-    assert all(one.completeness is not None and one.completeness.passed for one in reports.values())
+    shop.verified()
     assert events(shop) == 36
 
 
@@ -338,9 +314,7 @@ def test_a_sync_that_began_before_lands_nothing_of_it(shop: Project, monkeypatch
 
 def test_what_a_plan_shows(shop: Project) -> None:
     platform = on(shop)
-    customer = platform.catalog.subject("customer")
-    who = freeze.found(platform, customer, {"user_id": ["3"]})
-    freeze.hold(platform, customer, who, "case-77", "a lawsuit", "counsel")
+    people.held(platform, user_id="3")
     found = plan(platform, [EVENTS])[0]
     assert (found.rows, found.spared, found.undated, found.landed) == (54, 6, 1, 54)
     assert found.late == 54 - len([n for n in (41, 42) if 1 + n % 10 != 3])
@@ -348,15 +322,12 @@ def test_what_a_plan_shows(shop: Project) -> None:
 
 
 def test_models_that_hand_on_the_column_lose_the_rows(shop: Project) -> None:
-    platform = on(shop)
-    with platform.warehouse() as warehouse:
-        for statement in (
-            "create schema marts",
-            "create table marts.clicks as select event_id as id, occurred_at as at from raw_shop.events",
-            "create table marts.clicked as select user_id, count(*) n from raw_shop.events group by 1",
-            "create table marts.pages as select day, address as street, page from raw_shop.visits",
-        ):
-            warehouse.connection.execute(statement)  # type: ignore[attr-defined]
+    shop.build(
+        "create schema marts",
+        "create table marts.clicks as select event_id as id, occurred_at as at from raw_shop.events",
+        "create table marts.clicked as select user_id, count(*) n from raw_shop.events group by 1",
+        "create table marts.pages as select day, address as street, page from raw_shop.visits",
+    )
     models = [
         AgedModel(EVENTS, "marts", "clicks", "at", {}),
         AgedModel(VISITS, "marts", "pages", "day", {"address": "street"}),
@@ -375,16 +346,12 @@ def test_models_that_hand_on_the_column_lose_the_rows(shop: Project) -> None:
 
 def test_models_that_say_whose_rows_they_are_keep_those_of_people_on_hold(shop: Project) -> None:
     platform = on(shop)
-    customer = platform.catalog.subject("customer")
-    who = freeze.found(platform, customer, {"user_id": ["3"]})
-    freeze.hold(platform, customer, who, "case-77", "a lawsuit", "counsel")
-    with platform.warehouse() as warehouse:
-        for statement in (
-            "create schema marts",
-            "create table marts.clicks as select user_id as person, occurred_at as at from raw_shop.events",
-            "create table marts.nobodys as select occurred_at as at from raw_shop.events",
-        ):
-            warehouse.connection.execute(statement)  # type: ignore[attr-defined]
+    people.held(platform, user_id="3")
+    shop.build(
+        "create schema marts",
+        "create table marts.clicks as select user_id as person, occurred_at as at from raw_shop.events",
+        "create table marts.nobodys as select occurred_at as at from raw_shop.events",
+    )
     models = [
         AgedModel(EVENTS, "marts", "clicks", "at", {"user_id": "person"}),
         AgedModel(EVENTS, "marts", "nobodys", "at", {}),

@@ -11,7 +11,6 @@ from typing import Any
 
 import duckdb
 import pytest
-import yaml
 
 from data_platform.audit.trail import Filter, Trail
 from data_platform.cli.app import run
@@ -23,7 +22,7 @@ from data_platform.sync.rebuild import rebuild
 from data_platform.sync.reveal import Request, Revealed, reveal
 from data_platform.sync.subject_export import export
 from data_platform.tables import TableId
-from data_platform_tests.sync.conftest import HASH_KEY, Project
+from data_platform_tests.sync.conftest import HASH_KEY, KEYSTORE, Project
 
 MASTER = "of-the-tests-at-least-32-characters"
 USERS = TableId("shop", "users")
@@ -40,11 +39,7 @@ class Sealed(Project):
     """Its environment has a keystore."""
 
     def catalog(self, tables: dict[str, Any], **source: Any) -> Sealed:
-        super().catalog(tables, **source)
-        file = self.root / "catalog/platform.yaml"
-        document = yaml.safe_load(file.read_text())
-        document["environments"]["local"]["keystore"] = {"kind": "sqlite", "path": "keys/keystore.sqlite"}
-        file.write_text(yaml.safe_dump(document))
+        super().catalog(tables, **source).environment(keystore=KEYSTORE)
         return self
 
     def platform(self) -> Platform:

@@ -13,6 +13,7 @@ import pytest
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.sync.retention.apply import ask, carry_out, plan
 from data_platform_tests.catalog.documents import mistakes
+from data_platform_tests.conftest import REDACTION_KEY
 from data_platform_tests.sources.webhook.conftest import Hooks, event
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -36,7 +37,7 @@ def order(n: int, day: str, **more: str) -> dict[str, Any]:
 @pytest.mark.parametrize("then", ["delete", "anonymise"])
 def test_a_late_delivery_brings_nothing_back(hooks: Callable[..., Hooks], then: str) -> None:
     hooked = hooks(tables(then, at="timestamp"))
-    hooked.environ[KEY_VARIABLE] = "a key that only these tests use, long enough"
+    hooked.environ[KEY_VARIABLE] = REDACTION_KEY
     hooked.deliver(order(1, "2026-01-05"), order(2, "2026-02-20"))
     hooked.good()
     platform = replace(hooked.platform, clock=lambda: TODAY)

@@ -14,15 +14,17 @@ from data_platform.privacy.erasure.frozen import Frozen
 from data_platform.privacy.erasure.requests import Request
 from data_platform.privacy.subjects.place import Place
 from data_platform.sync import Platform, open_platform
-from data_platform.sync.erasing import freeze, steps
+from data_platform.sync.erasing import steps
 from data_platform.sync.erasing.book import BLOCKS_UNTIL_KEPT, Book
 from data_platform.sync.erasing.door import door_of
 from data_platform.sync.erasing.scan import scan
 from data_platform.tables import TableId
+from data_platform_tests import people
 from data_platform_tests.chained.logs import CountingStore
+from data_platform_tests.conftest import REDACTION_KEY
 from data_platform_tests.sources.files.company import Company
 from data_platform_tests.sync.conftest import HASH_KEY
-from data_platform_tests.sync.test_erasing import KEY, ORDERS, SUBJECTS, TABLES, USERS, VISITS
+from data_platform_tests.sync.erasing.people import ORDERS, SUBJECTS, TABLES, USERS, VISITS
 
 KNOWN = "_erasures/known.sealed"
 PEOPLE = TableId("office", "t")
@@ -47,12 +49,12 @@ def counting(tmp_path: Path) -> Platform:
     for name, content in {
         "platform": {"environments": {"local": environment}},
         "sources/shop": source,
-        "subjects": SUBJECTS,
+        "subjects": {"subjects": SUBJECTS},
     }.items():
         (tmp_path / f"catalog/{name}.yaml").write_text(yaml.safe_dump(content))
     environ = {
         "DATA_PLATFORM_HASH_KEY": HASH_KEY,
-        KEY_VARIABLE: KEY,
+        KEY_VARIABLE: REDACTION_KEY,
         "SHOP_URL": "postgresql://localhost/shop",
     }
     platform = open_platform(tmp_path, "local", environ)
@@ -147,7 +149,7 @@ def test_all_of_it_is_checked_where_all_of_it_is_read(counting: Platform) -> Non
 @pytest.fixture
 def office(tmp_path: Path) -> Company:
     """Three people in a folder of files, who are in a model too."""
-    company = Company(tmp_path, environ={"DATA_PLATFORM_HASH_KEY": HASH_KEY, KEY_VARIABLE: KEY})
+    company = Company(tmp_path, environ={"DATA_PLATFORM_HASH_KEY": HASH_KEY, KEY_VARIABLE: REDACTION_KEY})
     company.put("people.csv", "id,name\n1,Needle1\n2,Needle2\n3,Needle3\n")
     company.catalog(key="id", personal={"name": "keep"})
     subjects = {"subjects": {"customer": {"lookups": {"id": "office/t.id"}}}}
@@ -160,10 +162,8 @@ def office(tmp_path: Path) -> Company:
 
 
 def asked_by_key(platform: Platform, key: str) -> Request:
-    customer = platform.catalog.subject("customer")
-    person = freeze.found(platform, customer, {"id": [key]})
-    assert not person.needles
-    return freeze.ask(platform, customer, person, "a request", "the DPO")
+    assert not people.found(platform, id=key).needles
+    return people.requested(platform, id=key)
 
 
 def test_a_sync_leaves_out_whom_it_knows_by_what_is_kept(office: Company) -> None:

@@ -20,9 +20,7 @@ from data_platform.tables import TableId
 from data_platform.warehouses.duckdb import config as duckdb_config
 from data_platform.warehouses.journal import keep
 from data_platform_tests.sync.conftest import Project
-from data_platform_tests.sync.test_erasing import TABLES, USERS, WITHOUT, erase, shop, totals
-
-__all__ = ["shop"]
+from data_platform_tests.sync.erasing.people import TABLES, USERS, WITHOUT, erase, totals
 
 MODELS = """
 create schema marts;
@@ -43,13 +41,11 @@ DERIVED = [
 def backed_up(shop: Project) -> Project:
     """Backed up with models and samples in it, then one person is erased."""
     platform = shop.platform()
+    shop.build(MODELS)
     with platform.warehouse() as warehouse:
-        for statement in filter(str.strip, MODELS.split(";")):
-            warehouse.connection.execute(statement)  # type: ignore[attr-defined]
         keep(warehouse, FAILURES, [{"table_name": "shop/users", "rule": "r", "row_values": "Needle7"}])
     make_backup(platform)
-    with platform.warehouse() as warehouse:
-        warehouse.connection.execute("drop schema marts cascade")  # type: ignore[attr-defined]
+    shop.build("drop schema marts cascade")
     erase(shop)
     return shop
 
@@ -85,8 +81,7 @@ def test_what_is_restored_in_the_place_of_the_warehouse_goes_on(backed_up: Proje
     restore_warehouse(platform, "latest", backed_up.root / "warehouse.duckdb", replace=True, then=then)
     assert totals(backed_up) == WITHOUT
     backed_up.execute("update orders set amount = amount + 1 where order_id % 3 = 0")
-    reports = backed_up.good(verify=True)
-    assert all(report.completeness is not None and report.completeness.passed for report in reports.values())
+    backed_up.verified()
     assert totals(backed_up) == WITHOUT
     for name in TABLES:
         assert check_completeness(platform, platform.catalog.table(TableId("shop", name))).passed

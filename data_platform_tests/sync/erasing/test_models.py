@@ -1,0 +1,94 @@
+"""Models, samples and quarantine lose the person, or the certificate names what still holds something of one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from data_platform.cli.app import run
+from data_platform.privacy.subjects.place import Place
+from data_platform.quality.failures import TABLE as FAILURES
+from data_platform.sync.backup import make_backup
+from data_platform.sync.erasing import certificate, models, steps
+from data_platform.sync.erasing.book import Book
+from data_platform.warehouses.journal import keep
+from data_platform_tests.sync.conftest import Project
+from data_platform_tests.sync.erasing.people import USERS, VISITS, ask
+
+
+def test_models_samples_and_quarantine_lose_the_person(shop: Project) -> None:
+    platform = shop.platform()
+    shop.build(
+        "create schema marts",
+        "create table marts.people as select user_id as person, count(*) n from raw_shop.orders group by 1",
+    )
+    with platform.warehouse() as warehouse:
+        keep(warehouse, FAILURES, [{"table_name": "shop/users", "rule": "r", "row_values": "Needle7"}])
+    derived = [
+        steps.Derived(Place(USERS, "user_id"), "marts", "people", "person"),
+        steps.Derived(Place(VISITS, "visit_id"), "marts", "people", "n"),  # nobody's key is one of these
+    ]
+    done = steps.carry_out(platform, ask(platform).id, lambda: derived)
+    assert done.done["warehouse"]["marts.people"] == {"rows": 1}
+    assert shop.rows("select count(*) from marts.people") == [(39,)]
+    assert shop.rows("select count(*) from quality.failures") == [(0,)]
+
+
+def test_a_model_that_hands_on_no_key_is_clean_once_it_was_built_again(shop: Project) -> None:
+    """Until then the certificate names it, and the backups that hold it; after it the file is written again."""
+    platform = shop.platform()
+    greet = "create or replace table marts.greetings as select 'Dear ' || name as text from raw_shop.users"
+
+    shop.build("create schema marts", greet)
+    place = Place(USERS, "user_id")
+    derived = [
+        steps.Derived(place, "marts", "greetings", None),
+        steps.Derived(place, "marts", "absent", None),
+    ]
+    done = steps.carry_out(platform, ask(platform).id, lambda: derived)
+    assert done.unbuilt == (["marts.greetings"], [])
+    make_backup(platform)
+    told = certificate.certify(platform, done)
+    assert told.open
+    assert len(told.remains) == 1, "the backup was made with the model in it"
+    file = shop.root / "warehouse.duckdb"
+    assert b"Dear Needle7" in file.read_bytes()
+    before = datetime.fromisoformat(done.done["warehouse"]["at"])
+    assert not models.settle_built(platform, {}) and not models.settle_built(
+        platform, {"marts.greetings": before}
+    )
+    shop.build(greet)
+    after = platform.clock()
+    (settled,) = models.settle_built(platform, {"marts.greetings": after})
+    assert settled.id == done.id
+    assert b"Dear Needle7" not in file.read_bytes()
+    done = Book(platform).request(done.id)
+    assert done.unbuilt == ([], [])
+    assert not models.settle_built(platform, {"marts.greetings": after})
+    later = replace(platform, clock=lambda: told.remains[0].until)  # type: ignore[arg-type, return-value]
+    assert certificate.certify(platform, done).open
+    assert certificate.certify(later, done).remains[0].until is not None
+    make_backup(platform)
+    assert len(certificate.certify(platform, done).remains) == 1, "a backup of after holds nothing"
+
+
+def test_a_model_that_lasts_waits_until_somebody_says_that_it_was_built_in_full(
+    shop: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform = shop.platform()
+    shop.build("create schema marts", "create table marts.sums as select 1 as n")
+    derived = [steps.Derived(Place(USERS, "user_id"), "marts", "sums", None, lasting=True)]
+    done = steps.carry_out(platform, ask(platform).id, lambda: derived)
+    assert done.unbuilt == ([], ["marts.sums"])
+    assert not models.settle_built(platform, {"marts.sums": platform.clock()})
+    words = ["subject", "erase", "--continue", done.id, "--root", str(shop.root)]
+    assert run(words) == 0
+    assert "marts.sums" in capsys.readouterr().out
+    assert run([*words, "--models-built"]) == 0
+    assert "marts.sums" not in capsys.readouterr().out
+    assert Book(platform).request(done.id).unbuilt == ([], [])
+    assert (
+        run(["subject", "erase", "--email", "a@b.example", "--models-built", "--root", str(shop.root)]) == 2
+    )
