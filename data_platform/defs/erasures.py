@@ -65,6 +65,7 @@ def erasure_definitions(catalog: Catalog, warehouse: WarehouseConfig, *, running
                 "holds": len(found.holds),
                 "tables_searched": found.searched,
                 "rows_back": sum(found.back.values()),
+                "strays_removed": found.strays,
             }
         )
         yield from _results(found)

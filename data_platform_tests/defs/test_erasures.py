@@ -11,7 +11,9 @@ import yaml
 from data_platform.defs.build import build
 from data_platform.defs.erasures import FINISHED, GONE
 from data_platform.defs.names import ERASURES
+from data_platform.landing.keys import part_key
 from data_platform.sync.erasing import steps
+from data_platform.tables import TableId
 from data_platform_tests import people
 from data_platform_tests.defs.conftest import Project
 from data_platform_tests.defs.test_backup import metadata
@@ -50,11 +52,16 @@ def test_what_stopped_and_what_came_back_fails_its_check(project: Project, redac
     assert judged(project) == {GONE.name: True, FINISHED.name: True}
     found = metadata(project, ERASURES)
     assert (found["requests"], found["stopped"], found["rows_back"]) == (1, 0, 0)
+    users = TableId("shop", "users")
+    late = part_key(users, 1, "0123456789abcdef")
+    platform.store.put_new(late, b"what a sync that was killed left after the request")
     with platform.warehouse() as warehouse:
         warehouse.connection.execute(  # type: ignore[attr-defined]
             f"insert into raw_shop.users (user_id) values ({user})"
         )
     assert judged(project) == {GONE.name: False, FINISHED.name: True}
+    assert metadata(project, ERASURES)["strays_removed"] == 1
+    assert late not in set(platform.store.list("shop"))
     assert (
         dg.AssetKey(["raw", "shop", "users"])
         in project.definitions.resolve_asset_graph().get(ERASURES).parent_keys

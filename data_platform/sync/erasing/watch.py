@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
+from data_platform.landing import orphans
 from data_platform.privacy.erasure.requests import Request
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.door import door_of
@@ -15,12 +17,14 @@ from data_platform.tables import TableId
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """``back`` counts raw rows, by table, of people who were erased. ``searched`` tables were asked."""
+    """``back`` counts raw rows, by table, of people who were erased. ``searched`` tables were asked. ``strays`` parts that no batch names
+    were deleted."""
 
     requests: tuple[Request, ...]
     holds: tuple[str, ...]
     searched: int
     back: Mapping[TableId, int]
+    strays: int
 
     @property
     def stopped(self) -> list[Request]:
@@ -28,7 +32,8 @@ class Watched:
 
 
 def watch(platform: Platform) -> Watched:
-    """Ask the raw tables for the keys of everybody in the log of erasures, all of which is read and checked."""
+    """Ask the raw tables for the keys of everybody in the log of erasures, all of which is read and checked. A sync that read before a
+    request, and was killed after the request was done, has left parts that may hold the person: those go."""
     log = Book(platform)
     log.log.pack()  # so that all of it is read in few requests
     book = log.read()
@@ -45,4 +50,10 @@ def watch(platform: Platform) -> Watched:
                 searched += 1
                 if rows := count(warehouse, held, matches, door.values):
                     back[table] = rows
-    return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back)
+    strays = sum(_remove_strays(platform, table) for table in door.matches)
+    return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back, strays)
+
+
+def _remove_strays(platform: Platform, table: TableId) -> int:
+    found = orphans.collect(platform.ledger, table, platform.clock(), timedelta(0), remove=True)
+    return len(found.ripe)
