@@ -31,6 +31,8 @@ def landed_as(declared: Declared) -> Treatment:
     return "keep" if declared == "not_personal" else declared
 
 
+PersonalClass = Literal["personal", "pseudonymous", "sealed", "masked"]
+"""What a landed value holds of a person, the strongest first (``privacy/classes.py``)."""
 Strategy = Literal["merge", "append", "replace"]
 Operation = Literal["refresh", "changes", "slice"]
 """What was read: the whole table, what changed in it, or some of its slices."""

@@ -52,7 +52,8 @@ def validate(
         typer.Option(
             "--models",
             help="Also compile the dbt models, which takes seconds, and report each column that is made of personal columns and does"
-            " not declare its class, and each model that declares a purpose and does not ask for consent.",
+            " not declare its class, each model that declares a purpose and does not ask for consent, and each personal column of which"
+            " `publish:` or `iceberg:` does not say that it may leave.",
         ),
     ] = False,
     strict: Annotated[
@@ -100,10 +101,11 @@ def validate(
             mistakes += outdated
         if models:
             from data_platform.defs.classes import classes_of
-            from data_platform.defs.purposes import misdeclared
+            from data_platform.defs.purposes import misdeclared, not_said_in
 
             with progress("compiling the models"):
                 mistakes += [fault.text for fault in (*classes_of(catalog).faults, *misdeclared(catalog))]
+                mistakes += not_said_in(catalog)
         if connect:
             from data_platform.sync.sources import check_sources
 

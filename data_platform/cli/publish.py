@@ -33,8 +33,8 @@ def publish(json: JsonOption = False, environment: EnvironmentOption = None, roo
     say(f"{made.copied} copied, {len(made.relations) - made.copied} as they were in the last publication.")
     if made.left_out:
         remark(
-            f"Left out, since they may hold personal values in clear: {', '.join(made.left_out)}. `publish: personal:` publishes"
-            " a column all the same."
+            f"Left out, since they hold something of a person, or may: {', '.join(made.left_out)}. `publish: classes:` lets classes of"
+            " personal data go, `publish: personal:` single columns."
         )
     if apart:
         remark(f"Not published, since they are made for another purpose: {', '.join(apart)}.")

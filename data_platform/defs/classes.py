@@ -22,7 +22,7 @@ from data_platform.governance.classes import ClassedColumn, Classes, Fault, clas
 from data_platform.impact.build import build
 from data_platform.privacy.classes import NONE
 
-VERSION = 2
+VERSION = 3
 """Of what is kept: another one is computed again."""
 _newest: dict[str, Classes] = {}
 

@@ -14,16 +14,18 @@ from data_platform.catalog import Catalog
 from data_platform.column_lineage import ColumnOf
 from data_platform.defs.dbt_compiled import compiled_models, keep, kept
 from data_platform.defs.dbt_manifest import dbt_folder, digest_of_files, fresh, load_manifest, manifest_path
-from data_platform.governance.classes import Fault
+from data_platform.governance.classes import Fault, classes
+from data_platform.governance.exports import unsaid_exports
 from data_platform.governance.purposes import MODELS, purposes
 from data_platform.impact.build import build
-from data_platform.privacy.classes import NONE
 from data_platform.privacy.consent.config import Otherwise
 from data_platform.privacy.consent.mart import PURPOSES
-from data_platform.privacy.purposes import CONSENTS, Exportable, Name, Purposed, place_of, purposed
+from data_platform.privacy.leaving import Carried, Name
+from data_platform.privacy.purposes import CONSENTS, Exportable, Purposed, place_of, purposed
 from data_platform.sync import Platform
 from data_platform.sync.consented import take_out
 
+NO_PROJECT: Mapping[str, Any] = {"metadata": {"adapter_type": "duckdb"}, "nodes": {}, "sources": {}}
 VERSION = 1
 """Of what is kept: another one is computed again."""
 
@@ -51,17 +53,39 @@ def misdeclared(catalog: Catalog) -> list[Fault]:
 
 
 def exportable(catalog: Catalog) -> Exportable:
-    """What an export must know of the project's models; nothing where there is no project. dbt compiles them where its manifest is not
-    of the project's files as they are."""
+    """What an export must know of the raw tables and of the project's models. dbt compiles them where its manifest is not of the project's
+    files as they are."""
+    manifest = _manifest(catalog)
+    return (
+        Exportable(models_in(manifest), partial(_carried, catalog))
+        if manifest
+        else Exportable(carried=partial(_landed, catalog))
+    )
+
+
+def not_said_in(catalog: Catalog) -> list[str]:
+    """A sentence for each column that a publication or an export of any environment would let go, or withholds, without its block saying so."""
+    manifest = _manifest(catalog)
+    views = (
+        {
+            place_of(one)
+            for one in manifest["nodes"].values()
+            if one["resource_type"] in MODELS and one["config"].get("materialized") == "view"
+        }
+        if manifest
+        else set()
+    )
+    return unsaid_exports(catalog.environments, exportable(catalog), views)
+
+
+def _manifest(catalog: Catalog) -> Mapping[str, Any] | None:
+    """dbt's; None where there is no project."""
     if not (dbt_folder(catalog.root) / "dbt_project.yml").is_file():
-        return Exportable()
+        return None
     for kind in {one.warehouse.kind for one in catalog.environments.values()}:
         if fresh(catalog.root, kind):
-            manifest: Mapping[str, Any] = load_manifest(catalog.root, kind)
-            break
-    else:
-        manifest = compiled_models(catalog.root).manifest
-    return Exportable(models_in(manifest), partial(_classed, catalog))
+            return load_manifest(catalog.root, kind)
+    return compiled_models(catalog.root).manifest
 
 
 def models_in(manifest: Mapping[str, Any]) -> dict[Name, Purposed]:
@@ -92,15 +116,15 @@ def take_out_after(
         return take_out(warehouse, held.values(), consents, known_purposes(manifest))
 
 
-def _classed(catalog: Catalog) -> Mapping[Name, frozenset[str]]:
-    """By relation, its columns that hold something of a person, or may: their SQL cannot be followed."""
+def _carried(catalog: Catalog) -> Mapping[Name, Mapping[str, Carried]]:
     from data_platform.defs.classes import classes_of
 
-    found: dict[Name, set[str]] = {}
-    for one in classes_of(catalog).columns:
-        if one.class_ != NONE:
-            found.setdefault((one.schema, one.table), set()).add(one.column.lower())
-    return {place: frozenset(columns) for place, columns in found.items()}
+    return classes_of(catalog).carried()
+
+
+def _landed(catalog: Catalog) -> Mapping[Name, Mapping[str, Carried]]:
+    """Of the raw tables alone."""
+    return classes(build(catalog, next(iter(catalog.environments)), NO_PROJECT, {}), catalog).carried()
 
 
 def _keys(catalog: Catalog) -> dict[str, list[ColumnOf]]:

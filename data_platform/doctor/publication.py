@@ -33,7 +33,7 @@ def look_at_publication(platform: Platform) -> Finding:
     limit = publishing.stale_after_hours(publishing.settings(platform), platform.catalog)
     text = f"{where} is {hours:.1f} hours old and holds {plural(len(made.relations), 'relation')} with {made.rows:,} rows"
     if made.left_out:
-        text += f", without {', '.join(made.left_out)} (personal values in clear)"
+        text += f", without {', '.join(made.left_out)} (they hold something of a person, or may)"
     if behind and hours > limit:
         return Finding(
             CHECK, "warn", f"{text}. Since then {plural(behind, 'table')} got new batches.", REMEDY

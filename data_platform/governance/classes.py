@@ -26,13 +26,15 @@ from data_platform.privacy.classes import (
     within,
 )
 from data_platform.privacy.documents import path_of
+from data_platform.privacy.leaving import Carried
 
 
 @dataclass(frozen=True, slots=True)
 class ClassedColumn:
     """A column, or the values under ``path`` of its JSON documents, that holds something of a person. ``treatment`` is that
     of a raw column, else empty. ``sources``: the raw columns that it comes from; ``declared``: whether a model's YAML says the class.
-    ``class_`` is `none` of what was redacted and where the YAML ends it, `unknown` where the SQL cannot be followed."""
+    ``class_`` is `none` of what was redacted and where the YAML ends it, `unknown` where the SQL cannot be followed. ``way`` are the columns through which it came, from this one
+    to the source's."""
 
     schema: str
     table: str
@@ -42,6 +44,7 @@ class ClassedColumn:
     treatment: str
     sources: tuple[str, ...]
     declared: bool
+    way: str = ""
 
     @property
     def label(self) -> str:
@@ -73,16 +76,30 @@ class Classes:
                 found[name] = found.get(name, frozenset()) | {one.path}
         return found
 
+    def carried(self) -> dict[tuple[str, str], dict[str, Carried]]:
+        """By relation and column in lower case, the strongest that a column holds, and how it came there."""
+        found: dict[tuple[str, str], dict[str, Carried]] = {}
+        for one in sorted(self.columns, key=_strength, reverse=True):
+            there = found.setdefault((one.schema.lower(), one.table.lower()), {})
+            there[one.column.lower()] = Carried(one.class_, one.way)
+        return found
+
     def of(self, schema: str, table: str) -> dict[str, ClassedColumn]:
         """By column in lower case, the strongest that a relation's columns hold."""
-        order = {one: number for number, one in enumerate((*CLASSES, UNKNOWN, NONE))}
         found: dict[str, ClassedColumn] = {}
         for one in self.columns:
             if (one.schema, one.table) == (schema.lower(), table.lower()):
                 other = found.setdefault(one.column.lower(), one)
-                if order[one.class_] < order[other.class_]:
+                if _strength(one) < _strength(other):
                     found[one.column.lower()] = one
         return found
+
+
+_ORDER = {one: number for number, one in enumerate((*CLASSES, UNKNOWN, NONE))}
+
+
+def _strength(one: ClassedColumn) -> int:
+    return _ORDER[one.class_]
 
 
 @dataclass(slots=True)
@@ -116,7 +133,9 @@ def classes(graph: Graph, catalog: Catalog) -> Classes:
             for (name, *path), how in treatments.items():
                 at = ColumnOf(*relation.key, name)
                 left = class_of(how) or NONE
-                columns.append(ClassedColumn(*at, tuple(path), left, how, (_label(at),), False))
+                columns.append(
+                    ClassedColumn(*at, tuple(path), left, how, (_label(at),), False, f"{_label(at)} ({how})")
+                )
                 note, ended = f" ({treatments.get((name,), 'declared by path')})", (name,) in treatments
                 held[at] = _Held(dict(classed.get(name, {})), frozenset({_label(at)}), note=note, ended=ended)
         else:
@@ -128,7 +147,7 @@ def classes(graph: Graph, catalog: Catalog) -> Classes:
                 fault = _fault(at, found, said, held, guarded=guarded)
                 if fault is not None:
                     faults.append(Fault(*at, fault))
-                columns += _rows(at, found, said)
+                columns += _rows(at, found, said, held)
                 if (class_ := _known(said)) is not None:
                     found.classes, found.unknown = {(): class_}, False
                 elif said == NONE:
@@ -210,17 +229,17 @@ def _way(at: ColumnOf, found: _Held, held: Mapping[ColumnOf, _Held]) -> Iterator
         step = one.through if one is not None else None
 
 
-def _rows(at: ColumnOf, found: _Held, said: str) -> Iterator[ClassedColumn]:
-    sources = tuple(sorted(found.sources))
+def _rows(at: ColumnOf, found: _Held, said: str, held: Mapping[ColumnOf, _Held]) -> Iterator[ClassedColumn]:
+    sources, way = tuple(sorted(found.sources)), " <- ".join(_way(at, found, held))
     if said in CLASSES or (said == NONE and found):
-        yield ClassedColumn(*at, (), said, "", sources, True)
+        yield ClassedColumn(*at, (), said, "", sources, True, way)
     elif not said:
         if found.ended and not found:
-            yield ClassedColumn(*at, (), NONE, "", sources, False)
+            yield ClassedColumn(*at, (), NONE, "", sources, False, way)
         for path, one in found.classes.items():
-            yield ClassedColumn(*at, path, one, "", sources, False)
+            yield ClassedColumn(*at, path, one, "", sources, False, way)
         if found.unknown and not found.classes:
-            yield ClassedColumn(*at, (), UNKNOWN, "", sources, False)
+            yield ClassedColumn(*at, (), UNKNOWN, "", sources, False, way)
 
 
 def faults_of(found: Classes, relations: Collection[tuple[str, str]]) -> list[Fault]:

@@ -14,12 +14,12 @@ from data_platform.column_lineage import ColumnOf
 from data_platform.governance.classes import Fault
 from data_platform.impact.graph import Graph
 from data_platform.printable import printable
+from data_platform.privacy.leaving import Name
 from data_platform.privacy.purposes import (
     CONSENTS,
     LASTING,
     META,
     NONE,
-    Name,
     Purposed,
     place_of,
     purposed,

@@ -16,6 +16,7 @@ from data_platform.catalog.models import Environment, Source, Table
 from data_platform.governance.classes import Classes
 from data_platform.privacy.classes import NONE, class_of
 from data_platform.tables import NOT_PERSONAL
+from data_platform.warehouses.publishing import Leaving
 from data_platform.words import plural
 
 Record = dict[str, Any]
@@ -113,17 +114,14 @@ def _marts(catalog: Catalog, classes: Classes) -> list[Record]:
 def _recipients(environment: Environment) -> Iterator[Record]:
     """Who is given data, or words about it, beyond the warehouse."""
     if (publish := environment.publish) is not None:
-        clear = list(publish.personal)
         yield {
             "what": "publication",
             "to": f"readers of {publish.path}" + (f", the group {publish.group}" if publish.group else ""),
             "data": ", ".join(publish.schemas),
-            "note": f"personal values in clear: {', '.join(clear)}"
-            if clear
-            else "no personal values in clear",
+            "note": _leaving(publish),
         }
     if (iceberg := environment.iceberg) is not None:
-        yield {"what": "Iceberg", "to": f"engines that read {iceberg.location}", "data": ", ".join(iceberg.tables), "note": ""}  # fmt: skip
+        yield {"what": "Iceberg", "to": f"engines that read {iceberg.location}", "data": ", ".join(iceberg.tables), "note": _leaving(iceberg)}  # fmt: skip
     if (page := environment.status_page) is not None and page.path is not None:
         yield {"what": "status page", "to": f"readers of {page.path}", "data": "sums and counts a day", "note": "no rows"}  # fmt: skip
     alone = {"slack": environment.alerts.slack} if environment.alerts.slack is not None else {}
@@ -134,6 +132,11 @@ def _recipients(environment: Environment) -> Iterator[Record]:
     if backups is not None:
         for name, store in {"primary": backups.store, **backups.copies}.items():
             yield {"what": "backups", "to": f"{name}: {_place(store)['place']}", "data": "everything that is stored", "note": ""}  # fmt: skip
+
+
+def _leaving(said: Leaving) -> str:
+    let_go = [*(said.classes or ()), *said.personal]
+    return f"personal data: {', '.join(let_go)}" if let_go else "no personal data"
 
 
 def _places(environment: Environment) -> Iterator[Record]:

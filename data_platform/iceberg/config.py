@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from data_platform.warehouses.publishing import Leaving
 from data_platform.yaml_fields import VARIABLE, Model
 
 
@@ -61,7 +62,7 @@ class S3Access(Model):
     )
 
 
-class IcebergConfig(Model):
+class IcebergConfig(Leaving):
     """``{catalog: {kind: sql, path: .data/iceberg/catalog.db}, location: .data/iceberg, tables: [marts.*]}``."""
 
     catalog: Annotated[SQLCatalog | RESTCatalog, Field(discriminator="kind")] = Field(

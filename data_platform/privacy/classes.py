@@ -11,12 +11,12 @@ What is redacted has no class, for nothing of it is left; `not_personal` has non
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Literal, get_args
+from typing import get_args
 
 from data_platform.privacy.documents import path_of
-from data_platform.tables import Declared
+from data_platform.tables import Declared, PersonalClass
 
-Class = Literal["personal", "pseudonymous", "sealed", "masked"]
+Class = PersonalClass
 """The strongest first: what is made of values of several classes is of the first of them."""
 CLASSES: tuple[Class, ...] = get_args(Class)
 NONE = "none"

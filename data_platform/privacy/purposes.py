@@ -13,6 +13,7 @@ from typing import Any
 
 from data_platform.printable import printable
 from data_platform.privacy.consent.config import Otherwise
+from data_platform.privacy.leaving import Carried, Name
 from data_platform.warehouses.dialect import Dialect, relation
 
 META = "purpose"
@@ -25,8 +26,6 @@ NOT_UNDER = (
     "`{where}: purpose:` in catalog/platform.yaml is {purpose}, and these hold columns of people without being made for it: {tables}. Declare"
     " the purpose in the YAML of each, or name only models under it."
 )
-Name = tuple[str, str]
-"""A relation's schema and name in the warehouse, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,11 @@ class Purposed:
 
 @dataclass(frozen=True, slots=True)
 class Exportable:
-    """What an export must know of the models: those under purposes, and the columns, in lower case, that hold something of a person, which
-    are asked for only where an export has a purpose."""
+    """What an export must know of the models: those under purposes, and what of persons the columns hold, by relation and column in lower
+    case. To know that, models may have to be compiled."""
 
     models: Mapping[Name, Purposed] = field(default_factory=dict)
-    classed: Callable[[], Mapping[Name, frozenset[str]]] = dict
+    carried: Callable[[], Mapping[Name, Mapping[str, Carried]]] = dict
 
     def withheld(self, purpose: str | None, places: Collection[Name], named: Collection[Name]) -> set[Name]:
         """Of ``places``, the models of other purposes than the export's. Those that it names by themselves (``named``) are not withheld."""
@@ -71,11 +70,12 @@ class Exportable:
         are those that would be exported."""
         if purpose is None:
             return []
-        classed = self.classed()
+        carried = self.carried()
         found = []
         for place, names in sorted(columns.items()):
             one = self.models.get(place)
-            held = [name for name in names if name.lower() in classed.get(place, ())]
+            known = carried.get(place, {})
+            held = [name for name in names if (at := known.get(name.lower())) is not None and at.personal]
             if held and (one is None or purpose not in one.columns):
                 found.append(f"{'.'.join(place)} ({', '.join(held)})")
         return found

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from data_platform.errors import WarehouseError
 from data_platform.privacy.consent.config import Otherwise
-from data_platform.privacy.purposes import Name, Purposed, without_consent
+from data_platform.privacy.leaving import Name
+from data_platform.privacy.purposes import Purposed, without_consent
 from data_platform.warehouses import Relation, Warehouse
 from data_platform.warehouses.dialect import relation
 

@@ -9,7 +9,8 @@ from data_platform.errors import ConfigurationError, ExportFailed
 from data_platform.iceberg.catalog import open_catalog
 from data_platform.iceberg.config import IcebergConfig
 from data_platform.iceberg.export import Exported, export_table
-from data_platform.privacy.purposes import NOT_UNDER, Exportable, Name
+from data_platform.privacy.leaving import Carried, Name, not_said, sentence
+from data_platform.privacy.purposes import NOT_UNDER, Exportable
 from data_platform.sync.platform import Platform
 from data_platform.warehouses.archive import Archivable, StoredTable, archivable
 
@@ -37,6 +38,9 @@ def export(platform: Platform) -> Iterator[Exported | ExportFailed]:
         with warehouse.snapshot():
             chosen = _chosen(warehouse, config, platform.exportable(platform.catalog))
             for table in chosen:
+                if isinstance(table, ExportFailed):
+                    yield table
+                    continue
                 key = keys.get((table.schema, table.name), ())
                 try:
                     yield export_table(catalog, warehouse, table, key, keep_days=config.keep_days)
@@ -63,8 +67,10 @@ def _named(config: IcebergConfig, known: Exportable) -> list[Name]:
     return [place for place in known.models if ".".join(place) in config.tables]
 
 
-def _chosen(warehouse: Archivable, config: IcebergConfig, known: Exportable) -> list[StoredTable]:
-    """``ExportFailed`` where the export has a purpose and another table than a model under it holds something of a person."""
+def _chosen(
+    warehouse: Archivable, config: IcebergConfig, known: Exportable
+) -> list[StoredTable | ExportFailed]:
+    """A failure stands for a table with a column of which the export does not say that it may leave. ``ExportFailed`` is raised where the export has a purpose and another table than a model under it holds something of a person."""
     left_out = known.withheld(config.purpose, list(known.models), _named(config, known))
     tables = [
         table
@@ -84,7 +90,21 @@ def _chosen(warehouse: Archivable, config: IcebergConfig, known: Exportable) -> 
             f"No table of the warehouse is among {', '.join(config.tables)}, so nothing was exported to Iceberg. Views are not"
             " exported. Correct `iceberg: tables` in catalog/platform.yaml, or sync and build the models first."
         )
-    return tables
+    carried = known.carried()
+    return [_let_go(table, config, carried) for table in tables]
+
+
+def _let_go(
+    table: StoredTable, config: IcebergConfig, carried: Mapping[Name, Mapping[str, Carried]]
+) -> StoredTable | ExportFailed:
+    place = table.schema.lower(), table.name.lower()
+    found = not_said(config, place, [column.name for column in table.columns], carried.get(place, {}))
+    if not found:
+        return table
+    why = " ".join(sentence("iceberg", place, column, one) for column, one in found.items())
+    return ExportFailed(
+        f"{table.schema}.{table.name} is not exported to Iceberg. {why} Or leave the table out of `iceberg: tables:`."
+    )
 
 
 def _keys(platform: Platform) -> Mapping[tuple[str, str], tuple[str, ...]]:

@@ -1,22 +1,24 @@
 """The publication of an environment, end to end: which relations and columns are in it, make one, read the last one.
 
-Personal values in clear stay out unless they are named. What a model makes is known by its columns' names alone: one that the
-catalog hashes, masks or redacts somewhere holds what became of it, one that it keeps in clear, or that looks personal
-and is nowhere treated, is left out. A model under a purpose (``privacy/purposes.py``) is published for that purpose alone.
+What holds something of a person stays out unless its class or the column is named (``privacy/leaving.py``). A column of which the models'
+SQL says nothing is known by its name: one that the catalog keeps in clear somewhere, or that looks personal and that it nowhere treats, is
+left out. A model under a purpose (``privacy/purposes.py``) is published for that purpose alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_platform.catalog import Catalog
 from data_platform.errors import ConfigurationError
+from data_platform.privacy import leaving
 from data_platform.privacy.documents import parse_path
+from data_platform.privacy.leaving import Carried, Name, not_said
 from data_platform.privacy.names import of_name
-from data_platform.privacy.purposes import NOT_UNDER, Exportable, Name
+from data_platform.privacy.purposes import NOT_UNDER, Exportable
 from data_platform.sync.platform import Platform
 from data_platform.warehouses import PLATFORM_SCHEMA, Relation, Warehouse
 from data_platform.warehouses.dialect import counts
@@ -95,9 +97,10 @@ def is_there(platform: Platform) -> bool:
 def chooser(
     config: PublishConfig, catalog: Catalog, known: Exportable | None = None
 ) -> Callable[[Sequence[Relation]], list[Chosen]]:
-    """Of a warehouse's relations, those that ``config`` names, without the personal columns that it does not name and without models of
+    """Of a warehouse's relations, those that ``config`` names, without the personal columns that it does not let go and without models of
     other purposes. ConfigurationError where it has a purpose and another relation than one under it holds something of a person."""
     names, known = Names.of(catalog), known or Exportable()
+    carried = known.carried()
 
     def choose(relations: Sequence[Relation]) -> list[Chosen]:
         for wanted in config.schemas:
@@ -109,7 +112,7 @@ def chooser(
         wanted_labels = set(config.schemas)
         left_out = known.withheld(config.purpose, list(known.models), _named(config))
         chosen = [
-            _chosen(relation, config, names)
+            _chosen(relation, config, names, carried.get(_place(relation), {}))
             for relation in relations
             if relation.schema != PLATFORM_SCHEMA
             and wanted_labels & _labels(relation)
@@ -156,18 +159,27 @@ def _labels(relation: Relation) -> set[str]:
     return {relation.schema, f"{relation.schema}.{relation.name}"}
 
 
-def _chosen(relation: Relation, config: PublishConfig, names: Names) -> Chosen:
+def _chosen(
+    relation: Relation, config: PublishConfig, names: Names, carried: Mapping[str, Carried]
+) -> Chosen:
+    place = _place(relation)
+    unsaid = not_said(config, place, [name for name, _ in relation.columns], carried)
     left_out = tuple(
         name
         for name, _ in relation.columns
-        if names.in_clear(name, relation.name)
-        and f"{relation.schema}.{relation.name}.{name}" not in config.personal
+        if name in unsaid
+        or (
+            name.lower() not in carried
+            and names.in_clear(name, relation.name)
+            and not leaving.names(config, place, name)
+        )
     )
     columns = tuple(name for name, _ in relation.columns if name not in left_out)
     if not columns:
         raise ConfigurationError(
-            f"Every column of {relation.schema}.{relation.name} is personal, so nothing of it can be published. Name the columns"
-            " to publish under `publish: personal:` in catalog/platform.yaml, or leave the relation out of `schemas`."
+            f"Every column of {relation.schema}.{relation.name} is personal, so nothing of it can be published. Name the classes"
+            " that may leave under `publish: classes:` in catalog/platform.yaml, or the columns under `publish: personal:`, or leave the"
+            " relation out of `schemas`."
         )
     return Chosen(relation, columns, left_out)
 

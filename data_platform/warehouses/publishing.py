@@ -16,6 +16,7 @@ from typing import Annotated, Protocol, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_platform.errors import ConfigurationError
+from data_platform.tables import PersonalClass
 from data_platform.warehouses import LoadedBatch, Relation, Warehouse, WarehouseConfig
 
 ListedRelation = Annotated[
@@ -36,10 +37,26 @@ ListedColumn = Annotated[
 ]
 
 
-class PublishConfig(BaseModel):
-    """``{path: .data/published.duckdb, schemas: [marts]}``."""
+class Leaving(BaseModel):
+    """What of people leaves the warehouse: by a publication, or by an export."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classes: tuple[PersonalClass, ...] | None = Field(
+        default=None,
+        description="The classes of personal data that may leave the warehouse: `personal`, `pseudonymous`, `sealed`, `masked`. A column of"
+        " another class is left out of a publication, and its table is not exported to Iceberg. `[]`: none. Default: none, and `validate"
+        " --models` reports each such column.",
+    )
+    personal: tuple[ListedColumn, ...] = Field(
+        default=(),
+        description="Columns that hold something of a person and may leave the warehouse although `classes` does not have their class, as"
+        " `schema.relation.column`.",
+    )
+
+
+class PublishConfig(Leaving):
+    """``{path: .data/published.duckdb, schemas: [marts], classes: [pseudonymous]}``."""
 
     path: Path = Field(
         description="The file of the publication; a relative path starts at the project's folder. Readers open it read-only."
@@ -47,11 +64,6 @@ class PublishConfig(BaseModel):
     schemas: tuple[ListedRelation, ...] = Field(
         default=("marts",),
         description="What is published: schemas (`marts`) and single relations (`staging.stg_shop__orders`). Default: `marts`.",
-    )
-    personal: tuple[ListedColumn, ...] = Field(
-        default=(),
-        description="Columns with personal values in clear that are published all the same, as `schema.relation.column`. All others"
-        " are left out.",
     )
     purpose: str | None = Field(
         default=None,

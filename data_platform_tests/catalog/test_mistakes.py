@@ -348,6 +348,7 @@ def test_a_rule_that_a_warehouse_cannot_test_is_told_at_its_line(
         ("path: p, schemas: []", "publish.schemas"),
         ("path: p, schemas: [a.b.c]", "publish.schemas[0]"),
         ("path: p, personal: [email]", "publish.personal[0]"),
+        ("path: p, classes: [secret]", "publish.classes[0]"),
         ("path: p, max_age_hours: 0", "publish.max_age_hours"),
         ("schemas: [marts]", "publish.path"),
     ],

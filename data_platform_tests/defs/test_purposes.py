@@ -18,6 +18,7 @@ from data_platform.defs.build import build
 from data_platform.defs.consented import CHECK
 from data_platform.defs.purposes import exportable
 from data_platform.errors import ConfigurationError, ExportFailed
+from data_platform.governance.exports import unsaid_exports
 from data_platform.iceberg.catalog import open_catalog
 from data_platform.sync import Platform, iceberg, open_platform, publish
 from data_platform.sync.erasing import freeze, steps
@@ -86,8 +87,8 @@ def small_project(root: Path) -> None:
         file.unlink()
     platform = root / "catalog/platform.yaml"
     text = platform.read_text().partition("\nfigures:")[0]
-    local = "    publish: {path: .data/published.duckdb}"
-    more = "    iceberg: {catalog: {kind: sql, path: ice.db}, location: ice, tables: [marts.*, snapshots.*]}"
+    local = "    publish: {path: .data/published.duckdb, classes: [pseudonymous, masked]}"
+    more = "    iceberg: {catalog: {kind: sql, path: ice.db}, location: ice, tables: [marts.*, snapshots.*], classes: [pseudonymous]}"
     assert local in text
     platform.write_text(text.replace(local, f"{local}\n{more}", 1))
     folder = root / "dbt"
@@ -223,6 +224,7 @@ def test_who_withdraws_is_gone_after_the_next_build(made: Project) -> None:
     for relation in under["schemas"]:
         assert published(made, relation) == {2}
     exports(platform, {2})
+    what_nobody_let_go_stays(platform)
     not_under_the_purpose(made, platform)
     publish.publish(platform)
     who_is_erased_is_nowhere_though_objection_went_too(made, platform, everybody)
@@ -237,6 +239,33 @@ def exports(platform: Platform, expected: set[int]) -> None:
     for relation in MARKETING:
         rows = catalog.load_table(tuple(relation.split("."))).scan().to_arrow().to_pylist()
         assert {row["user_id"] for row in rows} == expected
+
+
+def what_nobody_let_go_stays(platform: Platform) -> None:
+    """The class of a column decides, by the SQL that dbt compiled: a publication without the column, no table in Iceberg."""
+    silent = with_export(platform, publish={"classes": None}, iceberg={"classes": None})
+    assert set(publish.publish(silent).left_out) == {f"{relation}.email" for relation in MARKETING}
+    failed = list(iceberg.export(silent))
+    assert len(failed) == len(MARKETING) and all(isinstance(one, ExportFailed) for one in failed)
+    way = "marts.audience.email <- raw_shop.users.email (hash)"
+    assert (
+        f"marts.audience.email holds pseudonymous values, and `iceberg:` does not say that they may leave: {way}"
+        in str(failed[0])
+    )
+    known = exportable(platform.catalog)
+    at_rest = with_export(
+        platform, publish={"classes": ()}, iceberg={"personal": ("marts.AUDIENCE.email",), "classes": ()}
+    )
+    said = unsaid_exports({"prod": at_rest.environment, "test": silent.environment}, known, ())
+    assert [one for one in said if "marts.audience.email" in one and "publish" in one] == [
+        f"Environment test: marts.audience.email holds pseudonymous values, and `publish:` does not say that they may leave: {way}."
+        " Write `classes: [pseudonymous]` there, or name marts.audience.email under `publish: personal:`."
+    ]
+    assert [one.partition(":")[0] for one in said if "`iceberg:`" in one] == [
+        "Environment test",
+        *["Environments prod, test"] * 2,
+    ]
+    publish.publish(platform)
 
 
 def who_is_erased_is_nowhere_though_objection_went_too(

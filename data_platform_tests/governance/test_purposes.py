@@ -9,6 +9,7 @@ import pytest
 from data_platform.column_lineage import ColumnOf, columns_behind
 from data_platform.governance.purposes import purposes, purposes_asked
 from data_platform.impact.graph import Graph, Relation
+from data_platform.privacy.leaving import Carried
 from data_platform.privacy.purposes import Exportable, Purposed, purposed
 
 CONSENTS = "model.p.consents"
@@ -120,10 +121,9 @@ def test_what_an_export_takes() -> None:
         Purposed(("m", "figures"), {"figures": None}),
     )
     held = {one.place: one for one in (letters, figures)}
-    known = Exportable(
-        held, lambda: {one: frozenset({"mail"}) for one in [("m", "letters"), ("m", "figures"), ("m", "all")]}
-    )
     places = [("m", "letters"), ("m", "figures"), ("m", "all")]
+    columns = {"mail": Carried("masked", "m.all.mail <- raw.t.mail"), "id": Carried("none", "m.all.id")}
+    known = Exportable(held, lambda: dict.fromkeys(places, columns))
     assert known.withheld(None, places, []) == {("m", "letters"), ("m", "figures")}
     assert known.withheld(None, places, [("m", "letters")]) == {("m", "figures")}
     assert known.withheld("letters", places, []) == {("m", "figures")}

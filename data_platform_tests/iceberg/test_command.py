@@ -123,3 +123,35 @@ def test_the_asset_runs_and_fails_as_the_command_does(root: Path) -> None:
 
 def load_config() -> IcebergConfig:
     return IcebergConfig.model_validate(BLOCK)
+
+
+SHOP = """
+source: shop
+kind: postgres
+connection: {url_env: SHOP_URL}
+start: 2026-01-01
+tables:
+  orders: {key: id, columns: {id: Its number., who: The buyer.}, personal: {who: hash}}
+"""
+
+
+def test_a_table_that_carries_something_of_a_person_is_exported_only_if_somebody_says_so(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "catalog/sources/shop.yaml").write_text(SHOP)
+    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+        connection.execute(
+            "CREATE SCHEMA raw_shop; CREATE TABLE raw_shop.orders AS SELECT 1 AS id, 'h' AS who"
+        )
+    assert run(["iceberg", "--root", str(root)]) == 9
+    said = capsys.readouterr()
+    assert "marts.daily: 3 rows, exported" in said.out and "raw_shop.orders" not in said.out
+    assert (
+        "raw_shop.orders.who holds pseudonymous values" in said.err
+        and "raw_shop.orders.who (hash)" in said.err
+    )
+    catalog = open_catalog(load_catalog(root).environment("local").iceberg, root, {})  # type: ignore[arg-type]
+    assert not catalog.namespace_exists("raw_shop")
+    for allowed in ({"classes": ["pseudonymous"]}, {"personal": ["raw_shop.orders.who"]}):
+        assert run(["iceberg", "--root", str(project(root, **allowed))]) == 0
+    assert run(["iceberg", "--root", str(project(root, classes=["masked"]))]) == 9

@@ -8,6 +8,8 @@ import pytest
 
 from data_platform.catalog import Catalog, load_catalog
 from data_platform.errors import ConfigurationError
+from data_platform.privacy.leaving import Carried
+from data_platform.privacy.purposes import Exportable
 from data_platform.sync.publish import chooser, stale_after_hours
 from data_platform.warehouses import Relation
 from data_platform.warehouses.publishing import PublishConfig
@@ -82,6 +84,26 @@ def test_what_is_named_and_not_there_is_refused(catalog: Catalog) -> None:
             chosen(catalog, schemas=["marts", name])
     with pytest.raises(ConfigurationError, match=r"Every column of marts\.all_personal is personal"):
         chosen(catalog, [relation("marts.all_personal", "session_id")])
+
+
+def test_the_class_of_a_column_decides_whatever_it_is_called() -> None:
+    """Its name decides only where neither the catalog nor the models' SQL says anything of it."""
+    held = {
+        "who": Carried("pseudonymous", "marts.m.who <- raw_shop.users.email (hash)"),
+        "number": Carried("masked", "w"), "first_name": Carried("none", "w"), "blob": Carried("unknown", "w"),
+    }  # fmt: skip
+    known = Exportable(carried=lambda: {("marts", "m"): held})
+    made = relation("marts.M", "id", "Who", "number", "first_name", "last_name", "blob")
+
+    def left_out(**settings: object) -> tuple[str, ...]:
+        config = PublishConfig.model_validate({"path": "p", **settings})
+        (found,) = chooser(config, Catalog(root=Path(), environments={}, sources={}), known)([made])
+        return found.left_out
+
+    assert left_out() == left_out(classes=[]) == ("Who", "number", "last_name", "blob")
+    assert left_out(classes=["pseudonymous"]) == ("number", "last_name", "blob")
+    assert left_out(classes=["pseudonymous", "masked"], personal=["marts.m.blob"]) == ("last_name",)
+    assert left_out(personal=["marts.m.who", "marts.M.last_name"]) == ("number", "blob")
 
 
 def test_it_is_stale_when_the_marts_are(catalog: Catalog) -> None:
