@@ -122,7 +122,18 @@ def _show(found: Sequence[Beyond]) -> None:
         say("No table of the catalog has a `retention`.")
         return
     say_table(
-        ["table", "kept from", "by", "then", "oldest", "rows older", "landed", "on hold", "no date"],
+        [
+            "table",
+            "kept from",
+            "by",
+            "then",
+            "oldest",
+            "rows older",
+            "landed",
+            "in quarantine",
+            "on hold",
+            "no date",
+        ],
         [
             [
                 str(one.limit.table),
@@ -130,11 +141,11 @@ def _show(found: Sequence[Beyond]) -> None:
                 one.limit.by,
                 f"anonymise {', '.join(one.limit.blank)}" if one.limit.blank else "delete",
                 one.oldest or "",
-                *(f"{rows:,}" for rows in (one.rows, one.landed, one.spared, one.undated)),
+                *(f"{rows:,}" for rows in (one.rows, one.landed, one.rejected, one.spared, one.undated)),
             ]
             for one in found
         ],
-        right=["rows older", "landed", "on hold", "no date"],
+        right=["rows older", "landed", "in quarantine", "on hold", "no date"],
     )
 
 
@@ -148,6 +159,7 @@ def _described(one: Beyond) -> dict[str, object]:
         "oldest": one.oldest,
         "rows": one.rows,
         "landed": one.landed,
+        "rejected": one.rejected,
         "on_hold": one.spared,
         "undated": one.undated,
     }
@@ -162,6 +174,8 @@ def _tell(done: Application, json: bool) -> None:
         limit = next(one for one in done.limits.values() if str(one.table) == table)
         act = "were anonymised" if limit.blank else "were deleted"
         say(f"{table}: {plural(rows, 'row')} from before {limit.before} {act}")
+        if records := done.done["landing"].get(table, {}).get("records_in_quarantine"):
+            say(f"{table}: {plural(records, 'record')} in quarantine deleted")
     said = done.done["warehouse"]
     if held := said.get("holds"):
         say(f"Rows of people on hold stayed: {', '.join(held)}")

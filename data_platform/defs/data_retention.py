@@ -49,7 +49,7 @@ def data_retention_definitions(
             dg.AssetCheckSpec(
                 KEPT.name,
                 asset=RETENTION,
-                description="No raw row is more than two days older than its table's `retention` allows, but for people on hold.",
+                description="No raw row and no record in quarantine is more than two days older than its table's `retention` allows, but for those of people on hold.",
             ),
             dg.AssetCheckSpec(
                 FINISHED.name,
@@ -86,7 +86,18 @@ def _applied(platform: Platform) -> list[Application]:
 
 
 def _metadata(found: Sequence[Beyond], done: Sequence[Application]) -> dict[str, Any]:
-    columns = ["table", "kept from", "by", "then", "oldest", "rows older", "landed", "on hold", "no date"]
+    columns = [
+        "table",
+        "kept from",
+        "by",
+        "then",
+        "oldest",
+        "rows older",
+        "landed",
+        "in quarantine",
+        "on hold",
+        "no date",
+    ]
     rows = [
         [
             one.limit.table,
@@ -94,7 +105,7 @@ def _metadata(found: Sequence[Beyond], done: Sequence[Application]) -> dict[str,
             one.limit.by,
             f"anonymise {', '.join(one.limit.blank)}" if one.limit.blank else "delete",
             one.oldest,
-            *(f"{number:,}" for number in (one.rows, one.landed, one.spared, one.undated)),
+            *(f"{number:,}" for number in (one.rows, one.landed, one.rejected, one.spared, one.undated)),
         ]
         for one in found
     ]
@@ -102,6 +113,7 @@ def _metadata(found: Sequence[Beyond], done: Sequence[Application]) -> dict[str,
     return {
         "rules": shown.table(columns, rows),
         "rows_older": sum(one.rows for one in found),
+        "records_in_quarantine": sum(one.rejected for one in found),
         "rows_removed": sum(rows for one in done for rows in one.rows.values()),
         "rows_on_hold": sum(one.spared for one in found),
         "rows_without_date": sum(one.undated for one in found),
@@ -112,8 +124,16 @@ def _metadata(found: Sequence[Beyond], done: Sequence[Application]) -> dict[str,
 def _results(
     found: Sequence[Beyond], stopped: Sequence[Application], applies: bool
 ) -> Iterator[dg.AssetCheckResult]:
-    late = [one for one in found if one.late]
-    words = ", ".join(f"{plural(one.late, 'row')} of {one.limit.table.raw_name}" for one in late)
+    late = [
+        f"{plural(number, what)} {where}"
+        for one in found
+        for number, what, where in (
+            (one.late, "row", f"of {one.limit.table.raw_name}"),
+            (one.rejected_late, "record", f"in quarantine of {one.limit.table}"),
+        )
+        if number
+    ]
+    words = ", ".join(late)
     way = (
         "Run `data-platform retention apply`, which says what is in the way."
         if applies
@@ -121,7 +141,7 @@ def _results(
     )
     yield _result(
         KEPT,
-        sum(one.late for one in late),
+        sum(one.late + one.rejected_late for one in found),
         f"More than two days older than their rule: {words}. {way}"
         if late
         else f"No row of {plural(len(found), 'table')} is more than two days older than its rule allows.",

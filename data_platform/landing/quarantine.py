@@ -8,7 +8,7 @@ any more (``settled``). Only a redaction takes one out: it leaves the place, and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,9 @@ from data_platform.tables import TableId
 _SEALED = b"sealed"
 _ROWS = 256
 ERASED = "erased on request"
-"""The reason of a record that a redaction took out."""
+AGED = "older than the table's retention allows"
+GONE = (ERASED, AGED)
+"""The reasons of records that a redaction took out."""
 
 
 class Kept(NamedTuple):
@@ -54,12 +56,17 @@ def write(files: Sequence[Path], path: Path, key: str, sealer: Sealer | None) ->
     return _write((record for file in files for record in rejected.read(file)), path, key, sealer)
 
 
+def is_gone(record: Rejected) -> bool:
+    """Whether a redaction took the record out."""
+    return record.reason in GONE and not record.bytes
+
+
 def write_without(
-    chain: Chain, manifest: Manifest, erased: Collection[int], path: Path, key: str, sealer: Sealer | None
+    chain: Chain, manifest: Manifest, erased: Mapping[int, str], path: Path, key: str, sealer: Sealer | None
 ) -> int:
-    """Make the object ``key`` that stands in the place of the batch's: of the records at ``erased`` nothing is in it."""
+    """Make the object ``key`` that stands in the place of the batch's: of the records at ``erased`` nothing is in it but why."""
     kept = (
-        Rejected(ERASED, "", b"", True) if one.number in erased else one.record
+        Rejected(erased[one.number], "", b"", True) if one.number in erased else one.record
         for one in records(chain, manifest, sealer)
     )
     return _write(kept, path, key, sealer)

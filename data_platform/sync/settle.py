@@ -71,7 +71,6 @@ def settle(platform: Platform, table: TableId, chosen: Chosen, why: str, by: str
 def holding(platform: Platform, table: TableId, values: Collection[bytes]) -> Chosen:
     """Every record of ``table`` that holds one of ``values``, whether it waits or not, in all batches whose records
     are still kept."""
-    waits = {one.manifest.sequence: set(one.open) for one in quarantine.unresolved(platform.ledger, table)}
     found: dict[int, list[int]] = {}
     for manifest in platform.ledger.newest_first(table):
         if manifest.quarantined is None:
@@ -82,11 +81,25 @@ def holding(platform: Platform, table: TableId, values: Collection[bytes]) -> Ch
             ]
             if those:
                 found[manifest.sequence] = those
-    return Chosen(found, sum(n in waits.get(batch, ()) for batch, those in found.items() for n in those))
+    return chosen_of(platform, table, found)
 
 
-def erase(platform: Platform, table: TableId, chosen: Chosen, reason: str, authorised_by: str) -> Manifest:
-    """Take records out of quarantine for good: their objects are written anew without them, and the old ones deleted
+def chosen_of(platform: Platform, table: TableId, records: Mapping[int, Sequence[int]]) -> Chosen:
+    """These records by batch, whether they wait or not."""
+    waits = {one.manifest.sequence: set(one.open) for one in quarantine.unresolved(platform.ledger, table)}
+    return Chosen(records, sum(n in waits.get(batch, ()) for batch, those in records.items() for n in those))
+
+
+def erase(
+    platform: Platform,
+    table: TableId,
+    chosen: Chosen,
+    reason: str,
+    authorised_by: str,
+    *,
+    leaving: str = quarantine.ERASED,
+) -> Manifest:
+    """Take records out of quarantine for good: their objects are written anew with ``leaving`` in their place, and the old ones deleted
     once the ledger says so. BatchConflict where a sync was faster; a kill between is mended by doing it again."""
     redaction_key(platform.environ)  # before anything is written
     head, ledger = _head(platform, table), platform.ledger
@@ -99,7 +112,7 @@ def erase(platform: Platform, table: TableId, chosen: Chosen, reason: str, autho
     listed = settled(closed, reason, authorised_by, at)
     with platform.trail.audited(_event("quarantine_redact", table, chosen, reason, authorised_by)) as act:
         parts = tuple(
-            _rewritten(platform, ledger.read(table, batch), records, head, nonce, n)
+            _rewritten(platform, ledger.read(table, batch), dict.fromkeys(records, leaving), head, nonce, n)
             for n, (batch, records) in enumerate(sorted(chosen.records.items()))
         )
         done = ledger.redact(
@@ -120,14 +133,14 @@ def _event(action: str, table: TableId, chosen: Chosen, why: str, by: str) -> Ev
 
 
 def _rewritten(
-    platform: Platform, manifest: Manifest, records: Sequence[int], head: Manifest, nonce: str, n: int
+    platform: Platform, manifest: Manifest, records: Mapping[int, str], head: Manifest, nonce: str, n: int
 ) -> Rewritten:
     old = quarantine.standing(platform.ledger, manifest)
     key = quarantine_key(head.table, head.sequence + 1, nonce, n)
     with platform.store.scratch() as folder:
         path = folder / "quarantine.parquet"
         sealer = sealer_of(platform, manifest)
-        rows = quarantine.write_without(platform.ledger, manifest, frozenset(records), path, key, sealer)
+        rows = quarantine.write_without(platform.ledger, manifest, records, path, key, sealer)
         new = Part(key, rows, path.stat().st_size, sha256_of(path))
         platform.store.put_file(key, path, sha256=new.sha256)
     return Rewritten(manifest.sequence, QUARANTINE, old, new)

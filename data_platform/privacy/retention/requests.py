@@ -50,6 +50,11 @@ class Application:
         """What a redaction and the audit trail name it by."""
         return f"retention {self.id}"
 
+    @property
+    def quarantine_reason(self) -> str:
+        """What the redaction of quarantine names it by."""
+        return f"{self.reason}, quarantine"
+
     def entry(self) -> dict[str, Any]:
         limits = {
             str(one.table): [one.by, one.before.isoformat(), one.timezone, list(one.blank)]

@@ -18,6 +18,7 @@ from data_platform.sync.erasing.landing import Gone, count_landed, redact
 from data_platform.sync.erasing.traces import Said, forget_samples, to_copies, write_again
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
+from data_platform.sync.retention import rejected
 from data_platform.sync.retention.book import Book
 from data_platform.sync.retention.limits import (
     Expired,
@@ -40,7 +41,8 @@ GRACE = timedelta(days=2)
 class Beyond:
     """``rows`` of the raw table are beyond ``limit``, ``late`` of them by more than two days; ``spared`` more stay since somebody is on hold,
     and ``undated`` ones have no day. ``oldest`` is the first day or time as text. ``landed`` counts landed rows, of which some are older
-    versions of a row or of rows that the source deleted."""
+    versions of a row or of rows that the source deleted. ``rejected`` counts records in quarantine, of which ``rejected_late`` are beyond the
+    limit by more than two days."""
 
     limit: Limit
     rows: int = 0
@@ -49,6 +51,8 @@ class Beyond:
     undated: int = 0
     oldest: str | None = None
     landed: int = 0
+    rejected: int = 0
+    rejected_late: int = 0
 
 
 def plan(platform: Platform, only: Collection[TableId] = (), *, thorough: bool = False) -> list[Beyond]:
@@ -58,13 +62,14 @@ def plan(platform: Platform, only: Collection[TableId] = (), *, thorough: bool =
     kept = spared(platform, holds_now(platform)) if ruled else Spared()
     now = [Expired(limit_of(platform, table), kept) for table in ruled]
     raw = _in_raw(platform, now)
-    return [
-        replace(
-            raw.get(one.limit.table, Beyond(one.limit)),
-            landed=count_landed(platform, one.limit.table, _gone(one, unknown=thorough)),
-        )
-        for one in now
-    ]
+    return [_beside_raw(platform, raw.get(one.limit.table, Beyond(one.limit)), one, thorough) for one in now]
+
+
+def _beside_raw(platform: Platform, found: Beyond, one: Expired, thorough: bool) -> Beyond:
+    """With what is beyond the limit in the landing store and in quarantine."""
+    waits = rejected.aged(platform, one, GRACE)
+    landed = count_landed(platform, one.limit.table, _gone(one, unknown=thorough))
+    return replace(found, landed=landed, rejected=waits.count, rejected_late=waits.late)
 
 
 def _in_raw(platform: Platform, now: Sequence[Expired]) -> dict[TableId, Beyond]:
@@ -103,7 +108,7 @@ def _counted(warehouse: Warehouse, held: Relation, one: Expired, rows: str) -> B
 def ask(platform: Platform, found: Sequence[Beyond], authorised_by: str) -> Application | None:
     """Write what is to be applied into the log, which is what makes it happen: from then on no sync lands a row that is older. None where
     no row is. ConfigurationError without the secret of redactions."""
-    chosen = {one.limit.table: one for one in found if one.rows or one.landed}
+    chosen = {one.limit.table: one for one in found if one.rows or one.landed or one.rejected}
     if not chosen:
         return None
     if not authorised_by.strip():
@@ -172,7 +177,7 @@ def apply_to(
 
 
 def _landing(work: Work) -> Said:
-    """Landed parts are written anew without the rows, or without what they say of anybody."""
+    """Landed parts are written anew without the rows, or without what they say of anybody. Records in quarantine go."""
     said: Said = {}
     one = work.application
     for table, expired in work.expired.items():
@@ -183,8 +188,10 @@ def _landing(work: Work) -> Said:
             if manifest.redaction and manifest.redaction.reason == one.reason
             for part in manifest.redaction.parts
         ]
-        if parts:
-            said[str(table)] = {"parts": len(parts)}
+        records = rejected.take_out(work.platform, expired, one.quarantine_reason, one.authorised_by)
+        counts = {"parts": len(parts), "records_in_quarantine": records}
+        if found := {what: number for what, number in counts.items() if number}:
+            said[str(table)] = found
     return said
 
 
