@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from data_platform.privacy.retention.rule import AgedModel
     from data_platform.sync import Platform
     from data_platform.sync.retention.apply import Beyond
+    from data_platform.sync.retention.kept import StillHeld
     from data_platform.tables import TableId
 
 app = typer.Typer(
@@ -40,14 +41,27 @@ def show(
     """Count the rows that are older than their table's rule. Nothing is changed."""
     platform = open_project(root, environment)
     from data_platform.sync.retention.apply import plan, unfinished
+    from data_platform.sync.retention.kept import still_held
 
+    held = still_held(platform)
     found, stopped = plan(platform, _chosen(platform, table), thorough=True), unfinished(platform)
     if json:
         say_json(
-            {"ok": True, "tables": [_described(one) for one in found], "stopped": [one.id for one in stopped]}
+            {
+                "ok": True,
+                "tables": [_described(one) for one in found],
+                "stopped": [one.id for one in stopped],
+                "in_backups": [_in_backups(one) for one in held],
+            }
         )
         return
     _show(found)
+    for left in held:
+        say(
+            f"What {left.application.id} took out of {', '.join(map(str, left.application.limits))} is in"
+            f" {plural(len(left.backups), 'backup')} ({', '.join(left.classes)})"
+            + (f" until {left.until:%Y-%m-%d}" if left.until else ", and no rule removes all of them")
+        )
     for one in stopped:
         say(f"{one.id} stopped before {one.next_step}: `data-platform retention apply --continue {one.id}`")
 
@@ -162,6 +176,15 @@ def _described(one: Beyond) -> dict[str, object]:
         "rejected": one.rejected,
         "on_hold": one.spared,
         "undated": one.undated,
+    }
+
+
+def _in_backups(one: StillHeld) -> dict[str, object]:
+    return {
+        "id": one.application.id,
+        "tables": [str(table) for table in one.application.limits],
+        "backups": one.classes,
+        "until": one.until.isoformat() if one.until else None,
     }
 
 

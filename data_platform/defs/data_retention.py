@@ -16,15 +16,18 @@ from data_platform.defs.aged_models import aged_models
 from data_platform.defs.names import RETENTION, pool, raw_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
+from data_platform.errors import DataPlatformError
 from data_platform.privacy.retention.requests import Application
 from data_platform.sync.platform import Platform
 from data_platform.sync.retention.apply import Beyond, ask, carry_out, plan, unfinished
+from data_platform.sync.retention.kept import still_held
 from data_platform.warehouses import WarehouseConfig
 from data_platform.words import plural
 
 DAILY = "20 5 * * *"
 AUTHORISED_BY = "the catalog"
 """Who is said to have authorised what the asset does: the rules, and ``retention: {apply: true}``."""
+APPLICATIONS_SHOWN = 50
 KEPT = dg.AssetCheckKey(RETENTION, "kept_no_longer")
 FINISHED = dg.AssetCheckKey(RETENTION, "applications_are_finished")
 
@@ -63,7 +66,7 @@ def data_retention_definitions(
         applies = opened.environment.retention.apply
         done = _applied(opened) if applies else []
         found = plan(opened)
-        yield dg.MaterializeResult(metadata=_metadata(found, done))
+        yield dg.MaterializeResult(metadata={**_metadata(found, done), **_in_backups(opened)})
         yield from _results(found, unfinished(opened), applies)
 
     daily = scheduled(
@@ -118,6 +121,37 @@ def _metadata(found: Sequence[Beyond], done: Sequence[Application]) -> dict[str,
         "rows_on_hold": sum(one.spared for one in found),
         "rows_without_date": sum(one.undated for one in found),
         **({"need_a_full_refresh": shown.lines("model", sorted(refresh))} if refresh else {}),
+    }
+
+
+def _in_backups(platform: Platform) -> dict[str, Any]:
+    """Until when backups hold what left; the last day is that of all applications. A store that is away is no reason to fail: the rows
+    have left."""
+    try:
+        found = still_held(platform)
+    except DataPlatformError as error:
+        return {"in_backups": f"It cannot be found out: {shown.description(str(error))}"}
+    columns = ["application", "asked", "tables", "backups", "until"]
+    rows = [
+        [
+            one.application.id,
+            f"{one.application.asked_at:%Y-%m-%d %H:%M}",
+            ", ".join(map(str, one.application.limits)),
+            ", ".join(f"{number} of {name}" for name, number in one.classes.items()),
+            f"{one.until:%Y-%m-%d}" if one.until else "no rule removes all of them",
+        ]
+        for one in found[:APPLICATIONS_SHOWN]
+    ]
+    days = [one.until for one in found if one.until is not None]
+    last = (
+        {"in_backups_until": dg.MetadataValue.timestamp(max(days))}
+        if len(days) == len(found) and days
+        else {}
+    )
+    return {
+        "applications_in_backups": len(found),
+        **({"in_backups": shown.table(columns, rows)} if rows else {}),
+        **last,
     }
 
 

@@ -75,7 +75,8 @@ def test_what_is_too_old_is_shown_and_leaves_only_where_that_is_said(
         FINISHED.name: (True, dg.AssetCheckSeverity.ERROR),
     }, "what had stopped went on"
     shown = metadata(project, RETENTION)
-    assert (shown["rows_older"], shown["rows_removed"]) == (0, old)
+    assert (shown["rows_older"], shown["rows_removed"], shown["records_in_quarantine"]) == (0, old, 0)
+    assert shown["applications_in_backups"] == 0 and "in_backups_until" not in shown
     assert rows(project) == before - old
     assert project.sync("events", checks=False).success
     assert rows(project) == before - old, "the source still has them"

@@ -16,13 +16,14 @@ from data_platform.landing.verify import verify
 from data_platform.privacy.retention.requests import STEPS, Application
 from data_platform.privacy.retention.rule import AgedModel
 from data_platform.sync import Platform
-from data_platform.sync.backup import archives, make_backup, restore_warehouse
+from data_platform.sync.backup import archives, make_backup, restore_warehouse, settings
 from data_platform.sync.erasing import door, restored
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.load import check_completeness
 from data_platform.sync.rebuild import rebuild
 from data_platform.sync.retention import apply as applying
 from data_platform.sync.retention.apply import ask, carry_out, plan, unfinished
+from data_platform.sync.retention.kept import still_held
 from data_platform.tables import TableId
 from data_platform_tests import people
 from data_platform_tests.sync.conftest import HASH_KEY, Project
@@ -375,6 +376,36 @@ def test_what_is_rebuilt_or_restored_lacks_them(shop: Project) -> None:
         with config.open(shop.root, read_only=True) as warehouse:
             assert warehouse.query("select count(*) from raw_shop.events").rows == [(41,)]
             assert warehouse.query("select count(address) from raw_shop.visits").rows == [(40,)]
+
+
+def test_until_when_backups_hold_what_left_is_shown(
+    shop: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert still_held(on(shop)) == []
+    before, after = TODAY - timedelta(hours=3), TODAY + timedelta(hours=3)
+    make_backup(on(shop, before))
+    first = apply(shop)
+    (found,) = still_held(on(shop))
+    days = settings(shop.platform()).retention.days
+    assert (found.application.id, found.classes) == (first.id, {"warehouse": 1})
+    assert found.until is not None and abs(found.until - before - timedelta(days=days)) < timedelta(seconds=2)
+    make_backup(on(shop, after))
+    assert [one.classes for one in still_held(on(shop))] == [{"warehouse": 1}], (
+        "the second was made without them"
+    )
+    second = apply(shop, TODAY + timedelta(days=1))
+    both = still_held(on(shop))
+    assert [(one.application.id, one.classes["warehouse"]) for one in both] == [(second.id, 2), (first.id, 1)]
+    monkeypatch.setenv("SHOP_URL", shop.url)
+    monkeypatch.setenv("DATA_PLATFORM_HASH_KEY", HASH_KEY)
+    capsys.readouterr()
+    assert run(("retention", "show", "--table", "shop.events", "--root", str(shop.root), "--json")) == 0
+    said = json.loads(capsys.readouterr().out)["in_backups"]
+    assert [(one["id"], one["until"]) for one in said] == [
+        (one.application.id, one.until.isoformat()) for one in both if one.until
+    ]
+    assert run(("retention", "show", "--root", str(shop.root))) == 0
+    assert f"is in 1 backup (warehouse) until {found.until:%Y-%m-%d}" in capsys.readouterr().out
 
 
 def test_a_rule_that_was_taken_away_lets_rows_land_again(shop: Project) -> None:

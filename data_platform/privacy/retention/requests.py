@@ -51,6 +51,12 @@ class Application:
         return f"retention {self.id}"
 
     @property
+    def gone_at(self) -> datetime | None:
+        """When the rows had left the warehouse; None while some may be left."""
+        last = self.done.get("warehouse")
+        return None if last is None else datetime.fromisoformat(last["at"])
+
+    @property
     def quarantine_reason(self) -> str:
         """What the redaction of quarantine names it by."""
         return f"{self.reason}, quarantine"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,14 +59,29 @@ def _remains(platform: Platform, request: Request) -> Iterator[Remains]:
     for place, end in request.locked.items():
         if end > now and request.asked_at is not None:
             yield Remains("landing", place, request.asked_at, (place.removeprefix("copy "),), end)
-    gone = request.gone_at
-    kept = {one.name: one.kept_days for one in plan(platform) if one.kept_days is not None}
-    for backup in held(platform):
-        if gone is not None and backup.made_at > gone:
-            continue
-        days = kept.get(backup.name)
-        until = None if days is None else backup.made_at + timedelta(days=days)
-        yield Remains(backup.name, backup.id, backup.made_at, backup.stored, until)
+    yield from made_before(in_backups(platform), request.gone_at)
+
+
+def in_backups(platform: Platform) -> list[Remains]:
+    """Every backup, with the day on which its rule removes it."""
+    if platform.environment.backups is None:
+        return []
+    kept = {one.name: timedelta(days=one.kept_days) for one in plan(platform) if one.kept_days is not None}
+    return [
+        Remains(
+            one.name,
+            one.id,
+            one.made_at,
+            one.stored,
+            one.made_at + kept[one.name] if one.name in kept else None,
+        )
+        for one in held(platform)
+    ]
+
+
+def made_before(backups: Iterable[Remains], gone: datetime | None) -> Iterator[Remains]:
+    """Those that may hold what was gone at ``gone``, or is not gone yet."""
+    return (one for one in backups if gone is None or one.made_at <= gone)
 
 
 def _fields(request: Request, remains: tuple[Remains, ...], at: datetime) -> dict[str, Any]:
