@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption
-from data_platform.cli.output import say, say_json, say_table
+from data_platform.cli.output import remark, say, say_json, say_table
 from data_platform.cli.subject_options import ByOption, EmailOption, KindOption, whom
 
 if TYPE_CHECKING:
     from data_platform.privacy.consent.answers import State
+    from data_platform.privacy.purposes import Purposed
+    from data_platform.sync import Platform
     from data_platform.sync.consent.read import Consents
 
 
@@ -74,9 +76,17 @@ def consent(
         Book(platform).decide(subject, found.keys, purpose, state, version, authorised_by)
         write_decisions(platform)
         found = consents(platform, subject, asked)
+        for one in _totals(platform, purpose) if state == "withdrawn" else ():
+            remark(f"The person stays in what earlier builds of {one.label} summed up. {one.summed_again}")
     elif purpose is not None or version is not None or authorised_by:
         raise typer.BadParameter("--purpose, --policy-version and --authorised-by go with --set.")
     _show(found, json)
+
+
+def _totals(platform: Platform, purpose: str) -> list[Purposed]:
+    """The models that keep sums of people who agreed then."""
+    models = platform.exportable(platform.catalog).models
+    return [one for _, one in sorted(models.items()) if purpose in one.totals]
 
 
 def _show(found: Consents, json: bool) -> None:

@@ -34,7 +34,7 @@ from data_platform.defs.dbt_lineage import ColumnLineage
 from data_platform.defs.dbt_manifest import parsed
 from data_platform.defs.dbt_results import Results, owned, read_results
 from data_platform.defs.dbt_words import Engine, error_sentence, output
-from data_platform.defs.purposes import misdeclared, take_out_after
+from data_platform.defs.purposes import earlier_totals, misdeclared, take_out_after
 from data_platform.errors import DataPlatformError
 from data_platform.governance.classes import Classes
 from data_platform.quality.evaluated import days_named
@@ -239,6 +239,7 @@ def described(
                     metadata |= lineage.metadata(warehouse, key)
                     if rows := gone.get(models.place(key) or ("", "")):
                         metadata["rows_without_consent_removed"] = rows
+                    metadata |= earlier_totals(models.nodes[key])
                 yield event.with_metadata({**event.metadata, **metadata}) if metadata else event
     else:
         for event in done:

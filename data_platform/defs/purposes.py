@@ -98,6 +98,17 @@ def models_in(manifest: Mapping[str, Any]) -> dict[Name, Purposed]:
     return found
 
 
+def earlier_totals(node: Mapping[str, Any]) -> dict[str, str]:
+    """What the graph says of a model under a purpose whose sums outlive a build; nothing of another one."""
+    with suppress(ValueError):
+        if (one := purposed(node)) is not None and one.totals:
+            return {
+                "keeps_earlier_totals": f"Who withdrew consent to {', '.join(one.totals)} stays in what earlier builds summed up."
+                f" {one.summed_again}"
+            }
+    return {}
+
+
 def consents_in(manifest: Mapping[str, Any]) -> Name | None:
     """Where the mart of consents is."""
     return next((place_of(one) for one in manifest["nodes"].values() if one["name"] == CONSENTS), None)

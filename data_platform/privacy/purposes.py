@@ -36,10 +36,25 @@ class Purposed:
     place: Name
     columns: Mapping[str, str | None]
     made_as: str = "table"
+    name: str = ""
+    """What dbt calls it."""
 
     @property
     def label(self) -> str:
         return ".".join(self.place)
+
+    @property
+    def totals(self) -> tuple[str, ...]:
+        """The purposes for which it sums people up and keeps what earlier builds summed up: people who withdrew since are in that."""
+        lasting = self.made_as in LASTING
+        return tuple(purpose for purpose, column in self.columns.items() if column is None and lasting)
+
+    @property
+    def summed_again(self) -> str:
+        """How such a model sums up again, in a sentence."""
+        if self.made_as == "snapshot":
+            return f"dbt builds no snapshot in full: drop {self.label}, and the next build begins it again."
+        return f"`dbt build --full-refresh --select {self.name}` sums it up again."
 
     @property
     def checked(self) -> Mapping[str, str]:
@@ -87,7 +102,7 @@ def purposed(node: Mapping[str, Any]) -> Purposed | None:
     said = said_of(node)
     if said is None or NONE in said:
         return None
-    return Purposed(place_of(node), said, node["config"].get("materialized") or "table")
+    return Purposed(place_of(node), said, node["config"].get("materialized") or "table", node["name"])
 
 
 def said_of(node: Mapping[str, Any]) -> dict[str, str | None] | None:
