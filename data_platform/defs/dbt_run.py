@@ -41,7 +41,7 @@ from data_platform.quality.evaluated import days_named
 from data_platform.sync import Platform
 from data_platform.sync.consent.table import write_decisions
 from data_platform.warehouses import Relation, Warehouse
-from data_platform.warehouses.dialect import relation as named
+from data_platform.warehouses.counted import count_rows
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
@@ -309,8 +309,7 @@ def relation_metadata(
         "dagster/column_schema": dg.TableSchema(columns=columns),
     }
     if not relation.is_view:
-        count = f"SELECT count(*) FROM {named(warehouse.dialect, relation.schema, relation.name)}"
-        metadata["dagster/row_count"] = int(warehouse.query(count).rows[0][0])
+        metadata["dagster/row_count"] = count_rows(warehouse, relation.schema, relation.name)
     return metadata
 
 

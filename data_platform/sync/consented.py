@@ -10,7 +10,7 @@ from data_platform.privacy.consent.config import Otherwise
 from data_platform.privacy.leaving import Name
 from data_platform.privacy.purposes import Purposed, without_consent
 from data_platform.warehouses import Relation, Warehouse
-from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.counted import count_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,8 @@ def lacking(
                 known[purpose],
                 spelled[column.lower()],
             )
-            target = relation(warehouse.dialect, held.schema, held.name)
-            count = sum(
-                int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {test}").rows[0][0])
-                for test in tests
-            )
-            yield Lacking(model, purpose, held, tuple(tests), count)
+            rows = sum(count_rows(warehouse, held.schema, held.name, test) for test in tests)
+            yield Lacking(model, purpose, held, tuple(tests), rows)
 
 
 def take_out(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from data_platform.audit.event import Event
 from data_platform.errors import ConfigurationError, DataPlatformError
-from data_platform.expressions import relation
 from data_platform.keystore.copies import Copied, Copy, copies, make, opens
 from data_platform.privacy.seal import NOBODY, PREFIX
 from data_platform.sync.platform import Platform
 from data_platform.sync.reveal import sealed_columns
 from data_platform.tables import TableId
+from data_platform.warehouses.counted import count_rows
 
 NO_FOLDER = (
     "The keystore of the environment {} has no `backups`. Name a folder under `keystore: {{backups: {{path: ...}}}}` in"
@@ -78,7 +78,6 @@ def of_nobody(platform: Platform) -> Mapping[TableId, int]:
                 if name in there
             ]
             if needles:
-                place = relation(warehouse.dialect, table.id.raw_schema, table.id.table)
-                found = warehouse.query(f"SELECT count(*) FROM {place} WHERE {' OR '.join(needles)}")
-                counts[table.id] = int(found.rows[0][0])
+                raw = table.id
+                counts[raw] = count_rows(warehouse, raw.raw_schema, raw.table, " OR ".join(needles))
     return counts

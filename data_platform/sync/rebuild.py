@@ -18,7 +18,7 @@ from data_platform.landing.verify import contradictions
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 from data_platform.warehouses import Warehouse
-from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.counted import count_rows
 
 Progress = Callable[[str, int, int], None]
 """Called with a table, its batches loaded so far and how many there are to load."""
@@ -102,7 +102,7 @@ def _rebuild(
         last=last.sequence if last else None,
         last_at=last.landed_at if last else None,
         begins_at=None if last else _begins_at(platform, table),
-        rows=_count(warehouse, table) if last else 0,
+        rows=count_rows(warehouse, table.raw_schema, table.table) if last else 0,
         bytes=sum(manifest.bytes for manifest in batches),
         seconds=time.monotonic() - began,
     )
@@ -110,8 +110,3 @@ def _rebuild(
 
 def _begins_at(platform: Platform, table: TableId) -> datetime | None:
     return platform.ledger.read(table, 1).landed_at if platform.ledger.last(table) else None
-
-
-def _count(warehouse: Warehouse, table: TableId) -> int:
-    name = relation(warehouse.dialect, table.raw_schema, table.table)
-    return int(warehouse.query(f"SELECT count(*) FROM {name}").rows[0][0])

@@ -15,6 +15,7 @@ from typing import Literal
 
 from data_platform.tables import Column
 from data_platform.warehouses import Warehouse
+from data_platform.warehouses.counted import count_rows
 from data_platform.warehouses.dialect import Dialect, relation
 
 JOURNAL_SCHEMA = "quality"
@@ -174,6 +175,4 @@ def _holds(warehouse: Warehouse, table: JournalTable, where: Where) -> bool:
     held = _columns(warehouse, table)
     if any(name not in held for name in where) or not held:
         return False
-    target = relation(warehouse.dialect, table.schema, table.name)
-    query = f"SELECT count(*) FROM {target} WHERE {_condition(warehouse.dialect, where)}"
-    return bool(warehouse.query(query).rows[0][0])
+    return bool(count_rows(warehouse, table.schema, table.name, _condition(warehouse.dialect, where)))

@@ -23,7 +23,8 @@ from data_platform.sync.erasing.traces import forget_samples
 from data_platform.sync.platform import Platform
 from data_platform.sync.retention.apply import apply_to
 from data_platform.warehouses import PLATFORM_SCHEMA, Relation, Warehouse
-from data_platform.warehouses.dialect import Dialect, relation
+from data_platform.warehouses.counted import count_rows
+from data_platform.warehouses.dialect import Dialect
 
 TEXTS_AT_ONCE = 50
 ALL = "1 = 1"
@@ -129,10 +130,7 @@ def _holding(dialect: Dialect, held: Relation, needles: Sequence[str]) -> list[s
 
 
 def _delete(warehouse: Warehouse, held: Relation, tests: Sequence[str], removed: dict[str, int]) -> None:
-    target = relation(warehouse.dialect, held.schema, held.name)
-    rows = sum(
-        int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {test}").rows[0][0]) for test in tests
-    )
+    rows = sum(count_rows(warehouse, held.schema, held.name, test) for test in tests)
     if rows:
         warehouse.remove_rows(held.schema, held.name, tests)
         name = f"{held.schema}.{held.name}"

@@ -8,7 +8,8 @@ from data_platform.chained.log import groups
 from data_platform.privacy.erasure.frozen import condition
 from data_platform.privacy.subjects.place import Place
 from data_platform.warehouses import Relation, Warehouse
-from data_platform.warehouses.dialect import Dialect, relation
+from data_platform.warehouses.counted import count_rows
+from data_platform.warehouses.dialect import Dialect
 
 VALUES_AT_ONCE = 500
 Matches = Sequence[tuple[Place, Place]]
@@ -16,14 +17,11 @@ Matches = Sequence[tuple[Place, Place]]
 Values = Mapping[Place, Collection[str]]
 
 
-def count(warehouse: Warehouse, held: Relation, matches: Matches, values: Values) -> int:
+def count_matches(warehouse: Warehouse, held: Relation, matches: Matches, values: Values) -> int:
     """How many rows of ``held`` match; a row that does so twice counts twice."""
-    target = relation(warehouse.dialect, held.schema, held.name)
     there = {name for name, _ in held.columns}
     tests = conditions(warehouse.dialect, [pair for pair in matches if pair[0].column in there], values)
-    return sum(
-        int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {test}").rows[0][0]) for test in tests
-    )
+    return sum(count_rows(warehouse, held.schema, held.name, test) for test in tests)
 
 
 def conditions(dialect: Dialect, matches: Matches, values: Values) -> list[str]:

@@ -19,11 +19,11 @@ from data_platform.privacy.subjects.graph import Subject
 from data_platform.sql import literal, quoted
 from data_platform.stores import Store
 from data_platform.sync.erasing.landing import engine, values_of
-from data_platform.sync.erasing.rows import Matches, count
+from data_platform.sync.erasing.rows import Matches, count_matches
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 from data_platform.warehouses import PLATFORM_SCHEMA
-from data_platform.warehouses.dialect import relation
+from data_platform.warehouses.counted import count_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -171,14 +171,12 @@ def _in_warehouse(
             matches = [pair for pair in columns.get((one.schema, one.name), ()) if pair[1] in frozen.values]
             if one.schema == PLATFORM_SCHEMA or one.kind != "table" or not (needles or matches):
                 continue
-            held = bool(count(warehouse, one, matches, frozen.values))
+            held = bool(count_matches(warehouse, one, matches, frozen.values))
             if needles and not held:
                 tests = [
                     dialect.contains(dialect.quote(column), needle)
                     for column, _ in one.columns
                     for needle in needles
                 ]
-                target = relation(dialect, one.schema, one.name)
-                answer = warehouse.query(f"SELECT count(*) FROM {target} WHERE {' OR '.join(tests)}").rows
-                held = bool(answer[0][0])
+                held = bool(count_rows(warehouse, one.schema, one.name, " OR ".join(tests)))
             yield f"{one.schema}.{one.name}", held

@@ -23,7 +23,7 @@ from data_platform.sync.consent.table import write_decisions
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.landing import fence, of_person, redact
-from data_platform.sync.erasing.rows import conditions, count
+from data_platform.sync.erasing.rows import conditions, count_matches
 from data_platform.sync.erasing.traces import Said, archives_of, forget_samples, to_copies, write_again
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
@@ -153,7 +153,7 @@ def _warehouse(work: Work) -> Said:
             if (held := known.get((table.raw_schema, table.table))) is None:
                 continue
             matches = work.frozen.matches(work.subject, work.keys, table)
-            if left := count(warehouse, held, matches, work.frozen.values):
+            if left := count_matches(warehouse, held, matches, work.frozen.values):
                 raise WarehouseError(
                     f"{table.raw_name} still holds {left:,} rows of the person after the erasure {work.request.id} was loaded. Run"
                     f" `data-platform rebuild`, or `data-platform sync --refresh {table}`, and go on with the request."
@@ -166,7 +166,7 @@ def _warehouse(work: Work) -> Said:
                 unbuilt[one.lasting].add(f"{one.schema}.{one.name}")
                 continue
             matches = [(Place(one.key.table, one.column), one.key)]
-            if rows := count(warehouse, held, matches, work.frozen.values):
+            if rows := count_matches(warehouse, held, matches, work.frozen.values):
                 warehouse.remove_rows(
                     one.schema, one.name, conditions(warehouse.dialect, matches, work.frozen.values)
                 )

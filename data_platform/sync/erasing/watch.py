@@ -10,7 +10,7 @@ from data_platform.landing import orphans
 from data_platform.privacy.erasure.requests import Request
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.door import door_of
-from data_platform.sync.erasing.rows import count
+from data_platform.sync.erasing.rows import count_matches
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 
@@ -48,7 +48,7 @@ def watch(platform: Platform) -> Watched:
                 if held is None:
                     continue
                 searched += 1
-                if rows := count(warehouse, held, matches, door.values):
+                if rows := count_matches(warehouse, held, matches, door.values):
                     back[table] = rows
     strays = sum(_remove_strays(platform, table) for table in door.matches)
     return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back, strays)

@@ -24,7 +24,6 @@ from data_platform.sync.retention.limits import (
     Expired,
     Spared,
     beyond,
-    count,
     holds_now,
     in_model,
     limit_of,
@@ -32,6 +31,7 @@ from data_platform.sync.retention.limits import (
 )
 from data_platform.tables import Column, TableId, is_day
 from data_platform.warehouses import Relation, Warehouse
+from data_platform.warehouses.counted import count_rows
 from data_platform.warehouses.dialect import relation
 
 GRACE = timedelta(days=2)
@@ -208,7 +208,11 @@ def _warehouse(work: Work) -> Said:
         for table, one in expired.items():
             held = tables.get((table.raw_schema, table.table))
             rows = None if held is None else beyond(warehouse, held, one)
-            if held is not None and rows is not None and (left := count(warehouse, held, rows)):
+            if (
+                held is not None
+                and rows is not None
+                and (left := count_rows(warehouse, held.schema, held.name, rows))
+            ):
                 raise WarehouseError(
                     f"{table.raw_name} still holds {left:,} rows that are older than {one.limit.before}. Run `data-platform retention apply"
                     f" --continue {work.application.id}` again."
@@ -269,7 +273,7 @@ def _gone(one: Expired, unknown: bool = True) -> Gone:
 
 def _lose(warehouse: Warehouse, held: Relation, one: Expired, said: dict[str, int]) -> None:
     rows = beyond(warehouse, held, one)
-    if rows is None or not (found := count(warehouse, held, rows)):
+    if rows is None or not (found := count_rows(warehouse, held.schema, held.name, rows)):
         return
     if one.limit.blank:
         there = [column for column, _ in held.columns if column in one.limit.blank]

@@ -18,7 +18,7 @@ from data_platform.sync.erasing.rows import Matches, Values, listed
 from data_platform.sync.platform import Platform
 from data_platform.tables import NOT_PERSONAL, TableId
 from data_platform.warehouses import Relation, Warehouse
-from data_platform.warehouses.dialect import Dialect, relation
+from data_platform.warehouses.dialect import Dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,3 @@ def in_model(expired: Expired, model: AgedModel) -> Expired | None:
     mine = [(replace(place, column=columns[place.column]), key) for place, key in matches]
     there = Limit(limit.table, model.by, limit.before, limit.timezone, blank)
     return Expired(there, Spared(spared_.holds, spared_.values, {limit.table: mine}))
-
-
-def count(warehouse: Warehouse, held: Relation, rows: str) -> int:
-    target = relation(warehouse.dialect, held.schema, held.name)
-    return int(warehouse.query(f"SELECT count(*) FROM {target} WHERE {rows}").rows[0][0])
