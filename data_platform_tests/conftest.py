@@ -25,7 +25,7 @@ from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.local_postgres import alive
 from data_platform.sandbox.generate import generate
 from data_platform.sandbox.server import PostgresServer
-from data_platform.sandbox.settings import FAST
+from data_platform.sandbox.settings import QUIET
 from data_platform_tests import costs, other_postgres
 from data_platform_tests.engines.ducklake import lake_catalogs
 from data_platform_tests.engines.fixtures import bigquery_server, redshift_server
@@ -231,7 +231,7 @@ def server_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres(server_folder: Path, request: pytest.FixtureRequest) -> PostgresServer:
     """The run's server: logical WAL, prepared transactions, no fsync, no autovacuum noise."""
-    settings = {**FAST, "shared_buffers": "128MB", "max_connections": "200", "autovacuum": "off"}
+    settings = {**QUIET, "shared_buffers": "128MB", "max_connections": "200"}
     version = request.config.getoption("--postgres")
     if version is not None:
         return other_postgres.start(version, server_folder / "primary", settings)

@@ -19,7 +19,7 @@ from benchmarks.exactness.tools import NAMES, Tool, make_tool
 from benchmarks.measure import BenchmarkError
 from data_platform.errors import SandboxError
 from data_platform.sandbox.server import PostgresServer
-from data_platform.sandbox.settings import FAST
+from data_platform.sandbox.settings import QUIET
 
 KILL = "kill"
 TITLES = {**{case.name: case.title for case in CASES}, KILL: "SIGKILL during a sync"}
@@ -97,7 +97,7 @@ def _server() -> Iterator[tuple[PostgresServer, Path]]:
     with tempfile.TemporaryDirectory(prefix="data-platform-exactness-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # the server runs as an unprivileged account
-        server = PostgresServer(folder / "server", settings={**FAST, "autovacuum": "off"})
+        server = PostgresServer(folder / "server", settings=QUIET)
         try:
             yield server.start(), folder
         finally:

@@ -17,18 +17,10 @@ from typing import Any
 
 from data_platform.local_postgres import environment, free_port
 from data_platform.sandbox.server import PostgresServer
-from data_platform.sandbox.settings import FAST, KEPT
+from data_platform.sandbox.settings import KEPT, QUIET_BACKED_UP
 from data_platform.sync import Platform, open_platform
 
-SETTINGS = {
-    **FAST,
-    **KEPT,
-    "full_page_writes": "on",
-    "shared_buffers": "128MB",
-    "autovacuum": "off",
-    "max_wal_size": "2GB",
-}
-"""What a server needs that is backed up; nothing waits for its disk, and no vacuum starts in the middle."""
+SETTINGS = {**QUIET_BACKED_UP, **KEPT, "shared_buffers": "128MB", "max_wal_size": "2GB"}
 ENVIRONMENTS = """\
 environments:
   alone:

@@ -18,12 +18,11 @@ import psycopg
 
 from data_platform.local_postgres import HOST
 from data_platform.sandbox.server import PostgresServer
-from data_platform.sandbox.settings import FAST
+from data_platform.sandbox.settings import QUIET
 
 SETTINGS = {
-    **FAST,
+    **QUIET,
     "shared_buffers": "32MB",
-    "autovacuum": "off",
     "wal_level": "replica",
     "max_wal_size": "64MB",
 }

@@ -15,7 +15,7 @@ import pytest
 
 from data_platform.local_postgres import runnable
 from data_platform.sandbox.server import BUILTIN_LOCALE, PostgresServer
-from data_platform.sandbox.settings import FAST
+from data_platform.sandbox.settings import QUIET
 
 OLDEST = 13
 VERSIONS = range(OLDEST, 19)
@@ -35,7 +35,7 @@ def start(version: int, home: Path, settings: Mapping[str, str] | None = None) -
         pytest.skip(f"PostgreSQL {version} is not installed here: make test-postgres VERSION={version}")
     server = PostgresServer(
         home,
-        settings={**FAST, "autovacuum": "off", **(settings or {})},
+        settings={**QUIET, **(settings or {})},
         install=runnable(package, home.parent / f"postgresql-{version}"),
         locale=BUILTIN_LOCALE if version >= 17 else ("--locale=C",),
     ).start()

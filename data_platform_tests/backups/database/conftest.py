@@ -13,15 +13,13 @@ import psycopg
 import pytest
 
 from data_platform.sandbox.server import PostgresServer
-from data_platform.sandbox.settings import FAST
+from data_platform.sandbox.settings import QUIET_BACKED_UP
 from data_platform.sync import Platform, open_platform
 
 SETTINGS = {
-    **FAST,
+    **QUIET_BACKED_UP,
     "wal_level": "replica",
-    "full_page_writes": "on",
     "shared_buffers": "64MB",
-    "autovacuum": "off",
     "max_wal_size": "256MB",
 }
 CATALOG = """\
