@@ -39,6 +39,9 @@ RootOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+AuthorisedByOption = Annotated[
+    str, typer.Option("--authorised-by", metavar="NAME", help="Who authorised it.")
+]
 CopyOption = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.options import (
+    AuthorisedByOption,
+    EnvironmentOption,
+    JsonOption,
+    RootOption,
+    open_project,
+)
 from data_platform.cli.output import plural, remark, say, say_json, say_table, size
 from data_platform.cli.sync import choose, table_named
 from data_platform.tables import TableId
@@ -193,7 +199,7 @@ def redact(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="The request, without the person's name.")
     ],
-    by: Annotated[str, typer.Option("--authorised-by", metavar="NAME", help="Who authorised it.")],
+    by: AuthorisedByOption,
     yes: Annotated[bool, typer.Option("--yes", help="Erase them. Without it, only count them.")] = False,
     environment: EnvironmentOption = None,
     root: RootOption = None,

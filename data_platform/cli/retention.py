@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.options import (
+    AuthorisedByOption,
+    EnvironmentOption,
+    JsonOption,
+    RootOption,
+    open_project,
+)
 from data_platform.cli.output import plural, remark, say, say_json, say_table
 
 if TYPE_CHECKING:
@@ -72,9 +78,7 @@ def apply(
     yes: Annotated[
         bool, typer.Option("--yes", help="Remove them. Without it the rows are only counted.")
     ] = False,
-    authorised_by: Annotated[
-        str, typer.Option("--authorised-by", metavar="NAME", help="Who authorised it.")
-    ] = "",
+    authorised_by: AuthorisedByOption = "",
     go_on: Annotated[
         str | None,
         typer.Option("--continue", metavar="ID", help="Go on with what was interrupted.", show_default=False),

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_platform.cli.options import EnvironmentOption, JsonOption, RootOption, open_project
+from data_platform.cli.options import (
+    AuthorisedByOption,
+    EnvironmentOption,
+    JsonOption,
+    RootOption,
+    open_project,
+)
 from data_platform.cli.output import remark, say, say_json, say_table
 from data_platform.cli.subject_options import ByOption, EmailOption, KindOption, whom
 
@@ -28,9 +34,7 @@ def erase(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="The request, without the name of the person.")
     ] = "",
-    authorised_by: Annotated[
-        str, typer.Option("--authorised-by", metavar="NAME", help="Who authorised it.")
-    ] = "",
+    authorised_by: AuthorisedByOption = "",
     yes: Annotated[bool, typer.Option("--yes", help="Erase. Without it the rows are only counted.")] = False,
     go_on: Annotated[
         str | None,
