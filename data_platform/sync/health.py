@@ -179,6 +179,7 @@ def _table(
     checks = _newest((record.checks.get(asset, ()) if record else ()), evaluated)
     known = {check.name for check in checks}  # a rule that nobody has evaluated yet is unknown, not absent
     checks += tuple(Check(rule.name, "unknown") for rule in table.rules if rule.name not in known)
+    checks += _at_source(table, record)
     relation = table.id.raw_name
     point = None
     if one.loaded and changed:
@@ -274,6 +275,16 @@ def _rule_checks(table: Table, text: str) -> tuple[Check, ...]:
             text="" if one.passed else sentence(one),
         )
         for one in evaluated.rules
+    )
+
+
+def _at_source(table: Table, record: GraphRecord | None) -> tuple[Check, ...]:
+    """The results of the rules that the source evaluates itself: only the graph keeps them."""
+    kept = record.checks.get(f"source/{table.id}", ()) if record else ()
+    found = {one.name: one for one in kept}
+    return tuple(
+        replace(found.get(rule.name, Check(rule.name, "unknown")), name=f"{rule.name} (at the source)")
+        for rule in table.source_rules
     )
 
 

@@ -56,7 +56,8 @@ def company(project: Path) -> Path:
     return project
 
 
-def record(project: Path, *checks: Check, age: timedelta = timedelta()) -> None:
+def record(project: Path, *checks: Check, age: timedelta = timedelta(), **of_orders: Check) -> None:
+    """``of_orders``: checks of the assets of the orders, by the first part of the asset's key."""
     now = datetime.now(UTC)
     platform = open_platform(project)
     examining.keep(
@@ -71,7 +72,8 @@ def record(project: Path, *checks: Check, age: timedelta = timedelta()) -> None:
                     tests=("unique_day",),
                 ),
             ),
-            checks={"marts/orders_daily": checks},
+            checks={"marts/orders_daily": checks}
+            | {f"{where}/shop/orders": (check,) for where, check in of_orders.items()},
             built={"marts.orders_daily": Built(now, 2.5)},
         ),
     )
@@ -208,6 +210,33 @@ def test_a_rule_that_nobody_has_evaluated_yet_is_unknown(cli: Cli, company: Path
     assert checked["shop/orders"]["state"] == "unknown"
     assert "never evaluated" in checked["shop/orders"]["why"]
     assert checked["shop/products"]["state"] == "none"
+
+
+def test_rules_at_the_source_count_as_checks_of_their_table(cli: Cli, company: Path) -> None:
+    """By their own name beside a rule of the same name, and not at all once they are gone from the catalog."""
+    file = company / "catalog/sources/shop.yaml"
+    plain = file.read_text()
+
+    def checked() -> tuple[str, str]:
+        (one,) = [
+            one for one in json.loads(cli("health", "--json").out)["tables"] if one["label"] == "shop/orders"
+        ]
+        return one["trust"]["checked"]["state"], one["trust"]["checked"]["why"]
+
+    rules = "    rules: [order_id > 0]\n    source_rules: [order_id > 0]\n"
+    file.write_text(plain.replace("    key: order_id\n", f"    key: order_id\n{rules}"))
+    rule = open_platform(company).catalog.table(TableId("shop", "orders")).source_rules[0].name
+    now = datetime.now(UTC)
+    good = Check(rule, "passed", at=now)
+    record(company, raw=good)
+    assert checked()[0] == "unknown"
+    record(company, raw=good, source=good)
+    assert checked()[0] == "ok"
+    record(company, raw=good, source=Check(rule, "failed", at=now, text="2 rows fail."))
+    state, why = checked()
+    assert state == "bad" and f"{rule} (at the source)" in why
+    file.write_text(plain)
+    assert "at the source" not in checked()[1]
 
 
 def test_what_the_graph_recorded_long_ago_is_not_taken_for_now(cli: Cli, company: Path) -> None:

@@ -13,7 +13,9 @@ from data_platform.defs.names import source_key, sync_job
 from data_platform.defs.probe_sensor import run_requests
 from data_platform.defs.probing import Wanted
 from data_platform.defs.source_checks import source_check_keys
+from data_platform.defs.status_page import look
 from data_platform.quality.failures import TABLE
+from data_platform.sync.health import examine
 from data_platform.tables import TableId
 from data_platform.warehouses.journal import read
 from data_platform_tests.defs.conftest import Project
@@ -58,6 +60,11 @@ def test_a_sync_s_run_evaluates_them_at_the_source(ruled: Project) -> None:
         kept = read(warehouse, TABLE, {"table_name": "source_shop.products"})
     assert len(kept) == min(products, 100)
     assert "table_name = 'source_shop.products'" in str(failed.metadata["failing_rows"].value)
+    record = look(ruled.instance, ruled.platform(), [ruled.definitions])
+    health = examine(ruled.platform(), record)
+    (products_,) = [one.thing for one in health.judged if one.thing.label == "shop/products"]
+    shown = {one.name: one.state for one in products_.checks if one.name.endswith("(at the source)")}
+    assert shown == {"odd (at the source)": "failed", "sku_is_unique (at the source)": "passed"}
 
 
 def test_what_the_sensor_and_the_schedules_start_evaluates_them_too(ruled: Project) -> None:
