@@ -9,6 +9,7 @@ import dagster as dg
 
 from data_platform.audit.config import AuditConfig
 from data_platform.defs import shown
+from data_platform.defs.judged import judged, specs
 from data_platform.defs.names import AUDIT_HEAD
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
@@ -26,14 +27,12 @@ def audit_definitions(config: AuditConfig, *, running: bool) -> dg.Definitions:
         description="The signed head of the audit trail: how many events there are, and the digest of the newest block. It lies in a second"
         " store, with a copy of the trail, so that nobody can shorten the trail or write it again unnoticed.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2)),
-        check_specs=[
-            dg.AssetCheckSpec(
-                CHAIN.name,
-                asset=AUDIT_HEAD,
-                description="No entry of the audit trail was removed, reordered, edited, put in between or back-dated, and a second"
+        check_specs=specs(
+            {
+                CHAIN: "No entry of the audit trail was removed, reordered, edited, put in between or back-dated, and a second"
                 " store has its head.",
-            )
-        ],
+            }
+        ),
     )
     def head(platform: PlatformResource) -> Iterator[Any]:
         opened = platform.open()
@@ -74,11 +73,4 @@ def _result(done: Headed) -> dg.AssetCheckResult:
         if alone
         else f"{done.found.entries:,} event(s), each as it was recorded; the head is in {', '.join(done.stores)}."
     )
-    return dg.AssetCheckResult(
-        asset_key=AUDIT_HEAD,
-        check_name=CHAIN.name,
-        passed=not problems and not alone,
-        severity=dg.AssetCheckSeverity.WARN if alone else dg.AssetCheckSeverity.ERROR,
-        description=shown.description(text),
-        metadata={"count": len(problems)},
-    )
+    return judged(CHAIN, not problems and not alone, text, warn=alone, count=len(problems))

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.catalog import Catalog
-from data_platform.defs import shown
+from data_platform.defs.judged import judged, specs
 from data_platform.defs.names import CONSENT_DECISIONS, pool, raw_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
@@ -37,13 +37,11 @@ def consent_definitions(catalog: Catalog, warehouse: WarehouseConfig, *, running
         deps=[raw_key(table) for table in tables],
         description="Answers of people that were written down by hand (`data-platform subject consent --set`), as rows for the mart of consents.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2)),
-        check_specs=[
-            dg.AssetCheckSpec(
-                UNDERSTOOD.name,
-                asset=CONSENT_DECISIONS,
-                description="Every answer in a table is a person's, to a purpose of catalog/subjects.yaml, and says yes or no.",
-            )
-        ],
+        check_specs=specs(
+            {
+                UNDERSTOOD: "Every answer in a table is a person's, to a purpose of catalog/subjects.yaml, and says yes or no.",
+            }
+        ),
     )
     def consent_decisions(platform: PlatformResource) -> Iterator[Any]:
         opened = platform.open()
@@ -68,19 +66,14 @@ def _result(odd: Mapping[TableId, Odd]) -> dg.AssetCheckResult:
         f" {one.empty:,} that say nothing"
         for table, one in found.items()
     )
-    return dg.AssetCheckResult(
-        asset_key=CONSENT_DECISIONS,
-        check_name=UNDERSTOOD.name,
-        passed=not found,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=shown.description(
-            f"{said}. The first two count for nothing, and what says nothing is a no. Correct catalog/subjects.yaml, or the source."
-            if found
-            else f"All answers in {plural(len(odd), 'table')} are understood."
-        ),
-        metadata={
-            "unknown_purposes": sum(one.unknown for one in found.values()),
-            "of_nobody": sum(one.nobody for one in found.values()),
-            "without_an_answer": sum(one.empty for one in found.values()),
-        },
+    return judged(
+        UNDERSTOOD,
+        not found,
+        f"{said}. The first two count for nothing, and what says nothing is a no. Correct catalog/subjects.yaml, or the source."
+        if found
+        else f"All answers in {plural(len(odd), 'table')} are understood.",
+        warn=True,
+        unknown_purposes=sum(one.unknown for one in found.values()),
+        of_nobody=sum(one.nobody for one in found.values()),
+        without_an_answer=sum(one.empty for one in found.values()),
     )

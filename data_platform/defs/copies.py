@@ -13,6 +13,7 @@ from data_platform.backups.copies import Report
 from data_platform.backups.renewal import Renewal
 from data_platform.defs import shown
 from data_platform.defs.backup import GROUP
+from data_platform.defs.judged import judged, specs
 from data_platform.defs.names import BACKUP, COPIES
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
@@ -42,33 +43,19 @@ def copies_definitions(config: BackupsConfig, environment: str, *, running: bool
         " their WAL,"
         " and where: from manifests, and by reading a sample again.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2)),
-        check_specs=[
-            dg.AssetCheckSpec(
-                VERIFIED.name,
-                asset=COPIES,
-                description="Every copy that should be there is, and is as it was written.",
-            ),
-            dg.AssetCheckSpec(
-                RULE.name,
-                asset=COPIES,
-                description="Three copies, on two media, one offsite, one immutable."
+        check_specs=specs(
+            {
+                VERIFIED: "Every copy that should be there is, and is as it was written.",
+                RULE: "Three copies, on two media, one offsite, one immutable."
                 + (
                     ""
                     if demanded
                     else " Not demanded of this environment: the check only says what is missing."
                 ),
-            ),
-            dg.AssetCheckSpec(
-                LOCKED.name,
-                asset=COPIES,
-                description="In every store with `lock_days`, each object that is still needed is locked.",
-            ),
-            dg.AssetCheckSpec(
-                HEALED.name,
-                asset=COPIES,
-                description="The landing store has lost nothing in the last seven days that `verify --heal` had to put back.",
-            ),
-        ],
+                LOCKED: "In every store with `lock_days`, each object that is still needed is locked.",
+                HEALED: "The landing store has lost nothing in the last seven days that `verify --heal` had to put back.",
+            }
+        ),
     )
     def copies(platform: PlatformResource) -> Iterator[Any]:
         opened = platform.open()
@@ -182,11 +169,5 @@ def _result(
     passed: bool | None = None,
     warn: bool = False,
 ) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=check.asset_key,
-        check_name=check.name,
-        passed=not lines if passed is None else passed,
-        severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
-        description=shown.description("; ".join(lines) if lines else otherwise),
-        metadata={"count": len(lines)},
-    )
+    text = "; ".join(lines) if lines else otherwise
+    return judged(check, not lines if passed is None else passed, text, warn=warn, count=len(lines))

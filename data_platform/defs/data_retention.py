@@ -13,6 +13,7 @@ import dagster as dg
 from data_platform.catalog import Catalog
 from data_platform.defs import shown
 from data_platform.defs.aged_models import aged_models
+from data_platform.defs.judged import judged, specs
 from data_platform.defs.names import RETENTION, pool, raw_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
@@ -48,18 +49,12 @@ def data_retention_definitions(
         deps=ruled,
         description=f"How many rows are older than the `retention` of their table allows, and how old the oldest is. {does}",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2)),
-        check_specs=[
-            dg.AssetCheckSpec(
-                KEPT.name,
-                asset=RETENTION,
-                description="No raw row and no record in quarantine is more than two days older than its table's `retention` allows, but for those of people on hold.",
-            ),
-            dg.AssetCheckSpec(
-                FINISHED.name,
-                asset=RETENTION,
-                description="No application of the rules stopped on the way.",
-            ),
-        ],
+        check_specs=specs(
+            {
+                KEPT: "No raw row and no record in quarantine is more than two days older than its table's `retention` allows, but for those of people on hold.",
+                FINISHED: "No application of the rules stopped on the way.",
+            }
+        ),
     )
     def retention(platform: PlatformResource) -> Iterator[Any]:
         opened = platform.open()
@@ -173,35 +168,21 @@ def _results(
         if applies
         else "Nothing is removed while `retention: apply` is false: `data-platform retention apply` does it by hand."
     )
-    yield _result(
+    yield judged(
         KEPT,
-        sum(one.late + one.rejected_late for one in found),
+        not late,
         f"More than two days older than their rule: {words}. {way}"
         if late
         else f"No row of {plural(len(found), 'table')} is more than two days older than its rule allows.",
-        dg.AssetCheckSeverity.ERROR if applies else dg.AssetCheckSeverity.WARN,
+        warn=not applies,
+        count=sum(one.late + one.rejected_late for one in found),
     )
     names = ", ".join(f"{one.id} before {one.next_step}" for one in stopped)
-    yield _result(
+    yield judged(
         FINISHED,
-        len(stopped),
+        not stopped,
         f"Stopped: {names}. Go on with `data-platform retention apply --continue ID`."
         if stopped
         else "No application of the rules stopped on the way.",
-    )
-
-
-def _result(
-    check: dg.AssetCheckKey,
-    count: int,
-    text: str,
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
-) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=RETENTION,
-        check_name=check.name,
-        passed=not count,
-        severity=severity,
-        description=shown.description(text),
-        metadata={"count": count},
+        count=len(stopped),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.catalog import Catalog
-from data_platform.defs import shown
+from data_platform.defs.judged import judged, specs
 from data_platform.defs.names import ERASURES, pool, raw_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
@@ -38,18 +38,12 @@ def erasure_definitions(catalog: Catalog, warehouse: WarehouseConfig, *, running
         description="The log of erasures: who was taken out of all data, by the number of the request. Raw tables are asked each day for the"
         " keys of everybody in it.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2)),
-        check_specs=[
-            dg.AssetCheckSpec(
-                GONE.name,
-                asset=ERASURES,
-                description="No raw table has a row of a person who was erased, whatever was read or restored since.",
-            ),
-            dg.AssetCheckSpec(
-                FINISHED.name,
-                asset=ERASURES,
-                description="No request to erase somebody stopped on the way.",
-            ),
-        ],
+        check_specs=specs(
+            {
+                GONE: "No raw table has a row of a person who was erased, whatever was read or restored since.",
+                FINISHED: "No request to erase somebody stopped on the way.",
+            }
+        ),
     )
     def erasures(platform: PlatformResource) -> Iterator[Any]:
         opened = platform.open()
@@ -82,28 +76,20 @@ def erasure_definitions(catalog: Catalog, warehouse: WarehouseConfig, *, running
 
 def _results(found: Watched) -> Iterator[dg.AssetCheckResult]:
     back = ", ".join(f"{plural(rows, 'row')} in {table.raw_name}" for table, rows in found.back.items())
-    yield _result(
+    yield judged(
         GONE,
-        len(found.back),
+        not found.back,
         f"{back} are of people who were erased. Find out what brought them, then erase them again by their key."
         if back
         else f"None of {plural(found.searched, 'raw table')} has a row of a person who was erased.",
+        count=len(found.back),
     )
     stopped = ", ".join(f"{one.id} before {one.next_step}" for one in found.stopped)
-    yield _result(
+    yield judged(
         FINISHED,
-        len(found.stopped),
+        not found.stopped,
         f"Stopped: {stopped}. Go on with `data-platform subject erase --continue ID`."
         if stopped
         else f"{plural(len(found.requests), 'request')}, each done.",
-    )
-
-
-def _result(check: dg.AssetCheckKey, count: int, text: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=ERASURES,
-        check_name=check.name,
-        passed=not count,
-        description=shown.description(text),
-        metadata={"count": count},
+        count=len(found.stopped),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.catalog import Catalog
-from data_platform.defs import shown
+from data_platform.defs.judged import judged, specs
 from data_platform.defs.names import KEYSTORE, raw_key
 from data_platform.defs.resources import PlatformResource
 from data_platform.defs.scheduled import scheduled
@@ -43,9 +43,7 @@ def keystore_definitions(catalog: Catalog, config: KeystoreSettings, *, running:
         description="The keys of sealed values, copied each day into a folder of their own. Without keystore or copy nothing that is sealed"
         " can be read.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=YOUNG),
-        check_specs=[
-            dg.AssetCheckSpec(check.name, asset=KEYSTORE, description=text) for check, text in _CHECKS.items()
-        ],
+        check_specs=specs(_CHECKS),
     )
     def keystore(platform: PlatformResource) -> Iterator[Any]:
         opened = platform.open()
@@ -153,11 +151,5 @@ def _result(
     count: int | None = None,
     warn: bool = False,
 ) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=KEYSTORE,
-        check_name=check.name,
-        passed=problem is None,
-        severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
-        description=shown.description(problem or good),
-        metadata={"count": count if count is not None else int(problem is not None)},
-    )
+    number = count if count is not None else int(problem is not None)
+    return judged(check, problem is None, problem or good, warn=warn, count=number)
