@@ -14,7 +14,7 @@ from data_platform.defs import shown
 from data_platform.defs.backup import GROUP, drill_check, drilled, newest_check, refuse_unpruned
 from data_platform.defs.names import ARCHIVE, ARCHIVE_DRILL, pool
 from data_platform.defs.resources import PlatformResource
-from data_platform.defs.scheduled import scheduled
+from data_platform.defs.scheduled import by_partition, scheduled
 from data_platform.sync import backup, longterm
 from data_platform.warehouses import WarehouseConfig
 
@@ -33,7 +33,6 @@ def archive_definitions(
         days=(config.start.weekday() + 1) % 7
     )  # the Sunday that its week began with
     weeks = dg.WeeklyPartitionsDefinition(start_date=first.isoformat(), timezone="UTC", end_offset=1)
-    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
     made = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.assets(ARCHIVE),
@@ -41,16 +40,9 @@ def archive_definitions(
         partitions_def=weeks,
     )
 
-    @dg.schedule(
-        name="archive_weekly",
-        job=made,
-        cron_schedule=settings.schedule,
-        execution_timezone="UTC",
-        default_status=status,
-        description="Makes the week's archive.",
+    weekly = by_partition(
+        "archive_weekly", made, settings.schedule, week_of, "Makes the week's archive.", running=running
     )
-    def weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return dg.RunRequest(partition_key=week_of(context.scheduled_execution_time))
 
     drill = scheduled(
         "archive_drill",

@@ -17,7 +17,7 @@ from data_platform.backups.shelf import WAREHOUSE, Shelf
 from data_platform.defs import shown
 from data_platform.defs.names import BACKUP, DRILL, pool
 from data_platform.defs.resources import PlatformResource
-from data_platform.defs.scheduled import scheduled
+from data_platform.defs.scheduled import by_partition, scheduled
 from data_platform.errors import DataPlatformError
 from data_platform.sync import Platform, backup, snapshots
 from data_platform.sync.auditing import note_configuration
@@ -37,7 +37,6 @@ def backup_definitions(
 ) -> dg.Definitions:
     """``copied`` are the assets whose tables are in the warehouse."""
     days = dg.DailyPartitionsDefinition(start_date=config.start.isoformat(), timezone="UTC", end_offset=1)
-    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
     made = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.assets(BACKUP),
@@ -45,18 +44,14 @@ def backup_definitions(
         partitions_def=days,
     )
 
-    @dg.schedule(
-        name="backup_daily",
-        job=made,
-        cron_schedule=config.schedule,
-        execution_timezone="UTC",
-        default_status=status,
-        description="Makes the day's backup.",
+    daily = by_partition(
+        "backup_daily",
+        made,
+        config.schedule,
+        lambda at: at.date().isoformat(),
+        "Makes the day's backup.",
+        running=running,
     )
-    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return dg.RunRequest(
-            partition_key=context.scheduled_execution_time.astimezone(UTC).date().isoformat()
-        )
 
     drill = scheduled(
         "restore_drill",

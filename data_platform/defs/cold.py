@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Dagster reads the types of arguments from the signature.
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ from data_platform.defs import shown
 from data_platform.defs.backup import GROUP, newest_check
 from data_platform.defs.names import ARCHIVE, BACKUP, COLD, TIERS
 from data_platform.defs.resources import PlatformResource
+from data_platform.defs.scheduled import scheduled
 from data_platform.sync import cold, tiers
 
 NEWEST_COLD = dg.AssetCheckKey(COLD, "newest_copy")
@@ -20,18 +22,8 @@ NEWEST_COLD = dg.AssetCheckKey(COLD, "newest_copy")
 
 def cold_definitions(config: BackupsConfig, *, running: bool) -> dg.Definitions:
     """Empty where neither is configured."""
-    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
     assets, checks, schedules = [], [], []
-
-    def every(name: str, target: dg.AssetSelection, cron: str, description: str) -> dg.ScheduleDefinition:
-        return dg.ScheduleDefinition(
-            name=name,
-            target=target,
-            cron_schedule=cron,
-            execution_timezone="UTC",
-            default_status=status,
-            description=description,
-        )
+    every = partial(scheduled, running=running)
 
     if config.archive is not None and (copy := config.archive.cold) is not None:
         assets.append(_cold_asset(copy))

@@ -16,7 +16,7 @@ from data_platform.defs import shown
 from data_platform.defs.backup import GROUP, began, drill_check, first_due, refuse_unpruned
 from data_platform.defs.names import source_key
 from data_platform.defs.resources import PlatformResource
-from data_platform.defs.scheduled import scheduled
+from data_platform.defs.scheduled import by_partition, scheduled
 from data_platform.sync import database_backup, recovery
 from data_platform.sync.recovery import Drill
 
@@ -49,7 +49,6 @@ def _of_source(source: Source, config: DatabaseBackups, start: date, *, running:
     hours = dg.HourlyPartitionsDefinition(
         start_date=f"{start.isoformat()}-00:00", timezone="UTC", end_offset=1
     )
-    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
     cron = config.cron
     drilled = dg.AssetCheckKey(drill_key(name), LAST_GOOD_DRILL)
     newest = _newest_backup(name, config, cron)
@@ -60,18 +59,14 @@ def _of_source(source: Source, config: DatabaseBackups, start: date, *, running:
         partitions_def=hours,
     )
 
-    @dg.schedule(
-        name=f"backup_database_{name}",
-        job=job,
-        cron_schedule=cron,
-        execution_timezone="UTC",
-        default_status=status,
-        description=f"Backs up the database of {name}.",
+    backups = by_partition(
+        f"backup_database_{name}",
+        job,
+        cron,
+        lambda at: at.strftime(HOUR[:-2] + "00"),
+        f"Backs up the database of {name}.",
+        running=running,
     )
-    def backups(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return dg.RunRequest(
-            partition_key=context.scheduled_execution_time.astimezone(UTC).strftime(HOUR[:-2] + "00")
-        )
 
     drills = scheduled(
         f"restore_drill_database_{name}",

@@ -10,6 +10,7 @@ import dagster as dg
 from data_platform.catalog import Source, Table
 from data_platform.defs import names
 from data_platform.defs.checks import check_keys
+from data_platform.defs.scheduled import status_of
 
 RECONCILE = (
     "Reads changes, compares every day with the source and rereads the days that differ. If only a read of the"
@@ -56,7 +57,7 @@ def _schedule(
         cron_schedule=cron,
         execution_timezone="UTC",
         target=target,
-        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
+        default_status=status_of(running),
         description=RECONCILE if measured else "Reads changes.",
     )
     def tick() -> dg.RunRequest:
