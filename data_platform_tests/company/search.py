@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import re
 import tarfile
 import tempfile
 import zlib
@@ -17,28 +18,38 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_platform_tests.company.oracle import MARK, NUMBER, Person
+from data_platform_tests.company.oracle import MARK, NUMBER, SECRET, Person
+
+LANDED, IN_CLEAR = -1, -2
+"""In the place of a person: something that landed of one of them, and what is sealed in clear, whosever it is."""
+SEALED = re.compile(rb"sealed:1:[0-9a-f]{32}:[a-z0-9_-]{22,}")
 
 
 @dataclass
 class Wanted:
-    """Who is looked for. ``hashes`` are texts that the warehouse had in the place of an address."""
+    """Who is looked for, and what landed of them: ``hashes`` in the place of addresses, ``sealed`` in the place of what is sealed, with
+    what that is in clear."""
 
     people: Collection[Person]
     hashes: Collection[str] = ()
-    marks: Mapping[bytes, int] = field(init=False)
+    sealed: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[bytes, int] = field(init=False)
+    marks: Mapping[bytes, int] = field(init=False)
+    texts: Collection[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         self.marks = {one.mark.encode(): one.id for one in self.people}
-        self.numbers = {str(one.id).encode(): one.id for one in self.people}
+        self.numbers = {str(number).encode(): one.id for one in self.people for number in (one.id, one.desk)}
+        self.texts = {text.lower().encode() for text in self.sealed}
 
     def within(self, data: bytes) -> set[int]:
-        """The people who are in ``data`` as it is, in small letters or capitals, as a mark, a key or a hash."""
+        """The people who are in ``data`` as it is, in small letters or capitals, as a mark, a key or as they landed."""
         low = data.lower()
         found = {self.marks[mark] for mark in set(MARK.findall(low)) & self.marks.keys()}
         found |= {self.numbers[number] for number in set(NUMBER.findall(low)) & self.numbers.keys()}
-        return found | {-1 for hash_ in self.hashes if hash_.encode() in low}
+        found |= {LANDED for text in SEALED.findall(low) if text in self.texts}
+        found |= {LANDED for hash_ in self.hashes if hash_.encode() in low}
+        return found | ({IN_CLEAR} if SECRET.search(low) else set())
 
 
 @dataclass

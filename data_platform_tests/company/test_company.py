@@ -24,7 +24,8 @@ from data_platform_tests.chaos.conftest import forks
 from data_platform_tests.chaos.forks import ForkServer
 from data_platform_tests.company import acts
 from data_platform_tests.company.oracle import Person, people
-from data_platform_tests.company.search import Found, Wanted, search
+from data_platform_tests.company.search import IN_CLEAR, Found, search
+from data_platform_tests.company.services import Services, running
 from data_platform_tests.company.turmoil import Turmoil
 from data_platform_tests.company.world import DERIVED, USERS, World, build
 from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefix
@@ -40,8 +41,14 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return (
         (10_000, 100)
         if request.config.getoption("--seeds") or request.config.getoption("--seed") is not None
-        else (300, 3)
+        else (200, 2)
     )
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    with running() as made:
+        yield made
 
 
 def erase(world: World, person: Person) -> None:
@@ -61,26 +68,30 @@ def rebuilt(world: World) -> None:
 
 
 def test_one_after_the_other(
-    tmp_path: Path, database: str, size: tuple[int, int], seeds: Callable[[int], Sequence[int]]
+    tmp_path: Path,
+    database: str,
+    services: Services,
+    size: tuple[int, int],
+    seeds: Callable[[int], Sequence[int]],
 ) -> None:
     for seed in seeds(1):
         who = people(seed, *size)
-        world = World(tmp_path / str(seed), database, who).make()
+        world = World(tmp_path / str(seed), database, who, services).make()
         build(world.platform())
         erased = who.erased()
-        hashes = world.hashes(erased)
-        assert len(world.left(erased, hashes=hashes).where) > 5, "the search would find them"
+        wanted = world.wanted(erased)
+        assert len(world.left(wanted).where) > 5, "the search would find them"
         for n, person in enumerate(who.asking):
             erase(world, person)
             if n % 20 == 0:
                 world.good()
         rebuilt(world)
-        found = world.left(erased, hashes=hashes)
+        found = world.left(wanted)
         assert found.where == {}, f"of {found.objects} objects"
         assert world.wrong(erased) == []
         world.good(verify=True)
         assert world.wrong(erased) == []
-        assert world.left(erased, hashes=hashes).where == {}
+        assert world.left(wanted).where == {}
 
 
 def copied(world: World, name: str) -> Iterator[tuple[str, bytes]]:
@@ -111,6 +122,7 @@ def restored(world: World, name: str) -> Iterator[tuple[str, bytes]]:
 def test_what_is_restored_from_any_store_has_nobody_in_it(
     tmp_path: Path,
     database: str,
+    services: Services,
     size: tuple[int, int],
     s3_server: ObjectServer,
     gcs_server: ObjectServer,
@@ -123,12 +135,12 @@ def test_what_is_restored_from_any_store_has_nobody_in_it(
         "locked": s3_server.config(new_prefix(), bucket=locked_bucket, lock_days=1, cache=cache),
         "elsewhere": gcs_server.config(new_prefix(), cache=cache),
     }
-    world = World(tmp_path / "company", database, who, copies=copies, secrets=ENVIRON).make()
+    world = World(tmp_path / "company", database, who, services, copies=copies, secrets=ENVIRON).make()
     build(world.platform())
     erased, names = who.erased(), ("primary", "locked", "elsewhere")
-    hashes = world.hashes(erased)
+    wanted = world.wanted(erased)
     backup.make_backup(world.platform())
-    everybody = search(Wanted(erased, hashes), copied(world, "elsewhere"))
+    everybody = search(wanted, copied(world, "elsewhere"))
     assert len(everybody.where) > 2, "the search would find them"
     first, *others = who.asking
     erase(world, first)
@@ -137,10 +149,10 @@ def test_what_is_restored_from_any_store_has_nobody_in_it(
         erase(world, person)
     for name in names:
         assert len(backup.archive(world.platform(), name).ids()) == 2
-        here = search(Wanted(erased, hashes), copied(world, name)).where
+        here = search(wanted, copied(world, name)).where
         assert {key for key in here if not locked(world, name, key.removeprefix(f"{name} "))} == set()
         assert bool(here) is (name == "locked"), "nobody can remove a locked object before its time"
-        found = search(Wanted(erased, hashes), restored(world, name))
+        found = search(wanted, restored(world, name))
         assert found.where == {}
         assert found.objects == 2
     platform = world.platform()
@@ -159,16 +171,19 @@ def unnamed(world: World, found: Found) -> dict[str, set[int]]:
     book = Book(platform)
     for request in book.read().requests.values():
         backups = {one.id for one in certify(platform, request).remains}
-        for keys in book.opened(request.sealed)[0].values.values():
-            for key in keys:
-                named.setdefault(int(key), set()).update(backups)
+        for key in book.opened(request.sealed)[0].values[Place(USERS, "user_id")]:
+            named.setdefault(int(key), set()).update(backups)
     anybody = {id_ for some in named.values() for id_ in some}
     left = {}
     for name, who in found.where.items():
         if name.startswith("backups/") and "/marts.greetings/" in name:
             continue
         backup = next((piece for piece in name.split("/") if piece in anybody), None)
-        if some := {one for one in who if backup is None or (one > 0 and backup not in named.get(one, ()))}:
+        if some := {
+            one
+            for one in who
+            if backup is None or one == IN_CLEAR or (one > 0 and backup not in named.get(one, ()))
+        }:
             left[name] = some
     return left
 
@@ -176,6 +191,7 @@ def unnamed(world: World, found: Found) -> dict[str, set[int]]:
 def test_everything_at_once(
     tmp_path: Path,
     database: str,
+    services: Services,
     size: tuple[int, int],
     forks: ForkServer,
     seeds: Callable[[int], Sequence[int]],
@@ -183,10 +199,10 @@ def test_everything_at_once(
     """Afterwards nothing is left to do by hand but to go on with the requests that stopped."""
     for seed in seeds(1):
         who = people(seed, *size)
-        world = World(tmp_path / str(seed), database, who).make()
+        world = World(tmp_path / str(seed), database, who, services).make()
         build(world.platform())
         erased = who.erased()
-        hashes = world.hashes(erased)
+        wanted = world.wanted(erased)
         rng = random.Random(f"turmoil {seed}")
         turmoil, asking = Turmoil(world, forks, rng), list(who.asking)
         while asking:
@@ -204,4 +220,4 @@ def test_everything_at_once(
         world.good(verify=True)
         rebuilt(world)
         assert world.wrong(erased) == [], said
-        assert unnamed(world, world.left(erased, hashes=hashes)) == {}, said
+        assert unnamed(world, world.left(wanted)) == {}, said

@@ -105,4 +105,6 @@ class Turmoil:
                 with suppress(psycopg.errors.LockNotAvailable):
                     connection.execute(rng.choice(statements).encode())
                     self.written += 1
+                payments, desk = self.world.services.payments, self.world.services.desk
+                rng.choice((payments.rename, payments.pay, desk.rename, desk.ask))(person)
                 time.sleep(0.05)
