@@ -199,18 +199,19 @@ def derived(platform: Platform) -> list[Derived]:
     from data_platform.defs.classes import classes_of
     from data_platform.impact.people import derived_from
     from data_platform.privacy.classes import NONE
+    from data_platform.privacy.erasure.frozen import holders
     from data_platform.sync.erasing.freeze import keys_of
 
     if not (platform.catalog.root / "dbt" / "dbt_project.yml").is_file():
         return []
-    places = [
-        place
+    held = [
+        pair
         for subject in platform.catalog.subjects.values()
-        for place in keys_of(platform, subject).values()
+        for pair in holders(subject, keys_of(platform, subject))
     ]
     graph = graph_of(platform.catalog.root, platform.environment.name)
     classed = classes_of(platform.catalog).columns
-    return derived_from(graph, places, {(one.schema, one.table) for one in classed if one.class_ != NONE})
+    return derived_from(graph, held, {(one.schema, one.table) for one in classed if one.class_ != NONE})
 
 
 def _show_counts(rows: dict[str, int], json: bool) -> None:

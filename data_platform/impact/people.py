@@ -12,20 +12,30 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.steps import Derived
 
 
-def derived_from(graph: Graph, places: Iterable[Place], personal: Collection[Name]) -> list[Derived]:
-    """The columns of models that hold the values of ``places``, the keys of raw tables, as they are; then the models with rows of their own
-    that are made of these tables, hold something of a person (``personal``) and have no such column."""
-    keys = {
-        ColumnOf(place.table.raw_schema, place.table.table, place.column.lower()): place for place in places
-    }
+def derived_from(
+    graph: Graph, holders: Iterable[tuple[Place, Place]], personal: Collection[Name]
+) -> list[Derived]:
+    """The columns of models that hold keys of people as they are, by ``holders``, which columns of raw tables hold the values of which key; then
+    the models with rows of their own that are made of these tables, hold something of a person (``personal``) and have no such column."""
+    keys: dict[ColumnOf, list[Place]] = {}
+    tables: dict[Name, list[Place]] = {}
+    for column, key in holders:
+        where = column.table.raw_schema, column.table.table
+        tables.setdefault(where, []).append(key)
+        if not column.path:
+            keys.setdefault(ColumnOf(*where, column.column.lower()), []).append(key)
     found = carried(graph, keys)
     carrying = {(one.schema, one.table) for one in found}
-    return [
-        *(Derived(keys[origin], one.schema, one.table, one.column) for one, origin in found.items()),
-        *(
-            Derived(place, made.schema, made.name, None, made.lasting)
-            for column, place in keys.items()
-            for made in made_of(graph, (column.schema, column.table))
-            if made.stored and made.key in personal and made.key not in carrying
-        ),
+    made = [
+        Derived(key, one.schema, one.table, one.column)
+        for one, origin in found.items()
+        for key in keys[origin]
     ]
+    made += [
+        Derived(key, one.schema, one.name, None, one.lasting)
+        for where, some in tables.items()
+        for one in made_of(graph, where)
+        if one.stored and one.key in personal and one.key not in carrying
+        for key in some
+    ]
+    return list(dict.fromkeys(made))

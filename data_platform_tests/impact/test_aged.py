@@ -6,12 +6,14 @@ from data_platform.column_lineage import ColumnOf
 from data_platform.impact.aged import aged
 from data_platform.impact.graph import Graph, Relation
 from data_platform.impact.people import derived_from
+from data_platform.privacy.erasure.frozen import holders
 from data_platform.privacy.retention.rule import AgedModel
+from data_platform.privacy.subjects.graph import Link, Subject
 from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.steps import Derived
 from data_platform.tables import TableId
 
-EVENTS = TableId("shop", "events")
+EVENTS, USERS, VISITS = (TableId("shop", name) for name in ("events", "users", "visits"))
 RAW = ("raw_shop", "events")
 
 
@@ -62,10 +64,36 @@ def test_models_that_hand_on_a_person_s_key_and_those_that_say_something_of_them
     key = Place(EVENTS, "event_id")
     assert derived_from(
         Graph({each.key: each for each in relations}),
-        [key],
+        [(key, key)],
         {("marts", "days"), ("marts", "history"), ("marts", "shown")},
     ) == [
         Derived(key, "marts", "clicks", "id"),
         Derived(key, "marts", "days", None),
         Derived(key, "marts", "history", None, lasting=True),
+    ]
+
+
+def test_models_of_a_table_to_which_no_other_is_linked_are_followed_by_its_link() -> None:
+    """Its own key is never frozen, so a model with that alone hands on nothing by which its rows could be found."""
+    keys = {USERS: Place(USERS, "user_id"), EVENTS: Place(EVENTS, "event_id")}
+    links = (
+        Link(Place(EVENTS, "user_id"), keys[USERS]),
+        Link(Place(VISITS, "payload", ("user",)), keys[USERS]),
+    )
+    subject = Subject("customer", "", {"id": (keys[USERS],)}, links)
+    relations = (
+        Relation(*RAW, "raw", "raw/shop/events", ("event_id", "user_id")),
+        model("clicks", "incremental", {"person": "user_id", "id": "event_id"}),
+        model("numbers", "incremental", {"id": "event_id"}),
+        model("seen", "table", {"text": "payload"}, ("raw_shop", "visits")),
+    )
+    found = derived_from(
+        Graph({each.key: each for each in relations}),
+        holders(subject, keys),
+        {("marts", "clicks"), ("marts", "numbers"), ("marts", "seen")},
+    )
+    assert found == [
+        Derived(keys[USERS], "marts", "clicks", "person"),
+        Derived(keys[USERS], "marts", "numbers", None, lasting=True),
+        Derived(keys[USERS], "marts", "seen", None),
     ]

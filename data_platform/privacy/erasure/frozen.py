@@ -32,34 +32,47 @@ class Frozen:
 
     def matches(self, subject: Subject, keys: Keys, table: TableId) -> list[tuple[Place, Place]]:
         """(column of ``table``, key place): a row goes whose column holds one of the key place's values."""
-        own = keys.get(table)
-        found = [(own, own)] if own is not None else []
-        found += [
-            (link.child, link.parent)
-            for link in subject.links_of(table)
-            if keys.get(link.parent.table) == link.parent
-        ]
-        return [(column, key) for column, key in found if self.values.get(key)]
+        return [(column, key) for column, key in _pairs(subject, keys, table) if self.values.get(key)]
 
 
 def wanted(subject: Subject, keys: Keys) -> dict[TableId, Place]:
     """The key places whose values must be known: those that other tables link to, and those of tables whose rows are found in
     another way than by such a link. ConfigurationError for a table of the latter without one."""
+    needed = {}
+    for table in _needed(subject, keys):
+        if table not in keys:
+            raise ConfigurationError(
+                f"Rows of {table} are found by values that may be another person's later, and it has no key of one column that"
+                f" lands in clear, so a {subject.name} cannot be erased for good. Give it such a `key` in the catalog, or a link to"
+                " a table that has one."
+            )
+        needed[table] = keys[table]
+    return needed
+
+
+def holders(subject: Subject, keys: Keys) -> list[tuple[Place, Place]]:
+    """(column, key place): the columns of raw tables that hold the values of key places whose values are frozen, such as a link's."""
+    known = {keys[table] for table in _needed(subject, keys) if table in keys}
+    return [pair for table in subject.tables for pair in _pairs(subject, keys, table) if pair[1] in known]
+
+
+def _needed(subject: Subject, keys: Keys) -> Iterator[TableId]:
     hard = {link for link in subject.links if keys.get(link.parent.table) == link.parent}
     parents = {link.parent.table for link in hard}
     looked_up = {place.table for places in subject.lookups.values() for place in places}
-    needed = {}
     for table in subject.tables:
         soft = table in looked_up or any(link not in hard for link in subject.links_of(table))
         if table in parents or soft:
-            if table not in keys:
-                raise ConfigurationError(
-                    f"Rows of {table} are found by values that may be another person's later, and it has no key of one column that"
-                    f" lands in clear, so a {subject.name} cannot be erased for good. Give it such a `key` in the catalog, or a link to"
-                    " a table that has one."
-                )
-            needed[table] = keys[table]
-    return needed
+            yield table
+
+
+def _pairs(subject: Subject, keys: Keys, table: TableId) -> Iterator[tuple[Place, Place]]:
+    """(column of ``table``, key place) for its own key and for each link to a key place."""
+    if (own := keys.get(table)) is not None:
+        yield own, own
+    for link in subject.links_of(table):
+        if keys.get(link.parent.table) == link.parent:
+            yield link.child, link.parent
 
 
 def condition(

@@ -1,0 +1,81 @@
+"""The company's models as dbt builds them; ``world.build`` makes some of them without dbt, which takes less time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from data_platform.catalog import load_catalog
+from data_platform.cli.generated import write_all
+from data_platform.cli.subject_erase import derived
+from data_platform.sync.erasing import models
+from data_platform.sync.erasing.steps import Derived
+from data_platform.warehouses.duckdb.config import PATH_VARIABLE
+from data_platform_tests.company.world import World
+from data_platform_tests.dbt.runner import Dbt
+from data_platform_tests.repository import ROOT
+
+OURS = ("profiles.yml", "macros/generate_schema_name.sql")
+"""Of the project that this repository ships."""
+KEYLESS = "marts.greetings"
+
+
+@contextmanager
+def built(world: World) -> Iterator[Dbt]:
+    """dbt over the company's warehouse, every model built once."""
+    folder = world.root / "dbt"
+    shutil.copytree(Path(__file__).with_name("dbt"), folder)
+    for file in OURS:
+        (folder / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "dbt" / file, folder / file)
+    write_all(load_catalog(world.root))
+    dbt = Dbt(world.root, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PATH_VARIABLE, str(dbt.path))
+        patch.delenv("DATA_PLATFORM_DBT_TARGET", raising=False)
+        dbt.parse()
+        build(dbt)
+        yield dbt
+
+
+def build(dbt: Dbt) -> None:
+    """dbt keeps the file open for the next build of its process; here others want it."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    dbt("build")
+    DuckDBConnectionManager.env().close()
+
+
+def followed(world: World) -> list[Derived]:
+    """Which models hold a person's key, by dbt's manifest."""
+    return derived(world.platform())
+
+
+def built_again(world: World, dbt: Dbt) -> None:
+    """As the graph does it: dbt builds, and then the requests that waited for it are finished."""
+    build(dbt)
+    models.settle_built(world.platform(), {KEYLESS: datetime.now(UTC)})
+
+
+SAME = {
+    "select person, name, secret from marts.people": "select user_id, name, secret from raw_shop.users",
+    "select order_id, person, note from marts.purchases": "select order_id, user_id, note from raw_shop.orders",
+    "select letter_id, person, text from marts.correspondence": "select letter_id, user_id, text from raw_office.letters",
+    "select text from marts.greetings": "select 'Dear ' || name from raw_shop.users",
+    "select user_id, name, secret from marts.people_history where dbt_valid_to is null": "select user_id, name, secret from raw_shop.users",
+}
+
+
+def wrong(world: World) -> list[str]:
+    """Models that are not what the raw tables say, once they were built again."""
+    with world.platform().warehouse(read_only=True) as warehouse:
+        return [
+            f"{model} has {len(has)} rows instead of {len(wanted)}"
+            for model, raw in SAME.items()
+            if (has := sorted(warehouse.query(model).rows)) != (wanted := sorted(warehouse.query(raw).rows))
+        ]
