@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from data_platform.backups.manifest import made_at
 from data_platform.backups.mirror import place_in
+from data_platform.backups.shelf import ARCHIVE, WAREHOUSE
 from data_platform.errors import ConfigurationError
+from data_platform.keystore import Keystore
+from data_platform.keystore.sqlite import CopiedRows
+from data_platform.privacy.seal import subject_of
 from data_platform.privacy.subjects.place import Place
-from data_platform.sync import Platform, backup
+from data_platform.sync import Platform, backup, keys_kept, longterm
 from data_platform.sync.erasing import freeze, steps
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.certificate import Certificate, certify
@@ -23,8 +28,9 @@ from data_platform.sync.erasing.steps import Derived
 from data_platform_tests.chaos.conftest import forks
 from data_platform_tests.chaos.forks import ForkServer
 from data_platform_tests.company import acts, modelled
+from data_platform_tests.company.catalog import Store
 from data_platform_tests.company.oracle import Person, people
-from data_platform_tests.company.search import IN_CLEAR, Found, search
+from data_platform_tests.company.search import IN_CLEAR, Found, Wanted, search, versions
 from data_platform_tests.company.services import Services, running
 from data_platform_tests.company.turmoil import Turmoil
 from data_platform_tests.company.world import DERIVED, USERS, World, build
@@ -41,7 +47,7 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return (
         (10_000, 100)
         if request.config.getoption("--seeds") or request.config.getoption("--seed") is not None
-        else (200, 2)
+        else (80, 2)
     )
 
 
@@ -108,13 +114,26 @@ def test_one_after_the_other(
 def copied(world: World, name: str) -> Iterator[tuple[str, bytes]]:
     """Every object of the landing store's copy in the archive ``name``."""
     store = place_in(backup.archive(world.platform(), name)).reader
-    for key in store.list(""):
-        yield f"{name} {key}", store.read(key)
+    yield from ((f"{name} {key}", store.read(key)) for key in store.list(""))
+
+
+def stored(world: World, name: str) -> Iterator[tuple[str, bytes]]:
+    """Every object in the backup store ``name``, of whatever class."""
+    store = backup.archive(world.platform(), name).reader
+    yield from ((f"{name} {key}", store.read(key)) for key in store.list(""))
 
 
 def locked(world: World, name: str, key: str) -> bool:
     locks = place_in(backup.archive(world.platform(), name)).reader.locks
     return locks is not None and locks.until(key) is not None
+
+
+def opened(keystore: Keystore, wanted: Wanted) -> set[bool]:
+    """Whether the keys open under which those who are looked for were sealed: all, none, or some."""
+    ids = {id_ for text in wanted.sealed if (id_ := subject_of(text)) is not None}
+    found = keystore.opened(ids)
+    assert found.keys() == ids
+    return {key is not None for key in found.values()}
 
 
 def restored(world: World, name: str) -> Iterator[tuple[str, bytes]]:
@@ -130,48 +149,94 @@ def restored(world: World, name: str) -> Iterator[tuple[str, bytes]]:
         into.unlink()
 
 
-def test_what_is_restored_from_any_store_has_nobody_in_it(
+@pytest.fixture
+def copies(
+    tmp_path: Path, s3_server: ObjectServer, gcs_server: ObjectServer, locked_bucket: str
+) -> dict[str, Store]:
+    """A bucket that locks what it gets for a day, and another provider."""
+    cache = str(tmp_path / "cache")
+    return {
+        "locked": s3_server.config(new_prefix(), bucket=locked_bucket, lock_days=1, cache=cache),
+        "elsewhere": gcs_server.config(new_prefix(), cache=cache),
+    }
+
+
+def test_backups_and_archives_of_before(
     tmp_path: Path,
     database: str,
     services: Services,
     size: tuple[int, int],
     s3_server: ObjectServer,
-    gcs_server: ObjectServer,
-    locked_bucket: str,
+    copies: dict[str, Store],
 ) -> None:
-    """Backups of before lie in a folder, in a bucket that locks them, and at another provider; the landing store has a copy beside each."""
+    """They lie in a folder, in a bucket that locks them and at another provider; the landing store has a copy beside each."""
     who = people(1, *size)
-    cache = str(tmp_path / "cache")
-    copies = {
-        "locked": s3_server.config(new_prefix(), bucket=locked_bucket, lock_days=1, cache=cache),
-        "elsewhere": gcs_server.config(new_prefix(), cache=cache),
-    }
     world = World(tmp_path / "company", database, who, services, copies=copies, secrets=ENVIRON).make()
-    build(world.platform())
+    platform = world.platform()
+    build(platform)
     erased, names = who.erased(), ("primary", "locked", "elsewhere")
     wanted = world.wanted(erased)
-    backup.make_backup(world.platform())
+    backup.make_backup(platform)
+    archived = longterm.make_archive(platform).manifest.id
+    key_copy = keys_kept.copy(platform).copy
     everybody = search(wanted, copied(world, "elsewhere"))
     assert len(everybody.where) > 2, "the search would find them"
+    assert opened(platform.keystore(), wanted) == {True}
     first, *others = who.asking
     erase(world, first)
-    backup.make_backup(world.platform())
+    backup.make_backup(platform)
     for person in others:
         erase(world, person)
+
+    # what is restored has nobody in it, and a copy of the landing store has them where it is locked alone
     for name in names:
-        assert len(backup.archive(world.platform(), name).ids()) == 2
+        assert len(backup.archive(platform, name).ids()) == 2
         here = search(wanted, copied(world, name)).where
         assert {key for key in here if not locked(world, name, key.removeprefix(f"{name} "))} == set()
         assert bool(here) is (name == "locked"), "nobody can remove a locked object before its time"
         found = search(wanted, restored(world, name))
         assert found.where == {}
         assert found.objects == 2
-    platform = world.platform()
-    for request in Book(platform).read().requests.values():
-        told = certify(platform, request)
-        assert {one.id for one in told.remains if one.name == "landing"} == {"copy locked"}
-        later = replace(platform, clock=lambda: datetime.now(UTC) + timedelta(days=2))
-        assert not [one for one in certify(later, request).remains if one.name == "landing"]
+
+    # an archive is never rewritten: it has what landed in clear, and the certificate says until when
+    for name in names:
+        held = search(wanted, (one for one in stored(world, name) if archived in one[0])).where
+        assert held and not any(IN_CLEAR in some for some in held.values())
+    years = timedelta(days=round(7 * backup.DAYS_A_YEAR))
+    for told in certificates(platform):
+        remains = {(one.name, one.id): one for one in told.remains}
+        assert remains["archive", archived].stored == names
+        assert remains["archive", archived].until == made_at(archived) + years
+        assert remains["keystore", key_copy.path.name].until == key_copy.made_at + timedelta(days=7)
+        assert [one.id for one in told.remains if one.name == "landing"] == ["copy locked"]
+
+    # what was sealed can be read nowhere any more, once the copy of the keystore is as old as its rule says
+    assert opened(platform.keystore(), wanted) == {False}
+    assert opened(platform.keystore().beside(CopiedRows(key_copy.path)), wanted) == {True}
+    later = replace(platform, clock=lambda: datetime.now(UTC) + timedelta(days=8))
+    newest = keys_kept.copy(later).copy
+    assert [one.path for one in keys_kept.kept(later).copies] == [newest.path]
+    assert opened(platform.keystore().beside(CopiedRows(newest.path)), wanted) == {False}
+    for told in certificates(later):
+        assert {one.name for one in told.remains} == {"warehouse", "archive"}
+
+    # their days pass: only what is locked is left
+    rebuilt(world)
+    backup.make_backup(platform)
+    longterm.make_archive(platform)
+    later = replace(platform, clock=lambda: datetime.now(UTC) + years + timedelta(days=1))
+    for shelf in (WAREHOUSE, ARCHIVE):
+        backup.prune(later, shelf)
+    assert world.left(wanted).where == {}
+    assert search(wanted, stored(world, "elsewhere")).where == {}
+    for told in certificates(later):
+        assert {one.stored for one in told.remains} == {("locked",)}
+    client, bucket = s3_server.client(), copies["locked"]["bucket"]
+    for name in search(wanted, versions(client, bucket, copies["locked"]["prefix"])).where:
+        _, key, version = name.split(" ")
+        kept = client.head_object(Bucket=bucket, Key=key, VersionId=version)
+        assert kept["ObjectLockRetainUntilDate"] > datetime.now(UTC), name
+    assert world.wrong(erased) == []
 
 
 def unnamed(world: World, found: Found) -> dict[str, set[int]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from data_platform.keystore.copies import copies
 from data_platform.landing.part import canonical
 from data_platform.privacy.erasure.requests import Request
 from data_platform.sync.backup_classes import held, plan
@@ -18,8 +19,8 @@ PURPOSE = "erasure certificate"
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """A backup that was made before the rows were gone, or locked objects of a copy of the landing store. ``until`` is when its rule removes
-    it, None where no rule does."""
+    """A backup that was made before the rows were gone, locked objects of a copy of the landing store, or a copy of the keystore from before
+    the keys were destroyed. ``until`` is when its rule removes it, None where no rule does."""
 
     name: str
     id: str
@@ -49,7 +50,9 @@ class Certificate:
 def certify(platform: Platform, request: Request) -> Certificate:
     """The certificate as of now. Asked again after the last date, it is closed by itself."""
     at = platform.clock()
-    remains = tuple(_remains(platform, request)) if platform.environment.backups is not None else ()
+    remains = tuple(_keys(platform, request))
+    if platform.environment.backups is not None:
+        remains += tuple(_remains(platform, request))
     digest = hashlib.sha256(canonical(_fields(request, remains, at))).hexdigest()
     return Certificate(request, remains, at, platform.signer.sign(PURPOSE, digest))
 
@@ -82,6 +85,21 @@ def in_backups(platform: Platform) -> list[Remains]:
 def made_before(backups: Iterable[Remains], gone: datetime | None) -> Iterator[Remains]:
     """Those that may hold what was gone at ``gone``, or is not gone yet."""
     return (one for one in backups if gone is None or one.made_at <= gone)
+
+
+def _keys(platform: Platform, request: Request) -> Iterator[Remains]:
+    """Copies of the keystore that were made before the keys were destroyed: with the master they open what is sealed in old backups."""
+    config, catalog = platform.environment.keystore, platform.catalog
+    subject = catalog.subjects.get(request.subject)
+    if config is None or config.backups is None or subject is None:
+        return
+    if not any(catalog.table(table).seals for table in subject.tables):
+        return
+    done = request.done.get("keys")
+    for one in copies(catalog.root / config.backups.path):
+        if done is None or one.made_at <= datetime.fromisoformat(done["at"]):
+            until = one.made_at + timedelta(days=config.backups.keep_days)
+            yield Remains("keystore", one.path.name, one.made_at, (str(config.backups.path),), until)
 
 
 def _fields(request: Request, remains: tuple[Remains, ...], at: datetime) -> dict[str, Any]:
