@@ -102,12 +102,12 @@ def graph_of(folder: Path, environment: str | None, doing: str = "compiling the 
     import os
 
     from data_platform.catalog import load_catalog
-    from data_platform.defs.dbt_compiled import compiled_models
+    from data_platform.defs.dbt_compiled import compile_models
     from data_platform.impact.build import build
 
     with progress(doing):
         catalog = load_catalog(folder)
-        compiled = compiled_models(folder)
+        compiled = compile_models(folder)
         chosen = environment or os.environ.get("DATA_PLATFORM_ENV") or "local"
         return build(catalog, chosen, compiled.manifest, compiled.sql)
 

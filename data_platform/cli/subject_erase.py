@@ -195,8 +195,9 @@ def release(
 
 def derived(platform: Platform) -> list[Derived]:
     """The columns of models that hold keys of people, and the models that say something of people and hold none."""
-    from data_platform.cli.impact import graph_of
     from data_platform.defs.classes import classes_of
+    from data_platform.defs.dbt_compiled import compiled_models
+    from data_platform.impact.build import build
     from data_platform.impact.people import derived_from
     from data_platform.privacy.classes import NONE
     from data_platform.privacy.erasure.frozen import holders
@@ -209,7 +210,8 @@ def derived(platform: Platform) -> list[Derived]:
         for subject in platform.catalog.subjects.values()
         for pair in holders(subject, keys_of(platform, subject))
     ]
-    graph = graph_of(platform.catalog.root, platform.environment.name)
+    compiled = compiled_models(platform.catalog.root)
+    graph = build(platform.catalog, platform.environment.name, compiled.manifest, compiled.sql)
     classed = classes_of(platform.catalog).columns
     return derived_from(graph, held, {(one.schema, one.table) for one in classed if one.class_ != NONE})
 
