@@ -21,6 +21,7 @@
     │   ├── ObjectLocked            nobody can delete or overwrite it yet
     │   ├── ObjectSealed            encrypted for another key
     │   ├── BatchConflict           (retryable) another writer committed this sequence first
+    │   │   └── PartReplaced            a redaction replaced a part while it was read
     │   ├── LedgerBroken            a manifest is missing, altered or out of order
     │   ├── PartDamaged             a part file is missing, short or altered
     │   └── PartExpired             a part that the catalog's rule has deleted
@@ -149,6 +150,10 @@ class ObjectLocked(LandingError):
 
 class BatchConflict(LandingError):
     retryable = True
+
+
+class PartReplaced(BatchConflict):
+    pass
 
 
 class LedgerBroken(LandingError):

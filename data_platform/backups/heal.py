@@ -184,8 +184,12 @@ def _parts(
     harmed = [one for one, damage in zip(wanted, ledger.store.together(calls), strict=True) if damage]
     place = Place(ledger.store, ledger.store)
     copies = [partial(copy_part, mirrored, place, *one, again=True) for one in harmed]
-    for (_, part), copied in zip(harmed, ledger.store.together(copies), strict=True):
-        if copied.bytes is not None:
+    done = ledger.store.together(copies)
+    meanwhile = ledger.rewrites(table).by_old_key
+    for (_, part), copied in zip(harmed, done, strict=True):
+        if part.key in meanwhile:  # it was gone because a redaction replaced it
+            ledger.store.delete(part.key)
+        elif copied.bytes is not None:
             yield part.key, copied.bytes
 
 

@@ -50,40 +50,63 @@ def restore_ledger(
     """Put what landed up to ``heads`` into an empty ``store``. Where a redaction came later, the ledger is restored
     up to that one, so that nobody who was erased comes back. ``BackupDamaged`` if the mirror does not hold the same
     chain that the backup was made with."""
-    mirror = place_in(archive)
-    mirrored, restored = Ledger(mirror.reader, environ), Place(store, store)
+    mirrored, restored = Ledger(place_in(archive).reader, environ), Place(store, store)
     written, copied = 0, list[Copied]()
     damaged: list[str] = []
     for head in heads:
         table = TableId.parse(head.table)
-        newest = mirrored.head(table)
-        last = max(head.sequence, (newest.last_redaction or 0) if newest else 0)
-        rewrites = mirrored.rewrites(table)
-        kept = replaced.kept_from(mirror.reader, table, archive.signer)
-        reached = copied_up_to(archive, mirror, table)
-        before: Manifest | None = None
-        absent: list[int] = []
-        for sequences in groups(range(1, last + 1)):
-            group = mirror.reader.together([partial(mirrored.read, table, n) for n in sequences])
-            for manifest in group:
-                _check_link(archive, manifest, before, head)
-                before = manifest
-            written += sum(
-                mirror.reader.together([partial(_put, mirror.reader, store, manifest) for manifest in group])
-            )
-            found, missing = _copy_back(mirrored, restored, group, rewrites, kept, reached)
-            copied, absent = [*copied, *found], [*absent, *missing]
-        if absent:
-            damaged.append(
-                f"The archive {archive.name} lacks parts of {table} from batch {min(absent)} on: its backups did not copy"
-                " them, or could not. Restore from another copy, or take their rows from the restored warehouse."
-            )
-        known = hint.read(mirror.reader, hint_key(table, "kept"), archive.signer)
-        if known:
-            hint.write(store, hint_key(table, "kept"), known, archive.signer)
+        known, rewrites = -1, mirrored.rewrites(table)
+        while len(rewrites.by_old_key) > known:  # once more where a redaction was copied meanwhile
+            known, found, lost = len(rewrites.by_old_key), list[Copied](), list[str]()
+            written += _restore(archive, mirrored, restored, head, rewrites, found, lost)
+            rewrites = mirrored.rewrites(table)
+        copied, damaged = [*copied, *found], [*damaged, *lost]
+        for key in store.list(f"{table}/batches") if rewrites.by_old_key else ():
+            if key in rewrites.by_old_key:
+                store.delete(key)
     there = [one.bytes for one in copied if one.bytes is not None]
     damaged += dict.fromkeys(one.problem for one in copied if one.problem)
     return RestoredLedger(written, len(there), sum(there), tuple(damaged))
+
+
+def _restore(
+    archive: Archive,
+    mirrored: Ledger,
+    to: Place,
+    head: LedgerHead,
+    rewrites: Rewrites,
+    copied: list[Copied],
+    damaged: list[str],
+) -> int:
+    """One table as ``rewrites`` say that its parts are; how many manifests were written."""
+    table, mirror = TableId.parse(head.table), place_in(archive)
+    newest = mirrored.head(table)
+    last = max(head.sequence, (newest.last_redaction or 0) if newest else 0)
+    kept = replaced.kept_from(mirror.reader, table, archive.signer)
+    reached = copied_up_to(archive, mirror, table)
+    before: Manifest | None = None
+    absent: list[int] = []
+    written = 0
+    for sequences in groups(range(1, last + 1)):
+        group = mirror.reader.together([partial(mirrored.read, table, n) for n in sequences])
+        for manifest in group:
+            _check_link(archive, manifest, before, head)
+            before = manifest
+        written += sum(
+            mirror.reader.together([partial(_put, mirror.reader, to.store, manifest) for manifest in group])
+        )
+        found, missing = _copy_back(mirrored, to, group, rewrites, kept, reached)
+        copied += found
+        absent += missing
+    if absent:
+        damaged.append(
+            f"The archive {archive.name} lacks parts of {table} from batch {min(absent)} on: its backups did not copy"
+            " them, or could not. Restore from another copy, or take their rows from the restored warehouse."
+        )
+    known = hint.read(mirror.reader, hint_key(table, "kept"), archive.signer)
+    if known:
+        hint.write(to.store, hint_key(table, "kept"), known, archive.signer)
+    return written
 
 
 def _check_link(archive: Archive, manifest: Manifest, before: Manifest | None, head: LedgerHead) -> None:

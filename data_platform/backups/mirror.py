@@ -21,7 +21,14 @@ from typing import TypeVar
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.manifest import LedgerHead
-from data_platform.errors import BackupDamaged, DataPlatformError, ObjectLocked, PartDamaged, PartExpired
+from data_platform.errors import (
+    BackupDamaged,
+    DataPlatformError,
+    ObjectLocked,
+    PartDamaged,
+    PartExpired,
+    PartReplaced,
+)
 from data_platform.landing import hint, replaced
 from data_platform.landing.grammar import is_number
 from data_platform.landing.keys import hint_key, manifest_key, part_sequence
@@ -96,15 +103,14 @@ def mirror(
     copies = Ledger(place.store, ledger.environ).ahead_of(tables, states=False)
     heads, copied = [], list[Copied]()
     for (from_, table), (to, _) in zip(ledger.ahead_of(tables, states=False), copies, strict=True):
-        if from_.head(table) is None:
-            continue
-        heads.append(_manifests(from_, to, table, archive, place, copied, parts=parts))
+        if from_.head(table) is not None:
+            heads.append(_mirrored(from_, to, table, archive, place, copied, parts=parts))
     done = [one.bytes for one in copied if one.bytes is not None]
     damaged = tuple(dict.fromkeys(one.problem for one in copied if one.problem))
     return Mirrored(tuple(heads), len(done), sum(done), damaged)
 
 
-def _manifests(
+def _mirrored(
     ledger: Ledger,
     mirrored: Ledger,
     table: TableId,
@@ -114,10 +120,29 @@ def _manifests(
     *,
     parts: bool,
 ) -> LedgerHead:
+    """Up to the last redaction: one that came while parts were copied is followed too, for its old parts may have been among them."""
+    while True:
+        rewrites = ledger.rewrites(table)
+        head = _manifests(ledger, mirrored, table, rewrites, archive, place, copied, parts=parts)
+        ledger, mirrored = (Ledger(one.store, one.environ, one.signer) for one in (ledger, mirrored))
+        if len(ledger.rewrites(table).by_old_key) == len(rewrites.by_old_key):
+            return head
+
+
+def _manifests(
+    ledger: Ledger,
+    mirrored: Ledger,
+    table: TableId,
+    rewrites: Rewrites,
+    archive: Archive,
+    place: Place,
+    copied: list[Copied],
+    *,
+    parts: bool,
+) -> LedgerHead:
     known = mirrored.head(table)
     sequence, digest = (known.sequence, known.digest) if known else (0, None)
     new = ledger.since(table, sequence, digest)
-    rewrites = ledger.rewrites(table)
     kept = replaced.kept_from(ledger.store, table, ledger.signer)
     known_mark = _recall(archive, place, table)
     mark, locked = known_mark.sequence, _delete(place, known_mark.locked)
@@ -135,6 +160,7 @@ def _manifests(
             sequence, digest = manifest.sequence, manifest.digest
     damaged = [one.sequence for one in found if one.problem]
     locked += _follow_rule(ledger, archive, place, table)
+    locked += _delete(place, _late(place, table, rewrites, locked))
     reached = (min(damaged) - 1 if damaged else sequence) if parts else mark
     if _Mark(reached, tuple(locked)) != known_mark:
         fields = {"sequence": reached, "locked": locked}
@@ -219,7 +245,10 @@ def copy_part(from_: Ledger, place: Place, manifest: Manifest, part: Part, *, ag
             copied = folder / "object"
             shutil.copyfile(path, copied)
             place.store.put_file(part.key, copied, sha256=part.sha256)
-    except PartExpired:  # the rule was faster
+    except (
+        PartExpired,
+        PartReplaced,
+    ):  # the rule was faster, or a redaction, whose batch brings the new part
         return Copied(manifest.sequence)
     except PartDamaged as error:
         return Copied(manifest.sequence, problem=str(error))
@@ -252,6 +281,15 @@ def has(store: Store, part: Part) -> bool:
 
 def _erased(manifest: Manifest) -> list[str]:
     return [part.old.key for part in manifest.redaction.parts] if manifest.redaction else []
+
+
+def _late(place: Place, table: TableId, rewrites: Rewrites, locked: Sequence[str]) -> list[str]:
+    """What redactions replaced and is in the copy all the same: somebody else was copying it when they came. Tables without redactions cost
+    no listing."""
+    if not rewrites.by_old_key:
+        return []
+    there = place.store.list(f"{table}/batches")
+    return [key for key in there if key in rewrites.by_old_key and key not in locked]
 
 
 def _follow_rule(ledger: Ledger, archive: Archive, place: Place, table: TableId) -> list[str]:

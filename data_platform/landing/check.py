@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from data_platform.errors import LedgerBroken
+from data_platform.errors import ConfigurationError, LedgerBroken
 from data_platform.landing import replaced, words
 from data_platform.landing.chain import Chain, follows, with_parts
 from data_platform.landing.keys import manifest_sequence
@@ -47,11 +47,13 @@ def check(chain: Chain, table: TableId, sequences: Iterable[int], rewrites: Rewr
             problems.append(words.unsigned(manifest, "though the one before is"))
         before = manifest
         try:
-            parts = _standing(manifest, rewrites)
+            parts, damage = _looked_at(chain, manifest, rewrites)
+            while any(damage) and (newer := _newer(chain, table, rewrites)) is not None:
+                rewrites = newer
+                parts, damage = _looked_at(chain, manifest, rewrites)
         except LedgerBroken as error:
             yield Checked(sequence, manifest, (*problems, str(error)))
             continue
-        damage = [damage_of(chain.store, manifest, part) for part in parts]
         # asked where parts are missing alone, which costs a sound table nothing
         if any(damage) and sequence < replaced.kept_from(chain.store, table, chain.signer):
             yield Checked(sequence, manifest, tuple(problems))
@@ -77,6 +79,21 @@ def _readable(chain: Chain, table: TableId, sequence: int) -> Manifest | None:
         return chain.read(table, sequence) if sequence else None
     except LedgerBroken:
         return None
+
+
+def _looked_at(chain: Chain, manifest: Manifest, rewrites: Rewrites) -> tuple[list[Part], list[str | None]]:
+    """The parts to verify, and the damage of each."""
+    parts = _standing(manifest, rewrites)
+    return parts, [damage_of(chain.store, manifest, part) for part in parts]
+
+
+def _newer(chain: Chain, table: TableId, rewrites: Rewrites) -> Rewrites | None:
+    """The redactions as of now, if there are more than ``rewrites`` knows: a part that one of these replaced is not damaged."""
+    try:
+        now = Chain(chain.store, chain.environ, chain.signer).rewrites(table)
+    except (LedgerBroken, ConfigurationError):
+        return None
+    return now if len(now.by_old_key) > len(rewrites.by_old_key) else None
 
 
 def _standing(manifest: Manifest, rewrites: Rewrites) -> list[Part]:

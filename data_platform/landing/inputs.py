@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from data_platform.errors import DataPlatformError, PartDamaged
+from data_platform.errors import DataPlatformError, PartDamaged, PartReplaced
 from data_platform.landing import words
 from data_platform.landing.chain import Chain
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part
-from data_platform.landing.stored_parts import open_part
+from data_platform.landing.stored_parts import is_replaced, open_part
 from data_platform.sources.inputs import Head, LandedBatch, LandedTable
 from data_platform.stores import Store
 from data_platform.tables import TableId
@@ -100,6 +100,8 @@ class LedgerInputs:
         try:
             size = self._chain.store.size(part.key)
         except KeyError:
+            if is_replaced(self._chain, batch.table, part):
+                raise PartReplaced(words.replaced(batch, part)) from None
             raise PartDamaged(words.damaged(batch, part, "is missing")) from None
         if size != part.bytes:
             raise PartDamaged(words.damaged(batch, part, words.size_is(size, part)))

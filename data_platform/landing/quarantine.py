@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ from data_platform.landing.part import Part
 from data_platform.landing.redaction import QUARANTINE
 from data_platform.landing.sealing import METHOD, Sealer
 from data_platform.landing.settled import Closed, Run
-from data_platform.landing.stored_parts import open_part
+from data_platform.landing.stored_parts import again_if_replaced, open_part
 from data_platform.sources import rejected
 from data_platform.sources.rejected import Rejected
 from data_platform.tables import TableId
@@ -90,15 +91,14 @@ def _write(found: Iterator[Rejected], path: Path, key: str, sealer: Sealer | Non
 
 
 def is_sealed(chain: Chain, manifest: Manifest) -> bool:
-    with open_part(chain, manifest, standing(chain, manifest)) as path:
+    with _current(chain, manifest) as (path, _):
         return _is_sealed(path)
 
 
 def records(chain: Chain, manifest: Manifest, sealer: Sealer | None) -> Iterator[Kept]:
     """What the batch could not take. PartDamaged where the object is not as it was written; ConfigurationError where
     it is sealed and ``sealer`` does not open it."""
-    part = standing(chain, manifest)
-    with open_part(chain, manifest, part) as path:
+    with _current(chain, manifest) as (path, part):
         sealed = _is_sealed(path)
         for n, one in enumerate(rejected.read(path)):
             if sealed:
@@ -111,7 +111,7 @@ def reasons(chain: Chain, waits: Waits) -> Counter[str]:
     """For each reason, how many of the batch's records wait."""
     import pyarrow.parquet as pq
 
-    with open_part(chain, waits.manifest, standing(chain, waits.manifest)) as path:
+    with _current(chain, waits.manifest) as (path, _):
         listed = pq.read_table(path, columns=["reason"]).column("reason")
         return Counter(listed.take(list(waits.open)).to_pylist())
 
@@ -152,6 +152,19 @@ def standing(chain: Chain, manifest: Manifest) -> Part:
     """The batch's object as it is after redactions."""
     part = _object(manifest)
     return chain.rewrites(manifest.table).current(manifest.table, manifest.sequence, QUARANTINE, part)
+
+
+@contextmanager
+def _current(chain: Chain, manifest: Manifest) -> Iterator[tuple[Path, Part]]:
+    """The batch's object as it is after redactions, one that was faster than us included. PartReplaced where one takes it away while it
+    is read."""
+    with ExitStack() as stack:
+
+        def opened() -> tuple[Path, Part]:
+            part = standing(chain, manifest)
+            return stack.enter_context(open_part(chain, manifest, part)), part
+
+        yield again_if_replaced(opened)
 
 
 def count(chain: Chain, table: TableId) -> int:

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from data_platform.errors import ObjectDamaged, PartDamaged, PartExpired
+from data_platform.errors import ObjectDamaged, PartDamaged, PartExpired, PartReplaced
 from data_platform.landing import replaced, words
 from data_platform.landing.chain import Chain
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part, sha256_of
 from data_platform.stores import Store
+from data_platform.tables import TableId
+
+T = TypeVar("T")
+TRIES = 10
+
+
+def again_if_replaced(act: Callable[[], T]) -> T:
+    """Do ``act``, which asks the ledger for the current parts first; do it again where a redaction replaced one of them before it was read."""
+    for _ in range(TRIES - 1):
+        try:
+            return act()
+        except PartReplaced:
+            continue
+    return act()
+
+
+def is_replaced(chain: Chain, table: TableId, part: Part) -> bool:
+    """Whether ``part`` is gone from the store because a redaction replaced it, as the ledger says now."""
+    try:
+        chain.store.size(part.key)
+    except KeyError:
+        now = Chain(chain.store, chain.environ, chain.signer)  # not what ``chain`` may have read ahead
+        return part.key in now.rewrites(table).by_old_key
+    return False
 
 
 @contextmanager
@@ -32,7 +57,21 @@ def addresses(store: Store, manifest: Manifest) -> tuple[str, ...]:
 
 @contextmanager
 def open_part(chain: Chain, manifest: Manifest, part: Part, verified: bool = False) -> Iterator[Path]:
-    """One part of ``open_parts``, or the object of the batch's quarantine."""
+    """One part of ``open_parts``, or the object of the batch's quarantine. ``PartReplaced`` where it cannot be read, or whoever reads it
+    fails, and a redaction has replaced it since the ledger was asked."""
+    try:
+        with _opened(chain, manifest, part, verified) as path:
+            yield path
+    except PartExpired:
+        raise
+    except Exception:
+        if is_replaced(chain, manifest.table, part):
+            raise PartReplaced(words.replaced(manifest, part)) from None
+        raise
+
+
+@contextmanager
+def _opened(chain: Chain, manifest: Manifest, part: Part, verified: bool) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             path = stack.enter_context(chain.store.local(part.key))
@@ -41,8 +80,8 @@ def open_part(chain: Chain, manifest: Manifest, part: Part, verified: bool = Fal
             if manifest.sequence < kept_from:
                 raise PartExpired(words.expired(manifest, kept_from)) from None
             raise PartDamaged(words.damaged(manifest, part, "is missing")) from None
-        if path.stat().st_size != part.bytes:
-            raise PartDamaged(words.damaged(manifest, part, words.size_is(path.stat().st_size, part)))
+        if (size := path.stat().st_size) != part.bytes:
+            raise PartDamaged(words.damaged(manifest, part, words.size_is(size, part)))
         if not verified and sha256_of(path) != part.sha256:
             raise PartDamaged(words.damaged(manifest, part, words.ALTERED))
         yield path

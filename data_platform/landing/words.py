@@ -20,6 +20,13 @@ def damaged(manifest: Manifest, part: Part, what: str) -> str:
     )
 
 
+def replaced(manifest: Manifest, part: Part) -> str:
+    return (
+        f"The part {part.key} of batch {manifest.sequence} of {manifest.table} was replaced by a redaction while it was read: rows were"
+        " erased. Nothing is lost; do the same again."
+    )
+
+
 def expired(manifest: Manifest, kept_from: int) -> str:
     return (
         f"The parts of batch {manifest.sequence} of {manifest.table} were deleted by the rule `keep_replaced_days`:"

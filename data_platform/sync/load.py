@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from data_platform.catalog import Table
 from data_platform.duckdb_sql import keeps_text
@@ -12,7 +12,7 @@ from data_platform.errors import DataPlatformError, PartExpired
 from data_platform.landing.chain import Chain, with_parts
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.redaction import QUARANTINE, Rewrites
-from data_platform.landing.stored_parts import addresses, open_parts
+from data_platform.landing.stored_parts import addresses, again_if_replaced, open_parts
 from data_platform.landing.tail import Mark
 from data_platform.quality.completeness import CompletenessReport, compare
 from data_platform.quality.evaluated import evaluate_table, keep_found, to_text
@@ -34,8 +34,8 @@ def load_pending(
 
     ``fresh`` is a batch this process has just written and hashed: its parts are not hashed again. Without one
     and with ``head`` being what was ``known`` as loaded when ``warehouse`` was opened, nothing is asked: what
-    another process lands meanwhile is its own to load, or the next sync's. Raises PartDamaged, LedgerBroken,
-    WarehouseBusy, LoadRefused; whatever was loaded before stays.
+    another process lands meanwhile is its own to load, or the next sync's. Where a redaction replaces a part before it is loaded, the
+    ledger is asked again. Raises PartDamaged, LedgerBroken, WarehouseBusy, LoadRefused; whatever was loaded before stays.
     """
     if warehouse is None:
         with platform.warehouse(landed=True) as opened:
@@ -43,20 +43,12 @@ def load_pending(
             return load_pending(platform, table, fresh=fresh, warehouse=opened, known=known)
     if fresh is None and head is not None and known is not None and known.digest == head.digest:
         return ()
-    results, newest = [], None
     # with a fresh batch the caller knows; what a thread has loaded since then is met again and passed over
-    loaded = known if fresh is not None else warehouse.loaded(table)
-    sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
-    for manifest in platform.ledger.pending(table, sequence, digest):
-        verified = fresh is not None and manifest.nonce == fresh.nonce
-        with (
-            open_parts(platform.ledger, manifest, verified=verified) as parts,
-            kept_after(platform.ledger, manifest, up_to=sequence) as kept,
-        ):
-            where = addresses(platform.store, manifest)
-            cluster = platform.catalog.cluster_of(table)
-            results.append(warehouse.load(manifest, parts, addresses=where, cluster=cluster, kept=kept))
-        newest = manifest
+    loading = _Loading(
+        platform, table, warehouse, fresh, known if fresh is not None else warehouse.loaded(table)
+    )
+    again_if_replaced(loading.rest)
+    results, newest = loading.results, loading.newest
     if results and platform.rules_with_load:
         # before anybody else can open the file: the graph finds a batch with what its rules say of it
         ruled = platform.catalog.table(table)
@@ -64,6 +56,42 @@ def load_pending(
         evaluated = keep_found(warehouse, ruled, evaluated)
         warehouse.record_rules(table, results[-1].sequence, to_text(evaluated))
     return tuple(results)
+
+
+@dataclass
+class _Loading:
+    """``known`` is what the warehouse had loaded at first; done again, it is asked."""
+
+    platform: Platform
+    table: TableId
+    warehouse: Warehouse
+    fresh: Manifest | None
+    known: LoadedBatch | None
+    results: list[LoadResult] = field(default_factory=list)
+    newest: Manifest | None = None
+    begun: bool = False
+
+    def rest(self) -> None:
+        """Load what is pending, batch by batch."""
+        ledger = self.platform.ledger
+        loaded = self.warehouse.loaded(self.table) if self.begun else self.known
+        self.begun = True
+        sequence, digest = (loaded.sequence, loaded.digest) if loaded else (0, None)
+        reached = sequence  # by others, with the parts that were current for them
+        cluster = self.platform.catalog.cluster_of(self.table)
+        for manifest in ledger.pending(self.table, sequence, digest):
+            fresh = self.fresh
+            verified = fresh is not None and (manifest.nonce, manifest.parts) == (fresh.nonce, fresh.parts)
+            with (
+                open_parts(ledger, manifest, verified=verified) as parts,
+                kept_after(ledger, manifest, up_to=reached) as kept,
+            ):
+                where = addresses(self.platform.store, manifest)
+                done = self.warehouse.load(manifest, parts, addresses=where, cluster=cluster, kept=kept)
+            if manifest.rows and not done.rows_inserted:
+                reached = manifest.sequence  # somebody else may have loaded it meanwhile
+            self.results.append(done)
+            self.newest = manifest
 
 
 @contextmanager

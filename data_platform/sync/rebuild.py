@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from data_platform.errors import ConfigurationError, LedgerBroken, WarehouseError
-from data_platform.landing.stored_parts import addresses, open_parts
+from data_platform.errors import ConfigurationError, LedgerBroken, PartReplaced, WarehouseError
+from data_platform.landing.stored_parts import addresses, again_if_replaced, open_parts
 from data_platform.landing.verify import contradictions
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
@@ -54,7 +54,7 @@ def rebuild(
     engine uses files), which appears when all are done.
 
     What had landed at ``at`` or before counts: a sync loads it a moment later. Every manifest on the way
-    is verified and every part hashed before it is read. Raises LedgerBroken, PartDamaged and LoadRefused,
+    is verified and every part hashed before it is read. Where rows are erased meanwhile, all is made again without them. Raises LedgerBroken, PartDamaged and LoadRefused,
     naming the object and the table, and WarehouseError if ``into`` exists and ``replace`` is false;
     then nothing was changed.
     """
@@ -76,9 +76,27 @@ def rebuild(
                 " `data-platform status`."
             )
 
-    with target.replace_atomically(root, "rebuilding", files=[platform.store.folder]) as warehouse:
-        wanted = platform.catalog.table_ids() if tables is None else dict.fromkeys(tables)
-        return [_rebuild(platform, warehouse, table, at, progress) for table in wanted]
+    wanted = platform.catalog.table_ids() if tables is None else dict.fromkeys(tables)
+
+    def whole() -> list[RebuiltTable]:
+        with target.replace_atomically(root, "rebuilding", files=[platform.store.folder]) as warehouse:
+            before = {table: _redactions(platform, table) for table in wanted}
+            done = [_rebuild(platform, warehouse, table, at, progress) for table in wanted]
+            for table, last in before.items():
+                if _redactions(platform, table) != last:
+                    raise PartReplaced(
+                        f"Rows of {table} were erased while the warehouse was rebuilt, again and again, so nothing was changed. Rebuild it once the"
+                        " erasures are done (`data-platform subject erasures`)."
+                    )
+            return done
+
+    return again_if_replaced(whole)
+
+
+def _redactions(platform: Platform, table: TableId) -> int | None:
+    """The last batch of ``table`` that took out rows."""
+    head = platform.ledger.head(table)
+    return head.last_redaction if head else None
 
 
 def _rebuild(

@@ -19,7 +19,7 @@ from data_platform.landing import quarantine
 from data_platform.landing.chain import with_parts
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.settled import runs, settled
-from data_platform.landing.stored_parts import open_parts
+from data_platform.landing.stored_parts import again_if_replaced, open_parts
 from data_platform.sources import rejected
 from data_platform.sources.kinds import open_reading
 from data_platform.sources.parquet import PARQUET
@@ -58,7 +58,11 @@ class Replayed:
 
 def replay(platform: Platform, table: TableId) -> Replayed:
     """Take again what waits of ``table``. Raises what a sync of the table would, and ConfigurationError where its
-    records cannot be taken by themselves."""
+    records cannot be taken by themselves. Where a redaction replaces what it reads, it begins again."""
+    return again_if_replaced(lambda: _replay(platform, table))
+
+
+def _replay(platform: Platform, table: TableId) -> Replayed:
     work = Work(
         platform.catalog.table(table), platform.ledger.state(table), Request(), door=door_of(platform)
     )

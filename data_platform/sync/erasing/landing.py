@@ -18,7 +18,7 @@ from data_platform.landing.keys import part_key
 from data_platform.landing.manifest import Manifest
 from data_platform.landing.part import Part, sha256_of
 from data_platform.landing.redaction import Redaction, Rewritten
-from data_platform.landing.stored_parts import open_part
+from data_platform.landing.stored_parts import again_if_replaced, open_part
 from data_platform.privacy.erasure.frozen import condition
 from data_platform.privacy.subjects.place import Place
 from data_platform.sources.parquet import PARQUET
@@ -120,6 +120,10 @@ def _rewritten(
 def count_landed(platform: Platform, table: TableId, gone: Gone) -> int:
     """In how many landed rows, all versions of a row among them, ``redact`` would take something out. Each batch that is not ``passed`` is
     read."""
+    return again_if_replaced(lambda: _count_landed(platform, table, gone))
+
+
+def _count_landed(platform: Platform, table: TableId, gone: Gone) -> int:
     ledger, found = platform.ledger, 0
     rewrites = ledger.rewrites(table)
     with platform.store.scratch() as folder, engine(folder, gone.values) as connection:
