@@ -14,7 +14,7 @@ from data_platform.cli.options import (
     open_project,
 )
 from data_platform.cli.output import remark, say, say_json, say_table
-from data_platform.cli.subject_options import ByOption, EmailOption, KindOption, whom
+from data_platform.cli.subject_options import ByOption, EmailOption, KindOption, PeopleOption, all_of, whom
 
 if TYPE_CHECKING:
     from data_platform.sync import Platform
@@ -51,6 +51,7 @@ def erase(
     ] = False,
     email: EmailOption = None,
     by: ByOption = None,
+    people: PeopleOption = None,
     kind: KindOption = None,
     json: JsonOption = False,
     environment: EnvironmentOption = None,
@@ -69,10 +70,17 @@ def erase(
         platform = open_project(root, environment)
         id_ = go_on
     else:
-        platform, subject, asked = whom(root, environment, kind, email, by)
         from data_platform.sync.erasing import freeze
 
-        found = freeze.found(platform, subject, asked)
+        if people is None:
+            platform, subject, asked = whom(root, environment, kind, email, by)
+            found = freeze.found(platform, subject, asked)
+        elif email or by:
+            raise typer.BadParameter("--people goes without --email and --by.")
+        else:
+            platform, subject, lines = all_of(root, environment, kind, people)
+            found = freeze.together(freeze.found_together(platform, subject, lines))
+            remark(f"{people.name} names {found.people:,} different people.")
         if not yes:
             _show_counts({str(table): rows for table, rows in found.rows.items()}, json)
             remark("Nothing was erased. Add --yes, --reason and --authorised-by to erase them for good.")
@@ -107,6 +115,7 @@ def erasures(
                         "kind": one.subject,
                         "reason": one.reason,
                         "authorised_by": one.authorised_by,
+                        "people": one.people,
                         "asked_at": one.asked_at.isoformat() if one.asked_at else None,
                         "rows": dict(one.rows),
                         "next_step": one.next_step,
@@ -232,7 +241,10 @@ def _show_certificate(one: Certificate, json: bool) -> None:
     from data_platform.privacy.erasure.requests import UNTIL_BUILT, UNTIL_REFRESHED
 
     request = one.request
-    say(f"Erasure {request.id} of a {request.subject}: {request.reason}", style="bold")
+    whose = (
+        f"a {request.subject}" if request.people == 1 else f"{request.people:,} people ({request.subject})"
+    )
+    say(f"Erasure {request.id} of {whose}: {request.reason}", style="bold")
     say(f"  authorised by {request.authorised_by}, asked at {request.asked_at:%Y-%m-%d %H:%M:%S UTC}")
     say(
         f"  {sum(request.rows.values()):,} rows in {sum(1 for n in request.rows.values() if n)} raw tables were found"

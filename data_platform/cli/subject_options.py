@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,6 +53,45 @@ def whom(
     from data_platform.sync.subjects import chosen
 
     return platform, chosen(platform, kind, asked), asked
+
+
+PeopleOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--people",
+        metavar="FILE",
+        help="Many people at once: a CSV file with a line a person, and a lookup of catalog/subjects.yaml as the name of each column.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+
+
+def all_of(
+    root: Path | None, environment: str | None, kind: str | None, file: Path
+) -> tuple[Platform, Subject, dict[int, dict[str, list[str]]]]:
+    """What each line of ``file`` has, by the number of the line, which is 1 for the names of the columns."""
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        reader = csv.reader(opened)
+        lookups = [name.strip() for name in next(reader, [])]
+        people: dict[int, dict[str, list[str]]] = {}
+        for values in filter(None, reader):
+            line = people[reader.line_num] = {}
+            for lookup, value in zip(lookups, values, strict=False):
+                if value.strip():
+                    line[lookup] = [value.strip()]
+            if not line or len(values) > len(lookups):
+                raise typer.BadParameter(
+                    f"Line {reader.line_num} of {file.name} is empty, or has more values than the first line has names.",
+                    param_hint="--people",
+                )
+    if not people:
+        raise typer.BadParameter(f"{file.name} has nobody in it.", param_hint="--people")
+    platform = open_project(root, environment, whole=False)
+    from data_platform.sync.subjects import chosen
+
+    return platform, chosen(platform, kind, dict.fromkeys(lookups, ())), people
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -20,7 +20,10 @@ from data_platform.audit.event import OBJECTS_MAX, Event
 from data_platform.errors import ConfigurationError
 from data_platform.plain_values import cell, no_formula, plain
 from data_platform.privacy.subjects.graph import Subject
+from data_platform.privacy.subjects.place import Place
 from data_platform.private_files import make_private
+from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.platform import Platform
 from data_platform.sync.reveal import in_clear
 from data_platform.sync.subjects import Asked, held, selection
@@ -45,6 +48,9 @@ class ExportedTable:
     files: tuple[str, ...]
     subject_ids: frozenset[str]
     """The keystore's ids of the people whose sealed values are in the files."""
+    key: Place | None = None
+    keys: frozenset[str] = frozenset()
+    """The rows' keys, where an erasure would know them by these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Exported:
 
 def export(platform: Platform, subject: Subject, asked: Asked, into: Path) -> Exported:
     """Write the rows of whom ``asked`` names into the folder ``into``, which must not be there. ConfigurationError where it is, or
-    where nobody was found. The audit trail has it before anything is written."""
+    where nobody was found, or where the person is in the log of erasures by the time at which it is written. The audit trail has it before anything is written."""
     if into.exists():
         raise ConfigurationError(f"{into} exists. Choose a folder that is not there yet.")
     with platform.trail.audited(Event("subject_export", (subject.name,))) as act:
@@ -85,6 +91,11 @@ def _export(platform: Platform, subject: Subject, asked: Asked, into: Path) -> E
                 f"No row of a {subject.name} was found, so nothing was written. `data-platform subject find` shows where it looks."
             )
         _describe(platform, subject, tables, folder)
+        keys = {table.key: table.keys for table in tables if table.key is not None}
+        if Book(platform).knows(subject.name, keys):
+            raise ConfigurationError(
+                f"This {subject.name} is being erased, so nothing was written. Of a person who asks for both, the export comes first."
+            )
         folder.rename(into)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -95,6 +106,7 @@ def _tables(
     platform: Platform, warehouse: Warehouse, subject: Subject, asked: Asked, folder: Path
 ) -> Sequence[ExportedTable]:
     found = []
+    places = keys_of(platform, subject)
     rows = selection(platform, warehouse, held(warehouse, subject), asked)
     for position, part in enumerate(rows.parts):
         reading = rows.reading(position)
@@ -104,7 +116,9 @@ def _tables(
         given = [[row[n] for n in shown] for row in answer.rows]
         values, ids = in_clear(platform, part.table, names, given)
         files = _write(folder, part.table, names, values) if values else ()
-        found.append(ExportedTable(part.table, len(values), files, ids))
+        key = places.get(part.table)
+        keys = {str(row[names.index(key.column)]) for row in given} if key is not None and given else ()
+        found.append(ExportedTable(part.table, len(values), files, ids, key, frozenset(keys)))
     return found
 
 

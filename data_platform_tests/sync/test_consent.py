@@ -21,7 +21,7 @@ from data_platform.sync.backup import archives, copy_landing, make_backup, resto
 from data_platform.sync.consent.book import Book
 from data_platform.sync.consent.read import Consents, consents
 from data_platform.sync.consent.table import write_decisions
-from data_platform.sync.erasing import restored
+from data_platform.sync.erasing import restored, steps
 from data_platform_tests import people
 from data_platform_tests.sync.conftest import HASH_KEY, Project
 
@@ -183,6 +183,85 @@ def test_a_decision_of_a_process_that_was_killed_is_forgotten_too(shop: Project)
     book.log.append([late.entry()])
     assert [key for _, key in book.known()] == ["3"]
     assert write_decisions(platform) == 1
+
+
+def ask(platform: Platform, n: int) -> str:
+    return people.requested(platform, user_id=str(n)).id
+
+
+def decisions(platform: Platform) -> list[str]:
+    assert len(platform.store.list("_consents/keys")) == len(Book(platform).read().standing)
+    return sorted(key for _, key in Book(platform).known())
+
+
+def test_nobody_answers_for_a_person_who_is_being_erased(shop: Project) -> None:
+    platform = shop.platform()
+    decide(platform, 2, "granted")
+    keys, customer = of(platform, 3).keys, platform.catalog.subject("customer")
+    id_ = ask(platform, 3)
+    with pytest.raises(ConfigurationError, match="is being erased, so no answer was written down"):
+        Book(platform).decide(customer, keys, "letters", "granted", "2", "the DPO")
+    assert decisions(platform) == ["2"]
+    steps.carry_out(platform, id_, list)
+    with pytest.raises(ConfigurationError, match="is being erased"):
+        Book(platform).decide(customer, keys, "letters", "granted", "2", "the DPO")
+    decide(platform, 2, "withdrawn")
+    assert decisions(platform) == ["2", "2"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_request_that_comes_while_an_answer_is_written(
+    shop: Project, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """The person is erased after it was asked whether they are, and before anything is written; whoever writes it may be killed then."""
+    platform = shop.platform()
+    keys, customer = of(platform, 3).keys, platform.catalog.subject("customer")
+    book = Book(platform)
+    seal, refuse = book.beside.seal, book._refuse_erased
+    sealed: list[str] = []
+
+    def meanwhile(name: str, data: bytes) -> Any:
+        steps.carry_out(platform, ask(platform, 3), list)
+        sealed.append(name)
+        return seal(name, data)
+
+    def asked(*args: Any) -> None:
+        if sealed and killed:
+            raise KeyboardInterrupt
+        refuse(*args)
+
+    monkeypatch.setattr(book.beside, "seal", meanwhile)
+    monkeypatch.setattr(book, "_refuse_erased", asked)
+    with pytest.raises(KeyboardInterrupt if killed else ConfigurationError):
+        book.decide(customer, keys, "letters", "granted", "2", "the DPO")
+    assert bool(decisions(platform)) is killed
+    copy_landing(platform)
+    assert write_decisions(platform) == 0
+    assert decisions(platform) == []
+    assert shop.rows("select count(*) from privacy.consent_decisions where subject_kind = 'customer'") == [
+        (0,)
+    ]
+    assert place_in(archives(platform)[0]).reader.list("_consents/keys") == []
+
+
+def test_an_answer_that_is_written_between_two_steps_goes_with_the_last_one(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = shop.platform()
+    keys, customer = of(platform, 3).keys, platform.catalog.subject("customer")
+    id_, act = ask(platform, 3), steps._STEPS["samples"]
+
+    def meanwhile(work: Any) -> Any:
+        book = Book(platform)
+        monkeypatch.setattr(
+            book, "_refuse_erased", lambda *_: None
+        )  # of a process that is killed before it looks again
+        book.decide(customer, keys, "letters", "granted", "2", "the DPO")
+        return act(work)
+
+    monkeypatch.setitem(steps._STEPS, "samples", meanwhile)  # type: ignore[arg-type]
+    steps.carry_out(platform, id_, list)
+    assert decisions(platform) == []
 
 
 def test_decisions_of_a_kind_that_left_the_catalog_leave_the_warehouse_with_the_person(shop: Project) -> None:

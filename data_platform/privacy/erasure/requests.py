@@ -35,7 +35,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``rows`` counts the rows that were found, by table; ``done`` has what each step says of itself. ``reason`` and ``authorised_by``
+    """``rows`` counts the rows that were found of all its ``people``, by table; ``done`` has what each step says of itself. ``reason`` and ``authorised_by``
     are for people; they name a request, never the person."""
 
     id: str
@@ -45,6 +45,7 @@ class Request:
     sealed: Sealed
     rows: Mapping[str, int]
     asked_at: datetime | None = None
+    people: int = 1
     done: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -82,6 +83,7 @@ class Request:
             "authorised_by": self.authorised_by,
             "sealed": [self.sealed.key, self.sealed.sha256],
             "rows": dict(self.rows),
+            **({"people": self.people} if self.people != 1 else {}),
         }
 
     def finished(self, step: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def fold(entries: Iterable[Entry]) -> Erasures:
             sealed = Sealed(*body["sealed"]) if "sealed" in body else None
             if body["event"] == "asked" and sealed:
                 words = (body["id"], body["subject"], body["reason"], body["authorised_by"])
-                requests[body["id"]] = Request(*words, sealed, body["rows"], entry.at)
+                requests[body["id"]] = Request(*words, sealed, body["rows"], entry.at, body.get("people", 1))
             elif body["event"] == "done":
                 before = requests[body["id"]]
                 said = {**before.done, body["step"]: {**body["said"], "at": entry.at.isoformat()}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from data_platform.audit.event import Event
 from data_platform.chained.block import Block
@@ -12,6 +12,7 @@ from data_platform.privacy.erasure.frozen import Frozen, from_json, to_json
 from data_platform.privacy.erasure.known import Known, joined
 from data_platform.privacy.erasure.known import from_json as known_from_json
 from data_platform.privacy.erasure.requests import LOG, Erasures, Hold, Request, Sealed, fold
+from data_platform.privacy.subjects.place import Place
 from data_platform.sync.beside import Beside
 from data_platform.sync.platform import Platform
 
@@ -42,6 +43,13 @@ class Book:
         if not whole and (news or len(blocks) > BLOCKS_UNTIL_KEPT):
             self.beside.keep(KNOWN, now.to_json())
         return now
+
+    def knows(self, kind: str, keys: Mapping[Place, Collection[str]]) -> bool:
+        """Whether one of these ``keys`` of a person of that ``kind`` is in the log."""
+        erased = self.known().erased.get(kind)
+        return erased is not None and any(
+            erased.values.get(place, frozenset()) & set(some) for place, some in keys.items()
+        )
 
     def _kept(self) -> Known:
         """What ``known`` wrote last, if the log still has the block that it ends at."""

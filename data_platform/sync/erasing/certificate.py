@@ -108,6 +108,7 @@ def _fields(request: Request, remains: tuple[Remains, ...], at: datetime) -> dic
         "subject": request.subject,
         "reason": request.reason,
         "authorised_by": request.authorised_by,
+        "people": request.people,
         "asked_at": request.asked_at.isoformat() if request.asked_at else None,
         "rows": dict(request.rows),
         "steps": {step: dict(said) for step, said in request.done.items()},

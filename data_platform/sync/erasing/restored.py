@@ -8,7 +8,7 @@ from datetime import datetime
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.mirror import place_in
-from data_platform.chained.log import Log, groups
+from data_platform.chained.log import Log
 from data_platform.privacy.erasure.requests import LOG
 from data_platform.privacy.retention.requests import LOG as RETENTION
 from data_platform.privacy.retention.rule import AgedModel
@@ -17,16 +17,14 @@ from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync.consent.table import TABLE as DECISIONS
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.door import Door, door_of
-from data_platform.sync.erasing.rows import Matches, conditions
+from data_platform.sync.erasing.rows import Matches, conditions, containing
 from data_platform.sync.erasing.steps import Derived
 from data_platform.sync.erasing.traces import forget_samples
 from data_platform.sync.platform import Platform
 from data_platform.sync.retention.apply import apply_to
 from data_platform.warehouses import PLATFORM_SCHEMA, Relation, Warehouse
 from data_platform.warehouses.counted import count_rows
-from data_platform.warehouses.dialect import Dialect
 
-TEXTS_AT_ONCE = 50
 ALL = "1 = 1"
 Forgetting = Callable[[Warehouse], Mapping[str, int]]
 """Deletes what must not come back of a warehouse that nobody else has opened yet; how many rows, by relation."""
@@ -110,7 +108,7 @@ def _forget(
         removed[f"{FAILURES.schema}.{FAILURES.name}"] = rows
     for held in tables.values():
         if held.schema not in own:
-            _delete(warehouse, held, _holding(warehouse.dialect, held, needles), removed)
+            _delete(warehouse, held, containing(warehouse.dialect, held, needles), removed)
     return removed
 
 
@@ -118,15 +116,6 @@ def _needles(platform: Platform) -> list[str]:
     book = Book(platform)
     opened = book.all_opened([one.sealed for one in book.read().requests.values()])
     return sorted({text for _, needles in opened for text in needles})
-
-
-def _holding(dialect: Dialect, held: Relation, needles: Sequence[str]) -> list[str]:
-    """Conditions for the rows in which a column's text holds one of ``needles``."""
-    return [
-        f"coalesce({' OR '.join(dialect.contains(dialect.quote(column), one) for one in some)}, false)"
-        for column, _ in held.columns
-        for some in groups(needles, TEXTS_AT_ONCE)
-    ]
 
 
 def _delete(warehouse: Warehouse, held: Relation, tests: Sequence[str], removed: dict[str, int]) -> None:

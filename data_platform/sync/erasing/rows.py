@@ -11,7 +11,7 @@ from data_platform.warehouses import Relation, Warehouse
 from data_platform.warehouses.counted import count_rows
 from data_platform.warehouses.dialect import Dialect
 
-VALUES_AT_ONCE = 500
+VALUES_AT_ONCE, TEXTS_AT_ONCE = 500, 50
 Matches = Sequence[tuple[Place, Place]]
 """(column, key place): the column holds one of the key place's values."""
 Values = Mapping[Place, Collection[str]]
@@ -30,6 +30,15 @@ def conditions(dialect: Dialect, matches: Matches, values: Values) -> list[str]:
         condition(dialect, [(column, key)], _given(listed(dialect, some)), {column.column})
         for column, key in matches
         for some in groups(sorted(values[key]), VALUES_AT_ONCE)
+    ]
+
+
+def containing(dialect: Dialect, held: Relation, needles: Sequence[str]) -> list[str]:
+    """Conditions for the rows in which a column's text holds one of ``needles``."""
+    return [
+        f"coalesce({' OR '.join(dialect.contains(dialect.quote(column), one) for one in some)}, false)"
+        for column, _ in held.columns
+        for some in groups(needles, TEXTS_AT_ONCE)
     ]
 
 

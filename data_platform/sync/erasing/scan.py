@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -12,6 +13,7 @@ from data_platform.backups.archive import Archive
 from data_platform.backups.mirror import place_in
 from data_platform.duckdb_sql import DIALECT, parquet_files
 from data_platform.errors import LandingError
+from data_platform.landing.inbox import FOLDER as INBOX
 from data_platform.landing.keys import part_sequence
 from data_platform.privacy.erasure.frozen import Frozen, Keys, condition
 from data_platform.privacy.erasure.requests import LOCKED, LOG, UNTIL
@@ -19,7 +21,7 @@ from data_platform.privacy.subjects.graph import Subject
 from data_platform.sql import literal, quoted
 from data_platform.stores import Store
 from data_platform.sync.erasing.landing import engine, values_of
-from data_platform.sync.erasing.rows import Matches, count_matches
+from data_platform.sync.erasing.rows import Matches, containing, count_matches
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 from data_platform.warehouses import PLATFORM_SCHEMA
@@ -71,6 +73,11 @@ def scan(
     relations = list(_in_warehouse(platform, needles, frozen, {**models, **raw}))
     found += [name for name, held in relations if held]
     said["warehouse"] = {"relations": len(relations)}
+    if waiting := sorted({name.split("/")[1] for name in found if name.startswith(f"{INBOX}/")}):
+        raise LandingError(
+            f"The person is in deliveries that wait to be taken: sync {', '.join(waiting)}, which leaves the rows of the person out, and go on with"
+            " the request."
+        )
     if found:
         more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
         raise LandingError(
@@ -141,8 +148,9 @@ def _table_of(key: str) -> TableId | None:
 
 
 def _contains(column: str, needles: Sequence[str]) -> str:
-    text = f"lower(CAST({column} AS VARCHAR))"
-    return f"({' OR '.join(f'coalesce(contains({text}, {literal(needle.lower())}), false)' for needle in needles)})"
+    """One pass over the text, however many ``needles`` there are."""
+    any_of = "|".join(re.escape(needle.lower()) for needle in needles)
+    return f"coalesce(regexp_matches(lower(CAST({column} AS VARCHAR)), {literal(any_of)}), false)"
 
 
 def _has_bytes(path: Path, needles: Sequence[bytes]) -> bool:
@@ -173,10 +181,8 @@ def _in_warehouse(
                 continue
             held = bool(count_matches(warehouse, one, matches, frozen.values))
             if needles and not held:
-                tests = [
-                    dialect.contains(dialect.quote(column), needle)
-                    for column, _ in one.columns
-                    for needle in needles
-                ]
-                held = bool(count_rows(warehouse, one.schema, one.name, " OR ".join(tests)))
+                held = any(
+                    count_rows(warehouse, one.schema, one.name, test)
+                    for test in containing(dialect, one, needles)
+                )
             yield f"{one.schema}.{one.name}", held

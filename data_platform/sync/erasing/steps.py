@@ -192,11 +192,11 @@ def _copies(work: Work) -> Said:
 
 def _scan(work: Work) -> Said:
     """Every object of the landing store and of its copies, and the warehouse's own files, are searched for what was typed and how it
-    landed. A sync that read before the request may have landed rows since: they go first."""
+    landed. A sync that read before the request may have landed rows since, and somebody may have written an answer down: they go first."""
     from data_platform.sync.erasing.scan import scan
 
     models_may_be_new = [_file] if "file" in work.request.done else []
-    for again in (_landing, _strays, _warehouse, *models_may_be_new, _copies):
+    for again in (_landing, _strays, _quarantine, _warehouse, *models_may_be_new, _copies):
         again(work)
     models: dict[tuple[str, str], list[tuple[Place, Place]]] = {}
     for one in work.derived:

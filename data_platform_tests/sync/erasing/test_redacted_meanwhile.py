@@ -11,14 +11,16 @@ import pytest
 
 from data_platform.backups import heal, mirror
 from data_platform.backups.landing import restore_ledger
-from data_platform.errors import PartDamaged, PartReplaced
+from data_platform.errors import ConfigurationError, LandingError, PartDamaged, PartReplaced
 from data_platform.landing import check
 from data_platform.landing.chain import Chain
+from data_platform.landing.inbox import StoredInbox
 from data_platform.landing.inputs import LedgerInputs
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.verify import verify
+from data_platform.sources.inbox.delivery import Delivery, Place
 from data_platform.stores.local import LocalStore
-from data_platform.sync import rebuild
+from data_platform.sync import rebuild, subject_export
 from data_platform.sync.backup import archives
 from data_platform.sync.erasing import freeze, landing, steps
 from data_platform.sync.erasing.book import Book
@@ -26,9 +28,8 @@ from data_platform.sync.erasing.traces import to_copies
 from data_platform.sync.load import load_pending
 from data_platform.warehouses.duckdb.warehouse import DuckDBWarehouse
 from data_platform_tests.sync.conftest import Project
-from data_platform_tests.sync.test_erasing import ORDERS, USERS, VISITS, WITHOUT, person, shop, totals
+from data_platform_tests.sync.erasing.people import ORDERS, USERS, VISITS, WITHOUT, person, totals
 
-__all__ = ["shop"]
 TABLES = (USERS, ORDERS, VISITS)
 
 
@@ -263,3 +264,40 @@ def test_inputs_of_a_computation_say_it(shop: Project, meanwhile: Meanwhile) -> 
     with LedgerInputs(platform.ledger).landed(USERS, in_bucket=False) as found:
         assert Path(found.batches[0].files[0]).read_bytes()
     meanwhile.finish()
+
+
+def test_an_export_of_a_person_who_is_being_erased_leaves_nothing(
+    shop: Project, meanwhile: Meanwhile, tmp_path: Path
+) -> None:
+    """The request comes after the rows were read, and before the folder gets its name."""
+    meanwhile.at(subject_export, "_describe")
+    platform = shop.platform()
+    customer = platform.catalog.subject("customer")
+    with pytest.raises(ConfigurationError, match="is being erased, so nothing was written"):
+        subject_export.export(platform, customer, {"user_id": ["7"]}, tmp_path / "out" / "seven")
+    assert list((tmp_path / "out").iterdir()) == []
+    subject_export.export(platform, customer, {"user_id": ["8"]}, tmp_path / "out" / "eight")
+    meanwhile.finish()
+
+
+def test_a_delivery_that_waits_is_named_by_its_source(shop: Project, meanwhile: Meanwhile) -> None:
+    """It came while the person was erased; a sync of the source takes it, without what is the person's."""
+    platform = shop.platform()
+    inbox = StoredInbox(platform.store, platform.signer, "hooks", (), platform.hash_key, must_seal=False)
+    act = steps._STEPS["copies"]
+
+    def meanwhile_delivered(work: Any) -> Any:
+        inbox._hash_key = _no_key
+        inbox.put(Place("a", 1), [Delivery(1, {}, b'{"email": "person7@company.example"}')])
+        return act(work)
+
+    meanwhile.monkeypatch.setitem(steps._STEPS, "copies", meanwhile_delivered)  # type: ignore[arg-type]
+    meanwhile()
+    with pytest.raises(LandingError, match="sync hooks, which leaves the rows of the person out"):
+        steps.carry_out(platform, meanwhile.request, list)
+    platform.store.delete(platform.store.list("_inbox/hooks")[0])
+    meanwhile.finish()
+
+
+def _no_key() -> bytes:
+    raise ConfigurationError("There is none.")
