@@ -19,7 +19,7 @@ from data_platform.sync.backup import archives
 from data_platform.sync.database_backup import DatabaseReport, back_up_database
 from data_platform.sync.recovery import drill_database
 from data_platform_tests.backups.database.conftest import Company
-from data_platform_tests.backups.database.test_recover import Shop
+from data_platform_tests.backups.database.recovering.shop import Shop
 from data_platform_tests.servers.faulty import FaultyProxy, faulty_proxy
 from data_platform_tests.servers.objects import ENVIRON, SECRET_KEY, ObjectServer, new_prefix
 

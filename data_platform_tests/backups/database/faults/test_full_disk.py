@@ -12,7 +12,7 @@ import pytest
 from data_platform.errors import DataPlatformError
 from data_platform.sync.everything import recover_everything
 from data_platform_tests.backups.database.faults.prepared import Prepared
-from data_platform_tests.backups.database.test_recover import small_disk
+from data_platform_tests.backups.database.recovering.shop import small_disk
 
 pytestmark = pytest.mark.slow
 ENOUGH = 300
