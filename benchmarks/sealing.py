@@ -25,7 +25,7 @@ def measured(people: int, rows: int, folder: Path) -> dict[str, float]:
     """Fields a second by what was done."""
     import duckdb
 
-    from data_platform.catalog.models import SubjectColumn
+    from data_platform.catalog.table import SubjectColumn
     from data_platform.keystore import Keystore
     from data_platform.keystore.masters.environment import EnvironmentMaster
     from data_platform.keystore.sqlite import SqliteRows

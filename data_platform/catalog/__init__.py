@@ -2,7 +2,7 @@
 
     yaml_reader.py  text -> plain values and the line each stands on
     files.py        what each file may say (the JSON Schemas come from it)
-    models.py       the resolved objects the rest of the platform reads
+    models.py       the resolved objects the rest of the platform reads, with environment.py, source.py, table.py
     mistakes.py     what is wrong in words: file, line, path, what to do
     checks.py       what a schema cannot say: keys, personal columns, rules, cron
     reads.py        tables computed from others, blocks in files of their own
@@ -12,10 +12,13 @@
 Offline: nothing here connects to anything or reads a secret.
 """
 
+from data_platform.catalog.environment import Environment, Privacy
 from data_platform.catalog.load import load_catalog, project_root
-from data_platform.catalog.models import Catalog, Environment, Privacy, Source, Table
+from data_platform.catalog.models import Catalog
 from data_platform.catalog.reads import catalog_files
 from data_platform.catalog.schema import json_schemas
+from data_platform.catalog.source import Source
+from data_platform.catalog.table import Table
 
 __all__ = [
     "Catalog",

@@ -13,10 +13,10 @@ from typing import Any
 
 from data_platform.backups.config import BackupsConfig
 from data_platform.catalog.cron import cron_problem
+from data_platform.catalog.environment import EnvironmentSettings
 from data_platform.catalog.files import SourceFile, TableBlock
 from data_platform.catalog.keystore_checks import check_keystore
 from data_platform.catalog.mistakes import Report, did_you_mean
-from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.rule_checks import check_rules
 from data_platform.catalog.run_checks import check_reach
 from data_platform.catalog.yaml_reader import Path

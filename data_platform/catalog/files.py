@@ -13,17 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, create_model
 
 from data_platform.catalog.checked_block import CheckedBlock, check_fields
-from data_platform.catalog.models import (
-    NAME,
-    NAME_LENGTH_MAX,
-    EnvironmentSettings,
-    Hours,
-    Owner,
-    Privacy,
-    SourceSettings,
-    TableSettings,
-    Text,
-)
+from data_platform.catalog.environment import EnvironmentSettings, Privacy
+from data_platform.catalog.fields import NAME, NAME_LENGTH_MAX, Hours, Owner, Text
+from data_platform.catalog.source import SourceSettings
+from data_platform.catalog.table import TableSettings
 from data_platform.observability.config import FigureConfig
 from data_platform.quality.kinds import names
 from data_platform.sources.kind import Connection, SourceKeys, TableKeys

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from os.path import normpath
 from pathlib import Path as ProjectPath
 
+from data_platform.catalog.environment import EnvironmentSettings
 from data_platform.catalog.mistakes import Report
-from data_platform.catalog.models import EnvironmentSettings, Source
+from data_platform.catalog.source import Source
 from data_platform.catalog.yaml_reader import Path
 from data_platform.keystore.kinds import KeystoreConfig
 from data_platform.stores import StoreConfig

@@ -24,21 +24,13 @@ from data_platform.catalog.checks import (
     check_source,
     check_table,
 )
+from data_platform.catalog.environment import Environment, EnvironmentSettings
+from data_platform.catalog.fields import NAME, NAME_LENGTH_MAX
 from data_platform.catalog.files import PlatformFile, SourceFile, TableBlock, source_head, table_block
 from data_platform.catalog.keystore_checks import check_sealed
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, find_secrets, validated
 from data_platform.catalog.model_files import read_models
-from data_platform.catalog.models import (
-    NAME,
-    NAME_LENGTH_MAX,
-    Catalog,
-    Environment,
-    EnvironmentSettings,
-    Source,
-    SourceSettings,
-    Table,
-    TableSettings,
-)
+from data_platform.catalog.models import Catalog
 from data_platform.catalog.reads import (
     PLATFORM_FILE,
     SOURCES_FOLDER,
@@ -50,7 +42,9 @@ from data_platform.catalog.reads import (
 from data_platform.catalog.rule_checks import check_references, check_rules_fit, check_source_rules
 from data_platform.catalog.run_checks import check_synced
 from data_platform.catalog.schema import json_schemas, node_at, source_schema
+from data_platform.catalog.source import Source, SourceSettings
 from data_platform.catalog.subject_file import SUBJECTS_FILE, check_exports, read_subjects
+from data_platform.catalog.table import Table, TableSettings
 from data_platform.catalog.yaml_reader import read_yaml
 from data_platform.errors import CatalogError, ConfigurationError
 from data_platform.sources.kinds import MODULES, kind_of, rewritten

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from data_platform.catalog.models import NAME
+from data_platform.catalog.fields import NAME
 from data_platform.catalog.yaml_reader import Document, Path
 
 M = TypeVar("M", bound=BaseModel)

@@ -15,10 +15,11 @@ from typing import Annotated, Any
 from pydantic import Field, create_model
 
 from data_platform.catalog.checked_block import CheckedBlock, check_fields
+from data_platform.catalog.fields import ColumnOrColumns, Owner
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, validated
-from data_platform.catalog.models import ColumnOrColumns, Owner, Source
 from data_platform.catalog.rule_checks import check_fits, check_kinds_fit, check_names, reference_problem
 from data_platform.catalog.ruled_models import RuledModel
+from data_platform.catalog.source import Source
 from data_platform.catalog.yaml_reader import Path
 from data_platform.quality.kinds import names
 from data_platform.quality.rules import Rule

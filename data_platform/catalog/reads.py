@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, path_text
-from data_platform.catalog.models import Source, Table
+from data_platform.catalog.source import Source
+from data_platform.catalog.table import Table
 from data_platform.tables import TableId
 
 PLATFORM_FILE = "catalog/platform.yaml"

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from data_platform.catalog.checked_block import CheckedBlock
 from data_platform.catalog.files import TableBlock
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, path_text
-from data_platform.catalog.models import Source
 from data_platform.catalog.reads import Read
+from data_platform.catalog.source import Source
 from data_platform.catalog.yaml_reader import Path
 from data_platform.errors import UnsupportedExpression
 from data_platform.quality.checking import ChoosyKind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path as ProjectPath
 
+from data_platform.catalog.environment import EnvironmentSettings
 from data_platform.catalog.mistakes import Report, did_you_mean
-from data_platform.catalog.models import EnvironmentSettings
 from data_platform.catalog.yaml_reader import Path
 from data_platform.stores import StoreConfig
 from data_platform.warehouses import OnDisk

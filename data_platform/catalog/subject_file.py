@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
+from data_platform.catalog.environment import EnvironmentSettings
 from data_platform.catalog.mistakes import Mistake, Report, did_you_mean, validated
-from data_platform.catalog.models import EnvironmentSettings, Source, Table
+from data_platform.catalog.source import Source
+from data_platform.catalog.table import Table
 from data_platform.privacy.documents import path_of
 from data_platform.privacy.subjects.config import SubjectsFile
 from data_platform.privacy.subjects.graph import Link, Subject

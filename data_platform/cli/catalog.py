@@ -284,7 +284,7 @@ def keys_given(given: Sequence[str]) -> dict[str, str]:
 def check_names(source: str, url_env: str | None, schema: str | None) -> None:
     """Refuse names that the catalog would not accept, before the source is contacted."""
     from data_platform.catalog.checks import RESERVED_SOURCES
-    from data_platform.catalog.models import NAME, NAME_LENGTH_MAX
+    from data_platform.catalog.fields import NAME, NAME_LENGTH_MAX
     from data_platform.yaml_fields import VARIABLE
 
     if not re.fullmatch(NAME, source) or len(source) > NAME_LENGTH_MAX or source in RESERVED_SOURCES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from data_platform.catalog.models import Environment
+from data_platform.catalog.environment import Environment
 from data_platform.privacy.leaving import Carried, Name, not_said, sentence
 from data_platform.privacy.purposes import Exportable
 

@@ -12,7 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from data_platform.catalog import Catalog
-from data_platform.catalog.models import Environment, Source, Table
+from data_platform.catalog.environment import Environment
+from data_platform.catalog.source import Source
+from data_platform.catalog.table import Table
 from data_platform.governance.classes import Classes
 from data_platform.privacy.classes import NONE, class_of
 from data_platform.tables import NOT_PERSONAL

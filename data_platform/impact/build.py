@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from data_platform.catalog import Catalog
-from data_platform.catalog.models import Environment, Table
+from data_platform.catalog.environment import Environment
+from data_platform.catalog.table import Table
 from data_platform.column_lineage import (
     ColumnOf,
     columns_asked_of,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_platform.catalog import Catalog
-from data_platform.catalog.models import Privacy
+from data_platform.catalog.environment import Privacy
 from data_platform.column_lineage import columns_behind, relations_in, taken
 from data_platform.governance.classes import Classes, classes
 from data_platform.impact.graph import Graph, Relation

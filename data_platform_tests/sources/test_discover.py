@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import yaml
 
-from data_platform.catalog.models import NAME, NAME_LENGTH_MAX
+from data_platform.catalog.fields import NAME, NAME_LENGTH_MAX
 from data_platform.errors import SourceError, SourceUnreachable
 from data_platform.privacy.treatments import hash_value
 from data_platform.sandbox.server import PostgresServer

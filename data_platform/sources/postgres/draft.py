@@ -40,7 +40,7 @@ _PARTITIONS = (
 _TIMES = ("timestamptz", "timestamp", "date")
 NAME_LENGTH_MAX = 48
 _NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
-"""As ``catalog.models`` has them, which is above this layer; a test holds the two together."""
+"""As ``catalog.fields`` has them, which is above this layer; a test holds the two together."""
 IDENTIFIER_LENGTH = 42
 """Of a table's name in the catalog, before a number that tells it from another."""
 SMALL_TABLE_ROWS = 100_000

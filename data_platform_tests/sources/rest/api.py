@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_platform.catalog.models import TableSettings
+from data_platform.catalog.table import TableSettings
 from data_platform.sources.kind import KindSettings
 from data_platform.sources.reading import Ask, Opening
 from data_platform.sources.records.feed import Page, State, Wanted

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_platform.catalog.load import load_catalog
-from data_platform.catalog.models import Source
 from data_platform.catalog.schema import node_at, source_schema
+from data_platform.catalog.source import Source
 from data_platform.doctor.look import Variable, named_variables
 from data_platform.errors import CatalogError
 from data_platform.sources.rest.keys import level_of
