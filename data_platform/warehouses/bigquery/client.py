@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_platform.errors import ConfigurationError
+from data_platform.google_accounts import service_account
 
 if TYPE_CHECKING:
     from data_platform.warehouses.bigquery.config import BigQueryConfig
@@ -73,19 +72,9 @@ def _credentials(config: BigQueryConfig, environ: Mapping[str, str]) -> Any:
 
 
 def _service_account(variable: str, value: str) -> Any:
-    from google.oauth2.service_account import Credentials
-
     if not value:
         raise ConfigurationError(
             f"The environment variable {variable} is not set. The warehouse names it under `credentials_env`: set it to a service"
             " account's key, or to the path of its file."
         )
-    try:
-        text = value if value.startswith("{") else Path(value).read_text(encoding="utf-8")
-        return Credentials.from_service_account_info(json.loads(text), scopes=[_SCOPE])
-    except (OSError, ValueError):  # neither says more than that, and both may quote the key
-        pass
-    raise ConfigurationError(
-        f"The environment variable {variable} of the warehouse holds no service account's key. Set it to the JSON that Google"
-        " made for the account, or to the path of that file."
-    )
+    return service_account(value, _SCOPE, f"The environment variable {variable} of the warehouse")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_platform.errors import ConfigurationError, SourceError, SourceUnreachable
+from data_platform.errors import SourceError, SourceUnreachable
+from data_platform.google_accounts import service_account
 from data_platform.sources.environment import value_of
 from data_platform.sources.files.known import Listed
 from data_platform.sources.files.pattern import Pattern
@@ -42,27 +42,15 @@ class GCSPlace(Bucket):
             if endpoint is not None:
                 given["client_options"] = {"api_endpoint": endpoint.rstrip("/")}
             if (variable := self._connection.credentials_env) is not None:
-                given["credentials"] = self._service_account(variable)
+                value = value_of(self._source, variable, self._environ)
+                what = f"{self._source}: the environment variable {variable}"
+                given["credentials"] = service_account(value, _SCOPE, what)
             elif (endpoint or "").startswith("http://"):
                 given["credentials"] = AnonymousCredentials()  # a token in clear would be anyone's
             with self._errors():
                 project = "none" if "credentials" in given else None
                 self._opened = Client(project=project, **given).bucket(self._at.host)
         return self._opened
-
-    def _service_account(self, variable: str) -> Any:
-        from google.oauth2.service_account import Credentials
-
-        value = value_of(self._source, variable, self._environ)
-        try:
-            text = value if value.startswith("{") else Path(value).read_text(encoding="utf-8")
-            return Credentials.from_service_account_info(json.loads(text), scopes=[_SCOPE])
-        except (OSError, ValueError):  # neither says more than that, and both may quote the key
-            pass
-        raise ConfigurationError(
-            f"{self._source}: the environment variable {variable} holds no service account's key. Set it to the JSON that"
-            " Google made for the account, or to the path of that file."
-        )
 
     def list(self, pattern: Pattern) -> Mapping[str, Listed]:
         found: dict[str, Listed] = {}
