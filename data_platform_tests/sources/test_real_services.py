@@ -19,7 +19,7 @@ import yaml
 from data_platform.landing.verify import verify
 from data_platform.sync import check_sources, open_platform, sync_changes
 from data_platform.tables import BATCH_ID, LOADED_AT, TableId
-from data_platform_tests.sources.rest.test_rewrite import PLATFORM
+from data_platform_tests.sources.one_source import PLATFORM
 
 ASKED = f"SELECT * EXCLUDE ({BATCH_ID}, {LOADED_AT}) FROM raw_real.{{}} ORDER BY ALL"
 HASH_KEY = "a test's key, long enough to be taken"

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.services.ga4.service import PROPERTY
 from data_platform.sources.ga4 import feed
-from data_platform.sync import Platform, TableReport, open_platform, sync_changes
 from data_platform_tests.conftest import SHOP_TODAY
 from data_platform_tests.sandbox.services.property import Property, ga4
 from data_platform_tests.sandbox.services.serving import own_shop
-from data_platform_tests.sources.rest.test_rewrite import PLATFORM
+from data_platform_tests.sources.one_source import OneSource
 
 EVENTS = {"events": {"dimensions": ["eventName"], "metrics": ["eventCount", "eventValue", "purchaseRevenue"]}}
 
@@ -27,45 +25,26 @@ def day(before: int) -> date:
     return SHOP_TODAY - timedelta(before)
 
 
-class Web:
+class Web(OneSource):
     """``property`` is the served one, ``asked`` the reports it was asked for since it was last cleared."""
+
+    source = "web"
 
     def __init__(self, root: Path, property_: Property) -> None:
         self.root, self.property = root, property_
         self.asked: list[dict[str, Any]] = []
 
     def write(self, tables: dict[str, Any] = EVENTS, *, start: date | None = None, **more: Any) -> Web:
-        (self.root / "catalog" / "sources").mkdir(parents=True, exist_ok=True)
-        (self.root / "catalog" / "platform.yaml").write_text(PLATFORM)
         connection = {"property": PROPERTY, "url": self.property.place.url, **more.pop("connection", {})}
         file = {
-            "source": "web",
             "kind": "ga4",
             "connection": connection,
             "start": start or day(9),
             "tables": tables,
             **more,
         }
-        (self.root / "catalog" / "sources" / "web.yaml").write_text(yaml.safe_dump(file))
+        self.put(file)
         return self
-
-    @property
-    def platform(self) -> Platform:
-        return open_platform(
-            self.root, "local", {"DATA_PLATFORM_HASH_KEY": "a test's key, long enough to be taken"}
-        )
-
-    def sync(self, **options: Any) -> dict[str, TableReport]:
-        return {report.table.table: report for report in sync_changes(self.platform, "web", **options)}
-
-    def good(self, **options: Any) -> dict[str, TableReport]:
-        reports = self.sync(**options)
-        assert not [str(report.error) for report in reports.values() if report.error]
-        return reports
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.platform.warehouse(read_only=True) as warehouse:
-            return [tuple(row) for row in warehouse.query(sql).rows]
 
     def days_asked(self) -> list[str]:
         """The days that were asked for by their dates, each once, in order."""

@@ -18,7 +18,7 @@ from data_platform.sources.ga4.feed import open_looking
 from data_platform.sources.reading import Opening
 from data_platform.sync import check_sources
 from data_platform_tests.sources.ga4.conftest import Web
-from data_platform_tests.sources.rest.test_rewrite import PLATFORM
+from data_platform_tests.sources.one_source import PLATFORM
 
 
 @pytest.mark.parametrize(

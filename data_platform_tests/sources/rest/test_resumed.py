@@ -15,7 +15,7 @@ from data_platform.sources.records import fetch
 from data_platform.sync import TableReport, open_platform, sync_changes
 from data_platform.tables import TableId
 from data_platform_tests.sources.http.server import Asked, Reply, Server, serving
-from data_platform_tests.sources.rest.test_rewrite import PLATFORM
+from data_platform_tests.sources.one_source import PLATFORM
 
 PAGINATORS: dict[str, Mapping[str, Any]] = {
     "page": {"type": "page_number", "base_page": 1, "total_path": None},

@@ -19,13 +19,8 @@ from data_platform.doctor.look import Variable, named_variables
 from data_platform.errors import CatalogError
 from data_platform.sources.rest.keys import level_of
 from data_platform.sources.rest.rewrite import table_name
+from data_platform_tests.sources.one_source import PLATFORM
 
-PLATFORM = """\
-environments:
-  local:
-    landing: {kind: local, path: landing}
-    warehouse: {kind: duckdb, path: warehouse.duckdb}
-"""
 HEAD = "source: blog\nkind: rest\n"
 CLIENT = "client:\n  base_url: https://api.example.com/v2/\n"
 

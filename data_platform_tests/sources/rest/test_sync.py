@@ -10,47 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from data_platform.errors import SourceError, SourceUnreachable
 from data_platform.sources.records import fetch
-from data_platform.sync import Platform, TableReport, check_sources, open_platform, sync_changes, sync_slices
+from data_platform.sync import check_sources, open_platform, sync_changes, sync_slices
 from data_platform.tables import Slice, TableId
 from data_platform_tests.sources.http.server import Asked, Reply, Server, serving
-from data_platform_tests.sources.rest.test_rewrite import PLATFORM
-
-HASH_KEY = "a test's key, long enough to be taken"
+from data_platform_tests.sources.one_source import OneSource
 
 
-class Shop:
+class Shop(OneSource):
     """A project over a server whose ``records`` lie behind a cursor, two a page."""
+
+    source = "shop"
 
     def __init__(self, root: Path, server: Server) -> None:
         self.root, self.server = root, server
 
     def write(self, tables: dict[str, Any], **more: Any) -> Shop:
-        (self.root / "catalog" / "sources").mkdir(parents=True, exist_ok=True)
-        (self.root / "catalog" / "platform.yaml").write_text(PLATFORM)
         connection = {"base_url": self.server.url, "attempts": 1}
-        file = {"source": "shop", "kind": "rest", "connection": connection, "tables": tables, **more}
-        (self.root / "catalog" / "sources" / "shop.yaml").write_text(yaml.safe_dump(file))
+        self.put({"kind": "rest", "connection": connection, "tables": tables, **more})
         return self
-
-    @property
-    def platform(self) -> Platform:
-        return open_platform(self.root, "local", {"DATA_PLATFORM_HASH_KEY": HASH_KEY})
-
-    def sync(self, **options: Any) -> dict[str, TableReport]:
-        return {report.table.table: report for report in sync_changes(self.platform, "shop", **options)}
-
-    def good(self, **options: Any) -> dict[str, TableReport]:
-        reports = self.sync(**options)
-        assert not [str(report.error) for report in reports.values() if report.error]
-        return reports
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.platform.warehouse(read_only=True) as warehouse:
-            return [tuple(row) for row in warehouse.query(sql).rows]
 
 
 @contextmanager

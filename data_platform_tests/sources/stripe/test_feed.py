@@ -22,7 +22,8 @@ from data_platform.sources.records.feed import Page, Wanted
 from data_platform.sources.stripe import events
 from data_platform.sources.stripe.feed import StripeFeed
 from data_platform_tests.sources.http.server import Asked, Reply, serving
-from data_platform_tests.sources.stripe.conftest import PLATFORM, Project
+from data_platform_tests.sources.one_source import PLATFORM
+from data_platform_tests.sources.stripe.conftest import Project
 
 NOW = 1_790_000_000
 DAY = 86_400

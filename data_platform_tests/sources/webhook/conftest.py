@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-import yaml
 
 from data_platform.sources.inbox.delivery import Delivery, Place
-from data_platform.sync import Platform, TableReport, open_platform, sync_changes
 from data_platform.sync.opening import inbox_of
+from data_platform_tests.sources.one_source import PLAIN, OneSource
 
-PLATFORM = """\
-environments:
-  local:
-    landing: {kind: local, path: landing}
-    warehouse: {kind: duckdb, path: warehouse.duckdb}
-"""
-HASH_KEY = "a test's key, long enough to be taken"
 SECRET = "whsec_a1"
 AT = 1_790_000_000_000
 TABLES: dict[str, Any] = {"events": {}, "orders": {"events": "order.*", "record": "data.order"}}
@@ -32,27 +24,19 @@ def event(id_: str, type_: str = "order.created", **order: Any) -> dict[str, Any
 
 
 @dataclass
-class Hooks:
+class Hooks(OneSource):
     """``root`` is the project's folder."""
 
+    source: ClassVar[str] = "hooks"
     root: Path
-    environ: dict[str, str] = field(
-        default_factory=lambda: {"DATA_PLATFORM_HASH_KEY": HASH_KEY, "HOOKS_SECRET": SECRET}
-    )
+    environ: dict[str, str] = field(default_factory=lambda: {**PLAIN, "HOOKS_SECRET": SECRET})
     numbers: dict[str, int] = field(default_factory=dict)
 
     def write(self, tables: Mapping[str, Any] | None = None, **connection: Any) -> Hooks:
-        (self.root / "catalog" / "sources").mkdir(parents=True, exist_ok=True)
-        (self.root / "catalog" / "platform.yaml").write_text(PLATFORM)
         reached = {"secret_env": "HOOKS_SECRET", "scheme": "stripe", **connection}
         reached = {key: value for key, value in reached.items() if value is not None}
-        file = {"source": "hooks", "kind": "webhook", "connection": reached, "tables": dict(tables or TABLES)}
-        (self.root / "catalog" / "sources" / "hooks.yaml").write_text(yaml.safe_dump(file, sort_keys=False))
+        self.put({"kind": "webhook", "connection": reached, "tables": dict(tables or TABLES)})
         return self
-
-    @property
-    def platform(self) -> Platform:
-        return open_platform(self.root, "local", self.environ)
 
     def deliver(self, *bodies: Any, receiver: str = "r1", headers: Mapping[str, str] | None = None) -> Place:
         """One object of a receiver."""
@@ -68,19 +52,6 @@ class Hooks:
     def waiting(self) -> list[Place]:
         platform = self.platform
         return inbox_of(platform, platform.catalog.source("hooks")).places()
-
-    def sync(self, tables: Sequence[str] | None = None, **options: Any) -> dict[str, TableReport]:
-        found = sync_changes(self.platform, "hooks", tables, **options)
-        return {report.table.table: report for report in found}
-
-    def good(self, tables: Sequence[str] | None = None, **options: Any) -> dict[str, TableReport]:
-        reports = self.sync(tables, **options)
-        assert not [str(report.error) for report in reports.values() if report.error]
-        return reports
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.platform.warehouse(read_only=True) as warehouse:
-            return [tuple(row) for row in warehouse.query(sql).rows]
 
     def left(self) -> bytes:
         """Every byte of the landing store and the warehouse."""

@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 import requests
-import yaml
 
 from data_platform.sandbox.services.zendesk.service import EMAIL
 from data_platform.sources.zendesk.objects import OBJECTS
-from data_platform.sync import Platform, TableReport, open_platform, sync_changes
 from data_platform_tests.sandbox.services.test_zendesk import Zendesk, zendesk
-from data_platform_tests.sources.rest.test_rewrite import PLATFORM
+from data_platform_tests.sources.one_source import PLAIN, OneSource
 
-HASH_KEY = "a test's key, long enough to be taken"
 CONNECTION = {
     "url_env": "ZENDESK_URL",
     "email_env": "ZENDESK_EMAIL",
@@ -28,41 +25,24 @@ TICKETS: dict[str, Any] = {"personal": dict(OBJECTS["tickets"].personal)}
 USERS: dict[str, Any] = {"personal": dict(OBJECTS["users"].personal)}
 
 
-class Desk:
+class Desk(OneSource):
     """A project's folder, and the account that it reads."""
+
+    source = "help"
 
     def __init__(self, root: Path, account: Zendesk) -> None:
         self.root, self.account = root, account
         self.environ = {
+            **PLAIN,
             "ZENDESK_URL": account.place.url,
             "ZENDESK_EMAIL": EMAIL,
             "ZENDESK_API_TOKEN": account.place.secrets["token"],
-            "DATA_PLATFORM_HASH_KEY": HASH_KEY,
         }
 
     def write(self, tables: dict[str, Any] | str, **connection: Any) -> Desk:
-        (self.root / "catalog" / "sources").mkdir(parents=True, exist_ok=True)
-        (self.root / "catalog" / "platform.yaml").write_text(PLATFORM)
-        file = {"source": "help", "kind": "zendesk", "connection": CONNECTION | connection, "tables": tables}
-        text = tables if isinstance(tables, str) else yaml.safe_dump(file)
-        (self.root / "catalog" / "sources" / "help.yaml").write_text(text)
+        file = {"kind": "zendesk", "connection": CONNECTION | connection, "tables": tables}
+        self.put(tables if isinstance(tables, str) else file)
         return self
-
-    @property
-    def platform(self) -> Platform:
-        return open_platform(self.root, "local", self.environ)
-
-    def sync(self, **options: Any) -> dict[str, TableReport]:
-        return {report.table.table: report for report in sync_changes(self.platform, "help", **options)}
-
-    def good(self, **options: Any) -> dict[str, TableReport]:
-        reports = self.sync(**options)
-        assert not [str(report.error) for report in reports.values() if report.error]
-        return reports
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.platform.warehouse(read_only=True) as warehouse:
-            return [tuple(row) for row in warehouse.query(sql).rows]
 
     def control(self, path: str, body: dict[str, Any], method: str = "POST") -> None:
         url = f"{self.account.place.url}/_sandbox/{path}"

@@ -10,7 +10,7 @@ import yaml
 from data_platform.sync import TableReport, open_platform, sync_changes
 from data_platform_tests.contracts.api_worlds import serving_world
 from data_platform_tests.sources.http.server import Asked, Reply, serving
-from data_platform_tests.sources.rest.test_rewrite import PLATFORM
+from data_platform_tests.sources.one_source import PLATFORM
 
 
 def sync(folder: Path, answer: Any, table: str) -> tuple[TableReport, list[Asked], list[tuple[Any, ...]]]:

@@ -12,7 +12,7 @@ from data_platform.catalog import load_catalog
 from data_platform.errors import CatalogError, ConfigurationError
 from data_platform.sources.zendesk.config import ZendeskConnection, url_of
 from data_platform.sources.zendesk.keys import object_of, zendesk_settings
-from data_platform_tests.sources.rest.test_rewrite import PLATFORM
+from data_platform_tests.sources.one_source import PLATFORM
 
 CONNECTION = {"subdomain": "acme", "oauth_token_env": "ZENDESK_TOKEN"}
 
