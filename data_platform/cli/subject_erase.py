@@ -207,7 +207,7 @@ def derived(platform: Platform) -> list[Derived]:
     from data_platform.defs.classes import classes_of
     from data_platform.defs.dbt_compiled import compiled_models
     from data_platform.impact.build import build
-    from data_platform.impact.people import derived_from
+    from data_platform.impact.people import derived_from, totals_from
     from data_platform.privacy.classes import NONE
     from data_platform.privacy.erasure.frozen import holders
     from data_platform.sync.erasing.freeze import keys_of
@@ -222,7 +222,8 @@ def derived(platform: Platform) -> list[Derived]:
     compiled = compiled_models(platform.catalog.root)
     graph = build(platform.catalog, platform.environment.name, compiled.manifest, compiled.sql)
     classed = classes_of(platform.catalog).columns
-    return derived_from(graph, held, {(one.schema, one.table) for one in classed if one.class_ != NONE})
+    found = derived_from(graph, held, {(one.schema, one.table) for one in classed if one.class_ != NONE})
+    return [*found, *totals_from(graph, held, found)]
 
 
 def _show_counts(rows: dict[str, int], json: bool) -> None:
@@ -238,7 +239,7 @@ def _show_certificate(one: Certificate, json: bool) -> None:
     if json:
         say_json({**one.fields, "open": one.open})
         return
-    from data_platform.privacy.erasure.requests import UNTIL_BUILT, UNTIL_REFRESHED
+    from data_platform.privacy.erasure.requests import TOTALS, UNTIL_BUILT, UNTIL_REFRESHED
 
     request = one.request
     whose = (
@@ -249,7 +250,7 @@ def _show_certificate(one: Certificate, json: bool) -> None:
     say(
         f"  {sum(request.rows.values()):,} rows in {sum(1 for n in request.rows.values() if n)} raw tables were found"
     )
-    aside = ("at", UNTIL_BUILT, UNTIL_REFRESHED)
+    aside = ("at", UNTIL_BUILT, UNTIL_REFRESHED, TOTALS)
     for step, said in request.done.items():
         told = ", ".join(f"{what}: {_told(one)}" for what, one in said.items() if what not in aside)
         say(f"  {step} done at {said['at'][:19]}{f': {told}' if told else ''}")
@@ -263,6 +264,12 @@ def _show_certificate(one: Certificate, json: bool) -> None:
             f"  until they are built again in full (dbt build --full-refresh): {', '.join(refreshed)}. Then say so with --continue"
             f" {request.id} --models-built",
             style="yellow",
+        )
+    if totals := request.totals:
+        names = " ".join(name.rpartition(".")[2] for name in totals)
+        say(
+            f"  in what earlier builds summed up, which says nothing of the person alone: {', '.join(totals)}. `dbt build --full-refresh"
+            f" --select {names}` sums up again; a snapshot has to be dropped first"
         )
     for left in one.remains:
         until = f"until {left.until:%Y-%m-%d}" if left.until else "until somebody removes it"

@@ -12,6 +12,21 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.steps import Derived
 
 
+def totals_from(
+    graph: Graph, holders: Iterable[tuple[Place, Place]], known: Iterable[Derived]
+) -> list[Derived]:
+    """The models whose rows last from build to build, that are made of tables with keys of people (``holders``: a column of such a table, and
+    the key), and that are none of ``known``: they hand on no key and say nothing of anybody, as sums do."""
+    others = {(one.schema, one.name) for one in known}
+    made = [
+        Derived(key, one.schema, one.name, None, lasting=True, sums=True)
+        for column, key in holders
+        for one in made_of(graph, (column.table.raw_schema, column.table.table))
+        if one.stored and one.lasting and one.key not in others
+    ]
+    return list(dict.fromkeys(made))
+
+
 def derived_from(
     graph: Graph, holders: Iterable[tuple[Place, Place]], personal: Collection[Name]
 ) -> list[Derived]:

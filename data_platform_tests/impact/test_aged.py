@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_platform.column_lineage import ColumnOf
 from data_platform.impact.aged import aged
 from data_platform.impact.graph import Graph, Relation
-from data_platform.impact.people import derived_from
+from data_platform.impact.people import derived_from, totals_from
 from data_platform.privacy.erasure.frozen import holders
 from data_platform.privacy.retention.rule import AgedModel
 from data_platform.privacy.subjects.graph import Link, Subject
@@ -96,4 +96,25 @@ def test_models_of_a_table_to_which_no_other_is_linked_are_followed_by_its_link(
         Derived(keys[USERS], "marts", "clicks", "person"),
         Derived(keys[USERS], "marts", "numbers", None, lasting=True),
         Derived(keys[USERS], "marts", "seen", None),
+    ]
+
+
+def test_sums_that_outlive_a_build_and_have_nobody_in_them() -> None:
+    relations = (
+        Relation(*RAW, "raw", "raw/shop/events", ("event_id", "user_id")),
+        model("clicks", "incremental", {"id": "event_id"}),
+        model("days", "table", {"n": "occurred_at"}),
+        model("totals", "incremental", {"n": "n"}, ("marts", "days")),
+        model("totals_then", "snapshot", {"n": "n"}, ("marts", "totals")),
+        model("said", "incremental", {"text": "n"}, ("marts", "days")),
+        model("elsewhere", "incremental", {"x": "y"}, ("raw_shop", "orders")),
+    )
+    key = Place(EVENTS, "event_id")
+    known = [Derived(key, "marts", "clicks", "id"), Derived(key, "marts", "said", None, lasting=True)]
+    found = totals_from(
+        Graph({each.key: each for each in relations}), [(key, key), (Place(EVENTS, "user_id"), key)], known
+    )
+    assert found == [
+        Derived(key, "marts", "totals", None, lasting=True, sums=True),
+        Derived(key, "marts", "totals_then", None, lasting=True, sums=True),
     ]

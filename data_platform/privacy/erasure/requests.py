@@ -21,7 +21,7 @@ LOCKED, UNTIL = "locked", "until"
 """What the step ``scan`` says of a copy in which so many objects hold the person and are locked: until when the last of them is."""
 MODELS = "models"
 """What is done once the models that are made of a person's rows and hand on no key were built again. It waits for others, so it is no step."""
-UNTIL_BUILT, UNTIL_REFRESHED = "until_built", "until_refreshed"
+UNTIL_BUILT, UNTIL_REFRESHED, TOTALS = "until_built", "until_refreshed", "totals"
 """Under which the step ``warehouse`` names these models: those that any build makes again, and those that only a full one does."""
 
 
@@ -57,6 +57,11 @@ class Request:
         """The models that may still say something of the person: those that any build makes again, and those that only a full one does."""
         said = {} if MODELS in self.done else self.done.get("warehouse", {})
         return list(said.get(UNTIL_BUILT, ())), list(said.get(UNTIL_REFRESHED, ()))
+
+    @property
+    def totals(self) -> list[str]:
+        """The models whose rows say nothing of a person and keep what earlier builds summed up, the person with it."""
+        return list(self.done.get("warehouse", {}).get(TOTALS, ()))
 
     @property
     def locked(self) -> dict[str, datetime]:

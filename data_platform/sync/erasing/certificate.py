@@ -115,6 +115,7 @@ def _fields(request: Request, remains: tuple[Remains, ...], at: datetime) -> dic
         "next_step": request.next_step,
         "until_built": request.unbuilt[0],
         "until_refreshed": request.unbuilt[1],
+        "totals": request.totals,
         "remains": [
             {
                 "class": one.name,

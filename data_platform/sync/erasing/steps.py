@@ -13,7 +13,7 @@ from data_platform.backups.mirror import place_in
 from data_platform.errors import BatchConflict, WarehouseError
 from data_platform.landing import orphans
 from data_platform.privacy.erasure.frozen import Frozen, tables_of
-from data_platform.privacy.erasure.requests import STEPS, UNTIL_BUILT, UNTIL_REFRESHED, Request
+from data_platform.privacy.erasure.requests import STEPS, TOTALS, UNTIL_BUILT, UNTIL_REFRESHED, Request
 from data_platform.privacy.seal import subject_text
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.privacy.subjects.place import Place
@@ -34,13 +34,14 @@ from data_platform.tables import TableId
 class Derived:
     """A column of a model, ``schema.name``, that holds the values of the key place ``key`` as they are. Without a column, the model says
     something of people in that table and hands on no key: only a build takes somebody out of it, of one that is ``lasting``
-    (incremental, a snapshot) a full one."""
+    (incremental, a snapshot) a full one. One with ``sums`` says nothing of anybody: somebody stays in what earlier builds summed up."""
 
     key: Place
     schema: str
     name: str
     column: str | None
     lasting: bool = False
+    sums: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ def _warehouse(work: Work) -> Said:
             load_pending(platform, table)
     said: Said = {}
     unbuilt: dict[bool, set[str]] = {False: set(), True: set()}
+    totals: set[str] = set()
     if platform.catalog.asks_consent():
         write_decisions(platform)
     with platform.warehouse() as warehouse:
@@ -163,7 +165,7 @@ def _warehouse(work: Work) -> Said:
             if one.key not in work.frozen.values or held is None or held.kind != "table":
                 continue  # a view follows what it reads
             if one.column is None:
-                unbuilt[one.lasting].add(f"{one.schema}.{one.name}")
+                (totals if one.sums else unbuilt[one.lasting]).add(f"{one.schema}.{one.name}")
                 continue
             matches = [(Place(one.key.table, one.column), one.key)]
             if rows := count_matches(warehouse, held, matches, work.frozen.values):
@@ -174,6 +176,8 @@ def _warehouse(work: Work) -> Said:
     for lasting, key in ((False, UNTIL_BUILT), (True, UNTIL_REFRESHED)):
         if unbuilt[lasting]:
             said[key] = sorted(unbuilt[lasting])
+    if totals:
+        said[TOTALS] = sorted(totals)
     return said
 
 

@@ -92,3 +92,24 @@ def test_a_model_that_lasts_waits_until_somebody_says_that_it_was_built_in_full(
     assert (
         run(["subject", "erase", "--email", "a@b.example", "--models-built", "--root", str(shop.root)]) == 2
     )
+
+
+def test_sums_that_outlive_a_build_are_named_and_keep_no_certificate_open(
+    shop: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform = shop.platform()
+    shop.build(
+        "create schema marts", "create table marts.totals as select count(*) as n from raw_shop.orders"
+    )
+    place = Place(USERS, "user_id")
+    derived = [
+        steps.Derived(place, "marts", "totals", None, lasting=True, sums=True),
+        steps.Derived(place, "marts", "absent", None, lasting=True, sums=True),
+    ]
+    done = steps.carry_out(platform, ask(platform).id, lambda: derived)
+    assert (done.unbuilt, done.totals) == (([], []), ["marts.totals"])
+    told = certificate.certify(platform, done)
+    assert not told.open and told.fields["totals"] == ["marts.totals"]
+    assert run(["subject", "erase", "--continue", done.id, "--root", str(shop.root)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "marts.totals. `dbt build --full-refresh --select totals` sums up again" in said
