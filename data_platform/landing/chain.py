@@ -37,6 +37,7 @@ class Chain:
         self.environ = environ
         self.signer = signer
         self._ends = Ends()
+        self._redactions: dict[TableId, tuple[Manifest, ...]] = {}
 
     def ahead_of(self, tables: Sequence[TableId], *, states: bool) -> Iterator[tuple[Self, TableId]]:
         """For one look at each of ``tables``, in order: a ledger that has read the newest manifest already, together
@@ -150,17 +151,23 @@ class Chain:
         return TableState(head, head.position_after, head.columns, measured, whole_at)
 
     def redactions(self, table: TableId) -> list[Manifest]:
-        """Every batch of the kind ``redact``, oldest first: one read each, however long the chain is."""
+        """Every batch of the kind ``redact``, oldest first: one read each, however long the chain is. Those that were read before are not
+        read again."""
         head = self.head(table)
+        before = self._redactions.get(table, ())
         found: list[Manifest] = []
         sequence = head.last_redaction if head else None
         while sequence is not None:
+            if before and sequence == before[-1].sequence:
+                found += reversed(before)
+                break
             manifest = self.read(table, sequence)
             if manifest.redaction is None or (found and sequence >= found[-1].sequence):
                 raise words.chain_break(manifest)
             found.append(manifest)
             sequence = manifest.redacted_before
         found.reverse()
+        self._redactions[table] = tuple(found)
         return found
 
     def rewrites(self, table: TableId) -> Rewrites:

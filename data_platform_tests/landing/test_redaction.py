@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_platform.errors import BatchConflict, ConfigurationError, LedgerBroken, PartDamaged
+from data_platform.errors import BatchConflict, ConfigurationError, LedgerBroken, PartDamaged, PartReplaced
 from data_platform.landing.keys import manifest_key, part_key
 from data_platform.landing.ledger import Ledger
 from data_platform.landing.manifest import Manifest, Part
@@ -186,7 +186,7 @@ def test_pending_loads_what_stands_now(ledger: Ledger) -> None:
     assert (pending[0].rows, first.rows) == (3, 4)
     with open_parts(ledger, pending[0]) as paths:
         assert [path.read_bytes()[:4] for path in paths] == [b"one ", b"rows"]
-    with pytest.raises(PartDamaged), open_parts(ledger, first):
+    with pytest.raises(PartReplaced), open_parts(ledger, first):
         pass
     assert [m.parts for m in ledger.pending(TABLE, 1)] == [m.parts for m in ledger.since(TABLE, 1)]
     assert problems_of(ledger, TABLE) == []
@@ -207,9 +207,13 @@ def test_redactions_are_found_without_reading_the_chain(ledger: Ledger) -> None:
             return super().read(key)
 
     assert isinstance(ledger.store, LocalStore)
-    found = Ledger(Counting(ledger.store.path)).redactions(TABLE)
-    assert [m.sequence for m in found] == [2, 23]
+    reading = Ledger(Counting(ledger.store.path))
+    assert [m.sequence for m in reading.redactions(TABLE)] == [2, 23]
     assert len(reads) == 3
+    redact(ledger, 7)
+    reads.clear()
+    assert [m.sequence for m in reading.redactions(TABLE)] == [2, 23, 25]
+    assert len(reads) == 2, "the head, and the one that was not read before"
 
 
 def test_a_part_that_is_neither_the_old_nor_the_new_is_damage(ledger: Ledger) -> None:

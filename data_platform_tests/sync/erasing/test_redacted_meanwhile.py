@@ -143,7 +143,7 @@ def test_a_rebuild_begins_again(shop: Project, meanwhile: Meanwhile, when: str) 
     if when == "first":
         meanwhile.at(rebuild, "open_parts")
     else:
-        meanwhile.at(rebuild, "_count", after=True, when=lambda _, table: table == VISITS)
+        meanwhile.at(rebuild, "_rebuild", after=True, when=lambda _, __, table, *___: table == VISITS)
     rebuild.rebuild(shop.platform(), shop.root / "rebuilt.duckdb")
     assert meanwhile.request
     config = shop.platform().environment.warehouse.elsewhere(shop.root / "rebuilt.duckdb")
