@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +18,7 @@ from data_platform.cli.app import run
 from data_platform.cli.generated import write_all
 from data_platform.cli.subject_erase import derived
 from data_platform.defs import dbt_manifest
+from data_platform.defs.aged_models import aged_models
 from data_platform.defs.build import build
 from data_platform.defs.consented import CHECK
 from data_platform.defs.purposes import exportable
@@ -25,6 +27,7 @@ from data_platform.governance.exports import unsaid_exports
 from data_platform.iceberg.catalog import open_catalog
 from data_platform.sync import Platform, iceberg, open_platform, publish
 from data_platform.sync.erasing import freeze, steps
+from data_platform.sync.retention import apply as retention
 from data_platform_tests.defs.conftest import REPOSITORY, Project, copy_catalog
 
 pytestmark = pytest.mark.slow
@@ -59,6 +62,11 @@ MODELS = {
     " {{ consented('marketing', 'users.user_id') }}",
     "countries": "select distinct country from {{ source('shop', 'users') }}",
 }
+AGED = {
+    "visits": "{{ config(materialized='incremental', unique_key='event_id', incremental_strategy='delete+insert') }} "
+    "select events.event_id, events.user_id, events.occurred_at from {{ source('shop', 'events') }} as events"
+    "{% if is_incremental() %} where events.event_id > (select max(event_id) from {{ this }}){% endif %}"
+}
 PROPERTIES = """
 models:
   - name: audience
@@ -77,6 +85,9 @@ snapshots:
     relation: ref('audience')
     config: {unique_key: user_id, strategy: check, check_cols: [country], hard_deletes: invalidate, meta: {purpose: {marketing: user_id}}}
     columns: [{name: email, config: {meta: {privacy: pseudonymous}}}]
+  - name: visits_history
+    relation: ref('visits')
+    config: {unique_key: event_id, strategy: check, check_cols: [user_id]}
 """
 MARKETING = ("marts.audience", "marts.audience_grown", "snapshots.audience_history")
 KEYS = [dg.AssetKey(["marts", name]) for name in ("consents", *MODELS)] + [
@@ -110,7 +121,7 @@ def small_project(root: Path) -> None:
     (folder / "dbt_project.yml").write_text(settings.replace("      +contract: {enforced: true}\n", ""))
     marts = folder / "models/marts"
     marts.mkdir(parents=True)
-    for name, sql in MODELS.items():
+    for name, sql in (MODELS | AGED).items():
         (marts / f"{name}.sql").write_text(sql)
     (marts / "models.yml").write_text(PROPERTIES)
     write_all(load_catalog(root))
@@ -137,10 +148,11 @@ def answer(project: Project, number: int, user: int, purpose: str, state: str) -
     )
 
 
-def built(project: Project) -> dict[str, bool]:
-    """Builds all models; the checks by model."""
+def built(project: Project, *keys: dg.AssetKey) -> dict[str, bool]:
+    """Builds the models ``keys``, or those for a purpose; the checks by model."""
     job = project.definitions.resolve_implicit_global_asset_job_def()
-    subset = job.get_subset(asset_selection=set(KEYS), asset_check_selection=checks(project))
+    asked = set() if keys else checks(project)
+    subset = job.get_subset(asset_selection=set(keys or KEYS), asset_check_selection=asked)
     result = subset.execute_in_process(instance=project.instance, raise_on_error=True)
     return {one.asset_key.path[-1]: one.passed for one in result.get_asset_check_evaluations()}
 
@@ -236,7 +248,39 @@ def test_who_withdraws_is_gone_after_the_next_build(made: Project) -> None:
     not_under_the_purpose(made, platform)
     publish.publish(platform)
     who_is_erased_is_nowhere_though_objection_went_too(made, platform, everybody)
+    what_is_too_old_leaves_models_that_keep_their_rows(made, platform)
     what_does_not_ask_is_not_built(made)
+
+
+def what_is_too_old_leaves_models_that_keep_their_rows(made: Project, platform: Platform) -> None:
+    """An incremental model and a snapshot lose what a rule of retention takes out of the raw table, and no build brings it back."""
+    keys = dg.AssetKey(["marts", "visits"]), dg.AssetKey(["snapshots", "visits_history"])
+    assert made.sync("events", checks=False, raise_on_error=True).success
+    built(made, *keys)
+    everything = figures(made, "raw_shop.events")
+    assert figures(made, "marts.visits") == figures(made, "snapshots.visits_history") == everything
+    ((middle,),) = made.rows("SELECT median(occurred_at)::date FROM raw_shop.events")
+    assert everything[1] < middle
+    days = next(t.retention.days for t in platform.catalog.ruled_by_retention() if t.retention is not None)
+    later = datetime.combine(middle + timedelta(days=days), time(12), UTC)
+    platform = dataclasses.replace(platform, clock=lambda: later)
+    asked = retention.ask(platform, retention.plan(platform), "the DPO")
+    assert asked is not None
+    done = retention.carry_out(platform, asked.id, lambda: aged_models(platform))
+    assert done.next_step is None
+    assert "full_refresh" not in done.done["warehouse"]
+    left = figures(made, "raw_shop.events")
+    assert 0 < left[0] < everything[0]
+    assert left[1] >= middle
+    for _ in range(2):
+        assert figures(made, "marts.visits") == figures(made, "snapshots.visits_history") == left
+        assert made.sync("events", checks=False, raise_on_error=True).success
+        built(made, *keys)
+
+
+def figures(project: Project, relation: str) -> tuple[int, date]:
+    ((rows, oldest),) = project.rows(f"SELECT count(*), min(occurred_at)::date FROM {relation}")
+    return rows, oldest
 
 
 def exports(platform: Platform, expected: set[int]) -> None:
