@@ -16,6 +16,7 @@ from typing import Protocol
 
 from data_platform.backups.archive import Archive
 from data_platform.backups.config import COLD, ArchiveSettings
+from data_platform.backups.database.retention import succeeded_at
 from data_platform.backups.manifest import made_at
 from data_platform.backups.shelf import ARCHIVE, WAREHOUSE, Shelf
 from data_platform.catalog.cron import upcoming
@@ -65,13 +66,15 @@ class Planned:
 
 @dataclass(frozen=True)
 class Held:
-    """A backup that is there. ``stored`` are the archives that hold it; ``bytes`` is None if its manifest cannot be read."""
+    """A backup that is there. ``stored`` are the archives that hold it; ``bytes`` is None if its manifest cannot be read. ``kept_until``
+    is when its rule removes it, as far as that is known now; None where no rule does."""
 
     name: str
     id: str
     made_at: datetime
     stored: tuple[str, ...]
     bytes: int | None = None
+    kept_until: datetime | None = None
 
 
 class BackupClass(Protocol):
@@ -117,6 +120,7 @@ class Shelved:
         return rows
 
     def held(self, platform: Platform, copy: str | None) -> list[Held]:
+        kept = timedelta(days=keep_days(settings(platform), self.shelf))
         stores = [one for one in everywhere(platform, self.shelf) if copy in (None, one.name)]
         found = {one.name: set(one.ids()) for one in stores}
         sizes: dict[str, int | None] = {}
@@ -130,6 +134,7 @@ class Shelved:
                 made_at(id_),
                 tuple(name for name, ids in found.items() if id_ in ids),
                 sizes[id_],
+                made_at(id_) + kept,
             )
             for id_ in sorted(sizes, reverse=True)
         ]
@@ -162,11 +167,21 @@ class Databases:
 
     def held(self, platform: Platform, copy: str | None) -> list[Held]:
         only = [one for one in archives(platform) if copy in (None, one.name)]
-        return [
-            Held(f"{self.name} {source}", one.backup.id, one.backup.ended_at, one.stored, one.backup.bytes)
-            for source in backed_up(platform)
-            for one in listed(platform, source, only)
-        ]
+        rows = []
+        for source in backed_up(platform):
+            _, config = block(platform, source)
+            newest_first = listed(platform, source, only)
+            backups, planned = (
+                [one.backup for one in newest_first],
+                next(upcoming(config.cron, platform.clock())),
+            )
+            for one in newest_first:
+                until = succeeded_at(one.backup, backups, planned) + timedelta(days=config.keep_days)
+                name = f"{self.name} {source}"
+                rows.append(
+                    Held(name, one.backup.id, one.backup.ended_at, one.stored, one.backup.bytes, until)
+                )
+        return rows
 
 
 class Upkeep:

@@ -31,3 +31,18 @@ def expired(
         while id_ := parents.get(id_ or "", ""):
             kept.add(id_)
     return sorted(one.id for one in old if one.id not in kept)
+
+
+def succeeded_at(backup: DatabaseBackup, backups: Sequence[DatabaseBackup], planned: datetime) -> datetime:
+    """When a later backup ended that is not built on ``backup``: its days count from then, for until then each second after it is
+    recovered from it. Where there is none yet, when the next one is ``planned``."""
+    parents = {one.id: one.parent for one in backups}
+
+    def is_built_on_it(id_: str) -> bool:
+        while id_ := parents.get(id_, ""):
+            if id_ == backup.id:
+                return True
+        return False
+
+    later = [one.ended_at for one in backups if one.id > backup.id and not is_built_on_it(one.id)]
+    return min(later, default=planned)

@@ -11,7 +11,7 @@ from typing import Any
 from data_platform.keystore.copies import copies
 from data_platform.landing.part import canonical
 from data_platform.privacy.erasure.requests import Request
-from data_platform.sync.backup_classes import held, plan
+from data_platform.sync.backup_classes import held
 from data_platform.sync.platform import Platform
 
 PURPOSE = "erasure certificate"
@@ -69,17 +69,7 @@ def in_backups(platform: Platform) -> list[Remains]:
     """Every backup, with the day on which its rule removes it."""
     if platform.environment.backups is None:
         return []
-    kept = {one.name: timedelta(days=one.kept_days) for one in plan(platform) if one.kept_days is not None}
-    return [
-        Remains(
-            one.name,
-            one.id,
-            one.made_at,
-            one.stored,
-            one.made_at + kept[one.name] if one.name in kept else None,
-        )
-        for one in held(platform)
-    ]
+    return [Remains(one.name, one.id, one.made_at, one.stored, one.kept_until) for one in held(platform)]
 
 
 def made_before(backups: Iterable[Remains], gone: datetime | None) -> Iterator[Remains]:

@@ -12,7 +12,7 @@ import yaml
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.sync import open_platform, sync_changes
 from data_platform.sync.backup import make_backup, prune
-from data_platform.sync.database_backup import back_up_database, prune_database
+from data_platform.sync.database_backup import back_up_database, listed, prune_database
 from data_platform.sync.erasing import freeze, steps
 from data_platform.sync.erasing.certificate import certify
 from data_platform.sync.wal import receiver
@@ -74,6 +74,9 @@ def test_base_backups_and_wal_lose_the_person_with_their_days(held: Company) -> 
     )
     ship()
     back_up_database(platform, "shop", full=True)
+    newer, _ = listed(platform, "shop")
+    (until,) = {one.until for one in certify(platform, done).remains if one.name == "database shop"}
+    assert until == newer.backup.ended_at + timedelta(days=14)
     ship()
     later = replace(platform, clock=lambda: platform.clock() + timedelta(days=40))
     prune_database(later, "shop")

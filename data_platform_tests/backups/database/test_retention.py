@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from data_platform.backups.database.manifest import DatabaseBackup
-from data_platform.backups.database.retention import expired
+from data_platform.backups.database.retention import expired, succeeded_at
 from data_platform.backups.manifest import BackupObject, backup_id
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -62,6 +62,22 @@ def test_the_newest_good_one_stays_however_old_it_is() -> None:
 def test_if_none_is_good_nothing_goes() -> None:
     all_ = backups([800, 700, 600], full_every=1)
     assert gone(all_, days=7, bad={one.id for one in all_}) == []
+
+
+@pytest.mark.parametrize("full_every", [1, 3, 5])
+def test_the_day_on_which_one_goes_is_known_once_a_later_one_is_not_built_on_it(full_every: int) -> None:
+    all_, planned, rule = (
+        backups([80, 70, 60, 50, 30, 10], full_every),
+        NOW + timedelta(days=9),
+        timedelta(days=2),
+    )
+    for one in all_:
+        at = succeeded_at(one, all_, planned)
+        if at == planned:
+            assert one.id not in expired(all_, NOW + timedelta(days=900), 2, lambda _: True)
+            continue
+        assert one.id in expired(all_, at + rule, 2, lambda _: True)
+        assert one.id not in expired(all_, at + rule - timedelta(seconds=1), 2, lambda _: True)
 
 
 @pytest.mark.parametrize("days", [0.5, 1, 3, 7])
