@@ -30,7 +30,7 @@ def measured(people: int, rows: int, folder: Path) -> dict[str, float]:
     from data_platform.keystore.masters.environment import EnvironmentMaster
     from data_platform.keystore.sqlite import SqliteRows
     from data_platform.privacy.treatments import expression, session_setup
-    from data_platform.sync.sealed import seal_column
+    from data_platform.sync.sealed import Sealing
     from data_platform.tables import TableId
 
     master = EnvironmentMaster("MASTER", "of-the-benchmark-at-least-32-characters")
@@ -50,8 +50,9 @@ def measured(people: int, rows: int, folder: Path) -> dict[str, float]:
 
     def sealing(store: Keystore) -> str:
         names = {column: f"seal_{column}_{id(store)}" for column in COLUMNS}
+        seals = Sealing(table, store)
         for column, name in names.items():
-            seal = seal_column(table, column, store)
+            seal = seals.column(column)
             engine.create_function(
                 name, seal, ["VARCHAR", "VARCHAR"], "VARCHAR", type="arrow", null_handling="special"
             )

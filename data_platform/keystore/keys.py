@@ -9,7 +9,6 @@ A *kind* of subject is a namespace of its values: the same value in two kinds is
 
 from __future__ import annotations
 
-import hmac
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,16 +17,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from data_platform.errors import ConfigurationError
+from data_platform.keystore.lookup import NOBODY_TOKEN, SECRET, WHOLE_SECRET, Lookup
 from data_platform.keystore.masters import Master
 from data_platform.keystore.rows import TABLES, Rows
+from data_platform.keystore.wrapping import WrappingKeys
 from data_platform.privacy.seal import KEY_BYTES, NOBODY, SubjectKey
 
-_NOBODY = "nobody"
-"""The token of the subject of rows that name none; no other token is as short."""
-_LOOKUP = "lookup"
-_NONCE = 12
 _ASKED = 5_000
 """Subjects in one question to the database."""
+_MANY = 1_000
+"""Where so many subjects at once had no key, those that come next are thought to have none."""
+_SHARED, _OWN = 4, 12
+"""Random bytes of an id that the subjects made together share, and those of its own: side by side in the index, they change few
+pages of it."""
 _KNOWN_MAX = 20_000
 """Keys in memory, of 3 KB each."""
 _REWRAPPED = 5_000
@@ -56,9 +58,11 @@ class Keystore:
         self, rows: Rows, masters: Sequence[Master], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._rows, self._masters, self._clock = rows, masters, clock
-        self._wrapping: dict[int, Any] = {}
-        self._lookup: bytes | None = None
+        self._wrapping = WrappingKeys(rows, masters, self._now)
+        self._lookup: Lookup | None = None
         self._known: dict[str, dict[str | None, SubjectKey]] = {}
+        self._new: set[str] = set()
+        """The kinds whose last subjects had no key."""
         self._turn = threading.RLock()
 
     @property
@@ -68,40 +72,33 @@ class Keystore:
     def ready(self) -> None:
         """See that keys can be made and opened. The first use of an empty keystore makes its wrapping key."""
         with self._turn:
-            if self._lookup is None:
-                self._open()
+            self._open()
 
     def keys(self, kind: str, subjects: Collection[str | None]) -> dict[str | None, SubjectKey]:
         """The key of each of ``subjects`` of ``kind``, made where there is none; None stands for rows that name nobody. They are
         committed when this returns."""
         with self._turn:
             known = self._known.get(kind, {})
-            found = {one: key for one in subjects if (key := known.get(one)) is not None}
-            absent = [one for one in dict.fromkeys(subjects) if one not in found]
+            found = {one: known[one] for one in subjects if one in known}
+            absent = [one for one in dict.fromkeys(subjects) if one not in found] if found else list(subjects)
+            for start in range(0, len(absent), _ASKED):
+                found |= self._found_or_made(kind, absent[start : start + _ASKED])
             if absent:
-                self.ready()
-                made: dict[str | None, SubjectKey] = {}
-                for start in range(0, len(absent), _ASKED):
-                    made |= self._found_or_made(kind, absent[start : start + _ASKED])
-                if sum(map(len, self._known.values())) + len(made) > _KNOWN_MAX:
+                if sum(map(len, self._known.values())) + len(absent) > _KNOWN_MAX:
                     self._known.clear()
-                self._known.setdefault(kind, {}).update(made)
-                found |= made
+                self._known.setdefault(kind, {}).update(found)
             return found
 
     def find(self, kind: str, subject: str | None) -> str | None:
         """The id of a subject; None where it has no key, or none any more."""
-        self.ready()
-        found = self._rows.read(
-            "SELECT subject_id FROM subjects WHERE kind = ? AND token = ?", (kind, self._token(kind, subject))
-        )
+        (token,) = self._open().tokens(kind, (subject,))
+        found = self._rows.read("SELECT subject_id FROM subjects WHERE kind = ? AND token = ?", (kind, token))
         return str(found[0][0]) if found else None
 
     def opened(self, ids: Collection[str]) -> dict[str, SubjectKey | None]:
         """The keys with these ids; None for one that was destroyed. An id that the keystore never had is absent."""
         self.ready()
         found: dict[str, SubjectKey | None] = {}
-        unwrapped = self._unwrapping()
         listed = list(dict.fromkeys(ids))
         for start in range(0, len(listed), _ASKED):
             asked = self._rows.listed(listed[start : start + _ASKED])
@@ -109,8 +106,8 @@ class Keystore:
                 f"SELECT subject_id, number, wrapped FROM subjects WHERE {self._rows.among('subject_id')}",
                 (asked,),
             )
-            for id, number, wrapped in rows:
-                found[id] = None if wrapped is None else unwrapped(id, number, wrapped)
+            found |= {id: None for id, _, wrapped in rows if wrapped is None}
+            found |= {key.id: key for key in self._subject_keys([row for row in rows if row[2] is not None])}
         return found
 
     def destroy(self, ids: Collection[str]) -> int:
@@ -136,11 +133,11 @@ class Keystore:
         of subjects there are. Other processes may go on meanwhile. What is killed is finished by the next call."""
         with self._turn:
             self._lookup = None
-            self._open()
+            lookup = self._open()
             with self._rows.writing():
-                number = self._newest() + 1
-                self._put_wrapping_key(number)
-                self._put_lookup(self._opened_lookup(), number)
+                number = self._wrapping.newest() + 1
+                self._wrapping.add(number)
+                self._put_lookup(lookup, number)
             count = 0
             while rows := self._rows.read(
                 f"SELECT subject_id FROM subjects WHERE number < ? ORDER BY subject_id LIMIT {_REWRAPPED}",
@@ -150,8 +147,7 @@ class Keystore:
             with self._rows.writing():  # a writer that began before the new key was there has ended by now
                 left = self._rows.read("SELECT subject_id FROM subjects WHERE number < ?", (number,))
                 count += self._rewrap([row[0] for row in left], number, within=True)
-                self._rows.many("DELETE FROM wrapping_keys WHERE number < ?", [(number,)])
-            self._wrapping = {number: self._wrapping[number]}
+                self._wrapping.forget_before(number)
             self._known.clear()
         self._rows.compact()
         return count
@@ -164,7 +160,7 @@ class Keystore:
         alive, destroyed = self._rows.read(
             "SELECT count(*) - count(destroyed_at), count(destroyed_at) FROM subjects"
         )[0]
-        nobody = self._rows.read("SELECT kind FROM subjects WHERE token = ? ORDER BY kind", (_NOBODY,))
+        nobody = self._rows.read("SELECT kind FROM subjects WHERE token = ? ORDER BY kind", (NOBODY_TOKEN,))
         number, master, made_at = self._rows.read(
             "SELECT number, master, made_at FROM wrapping_keys ORDER BY number DESC LIMIT 1"
         )[0]
@@ -200,7 +196,7 @@ class Keystore:
                         )
                     count += self._added(table, rows)
             self._lookup = None
-            self._wrapping.clear()
+            self._wrapping = WrappingKeys(self._rows, self._masters, self._now)
             self._known.clear()
             self.ready()
         return count
@@ -216,10 +212,7 @@ class Keystore:
             "SELECT subject_id, number, wrapped FROM subjects WHERE wrapped IS NOT NULL ORDER BY random() LIMIT ?",
             (most,),
         )
-        opened = self._unwrapping()
-        for id, number, wrapped in found:
-            opened(id, number, wrapped)
-        return len(found)
+        return len(self._wrapping.unwrapped(found))
 
     def close(self) -> None:
         self._rows.close()
@@ -239,63 +232,53 @@ class Keystore:
                 f"SELECT {key} FROM {table} WHERE {self._rows.among(column)}", (self._rows.listed(names),)
             )
         }
-        absent = [row for row in rows if str(row[0]) not in there]
-        columns = TABLES[table]
-        self._rows.many(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) ON CONFLICT DO NOTHING",
-            absent,
-        )
-        return len(absent) if table == "subjects" else 0
+        added = self._rows.insert(table, [row for row in rows if str(row[0]) not in there])
+        return added if table == "subjects" else 0
 
     # -- subjects
 
     def _found_or_made(self, kind: str, subjects: Sequence[str | None]) -> dict[str | None, SubjectKey]:
-        tokens = self._tokens(kind)
-        by_token = {tokens(one): one for one in subjects}
-        found = self._by_tokens(kind, by_token)
-        absent = [token for token in by_token if by_token[token] not in found]
-        if not absent:
-            return found
-        with self._rows.writing():
-            found |= self._by_tokens(kind, {token: by_token[token] for token in absent})
-            number, now, rows = self._newest(), self._now(), []
-            for token in absent:
-                if (subject := by_token[token]) in found:
-                    continue
-                id, key = os.urandom(16).hex(), os.urandom(KEY_BYTES)
-                id = NOBODY + id if subject is None else id
-                rows.append((id, kind, token, number, self._wrapped(id, number, key), now))
-                found[subject] = SubjectKey(id, key)
-            self._rows.many(
-                "INSERT INTO subjects (subject_id, kind, token, number, wrapped, made_at) VALUES (?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+        by_token = dict(zip(self._open().tokens(kind, subjects), subjects, strict=True))
+        found = {} if kind in self._new else self._by_tokens(kind, by_token)
+        self._new.discard(kind)
+        while absent := {token: one for token, one in by_token.items() if one not in found}:
+            made = self._made(kind, absent)
+            found |= self._by_tokens(kind, absent) if made is None else made
+            if made is not None and len(made) == len(by_token) >= _MANY:
+                self._new.add(kind)
         return found
+
+    def _made(self, kind: str, by_token: Mapping[str, str | None]) -> dict[str | None, SubjectKey] | None:
+        """New keys of the subjects. None where some had one: then the others have one now, and all are to be read."""
+        each = _OWN + KEY_BYTES
+        random = os.urandom(_SHARED + each * len(by_token))
+        shared, ids, keys = random[:_SHARED].hex(), [], []
+        for at, subject in zip(range(_SHARED, len(random), each), by_token.values(), strict=True):
+            id = shared + random[at : at + _OWN].hex()
+            ids.append(id if subject is not None else NOBODY + id)
+            keys.append(random[at + _OWN : at + each])
+        with self._rows.writing():
+            number, now = self._wrapping.newest(), self._now()
+            wrapped = self._wrapping.wrapped(number, zip(ids, keys, strict=True))
+            rows = [
+                (id, kind, token, number, one, now)
+                for id, token, one in zip(ids, by_token, wrapped, strict=True)
+            ]
+            added = self._rows.insert("subjects", rows)
+        if added < len(rows):
+            return None
+        return dict(zip(by_token.values(), map(SubjectKey, ids, keys), strict=True))
 
     def _by_tokens(self, kind: str, by_token: Mapping[str, str | None]) -> dict[str | None, SubjectKey]:
         rows = self._rows.read(
-            f"SELECT token, subject_id, number, wrapped FROM subjects WHERE kind = ? AND {self._rows.among('token')}",
+            f"SELECT subject_id, number, wrapped, token FROM subjects WHERE kind = ? AND {self._rows.among('token')}",
             (kind, self._rows.listed(list(by_token))),
         )
-        opened = self._unwrapping()
-        return {by_token[token]: opened(id, number, wrapped) for token, id, number, wrapped in rows}
+        return {by_token[row[3]]: key for row, key in zip(rows, self._subject_keys(rows), strict=True)}
 
-    def _token(self, kind: str, subject: str | None) -> str:
-        return self._tokens(kind)(subject)
-
-    def _tokens(self, kind: str) -> Callable[[str | None], str]:
-        """A function from subjects of ``kind`` to their tokens."""
-        assert self._lookup is not None
-        keyed = hmac.new(hmac.digest(self._lookup, kind.encode(), "sha256"), digestmod="sha256")
-
-        def token(subject: str | None) -> str:
-            if subject is None:
-                return _NOBODY
-            made = keyed.copy()
-            made.update(subject.encode("utf-8", "surrogatepass"))
-            return made.hexdigest()
-
-        return token
+    def _subject_keys(self, rows: Sequence[tuple[Any, ...]]) -> list[SubjectKey]:
+        """The keys of ``rows``, as (id, number, wrapped) and what may follow."""
+        return list(map(SubjectKey, (row[0] for row in rows), self._wrapping.unwrapped(rows)))
 
     def _rewrap(self, ids: Sequence[str], number: int, *, within: bool = False) -> int:
         if not ids:
@@ -307,104 +290,38 @@ class Keystore:
             f"SELECT subject_id, number, wrapped FROM subjects WHERE number < ? AND {self._rows.among('subject_id')}",
             (number, self._rows.listed(ids)),
         )
-        made = [
-            (number, self._wrapped(id, number, self._decrypted(id, old, bytes(wrapped))), id)
-            for id, old, wrapped in rows
-        ]
+        keys = self._wrapping.unwrapped(rows)
+        wrapped = self._wrapping.wrapped(number, zip((row[0] for row in rows), keys, strict=True))
+        made = [(number, one, row[0]) for row, one in zip(rows, wrapped, strict=True)]
         self._rows.many("UPDATE subjects SET number = ?, wrapped = ? WHERE subject_id = ?", made)
         return len(made)
 
-    # -- wrapping keys
+    def _open(self) -> Lookup:
+        """How subjects are looked up; the first use of an empty keystore makes it."""
+        with self._turn:
+            if self._lookup is None:
+                if not self._wrapping.newest():
+                    with self._rows.writing():
+                        if not self._wrapping.newest():
+                            self._wrapping.add(1)
+                            self._put_lookup(Lookup(SECRET, os.urandom(KEY_BYTES)), 1)
+                self._lookup = self._read_lookup()
+            return self._lookup
 
-    def _open(self) -> None:
-        numbers = self._rows.read("SELECT number FROM wrapping_keys")
-        if not numbers:
-            with self._rows.writing():
-                if not self._rows.read("SELECT number FROM wrapping_keys"):
-                    self._put_wrapping_key(1)
-                    self._put_lookup(os.urandom(KEY_BYTES), 1)
-        self._lookup = self._opened_lookup()
+    def _read_lookup(self) -> Lookup:
+        rows = self._rows.read("SELECT name, number, wrapped FROM secrets")
+        found = [row for row in rows if row[0] in (SECRET, WHOLE_SECRET)]
+        if not found:
+            raise ConfigurationError(
+                f"The keystore {self.place} lacks the secret by which subjects are looked up, or a later version made it. Restore it"
+                " from its newest copy (`data-platform keystore restore`), or use the version that made it."
+            )
+        return Lookup(found[0][0], self._wrapping.unwrapped(found)[0])
 
-    def _opened_lookup(self) -> bytes:
-        rows = self._rows.read("SELECT number, wrapped FROM secrets WHERE name = ?", (_LOOKUP,))
-        number, wrapped = rows[0]
-        return self._decrypted(_LOOKUP, number, bytes(wrapped))
-
-    def _put_wrapping_key(self, number: int) -> None:
-        key, master = os.urandom(KEY_BYTES), self._masters[0]
-        wrapped = master.wrap(key, _purpose(number))
-        self._rows.many(
-            "INSERT INTO wrapping_keys (number, master, wrapped, made_at) VALUES (?, ?, ?, ?)",
-            [(number, master.name, wrapped, self._now())],
-        )
-        self._wrapping[number] = _cipher(key)
-
-    def _put_lookup(self, lookup: bytes, number: int) -> None:
-        self._rows.many("DELETE FROM secrets WHERE name = ?", [(_LOOKUP,)])
-        self._rows.many(
-            "INSERT INTO secrets (name, number, wrapped) VALUES (?, ?, ?)",
-            [(_LOOKUP, number, self._wrapped(_LOOKUP, number, lookup))],
-        )
-
-    def _newest(self) -> int:
-        return int(self._rows.read("SELECT max(number) FROM wrapping_keys")[0][0])
-
-    def _cipher_of(self, number: int) -> Any:
-        """The cipher of a wrapping key, which another process may have made since."""
-        if number not in self._wrapping:
-            rows = self._rows.read("SELECT master, wrapped FROM wrapping_keys WHERE number = ?", (number,))
-            if not rows:
-                raise ConfigurationError(
-                    f"The keystore {self.place} lacks the wrapping key {number}, so keys under it do not open. Restore the keystore"
-                    " from its newest copy: `data-platform keystore restore`."
-                )
-            name, wrapped = rows[0]
-            master = next((one for one in self._masters if one.name == name), None)
-            if master is None:
-                have = " and ".join(f"{one.label} ({one.name})" for one in self._masters)
-                raise ConfigurationError(
-                    f"The keystore {self.place} was wrapped by the master key {name}, and the catalog gives {have}. Set the master key"
-                    " that was in use; to change it, give the one before as `previous_master` and run `data-platform keystore"
-                    " rotate`."
-                )
-            self._wrapping[number] = _cipher(master.unwrap(bytes(wrapped), _purpose(number)))
-        return self._wrapping[number]
-
-    def _wrapped(self, id: str, number: int, key: bytes) -> bytes:
-        nonce = os.urandom(_NONCE)
-        return nonce + bytes(self._cipher_of(number).encrypt(nonce, key, id.encode()))
-
-    def _unwrapping(self) -> Callable[[str, int, bytes], SubjectKey]:
-        """A function from what the database keeps of a subject to its key."""
-        decrypted = self._decrypting()
-        return lambda id, number, wrapped: SubjectKey(id, decrypted(id, number, bytes(wrapped)))
-
-    def _decrypted(self, id: str, number: int, wrapped: bytes) -> bytes:
-        return self._decrypting()(id, number, wrapped)
-
-    def _decrypting(self) -> Callable[[str, int, bytes], bytes]:
-        from cryptography.exceptions import InvalidTag
-
-        def decrypted(id: str, number: int, wrapped: bytes) -> bytes:
-            try:
-                return bytes(self._cipher_of(number).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], id.encode()))
-            except (InvalidTag, ValueError):
-                raise ConfigurationError(
-                    f"A key of the keystore {self.place} was changed and does not open (its id is {id}). Restore the keystore from its"
-                    " newest copy: `data-platform keystore restore`."
-                ) from None
-
-        return decrypted
+    def _put_lookup(self, lookup: Lookup, number: int) -> None:
+        (wrapped,) = self._wrapping.wrapped(number, [(lookup.name, lookup.secret)])
+        self._rows.many("DELETE FROM secrets WHERE name = ?", [(lookup.name,)])
+        self._rows.insert("secrets", [(lookup.name, number, wrapped)])
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")
-
-
-def _purpose(number: int) -> str:
-    return f"data_platform keystore {number}"
-
-
-def _cipher(key: bytes) -> Any:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return AESGCM(key)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LOCK = 0x6B657973
 _FETCHED = 10_000
+_TYPES = {"number": "integer", "wrapped": "bytea"}
+"""Those of the columns that are no text."""
 
 
 class PostgresKeystoreConfig(KeystoreSettings):
@@ -98,6 +100,17 @@ class PostgresRows:
         with self._open().cursor() as cursor:
             cursor.executemany(_bound(sql), rows)
 
+    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> int:
+        if not rows:
+            return 0
+        columns = TABLES[table][: len(rows[0])]
+        arrays = ", ".join(f"%b::{_TYPES.get(column, 'text')}[]" for column in columns)
+        added = self._open().execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING".encode(),
+            list(map(list, zip(*rows, strict=True))),
+        )
+        return added.rowcount
+
     @contextmanager
     def everything(self) -> Iterator[Iterator[tuple[str, list[tuple[Any, ...]]]]]:
         with self._turn, self._named():
@@ -134,6 +147,10 @@ class PostgresRows:
 
     def _make(self, connection: psycopg.Connection[Any]) -> None:
         name = quoted(self._schema)
+        # a key that a crash of the server takes back would leave sealed values that nobody opens
+        connection.execute(
+            b"SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
         connection.execute(f"SET search_path = {name}".encode())
         there = connection.execute(
             _bound("SELECT to_regclass(?) IS NOT NULL"), (f"{name}.subjects_by_number",)

@@ -51,6 +51,10 @@ class Rows(Protocol):
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """``sql`` for each of ``rows``, within ``writing``."""
 
+    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Add ``rows``, of the first columns of ``table``, but for those that are there by a key of theirs; returns how many were
+        added. Within ``writing``."""
+
     def everything(self) -> AbstractContextManager[Iterator[tuple[str, list[tuple[Any, ...]]]]]:
         """All rows of all tables as of one instant: a table's name and some of its rows, as often as it takes."""
 

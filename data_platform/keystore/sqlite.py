@@ -79,6 +79,19 @@ class SqliteRows:
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         self._open().executemany(sql, rows)
 
+    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> int:
+        if not rows:
+            return 0
+        columns = TABLES[table][: len(rows[0])]
+        marks = ", ".join("?" * len(columns))
+        return (
+            self._open()
+            .executemany(
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING", rows
+            )
+            .rowcount
+        )
+
     @contextmanager
     def everything(self) -> Iterator[Iterator[tuple[str, list[tuple[Any, ...]]]]]:
         with self._turn, self._named():

@@ -69,10 +69,7 @@ class SubjectKey:
         self._start = f"{PREFIX}{id}:"
 
     def seal(self, place: Place, value: str) -> str:
-        # a byte in front, for the library refuses to encrypt nothing; lone surrogates come from JSON
-        clear = b"\1" + value.encode("utf-8", "surrogatepass")
-        sealed = self._cipher.encrypt(place.nonce, clear, place.data + self._associated)
-        return f"{self._start}{b2a_base64(sealed, newline=False).translate(_URL_SAFE, b'=').decode()}"
+        return seal_all(place, (value,), (self,))[0] or ""
 
     def open(self, place: Place, text: str) -> str:
         """The clear value. NotOpened where ``text`` was not sealed by this key at this place."""
@@ -91,6 +88,24 @@ class SubjectKey:
             raise NotOpened(
                 "the value does not open: it was changed, or sealed at another place or under another key"
             ) from None
+
+
+def seal_all(
+    place: Place, values: Sequence[str | None], keys: Sequence[SubjectKey | None]
+) -> list[str | None]:
+    """Each of ``values`` sealed under the key beside it; None stays None and needs no key."""
+    nonce, data = place.nonce, place.data
+    sealed: list[str | None] = []
+    for value, key in zip(values, keys, strict=True):
+        if value is None:
+            sealed.append(None)
+            continue
+        assert key is not None
+        # a byte in front, for the library refuses to encrypt nothing; lone surrogates come from JSON
+        clear = b"\1" + value.encode("utf-8", "surrogatepass")
+        made = b2a_base64(key._cipher.encrypt(nonce, clear, data + key._associated), newline=False)
+        sealed.append(f"{key._start}{made.translate(_URL_SAFE, b'=').decode()}")
+    return sealed
 
 
 def subject_of(text: str) -> str | None:

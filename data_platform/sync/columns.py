@@ -25,7 +25,7 @@ from data_platform.quality.rule_sql import condition
 from data_platform.quality.rules import Rule
 from data_platform.sources.reading import ClearColumn, Described, LandedColumns, LandedFunction
 from data_platform.sql import quoted
-from data_platform.sync.sealed import Secrets, seal_column, seal_within, sealing, subject_sql
+from data_platform.sync.sealed import Secrets, sealing, subject_sql
 from data_platform.sync.shape import treated
 from data_platform.tables import BATCH_ID, LOADED_AT, RULE_PREFIX, Column, Layout, Treatment
 
@@ -52,7 +52,7 @@ def land(table: Table, now: Described, today: str, secrets: Secrets) -> LandedCo
     columns: list[Column] = []
     expressions: list[str] = []
     functions: list[LandedFunction] = []
-    keystore = sealing(table, secrets) if table.seals else None
+    seals = sealing(table, secrets) if table.seals else None
     within: set[str] = set()
     for clear in now.columns:
         treatment, paths = personal_of(clear, table, now)
@@ -63,8 +63,8 @@ def land(table: Table, now: Described, today: str, secrets: Secrets) -> LandedCo
                 hashed = "hash" in changed.values()
                 documents = Documents(changed, secrets.hash_key() if hashed else None, place)
                 name = f"treated_{table.id.table}_{len(columns)}"
-                if "seal" in changed.values() and keystore is not None:
-                    functions.append(LandedFunction(name, seal_within(table, documents, keystore), 2))
+                if "seal" in changed.values() and seals is not None:
+                    functions.append(LandedFunction(name, seals.within(documents), 2))
                     expressions.append(f"{name}({clear.text}, {subject_sql(table, now)})::{clear.type}")
                 else:
                     functions.append(LandedFunction(name, documents.treated))
@@ -79,9 +79,9 @@ def land(table: Table, now: Described, today: str, secrets: Secrets) -> LandedCo
             expressions.append(clear.value)
             columns.append(Column(clear.name, clear.type, clear.source_type, clear.nullable))
         else:
-            if treatment == "seal" and keystore is not None:
+            if treatment == "seal" and seals is not None:
                 name = f"sealed_{table.id.table}_{len(columns)}"
-                functions.append(LandedFunction(name, seal_column(table, clear.name, keystore), 2))
+                functions.append(LandedFunction(name, seals.column(clear.name), 2))
                 expressions.append(f"{name}({clear.text}, {subject_sql(table, now)})")
             else:
                 expressions.append(expression(clear.name, treatment, clear.text))

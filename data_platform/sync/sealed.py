@@ -5,13 +5,16 @@ The functions here take whole batches of rows, so that the keys of thousands of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from data_platform.catalog import Table
 from data_platform.errors import ConfigurationError, UnsupportedType
 from data_platform.privacy.documents import Documents
-from data_platform.privacy.seal import Place, SubjectKey, subject_texts
+from data_platform.privacy.seal import Place, SubjectKey, seal_all, subject_texts
 from data_platform.sources.reading import Described
 
 _NO_SUBJECT = ("DOUBLE", "FLOAT", "JSON", "BLOB")
@@ -49,15 +52,84 @@ class OnlyLooking:
         raise ValueError("nothing is sealed where nothing is read")
 
 
-def sealing(table: Table, secrets: Secrets) -> Keys:
-    """The keystore for ``table``, which opens: what keeps it from sealing is said before anything is read."""
+class Sealing:
+    """Seals columns of one table. Threads may use it side by side.
+
+    Each of a row's columns asks for the same keys, one column after the other, so a thread keeps those of the rows that it saw last."""
+
+    def __init__(self, table: Table, keystore: Keys) -> None:
+        assert table.subject is not None
+        self._table, self._keystore = str(table.id), keystore
+        self._kind, self._looked_up = table.subject.kind_of(table.id), subject_texts(table.subject.column)
+        self._last = threading.local()
+
+    def column(self, name: str) -> Callable[[Any, Any], Any]:
+        """A function of arrays (values, subjects): each value sealed under the key of its row's subject."""
+        return self._treating(partial(seal_all, Place(self._table, name)))
+
+    def within(self, documents: Documents) -> Callable[[Any, Any], Any]:
+        """A function of arrays (documents, subjects): what is treated within each document."""
+
+        def treated(texts: Sequence[str | None], keys: Sequence[SubjectKey | None]) -> list[str | None]:
+            return [
+                None if text is None or key is None else documents.treated_for(text, key)
+                for text, key in zip(texts, keys, strict=True)
+            ]
+
+        return self._treating(treated)
+
+    def _treating(
+        self, treat: Callable[[Sequence[str | None], Sequence[SubjectKey | None]], list[str | None]]
+    ) -> Callable[[Any, Any], Any]:
+        import pyarrow as pa
+
+        def treated(values: Any, subjects: Any) -> Any:
+            texts = values.to_pylist()
+            return pa.array(treat(texts, self._keys(subjects, texts)), pa.string())
+
+        return treated
+
+    def _keys(self, subjects: Any, texts: Sequence[str | None]) -> Sequence[SubjectKey | None]:
+        """The key of each row that has a text."""
+        last: _Seen | None = getattr(self._last, "seen", None)
+        if last is None or not last.subjects.equals(subjects):
+            ids = (None if id is None else self._looked_up(id) for id in subjects.to_pylist())
+            self._last.seen = last = _Seen(subjects, list(ids), [None] * len(subjects))
+        if not last.whole:
+            wanted = {
+                one
+                for one, key, text in zip(last.about, last.keys, texts, strict=True)
+                if key is None and text is not None
+            }
+            if wanted:
+                found = self._keystore.keys(self._kind, wanted)
+                last.keys = [
+                    found.get(one) if key is None else key
+                    for one, key in zip(last.about, last.keys, strict=True)
+                ]
+                last.whole = None not in last.keys
+        return last.keys
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Rows of ``subjects``, whom each is ``about``, and the keys that were asked for so far; ``whole``: all of them."""
+
+    subjects: Any
+    about: list[str | None]
+    keys: list[SubjectKey | None]
+    whole: bool = False
+
+
+def sealing(table: Table, secrets: Secrets) -> Sealing:
+    """What seals the columns of ``table``, with a keystore that opens: what keeps it from sealing is said before anything is read."""
     if table.subject is None:  # the catalog's checks see to it
         raise ConfigurationError(
             f"{table.id}: `seal` needs `subject`, the column that says whose person a row is about."
         )
     keystore = secrets.keystore()
     keystore.ready()
-    return keystore
+    return Sealing(table, keystore)
 
 
 def subject_sql(table: Table, now: Described) -> str:
@@ -71,34 +143,3 @@ def subject_sql(table: Table, now: Described) -> str:
             f"{table.id}: the subject column is {table.subject.column}, {found}. Name a column of whole numbers, text or UUIDs."
         )
     return column.text if table.treatment(column.name) != "keep" else f"CAST({column.value} AS VARCHAR)"
-
-
-def seal_column(table: Table, column: str, keystore: Keys) -> Callable[[Any, Any], Any]:
-    """A function of arrays (values, subjects): each value sealed under the key of its row's subject."""
-    place = Place(str(table.id), column)
-    return _by_subject(table, keystore, lambda value, key: key.seal(place, value))
-
-
-def seal_within(table: Table, documents: Documents, keystore: Keys) -> Callable[[Any, Any], Any]:
-    """A function of arrays (documents, subjects): what is treated within each document."""
-    return _by_subject(table, keystore, documents.treated_for)
-
-
-def _by_subject(
-    table: Table, keystore: Keys, treat: Callable[[str, SubjectKey], str | None]
-) -> Callable[[Any, Any], Any]:
-    import pyarrow as pa
-
-    assert table.subject is not None
-    kind, looked_up = table.subject.kind_of(table.id), subject_texts(table.subject.column)
-
-    def treated(values: Any, subjects: Any) -> Any:
-        texts, ids = values.to_pylist(), subjects.to_pylist()
-        about = [None if id is None else looked_up(id) for id in ids]
-        keys = keystore.keys(kind, {id for text, id in zip(texts, about, strict=True) if text is not None})
-        made = [
-            None if text is None else treat(text, keys[id]) for text, id in zip(texts, about, strict=True)
-        ]
-        return pa.array(made, pa.string())
-
-    return treated

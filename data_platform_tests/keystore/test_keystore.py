@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from data_platform.errors import ConfigurationError, KeystoreUnreachable
 from data_platform.keystore import Keystore
 from data_platform.keystore.kinds import KeystoreConfig, opened
-from data_platform.privacy.seal import NOBODY, Place
+from data_platform.privacy.seal import NOBODY, SEALED, Place
 
 MASTER = {"MASTER": "of-the-tests-at-least-32-characters", "NEXT": "another-of-the-tests-of-32-characters"}
 PLACE = Place("shop/users", "email")
@@ -95,6 +95,36 @@ def test_keys_that_two_make_at_once_are_the_same(open_: Opened) -> None:
     ids = {tuple(sorted((str(s), k.id) for s, k in one.items())) for one in found}
     assert len(ids) == 1
     assert open_().status().subjects == len(subjects)
+
+
+def test_who_is_thought_to_have_no_key_keeps_the_one_they_have(open_: Opened) -> None:
+    """After many new people the next ones are not looked for first: some may have keys, from others, and some were destroyed."""
+    store, other = open_(), open_()
+    store.keys("k", [str(n) for n in range(2_000)])
+    assert store._new == {"k"}
+    theirs = other.keys("k", [str(n) for n in range(1_500, 4_000)])
+    gone = theirs["3999"].id
+    assert other.destroy([gone]) == 1
+    found = store.keys("k", [str(n) for n in range(1_900, 4_500)])
+    assert store._new == set()
+    assert {one: found[one].id for one in map(str, range(1_900, 3_999))} == {
+        one: theirs[one].id for one in map(str, range(1_900, 3_999))
+    }
+    assert found["3999"].id != gone
+    assert len({key.id for key in found.values()}) == 2_600
+    again = open_().keys("k", found)
+    assert {one: key.id for one, key in again.items()} == {one: key.id for one, key in found.items()}
+    text = found["4400"].seal(PLACE, "x")
+    assert again["4400"].open(PLACE, text) == "x"
+
+
+def test_a_key_is_random_and_its_own_whoever_it_was_made_with(open_: Opened) -> None:
+    found = open_().keys("k", [None, *map(str, range(500))])
+    texts = {key.seal(PLACE, "the same").rpartition(":")[2] for key in found.values()}
+    assert len(texts) == len({key.id for key in found.values()}) == 501
+    assert all(SEALED.fullmatch(key.seal(PLACE, "")) for key in found.values())
+    wrapped = open_()._rows.read("SELECT wrapped FROM subjects")
+    assert len({bytes(one)[:12] for (one,) in wrapped}) == 501, "a nonce is used once"
 
 
 def test_an_empty_keystore_that_many_open_at_once_has_one_wrapping_key(open_: Opened) -> None:
@@ -189,11 +219,11 @@ from data_platform_tests.keystore.test_keystore import config, opened, MASTER
 store = opened(config(kind="sqlite", path="k.sqlite"), Path(sys.argv[1]), MASTER)
 store.ready()
 if sys.argv[2] == "within":
-    many = store._rows.many
-    def killed(sql, rows):
-        many(sql, rows)
+    insert = store._rows.insert
+    def killed(table, rows):
+        insert(table, rows)
         os.kill(os.getpid(), signal.SIGKILL)
-    store._rows.many = killed
+    store._rows.insert = killed
 print(store.keys("k", ["1"])["1"].id, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -249,3 +279,15 @@ def test_a_keystore_that_does_not_answer_is_named_without_its_url(tmp_path: Path
     (tmp_path / "k.sqlite").write_bytes(b"this is no database, and it is longer than a header of one" * 20)
     with pytest.raises(KeystoreUnreachable, match=r"k\.sqlite"):
         opened(config(kind="sqlite", path="k.sqlite"), tmp_path, MASTER).ready()
+
+
+def test_keys_are_durable_whatever_the_database_says_of_commits(database: str) -> None:
+    import psycopg
+
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off'.encode())
+    store = opened(config(kind="postgres", url_env="KEYS_URL"), Path(), MASTER | {"KEYS_URL": database})
+    store.ready()
+    assert store._rows.read("SHOW synchronous_commit") == [("on",)]
+    store.close()
