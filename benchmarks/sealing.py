@@ -1,9 +1,10 @@
 """`seal` beside `hash`: fields a second that the landing engine treats on one core.
 
-    python -m benchmarks.sealing [--people 20000] [--rows 500000]
+    python -m benchmarks.sealing [--people 20000] [--rows 500000] [--postgres URL]
 
 Both treat the same column of the same rows, as a sync does: `hash` by its SQL expression, `seal` by its function over Arrow
-batches. Keys are in a new SQLite keystore; the first pass makes them, the second finds them in the file, the others in memory.
+batches. Keys are in a new keystore, a SQLite file or a schema of a PostgreSQL database (whose server's CPU time is not counted);
+the first pass makes them, the second finds them in the file, the others in memory.
 CPU time of the process, the median of three passes.
 """
 
@@ -19,15 +20,17 @@ from types import SimpleNamespace
 from typing import Any
 
 COLUMNS = ("email", "name", "street")
+SCHEMA = "benchmark_of_sealing"
 
 
-def measured(people: int, rows: int, folder: Path) -> dict[str, float]:
+def measured(people: int, rows: int, folder: Path, url: str | None = None) -> dict[str, float]:
     """Fields a second by what was done."""
     import duckdb
 
     from data_platform.catalog.table import SubjectColumn
     from data_platform.keystore import Keystore
     from data_platform.keystore.masters.environment import EnvironmentMaster
+    from data_platform.keystore.postgres import PostgresRows
     from data_platform.keystore.sqlite import SqliteRows
     from data_platform.privacy.treatments import expression, session_setup
     from data_platform.sync.sealed import Sealing
@@ -44,6 +47,8 @@ def measured(people: int, rows: int, folder: Path) -> dict[str, float]:
         engine.execute(statement, parameters)
 
     def keystore() -> Keystore:
+        if url is not None:
+            return Keystore(PostgresRows("--postgres", url, SCHEMA), [master])
         return Keystore(SqliteRows(folder / "keystore.sqlite"), [master])
 
     table: Any = SimpleNamespace(id=TableId("benchmark", "people"), subject=SubjectColumn(column="person"))
@@ -92,9 +97,10 @@ def main() -> None:
     )
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--postgres", metavar="URL", help="the schema in it must not be there")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(given.people, given.rows, Path(folder))
+        found = measured(given.people, given.rows, Path(folder), given.postgres)
     print(
         f"{given.rows:,} rows of {given.people:,} people, {len(COLUMNS)} columns; fields a second on one core"
     )
