@@ -50,23 +50,24 @@ def known(repository: Path) -> bool:
     return parsed["state_check"]["profile_hash"]["checksum"] in mine
 
 
-def copy_dbt(repository: Path, root: Path) -> None:
-    """The project in ``root``: links to the repository's files, and a target folder of its own."""
+def copy_dbt(repository: Path, root: Path, warehouse: Path | None = None) -> None:
+    """The project in ``root``: links to the repository's files, and a target folder of its own: see ``copy_target``."""
     there = dbt_folder(root)
     there.mkdir()
     for entry in dbt_folder(repository).iterdir():
         if entry.name not in ("target", "logs"):
             (there / entry.name).symlink_to(entry)
-    copy_target(repository, root)
+    copy_target(repository, root, warehouse)
 
 
-def copy_target(repository: Path, root: Path) -> None:
-    """The manifest, and what the project was parsed into for the warehouse of ``root``, as after `make manifest` there."""
+def copy_target(repository: Path, root: Path, warehouse: Path | None = None) -> None:
+    """The manifest, and what the project was parsed into for ``warehouse`` (the sandbox's one in ``root`` unless another
+    is named), as after `make manifest` there."""
     target = manifest_path(root).parent
     target.mkdir()
     for file in manifest_path(repository).parent.glob("manifest.*"):
         shutil.copy2(file, target)
-    copy_parsed(repository, target, root / ".data" / "warehouse.duckdb")
+    copy_parsed(repository, target, warehouse or root / ".data" / "warehouse.duckdb")
 
 
 def copy_parsed(repository: Path, target: Path, warehouse: Path) -> None:

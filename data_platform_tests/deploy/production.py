@@ -22,6 +22,7 @@ import psutil
 import psycopg
 import yaml
 
+from data_platform_tests.defs.parsed import copy_dbt
 from data_platform_tests.repository import copy_catalog
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,7 +81,7 @@ def write_project(root: Path, data: Path) -> Path:
     shop = root / "catalog" / "sources" / "shop.yaml"
     # a test that holds a lock lets nobody give up on it
     shop.write_text(shop.read_text().replace("lock_timeout_seconds: 30", "lock_timeout_seconds: 900"))
-    (root / "dbt").symlink_to(REPOSITORY / "dbt")
+    copy_dbt(REPOSITORY, root, data / "warehouse.duckdb")
     return root
 
 
