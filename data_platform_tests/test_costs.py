@@ -38,6 +38,7 @@ def test_what_it_starts_works():
 """
 
 
+@pytest.mark.slow
 def test_the_dearest_tests_are_those_that_work_and_not_those_that_wait(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_some.py").write_text(TESTS)

@@ -19,10 +19,11 @@ from data_platform.landing.verify import verify
 from data_platform.sync import Platform, backup, open_platform
 from data_platform.sync.backup import archives
 from data_platform_tests.backups.calls import MARK, Calls, How
-from data_platform_tests.backups.conftest import Box
+from data_platform_tests.backups.conftest import SETUP, Box
 from data_platform_tests.backups.database.conftest import CATALOG, SOURCE
 from data_platform_tests.landing.redactions import land
 
+pytestmark = pytest.mark.slow  # every call of an act, one after the other
 STORES = ("backups", "offsite", "landing")
 SAMPLED = 11
 """Every so many calls of a long act, where not all are asked for (`--seeds N`)."""
@@ -76,9 +77,11 @@ def opened(root: Path) -> Platform:
     return open_platform(root, "local", {"SHOP_URL": "postgresql://nobody@127.0.0.1:1/shop"})
 
 
-@pytest.fixture
-def root(box: Box) -> Path:
-    """A company with two archives, each with two backups and the landing store up to then; a batch is new since."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A company with two archives, each with two backups and the landing store up to then; a batch is new since. For copying."""
+    box = Box(tmp_path_factory.mktemp("company"))
+    box.execute(*SETUP)
     (box.root / "catalog/sources").mkdir(parents=True)
     copies = "{offsite: {kind: local, path: offsite}}"
     (box.root / "catalog/platform.yaml").write_text(CATALOG.format(copies=copies))
@@ -89,6 +92,11 @@ def root(box: Box) -> Path:
         assert back_up(platform) == []
     land(platform.ledger)
     return box.root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "company")
 
 
 def objects(root: Path) -> dict[str, bytes]:

@@ -25,6 +25,7 @@ from data_platform_tests.backups.conftest import NOW, Box
 from data_platform_tests.backups.database.conftest import CATALOG, SOURCE
 from data_platform_tests.backups.database.test_repository import stored
 
+pytestmark = pytest.mark.slow  # every call of an act, one after the other
 LATER = timedelta(days=90)
 """After the newest backup: all are older than the rule keeps."""
 

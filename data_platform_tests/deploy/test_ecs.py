@@ -65,6 +65,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield client
 
 
+@pytest.mark.slow
 def test_the_api_takes_every_task_definition(cloud: Any) -> None:
     for name in NAMES:
         answer = cloud.register_task_definition(**definition(name))
@@ -174,6 +175,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_run_is_a_task_with_its_cores_and_memory(cloud: Any, instance: dg.DagsterInstance) -> None:
     register_run(cloud)
     launched = Launched(cloud, instance, {"ecs/cpu": "2048", "ecs/memory": "8192"})
@@ -188,6 +190,7 @@ def test_a_run_is_a_task_with_its_cores_and_memory(cloud: Any, instance: dg.Dags
     assert launched.launcher.terminate(launched.run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tag", ["container_overrides", "task_overrides", "run_task_kwargs", "ephemeral_storage"]
 )
@@ -200,6 +203,7 @@ def test_whoever_launches_a_run_chooses_no_command_role_or_variable(
     assert cloud.list_tasks(cluster="data-platform")["taskArns"] == []
 
 
+@pytest.mark.slow
 def test_a_run_never_ends_the_task_of_another(cloud: Any, instance: dg.DagsterInstance) -> None:
     """A retry has the tags of the run before, and anybody may write them at the launchpad."""
     register_run(cloud)
@@ -209,6 +213,7 @@ def test_a_run_never_ends_the_task_of_another(cloud: Any, instance: dg.DagsterIn
     assert second.task()["taskArn"] != first.task()["taskArn"]
 
 
+@pytest.mark.slow
 def test_ending_a_run_before_its_task_is_known_ends_none(
     cloud: Any, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

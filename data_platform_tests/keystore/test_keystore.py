@@ -31,7 +31,7 @@ def config(**block: Any) -> KeystoreConfig:
     return TypeAdapter(KeystoreConfig).validate_python(BLOCK | block)  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def open_(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     """Opens one and the same keystore, once more each time."""
     environ, block = dict(MASTER), {"kind": "sqlite", "path": "keys/store.sqlite"}

@@ -178,6 +178,7 @@ def test_records_are_chained(world: World) -> None:
     assert [one.previous for one in records] == ["", records[0].digest, records[1].digest]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("how", ["killed", "failed"])
 def test_any_call_may_be_the_last(
