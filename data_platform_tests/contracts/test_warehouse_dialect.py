@@ -49,7 +49,7 @@ class Ruled:
     rules: tuple[Rule, ...]
     id: TableId = TABLE
     key: tuple[str, ...] = ("id",)
-    personal: dict[str, Treatment] = field(default_factory=dict)
+    treatments: dict[str, Treatment] = field(default_factory=dict)
     partition: str | None = None
     timezone: str = "UTC"
 
