@@ -144,7 +144,8 @@ class TableSettings(Ruled):
     ] = Field(
         default_factory=FrozenDict,
         description="How secrets and personal columns are masked before anything is written: `hash` (joins still"
-        " work), `seal` (opens only under the person's own key), `mask` (a phone number's country and last two digits), `redact`, `keep`, an explicit choice, or `not_personal`, where only the name looks personal: it lands unchanged and has no class. A path"
+        " work), `seal` (opens only under the person's own key), `mask` (a phone number's country and last two digits), `redact`, `keep`, an explicit choice,"
+        " or `not_personal`, where only the name looks personal: it lands unchanged and has no class. A path"
         " such as `payload.customer.email` names a value within a JSON column. A question mark behind a treatment"
         " (`hash?`) marks an unconfirmed guess of `discover`.",
     )

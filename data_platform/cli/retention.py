@@ -139,31 +139,11 @@ def _show(found: Sequence[Beyond]) -> None:
     if not found:
         say("No table of the catalog has a `retention`.")
         return
+    shown = [one.fields for one in found]
     say_table(
-        [
-            "table",
-            "kept from",
-            "by",
-            "then",
-            "oldest",
-            "rows older",
-            "landed",
-            "in quarantine",
-            "on hold",
-            "no date",
-        ],
-        [
-            [
-                str(one.limit.table),
-                one.limit.before.isoformat(),
-                one.limit.by,
-                f"anonymise {', '.join(one.limit.blank)}" if one.limit.blank else "delete",
-                one.oldest or "",
-                *(f"{rows:,}" for rows in (one.rows, one.landed, one.rejected, one.spared, one.undated)),
-            ]
-            for one in found
-        ],
-        right=["rows older", "landed", "in quarantine", "on hold", "no date"],
+        list(shown[0]),
+        [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()] for row in shown],
+        right=[name for name, cell in shown[0].items() if isinstance(cell, int)],
     )
 
 

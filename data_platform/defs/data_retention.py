@@ -84,32 +84,11 @@ def _applied(platform: Platform) -> list[Application]:
 
 
 def _metadata(found: Sequence[Beyond], done: Sequence[Application]) -> dict[str, Any]:
-    columns = [
-        "table",
-        "kept from",
-        "by",
-        "then",
-        "oldest",
-        "rows older",
-        "landed",
-        "in quarantine",
-        "on hold",
-        "no date",
-    ]
-    rows = [
-        [
-            one.limit.table,
-            one.limit.before,
-            one.limit.by,
-            f"anonymise {', '.join(one.limit.blank)}" if one.limit.blank else "delete",
-            one.oldest,
-            *(f"{number:,}" for number in (one.rows, one.landed, one.rejected, one.spared, one.undated)),
-        ]
-        for one in found
-    ]
+    rules = [one.fields for one in found]
+    rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()] for row in rules]
     refresh = {name for one in done for name in one.done["warehouse"].get("full_refresh", ())}
     return {
-        "rules": shown.table(columns, rows),
+        "rules": shown.table(list(rules[0]) if rules else [], rows),
         "rows_older": sum(one.rows for one in found),
         "records_in_quarantine": sum(one.rejected for one in found),
         "rows_removed": sum(rows for one in done for rows in one.rows.values()),

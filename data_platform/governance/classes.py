@@ -33,8 +33,8 @@ from data_platform.privacy.leaving import Carried
 class ClassedColumn:
     """A column, or the values under ``path`` of its JSON documents, that holds something of a person. ``treatment`` is that
     of a raw column, else empty. ``sources``: the raw columns that it comes from; ``declared``: whether a model's YAML says the class.
-    ``class_`` is `none` of what was redacted and where the YAML ends it, `unknown` where the SQL cannot be followed. ``way`` are the columns through which it came, from this one
-    to the source's."""
+    ``class_`` is `none` of what was redacted and where the YAML ends it, `unknown` where the SQL cannot be followed. ``way`` are the
+    columns through which it came, from this one to the source's."""
 
     schema: str
     table: str

@@ -70,7 +70,8 @@ def _named(config: IcebergConfig, known: Exportable) -> list[Name]:
 def _chosen(
     warehouse: Archivable, config: IcebergConfig, known: Exportable
 ) -> list[StoredTable | ExportFailed]:
-    """A failure stands for a table with a column of which the export does not say that it may leave. ``ExportFailed`` is raised where the export has a purpose and another table than a model under it holds something of a person."""
+    """A failure stands for a table with a column of which the export does not say that it may leave. ``ExportFailed`` is raised where the
+    export has a purpose and another table than a model under it holds something of a person."""
     left_out = known.withheld(config.purpose, list(known.models), _named(config, known))
     tables = [
         table

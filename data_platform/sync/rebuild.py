@@ -54,9 +54,9 @@ def rebuild(
     engine uses files), which appears when all are done.
 
     What had landed at ``at`` or before counts: a sync loads it a moment later. Every manifest on the way
-    is verified and every part hashed before it is read. Where rows are erased meanwhile, all is made again without them. Raises LedgerBroken, PartDamaged and LoadRefused,
-    naming the object and the table, and WarehouseError if ``into`` exists and ``replace`` is false;
-    then nothing was changed.
+    is verified and every part hashed before it is read. Where rows are erased meanwhile, all is made again
+    without them. Raises LedgerBroken, PartDamaged and LoadRefused, naming the object and the table, and
+    WarehouseError if ``into`` exists and ``replace`` is false; then nothing was changed.
     """
     target, root = platform.environment.warehouse.elsewhere(into), platform.catalog.root
     if target.exists(root) and not replace:

@@ -69,7 +69,8 @@ class Exported:
 
 def export(platform: Platform, subject: Subject, asked: Asked, into: Path) -> Exported:
     """Write the rows of whom ``asked`` names into the folder ``into``, which must not be there. ConfigurationError where it is, or
-    where nobody was found, or where the person is in the log of erasures by the time at which it is written. The audit trail has it before anything is written."""
+    where nobody was found, or where the person is in the log of erasures by the time at which it is written. The audit trail has it before
+    anything is written."""
     if into.exists():
         raise ConfigurationError(f"{into} exists. Choose a folder that is not there yet.")
     with platform.trail.audited(Event("subject_export", (subject.name,))) as act:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,22 +11,10 @@ from typing import Any
 from data_platform.keystore.copies import copies
 from data_platform.landing.part import canonical
 from data_platform.privacy.erasure.requests import Request
-from data_platform.sync.backup_classes import held
 from data_platform.sync.platform import Platform
+from data_platform.sync.remains import Remains, in_backups, made_before
 
 PURPOSE = "erasure certificate"
-
-
-@dataclass(frozen=True, slots=True)
-class Remains:
-    """A backup that was made before the rows were gone, locked objects of a copy of the landing store, or a copy of the keystore from before
-    the keys were destroyed. ``until`` is when its rule removes it, None where no rule does."""
-
-    name: str
-    id: str
-    made_at: datetime
-    stored: tuple[str, ...]
-    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +51,6 @@ def _remains(platform: Platform, request: Request) -> Iterator[Remains]:
         if end > now and request.asked_at is not None:
             yield Remains("landing", place, request.asked_at, (place.removeprefix("copy "),), end)
     yield from made_before(in_backups(platform), request.gone_at)
-
-
-def in_backups(platform: Platform) -> list[Remains]:
-    """Every backup, with the day on which its rule removes it."""
-    if platform.environment.backups is None:
-        return []
-    return [Remains(one.name, one.id, one.made_at, one.stored, one.kept_until) for one in held(platform)]
-
-
-def made_before(backups: Iterable[Remains], gone: datetime | None) -> Iterator[Remains]:
-    """Those that may hold what was gone at ``gone``, or is not gone yet."""
-    return (one for one in backups if gone is None or one.made_at <= gone)
 
 
 def _keys(platform: Platform, request: Request) -> Iterator[Remains]:

@@ -54,6 +54,23 @@ class Beyond:
     rejected: int = 0
     rejected_late: int = 0
 
+    @property
+    def fields(self) -> dict[str, str | int]:
+        """What people are shown of it, by the name of the column; counts are whole numbers."""
+        limit = self.limit
+        return {
+            "table": str(limit.table),
+            "kept from": limit.before.isoformat(),
+            "by": limit.by,
+            "then": f"anonymise {', '.join(limit.blank)}" if limit.blank else "delete",
+            "oldest": self.oldest or "",
+            "rows older": self.rows,
+            "landed": self.landed,
+            "in quarantine": self.rejected,
+            "on hold": self.spared,
+            "no date": self.undated,
+        }
+
 
 def plan(platform: Platform, only: Collection[TableId] = (), *, thorough: bool = False) -> list[Beyond]:
     """What the rules would do now, to all tables that have one or to ``only`` some. Nothing is changed. Of the landing store those batches

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from data_platform.privacy.retention.requests import Application
-from data_platform.sync.erasing.certificate import Remains, in_backups, made_before
 from data_platform.sync.platform import Platform
+from data_platform.sync.remains import Remains, in_backups, made_before
 from data_platform.sync.retention.book import Book
 
 
