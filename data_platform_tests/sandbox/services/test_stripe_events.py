@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+import requests
 import stripe
 
 from data_platform.sandbox import traffic
 from data_platform.sandbox.business import KINDS, Act
+from data_platform.sandbox.services.database import Connections
+from data_platform.sandbox.services.stripe.control import register as register_at
 from data_platform.sandbox.services.stripe.deliveries import register, wait
+from data_platform.sandbox.services.stripe.server import Server
+from data_platform.sandbox.services.stripe.webhooks import step
 from data_platform_tests.sandbox.services.conftest import Receiver, World
 
 pytestmark = pytest.mark.slow
@@ -241,6 +251,33 @@ def test_a_rotated_secret_signs_beside_the_old_one(stripe_own: World, receiver: 
         stripe.WebhookSignature.verify_header(body, signature, secret, tolerance=300)
     stripe_own.control("DELETE", f"webhooks/{made['id']}")
     assert stripe_own.control("GET", "webhooks") == []
+
+
+def test_who_registers_while_the_sender_looks_is_heard(stripe_own: World, receiver: Receiver) -> None:
+    """The sender sleeps while nobody listens: a registration that its look just missed must wake it."""
+
+    class Late(Connections):
+        """Somebody registers as soon as the first question was answered."""
+
+        asked = False
+
+        @contextmanager
+        def one(self) -> Iterator[Any]:
+            with super().one() as connection:
+                yield connection if self.asked else SimpleNamespace(execute=partial(ask, connection))
+
+    def ask(connection: psycopg.Connection[Any], question: str) -> Any:
+        answered = connection.execute(question.encode())
+        server.connections.asked = True  # type: ignore[attr-defined]
+        register_at(server, receiver.url)
+        return answered
+
+    server = Server(stripe_own.place, Late(lambda: stripe_own.url))
+    server.listeners.set()
+    with ThreadPoolExecutor(1) as pool, requests.Session() as session:
+        assert step(server, pool, session, Random(1)) == 0
+    assert server.listeners.is_set()
+    server.connections.close()
 
 
 def test_thin_webhooks_are_understood_by_the_client(stripe_own: World, receiver: Receiver) -> None:

@@ -89,10 +89,11 @@ def step(server: Server, pool: ThreadPoolExecutor, session: Any, random: Random)
     from psycopg.rows import dict_row
 
     with server.connections.one() as connection:
+        server.listeners.clear()  # before asking: who registers meanwhile sets it again
         known = connection.execute("SELECT count(*) FROM services_stripe.endpoints").fetchone()
         if known == (0,):
-            server.listeners.clear()
             return 0
+        server.listeners.set()
         with connection.transaction():
             connection.execute("SELECT services_stripe.tick()")
             connection.execute(ENQUEUE)
