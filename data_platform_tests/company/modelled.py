@@ -34,13 +34,17 @@ def built(world: World) -> Iterator[Dbt]:
         (folder / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "dbt" / file, folder / file)
     write_all(load_catalog(world.root))
-    dbt = Dbt(world.root, folder)
+    dbt = dbt_of(world.root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PATH_VARIABLE, str(dbt.path))
         patch.delenv("DATA_PLATFORM_DBT_TARGET", raising=False)
         dbt.parse()
         build(dbt)
         yield dbt
+
+
+def dbt_of(root: Path) -> Dbt:
+    return Dbt(root, root / "dbt")
 
 
 def build(dbt: Dbt) -> None:

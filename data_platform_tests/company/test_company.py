@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.certificate import Certificate, certify
 from data_platform.sync.erasing.restored import forgetting
 from data_platform.sync.erasing.steps import Derived
+from data_platform.warehouses.duckdb.config import PATH_VARIABLE
 from data_platform_tests.chaos.conftest import forks
 from data_platform_tests.chaos.forks import ForkServer
 from data_platform_tests.company import acts, modelled
@@ -270,6 +272,32 @@ def unnamed(world: World, found: Found) -> dict[str, set[int]]:
     return left
 
 
+@dataclass(frozen=True)
+class Modelling:
+    """How the company's models are made: ``act`` makes them in a process of its own, which gets to know ``more``."""
+
+    act: str
+    more: Mapping[str, object]
+    derived: Sequence[Derived]
+    again: Callable[[], None]
+
+
+@contextmanager
+def modelling(world: World, by_dbt: bool) -> Iterator[Modelling]:
+    if not by_dbt:
+        build(world.platform())
+        yield Modelling("models", {"environ": world.environ}, DERIVED, lambda: rebuilt(world))
+        return
+    with modelled.built(world) as dbt:
+        derived = modelled.followed(world)
+        more = {
+            "environ": {**world.environ, PATH_VARIABLE: str(dbt.path)},
+            "derived": pickle.dumps(derived).hex(),
+        }
+        yield Modelling("dbt_models", more, derived, lambda: modelled.built_again(world, dbt))
+        assert modelled.wrong(world) == []
+
+
 def test_everything_at_once(
     tmp_path: Path,
     database: str,
@@ -278,28 +306,35 @@ def test_everything_at_once(
     forks: ForkServer,
     seeds: Callable[[int], Sequence[int]],
 ) -> None:
-    """Afterwards nothing is left to do by hand but to go on with the requests that stopped."""
+    """Afterwards nothing is left to do by hand but to go on with the requests that stopped. In the sample the models are made without
+    dbt, whose processes take some seconds to start."""
     for seed in seeds(1):
         who = people(seed, *size)
         world = World(tmp_path / str(seed), database, who, services).make()
-        build(world.platform())
-        erased = who.erased()
-        wanted = world.wanted(erased)
-        rng = random.Random(f"turmoil {seed}")
-        turmoil, asking = Turmoil(world, forks, rng), list(who.asking)
-        while asking:
-            some = [asking.pop() for _ in range(min(len(asking), rng.choice((1, 2, 3))))]
-            turmoil.round(some)
-        said = f"seed {seed}: {turmoil.killed} killed, {turmoil.ended} ended, {turmoil.written} writes"
-        said = "\n".join([said, *turmoil.errors])
-        assert not [error for error in turmoil.errors if "Traceback" in error], said
-        assert turmoil.killed and turmoil.ended and turmoil.written
-        world.good()
-        assert acts.go_on({"root": str(world.root), "environ": world.environ}) == {"error": None}, said
-        for person in who.asking:
-            with suppress(ConfigurationError):  # who was asked for is not found any more
-                erase(world, person)
-        world.good(verify=True)
-        rebuilt(world)
-        assert world.wrong(erased) == [], said
-        assert unnamed(world, world.left(wanted)) == {}, said
+        with modelling(world, by_dbt=size == WHOLE) as models:
+            at_once(
+                world,
+                models,
+                Turmoil(world, forks, random.Random(f"turmoil {seed}"), models.act, models.more),
+            )
+
+
+def at_once(world: World, models: Modelling, turmoil: Turmoil) -> None:
+    erased = world.people.erased()
+    wanted = world.wanted(erased)
+    asking = list(world.people.asking)
+    while asking:
+        turmoil.round([asking.pop() for _ in range(min(len(asking), turmoil.rng.choice((1, 2, 3))))])
+    said = f"{world.root}: {turmoil.killed} killed, {turmoil.ended} ended, {turmoil.written} writes"
+    said = "\n".join([said, *turmoil.errors])
+    assert not [error for error in turmoil.errors if "Traceback" in error], said
+    assert turmoil.killed and turmoil.ended and turmoil.written
+    world.good()
+    assert acts.go_on({"root": str(world.root), **models.more}) == {"error": None}, said
+    for person in world.people.asking:
+        with suppress(ConfigurationError):  # who was asked for is not found any more
+            erase(world, person, derived=models.derived)
+    world.good(verify=True)
+    models.again()
+    assert world.wrong(erased) == [], said
+    assert unnamed(world, world.left(wanted)) == {}, said

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
@@ -16,17 +18,20 @@ from data_platform_tests.company.oracle import Person
 from data_platform_tests.company.world import World
 
 POINTS_MAX = 6_000
-SECONDS_MAX = 6.0
-BESIDE = ("sync", "models", "back_up", "copy")
+SECONDS_MAX = {"dbt_models": 15.0}
+"""After which a process is killed at the latest; 6 where nothing is said. dbt needs five to start."""
 
 
 @dataclass
 class Turmoil:
-    """``killed`` and ``ended`` count the processes; ``errors`` are what those said that ended by themselves."""
+    """``killed`` and ``ended`` count the processes; ``errors`` are what those said that ended by themselves. ``models`` is
+    the act that makes the models; ``more`` is what every process gets to know."""
 
     world: World
     forks: ForkServer
     rng: random.Random
+    models: str
+    more: Mapping[str, Any]
     killed: int = 0
     ended: int = 0
     written: int = 0
@@ -35,7 +40,9 @@ class Turmoil:
     def round(self, asking: list[Person]) -> None:
         """Those of ``asking`` who were not asked for yet are asked for, while all the rest goes on."""
         acts = [("erase", {"typed": one.typed}) for one in asking]
-        acts += [(name, {}) for name in self.rng.sample(BESIDE, 3)] + [("go_on", {})]
+        acts += [(name, {}) for name in self.rng.sample(("sync", self.models, "back_up", "copy"), 3)] + [
+            ("go_on", {})
+        ]
         stop = threading.Event()
         writer = threading.Thread(target=self._write, args=(stop, random.Random(self.rng.random())))
         writer.start()
@@ -63,16 +70,16 @@ class Turmoil:
         kind, share = end
         job = {
             "root": str(self.world.root),
-            "environ": self.world.environ,
             "act": "kill",
             "operation": f"data_platform_tests.company.acts:{act}",
             "watched": kind == "point",
             **({"at": 1 + int(share * share * POINTS_MAX)} if kind == "point" else {}),
+            **self.more,
             **more,
         }
         running = self.forks.start(job)
         if kind == "seconds":
-            killer = threading.Timer(share * SECONDS_MAX, running.kill)
+            killer = threading.Timer(share * SECONDS_MAX.get(act, 6.0), running.kill)
             killer.start()
             outcome = running.wait()
             killer.cancel()
