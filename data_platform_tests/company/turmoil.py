@@ -18,8 +18,7 @@ from data_platform_tests.company.oracle import Person
 from data_platform_tests.company.world import World
 
 POINTS_MAX = 6_000
-SECONDS_MAX = {"dbt_models": 15.0}
-"""After which a process is killed at the latest; 6 where nothing is said. dbt needs five to start."""
+SECONDS_MAX = 6.0
 
 
 @dataclass
@@ -79,7 +78,7 @@ class Turmoil:
         }
         running = self.forks.start(job)
         if kind == "seconds":
-            killer = threading.Timer(share * SECONDS_MAX.get(act, 6.0), running.kill)
+            killer = threading.Timer(share * SECONDS_MAX, running.kill)
             killer.start()
             outcome = running.wait()
             killer.cancel()
