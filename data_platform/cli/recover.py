@@ -126,13 +126,15 @@ def everything(
     instant = parse_instant(at)
     output(into, "--into", folder=True)
     platform = open_project(root, environment)
-    from data_platform.cli.subject_erase import derived
+    from data_platform.defs.derived_models import derived_models
     from data_platform.sync.auditing import audited_if_possible
     from data_platform.sync.everything import recover_everything
 
     event = _event("everything", instant, copy)
     with progress("recovering everything"), audited_if_possible(platform, event, remark):
-        found = recover_everything(platform, instant, into, copy=copy, derived=lambda: derived(platform))
+        found = recover_everything(
+            platform, instant, into, copy=copy, derived=lambda: derived_models(platform)
+        )
     _remark_erased(found.erased_since)
     if json:
         say_json({"ok": found.proven, **found.evidence()})

@@ -74,7 +74,7 @@ def warehouse(
     """
     platform = open_project(root, environment)
     from data_platform.cli.retention import models_of
-    from data_platform.cli.subject_erase import derived
+    from data_platform.defs.derived_models import derived_models
     from data_platform.sync.backup import archive, restorable, restore_warehouse
     from data_platform.sync.erasing.restored import forgetting
 
@@ -86,7 +86,7 @@ def warehouse(
     then = (
         None
         if as_backed_up
-        else forgetting(platform, lambda: derived(platform), lambda: models_of(platform), chosen)
+        else forgetting(platform, lambda: derived_models(platform), lambda: models_of(platform), chosen)
     )
     said = {"as_backed_up": True} if as_backed_up else {}
 

@@ -17,9 +17,7 @@ from data_platform.cli.output import remark, say, say_json, say_table
 from data_platform.cli.subject_options import ByOption, EmailOption, KindOption, PeopleOption, all_of, whom
 
 if TYPE_CHECKING:
-    from data_platform.sync import Platform
     from data_platform.sync.erasing.certificate import Certificate
-    from data_platform.sync.erasing.steps import Derived
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,6 +59,7 @@ def erase(
 
     Backups that were made before keep the rows until their rule removes them; the certificate says until when.
     """
+    from data_platform.defs.derived_models import derived_models
     from data_platform.sync.erasing import certificate, models, steps
     from data_platform.sync.erasing.book import Book
 
@@ -91,7 +90,9 @@ def erase(
         remark(
             f"The request is {id_}. If this is interrupted: `data-platform subject erase --continue {id_}`."
         )
-    request = steps.carry_out(platform, id_, lambda: derived(platform), lambda step: remark(f"  {step}"))
+    request = steps.carry_out(
+        platform, id_, lambda: derived_models(platform), lambda step: remark(f"  {step}")
+    )
     if models_built:
         models.settle(platform, [request], "subject erase --models-built")
         request = Book(platform).request(id_)
@@ -200,30 +201,6 @@ def release(
 
     Book(platform).release(name, reason, by_whom)
     say(f"The hold {name} is released.")
-
-
-def derived(platform: Platform) -> list[Derived]:
-    """The columns of models that hold keys of people, and the models that say something of people and hold none."""
-    from data_platform.defs.classes import classes_of
-    from data_platform.defs.dbt_compiled import compiled_models
-    from data_platform.impact.build import build
-    from data_platform.impact.people import derived_from, totals_from
-    from data_platform.privacy.classes import NONE
-    from data_platform.privacy.erasure.frozen import holders
-    from data_platform.sync.erasing.freeze import keys_of
-
-    if not (platform.catalog.root / "dbt" / "dbt_project.yml").is_file():
-        return []
-    held = [
-        pair
-        for subject in platform.catalog.subjects.values()
-        for pair in holders(subject, keys_of(platform, subject))
-    ]
-    compiled = compiled_models(platform.catalog.root)
-    graph = build(platform.catalog, platform.environment.name, compiled.manifest, compiled.sql)
-    classed = classes_of(platform.catalog).columns
-    found = derived_from(graph, held, {(one.schema, one.table) for one in classed if one.class_ != NONE})
-    return [*found, *totals_from(graph, held, found)]
 
 
 def _show_counts(rows: dict[str, int], json: bool) -> None:

@@ -62,13 +62,16 @@ def main() -> int:
         recovered = []
         if backed_up is not None and backed_up.success:
             recovered = [run(job, **given) for job, given in recoveries(definitions, platform)]
-        erased = erase_somebody(platform) if all(one.success for one in [result, *recovered]) else []
+        erased, watched = [], []
+        if all(one.success for one in [result, *recovered]):
+            erased = erase_somebody(platform)
+            watched = [run(job) for job in watching(definitions)]
         page = None
         if platform.environment.status_page is not None:  # the backup came after the page of the run
             _, page = refresh(instance, platform, [definitions])
     told = backup_lines(platform) if backed_up is not None and backed_up.success else []
     told += [line for one in recovered for line in recovery_lines(one)] + erased
-    ran = [result, *([backed_up] if backed_up is not None else []), *recovered]
+    ran = [result, *([backed_up] if backed_up is not None else []), *recovered, *watched]
     green = show(platform, checks(result), told) and all(one.success for one in ran)
     print(f"\n{'Green' if green else 'Not green'} after {time.monotonic() - started:.0f} s.")
     if page is not None:
@@ -99,7 +102,7 @@ def recoveries(definitions: Any, platform: Any) -> Iterator[tuple[Any, dict[str,
 
 def erase_somebody(platform: Any) -> list[str]:
     """One customer is exported and erased, as a request of access and one of erasure ask; what the summary says of it."""
-    from data_platform.cli.subject_erase import derived
+    from data_platform.defs.derived_models import derived_models
     from data_platform.sync.erasing import certificate, freeze, steps
     from data_platform.sync.subject_export import export
 
@@ -122,7 +125,7 @@ def erase_somebody(platform: Any) -> list[str]:
     request = freeze.ask(
         platform, customer, freeze.found(platform, customer, asked), "demo request", "make demo"
     )
-    done = steps.carry_out(platform, request.id, lambda: derived(platform))
+    done = steps.carry_out(platform, request.id, lambda: derived_models(platform))
     told = certificate.certify(platform, done)
     until = max((one.until for one in told.remains if one.until), default=None)
     lines = [f"one customer exported: {written.rows:,} rows, in {into}"] if written else []
@@ -132,6 +135,15 @@ def erase_somebody(platform: Any) -> list[str]:
         f"and erased: {sum(request.rows.values()):,} rows of {len(request.rows)} tables{ends}"
         f" (data-platform subject certificate {request.id})",
     ]
+
+
+def watching(definitions: Any) -> Iterator[Any]:
+    """The job that looks after people's data each day: the graph shows the certificate then."""
+    whole = definitions.resolve_implicit_global_asset_job_def()
+    graph = definitions.resolve_asset_graph()
+    keys = {key for key in graph.get_all_asset_keys() if graph.get(key).group_name == "privacy"}
+    if keys:
+        yield whole.get_subset(asset_selection=keys)
 
 
 def recovery_lines(result: Any) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from data_platform.catalog import load_catalog
 from data_platform.cli.generated import write_all
-from data_platform.cli.subject_erase import derived
+from data_platform.defs.derived_models import derived_models
 from data_platform.sync.erasing import models
 from data_platform.sync.erasing.steps import Derived
 from data_platform.warehouses.duckdb.config import PATH_VARIABLE
@@ -57,7 +57,7 @@ def build(dbt: Dbt) -> None:
 
 def followed(world: World) -> list[Derived]:
     """Which models hold a person's key, by dbt's manifest."""
-    return derived(world.platform())
+    return derived_models(world.platform())
 
 
 def built_again(world: World, dbt: Dbt) -> None:

@@ -51,6 +51,11 @@ def test_what_stopped_and_what_came_back_fails_its_check(project: Project, redac
     steps.carry_out(platform, request.id, list)
     assert judged(project) == {GONE.name: True, FINISHED.name: True}
     found = metadata(project, ERASURES)
+    shown = found["newest_certificates"]
+    assert isinstance(shown, dg.TableMetadataValue)
+    (told,) = shown.records
+    assert (told.data["request"], told.data["rows"]) == (request.id, str(sum(request.rows.values())))
+    assert told.data["certificate"] == "closed"
     assert (found["requests"], found["stopped"], found["rows_back"]) == (1, 0, 0)
     users = TableId("shop", "users")
     late = part_key(users, 1, "0123456789abcdef")

@@ -16,11 +16,11 @@ import pytest
 from data_platform.catalog import load_catalog
 from data_platform.cli.app import run
 from data_platform.cli.generated import write_all
-from data_platform.cli.subject_erase import derived
 from data_platform.defs import dbt_manifest
 from data_platform.defs.aged_models import aged_models
 from data_platform.defs.build import build
 from data_platform.defs.consented import CHECK
+from data_platform.defs.derived_models import derived_models
 from data_platform.defs.purposes import exportable
 from data_platform.errors import ConfigurationError, ExportFailed
 from data_platform.governance.exports import unsaid_exports
@@ -354,7 +354,7 @@ def who_is_erased_is_nowhere_though_objection_went_too(
     customer = platform.catalog.subject("customer")
     person = freeze.found(platform, customer, {"user_id": ["2", "6"]})
     request = freeze.ask(platform, customer, person, "request 12", "the DPO")
-    done = steps.carry_out(platform, request.id, lambda: derived(platform))
+    done = steps.carry_out(platform, request.id, lambda: derived_models(platform))
     assert done.next_step is None
     assert done.totals == ["marts.audience_total"], "it counts people of earlier builds"
     for relation in MARKETING:

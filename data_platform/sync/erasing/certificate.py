@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,26 +31,46 @@ class Certificate:
         return self.request.next_step is not None or any(self.request.unbuilt) or bool(self.remains)
 
     @property
+    def waits_for(self) -> str:
+        """In words, what closes it: a step, a build, or the day on which the last backup goes. Empty where nothing is left."""
+        built, refreshed = self.request.unbuilt
+        ends = [one.until for one in self.remains]
+        if self.request.next_step:
+            return f"the step {self.request.next_step}"
+        if names := (*built, *refreshed):
+            return f"a build of {', '.join(names)}"
+        if None in ends:
+            return "somebody who removes a backup"
+        return f"backups until {max(end for end in ends if end):%Y-%m-%d}" if ends else ""
+
+    @property
     def fields(self) -> dict[str, Any]:
         return {**_fields(self.request, self.remains, self.at), "signature": self.signature}
 
 
 def certify(platform: Platform, request: Request) -> Certificate:
     """The certificate as of now. Asked again after the last date, it is closed by itself."""
+    (one,) = certificates(platform, [request])
+    return one
+
+
+def certificates(platform: Platform, requests: Iterable[Request]) -> list[Certificate]:
+    """One for each of ``requests``; the backups are asked once."""
+    backups = in_backups(platform)
+    return [_certified(platform, request, backups) for request in requests]
+
+
+def _certified(platform: Platform, request: Request, backups: Iterable[Remains]) -> Certificate:
     at = platform.clock()
-    remains = tuple(_keys(platform, request))
-    if platform.environment.backups is not None:
-        remains += tuple(_remains(platform, request))
+    remains = (*_keys(platform, request), *_locked(request, at), *made_before(backups, request.gone_at))
     digest = hashlib.sha256(canonical(_fields(request, remains, at))).hexdigest()
     return Certificate(request, remains, at, platform.signer.sign(PURPOSE, digest))
 
 
-def _remains(platform: Platform, request: Request) -> Iterator[Remains]:
-    now = platform.clock()
+def _locked(request: Request, now: datetime) -> Iterator[Remains]:
     for place, end in request.locked.items():
         if end > now and request.asked_at is not None:
             yield Remains("landing", place, request.asked_at, (place.removeprefix("copy "),), end)
-    yield from made_before(in_backups(platform), request.gone_at)
 
 
 def _keys(platform: Platform, request: Request) -> Iterator[Remains]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from data_platform.landing import orphans
 from data_platform.privacy.erasure.requests import Request
+from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.book import Book
-from data_platform.sync.erasing.door import door_of
+from data_platform.sync.erasing.door import Door, door_of
 from data_platform.sync.erasing.rows import count_matches
+from data_platform.sync.erasing.steps import Derived
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """``back`` counts raw rows, by table, of people who were erased. ``searched`` tables were asked. ``strays`` parts that no batch names
+    """``back`` counts rows of people who were erased, by the name of the table. ``searched`` tables were asked: raw ones, and those of models
+    that hold keys. ``strays`` parts that no batch names
     were deleted."""
 
     requests: tuple[Request, ...]
     holds: tuple[str, ...]
     searched: int
-    back: Mapping[TableId, int]
+    back: Mapping[str, int]
     strays: int
 
     @property
@@ -31,27 +34,37 @@ class Watched:
         return [request for request in self.requests if request.next_step is not None]
 
 
-def watch(platform: Platform) -> Watched:
-    """Ask the raw tables for the keys of everybody in the log of erasures, all of which is read and checked. A sync that read before a
-    request, and was killed after the request was done, has left parts that may hold the person: those go."""
+def watch(platform: Platform, derived: Callable[[], Sequence[Derived]] = list) -> Watched:
+    """Ask raw tables, and the ``derived`` ones, for the keys of everybody in the log of erasures, all of which is read and checked. A sync
+    that read before a request, and was killed after the request was done, has left parts that may hold the person: those go."""
     log = Book(platform)
     log.log.pack()  # so that all of it is read in few requests
     book = log.read()
     door = door_of(platform, whole=True)
-    back: dict[TableId, int] = {}
+    back: dict[str, int] = {}
     searched = 0
     if door.matches and platform.environment.warehouse.exists(platform.catalog.root):
+        wanted = _wanted(door, derived())
         with platform.warehouse(read_only=True) as warehouse:
-            known = {(one.schema, one.name): one for one in warehouse.describe()}
-            for table, matches in door.matches.items():
-                held = known.get((table.raw_schema, table.table))
-                if held is None:
-                    continue
+            for held in warehouse.describe():
+                matches = wanted.get((held.schema, held.name))
+                if matches is None or held.kind != "table":
+                    continue  # a view shows what it reads
                 searched += 1
                 if rows := count_matches(warehouse, held, matches, door.values):
-                    back[table] = rows
+                    back[f"{held.schema}.{held.name}"] = rows
     strays = sum(_remove_strays(platform, table) for table in door.matches)
     return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back, strays)
+
+
+def _wanted(door: Door, derived: Sequence[Derived]) -> dict[tuple[str, str], list[tuple[Place, Place]]]:
+    """The columns with keys, by the schema and the name of a table."""
+    wanted = {(table.raw_schema, table.table): list(matches) for table, matches in door.matches.items()}
+    for one in derived:
+        if one.column is not None and one.key in door.values:
+            column = Place(one.key.table, one.column)
+            wanted.setdefault((one.schema, one.name), []).append((column, one.key))
+    return wanted
 
 
 def _remove_strays(platform: Platform, table: TableId) -> int:

@@ -13,6 +13,7 @@ from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync.backup import make_backup
 from data_platform.sync.erasing import certificate, models, steps
 from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.watch import watch
 from data_platform.warehouses.journal import keep
 from data_platform_tests.sync.conftest import Project
 from data_platform_tests.sync.erasing.people import USERS, VISITS, ask
@@ -34,6 +35,11 @@ def test_models_samples_and_quarantine_lose_the_person(shop: Project) -> None:
     assert done.done["warehouse"]["marts.people"] == {"rows": 1}
     assert shop.rows("select count(*) from marts.people") == [(39,)]
     assert shop.rows("select count(*) from quality.failures") == [(0,)]
+    assert not watch(platform, lambda: derived).back
+    shop.build("insert into marts.people values (7, 1)")  # by a build that had read before
+    found = watch(platform, lambda: derived)
+    assert found.back == {"marts.people": 1}
+    assert found.searched == watch(platform).searched + 1
 
 
 def test_a_model_that_hands_on_no_key_is_clean_once_it_was_built_again(shop: Project) -> None:
@@ -51,7 +57,7 @@ def test_a_model_that_hands_on_no_key_is_clean_once_it_was_built_again(shop: Pro
     assert done.unbuilt == (["marts.greetings"], [])
     make_backup(platform)
     told = certificate.certify(platform, done)
-    assert told.open
+    assert told.open and told.waits_for == "a build of marts.greetings"
     assert len(told.remains) == 1, "the backup was made with the model in it"
     file = shop.root / "warehouse.duckdb"
     assert b"Dear Needle7" in file.read_bytes()
@@ -68,7 +74,9 @@ def test_a_model_that_hands_on_no_key_is_clean_once_it_was_built_again(shop: Pro
     assert done.unbuilt == ([], [])
     assert not models.settle_built(platform, {"marts.greetings": after})
     later = replace(platform, clock=lambda: told.remains[0].until)  # type: ignore[arg-type, return-value]
-    assert certificate.certify(platform, done).open
+    (until,) = {one.until for one in certificate.certify(platform, done).remains}
+    assert until is not None
+    assert certificate.certify(platform, done).waits_for == f"backups until {until:%Y-%m-%d}"
     assert certificate.certify(later, done).remains[0].until is not None
     make_backup(platform)
     assert len(certificate.certify(platform, done).remains) == 1, "a backup of after holds nothing"
