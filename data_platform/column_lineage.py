@@ -7,7 +7,7 @@ be good.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -25,13 +25,23 @@ class ColumnOf(NamedTuple):
     column: str
 
 
+Form = Literal["same", "text", "canonical", "other"]
+
+
+FORMS: Sequence[Form] = ("same", "text", "canonical", "other")
+"""Each tells less than those before it of what the value was."""
+KEY_CHARACTERS = 36
+
+
 class Taken(NamedTuple):
     """What a query takes of a column: of a JSON document the value under ``keys``, () is all of it. ``changed``: it went
-    through an expression, so that it may be another value."""
+    through an expression, so that it may be another value. ``form``: whether it still reads as it did there, as text: as it is ("same"),
+    after a cast to text, or to whole numbers or UUIDs, which have one way to be written ("canonical")."""
 
     column: ColumnOf
     keys: tuple[str, ...] = ()
     changed: bool = False
+    form: Form = "same"
 
 
 def columns_behind(sql: str, dialect: str, tables: Tables) -> dict[str, list[ColumnOf] | None] | None:
@@ -255,17 +265,25 @@ def _taken_of(scope: Scope, name: str, tables: Tables, seen: frozenset[tuple[int
     if not isinstance(query, exp.Query):
         raise ValueError("a column of what is no query")
     position = [one.alias_or_name.lower() for one in query.selects].index(name.lower())
-    for branch in scope.set_operation_scopes:
-        if isinstance(branch.expression, exp.Query):
-            yield from _taken_of(branch, branch.expression.selects[position].alias_or_name, tables, seen)
+    branches = [
+        (one.expression, list(_taken_of(one, one.expression.selects[position].alias_or_name, tables, seen)))
+        for one in scope.set_operation_scopes
+        if isinstance(one.expression, exp.Query)
+    ]
+    # rows of a table beside a constant: the column says nothing of these
+    partly = any(not some and branch.find(exp.Table) for branch, some in branches)
+    for _, some in branches:
+        yield from (one._replace(form="other") if partly else one for one in some)
     if not scope.set_operation_scopes:
         for column in query.selects[position].find_all(exp.Column):
             if (way := _way(column, query)) is not None:
-                keys, changed = way
+                keys, changed, form = way
                 for one in _taken_by(_scope_around(column, scope), column, tables, seen):
                     # what an expression made is no document any more whose parts were known
                     under = () if one.changed else keys
-                    yield Taken(one.column, one.keys + under, one.changed or changed)
+                    yield Taken(
+                        one.column, one.keys + under, one.changed or changed, _further(one.form, form)
+                    )
 
 
 def _scope_around(column: exp.Column, scope: Scope) -> Scope:
@@ -292,25 +310,59 @@ def _taken_by(
         yield from _taken_of(source, column.name, tables, seen)
 
 
-def _way(column: exp.Column, query: exp.Expr) -> tuple[tuple[str, ...], bool] | None:
-    """How a column gets into a selected one: under which keys of its document, and whether changed. None if its values
-    do not."""
+def _way(column: exp.Column, query: exp.Expr) -> tuple[tuple[str, ...], bool, Form] | None:
+    """How a column gets into a selected one: under which keys of its document, whether changed, and how it reads then. None if its
+    values do not."""
     from sqlglot import exp
 
     keys: tuple[str, ...] = ()
     changed, place = False, column.parent
+    form: Form = "same"
     child: exp.Expr = column
     while place is not None and place is not query:
         of_null = isinstance(place, exp.Is) and isinstance(place.expression, exp.Null)
         if of_null or isinstance(place, exp.Count | exp.Exists):
             return None
+        form = _further(form, _form(place, child))
         if isinstance(place, exp.JSONExtract | exp.JSONExtractScalar) and place.this is child and not changed:
             found = _keys(place.expression)
             keys, changed = (keys, True) if found is None else (keys + found, changed)
         elif not isinstance(place, exp.Alias | exp.Paren | exp.Cast | exp.TryCast | exp.Coalesce):
             changed = True
         child, place = place, place.parent
-    return keys, changed
+    return keys, changed, form
+
+
+def _form(place: exp.Expr, child: exp.Expr) -> Form:
+    """How a value reads that ``place`` made of ``child``."""
+    from sqlglot import exp
+
+    if isinstance(place, exp.Alias | exp.Paren | exp.Coalesce):
+        return "same"
+    if isinstance(place, exp.Cast | exp.TryCast):
+        to = place.to
+        if to.this in exp.DataType.TEXT_TYPES and _long_enough(to):
+            return "text"
+        whole = to.this in exp.DataType.INTEGER_TYPES or _has_no_fraction(to)
+        return "canonical" if whole or to.this is exp.DataType.Type.UUID else "other"
+    # a value of a document as text: JSONExtract would keep the quotes
+    return "text" if isinstance(place, exp.JSONExtractScalar) and place.this is child else "other"
+
+
+def _long_enough(to: exp.DataType) -> bool:
+    """Whether no key is cut: a UUID has 36 characters."""
+    return all(int(one.name) >= KEY_CHARACTERS for one in to.expressions if one.name.isdigit())
+
+
+def _has_no_fraction(to: exp.DataType) -> bool:
+    from sqlglot import exp
+
+    sizes = [one.name for one in to.expressions]
+    return to.this is exp.DataType.Type.DECIMAL and (len(sizes) == 1 or sizes[1:] == ["0"])
+
+
+def _further(form: Form, then: Form) -> Form:
+    return max(form, then, key=FORMS.index)
 
 
 def _keys(path: Any) -> tuple[str, ...] | None:

@@ -131,3 +131,51 @@ def test_what_is_taken_through_steps() -> None:
     both = "select userId as x from s.orders union all select lower(at) from s.orders"
     assert takes(both) == {"x": ["at!", "userId"]}
     assert takes("pivot s.orders on id using sum(revenue)") is None
+
+
+@pytest.mark.parametrize(
+    ("dialect", "expression", "form"),
+    [
+        ("duckdb", "userId", "same"),
+        ("duckdb", "coalesce(userId, 'nobody')", "same"),
+        ("duckdb", "cast(userId as varchar)", "text"),
+        ("duckdb", "userId::bigint::varchar", "canonical"),
+        ("duckdb", "try_cast(userId as integer)", "canonical"),
+        ("duckdb", "userId::uuid", "canonical"),
+        ("duckdb", "userId::decimal(38, 0)", "canonical"),
+        ("duckdb", "userId::decimal(18, 3)", "other"),
+        ("duckdb", "userId::decimal", "other"),  # DuckDB gives it three digits
+        ("duckdb", "userId::double", "other"),
+        ("duckdb", "userId::date", "other"),
+        ("duckdb", "md5(userId)", "other"),
+        ("duckdb", "'user-' || userId", "other"),
+        ("duckdb", "trim(userId)", "other"),
+        ("duckdb", "max(userId)", "other"),
+        ("duckdb", "case when at > 1 then userId end", "other"),
+        ("duckdb", "userId ->> 'key'", "text"),
+        ("duckdb", "userId -> 'key'", "other"),  # a text has its quotes
+        ("bigquery", "cast(userId as string)", "text"),
+        ("bigquery", "safe_cast(userId as int64)", "canonical"),
+        ("bigquery", "json_value(userId, '$.key')", "text"),
+        ("redshift", "userId::varchar(256)", "text"),
+        ("redshift", "userId::varchar(20)", "other"),  # it cuts a UUID
+    ],
+)
+def test_how_a_value_reads_that_went_through_an_expression(dialect: str, expression: str, form: str) -> None:
+    found = taken(f"with a as (select {expression} as x from s.orders) select x as y from a", dialect, TABLES)
+    assert found is not None
+    assert {one.form for one in found["y"] if one.column.column == "userId"} == {form}
+
+
+def test_a_column_says_nothing_of_the_rows_that_a_union_adds_without_it() -> None:
+    def form(sql: str) -> set[str]:
+        found = taken(sql, "duckdb", TABLES)
+        assert found is not None
+        return {one.form for one in found["x"]}
+
+    assert form("select userId as x from s.orders union all select null from s.items") == {"other"}
+    assert form("select userId as x from s.orders union all select 'nobody'") == {"same"}
+    assert form("select userId as x from s.orders union all select userId::varchar from s.orders") == {
+        "same",
+        "text",
+    }

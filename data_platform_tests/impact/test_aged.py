@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_platform.column_lineage import ColumnOf
+from data_platform.column_lineage import ColumnOf, Taken
 from data_platform.impact.aged import aged
 from data_platform.impact.graph import Graph, Relation
 from data_platform.impact.people import derived_from, totals_from
@@ -26,6 +26,7 @@ def model(name: str, how: str, columns: dict[str, str], reads: tuple[str, str] =
         f"marts/{name}",
         tuple(columns),
         values={mine: (ColumnOf(*reads, theirs),) for mine, theirs in columns.items()},
+        taken={mine: frozenset({Taken(ColumnOf(*reads, theirs))}) for mine, theirs in columns.items()},
         reads=frozenset({reads}),
         definitions={"": f"{how} 0123"}
         | {mine: f"text {'.'.join(reads)} AS e\ne.{theirs} AS {mine}" for mine, theirs in columns.items()},
@@ -65,7 +66,7 @@ def test_models_that_hand_on_a_person_s_key_and_those_that_say_something_of_them
     assert derived_from(
         Graph({each.key: each for each in relations}),
         [(key, key)],
-        {("marts", "days"), ("marts", "history"), ("marts", "shown")},
+        {("marts", name): {RAW} for name in ("days", "history", "shown")},
     ) == [
         Derived(key, "marts", "clicks", "id"),
         Derived(key, "marts", "days", None),
@@ -90,7 +91,7 @@ def test_models_of_a_table_to_which_no_other_is_linked_are_followed_by_its_link(
     found = derived_from(
         Graph({each.key: each for each in relations}),
         holders(subject, keys),
-        {("marts", "clicks"), ("marts", "numbers"), ("marts", "seen")},
+        {("marts", name): {RAW, ("raw_shop", "visits")} for name in ("clicks", "numbers", "seen")},
     )
     assert found == [
         Derived(keys[USERS], "marts", "clicks", "person"),

@@ -22,7 +22,8 @@ LOCKED, UNTIL = "locked", "until"
 MODELS = "models"
 """What is done once the models that are made of a person's rows and hand on no key were built again. It waits for others, so it is no step."""
 UNTIL_BUILT, UNTIL_REFRESHED, TOTALS = "until_built", "until_refreshed", "totals"
-"""Under which the step ``warehouse`` names these models: those that any build makes again, and those that only a full one does."""
+"""Under which the steps ``warehouse`` and ``scan`` name these models: those that any build makes again, those that only a full one does, and sums."""
+MODELS_NAMED = (UNTIL_BUILT, UNTIL_REFRESHED, TOTALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,20 @@ class Request:
     @property
     def unbuilt(self) -> tuple[list[str], list[str]]:
         """The models that may still say something of the person: those that any build makes again, and those that only a full one does."""
-        said = {} if MODELS in self.done else self.done.get("warehouse", {})
-        return list(said.get(UNTIL_BUILT, ())), list(said.get(UNTIL_REFRESHED, ()))
+        if MODELS in self.done:
+            return [], []
+        return self._named(UNTIL_BUILT), self._named(UNTIL_REFRESHED)
 
     @property
     def totals(self) -> list[str]:
         """The models whose rows say nothing of a person and keep what earlier builds summed up, the person with it."""
-        return list(self.done.get("warehouse", {}).get(TOTALS, ()))
+        return self._named(TOTALS)
+
+    def _named(self, what: str) -> list[str]:
+        """The models were looked at twice."""
+        return sorted(
+            {name for step in ("warehouse", "scan") for name in self.done.get(step, {}).get(what, ())}
+        )
 
     @property
     def locked(self) -> dict[str, datetime]:
@@ -75,7 +83,7 @@ class Request:
     @property
     def gone_at(self) -> datetime | None:
         """When the last of the person left the warehouse; None while something may be left."""
-        last = self.done.get(MODELS) or self.done.get("warehouse")
+        last = self.done.get(MODELS) or self.done.get("scan") or self.done.get("warehouse")
         return None if last is None or any(self.unbuilt) else datetime.fromisoformat(last["at"])
 
     def entry(self) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _forget(
     for table, matches in door.matches.items():
         lose(table.raw_schema, table.table, matches)
     for one in models:
-        if one.column is not None:
+        if one.column is not None and one.finds(door.values.get(one.key, ())):
             lose(one.schema, one.name, [(Place(one.key.table, one.column), one.key)])
         elif not one.lasting and (held := tables.get((one.schema, one.name))) is not None:
             # nobody can tell whose rows they are, and a build makes them again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from data_platform.sync.erasing.landing import engine, values_of
 from data_platform.sync.erasing.rows import Matches, containing, count_matches
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
-from data_platform.warehouses import PLATFORM_SCHEMA
+from data_platform.warehouses import PLATFORM_SCHEMA, Relation, Warehouse
 from data_platform.warehouses.counted import count_rows
 
 if TYPE_CHECKING:
@@ -42,10 +42,11 @@ def scan(
     keys: Keys,
     subject: Subject,
     models: Mapping[tuple[str, str], Matches],
+    waits: Collection[str] = (),
 ) -> dict[str, Any]:
     """How much was read, and how many objects of a copy hold the person and are locked until when: nobody can remove those before.
     LandingError names what holds the person otherwise. ``models`` are the columns that hold keys, by the schema and the name of a
-    model's table."""
+    model's table; those that ``waits`` names (``schema.name``) are passed over, since only a build takes the person out of them."""
     places = {"landing": platform.store} | {
         f"copy {archive.name}": place_in(archive).reader for archive in archives
     }
@@ -70,7 +71,7 @@ def scan(
             if locked:
                 said[name] |= {LOCKED: len(locked), UNTIL: max(locked).isoformat()}
     raw = {(table.raw_schema, table.table): frozen.matches(subject, keys, table) for table in subject.tables}
-    relations = list(_in_warehouse(platform, needles, frozen, {**models, **raw}))
+    relations = list(_in_warehouse(platform, needles, frozen, {**models, **raw}, waits))
     found += [name for name, held in relations if held]
     said["warehouse"] = {"relations": len(relations)}
     if waiting := sorted({name.split("/")[1] for name in found if name.startswith(f"{INBOX}/")}):
@@ -170,19 +171,33 @@ def _in_warehouse(
     needles: Sequence[str],
     frozen: Frozen,
     columns: Mapping[tuple[str, str], Matches],
+    waits: Collection[str],
 ) -> Iterator[tuple[str, bool]]:
     """Each table outside the platform's own schema that was searched, and whether one of its columns holds a needle, or one of those
     that hold keys a key of the person."""
     with platform.warehouse(read_only=True) as warehouse:
-        dialect = warehouse.dialect
         for one in warehouse.describe():
+            name = f"{one.schema}.{one.name}"
             matches = [pair for pair in columns.get((one.schema, one.name), ()) if pair[1] in frozen.values]
-            if one.schema == PLATFORM_SCHEMA or one.kind != "table" or not (needles or matches):
+            passed_over = one.schema == PLATFORM_SCHEMA or one.kind != "table" or name in waits
+            if passed_over or not (needles or matches):
                 continue
             held = bool(count_matches(warehouse, one, matches, frozen.values))
-            if needles and not held:
-                held = any(
-                    count_rows(warehouse, one.schema, one.name, test)
-                    for test in containing(dialect, one, needles)
-                )
-            yield f"{one.schema}.{one.name}", held
+            yield name, held or _contains_any(warehouse, one, needles)
+
+
+def models_holding(platform: Platform, names: Collection[str], needles: Sequence[str]) -> list[str]:
+    """Which of these tables, named as ``schema.name``, hold one of the texts."""
+    if not (names and needles):
+        return []
+    with platform.warehouse(read_only=True) as warehouse:
+        return [
+            f"{one.schema}.{one.name}"
+            for one in warehouse.describe()
+            if f"{one.schema}.{one.name}" in names and _contains_any(warehouse, one, needles)
+        ]
+
+
+def _contains_any(warehouse: Warehouse, held: Relation, needles: Sequence[str]) -> bool:
+    tests = containing(warehouse.dialect, held, needles) if needles else ()
+    return any(count_rows(warehouse, held.schema, held.name, test) for test in tests)

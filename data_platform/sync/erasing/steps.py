@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from functools import cached_property
+from uuid import UUID
 
 from data_platform.audit.event import Event
 from data_platform.backups.mirror import place_in
 from data_platform.errors import BatchConflict, WarehouseError
 from data_platform.landing import orphans
 from data_platform.privacy.erasure.frozen import Frozen, tables_of
-from data_platform.privacy.erasure.requests import STEPS, TOTALS, UNTIL_BUILT, UNTIL_REFRESHED, Request
+from data_platform.privacy.erasure.requests import (
+    MODELS_NAMED,
+    STEPS,
+    TOTALS,
+    UNTIL_BUILT,
+    UNTIL_REFRESHED,
+    Request,
+)
 from data_platform.privacy.seal import subject_text
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.privacy.subjects.place import Place
@@ -29,11 +39,13 @@ from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.tables import TableId
 
+_WHOLE = re.compile(r"-?[1-9][0-9]*|0")
+
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A column of a model, ``schema.name``, that holds the values of the key place ``key`` as they are. Without a column, the model says
-    something of people in that table and hands on no key: only a build takes somebody out of it, of one that is ``lasting``
+    """A column of a model, ``schema.name``, that holds the values of the key place ``key``, as they are or, where it is ``canonical``, cast
+    to whole numbers or UUIDs. Without a column, the model says something of people in that table and hands on no key: only a build takes somebody out of it, of one that is ``lasting``
     (incremental, a snapshot) a full one. One with ``sums`` says nothing of anybody: somebody stays in what earlier builds summed up."""
 
     key: Place
@@ -42,6 +54,21 @@ class Derived:
     column: str | None
     lasting: bool = False
     sums: bool = False
+    canonical: bool = False
+
+    def finds(self, values: Iterable[str]) -> bool:
+        """Whether rows are found by ``values``, which are texts: the whole number of `007` reads otherwise, and may be somebody else's `7`."""
+        return self.column is not None and not (self.canonical and any(map(_written_otherwise, values)))
+
+
+def _written_otherwise(value: str) -> bool:
+    """Whether a cast may make a whole number or a UUID of ``value`` that is written in another way."""
+    with suppress(ArithmeticError):
+        if Decimal(value).is_finite() and not _WHOLE.fullmatch(value):
+            return True
+    with suppress(ValueError):
+        return str(UUID(value)) != value
+    return False
 
 
 @dataclass(frozen=True)
@@ -164,7 +191,7 @@ def _warehouse(work: Work) -> Said:
             held = known.get((one.schema, one.name))
             if one.key not in work.frozen.values or held is None or held.kind != "table":
                 continue  # a view follows what it reads
-            if one.column is None:
+            if one.column is None or not one.finds(work.frozen.values[one.key]):
                 (totals if one.sums else unbuilt[one.lasting]).add(f"{one.schema}.{one.name}")
                 continue
             matches = [(Place(one.key.table, one.column), one.key)]
@@ -199,15 +226,20 @@ def _scan(work: Work) -> Said:
     landed. A sync that read before the request may have landed rows since, and somebody may have written an answer down: they go first."""
     from data_platform.sync.erasing.scan import scan
 
-    models_may_be_new = [_file] if "file" in work.request.done else []
-    for again in (_landing, _strays, _quarantine, _warehouse, *models_may_be_new, _copies):
+    for again in (_landing, _strays, _quarantine):
         again(work)
+    models_said = {what: some for what, some in _warehouse(work).items() if what in MODELS_NAMED}
+    if "file" in work.request.done:  # else the models may be new
+        _file(work)
+    _copies(work)
     models: dict[tuple[str, str], list[tuple[Place, Place]]] = {}
     for one in work.derived:
         if one.column is not None:
             models.setdefault((one.schema, one.name), []).append((Place(one.key.table, one.column), one.key))
+    waits = {name for what in (UNTIL_BUILT, UNTIL_REFRESHED) for name in models_said.get(what, ())}
     archives = archives_of(work.platform)
-    return scan(work.platform, archives, work.needles, work.frozen, work.keys, work.subject, models)
+    said = scan(work.platform, archives, work.needles, work.frozen, work.keys, work.subject, models, waits)
+    return {**said, **models_said}
 
 
 def _strays(work: Work) -> Said:

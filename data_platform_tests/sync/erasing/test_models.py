@@ -15,6 +15,7 @@ from data_platform.sync.erasing import certificate, models, steps
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.watch import watch
 from data_platform.warehouses.journal import keep
+from data_platform_tests import people
 from data_platform_tests.sync.conftest import Project
 from data_platform_tests.sync.erasing.people import USERS, VISITS, ask
 
@@ -121,3 +122,61 @@ def test_sums_that_outlive_a_build_are_named_and_keep_no_certificate_open(
     assert run(["subject", "erase", "--continue", done.id, "--root", str(shop.root)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "marts.totals. `dbt build --full-refresh --select totals` sums up again" in said
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("7", True),
+        ("-7", True),
+        ("0", True),
+        ("12345678901234567890123", True),
+        ("cus_7", True),
+        ("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", True),
+        ("007", False),
+        ("+7", False),
+        (" 7", False),
+        ("7.0", False),
+        ("7.5", False),
+        ("1e3", False),
+        ("-0", False),
+        ("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", False),
+    ],
+)
+def test_a_key_that_a_cast_writes_in_another_way_is_not_looked_for(key: str, found: bool) -> None:
+    place = Place(USERS, "user_id")
+    assert steps.Derived(place, "marts", "people", "person", canonical=True).finds([key]) is found
+    assert steps.Derived(place, "marts", "people", "person").finds([key])
+    assert not steps.Derived(place, "marts", "people", None).finds([key])
+
+
+NUMBERED = """
+create table users (user_id text primary key, email text, updated_at timestamptz not null default clock_timestamp());
+insert into users values ('7', 'seven@company.example'), ('007', 'bond@company.example');
+"""
+
+
+def test_a_model_in_which_a_cast_made_another_s_key_of_the_person_s_waits_for_a_full_build(
+    project: Project, redaction_key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = {"key": "user_id", "cursor": "updated_at", "personal": {"email": "hash"}}
+    shop = project.people(
+        NUMBERED, {"users": table}, {"customer": {"lookups": {"email": "shop/users.email"}}}
+    )
+    built = (
+        "create or replace table marts.people as select user_id::bigint as person, email from raw_shop.users"
+    )
+    shop.build("create schema marts", built)
+    derived = steps.Derived(
+        Place(USERS, "user_id"), "marts", "people", "person", lasting=True, canonical=True
+    )
+    bond = people.erased(shop.platform(), lambda: [derived], email="bond@company.example")
+    assert (bond.unbuilt, bond.next_step) == (([], ["marts.people"]), None)
+    assert shop.rows("select person from marts.people") == [(7,), (7,)], "one of them is somebody else"
+    said_so = ["subject", "erase", "--continue", bond.id, "--models-built", "--root", str(shop.root)]
+    assert run(said_so) != 0
+    assert "marts.people still holds somebody" in " ".join(capsys.readouterr().err.split())
+    shop.build(built)
+    assert run(said_so) == 0
+    assert Book(shop.platform()).request(bond.id).unbuilt == ([], [])
+    assert shop.rows("select person from marts.people") == [(7,)]
