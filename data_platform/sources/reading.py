@@ -109,6 +109,18 @@ class Outdated:
 
 
 @dataclass(frozen=True, slots=True)
+class Hanging:
+    """Rows that must not be read: whose ``column``, or the value to which ``path`` leads in its JSON, is the ``key`` of a row of ``parent``, a table
+    of the same source, that must not be read by one of ``by``. Only the source can know: such a row of ``parent`` never landed."""
+
+    column: str
+    path: tuple[str, ...]
+    parent: SourceTable
+    key: str
+    by: tuple[Unwanted | Hanging, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Prior:
     """What the ledger says of a table. All empty before its first batch; ``boundary`` is the digest of the rows
     that the next read by cursor finds again. Rows that are ``unwanted`` never land, whatever a source gives; one that counts and
@@ -119,7 +131,7 @@ class Prior:
     snapshot: Snapshot | None = None
     columns: tuple[Column, ...] = ()
     boundary: str | None = None
-    unwanted: tuple[Unwanted | Outdated, ...] = ()
+    unwanted: tuple[Unwanted | Outdated | Hanging, ...] = ()
 
 
 class ClearColumn(NamedTuple):

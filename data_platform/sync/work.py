@@ -21,6 +21,7 @@ from data_platform.sources.reading import (
     Ask,
     Described,
     Drift,
+    Hanging,
     LandedColumns,
     Outdated,
     Parts,
@@ -112,7 +113,7 @@ class Work:
 
 
 def prior_of(
-    head: Manifest | None, state: TableState, unwanted: tuple[Unwanted | Outdated, ...] = ()
+    head: Manifest | None, state: TableState, unwanted: tuple[Unwanted | Outdated | Hanging, ...] = ()
 ) -> Prior:
     """What the source is told of what landed, and of what must not."""
     if head is None:

@@ -23,7 +23,8 @@ from data_platform.sources.postgres.config import PostgresConnection
 from data_platform.sources.postgres.connection import connect, target
 from data_platform.sources.postgres.extract import extension_path
 from data_platform.sources.postgres.introspect import Relation, read_relations
-from data_platform.sources.postgres.types import plan_columns, quote, wanted
+from data_platform.sources.postgres.rows import wanted
+from data_platform.sources.postgres.types import plan_columns, quote
 from data_platform.sources.reading import Outdated, Prior
 from data_platform.tables import SOURCE_XMIN, Column, Slice, TableId
 from data_platform_tests.slices import duckdb_slice

@@ -11,7 +11,8 @@ from typing import Any
 
 from data_platform.duckdb_sql import keeps_text
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
-from data_platform.sources.postgres.types import bound, from_clause, literal, plan_column, quote
+from data_platform.sources.postgres.rows import bound, from_clause
+from data_platform.sources.postgres.types import literal, plan_column, quote
 from data_platform.tables import (
     NULL_SLICE,
     VERSIONS_MODULUS,

@@ -20,9 +20,10 @@ from data_platform.sources.postgres.identity import identity
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.readable import Trial, try_to_read
 from data_platform.sources.postgres.reading import by_clock, is_small
+from data_platform.sources.postgres.rows import from_clause
+from data_platform.sources.postgres.rows import wanted as wanted_rows
 from data_platform.sources.postgres.session import LOOK_SECONDS, SourceSession
-from data_platform.sources.postgres.types import from_clause, quote
-from data_platform.sources.postgres.types import wanted as wanted_rows
+from data_platform.sources.postgres.types import quote
 from data_platform.sources.reading import Opening, SourceTable
 from data_platform.tables import Fingerprint, Snapshot, TableId
 

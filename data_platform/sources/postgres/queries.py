@@ -9,9 +9,10 @@ from data_platform.sources.postgres.config import settings_of
 from data_platform.sources.postgres.identity import Identity
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.position import Watermark
+from data_platform.sources.postgres.rows import from_clause
 from data_platform.sources.postgres.session import SourceSession, changed_since
 from data_platform.sources.postgres.steadiness import unsteady
-from data_platform.sources.postgres.types import from_clause, quote
+from data_platform.sources.postgres.types import quote
 from data_platform.sources.reading import SourceTable
 from data_platform.tables import TableId
 

@@ -10,10 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from data_platform.sources.postgres.introspect import KINDS, Relation
+from data_platform.sources.postgres.rows import from_clause
 from data_platform.sources.postgres.server_errors import LOCK_CODES
 from data_platform.sources.postgres.session import SourceSession
 from data_platform.sources.postgres.steadiness import unsteady
-from data_platform.sources.postgres.types import from_clause, quote
+from data_platform.sources.postgres.types import quote
 
 SECONDS_MAX = 3
 COUNTS_MAX = 5

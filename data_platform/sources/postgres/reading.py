@@ -28,8 +28,8 @@ from data_platform.sources.postgres.identity import Identity, carried, drift, id
 from data_platform.sources.postgres.introspect import Relation
 from data_platform.sources.postgres.position import Watermark, watermark
 from data_platform.sources.postgres.queries import check_key, filled, inherited, miscounted, missing
+from data_platform.sources.postgres.rows import from_clause, place_of, wanted
 from data_platform.sources.postgres.session import SourceSession, changed_since
-from data_platform.sources.postgres.types import from_clause, place_of, wanted
 from data_platform.sources.postgres.units import (
     NOTHING_KNOWN,
     Sample,

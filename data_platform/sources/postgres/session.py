@@ -21,10 +21,11 @@ from data_platform.sources.postgres.connected import Connected
 from data_platform.sources.postgres.connection import Target
 from data_platform.sources.postgres.introspect import Relation, read_relations
 from data_platform.sources.postgres.position import Seen
+from data_platform.sources.postgres.rows import from_clause
 from data_platform.sources.postgres.server_errors import LOCK_CODES
 from data_platform.sources.postgres.settings import Place, place, transaction
 from data_platform.sources.postgres.together import Wanted
-from data_platform.sources.postgres.types import from_clause, quote
+from data_platform.sources.postgres.types import quote
 
 NOT_THERE = ("42P01", "3F000")
 """SQLSTATEs of a relation or schema that does not exist."""

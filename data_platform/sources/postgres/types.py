@@ -10,16 +10,14 @@ cannot vouch for is refused by name unless the catalog says ``as: {column: text}
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
-from zoneinfo import ZoneInfo
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from data_platform import sql
 from data_platform.errors import UnsupportedType
 from data_platform.printable import yaml_scalar
 from data_platform.sources.postgres.introspect import Relation, SourceColumn
-from data_platform.sources.reading import Outdated, Prior, Unwanted, without_modifier
+from data_platform.sources.reading import without_modifier
 
 _EXACT = {
     "bool": "BOOLEAN",
@@ -96,71 +94,6 @@ quote = sql.quoted
 
 def qualified(schema: str, relation: str) -> str:
     return f"{quote(schema)}.{quote(relation)}"
-
-
-def from_clause(relation: Relation) -> str:
-    """What follows FROM to see each row of ``relation`` once. Whoever reads, counts or looks for changes
-    uses this form: without ONLY, the rows of the tables that inherit from it would be seen here and there."""
-    return filtered(relation, place_of(relation))
-
-
-def place_of(relation: Relation) -> str:
-    """The relation itself, to lock it or to ask the server's catalog about it."""
-    only = "only " if relation.children else ""
-    return only + qualified(relation.schema, relation.name)
-
-
-def filtered(relation: Relation, place: str) -> str:
-    """The rows of ``place``, which is the relation or a part of it, that may be read."""
-    if not relation.without:
-        return place
-    readable = relation.readable
-    columns = [quote(name) for name in relation.column_names if readable is None or name in readable]
-    system = ["ctid", "xmin", "tableoid"] if relation.has_xmin else []
-    return f"(select {', '.join((*system, *columns))} from {place} where not {relation.without}) as wanted"
-
-
-def wanted(relation: Relation, prior: Prior) -> Relation:
-    """``relation`` without the rows that must not be read."""
-    return replace(relation, without=_condition(relation, prior.unwanted)) if prior.unwanted else relation
-
-
-def _condition(relation: Relation, unwanted: Sequence[Unwanted | Outdated]) -> str:
-    """True for rows that must not be read, and never NULL."""
-    tests = [test for one in unwanted if (test := _test(relation, one))]
-    return f"({' or '.join(tests)})" if tests else ""
-
-
-def _test(relation: Relation, one: Unwanted | Outdated) -> str:
-    column = relation.column(one.column)
-    if column is None:
-        return ""
-    if isinstance(one, Outdated):
-        spared = _condition(relation, one.spared)
-        test = f"coalesce({quote(one.column)} < {bound(column, one.before, one.timezone)}, false)"
-        return f"({test} and not {spared})" if spared else test
-    value = f"{quote(one.column)}::text"
-    if one.path:
-        keys = ", ".join(literal(key) for key in one.path)
-        value = f"{quote(one.column)}::jsonb #>> array[{keys}]"
-    return f"coalesce({value} = any(array[{', '.join(map(literal, sorted(one.values)))}]), false)"
-
-
-def bound(column: SourceColumn, day: date, timezone: str) -> str:
-    """The first value of ``column`` on ``day`` in ``timezone``."""
-    if column.base == "date":
-        return f"date {literal(day.isoformat())}"
-    if column.base == "timestamptz":
-        return _first_instant(day, timezone)
-    return f"timestamp {literal(day.isoformat())}"
-
-
-def _first_instant(day: date, timezone: str) -> str:
-    """Of a midnight that comes twice, since clocks go back over it, PostgreSQL takes the second; the day begins with the first."""
-    if not 1 < day.year < 9999:
-        return f"(timestamp {literal(day.isoformat())} at time zone {literal(timezone)})"
-    first = datetime.combine(day, time.min, ZoneInfo(timezone)).astimezone(UTC)
-    return f"timestamptz {literal(first.isoformat())}"
 
 
 def plan_columns(relation: Relation, as_text: Collection[str] = ()) -> list[ColumnPlan]:

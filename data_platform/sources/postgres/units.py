@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from data_platform.sources.postgres.introspect import Leaf, Relation, SourceColumn
-from data_platform.sources.postgres.types import filtered, from_clause, place_of, qualified, quote
+from data_platform.sources.postgres.rows import filtered, from_clause, place_of
+from data_platform.sources.postgres.types import qualified, quote
 
 PAGE_BYTES = 8192
 UNIT_BYTES = 16_384 * PAGE_BYTES

@@ -7,7 +7,7 @@ left out, and those that are beyond the limits in the log of retention. A sync w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from data_platform.errors import BatchConflict
 from data_platform.privacy.erasure.frozen import condition
 from data_platform.privacy.retention.requests import fold as applications
 from data_platform.privacy.subjects.place import Place
-from data_platform.sources.reading import LandedColumns, Outdated, Unwanted
+from data_platform.sources.reading import Hanging, LandedColumns, Outdated, SourceTable, Unwanted
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.rows import Matches, Values
@@ -44,12 +44,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Door:
-    """``values`` are the keys of everybody who was erased, ``expired`` what is beyond the limits that were applied. ``erasures`` and
+    """``values`` are the keys of everybody who was erased, ``hanging`` the links to tables with such rows, within a source, by which new rows hang
+    on others that never land. ``expired`` is what is beyond the limits that were applied. ``erasures`` and
     ``retention`` say how far the logs were read."""
 
     erasures: Seen | None = None
     values: dict[Place, frozenset[str]] = field(default_factory=dict)
     matches: dict[TableId, tuple[tuple[Place, Place], ...]] = field(default_factory=dict)
+    hanging: Mapping[TableId, Sequence[tuple[Place, SourceTable, Place]]] = field(default_factory=dict)
     retention: Seen | None = None
     expired: Mapping[TableId, Sequence[Expired]] = field(default_factory=dict)
 
@@ -69,15 +71,26 @@ class Door:
         setup = (*landed.setup, *_variables(matches, self.values))
         return replace(landed, setup=setup, without=without, blank=tuple(blank))
 
-    def unwanted(self, table: TableId) -> tuple[Unwanted | Outdated, ...]:
-        """The same for the source, which counts and measures without them."""
-        found: list[Unwanted | Outdated] = list(_unwanted(self.matches.get(table, ()), self.values))
+    def unwanted(self, table: TableId) -> tuple[Unwanted | Outdated | Hanging, ...]:
+        """The same for the source, which counts and measures without them, and knows what hangs on rows that never landed."""
+        found: list[Unwanted | Outdated | Hanging] = list(_unwanted(self.matches.get(table, ()), self.values))
+        found += self._hanging(table)
         for one in self.expired.get(table, ()):
             limit = one.limit
             if not limit.blank:
                 kept = _unwanted(one.spared.matches.get(table, ()), one.spared.values)
                 found.append(Outdated(limit.by, limit.before, limit.timezone, tuple(kept)))
         return tuple(found)
+
+    def _hanging(self, table: TableId) -> Iterator[Hanging]:
+        for child, parent, key in self.hanging.get(table, ()):
+            new = [pair for pair in self.matches.get(key.table, ()) if pair[0] != key]
+            by: tuple[Unwanted | Hanging, ...] = (
+                *_unwanted(new, self.values),
+                *self._hanging(key.table),
+            )
+            if by:
+                yield Hanging(child.column, child.path, parent, key.column, by)
 
     def check(self, table: TableId) -> None:
         """BatchConflict where somebody was erased, or a limit of the table was applied, since the reading began: such rows may be among those
@@ -126,7 +139,20 @@ def _erased(platform: Platform, whole: bool) -> Door:
                 matches.setdefault(table, {}).update(dict.fromkeys(found))
     frozen_values = {place: frozenset(keys) for place, keys in values.items()}
     by_table = {table: tuple(found) for table, found in matches.items()}
-    return Door(Seen(book.log, known.block), frozen_values, by_table)
+    return Door(Seen(book.log, known.block), frozen_values, by_table, _links(platform, known.erased))
+
+
+def _links(
+    platform: Platform, kinds: Iterable[str]
+) -> Mapping[TableId, Sequence[tuple[Place, SourceTable, Place]]]:
+    """By table, what leads from its rows to one row of another table of the same source."""
+    found: dict[TableId, list[tuple[Place, SourceTable, Place]]] = {}
+    for subject in (platform.catalog.subjects[kind] for kind in kinds if kind in platform.catalog.subjects):
+        keyed = keys_of(platform, subject)
+        for child, key in ((link.child, link.parent) for link in subject.links):
+            if keyed.get(key.table) == key and key.table.source == child.table.source:
+                found.setdefault(child.table, []).append((child, platform.catalog.table(key.table), key))
+    return found
 
 
 def _unwanted(matches: Matches, values: Values) -> list[Unwanted]:
