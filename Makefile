@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 MANIFEST := dbt/target/manifest.json
 PORT ?= 3000
 ORDERS ?= 20000
-WORKERS ?= 4
+WORKERS ?= 5
 SEEDS ?= 1000
 VERSION ?= 13
 ON_THE_OLDEST := sync/test_watermark.py sync/test_strategies.py sync/test_complete.py sources/test_clock.py sources/test_discover.py
@@ -83,7 +83,9 @@ $(OTHER_POSTGRES)/node_modules/pg13: $(OTHER_POSTGRES)/package-lock.json
 	command -v npm >/dev/null || { command -v apt-get >/dev/null && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends npm >/dev/null; } || true
 	$(NPM_CI) --omit=optional && touch $@ || echo "No npm here: tests on PostgreSQL 13 will be skipped."
 
-test: $(INSTALLED) .airbyte/.installed .barman/.installed .spark/.installed engines $(MANIFEST) test-tools $(OTHER_POSTGRES)/node_modules/pg13 ## everything CI runs: lint, then every test
+TEST_NEEDS := test-tools engines $(MANIFEST) .airbyte/.installed .barman/.installed .spark/.installed $(OTHER_POSTGRES)/node_modules/pg13
+test: $(INSTALLED) ## everything CI runs: lint, then every test
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target $(TEST_NEEDS)
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint test-oldest
 	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
