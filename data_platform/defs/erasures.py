@@ -67,6 +67,7 @@ def erasure_definitions(catalog: Catalog, warehouse: WarehouseConfig, *, running
                 "tables_searched": found.searched,
                 "rows_back": sum(found.back.values()),
                 "strays_removed": found.strays,
+                "late_records_removed": found.late,
                 "newest_certificates": table(CERTIFICATE, _newest(opened, found.requests)),
             }
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from data_platform.audit.event import Detail, Event
-from data_platform.errors import ConfigurationError, PartExpired
+from data_platform.errors import BatchConflict, ConfigurationError, PartExpired
 from data_platform.landing import quarantine
 from data_platform.landing.keys import quarantine_key
 from data_platform.landing.manifest import Manifest, Part
@@ -20,6 +20,8 @@ from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.quarantine import opened, sealer_of
 from data_platform.tables import TableId
+
+TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,31 @@ def erase(
             ledger.store.delete(part.old.key)
     load_pending(platform, table)
     return done
+
+
+def erase_found(
+    platform: Platform,
+    table: TableId,
+    find: Callable[[], Chosen],
+    reason: str,
+    authorised_by: str,
+    *,
+    leaving: str = quarantine.ERASED,
+) -> int:
+    """``erase`` what ``find`` finds, again where a sync was faster, and return how many records they were. BatchConflict where syncs were faster
+    each time."""
+    for attempt in range(TRIES):
+        chosen = find()
+        if not chosen.count:
+            return 0
+        try:
+            erase(platform, table, chosen, reason, authorised_by, leaving=leaving)
+        except BatchConflict:
+            if attempt == TRIES - 1:
+                raise
+            continue
+        return chosen.count
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _event(action: str, table: TableId, chosen: Chosen, why: str, by: str) -> Event:

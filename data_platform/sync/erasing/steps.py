@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from uuid import UUID
 
 from data_platform.audit.event import Event
@@ -27,16 +27,17 @@ from data_platform.privacy.erasure.requests import (
 from data_platform.privacy.seal import subject_text
 from data_platform.privacy.subjects.graph import Subject
 from data_platform.privacy.subjects.place import Place
-from data_platform.sync import settle
 from data_platform.sync.consent.book import Book as Consents
 from data_platform.sync.consent.table import write_decisions
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.landing import fence, of_person, redact
+from data_platform.sync.erasing.rejected import of_people
 from data_platform.sync.erasing.rows import conditions, count_matches
 from data_platform.sync.erasing.traces import Said, archives_of, forget_samples, to_copies, write_again
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
+from data_platform.sync.settle import erase_found
 from data_platform.tables import TableId
 
 _WHOLE = re.compile(r"-?[1-9][0-9]*|0")
@@ -147,17 +148,16 @@ def _landing(work: Work) -> Said:
 
 
 def _quarantine(work: Work) -> Said:
-    """Records that no table could take, and that hold what was typed; and whom answers by hand are about."""
-    texts = [needle.encode() for needle in work.needles]
+    """Records that no table could take, and that hold what was typed or say a key; and whom answers by hand are about."""
     said: Said = {}
     for table in work.tables:
         if work.platform.ledger.head(table) is None:
             continue
-        chosen = settle.holding(work.platform, table, texts)
-        if chosen.count:
-            reason = f"erasure {work.request.id}: {work.request.reason}"
-            settle.erase(work.platform, table, chosen, reason, work.request.authorised_by)
-            said[str(table)] = {"records": chosen.count}
+        matches = work.frozen.matches(work.subject, work.keys, table)
+        find = partial(of_people, work.platform, table, matches, work.frozen.values, work.needles)
+        reason = f"erasure {work.request.id}: {work.request.reason}"
+        if count := erase_found(work.platform, table, find, reason, work.request.authorised_by):
+            said[str(table)] = {"records": count}
     copies = [place_in(archive).store for archive in archives_of(work.platform)]
     if answers := Consents(work.platform).forget(work.frozen, work.needles, copies):
         said["consents"] = {"answers": answers}

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from data_platform.landing import orphans
-from data_platform.privacy.erasure.requests import Request
+from data_platform.landing.quarantine import count
+from data_platform.privacy.erasure.requests import Erasures, Request
 from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.door import Door, door_of
+from data_platform.sync.erasing.rejected import of_people
 from data_platform.sync.erasing.rows import count_matches
 from data_platform.sync.erasing.steps import Derived
 from data_platform.sync.platform import Platform
+from data_platform.sync.settle import erase_found
 from data_platform.tables import TableId
 
 
@@ -21,13 +25,14 @@ from data_platform.tables import TableId
 class Watched:
     """``back`` counts rows of people who were erased, by the name of the table. ``searched`` tables were asked: raw ones, and those of models
     that hold keys. ``strays`` parts that no batch names
-    were deleted."""
+    and ``late`` records in quarantine were taken out."""
 
     requests: tuple[Request, ...]
     holds: tuple[str, ...]
     searched: int
     back: Mapping[str, int]
     strays: int
+    late: int
 
     @property
     def stopped(self) -> list[Request]:
@@ -54,7 +59,8 @@ def watch(platform: Platform, derived: Callable[[], Sequence[Derived]] = list) -
                 if rows := count_matches(warehouse, held, matches, door.values):
                     back[f"{held.schema}.{held.name}"] = rows
     strays = sum(_remove_strays(platform, table) for table in door.matches)
-    return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back, strays)
+    late = _take_out_late(platform, log, book, door)
+    return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back, strays, late)
 
 
 def _wanted(door: Door, derived: Sequence[Derived]) -> dict[tuple[str, str], list[tuple[Place, Place]]]:
@@ -65,6 +71,24 @@ def _wanted(door: Door, derived: Sequence[Derived]) -> dict[tuple[str, str], lis
             column = Place(one.key.table, one.column)
             wanted.setdefault((one.schema, one.name), []).append((column, one.key))
     return wanted
+
+
+def _take_out_late(platform: Platform, log: Book, book: Erasures, door: Door) -> int:
+    rejecting = [table for table in door.matches if count(platform.ledger, table)]
+    if not rejecting:
+        return 0
+    opened = log.all_opened([one.sealed for one in book.requests.values()])
+    needles = {text for _, needles in opened for text in needles}
+    return sum(
+        erase_found(
+            platform,
+            table,
+            partial(of_people, platform, table, door.matches[table], door.values, needles),
+            "erasure: it came malformed after its person was erased",
+            "the log of erasures",
+        )
+        for table in rejecting
+    )
 
 
 def _remove_strays(platform: Platform, table: TableId) -> int:

@@ -10,21 +10,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from data_platform.catalog import Table
-from data_platform.errors import BatchConflict, PartExpired
+from data_platform.errors import PartExpired
 from data_platform.landing import quarantine
 from data_platform.landing.manifest import Manifest
-from data_platform.sources.records.ages import day_of, read, value_of
+from data_platform.sources.records.ages import day_of, read
+from data_platform.sync.erasing.rejected import keys_in
 from data_platform.sync.platform import Platform
 from data_platform.sync.quarantine import opened
 from data_platform.sync.retention.limits import Expired
-from data_platform.sync.settle import Chosen, chosen_of, erase
-from data_platform.sync.subjects import as_landed
-
-TRIES = 5
+from data_platform.sync.settle import Chosen, chosen_of, erase_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +56,11 @@ def aged(platform: Platform, expired: Expired, grace: timedelta = timedelta()) -
 def take_out(platform: Platform, expired: Expired, reason: str, authorised_by: str) -> int:
     """Redact the records that are beyond the limit, and return how many they were. BatchConflict where syncs were faster each time."""
     table = expired.limit.table
-    for attempt in range(TRIES):
-        found = aged(platform, expired)
-        if not found.count:
-            return 0
-        chosen: Chosen = chosen_of(platform, table, found.records)
-        try:
-            erase(platform, table, chosen, reason, authorised_by, leaving=quarantine.AGED)
-        except BatchConflict:
-            if attempt == TRIES - 1:
-                raise
-            continue
-        return found.count
-    raise AssertionError("the last attempt returns or raises")
+
+    def find() -> Chosen:
+        return chosen_of(platform, table, aged(platform, expired).records)
+
+    return erase_found(platform, table, find, reason, authorised_by, leaving=quarantine.AGED)
 
 
 def _days(platform: Platform, table: Table, expired: Expired, batch: Manifest) -> Iterator[tuple[int, date]]:
@@ -81,21 +70,15 @@ def _days(platform: Platform, table: Table, expired: Expired, batch: Manifest) -
     for number, record in opened(platform, batch):
         if quarantine.is_gone(record):
             continue
-        found = read(record.bytes)
-        if _stays(platform, table, expired, found):
+        if _stays(platform, table, expired, record.bytes):
             continue
+        found = read(record.bytes)
         day = day_of(found, table.settings, limit.by, limit.timezone) if found is not None else None
         yield number, day or rejected_on
 
 
-def _stays(platform: Platform, table: Table, expired: Expired, record: Mapping[str, Any] | None) -> bool:
+def _stays(platform: Platform, table: Table, expired: Expired, record: bytes) -> bool:
     """Whether the record is of somebody on hold, or may be: it does not say whose it is."""
-    matches = expired.spared.matches.get(table.id, ())
-    said = False
-    for place, key in matches if record is not None else ():
-        value = value_of(record, table.settings, place.column, place.path) if record is not None else None
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            said = True
-            if as_landed(platform, place, str(value)) in expired.spared.values[key]:
-                return True
-    return bool(matches) and not said
+    matches, values = expired.spared.matches.get(table.id, ()), expired.spared.values
+    said = list(keys_in(platform, table.id, matches, record))
+    return any(value in values[key] for key, value in said) or (bool(matches) and not said)
