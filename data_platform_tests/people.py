@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from data_platform.privacy.erasure.requests import Request
 from data_platform.sync import Platform
 from data_platform.sync.erasing import freeze, steps
+from data_platform.sync.erasing.derived import Derived
 
 KIND = "customer"
 
@@ -25,7 +26,7 @@ def requested(platform: Platform, *, kind: str = KIND, **asked: str) -> Request:
 
 def erased(
     platform: Platform,
-    derived: Callable[[], Sequence[steps.Derived]] = list,
+    derived: Callable[[], Sequence[Derived]] = list,
     *,
     kind: str = KIND,
     **asked: str,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from data_platform.catalog import Catalog
     from data_platform.impact.graph import Name
     from data_platform.sync import Platform
-    from data_platform.sync.erasing.steps import Derived
+    from data_platform.sync.erasing.derived import Derived
     from data_platform.tables import TableId
 
 

@@ -9,7 +9,7 @@ from data_platform.impact.carried import Origin, read_as
 from data_platform.impact.graph import Graph, Name
 from data_platform.impact.made_of import made_of
 from data_platform.privacy.subjects.place import Place
-from data_platform.sync.erasing.steps import Derived
+from data_platform.sync.erasing.derived import Derived
 
 
 def totals_from(

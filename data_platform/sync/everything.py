@@ -39,8 +39,8 @@ from data_platform.sync.agreement import agreements
 from data_platform.sync.backup import archive, archives, waiting_back
 from data_platform.sync.database_backup import backed_up, is_continuous
 from data_platform.sync.erasing.copying import decisions_back
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.restored import Forgetting, asked_after, forgetting
-from data_platform.sync.erasing.steps import Derived
 from data_platform.sync.figures import compute
 from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform

@@ -12,7 +12,7 @@ from data_platform.errors import DataPlatformError
 from data_platform.sync import Platform, backup, open_platform, sync_changes
 from data_platform.sync.erasing import freeze, steps
 from data_platform.sync.erasing.book import Book
-from data_platform.sync.erasing.steps import Derived
+from data_platform.sync.erasing.derived import Derived
 from data_platform_tests.company.world import DERIVED, SOURCES, build
 
 Said = dict[str, str | None]

@@ -15,7 +15,7 @@ from data_platform.cli.generated import write_all
 from data_platform.defs.derived_models import derived_models
 from data_platform.sync.erasing import models
 from data_platform.sync.erasing.book import Book
-from data_platform.sync.erasing.steps import Derived
+from data_platform.sync.erasing.derived import Derived
 from data_platform.warehouses.duckdb.config import PATH_VARIABLE
 from data_platform_tests.company.world import World
 from data_platform_tests.dbt.runner import Dbt

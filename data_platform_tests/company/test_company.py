@@ -24,8 +24,8 @@ from data_platform.sync import Platform, backup, keys_kept, longterm
 from data_platform.sync.erasing import freeze, steps
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.certificate import Certificate, certify
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.restored import forgetting
-from data_platform.sync.erasing.steps import Derived
 from data_platform.warehouses.duckdb.config import PATH_VARIABLE
 from data_platform_tests.chaos.conftest import forks
 from data_platform_tests.chaos.forks import ForkServer

@@ -15,7 +15,7 @@ import psycopg
 from data_platform.privacy.subjects.place import Place as Column
 from data_platform.sources.inbox.delivery import Delivery, Place
 from data_platform.sync import Platform, open_platform, sync_changes
-from data_platform.sync.erasing.steps import Derived
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.opening import inbox_of
 from data_platform.tables import TableId
 from data_platform_tests.company import compare, oracle

@@ -10,7 +10,7 @@ from data_platform.privacy.erasure.frozen import holders
 from data_platform.privacy.retention.rule import AgedModel
 from data_platform.privacy.subjects.graph import Link, Subject
 from data_platform.privacy.subjects.place import Place
-from data_platform.sync.erasing.steps import Derived
+from data_platform.sync.erasing.derived import Derived
 from data_platform.tables import TableId
 
 EVENTS, USERS, VISITS = (TableId("shop", name) for name in ("events", "users", "visits"))

@@ -7,7 +7,7 @@ from data_platform.impact.carried import Origin, Read, carried, read_as
 from data_platform.impact.graph import Graph, Relation
 from data_platform.impact.people import derived_from
 from data_platform.privacy.subjects.place import Place
-from data_platform.sync.erasing.steps import Derived
+from data_platform.sync.erasing.derived import Derived
 from data_platform.tables import TableId
 
 KEY = ColumnOf("raw_shop", "users", "user_id")

@@ -12,13 +12,12 @@ from data_platform.chained.log import Log
 from data_platform.privacy.erasure.requests import LOG
 from data_platform.privacy.retention.requests import LOG as RETENTION
 from data_platform.privacy.retention.rule import AgedModel
-from data_platform.privacy.subjects.place import Place
 from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync.consent.table import TABLE as DECISIONS
 from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.door import Door, door_of
 from data_platform.sync.erasing.rows import Matches, conditions, containing
-from data_platform.sync.erasing.steps import Derived
 from data_platform.sync.erasing.traces import forget_samples
 from data_platform.sync.platform import Platform
 from data_platform.sync.retention.apply import apply_to
@@ -99,8 +98,8 @@ def _forget(
     for table, matches in door.matches.items():
         lose(table.raw_schema, table.table, matches)
     for one in models:
-        if one.column is not None and one.finds(door.values.get(one.key, ())):
-            lose(one.schema, one.name, [(Place(one.key.table, one.column), one.key)])
+        if one.match is not None and one.finds(door.values.get(one.key, ())):
+            lose(one.schema, one.name, [one.match])
         elif not one.lasting and (held := tables.get((one.schema, one.name))) is not None:
             # nobody can tell whose rows they are, and a build makes them again
             _delete(warehouse, held, [ALL], removed)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from functools import cached_property, partial
-from uuid import UUID
 
 from data_platform.audit.event import Event
 from data_platform.backups.mirror import place_in
@@ -30,6 +27,7 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.sync.consent.book import Book as Consents
 from data_platform.sync.consent.table import write_decisions
 from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.landing import fence, of_person, redact
 from data_platform.sync.erasing.rejected import of_people
@@ -39,37 +37,6 @@ from data_platform.sync.load import load_pending
 from data_platform.sync.platform import Platform
 from data_platform.sync.settle import erase_found
 from data_platform.tables import TableId
-
-_WHOLE = re.compile(r"-?[1-9][0-9]*|0")
-
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """A column of a model, ``schema.name``, that holds the values of the key place ``key``, as they are or, where it is ``canonical``, cast
-    to whole numbers or UUIDs. Without a column, the model says something of people in that table and hands on no key: only a build takes somebody out of it, of one that is ``lasting``
-    (incremental, a snapshot) a full one. One with ``sums`` says nothing of anybody: somebody stays in what earlier builds summed up."""
-
-    key: Place
-    schema: str
-    name: str
-    column: str | None
-    lasting: bool = False
-    sums: bool = False
-    canonical: bool = False
-
-    def finds(self, values: Iterable[str]) -> bool:
-        """Whether rows are found by ``values``, which are texts: the whole number of `007` reads otherwise, and may be somebody else's `7`."""
-        return self.column is not None and not (self.canonical and any(map(_written_otherwise, values)))
-
-
-def _written_otherwise(value: str) -> bool:
-    """Whether a cast may make a whole number or a UUID of ``value`` that is written in another way."""
-    with suppress(ArithmeticError):
-        if Decimal(value).is_finite() and not _WHOLE.fullmatch(value):
-            return True
-    with suppress(ValueError):
-        return str(UUID(value)) != value
-    return False
 
 
 @dataclass(frozen=True)
@@ -191,10 +158,10 @@ def _warehouse(work: Work) -> Said:
             held = known.get((one.schema, one.name))
             if one.key not in work.frozen.values or held is None or held.kind != "table":
                 continue  # a view follows what it reads
-            if one.column is None or not one.finds(work.frozen.values[one.key]):
+            if one.match is None or not one.finds(work.frozen.values[one.key]):
                 (totals if one.sums else unbuilt[one.lasting]).add(f"{one.schema}.{one.name}")
                 continue
-            matches = [(Place(one.key.table, one.column), one.key)]
+            matches = [one.match]
             if rows := count_matches(warehouse, held, matches, work.frozen.values):
                 warehouse.remove_rows(
                     one.schema, one.name, conditions(warehouse.dialect, matches, work.frozen.values)
@@ -234,8 +201,8 @@ def _scan(work: Work) -> Said:
     _copies(work)
     models: dict[tuple[str, str], list[tuple[Place, Place]]] = {}
     for one in work.derived:
-        if one.column is not None:
-            models.setdefault((one.schema, one.name), []).append((Place(one.key.table, one.column), one.key))
+        if one.match is not None:
+            models.setdefault((one.schema, one.name), []).append(one.match)
     waits = {name for what in (UNTIL_BUILT, UNTIL_REFRESHED) for name in models_said.get(what, ())}
     archives = archives_of(work.platform)
     said = scan(work.platform, archives, work.needles, work.frozen, work.keys, work.subject, models, waits)

@@ -12,10 +12,10 @@ from data_platform.landing.quarantine import count
 from data_platform.privacy.erasure.requests import Erasures, Request
 from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.door import Door, door_of
 from data_platform.sync.erasing.rejected import of_people
 from data_platform.sync.erasing.rows import count_matches
-from data_platform.sync.erasing.steps import Derived
 from data_platform.sync.platform import Platform
 from data_platform.sync.settle import erase_found
 from data_platform.tables import TableId
@@ -41,7 +41,8 @@ class Watched:
 
 def watch(platform: Platform, derived: Callable[[], Sequence[Derived]] = list) -> Watched:
     """Ask raw tables, and the ``derived`` ones, for the keys of everybody in the log of erasures, all of which is read and checked. A sync
-    that read before a request, and was killed after the request was done, has left parts that may hold the person: those go."""
+    that read before a request, and was killed after the request was done, has left parts that may hold the person: those go, and so do records
+    in quarantine that came since."""
     log = Book(platform)
     log.log.pack()  # so that all of it is read in few requests
     book = log.read()
@@ -67,9 +68,8 @@ def _wanted(door: Door, derived: Sequence[Derived]) -> dict[tuple[str, str], lis
     """The columns with keys, by the schema and the name of a table."""
     wanted = {(table.raw_schema, table.table): list(matches) for table, matches in door.matches.items()}
     for one in derived:
-        if one.column is not None and one.key in door.values:
-            column = Place(one.key.table, one.column)
-            wanted.setdefault((one.schema, one.name), []).append((column, one.key))
+        if one.match is not None and one.key in door.values:
+            wanted.setdefault((one.schema, one.name), []).append(one.match)
     return wanted
 
 

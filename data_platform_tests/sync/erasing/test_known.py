@@ -16,6 +16,7 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.sync import Platform, open_platform
 from data_platform.sync.erasing import steps
 from data_platform.sync.erasing.book import BLOCKS_UNTIL_KEPT, Book
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.door import door_of
 from data_platform.sync.erasing.scan import scan
 from data_platform.tables import TableId
@@ -177,7 +178,7 @@ def test_a_sync_leaves_out_whom_it_knows_by_what_is_kept(office: Company) -> Non
 def test_a_person_who_is_asked_by_key_alone_is_searched_by_key(office: Company) -> None:
     """Raw tables and models are searched in the columns that hold keys; a model that kept the person is named."""
     platform = office.platform()
-    derived = [steps.Derived(Place(PEOPLE, "id"), "marts", "people", "person")]
+    derived = [Derived(Place(PEOPLE, "id"), "marts", "people", "person")]
     done = steps.carry_out(platform, asked_by_key(platform, "2").id, lambda: derived)
     assert done.done["scan"]["warehouse"] == {"relations": 2}
     assert done.done["warehouse"]["marts.people"] == {"rows": 1}

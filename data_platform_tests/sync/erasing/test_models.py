@@ -13,6 +13,7 @@ from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync.backup import make_backup
 from data_platform.sync.erasing import certificate, models, steps
 from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.watch import watch
 from data_platform.warehouses.journal import keep
 from data_platform_tests import people
@@ -29,8 +30,8 @@ def test_models_samples_and_quarantine_lose_the_person(shop: Project) -> None:
     with platform.warehouse() as warehouse:
         keep(warehouse, FAILURES, [{"table_name": "shop/users", "rule": "r", "row_values": "Needle7"}])
     derived = [
-        steps.Derived(Place(USERS, "user_id"), "marts", "people", "person"),
-        steps.Derived(Place(VISITS, "visit_id"), "marts", "people", "n"),  # nobody's key is one of these
+        Derived(Place(USERS, "user_id"), "marts", "people", "person"),
+        Derived(Place(VISITS, "visit_id"), "marts", "people", "n"),  # nobody's key is one of these
     ]
     done = steps.carry_out(platform, ask(platform).id, lambda: derived)
     assert done.done["warehouse"]["marts.people"] == {"rows": 1}
@@ -51,8 +52,8 @@ def test_a_model_that_hands_on_no_key_is_clean_once_it_was_built_again(shop: Pro
     shop.build("create schema marts", greet)
     place = Place(USERS, "user_id")
     derived = [
-        steps.Derived(place, "marts", "greetings", None),
-        steps.Derived(place, "marts", "absent", None),
+        Derived(place, "marts", "greetings", None),
+        Derived(place, "marts", "absent", None),
     ]
     done = steps.carry_out(platform, ask(platform).id, lambda: derived)
     assert done.unbuilt == (["marts.greetings"], [])
@@ -88,7 +89,7 @@ def test_a_model_that_lasts_waits_until_somebody_says_that_it_was_built_in_full(
 ) -> None:
     platform = shop.platform()
     shop.build("create schema marts", "create table marts.sums as select 1 as n")
-    derived = [steps.Derived(Place(USERS, "user_id"), "marts", "sums", None, lasting=True)]
+    derived = [Derived(Place(USERS, "user_id"), "marts", "sums", None, lasting=True)]
     done = steps.carry_out(platform, ask(platform).id, lambda: derived)
     assert done.unbuilt == ([], ["marts.sums"])
     assert not models.settle_built(platform, {"marts.sums": platform.clock()})
@@ -112,8 +113,8 @@ def test_sums_that_outlive_a_build_are_named_and_keep_no_certificate_open(
     )
     place = Place(USERS, "user_id")
     derived = [
-        steps.Derived(place, "marts", "totals", None, lasting=True, sums=True),
-        steps.Derived(place, "marts", "absent", None, lasting=True, sums=True),
+        Derived(place, "marts", "totals", None, lasting=True, sums=True),
+        Derived(place, "marts", "absent", None, lasting=True, sums=True),
     ]
     done = steps.carry_out(platform, ask(platform).id, lambda: derived)
     assert (done.unbuilt, done.totals) == (([], []), ["marts.totals"])
@@ -145,9 +146,9 @@ def test_sums_that_outlive_a_build_are_named_and_keep_no_certificate_open(
 )
 def test_a_key_that_a_cast_writes_in_another_way_is_not_looked_for(key: str, found: bool) -> None:
     place = Place(USERS, "user_id")
-    assert steps.Derived(place, "marts", "people", "person", canonical=True).finds([key]) is found
-    assert steps.Derived(place, "marts", "people", "person").finds([key])
-    assert not steps.Derived(place, "marts", "people", None).finds([key])
+    assert Derived(place, "marts", "people", "person", canonical=True).finds([key]) is found
+    assert Derived(place, "marts", "people", "person").finds([key])
+    assert not Derived(place, "marts", "people", None).finds([key])
 
 
 NUMBERED = """
@@ -167,9 +168,7 @@ def test_a_model_in_which_a_cast_made_another_s_key_of_the_person_s_waits_for_a_
         "create or replace table marts.people as select user_id::bigint as person, email from raw_shop.users"
     )
     shop.build("create schema marts", built)
-    derived = steps.Derived(
-        Place(USERS, "user_id"), "marts", "people", "person", lasting=True, canonical=True
-    )
+    derived = Derived(Place(USERS, "user_id"), "marts", "people", "person", lasting=True, canonical=True)
     bond = people.erased(shop.platform(), lambda: [derived], email="bond@company.example")
     assert (bond.unbuilt, bond.next_step) == (([], ["marts.people"]), None)
     assert shop.rows("select person from marts.people") == [(7,), (7,)], "one of them is somebody else"

@@ -14,7 +14,8 @@ from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.privacy.subjects.place import Place
 from data_platform.quality.failures import TABLE as FAILURES
 from data_platform.sync.backup import archives, make_backup, restore_warehouse
-from data_platform.sync.erasing import restored, steps
+from data_platform.sync.erasing import restored
+from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.load import check_completeness
 from data_platform.tables import TableId
 from data_platform.warehouses.duckdb import config as duckdb_config
@@ -31,9 +32,9 @@ create table marts.history as select count(*) as n from raw_shop.users;
 create table marts.addresses as select 'to person' || user_id || '@company.example' as text from raw_shop.users;
 """
 DERIVED = [
-    steps.Derived(Place(USERS, "user_id"), "marts", "people", "person"),
-    steps.Derived(Place(USERS, "user_id"), "marts", "names", None),
-    steps.Derived(Place(USERS, "user_id"), "marts", "history", None, lasting=True),
+    Derived(Place(USERS, "user_id"), "marts", "people", "person"),
+    Derived(Place(USERS, "user_id"), "marts", "names", None),
+    Derived(Place(USERS, "user_id"), "marts", "history", None, lasting=True),
 ]
 
 
