@@ -104,6 +104,8 @@ def test_the_service_is_killed_again_and_again_and_no_byte_is_missing(company: C
                 process.send_signal(signal.SIGKILL)
                 process.wait()
         process = company.start()
+        # only this process can have received it
+        connection.execute("insert into t values (0, 'the last row')")
         row = connection.execute("select pg_current_wal_flush_lsn()").fetchone()
         assert row
         end = time.monotonic() + 60

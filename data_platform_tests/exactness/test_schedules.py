@@ -42,7 +42,7 @@ def _run(test: str, seed: int, schedule: Schedule) -> None:
 
 
 def test_a_schedule_of_writers_loses_nothing(database: str, tmp_path: Path, seeds: Seeds) -> None:
-    for seed in seeds(5):
+    for seed in seeds(3):
         project = Project(tmp_path / str(seed), database)
         _run("test_a_schedule_of_writers_loses_nothing", seed, Schedule(project, database, seed))
         shutil.rmtree(project.root)
