@@ -133,6 +133,24 @@ def test_a_file_that_is_still_written_is_left(company: Company) -> None:
     assert "is being written" in str(company.sync(refresh=["t"]).error)
 
 
+@pytest.mark.parametrize("name, text", [("a.csv", "id\n1\n"), ("a.ndjson", '{"id": "1"}\n')])
+def test_a_first_read_that_finds_only_files_still_written_is_gone_on_with(
+    company: Company, name: str, text: str
+) -> None:
+    company.settle_seconds = 3600
+    file = company.put(name, text)
+    report = company.catalog(files=f"*.{name.partition('.')[2]}").good()
+    assert "1 file still being written" in " ".join(report.notes)
+    os.utime(file, (1_600_000_000, 1_600_000_000))
+    company.good()
+    assert company.rows("id") == [("1",)]
+    os.utime(
+        company.put(name, text + text.replace("1", "2").removeprefix("id\n")), (1_600_000_001, 1_600_000_001)
+    )
+    company.good()
+    assert company.rows("id") == [("1",), ("2",)]
+
+
 def test_a_file_that_changes_while_it_is_read_lands_nothing(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:

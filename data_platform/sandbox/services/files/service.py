@@ -121,6 +121,8 @@ class Folder:
             if missing or not held:
                 with target.open("a") as file:
                     file.write(("" if held else CALLS_HEADER) + "".join(missing))
+                if not held:  # it grew before anybody looked, and holds still
+                    os.utime(target, (time.time() - STILL_SECONDS,) * 2)
                 changed.append(path)
         return changed
 
@@ -143,6 +145,10 @@ class Folder:
         partial = self.written_path.with_suffix(".new")
         partial.write_text(json.dumps(written))
         partial.replace(self.written_path)
+
+
+STILL_SECONDS = 60
+"""For so long a file that is made at once has held still: readers leave those that were just written."""
 
 
 class Shelf:
