@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 URL_VARIABLE, FOLDER_VARIABLE = "SHOP_FILES_URL", "SHOP_FILES"
 IDLE_SECONDS = 5.0
+STILL_SECONDS = 60
+"""For so long a file that is made at once has held still: readers leave those that were just written."""
 
 
 @dataclass
@@ -145,10 +147,6 @@ class Folder:
         partial = self.written_path.with_suffix(".new")
         partial.write_text(json.dumps(written))
         partial.replace(self.written_path)
-
-
-STILL_SECONDS = 60
-"""For so long a file that is made at once has held still: readers leave those that were just written."""
 
 
 class Shelf:
