@@ -98,9 +98,10 @@ def _forget(
     for table, matches in door.matches.items():
         lose(table.raw_schema, table.table, matches)
     for one in models:
-        if one.match is not None and one.finds(door.values.get(one.key, ())):
+        if one.match is not None:
             lose(one.schema, one.name, [one.match])
-        elif not one.lasting and (held := tables.get((one.schema, one.name))) is not None:
+        found = one.finds(door.values.get(one.key, ()))
+        if not (found or one.lasting) and (held := tables.get((one.schema, one.name))) is not None:
             # nobody can tell whose rows they are, and a build makes them again
             _delete(warehouse, held, [ALL], removed)
     if (FAILURES.schema, FAILURES.name) in tables and (rows := forget_samples(warehouse)):
