@@ -70,8 +70,8 @@ def _proved(reading: Reading, work: Work, engine: Engine) -> Manifest | None:
     """The manifest of what was read, once it is known to be what the snapshot holds; its parts are still to be put."""
     table, state, plan, load = work.table, work.state, work.plan, work.load
     assert plan is not None
-    if state.head is None and not (plan.now.columns or work.parts.rows or work.parts.rejected):
-        return None  # no column is known yet: the next read is the first one
+    if state.head is None and plan.now.from_rows and not (plan.now.columns or work.parts.rejected):
+        return None  # no row showed a column yet: the next read is the first one
     work.notes += rejected_notes(work)
     enforced = key_enforced(table, plan.now)
     told_apart = layout(table, plan.now)

@@ -83,8 +83,11 @@ class RecordStep:
 
     @property
     def words(self) -> dict[str, str]:
-        """The word of each field, by what was added."""
-        return words_now(self._table, self._landed, self._step.values, afresh=self._afresh)
+        """The word of each field, by what was added. Of records that were all rejected the columns beside them are known."""
+        words = words_now(self._table, self._landed, self._step.values, afresh=self._afresh)
+        if not words and self._step.rejected.files:
+            return with_needed(self._table, self._settings, own_words(self._settings))
+        return words
 
     @property
     def _step(self) -> Gathered:

@@ -97,24 +97,26 @@ def test_types_widen_and_what_does_not_stops_the_table(company: Company) -> None
 
 
 def test_elements_within_records_are_a_table(company: Company) -> None:
-    company.put("a.ndjson", '{"id":1,"lines":[{"sku":"a"},{"sku":"b"}]}\n{"id":2}\n{"id":3,"lines":[7]}\n')
-    company.catalog(files="*.ndjson", types={"id": "bigint"})
+    company.put("a.ndjson", '{"id":1,"lines":5}\n')
+    company.catalog(files="*.ndjson", types={"id": "bigint", "lines": "json"})
     path = company.root / "catalog" / "sources" / "office.yaml"
     source = yaml.safe_load(path.read_text())
     source["tables"]["lines"] = {"of": "t", "path": "lines"}
     path.write_text(yaml.safe_dump(source))
 
-    def lines() -> list[tuple[Any, ...]]:
+    def lines(columns: str = '_row, _index, sku, "value"') -> list[tuple[Any, ...]]:
         errors = [report.error for report in sync_changes(company.platform(), "office")]
         assert errors == [None, None]
         with company.platform().warehouse(read_only=True) as warehouse:
-            asked = 'SELECT _row, _index, sku, "value" FROM raw_office.lines ORDER BY ALL'
-            return list(warehouse.query(asked).rows)
+            return list(warehouse.query(f"SELECT {columns} FROM raw_office.lines ORDER BY ALL").rows)
 
+    assert lines("_row, _index") == []
+    company.put("a.ndjson", '{"id":1,"lines":[{"sku":"a"},{"sku":"b"}]}\n{"id":2}\n{"id":3,"lines":[7]}\n')
     assert lines() == [(1, 0, "a", None), (1, 1, "b", None), (3, 0, None, 7)]
     company.put("a.ndjson", '{"id":1,"lines":[]}\n{"id":2,"lines":[{"sku":"c"}]}\n{"id":3,"lines":5}\n')
     assert lines() == [(2, 0, "c", None)]
-    (kept,) = company.kept("lines")
+    kept, first = company.kept("lines")
+    assert first.origin == "a.ndjson, line 1"
     assert kept.origin == "a.ndjson, line 3" and "no array" in kept.reason
     source["tables"]["t"]["key"] = "id"
     source["tables"]["other"] = {"of": "nothing", "path": "lines"}
@@ -161,6 +163,28 @@ def test_lines_that_are_no_records_wait_in_quarantine(company: Company) -> None:
         ("it is no JSON object", "a.ndjson, line 33", b"[1]"),
         ("id is no bigint", "a.ndjson, line 34", b'{"id":"x"}'),
     ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "block", "good"),
+    [
+        ('{"id":\n', {}, '{"id": "1"}\n'),
+        ("[1]\n", {"key": "id"}, '{"id": "1"}\n'),
+    ],
+    ids=["no JSON", "keyed"],
+)
+def test_a_first_read_whose_records_are_all_malformed_is_gone_on_with(
+    company: Company, bad: str, block: Any, good: str
+) -> None:
+    company.put("a.ndjson", bad)
+    company.catalog(files="*.ndjson", **block).good()
+    assert [one.origin for one in company.kept()] == ["a.ndjson, line 1"]
+    assert company.rows() == []
+    assert company.good().manifest is None
+    company.put("b.ndjson", good)
+    company.good()
+    assert company.rows("id") == [("1",)]
+    assert len(company.kept()) == 1
 
 
 @pytest.mark.parametrize(
