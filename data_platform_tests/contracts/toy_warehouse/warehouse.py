@@ -300,7 +300,7 @@ class ToyWarehouse:
             for one in table.missing(dict(described[0].columns) if described else {})
         ]
         if not described:
-            self.connection.execute(f"CREATE TABLE {target} ({', '.join(declared)})")
+            self.connection.execute(f"CREATE TABLE IF NOT EXISTS {target} ({', '.join(declared)})")
         for column in declared if described else ():
             self.connection.execute(f"ALTER TABLE {target} ADD COLUMN {column}")
         try:
