@@ -220,8 +220,9 @@ def _show_certificate(one: Certificate, json: bool) -> None:
 
     request = one.request
     whose = (
-        f"a {request.subject}" if request.people == 1 else f"{request.people:,} people ({request.subject})"
+        f"{request.people:,} people ({request.subject})" if request.people else "people of earlier requests"
     )
+    whose = f"a {request.subject}" if request.people == 1 else whose
     say(f"Erasure {request.id} of {whose}: {request.reason}", style="bold")
     say(f"  authorised by {request.authorised_by}, asked at {request.asked_at:%Y-%m-%d %H:%M:%S UTC}")
     say(

@@ -68,6 +68,7 @@ def erasure_definitions(catalog: Catalog, warehouse: WarehouseConfig, *, running
                 "rows_back": sum(found.back.values()),
                 "strays_removed": found.strays,
                 "late_records_removed": found.late,
+                "rows_left_hanging_removed": found.hanging,
                 "newest_certificates": table(CERTIFICATE, _newest(opened, found.requests)),
             }
         )

@@ -58,6 +58,7 @@ def commit(
     """
     with ExitStack() as in_turn:
         in_turn.enter_context(turn)
+        work.door.remember(platform, work.table.id)
         proved = _proved(reading, work, engine)
         if proved is None:
             return None

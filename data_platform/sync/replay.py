@@ -133,7 +133,7 @@ def _plan(platform: Platform, work: Work, reading: Again) -> None:
     prior = prior_of(head, work.state, work.door.unwanted(table.id))
     now = with_landed(reading.describe(table, prior), prior.columns, table.only)
     lands = land(table, now, reading.snapshot.taken_at[:10], platform)
-    work.landed = work.door.without(lands, table.id)
+    work.landed = work.door.without(lands, table)
     plan = reading.plan_again(table, prior, now)
     assert head is not None
     drift = reading.drift(table, prior, now)

@@ -168,7 +168,7 @@ def decide(work: Work, reading: Reading, secrets: Secrets) -> None:
     now = reading.describe(table, prior)
     if not work.refreshed:
         now = with_landed(now, prior.columns, table.only)
-    work.landed = work.door.without(land(table, now, reading.snapshot.taken_at[:10], secrets), table.id)
+    work.landed = work.door.without(land(table, now, reading.snapshot.taken_at[:10], secrets), table)
     ask, drift = _ask(work, prior, reading), Drift()
     notes: tuple[str, ...] = ()
     if head is not None and not work.refreshed:
@@ -200,7 +200,7 @@ def describe_step(work: Work, now: Described, snapshot: Snapshot, secrets: Secre
     if head is not None:
         now = with_landed(now, head.columns, work.table.only)
     landed = land(work.table, now, snapshot.taken_at[:10], secrets)
-    work.landed = work.door.without(landed, work.table.id)
+    work.landed = work.door.without(landed, work.table)
     work.plan = replace(plan, now=now)
     if head is None:
         return

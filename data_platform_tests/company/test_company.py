@@ -216,6 +216,7 @@ def test_backups_and_archives_of_before(
         assert remains["archive", archived].until == made_at(archived) + years
         assert remains["keystore", key_copy.path.name].until == key_copy.made_at + timedelta(days=7)
         assert [one.id for one in told.remains if one.name == "landing"] == ["copy locked"]
+        assert told.waits_for.startswith("copies of the keystore, locked copies, backups until ")
 
     # what was sealed can be read nowhere any more, once the copy of the keystore is as old as its rule says
     assert opened(platform.keystore(), wanted) == {False}

@@ -1,4 +1,4 @@
-"""What the log of erasures says: requests with the steps that are done, and legal holds.
+"""What the log of erasures says: requests with the steps that are done, legal holds, and keys that came late.
 
 An entry names a request by its number, never a person. The keys of the person lie sealed in an object beside the log,
 which the entry names with its digest.
@@ -6,7 +6,7 @@ which the entry names with its digest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -129,17 +129,34 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class LateKeys:
+    """Keys of new rows of people who had been erased: the rows were left out, and what hangs on them is to stay out too."""
+
+    subject: str
+    sealed: Sealed
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "event": "came",
+            "subject": self.subject,
+            "sealed": [self.sealed.key, self.sealed.sha256],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Erasures:
-    """The log as it is now: all ``requests`` by their number, oldest first, and the ``holds`` that last by name."""
+    """The log as it is now: all ``requests`` by their number, oldest first, the ``holds`` that last by name, and the keys that came ``late``."""
 
     requests: Mapping[str, Request]
     holds: Mapping[str, Hold]
+    late: Sequence[LateKeys] = ()
 
 
 def fold(entries: Iterable[Entry]) -> Erasures:
     """``LedgerBroken`` for an entry that this version does not know."""
     requests: dict[str, Request] = {}
     holds: dict[str, Hold] = {}
+    late: list[LateKeys] = []
     for entry in entries:
         body = entry.body
         try:
@@ -156,10 +173,12 @@ def fold(entries: Iterable[Entry]) -> Erasures:
                 holds[body["name"]] = Hold(*words, sealed, entry.at)
             elif body["event"] == "released":
                 holds.pop(body["name"], None)
+            elif body["event"] == "came" and sealed:
+                late.append(LateKeys(body["subject"], sealed))
             else:
                 raise KeyError(body["event"])
         except (KeyError, TypeError):
             raise LedgerBroken(
                 f"Entry {entry.number} of the log of erasures is none that this version knows. Run the version that wrote it."
             ) from None
-    return Erasures(requests, holds)
+    return Erasures(requests, holds, tuple(late))

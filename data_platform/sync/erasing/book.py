@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 
 from data_platform.audit.event import Event
@@ -11,7 +12,7 @@ from data_platform.errors import ConfigurationError
 from data_platform.privacy.erasure.frozen import Frozen, from_json, to_json
 from data_platform.privacy.erasure.known import Known, joined
 from data_platform.privacy.erasure.known import from_json as known_from_json
-from data_platform.privacy.erasure.requests import LOG, Erasures, Hold, Request, Sealed, fold
+from data_platform.privacy.erasure.requests import LOG, Erasures, Hold, LateKeys, Request, Sealed, fold
 from data_platform.privacy.subjects.place import Place
 from data_platform.sync.beside import Beside
 from data_platform.sync.platform import Platform
@@ -59,13 +60,14 @@ class Book:
         return kept if there else Known()
 
     def _advanced(self, before: Known, blocks: Sequence[Block]) -> tuple[Known, int]:
-        """What is known after ``blocks``, and how many requests are new."""
-        asked = fold(
+        """What is known after ``blocks``, and how often keys are new."""
+        found = fold(
             entry
             for block in blocks
             for entry in block.entries
             if entry.body.get("event") != "done"  # of requests that are known, too
-        ).requests.values()
+        )
+        asked: list[Request | LateKeys] = [*found.requests.values(), *found.late]
         opened = self.all_opened([one.sealed for one in asked])
         people = [(one.subject, frozen) for one, (frozen, _) in zip(asked, opened, strict=True)]
         end = blocks[-1]
@@ -95,6 +97,11 @@ class Book:
     def add(self, request: Request) -> Request:
         self.log.append([request.entry()])
         return self.request(request.id)
+
+    def came(self, kinds: Collection[str], frozen: Frozen) -> None:
+        """Add the keys of new rows of people of ``kinds`` to theirs."""
+        sealed = self.seal(f"came-{uuid.uuid4().hex}", frozen, ())
+        self.log.append([LateKeys(kind, sealed).entry() for kind in kinds])
 
     def hold(self, hold: Hold) -> None:
         self.log.append([hold.entry()])

@@ -15,6 +15,8 @@ from data_platform.sync.platform import Platform
 from data_platform.sync.remains import Remains, in_backups, made_before
 
 PURPOSE = "erasure certificate"
+_HELD_IN = {"landing": "locked copies", "keystore": "copies of the keystore"}
+"""What still holds a person, by the class of the remains; any other class is a backup's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Certificate:
 
     @property
     def waits_for(self) -> str:
-        """In words, what closes it: a step, a build, or the day on which the last backup goes. Empty where nothing is left."""
+        """In words, what closes it: a step, a build, or the day on which the last copy goes. Empty where nothing is left."""
         built, refreshed = self.request.unbuilt
         ends = [one.until for one in self.remains]
         if self.request.next_step:
@@ -41,7 +43,8 @@ class Certificate:
             return f"a build of {', '.join(names)}"
         if None in ends:
             return "somebody who removes a backup"
-        return f"backups until {max(end for end in ends if end):%Y-%m-%d}" if ends else ""
+        held = dict.fromkeys(_HELD_IN.get(one.name, "backups") for one in self.remains)
+        return f"{', '.join(held)} until {max(end for end in ends if end):%Y-%m-%d}" if ends else ""
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from data_platform.catalog import Table
 from data_platform.chained.log import Log
 from data_platform.duckdb_sql import DIALECT
 from data_platform.errors import BatchConflict
-from data_platform.privacy.erasure.frozen import condition
+from data_platform.privacy.erasure.frozen import Frozen, Keys, condition
 from data_platform.privacy.retention.requests import fold as applications
+from data_platform.privacy.subjects.graph import Subject
 from data_platform.privacy.subjects.place import Place
 from data_platform.sources.reading import Hanging, LandedColumns, Outdated, SourceTable, Unwanted
+from data_platform.sql import quoted
 from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.came import Came
 from data_platform.sync.erasing.freeze import keys_of
 from data_platform.sync.erasing.rows import Matches, Values
 from data_platform.sync.platform import Platform
@@ -45,22 +49,35 @@ class Seen:
 @dataclass(frozen=True)
 class Door:
     """``values`` are the keys of everybody who was erased, ``hanging`` the links to tables with such rows, within a source, by which new rows hang
-    on others that never land. ``expired`` is what is beyond the limits that were applied. ``erasures`` and
+    on others that never land. Of rows that are left out by a link, and that others may hang on by one of ``parents``, ``came`` notes the keys,
+    for the ``kinds`` of people whose links these are. ``expired`` is what is beyond the limits that were applied. ``erasures`` and
     ``retention`` say how far the logs were read."""
 
     erasures: Seen | None = None
     values: dict[Place, frozenset[str]] = field(default_factory=dict)
     matches: dict[TableId, tuple[tuple[Place, Place], ...]] = field(default_factory=dict)
     hanging: Mapping[TableId, Sequence[tuple[Place, SourceTable, Place]]] = field(default_factory=dict)
+    parents: Mapping[TableId, Place] = field(default_factory=dict)
+    kinds: Mapping[TableId, Sequence[str]] = field(default_factory=dict)
+    came: Came = field(default_factory=Came)
     retention: Seen | None = None
     expired: Mapping[TableId, Sequence[Expired]] = field(default_factory=dict)
 
-    def without(self, landed: LandedColumns, table: TableId) -> LandedColumns:
-        """``landed`` without the rows of whom was erased and those that are older than is kept."""
-        types = {column.name: column.type for column in landed.columns}
+    def without(self, landed: LandedColumns, block: Table) -> LandedColumns:
+        """``landed`` without the rows of whom was erased and those that are older than is kept. A source that counts what it has does not
+        give such rows, so nothing is noted of it."""
+        table, types = block.id, {column.name: column.type for column in landed.columns}
         matches = self.matches.get(table, ())
-        tests = [condition(DIALECT, matches, _values_of, types)] if matches else []
-        blank = []
+        own, noting = self.parents.get(table), self.came.noting(table)
+        tests, functions, blank = [], landed.functions, []
+        if own is not None and own.column in types and table in self.kinds and not block.proved:
+            links = condition(DIALECT, [pair for pair in matches if pair[0] != own], _values_of, types)
+            key = f"coalesce(CAST({quoted(own.column)} AS VARCHAR), '')"
+            tests.append(condition(DIALECT, [pair for pair in matches if pair[0] == own], _values_of, types))
+            tests.append(f"{noting.name}(CASE WHEN {links} THEN {key} END) IS NOT NULL")
+            functions = (*functions, noting)
+        elif matches:
+            tests.append(condition(DIALECT, matches, _values_of, types))
         for one in self.expired.get(table, ()):
             rows = one.rows(DIALECT, types)
             if rows is not None and one.limit.blank:
@@ -69,7 +86,7 @@ class Door:
                 tests.append(rows)
         without = f"({' OR '.join(tests)})" if tests else ""
         setup = (*landed.setup, *_variables(matches, self.values))
-        return replace(landed, setup=setup, without=without, blank=tuple(blank))
+        return replace(landed, setup=setup, functions=functions, without=without, blank=tuple(blank))
 
     def unwanted(self, table: TableId) -> tuple[Unwanted | Outdated | Hanging, ...]:
         """The same for the source, which counts and measures without them, and knows what hangs on rows that never landed."""
@@ -91,6 +108,14 @@ class Door:
             )
             if by:
                 yield Hanging(child.column, child.path, parent, key.column, by)
+
+    def remember(self, platform: Platform, table: TableId) -> None:
+        """Write down the keys of rows of ``table`` that were left out, before the batch without them is committed: no later read need
+        give them again."""
+        if table not in self.kinds or table not in self.parents:
+            return
+        if new := self.came.take(table) - self.values.get(self.parents[table], frozenset()):
+            Book(platform).came(self.kinds[table], Frozen({self.parents[table]: new}))
 
     def check(self, table: TableId) -> None:
         """BatchConflict where somebody was erased, or a limit of the table was applied, since the reading began: such rows may be among those
@@ -127,6 +152,8 @@ def _erased(platform: Platform, whole: bool) -> Door:
     known = book.known(whole=whole)
     values: dict[Place, set[str]] = {}
     matches: dict[TableId, dict[tuple[Place, Place], None]] = {}
+    parents: dict[TableId, Place] = {}
+    kinds: dict[TableId, list[str]] = {}
     for kind, frozen in known.erased.items():
         for place, keys in frozen.values.items():
             values.setdefault(place, set()).update(keys)
@@ -134,12 +161,22 @@ def _erased(platform: Platform, whole: bool) -> Door:
         subject = platform.catalog.subjects.get(kind)
         if subject is not None:
             keyed = keys_of(platform, subject)
+            parents |= {key.table: key for _, key in _keyed_links(subject, keyed)}
             for table in subject.tables:
                 found = frozen.matches(subject, keyed, table)
                 matches.setdefault(table, {}).update(dict.fromkeys(found))
+                if any(column != keyed.get(table) for column, _ in found):
+                    kinds.setdefault(table, []).append(kind)
     frozen_values = {place: frozenset(keys) for place, keys in values.items()}
     by_table = {table: tuple(found) for table, found in matches.items()}
-    return Door(Seen(book.log, known.block), frozen_values, by_table, _links(platform, known.erased))
+    return Door(
+        Seen(book.log, known.block),
+        frozen_values,
+        by_table,
+        _links(platform, known.erased),
+        parents=parents,
+        kinds=kinds,
+    )
 
 
 def _links(
@@ -148,11 +185,15 @@ def _links(
     """By table, what leads from its rows to one row of another table of the same source."""
     found: dict[TableId, list[tuple[Place, SourceTable, Place]]] = {}
     for subject in (platform.catalog.subjects[kind] for kind in kinds if kind in platform.catalog.subjects):
-        keyed = keys_of(platform, subject)
-        for child, key in ((link.child, link.parent) for link in subject.links):
-            if keyed.get(key.table) == key and key.table.source == child.table.source:
+        for child, key in _keyed_links(subject, keys_of(platform, subject)):
+            if key.table.source == child.table.source:
                 found.setdefault(child.table, []).append((child, platform.catalog.table(key.table), key))
     return found
+
+
+def _keyed_links(subject: Subject, keys: Keys) -> list[tuple[Place, Place]]:
+    """(column, key place): the links that lead to one row."""
+    return [(link.child, link.parent) for link in subject.links if keys.get(link.parent.table) == link.parent]
 
 
 def _unwanted(matches: Matches, values: Values) -> list[Unwanted]:

@@ -14,6 +14,7 @@ from data_platform.privacy.subjects.place import Place
 from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.door import Door, door_of
+from data_platform.sync.erasing.hanging import take_out
 from data_platform.sync.erasing.rejected import of_people
 from data_platform.sync.erasing.rows import count_matches
 from data_platform.sync.platform import Platform
@@ -24,8 +25,8 @@ from data_platform.tables import TableId
 @dataclass(frozen=True, slots=True)
 class Watched:
     """``back`` counts rows of people who were erased, by the name of the table. ``searched`` tables were asked: raw ones, and those of models
-    that hold keys. ``strays`` parts that no batch names
-    and ``late`` records in quarantine were taken out."""
+    that hold keys. ``strays`` parts that no batch names, ``late`` records in quarantine and ``hanging`` raw rows, which hang on rows that
+    were left out, were taken out."""
 
     requests: tuple[Request, ...]
     holds: tuple[str, ...]
@@ -33,6 +34,7 @@ class Watched:
     back: Mapping[str, int]
     strays: int
     late: int
+    hanging: int
 
     @property
     def stopped(self) -> list[Request]:
@@ -42,14 +44,19 @@ class Watched:
 def watch(platform: Platform, derived: Callable[[], Sequence[Derived]] = list) -> Watched:
     """Ask raw tables, and the ``derived`` ones, for the keys of everybody in the log of erasures, all of which is read and checked. A sync
     that read before a request, and was killed after the request was done, has left parts that may hold the person: those go, and so do records
-    in quarantine that came since."""
+    in quarantine that came since, and rows that hang on rows which were left out."""
     log = Book(platform)
     log.log.pack()  # so that all of it is read in few requests
+    there = platform.environment.warehouse.exists(platform.catalog.root)
     book = log.read()
+    hanging = 0
+    if book.late and there:
+        hanging = take_out(platform, log, book, derived)
+        book = log.read()
     door = door_of(platform, whole=True)
     back: dict[str, int] = {}
     searched = 0
-    if door.matches and platform.environment.warehouse.exists(platform.catalog.root):
+    if door.matches and there:
         wanted = _wanted(door, derived())
         with platform.warehouse(read_only=True) as warehouse:
             for held in warehouse.describe():
@@ -61,7 +68,7 @@ def watch(platform: Platform, derived: Callable[[], Sequence[Derived]] = list) -
                     back[f"{held.schema}.{held.name}"] = rows
     strays = sum(_remove_strays(platform, table) for table in door.matches)
     late = _take_out_late(platform, log, book, door)
-    return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back, strays, late)
+    return Watched(tuple(book.requests.values()), tuple(book.holds), searched, back, strays, late, hanging)
 
 
 def _wanted(door: Door, derived: Sequence[Derived]) -> dict[tuple[str, str], list[tuple[Place, Place]]]:
