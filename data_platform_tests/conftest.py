@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from data_platform.defs import dbt_manifest
+from data_platform.defs import dbt_compiled, dbt_manifest
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.local_postgres import alive
 from data_platform.sandbox.generate import generate
@@ -253,7 +253,8 @@ def _dbt_imported_once() -> Iterator[None]:
     """What starts dbt from a test's own process gets the program of ``preforked``; other processes start dbt's own."""
     with ExitStack() as until_the_end, pytest.MonkeyPatch.context() as patch:
         program = cache(lambda: str(until_the_end.enter_context(preforked.program())))
-        patch.setattr(dbt_manifest, "executable", program)
+        for module in (dbt_manifest, dbt_compiled):
+            patch.setattr(module, "executable", program)
         yield
 
 
