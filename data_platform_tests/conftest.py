@@ -14,23 +14,19 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from data_platform.defs import dbt_compiled, dbt_manifest
 from data_platform.landing.redaction import KEY_VARIABLE
 from data_platform.local_postgres import alive
 from data_platform.sandbox.generate import generate
 from data_platform.sandbox.server import PostgresServer
 from data_platform.sandbox.settings import QUIET
 from data_platform_tests import costs, other_postgres
-from data_platform_tests.dbt import preforked
 from data_platform_tests.engines.ducklake import lake_catalogs
 from data_platform_tests.engines.fixtures import bigquery_server, redshift_server
 from data_platform_tests.engines.snowflake.fixtures import snowflake_server
@@ -246,16 +242,6 @@ def postgres(server_folder: Path, request: pytest.FixtureRequest) -> PostgresSer
 def postgres_version(postgres: PostgresServer) -> int:
     with postgres.connect() as connection:
         return connection.info.server_version // 10_000
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _dbt_imported_once() -> Iterator[None]:
-    """What starts dbt from a test's own process gets the program of ``preforked``; other processes start dbt's own."""
-    with ExitStack() as until_the_end, pytest.MonkeyPatch.context() as patch:
-        program = cache(lambda: str(until_the_end.enter_context(preforked.program())))
-        for module in (dbt_manifest, dbt_compiled):
-            patch.setattr(module, "executable", program)
-        yield
 
 
 @pytest.fixture(autouse=True)
