@@ -46,6 +46,7 @@ HOOKS = {
 PAYMENTS = {
     "customers": {"subject": "id", "personal": {"email": "hash", "name": "keep", "phone": "seal"}},
     "charges": {"personal": {"description": "keep"}},
+    "refunds": {"personal": {"reason": "keep"}},
 }
 DESK = {
     "users": {"key": "id", "personal": {"email": "hash", "name": "keep"}},
@@ -70,6 +71,7 @@ SUBJECTS = {
             "hooks/events.payload.data.order.user_id": "shop/users.user_id",
             "stripe/customers.metadata.user_id": "shop/users.user_id",
             "stripe/charges.customer": "stripe/customers.id",
+            "stripe/refunds.charge": "stripe/charges.id",
             "zendesk/users.email": "shop/users.email",
             "zendesk/tickets.requester_id": "zendesk/users.id",
         },

@@ -31,6 +31,7 @@ HELD = {
     "hooks/orders": "select cast(id as varchar), user_id, gift, null from raw_hooks.orders",
     "stripe/customers": "select id, (metadata->>'user_id')::bigint, name, phone from raw_stripe.customers",
     "stripe/charges": "select id, substr(customer, 5)::bigint, description, null from raw_stripe.charges",
+    "stripe/refunds": "select id, split_part(charge, '_', 3)::bigint, reason, null from raw_stripe.refunds",
     "zendesk/users": "select id, external_id::bigint, name, null from raw_zendesk.users",
     "zendesk/tickets": "select id, requester_id, subject, description from raw_zendesk.tickets",
 }
@@ -79,7 +80,8 @@ def at_sources(world: World) -> dict[str, Rows]:
         for line in file.open()
     ]
     gifts: Any = [one["data"] for one in oracle.events(world.people.every)]
-    customers, charges = (world.services.payments.objects[name].values() for name in ("customers", "charges"))
+    objects = world.services.payments.objects
+    customers, charges, refunds = (objects[name].values() for name in ("customers", "charges", "refunds"))
     requesters, tickets = (world.services.desk.records(name) for name in ("users", "tickets"))
     return {
         **there,
@@ -92,6 +94,9 @@ def at_sources(world: World) -> dict[str, Rows]:
         ],
         "stripe/charges": [
             (one["id"], int(one["customer"][4:]), one["description"], None) for one in charges
+        ],
+        "stripe/refunds": [
+            (one["id"], int(one["charge"].rpartition("_")[2]), one["reason"], None) for one in refunds
         ],
         "zendesk/users": [(one["id"], int(one["external_id"]), one["name"], None) for one in requesters],
         "zendesk/tickets": [

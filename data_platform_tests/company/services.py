@@ -28,7 +28,11 @@ class Payments:
     lock: Lock = field(default_factory=Lock)
 
     def fill(self, people: Sequence[Person]) -> None:
-        listed = {"customers": oracle.customers(people), "charges": oracle.charges(people)}
+        listed = {
+            "customers": oracle.customers(people),
+            "charges": oracle.charges(people),
+            "refunds": map(oracle.refund, oracle.charges(people)),
+        }
         self.objects = {name: {one["id"]: one for one in some} for name, some in listed.items()}
         self.events = []
 
@@ -44,6 +48,9 @@ class Payments:
             one = oracle.charge(person, len(charges), int(time.time()))
             charges[one["id"]] = one
             self._happened(one, "succeeded")
+            given_back = oracle.refund(one)
+            self.objects["refunds"][given_back["id"]] = given_back
+            self._happened(given_back, "created")
 
     def _happened(self, one: Record, what: str) -> None:
         """The event shows the object, and so the person."""

@@ -26,6 +26,8 @@ from data_platform.sync.erasing.book import Book
 from data_platform.sync.erasing.certificate import Certificate, certify
 from data_platform.sync.erasing.derived import Derived
 from data_platform.sync.erasing.restored import forgetting
+from data_platform.sync.erasing.watch import watch
+from data_platform.tables import TableId
 from data_platform.warehouses.duckdb.config import PATH_VARIABLE
 from data_platform_tests.chaos.conftest import forks
 from data_platform_tests.chaos.forks import ForkServer
@@ -41,6 +43,7 @@ from data_platform_tests.servers.objects import ENVIRON, ObjectServer, new_prefi
 __all__ = ["forks"]
 
 pytestmark = pytest.mark.slow
+CHARGES = TableId("stripe", "charges")
 WHOLE, SAMPLE = (10_000, 100), (80, 2)
 
 
@@ -255,7 +258,9 @@ def unnamed(world: World, found: Found) -> dict[str, set[int]]:
     book = Book(platform)
     for request in book.read().requests.values():
         backups = {one.id for one in certify(platform, request).remains}
-        for key in book.opened(request.sealed)[0].values[Place(USERS, "user_id")]:
+        keys = book.opened(request.sealed)[0].values
+        late = (key.rpartition("_")[2] for key in keys.get(Place(CHARGES, "id"), ()))  # it says whose it is
+        for key in (*keys.get(Place(USERS, "user_id"), ()), *late):
             named.setdefault(int(key), set()).update(backups)
     anybody = {id_ for some in named.values() for id_ in some}
     left = {}
@@ -337,6 +342,8 @@ def at_once(world: World, models: Modelling, turmoil: Turmoil) -> None:
         with suppress(ConfigurationError):  # who was asked for is not found any more
             erase(world, person, derived=models.derived)
     world.good(verify=True)
+    next_day = watch(world.platform(), lambda: models.derived)
+    assert not next_day.back and not next_day.stopped, said
     models.again()
     assert world.wrong(erased) == [], said
     assert unnamed(world, world.left(wanted)) == {}, said
