@@ -219,10 +219,9 @@ def _show_certificate(one: Certificate, json: bool) -> None:
     from data_platform.privacy.erasure.requests import TOTALS, UNTIL_BUILT, UNTIL_REFRESHED
 
     request = one.request
-    whose = (
-        f"{request.people:,} people ({request.subject})" if request.people else "people of earlier requests"
+    whose = {0: "people of earlier requests", 1: f"a {request.subject}"}.get(
+        request.people, f"{request.people:,} people ({request.subject})"
     )
-    whose = f"a {request.subject}" if request.people == 1 else whose
     say(f"Erasure {request.id} of {whose}: {request.reason}", style="bold")
     say(f"  authorised by {request.authorised_by}, asked at {request.asked_at:%Y-%m-%d %H:%M:%S UTC}")
     say(

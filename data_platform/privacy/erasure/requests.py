@@ -36,7 +36,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``rows`` counts the rows that were found of all its ``people``, by table; ``done`` has what each step says of itself. ``reason`` and ``authorised_by``
+    """``rows`` counts the rows that were found of all its ``people``, by table; ``people`` is 0 where all are of earlier requests. ``done`` has what each step says of itself. ``reason`` and ``authorised_by``
     are for people; they name a request, never the person."""
 
     id: str

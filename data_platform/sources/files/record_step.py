@@ -84,10 +84,8 @@ class RecordStep:
     @property
     def words(self) -> dict[str, str]:
         """The word of each field, by what was added. Of records that were all rejected the columns beside them are known."""
-        words = words_now(self._table, self._landed, self._step.values, afresh=self._afresh)
-        if not words and self._step.rejected.files:
-            return with_needed(self._table, self._settings, own_words(self._settings))
-        return words
+        rejected = bool(self._step.rejected.files)
+        return words_now(self._table, self._landed, self._step.values, afresh=self._afresh, rejected=rejected)
 
     @property
     def _step(self) -> Gathered:
@@ -164,15 +162,21 @@ class RecordStep:
 
 
 def words_now(
-    table: SourceTable, landed: Mapping[str, str], values: Mapping[str, Values], *, afresh: bool
+    table: SourceTable,
+    landed: Mapping[str, str],
+    values: Mapping[str, Values],
+    *,
+    afresh: bool,
+    rejected: bool = False,
 ) -> dict[str, str]:
-    """The word of each column with what ``landed`` and the ``values`` that came; none before the first record."""
+    """The word of each column with what ``landed`` and the ``values`` that came; none before the first record, which may be a
+    ``rejected`` one."""
     settings = settings_of(table)
     beside = (*OWN, INDEX, RECORD)
     known = {name: word for name, word in landed.items() if name not in beside}
     seen = {name: value for name, value in values.items() if name not in beside}
     words = words_of(table, settings.types, known, seen, afresh=afresh)
-    return with_needed(table, settings, {**words, **own_words(settings)}) if words else {}
+    return with_needed(table, settings, {**words, **own_words(settings)}) if words or rejected else {}
 
 
 def declared(settings: FileSettings) -> dict[str, str]:

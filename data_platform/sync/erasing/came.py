@@ -20,22 +20,24 @@ class Came:
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._noted: dict[TableId, set[str]] = {}
-        self._taken: dict[TableId, set[str]] = {}
+        self._written: dict[TableId, frozenset[str]] = {}
 
     def noting(self, table: TableId) -> LandedFunction:
         """Gives the texts that it gets, and notes those that are not NULL as keys of ``table``."""
         return LandedFunction(f"came_{table.table}", partial(self._note, table), 1)
 
-    def take(self, table: TableId) -> frozenset[str]:
-        """The keys that were noted and not taken before."""
+    def unwritten(self, table: TableId) -> frozenset[str]:
+        """The keys that were noted and are not known to be in the log."""
         with self._turn:
-            new = self._noted.pop(table, set()) - self._taken.get(table, set())
-            self._taken.setdefault(table, set()).update(new)
-        return frozenset(new)
+            return frozenset(self._noted.get(table, ())) - self._written.get(table, frozenset())
 
-    def _note(
-        self, table: TableId, keys: Any
-    ) -> Any:  # DuckDB reads the signature, which must not need an import
+    def wrote(self, table: TableId, keys: frozenset[str]) -> None:
+        """They are in the log."""
+        with self._turn:
+            self._written[table] = self._written.get(table, frozenset()) | keys
+
+    def _note(self, table: TableId, keys: Any) -> Any:
+        # DuckDB evaluates the types of the signature, so Arrow's are not named there: they would be imported with this module
         if keys.null_count < len(keys):
             with self._turn:
                 self._noted.setdefault(table, set()).update(key for key in keys.to_pylist() if key)

@@ -114,8 +114,10 @@ class Door:
         give them again."""
         if table not in self.kinds or table not in self.parents:
             return
-        if new := self.came.take(table) - self.values.get(self.parents[table], frozenset()):
-            Book(platform).came(self.kinds[table], Frozen({self.parents[table]: new}))
+        key = self.parents[table]
+        if new := self.came.unwritten(table) - self.values.get(key, frozenset()):
+            Book(platform).came(self.kinds[table], Frozen({key: new}))
+            self.came.wrote(table, new)
 
     def check(self, table: TableId) -> None:
         """BatchConflict where somebody was erased, or a limit of the table was applied, since the reading began: such rows may be among those

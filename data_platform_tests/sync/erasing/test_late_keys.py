@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -17,6 +18,7 @@ from data_platform.landing.verify import verify
 from data_platform.sync import Platform, open_platform, sync_changes
 from data_platform.sync.erasing import hanging
 from data_platform.sync.erasing.book import Book
+from data_platform.sync.erasing.door import door_of
 from data_platform.sync.erasing.watch import watch
 from data_platform.tables import TableId
 from data_platform_tests import people
@@ -184,6 +186,29 @@ def test_a_request_of_its_own_that_was_killed_is_finished(
     found = watch(shop.platform())
     assert (len(found.requests), found.stopped) == (2, [])
     assert shop.landed() == LEFT
+
+
+def test_keys_that_the_log_did_not_take_are_written_at_the_next_try(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, orders = shop.platform(), TableId("shop", "orders")
+    door = door_of(platform)
+    note = door.came.noting(orders).call
+    note(pa.array(["70", None, "71"]))
+
+    def away(*_: Any) -> None:
+        raise LandingError("the store is away")
+
+    with monkeypatch.context() as once:
+        once.setattr(Book, "came", away)
+        with pytest.raises(LandingError):
+            door.remember(platform, orders)
+    door.remember(platform, orders)
+    assert shop.known()["orders"] == {"70", "71"}
+    note(pa.array(["71"]))
+    entries = Book(platform).log.last()
+    door.remember(platform, orders)
+    assert Book(platform).log.last() == entries
 
 
 def test_the_keys_are_written_down_before_the_batch_that_leaves_their_rows_out(
